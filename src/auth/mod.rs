@@ -1,1 +1,40 @@
-//! a
+//! The library: bearer tokens for warp.
+//!
+//! [`Auth`] verifies tokens against the issuer's keys, [`with_auth`] makes it a filter,
+//! [`Require::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
+//! every failure into JSON with the right status. It knows nothing of the service in this crate.
+//!
+//! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
+//! `json`, `claims`, `policy`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
+//! `discovery`; last `error` and `problem`.
+
+mod bearer;
+mod builder;
+mod checks;
+mod claims;
+mod discovery;
+mod error;
+mod fetch;
+mod filter;
+mod json;
+mod jwk;
+mod jwks;
+mod jws;
+mod keys;
+mod policy;
+mod problem;
+mod schedule;
+mod verifier;
+
+pub use jsonwebtoken::Algorithm;
+
+pub use bearer::MAX_TOKEN;
+pub use builder::Builder;
+pub use claims::{Claims, NoPrivate};
+pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
+pub use filter::{Require, Route, with_auth, with_optional_auth};
+pub use jwks::KeyStatus;
+pub use keys::NoKeys;
+pub use policy::{Policy, permission, scope};
+pub use problem::{Problem, handle_rejection, status};
+pub use verifier::Auth;

@@ -1,0 +1,140 @@
+//! The `Authorization` header field → the token, as RFC 6750 §2.1 has it.
+//!
+//! It judges the field, never the token: what the token says is `verifier.rs`'s business. It looks
+//! at no query parameter and no body (RFC 9700 §4.3.2).
+
+use warp::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+
+use super::AuthError;
+
+/// The most bytes that a token may have: 16 KiB.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// Takes the bearer token out of a request's header fields.
+///
+/// # Errors
+/// [`AuthError::MissingToken`] where there is no credential or one of another scheme; one of the
+/// `invalid_request` errors where there is one that cannot be read.
+pub fn token(headers: &HeaderMap) -> Result<&str, AuthError> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let Some(field) = fields.next() else {
+        return Err(AuthError::MissingToken);
+    };
+    // Two fields are an attack or a bug; choosing one would let a proxy and us disagree.
+    if fields.next().is_some() {
+        return Err(AuthError::MultipleCredentials);
+    }
+    credential(field)
+}
+
+fn credential(field: &HeaderValue) -> Result<&str, AuthError> {
+    let field = field.as_bytes();
+    let end = field.iter().position(|c| !is_tchar(*c));
+    let (scheme, rest) = field.split_at(end.unwrap_or(field.len()));
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(AuthError::MissingToken);
+    }
+    let spaces = rest.iter().take_while(|c| **c == b' ').count();
+    let token = &rest[spaces..];
+    if spaces == 0 || token.is_empty() {
+        return Err(AuthError::MalformedAuthorization);
+    }
+    if token.len() > MAX_TOKEN {
+        return Err(AuthError::TokenTooLarge);
+    }
+    if !is_b64token(token) {
+        return Err(unreadable(token));
+    }
+    str::from_utf8(token).map_err(|_| AuthError::MalformedAuthorization)
+}
+
+/// A comma is how a proxy joins two fields into one (RFC 9110 §5.3).
+fn unreadable(token: &[u8]) -> AuthError {
+    if token.contains(&b',') {
+        AuthError::MultipleCredentials
+    } else {
+        AuthError::MalformedAuthorization
+    }
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|c| **c == b'=').count();
+    let body = &token[..token.len() - padding];
+    !body.is_empty()
+        && body
+            .iter()
+            .all(|c| c.is_ascii_alphanumeric() || b"-._~+/".contains(c))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_tchar(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_one_scheme_and_one_token() {
+        use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
+        for (case, field, expected) in [
+            ("plain", "Bearer a.b.c", Ok("a.b.c")),
+            ("lower case", "bearer a.b.c", Ok("a.b.c")),
+            ("upper case", "BEARER a.b.c", Ok("a.b.c")),
+            ("two spaces", "Bearer  a.b.c", Ok("a.b.c")),
+            ("every character", "Bearer aZ09-._~+/==", Ok("aZ09-._~+/==")),
+            ("empty", "", Err(MissingToken)),
+            ("another scheme", "Basic YTpi", Err(MissingToken)),
+            ("a longer scheme", "Bearers a.b.c", Err(MissingToken)),
+            ("no space", "Bearera.b.c", Err(MissingToken)),
+            ("nothing", "Bearer", Err(MalformedAuthorization)),
+            ("only spaces", "Bearer  ", Err(MalformedAuthorization)),
+            ("a tab", "Bearer\ta.b.c", Err(MalformedAuthorization)),
+            (
+                "a tab after the space",
+                "Bearer \ta.b.c",
+                Err(MalformedAuthorization),
+            ),
+            ("a colon", "Bearer: a.b.c", Err(MalformedAuthorization)),
+            ("quotes", "Bearer \"a.b.c\"", Err(MalformedAuthorization)),
+            ("two tokens", "Bearer a.b.c d", Err(MalformedAuthorization)),
+            ("only padding", "Bearer ==", Err(MalformedAuthorization)),
+            ("padding within", "Bearer a=b", Err(MalformedAuthorization)),
+            ("a comma", "Bearer a, Bearer b", Err(MultipleCredentials)),
+            ("a bare comma", "Bearer a,b", Err(MultipleCredentials)),
+        ] {
+            let field = HeaderValue::from_str(field).unwrap();
+            assert_eq!(credential(&field), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_are_malformed() {
+        let field = HeaderValue::from_bytes(b"Bearer a\xff").unwrap();
+        assert_eq!(credential(&field), Err(AuthError::MalformedAuthorization));
+    }
+
+    #[test]
+    fn the_limit_is_inclusive() {
+        for (length, expected) in [
+            (MAX_TOKEN - 1, true),
+            (MAX_TOKEN, true),
+            (MAX_TOKEN + 1, false),
+        ] {
+            let field = HeaderValue::from_str(&format!("Bearer {}", "a".repeat(length))).unwrap();
+            assert_eq!(credential(&field).is_ok(), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn two_fields_are_refused_whatever_they_hold() {
+        for second in ["Bearer a.b.c", "Basic YTpi", ""] {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
+            headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
+            assert_eq!(token(&headers), Err(AuthError::MultipleCredentials));
+        }
+    }
+}

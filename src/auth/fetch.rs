@@ -1,0 +1,257 @@
+//! One small JSON document of the issuer's, fetched with every limit that a stranger deserves.
+//!
+//! It follows no redirect, takes no more than 512 KiB and speaks https alone, loopback aside.
+
+use std::{error::Error as _, net::IpAddr, time::Duration};
+
+use once_cell::sync::OnceCell;
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{self, HeaderMap, HeaderValue},
+    redirect,
+};
+
+use super::{error::UrlFault, keys::NoKeys};
+
+/// The most bytes that a document may have.
+const MAX_BODY: usize = 512 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Fetches documents; its TLS client is made when it is first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Fetcher {
+    /// For issuers elsewhere, and for those on loopback, which no proxy stands before.
+    remote: OnceCell<Client>,
+    loopback: OnceCell<Client>,
+}
+
+/// A document, or word that the one we have is current.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Document {
+        body: Vec<u8>,
+        etag: Option<HeaderValue>,
+        max_age: Option<Duration>,
+    },
+    NotModified {
+        max_age: Option<Duration>,
+    },
+}
+
+/// Why a fetch came to nothing. Its text is for the log: a fact about the issuer, never a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("the issuer cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("no whole answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{url} answered {status}")]
+    Status {
+        url: String,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    },
+    #[error("{0} answered with a redirect, which is not followed")]
+    Redirect(String),
+    #[error("{0} answered with more than 512 KiB")]
+    TooLarge(String),
+    #[error("{0} answered with what is no metadata of an issuer")]
+    NoMetadata(String),
+    #[error(
+        "the issuer calls itself {found:?} and is configured as {configured:?}{}",
+        slash(configured, found)
+    )]
+    WrongIssuer { configured: String, found: String },
+    #[error("the jwks_uri of the issuer, {0:?}, {1}")]
+    JwksUri(String, UrlFault),
+    #[error("{0} answered with {1}")]
+    NoKeys(String, NoKeys),
+    #[error("{0} cannot be read: {1}")]
+    File(String, std::io::ErrorKind),
+}
+
+fn slash(configured: &str, found: &str) -> &'static str {
+    if configured.trim_end_matches('/') == found.trim_end_matches('/') {
+        "; they differ by the slash at the end"
+    } else {
+        ""
+    }
+}
+
+impl FetchError {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Fetcher {
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Answer, FetchError> {
+        let mut request = self.client(url)?.get(url.clone());
+        request = request.header(header::ACCEPT, "application/json");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let answer = request.send().await.map_err(|error| unreachable(&error))?;
+        let max_age = max_age(answer.headers());
+        match answer.status() {
+            StatusCode::OK => Ok(Answer::Document {
+                etag: answer.headers().get(header::ETAG).cloned(),
+                body: body(answer).await?,
+                max_age,
+            }),
+            StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Answer::NotModified { max_age }),
+            status if status.is_redirection() => Err(FetchError::Redirect(url.to_string())),
+            status => Err(FetchError::Status {
+                url: url.to_string(),
+                status,
+                retry_after: seconds(answer.headers().get(header::RETRY_AFTER)),
+            }),
+        }
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, FetchError> {
+        if is_loopback(url) {
+            self.loopback
+                .get_or_try_init(|| client().no_proxy().build())
+        } else {
+            self.remote
+                .get_or_try_init(|| client().https_only(true).build())
+        }
+        .map_err(|error| unreachable(&error))
+    }
+}
+
+fn client() -> reqwest::ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Fetches are minutes apart: an idle connection would only be found dead.
+        .pool_max_idle_per_host(0)
+}
+
+async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(FetchError::TooLarge(answer.url().to_string()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// An error with its causes, which is where reqwest says what happened.
+fn unreachable(error: &reqwest::Error) -> FetchError {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    FetchError::Unreachable(told)
+}
+
+/// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let fields = headers.get_all(header::CACHE_CONTROL).iter();
+    let mut directives = fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','));
+    let said = directives.find_map(|directive| {
+        let (name, value) = directive.trim().split_once('=')?;
+        let value = value.trim_matches('"');
+        name.eq_ignore_ascii_case("max-age")
+            .then(|| value.parse().ok())?
+    })?;
+    let age = seconds(headers.get(header::AGE)).unwrap_or_default();
+    Some(Duration::from_secs(said).saturating_sub(age))
+}
+
+/// A field of whole seconds. `Retry-After` may be a date as well; issuers that we know of send
+/// seconds, and without them the backoff does.
+fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
+    let seconds = field?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The address of an issuer or a key set: https, or http on loopback.
+pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
+    let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
+    if !url.has_host() {
+        return Err(UrlFault::NotAUrl);
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err(UrlFault::NotHttps),
+    }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age_is_what_is_left_of_it() {
+        for (case, control, age, expected) in [
+            ("alone", "max-age=60", "", Some(60)),
+            (
+                "among others",
+                "public, max-age=60, must-revalidate",
+                "",
+                Some(60),
+            ),
+            ("in capitals", "Max-Age=60", "", Some(60)),
+            ("quoted", "max-age=\"60\"", "", Some(60)),
+            ("aged", "max-age=60", "20", Some(40)),
+            ("aged beyond", "max-age=60", "90", Some(0)),
+            ("absent", "no-store", "", None),
+            ("not a number", "max-age=soon", "", None),
+            ("s-maxage is for proxies", "s-maxage=5", "", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, control.parse().unwrap());
+            if !age.is_empty() {
+                headers.insert(header::AGE, age.parse().unwrap());
+            }
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(max_age(&headers), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_https_or_on_loopback() {
+        for (url, expected) in [
+            ("https://a.example/", Ok(())),
+            ("http://127.0.0.1:1/", Ok(())),
+            ("http://127.9.9.9/", Ok(())),
+            ("http://localhost:1", Ok(())),
+            ("http://[::1]:1/", Ok(())),
+            ("http://a.example/", Err(UrlFault::NotHttps)),
+            ("http://localhost.example/", Err(UrlFault::NotHttps)),
+            ("http://127.0.0.1.example/", Err(UrlFault::NotHttps)),
+            ("file:///etc/passwd", Err(UrlFault::NotAUrl)),
+            ("ftp://a.example/", Err(UrlFault::NotHttps)),
+            ("a.example", Err(UrlFault::NotAUrl)),
+            ("", Err(UrlFault::NotAUrl)),
+        ] {
+            assert_eq!(endpoint(url).map(|_| ()), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The filters: [`with_auth`], [`with_optional_auth`], [`Require::require`] and [`Route::route`].
+//!
+//! They carry a request to `verifier.rs` and its verdict back; they decide nothing themselves.
+//! Inside a route the order is path, method, auth, policy, body.
+
+use std::{future::ready, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use warp::{
+    Filter, Rejection, Reply, filters::BoxedFilter, http::HeaderMap, reject, reply::Response,
+};
+
+use super::{
+    Auth, AuthError, Claims, Policy, bearer,
+    error::{Challenge, Refusal},
+    problem,
+};
+
+/// Requires a valid bearer token and extracts its [`Claims`].
+///
+/// Rejects with a [`Refusal`]; [`Route::route`] or [`handle_rejection`](super::handle_rejection)
+/// make it the JSON answer.
+pub fn with_auth<X>(
+    auth: &Auth,
+) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
+where
+    X: DeserializeOwned + Send + 'static,
+{
+    let auth = auth.clone();
+    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
+        let auth = auth.clone();
+        async move {
+            let verdict = match bearer::token(&headers) {
+                Ok(token) => auth.verify(token).await,
+                Err(error) => Err(error),
+            };
+            verdict.map_err(|error| refuse(&auth, error))
+        }
+    })
+}
+
+/// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.
+/// A credential that is bad is refused all the same.
+pub fn with_optional_auth<X>(
+    auth: &Auth,
+) -> impl Filter<Extract = (Option<Claims<X>>,), Error = Rejection>
++ Clone
++ Send
++ Sync
++ 'static
++ use<X>
+where
+    X: DeserializeOwned + Send + 'static,
+{
+    with_auth(auth)
+        .map(Some)
+        .or_else(|rejection: Rejection| ready(absent(rejection)))
+}
+
+fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
+    match rejection.find::<Refusal>() {
+        Some(refusal) if refusal.error == AuthError::MissingToken => Ok((None,)),
+        _ => Err(rejection),
+    }
+}
+
+fn refuse(auth: &Auth, error: AuthError) -> Rejection {
+    reject::custom(Refusal {
+        error,
+        challenge: Challenge {
+            realm: auth.realm(),
+            scope: None,
+        },
+    })
+}
+
+/// `.require(..)` on a filter that extracts [`Claims`].
+pub trait Require<X>:
+    Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + Sized + 'static
+where
+    X: Send + 'static,
+{
+    /// Requires that the claims grant `policy`; what it knows of scopes stands in the challenge of
+    /// the 403, and in that of the 401 to a request without a token.
+    ///
+    /// Takes what `with_auth` gives: `with_auth(&auth).require(scope("read:messages"))`.
+    fn require(
+        self,
+        policy: Policy,
+    ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static
+    {
+        let scope: Option<Arc<str>> = policy.scopes().map(Into::into);
+        let (policy, on_failure) = (Arc::new(policy), scope.clone());
+        self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
+            .and_then(move |claims: Claims<X>| {
+                let verdict = policy.check(&claims).map_err(|error| {
+                    reject::custom(Refusal {
+                        error,
+                        challenge: Challenge {
+                            realm: claims.realm(),
+                            scope: on_failure.clone(),
+                        },
+                    })
+                });
+                ready(verdict.map(|()| claims))
+            })
+    }
+}
+
+impl<X, F> Require<X> for F
+where
+    X: Send + 'static,
+    F: Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+}
+
+fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
+    match rejection.find::<Refusal>() {
+        Some(refusal) => {
+            let mut refusal = refusal.clone();
+            refusal.challenge.scope = scope;
+            reject::custom(refusal)
+        }
+        None => rejection,
+    }
+}
+
+/// `.route()` on a filter that extracts a reply.
+pub trait Route<R>:
+    Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + Sized + 'static
+where
+    R: Reply + Send + 'static,
+{
+    /// Closes the route: its refusals become answers here and are final.
+    ///
+    /// In warp a rejection is an invitation to try the next route, so that
+    /// `protected.or(catch_all)` would answer the anonymous. A path or a method that does not fit
+    /// still goes on to the next route, and so do rejections that are neither ours nor warp's.
+    ///
+    /// Boxed, which keeps a table of many routes quick to compile.
+    fn route(self) -> BoxedFilter<(Response,)> {
+        self.map(Reply::into_response)
+            .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
+            .boxed()
+    }
+}
+
+impl<R, F> Route<R> for F
+where
+    R: Reply + Send + 'static,
+    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+}

@@ -1,0 +1,235 @@
+//! JSON objects read strictly: no member twice, at any depth, and nothing after the object.
+//!
+//! RFC 7515 §4 and RFC 7519 §4 leave a reader the choice between refusing duplicate members and
+//! taking the last one. Two readers that choose differently see two tokens in one, so we refuse.
+
+use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// A value, in as much detail as a token's header and registered claims need.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    Text(Cow<'a, str>),
+    Number(f64),
+    /// An array of strings alone.
+    Texts(Vec<Cow<'a, str>>),
+    /// Anything else: null, booleans, objects, arrays of other things.
+    Other,
+}
+
+/// Why a text is not such an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Malformed,
+    /// A number that is JSON but not finite as a double, `1e400` for instance.
+    NotFinite,
+}
+
+/// Hands each member of the object in `text` to `member`.
+pub(crate) fn members<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> Result<(), Fault> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader
+        .deserialize_map(Members(member, PhantomData))
+        .and_then(|()| reader.end())
+        .map_err(|error| {
+            // serde_json has no category for it; a test holds the text.
+            if error.to_string().starts_with("number out of range") {
+                Fault::NotFinite
+            } else {
+                Fault::Malformed
+            }
+        })
+}
+
+struct Members<'a, F>(F, PhantomData<&'a ()>);
+
+impl<'a, F: FnMut(&str, Value<'a>)> Visitor<'a> for Members<'a, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            let value = map.next_value()?;
+            (self.0)(&name, value);
+            names.insert(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names seen in one object: a handful is compared one by one, more are hashed, so that an
+/// object of thousands of members costs no square of them.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    const FEW: usize = 24;
+
+    fn insert<E: Error>(&mut self, name: Cow<'a, str>) -> Result<(), E> {
+        let known = self.few.contains(&name) || self.many.contains(&name);
+        if known {
+            return Err(E::custom("a member twice"));
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    // Dates beyond 2^53 seconds lose their units digit, some 285 million years from now.
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Some(Vec::new());
+        while let Some(item) = items.next_element()? {
+            match (item, &mut texts) {
+                (Value::Text(text), Some(texts)) => texts.push(text),
+                _ => texts = None,
+            }
+        }
+        Ok(texts.map_or(Value::Other, Value::Texts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Members(|_: &str, _: Value<'de>| {}, PhantomData).visit_map(map)?;
+        Ok(Value::Other)
+    }
+}
+
+/// A string, borrowed where it has no escapes; serde's own `Cow` never borrows.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, Value<'_>)>, Fault> {
+        let mut seen = Vec::new();
+        members(text, |name, value| seen.push((name.to_owned(), value)))?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn an_object_is_read_member_by_member() {
+        let seen = read(r#"{"a":"x","b":[ "y" ],"c":-1.5,"d":null,"e":{"f":1},"g":[1]}"#).unwrap();
+        let values: Vec<_> = seen.into_iter().map(|(_, value)| value).collect();
+        let expected = [
+            Value::Text("x".into()),
+            Value::Texts(vec!["y".into()]),
+            Value::Number(-1.5),
+            Value::Other,
+            Value::Other,
+            Value::Other,
+        ];
+        assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn whatever_is_no_strict_object_is_malformed() {
+        let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
+        let many: Vec<_> = (0..100).map(|i| format!(r#""{i}":0"#)).collect();
+        let twice_among_many = format!(r#"{{{},"99":0}}"#, many.join(","));
+        for (case, text) in [
+            ("nothing", ""),
+            ("a string", r#""a""#),
+            ("an array", "[]"),
+            ("null", "null"),
+            ("a member twice", r#"{"a":1,"b":2,"a":1}"#),
+            ("twice by escape", r#"{"a":1,"\u0061":1}"#),
+            ("twice in depth", r#"{"a":[{"b":{"c":1,"c":1}}]}"#),
+            ("twice among many", &twice_among_many),
+            ("something after it", "{} {}"),
+            ("a trailing comma", r#"{"a":1,}"#),
+            ("a byte order mark", "\u{feff}{}"),
+            ("a NUL", "{\"a\":\"\0\"}"),
+            ("a lone surrogate", r#"{"a":"\ud800"}"#),
+            ("a lone surrogate as name", r#"{"\udc00":1}"#),
+            ("nested a thousand deep", &deep),
+            ("a leading zero", r#"{"a":01}"#),
+            ("NaN", r#"{"a":NaN}"#),
+        ] {
+            assert_eq!(read(text), Err(Fault::Malformed), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_double_is_told_apart() {
+        assert_eq!(read(r#"{"a":1e400}"#), Err(Fault::NotFinite));
+    }
+}

@@ -1,0 +1,289 @@
+//! One JWK → a public key, or the reason why not (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+//!
+//! `jsonwebtoken`'s own import ignores `alg`, `use`, `key_ops` and `crv`, takes `oct` keys for HMAC
+//! and checks no lengths; its verifier rebuilds the key for each token. So the import is ours, and
+//! the key is parsed once and stands behind `jsonwebtoken`'s [`JwtVerifier`].
+
+use aws_lc_rs::{
+    hmac,
+    signature::{
+        self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+        RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm,
+    crypto::JwtVerifier,
+    signature::{Error, Verifier},
+};
+use serde_json::{Map, Value};
+
+/// What is wrong with a key that is left out.
+pub(crate) type Reason = &'static str;
+
+type Jwk = Map<String, Value>;
+type Imported = (Vec<u8>, Vec<(Algorithm, KeyVerifier)>);
+
+/// The key's material, and a verifier for each allowed algorithm that it is good for.
+pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
+    let jwk = jwk.as_object().ok_or("not an object")?;
+    no_private_members(jwk)?;
+    kid_is_text(jwk)?;
+    for_signatures(jwk)?;
+    let key = Material::read(jwk)?;
+    let own = own_algorithm(jwk, &key)?;
+    let mut verifiers = Vec::new();
+    for algorithm in key.algorithms() {
+        let wanted = allowed.contains(algorithm) && own.is_none_or(|own| own == *algorithm);
+        // The key is parsed even for an algorithm that is not allowed here: a key that cannot be
+        // parsed is odd in any case, and says so.
+        let verifier = key.parse(*algorithm)?;
+        if wanted {
+            verifiers.push((*algorithm, verifier));
+        }
+    }
+    Ok((key.bytes(), verifiers))
+}
+
+/// A key set is public; whoever publishes a private key in it has lost it.
+fn no_private_members(jwk: &Jwk) -> Result<(), Reason> {
+    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
+        return Err("it has private members");
+    }
+    Ok(())
+}
+
+fn kid_is_text(jwk: &Jwk) -> Result<(), Reason> {
+    match jwk.get("kid") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err("kid is not a string"),
+    }
+}
+
+/// `use` and `key_ops`, where they are there, name signatures (RFC 7517 §4.2 and §4.3).
+fn for_signatures(jwk: &Jwk) -> Result<(), Reason> {
+    if jwk.get("use").is_some_and(|usage| usage != "sig") {
+        return Err("use is not sig");
+    }
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
+        Some(_) => Err("key_ops lacks verify"),
+    }
+}
+
+/// The key's `alg`, where it has one: a key for one algorithm is for no other (RFC 8725 §3.1).
+fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Reason> {
+    match jwk.get("alg") {
+        None => Ok(None),
+        Some(Value::String(name)) => {
+            let algorithm = name.parse().map_err(|_| "alg is none that we know")?;
+            if !key.algorithms().contains(&algorithm) {
+                return Err("alg contradicts kty and crv");
+            }
+            Ok(Some(algorithm))
+        }
+        Some(_) => Err("alg is not a string"),
+    }
+}
+
+/// A public key as numbers, each within its limits.
+enum Material {
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+impl Material {
+    fn read(jwk: &Jwk) -> Result<Self, Reason> {
+        let kind = jwk.get("kty").and_then(Value::as_str);
+        let curve = jwk.get("crv").and_then(Value::as_str);
+        match (kind, curve) {
+            (Some("RSA"), _) => rsa(number(jwk, "n")?, number(jwk, "e")?),
+            (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
+            (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
+            (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
+            (Some("EC" | "OKP"), _) => Err("a curve that we do not support"),
+            _ => Err("a kty that we do not support"),
+        }
+    }
+
+    fn algorithms(&self) -> &'static [Algorithm] {
+        match self {
+            Self::Rsa { .. } => &[
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ],
+            Self::P256(_) => &[Algorithm::ES256],
+            Self::P384(_) => &[Algorithm::ES384],
+            Self::Ed25519(_) => &[Algorithm::EdDSA],
+        }
+    }
+
+    /// Curve points of different curves differ in length, so the bytes alone tell keys apart.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa { n, e } => [n.as_slice(), e].concat(),
+            Self::P256(bytes) | Self::P384(bytes) | Self::Ed25519(bytes) => bytes.clone(),
+        }
+    }
+
+    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
+        let parsed = match self {
+            Self::Rsa { n, e } => {
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
+            }
+            Self::P256(point) => parse(&ECDSA_P256_SHA256_FIXED, point),
+            Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
+            Self::Ed25519(point) => parse(&ED25519, point),
+        };
+        let parsed = parsed.map_err(|_| "its numbers make no public key")?;
+        Ok(KeyVerifier(algorithm, Kind::Public(parsed)))
+    }
+}
+
+fn parse(
+    algorithm: &'static dyn VerificationAlgorithm,
+    point: &[u8],
+) -> Result<ParsedPublicKey, aws_lc_rs::error::KeyRejected> {
+    ParsedPublicKey::new(algorithm, point)
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, Reason> {
+    match algorithm {
+        Algorithm::RS256 => Ok(&aws::RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::RS384 => Ok(&aws::RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::RS512 => Ok(&aws::RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::PS256 => Ok(&aws::RSA_PSS_2048_8192_SHA256),
+        Algorithm::PS384 => Ok(&aws::RSA_PSS_2048_8192_SHA384),
+        Algorithm::PS512 => Ok(&aws::RSA_PSS_2048_8192_SHA512),
+        _ => Err("not an algorithm of RSA"),
+    }
+}
+
+/// 2048 to 8192 bits, and an odd exponent from 3 to 2^33 - 1: the limits of `aws-lc-rs`, which
+/// checks them as it verifies; a key that would refuse every token is not held at all.
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
+    if !(2048..=8192).contains(&bits(&n)) {
+        return Err("a modulus of fewer than 2048 or more than 8192 bits");
+    }
+    if !is_odd(&n) {
+        return Err("an even modulus");
+    }
+    let value = e
+        .iter()
+        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    if bits(&e) > 33 || value < 3 || !is_odd(&e) {
+        return Err("an exponent that is even or not from 3 to 2^33 - 1");
+    }
+    Ok(Material::Rsa { n, e })
+}
+
+fn bits(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| {
+        number.len() * 8 - usize::try_from(first.leading_zeros()).unwrap_or_default()
+    })
+}
+
+fn is_odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|last| last & 1 == 1)
+}
+
+/// An uncompressed point (SEC 1 §2.3.3), of coordinates that have the full length of the field
+/// (RFC 7518 §6.2.1.2).
+fn point(jwk: &Jwk, length: usize) -> Result<Vec<u8>, Reason> {
+    let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+    if x.len() != length || y.len() != length {
+        return Err("coordinates of the wrong length");
+    }
+    Ok([&[0x04][..], &x, &y].concat())
+}
+
+fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
+    if point.len() != 32 {
+        return Err("coordinates of the wrong length");
+    }
+    if is_small_order(&point) {
+        return Err("a point of small order");
+    }
+    Ok(Material::Ed25519(point))
+}
+
+/// The points of order 1, 2, 4 and 8 in each of their encodings, sign bit aside. Under such a key
+/// one signature verifies for many messages (RFC 8032 §8.9 leaves the check to us).
+fn is_small_order(point: &[u8]) -> bool {
+    const ORDER_8_A: [u8; 32] = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ];
+    const ORDER_8_B: [u8; 32] = [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ];
+    let mut y = [0; 32];
+    y.copy_from_slice(point);
+    y[31] &= 0x7f;
+    // 0 and 1, and p - 1, p and p + 1, where p = 2^255 - 19.
+    let low = y[1..].iter().all(|byte| *byte == 0) && y[0] <= 1;
+    let high =
+        y[31] == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && (0xec..=0xee).contains(&y[0]);
+    low || high || y == ORDER_8_A || y == ORDER_8_B
+}
+
+/// A positive number, big endian. Leading zeros, which RFC 7518 §6.3.1.1 forbids and some issuers
+/// write, change nothing about it and are dropped.
+fn number(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Reason> {
+    let bytes = bytes(jwk, member)?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    Ok(bytes[zeros..].to_vec())
+}
+
+fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Reason> {
+    let text = jwk.get(member).and_then(Value::as_str);
+    text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+        .ok_or("a number that is absent or not base64url")
+}
+
+/// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
+pub(crate) struct KeyVerifier(Algorithm, Kind);
+
+enum Kind {
+    Public(ParsedPublicKey),
+    Secret(Box<hmac::Key>),
+}
+
+impl KeyVerifier {
+    pub(crate) fn secret(secret: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self(Algorithm::HS256, Kind::Secret(Box::new(key)))
+    }
+
+    pub(crate) fn verify(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        Verifier::verify(self, message, signature).is_ok()
+    }
+}
+
+impl Verifier<Vec<u8>> for KeyVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
+        match &self.1 {
+            Kind::Public(key) => key.verify_sig(message, signature),
+            Kind::Secret(key) => hmac::verify(key, message, signature),
+        }
+        .map_err(|_| Error::new())
+    }
+}
+
+impl JwtVerifier for KeyVerifier {
+    fn algorithm(&self) -> Algorithm {
+        self.0
+    }
+}

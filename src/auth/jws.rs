@@ -1,0 +1,133 @@
+//! A token → header, payload and signature, strictly (RFC 7515 §3.1 and §4).
+//!
+//! Everything here is judged without a key, and nothing here makes a token more than text.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    AuthError,
+    json::{self, Value},
+};
+
+/// The three parts of a compact serialization, decoded.
+#[derive(Debug)]
+pub(crate) struct Jws<'t> {
+    pub(crate) header: String,
+    pub(crate) payload: String,
+    pub(crate) signature: Vec<u8>,
+    /// What the signature is of: the first two parts as they came, with their dot.
+    pub(crate) signing_input: &'t str,
+}
+
+impl<'t> Jws<'t> {
+    pub(crate) fn parse(token: &'t str) -> Result<Self, AuthError> {
+        let (header, payload, signature) = three_parts(token)?;
+        let signing_input = &token[..header.len() + 1 + payload.len()];
+        Ok(Self {
+            header: text(header)?,
+            payload: text(payload)?,
+            signature: base64url(signature)?,
+            signing_input,
+        })
+    }
+}
+
+fn three_parts(token: &str) -> Result<(&str, &str, &str), AuthError> {
+    let mut parts = token.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok((header, payload, signature)),
+        _ => Err(AuthError::TokenNotJwt),
+    }
+}
+
+/// Without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5): one text has one
+/// encoding, so that no second spelling of a token verifies.
+fn base64url(part: &str) -> Result<Vec<u8>, AuthError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| AuthError::TokenMalformed)
+}
+
+fn text(part: &str) -> Result<String, AuthError> {
+    String::from_utf8(base64url(part)?).map_err(|_| AuthError::TokenMalformed)
+}
+
+/// The members of a JOSE header that we act on. `jku`, `jwk`, `x5u` and `x5c` are not among them:
+/// a token does not choose the key that it is verified with (RFC 8725 §3.10).
+#[derive(Debug, Default)]
+pub(crate) struct Header<'a> {
+    pub(crate) alg: Option<Value<'a>>,
+    pub(crate) typ: Option<Value<'a>>,
+    pub(crate) kid: Option<Cow<'a, str>>,
+    /// `crit` or `b64` is there, whatever its value.
+    pub(crate) extended: bool,
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, AuthError> {
+        let mut header = Self::default();
+        let mut kid = None;
+        json::members(text, |name, value| match name {
+            "alg" => header.alg = Some(value),
+            "typ" => header.typ = Some(value),
+            "kid" => kid = Some(value),
+            "crit" | "b64" => header.extended = true,
+            _ => {}
+        })
+        .map_err(|_| AuthError::TokenMalformed)?;
+        header.kid = match kid {
+            None => None,
+            Some(Value::Text(kid)) => Some(kid),
+            Some(_) => return Err(AuthError::TokenMalformed),
+        };
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_three_strict_parts() {
+        use AuthError::{TokenMalformed, TokenNotJwt};
+        for (case, token, expected) in [
+            ("three parts", "e30.e30.AA", Ok(())),
+            ("no signature", "e30.e30.", Ok(())),
+            ("opaque", "sDf4", Err(TokenNotJwt)),
+            ("two parts", "e30.e30", Err(TokenNotJwt)),
+            ("four parts", "e30.e30.AA.AA", Err(TokenNotJwt)),
+            ("a JWE", "e30..AA.AA.AA", Err(TokenNotJwt)),
+            ("padding", "e30=.e30.AA", Err(TokenMalformed)),
+            ("trailing bits", "e30.e30.AB", Err(TokenMalformed)),
+            ("a length of one", "e30.e30.A", Err(TokenMalformed)),
+            ("base64, not base64url", "e30.e30.+/+/", Err(TokenMalformed)),
+            ("not UTF-8", "_w.e30.AA", Err(TokenMalformed)),
+        ] {
+            assert_eq!(Jws::parse(token).map(|_| ()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_signing_input_is_what_came() {
+        let jws = Jws::parse("e30.e30.AA").unwrap();
+        assert_eq!(jws.signing_input, "e30.e30");
+        assert_eq!((&*jws.header, &*jws.payload), ("{}", "{}"));
+    }
+
+    #[test]
+    fn a_kid_is_a_string() {
+        for (case, header, expected) in [
+            ("absent", "{}", Ok(None)),
+            ("a string", r#"{"kid":"a"}"#, Ok(Some("a"))),
+            ("escaped", r#"{"kid":"\u0061"}"#, Ok(Some("a"))),
+            ("null", r#"{"kid":null}"#, Err(AuthError::TokenMalformed)),
+            ("a number", r#"{"kid":1}"#, Err(AuthError::TokenMalformed)),
+        ] {
+            let kid = Header::parse(header).map(|header| header.kid.map(Cow::into_owned));
+            assert_eq!(kid, expected.map(|kid| kid.map(str::to_owned)), "{case}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A key set in memory: which key fits this header.
+//!
+//! A key is judged once, when it is imported, and parsed once for each algorithm that it may be
+//! used with. One odd key is left out with a reason; it never costs the set.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
+
+use super::jwk::{self, KeyVerifier};
+
+/// The keys of one issuer (RFC 7517 §5), in one version of them.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    keys: Vec<Arc<Key>>,
+    by_kid: HashMap<String, Vec<Arc<Key>>>,
+    skipped: Vec<Skipped>,
+}
+
+/// A key, with what it may verify.
+pub(crate) struct Key {
+    kid: Option<String>,
+    /// Equal for equal keys, whatever they are called.
+    material: Vec<u8>,
+    /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
+    /// the same, so that a token that names it costs no fetch.
+    verifiers: Vec<(Algorithm, KeyVerifier)>,
+}
+
+/// A key that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) kid: Option<String>,
+    pub(crate) reason: &'static str,
+}
+
+/// Why there is no key for a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// No key has this `kid`; a newer set might.
+    UnknownKid,
+    /// The key that the header names is not for its algorithm.
+    NotForIt,
+    /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
+    Ambiguous,
+}
+
+/// Why a document is no key set that we can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoKeys {
+    /// Not a JSON object with an array `keys`.
+    #[error("not a JSON object with an array \"keys\"")]
+    NotAKeySet,
+    /// `keys` is empty.
+    #[error("an empty key set")]
+    Empty,
+    /// No key of it can be used with an allowed algorithm.
+    #[error("no usable key among {keys}{}", skipped.as_ref().map(|s| format!("; the first: {s}")).unwrap_or_default())]
+    NoneUsable {
+        /// How many keys there are.
+        keys: usize,
+        /// Why the first of them was left out.
+        skipped: Option<&'static str>,
+    },
+}
+
+impl KeySet {
+    /// Imports the keys of a JWK Set one by one.
+    pub(crate) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NoKeys> {
+        let document: Map<String, Value> =
+            serde_json::from_slice(document).map_err(|_| NoKeys::NotAKeySet)?;
+        let Some(Value::Array(jwks)) = document.get("keys") else {
+            return Err(NoKeys::NotAKeySet);
+        };
+        if jwks.is_empty() {
+            return Err(NoKeys::Empty);
+        }
+        let mut set = Self::empty();
+        for jwk in jwks {
+            set.import(jwk, allowed);
+        }
+        if set.usable() == 0 {
+            return Err(NoKeys::NoneUsable {
+                keys: jwks.len(),
+                skipped: set.skipped.first().map(|skipped| skipped.reason),
+            });
+        }
+        Ok(set)
+    }
+
+    fn empty() -> Self {
+        Self {
+            keys: Vec::new(),
+            by_kid: HashMap::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
+        let kid = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
+        let key = match jwk::import(jwk, allowed) {
+            Ok((material, verifiers)) => Key {
+                kid,
+                material,
+                verifiers,
+            },
+            Err(reason) => {
+                self.skipped.push(Skipped {
+                    kid: kid.clone(),
+                    reason,
+                });
+                Key {
+                    kid,
+                    material: Vec::new(),
+                    verifiers: Vec::new(),
+                }
+            }
+        };
+        self.add(Arc::new(key));
+    }
+
+    fn add(&mut self, key: Arc<Key>) {
+        if let Some(kid) = &key.kid {
+            let named = self.by_kid.entry(kid.clone()).or_default();
+            named.push(Arc::clone(&key));
+        }
+        self.keys.push(key);
+    }
+
+    /// How many keys verify something.
+    pub(crate) fn usable(&self) -> usize {
+        self.keys
+            .iter()
+            .filter(|key| !key.verifiers.is_empty())
+            .count()
+    }
+
+    pub(crate) fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// The one key for a header's `alg` and `kid`.
+    pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
+        let Some(kid) = kid else {
+            return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
+        };
+        let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
+        the_only(named, alg)?.ok_or(Miss::NotForIt)
+    }
+}
+
+/// The key that fits, if one does; identical ones count once, and of two different ones neither is
+/// used: which of them the issuer means is not ours to guess.
+fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
+    let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
+    let Some(first) = fitting.next() else {
+        return Ok(None);
+    };
+    if fitting.any(|other| other.material != first.material) {
+        return Err(Miss::Ambiguous);
+    }
+    Ok(Some(first))
+}
+
+impl Key {
+    /// The shared secret of `HS256`, which no key set may hold.
+    pub(crate) fn secret(secret: &[u8]) -> Self {
+        Self {
+            kid: None,
+            material: Vec::new(),
+            verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
+        }
+    }
+
+    /// The name under which the issuer publishes it.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    fn verifier(&self, alg: Algorithm) -> Option<&KeyVerifier> {
+        let of = |(algorithm, _): &&(Algorithm, KeyVerifier)| *algorithm == alg;
+        self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
+        self.verifier(alg)
+            .is_some_and(|verifier| verifier.verify(message, signature))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}

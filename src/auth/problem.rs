@@ -1,0 +1,258 @@
+//! Failures → JSON (RFC 9457), the only place that knows status codes.
+//!
+//! Every text comes from a catalogue: nothing that the caller sent and no library's message is
+//! echoed into a body or a challenge.
+
+use std::{convert::Infallible, time::Duration};
+
+use serde::Serialize;
+use warp::{
+    Rejection, Reply,
+    body::BodyDeserializeError,
+    http::{
+        HeaderName, HeaderValue, Response as HttpResponse, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    reject::{
+        InvalidHeader, InvalidQuery, LengthRequired, MethodNotAllowed, MissingCookie,
+        MissingHeader, PayloadTooLarge, UnsupportedMediaType,
+    },
+    reply::Response,
+};
+
+use super::error::{AuthError, Refusal};
+
+/// The last word of a warp service: every rejection as JSON, ours, warp's own and any other.
+///
+/// ```no_run
+/// # use warp::Filter;
+/// # let routes = warp::path!("a").map(|| "a");
+/// routes.recover(warp_bearer::auth::handle_rejection);
+/// ```
+///
+/// A rejection that is neither ours nor warp's is a fault of the service, 500: `recover` your own
+/// before this one.
+///
+/// # Errors
+/// None.
+pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallible> {
+    Ok(match find(&rejection) {
+        Some(answer) => answer,
+        None if rejection.is_not_found() => Problem::NotFound.response(),
+        None => {
+            tracing::error!("a rejection that nothing handles; recover it before ours");
+            Problem::Internal.response()
+        }
+    })
+}
+
+/// The answer to a rejection that ends its route; a path or method that does not fit, and whatever
+/// is not ours or warp's, goes on.
+pub(crate) fn refusal(rejection: Rejection) -> Result<Response, Rejection> {
+    if rejection.find::<MethodNotAllowed>().is_some() {
+        return Err(rejection);
+    }
+    find(&rejection).ok_or(rejection)
+}
+
+fn find(rejection: &Rejection) -> Option<Response> {
+    if let Some(refusal) = rejection.find::<Refusal>() {
+        return Some(refused(refusal));
+    }
+    Problem::of(rejection).map(Problem::response)
+}
+
+/// What goes wrong beside authorization: warp's own rejections, and the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// 404: no route has this path.
+    NotFound,
+    /// 405: a route has this path, and not this method.
+    MethodNotAllowed,
+    /// 400: a query, header field or cookie that cannot be read.
+    BadRequest,
+    /// 411: a body without its length.
+    LengthRequired,
+    /// 413: a body over its limit.
+    PayloadTooLarge,
+    /// 415: a body of a type that the route does not take.
+    UnsupportedMediaType,
+    /// 400: a body that cannot be read as its type.
+    InvalidBody,
+    /// 403: a cross-origin request that is not allowed.
+    CorsForbidden,
+    /// 400: `Host` is absent or doubled (RFC 9112 §3.2).
+    BadHost,
+    /// 414: a request target over its limit.
+    UriTooLong,
+    /// 431: header fields over their limit (RFC 6585 §5).
+    HeadersTooLarge,
+    /// 503: a request over its time.
+    RequestTimeout,
+    /// 500: a fault of our own, of which the body says nothing.
+    Internal,
+}
+
+impl Problem {
+    /// One of each.
+    pub const ALL: [Self; 13] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BadRequest,
+        Self::LengthRequired,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidBody,
+        Self::CorsForbidden,
+        Self::BadHost,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::RequestTimeout,
+        Self::Internal,
+    ];
+
+    /// The status, the stable code and one sentence.
+    #[rustfmt::skip]
+    pub const fn entry(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing at this path."),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; Allow names those that it takes."),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read."),
+            Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required", "The body needs a Content-Length."),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes."),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type."),
+            Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type."),
+            Self::CorsForbidden => (StatusCode::FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed."),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "bad_host", "A request carries exactly one Host field."),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long", "The request target is too long."),
+            Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header fields are too large or too many."),
+            Self::RequestTimeout => (StatusCode::SERVICE_UNAVAILABLE, "request_timeout", "The request took too long."),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side."),
+        }
+    }
+
+    /// The answer as JSON.
+    pub fn response(self) -> Response {
+        let (status, code, detail) = self.entry();
+        body(status, None, code, detail)
+    }
+
+    /// A 405 with the methods that the path takes (RFC 9110 §15.5.6).
+    pub fn method_not_allowed(allow: &str) -> Response {
+        let mut response = Self::MethodNotAllowed.response();
+        set(&mut response, ALLOW, allow);
+        response
+    }
+
+    /// What warp itself rejected, if it is that. A body that a route could not take says more than
+    /// a method that another route did not.
+    fn of(rejection: &Rejection) -> Option<Self> {
+        let has = |found: bool, problem| found.then_some(problem);
+        has(
+            rejection.find::<PayloadTooLarge>().is_some(),
+            Self::PayloadTooLarge,
+        )
+        .or(has(
+            rejection.find::<UnsupportedMediaType>().is_some(),
+            Self::UnsupportedMediaType,
+        ))
+        .or(has(
+            rejection.find::<LengthRequired>().is_some(),
+            Self::LengthRequired,
+        ))
+        .or(has(
+            rejection.find::<BodyDeserializeError>().is_some(),
+            Self::InvalidBody,
+        ))
+        .or(has(
+            rejection.find::<warp::cors::CorsForbidden>().is_some(),
+            Self::CorsForbidden,
+        ))
+        .or(has(is_bad_request(rejection), Self::BadRequest))
+        .or(has(
+            rejection.find::<MethodNotAllowed>().is_some(),
+            Self::MethodNotAllowed,
+        ))
+    }
+}
+
+fn is_bad_request(rejection: &Rejection) -> bool {
+    rejection.find::<InvalidQuery>().is_some()
+        || rejection.find::<InvalidHeader>().is_some()
+        || rejection.find::<MissingHeader>().is_some()
+        || rejection.find::<MissingCookie>().is_some()
+}
+
+/// The status of a refusal: RFC 6750 §3.1, and 503 where the caller's token is not at fault.
+pub fn status(error: AuthError) -> StatusCode {
+    use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
+    match (error, error.error()) {
+        (AuthError::KeysUnavailable { .. }, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, None | Some(InvalidToken)) => StatusCode::UNAUTHORIZED,
+        (_, Some(InvalidRequest)) => StatusCode::BAD_REQUEST,
+        (_, Some(InsufficientScope)) => StatusCode::FORBIDDEN,
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let error = refusal.error;
+    let name = error.error().map(super::BearerError::as_str);
+    let mut response = body(status(error), name, error.code(), error.detail());
+    set(&mut response, CACHE_CONTROL, "no-store");
+    if let Some(challenge) = refusal.www_authenticate() {
+        set(&mut response, WWW_AUTHENTICATE, &challenge);
+    }
+    if let AuthError::KeysUnavailable { retry_after } = error {
+        set(&mut response, RETRY_AFTER, &whole_seconds(retry_after));
+    }
+    response
+}
+
+/// At least one: "ask again in 0 seconds" is an invitation to a loop.
+fn whole_seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    seconds.max(1).to_string()
+}
+
+/// RFC 9457, with `detail` where FastAPI's clients look and `error` as RFC 6750 has it.
+#[derive(Serialize)]
+struct Body {
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    code: &'static str,
+}
+
+fn body(
+    status: StatusCode,
+    error: Option<&'static str>,
+    code: &'static str,
+    detail: &'static str,
+) -> Response {
+    let body = Body {
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail,
+        error,
+        code,
+    };
+    // Strings and a number: there is nothing that serde_json could refuse.
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let mut response = HttpResponse::new(body).into_response();
+    *response.status_mut() = status;
+    set(&mut response, CONTENT_TYPE, "application/problem+json");
+    response
+}
+
+/// The values are ours and ASCII; one that is not would be a fault of the catalogue, and is left
+/// out rather than taken for a reason to panic.
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    let Ok(value) = HeaderValue::from_str(value) else {
+        tracing::error!(%name, "a header value that is not ASCII is left out");
+        return;
+    };
+    response.headers_mut().insert(name, value);
+}
