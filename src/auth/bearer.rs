@@ -15,7 +15,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// # Errors
 /// [`AuthError::MissingToken`] where there is no credential or one of another scheme; one of the
 /// `invalid_request` errors where there is one that cannot be read.
-pub fn token(headers: &HeaderMap) -> Result<&str, AuthError> {
+pub(crate) fn token(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);

@@ -128,7 +128,7 @@ impl Jwks {
                 .confirmed
                 .filter(|_| held.is_some())
                 .map(|confirmed| now.saturating_duration_since(confirmed)),
-            next_refresh: self.shared.schedule().retry_after(now),
+            next_fetch: Some(self.shared.schedule().retry_after(now)),
             last_error: record.error.as_ref().map(ToString::to_string),
         }
     }
@@ -145,8 +145,8 @@ pub struct KeyStatus {
     /// Since when the issuer has not confirmed them; none where none are held, or where they are
     /// fixed.
     pub age: Option<Duration>,
-    /// When the next fetch is due.
-    pub next_refresh: Duration,
+    /// In how long the next fetch is due; none where the keys are fixed.
+    pub next_fetch: Option<Duration>,
     /// Why the last fetch failed, if it did. A sentence about the issuer, for operators.
     pub last_error: Option<String>,
 }
@@ -158,7 +158,7 @@ impl KeyStatus {
             issuer: issuer.to_owned(),
             keys,
             age: None,
-            next_refresh: Duration::MAX,
+            next_fetch: None,
             last_error: None,
         }
     }

@@ -1,0 +1,74 @@
+//! What the routes answer. Plain async functions that have never heard of filters.
+
+use serde_json::{Value, json};
+use warp::{
+    Reply,
+    http::{
+        Response as HttpResponse, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    reply::Response,
+};
+
+use super::Drain;
+use crate::auth::{Auth, Claims, KeyStatus};
+
+/// `GET /api/public`
+pub async fn public() -> Response {
+    json_text(
+        r#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#,
+    )
+}
+
+/// `GET /api/private`: the claims, as the issuer signed them.
+pub async fn private(claims: Claims) -> Response {
+    // They are about somebody: no cache keeps them.
+    let response = json_text(claims.json().to_owned());
+    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+}
+
+/// `GET /api/private-scoped`
+pub async fn private_scoped(_: Claims) -> Response {
+    json_text(
+        r#"{"status":"success","msg":"Hello from a private endpoint! Your token grants read:messages."}"#,
+    )
+}
+
+/// `GET /livez`: the process runs.
+pub async fn livez() -> Response {
+    json_text(r#"{"status":"alive"}"#)
+}
+
+/// `GET /readyz`: keys are held and the service is not about to stop.
+pub async fn readyz(auth: Auth, drain: Drain) -> Response {
+    let ready = auth.is_ready() && !drain.has_begun();
+    let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
+    let body = json!({
+        "ready": ready,
+        "stopping": drain.has_begun(),
+        "issuers": issuers,
+    });
+    let mut response = json_text(body.to_string());
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+}
+
+fn issuer(status: &KeyStatus) -> Value {
+    json!({
+        "issuer": status.issuer,
+        "keys": status.keys,
+        "age_seconds": status.age.map(|age| age.as_secs()),
+        "next_fetch_seconds": status.next_fetch.map(|next| next.as_secs()),
+        "last_error": status.last_error,
+    })
+}
+
+fn json_text<T>(body: T) -> Response
+where
+    HttpResponse<T>: Reply,
+{
+    warp::reply::with_header(HttpResponse::new(body), CONTENT_TYPE, "application/json")
+        .into_response()
+}

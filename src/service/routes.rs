@@ -1,0 +1,43 @@
+//! The route table: every path, method and policy on one screen.
+
+use std::convert::Infallible;
+
+use warp::{Filter, reply::Response};
+
+use super::{
+    Drain, handlers,
+    table::{Row, route, table},
+};
+use crate::auth::{Auth, scope};
+
+/// The service's routes. They answer every request, so that there is no rejection left to forget.
+pub fn routes(
+    auth: &Auth,
+    drain: &Drain,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    table(rows(auth, drain))
+}
+
+/// The rows of the table: this path, this method, this permission, this handler.
+pub fn rows(auth: &Auth, drain: &Drain) -> Vec<Row> {
+    let readiness = (auth.clone(), drain.clone());
+    vec![
+        route!(GET, "api" / "public").then(handlers::public),
+        //
+        route!(GET, "api" / "private")
+            .with_auth(auth)
+            .then(handlers::private),
+        //
+        route!(GET, "api" / "private-scoped")
+            .with_auth(auth)
+            .require(scope("read:messages"))
+            .then(handlers::private_scoped),
+        //
+        route!(GET, "livez").then(handlers::livez),
+        //
+        route!(GET, "readyz").then(move || {
+            let (auth, drain) = readiness.clone();
+            handlers::readyz(auth, drain)
+        }),
+    ]
+}
