@@ -67,7 +67,7 @@ impl Fault {
                 reply::html("<!doctype html><title>Please sign in</title>").into_response()
             }
             Self::NotJson => ok(r#"{"keys":[{"kty":"#.to_owned()),
-            Self::HalfBody => half(document.to_string().into_bytes()),
+            Self::HalfBody => half(document.to_string().as_bytes()),
             Self::Drip => drip(document.to_string().into_bytes()),
             Self::Redirect(to) => {
                 reply::with_header(StatusCode::FOUND, LOCATION, to).into_response()
@@ -108,7 +108,7 @@ fn set(document: &mut Value, name: &str, value: Value) {
     }
 }
 
-fn half(body: Vec<u8>) -> Response {
+fn half(body: &[u8]) -> Response {
     let first = Ok(body[..body.len() / 2].to_vec());
     let end = stream::once(async {
         // Lets the server flush what it has; otherwise not even the head would go out.

@@ -2,7 +2,7 @@
 //!
 //! One client is registered. It is not kept apart from others, because there are no others.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{State, keys::random_name};
+use super::{keys::random_name, state::State};
 
 /// What the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
@@ -89,12 +89,12 @@ pub(super) fn parameters()
 
 /// `POST /oauth/token`.
 pub(super) fn token(
-    state: Arc<State>,
-    headers: HeaderMap,
+    state: &State,
+    headers: &HeaderMap,
     parameters: Result<Parameters, Refusal>,
 ) -> Response {
     state.count(|requests| requests.token += 1);
-    let response = match parameters.and_then(|parameters| grant(&state, &headers, &parameters)) {
+    let response = match parameters.and_then(|parameters| grant(state, headers, &parameters)) {
         Ok(token) => reply::json(&token).into_response(),
         Err(refusal) => refuse(&refusal),
     };
@@ -103,7 +103,7 @@ pub(super) fn token(
 }
 
 fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value, Refusal> {
-    match given(&asked.grant_type) {
+    match given(asked.grant_type.as_deref()) {
         Some("client_credentials") => {}
         Some(_) => {
             return Err(Refusal::new(
@@ -115,7 +115,7 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
         None => return Err(Refusal::invalid_request("The grant type is missing.")),
     }
     authenticate(&state.client, headers, asked)?;
-    if given(&asked.audience).is_some_and(|audience| audience != state.audience) {
+    if given(asked.audience.as_deref()).is_some_and(|audience| audience != state.audience) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "access_denied",
@@ -142,7 +142,10 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
 
 /// The client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
 fn authenticate(client: &Client, headers: &HeaderMap, asked: &Parameters) -> Result<(), Refusal> {
-    let in_body = (given(&asked.client_id), given(&asked.client_secret));
+    let in_body = (
+        given(asked.client_id.as_deref()),
+        given(asked.client_secret.as_deref()),
+    );
     let known = match headers.get(AUTHORIZATION) {
         Some(_) if in_body.1.is_some() => {
             return Err(Refusal::invalid_request("The client authenticates twice."));
@@ -173,7 +176,7 @@ fn authenticate(client: &Client, headers: &HeaderMap, asked: &Parameters) -> Res
 /// Auth0 does; unlike there, asking for nothing grants nothing.
 fn granted(asked: &Parameters) -> String {
     let mut granted = Vec::new();
-    for scope in given(&asked.scope).unwrap_or_default().split(' ') {
+    for scope in given(asked.scope.as_deref()).unwrap_or_default().split(' ') {
         if SCOPES.contains(&scope) && !granted.contains(&scope) {
             granted.push(scope);
         }
@@ -182,8 +185,8 @@ fn granted(asked: &Parameters) -> String {
 }
 
 /// A parameter without a value counts as omitted (RFC 6749 §3.2).
-fn given(parameter: &Option<String>) -> Option<&str> {
-    parameter.as_deref().filter(|value| !value.is_empty())
+fn given(parameter: Option<&str>) -> Option<&str> {
+    parameter.filter(|value| !value.is_empty())
 }
 
 fn refuse(refusal: &Refusal) -> Response {

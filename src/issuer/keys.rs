@@ -1,6 +1,6 @@
-//! The issuer's keys: the one that signs and those that are published, which need not be the same.
+//! A signing key: made, named, published, used.
 //!
-//! A private key is made here and stays here: nothing writes one out.
+//! The private half is made here and stays here: nothing writes one out.
 
 use std::{fmt, io, sync::Arc};
 
@@ -51,13 +51,11 @@ impl SigningKey {
     /// will do, those of a published key among them: that is how key confusion is tried
     /// (RFC 8725 §2.1).
     pub fn from_secret(secret: impl AsRef<[u8]>) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
         Self {
             kid: "secret".to_owned(),
             algorithm: Algorithm::HS256,
-            private: Arc::new(Private::Secret(hmac::Key::new(
-                hmac::HMAC_SHA256,
-                secret.as_ref(),
-            ))),
+            private: Arc::new(Private::Secret(Box::new(key))),
         }
     }
 
@@ -132,7 +130,7 @@ enum Private {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Private {
@@ -201,59 +199,6 @@ fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
         Algorithm::PS384 => &RSA_PSS_SHA384,
         Algorithm::PS512 => &RSA_PSS_SHA512,
         _ => &RSA_PKCS1_SHA256,
-    }
-}
-
-/// The key that signs, and the keys that verifiers are shown.
-pub(super) struct KeySet {
-    current: SigningKey,
-    published: Vec<SigningKey>,
-    /// Shown in place of the keys.
-    document: Option<Value>,
-}
-
-impl KeySet {
-    pub(super) fn new(key: SigningKey) -> Self {
-        Self {
-            published: vec![key.clone()],
-            current: key,
-            document: None,
-        }
-    }
-
-    pub(super) fn current(&self) -> &SigningKey {
-        &self.current
-    }
-
-    pub(super) fn rotate(&mut self, next: SigningKey) {
-        self.published.push(next.clone());
-        self.current = next;
-    }
-
-    pub(super) fn retire(&mut self) {
-        self.published = vec![self.current.clone()];
-    }
-
-    pub(super) fn replace(&mut self, next: SigningKey) {
-        let next = next.with_kid(self.current.kid());
-        self.published.retain(|key| key.kid() != next.kid());
-        self.rotate(next);
-    }
-
-    pub(super) fn publish_key(&mut self, key: SigningKey) {
-        self.published.push(key);
-    }
-
-    pub(super) fn show(&mut self, document: Option<Value>) {
-        self.document = document;
-    }
-
-    /// The JWK set (RFC 7517 §5), or what stands in for it.
-    pub(super) fn document(&self) -> Value {
-        self.document.clone().unwrap_or_else(|| {
-            let keys: Vec<_> = self.published.iter().map(SigningKey::public_jwk).collect();
-            json!({ "keys": keys })
-        })
     }
 }
 

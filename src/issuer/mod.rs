@@ -1,4 +1,4 @@
-//! A small OpenID issuer on loopback: real keys, real HTTP, and faults on demand.
+//! A small `OpenID` issuer on loopback: real keys, real HTTP, and faults on demand.
 //!
 //! It publishes its keys where verifiers look for them, answers Auth0's client credentials grant,
 //! and mints any token that a test can think of. It has no users and signs nobody in.
@@ -30,24 +30,25 @@
 
 mod faults;
 mod grant;
+mod key_set;
 mod keys;
 mod mint;
 mod routes;
 mod server;
+mod state;
 
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
-use tokio::sync::watch;
 
-pub use self::{faults::Fault, keys::SigningKey, mint::TokenBuilder};
+pub use self::{faults::Fault, keys::SigningKey, mint::TokenBuilder, state::Requests};
 
-use self::{faults::Faults, grant::Client, keys::KeySet, server::Server};
+use self::{faults::Faults, server::Server, state::State};
 
 /// A running issuer. Clones are the same one; it stops with the last of them.
 ///
@@ -56,19 +57,6 @@ use self::{faults::Faults, grant::Client, keys::KeySet, server::Server};
 pub struct Issuer {
     state: Arc<State>,
     server: Arc<Server>,
-}
-
-/// What has been asked of an issuer since it started, or since [`Issuer::reset_requests`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// Requests of the discovery document, failed ones included.
-    pub discovery: u64,
-    /// Requests of the key set: failed, unanswered and conditional ones included.
-    pub jwks: u64,
-    /// Those of the key set that were answered 304.
-    pub not_modified: u64,
-    /// Requests of a token, refused ones included.
-    pub token: u64,
 }
 
 /// Starting, and where to find it.
@@ -322,63 +310,5 @@ impl fmt::Debug for Issuer {
             .field("url", &self.state.url)
             .field("requests", &self.requests())
             .finish_non_exhaustive()
-    }
-}
-
-/// What the routes share. It does not hold the server, or the last `Issuer` could not stop it.
-struct State {
-    url: String,
-    jwks_uri: String,
-    token_endpoint: String,
-    audience: String,
-    client: Client,
-    settings: Mutex<Settings>,
-    faults: watch::Sender<Faults>,
-    requests: watch::Sender<Requests>,
-}
-
-struct Settings {
-    keys: KeySet,
-    max_age: Option<u64>,
-    etag: bool,
-}
-
-impl State {
-    fn new(addr: SocketAddr, key: SigningKey) -> io::Result<Self> {
-        Ok(Self {
-            url: format!("http://{addr}/"),
-            jwks_uri: format!("http://{addr}{}", routes::JWKS),
-            token_endpoint: format!("http://{addr}{}", routes::TOKEN),
-            audience: "https://api.example.com".to_owned(),
-            client: Client::register()?,
-            settings: Mutex::new(Settings {
-                keys: KeySet::new(key),
-                max_age: Some(600),
-                etag: true,
-            }),
-            faults: watch::Sender::default(),
-            requests: watch::Sender::default(),
-        })
-    }
-
-    fn token(&self) -> TokenBuilder {
-        let key = self.settings().keys.current().clone();
-        TokenBuilder::new(key, &self.url, &self.audience)
-    }
-
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, add: fn(&mut Requests)) {
-        self.requests.send_modify(add);
-    }
-
-    /// The fault that `of` picks, once it is not [`Fault::Hold`].
-    async fn fault(&self, of: fn(&Faults) -> &Option<Fault>) -> Option<Fault> {
-        let mut faults = self.faults.subscribe();
-        let held = |faults: &Faults| matches!(of(faults), Some(Fault::Hold));
-        let settled = faults.wait_for(|faults| !held(faults)).await;
-        settled.ok().and_then(|faults| of(&faults).clone())
     }
 }

@@ -14,7 +14,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{State, faults::Fault, grant, keys::base64url};
+use super::{faults::Fault, grant, keys::base64url, state::State};
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const JWKS: &str = "/.well-known/jwks.json";
@@ -42,18 +42,20 @@ pub(super) fn routes(
         .and(with_state)
         .and(warp::header::headers_cloned())
         .and(grant::parameters())
-        .map(grant::token);
+        .map(|state: Arc<State>, headers: HeaderMap, parameters| {
+            grant::token(&state, &headers, parameters)
+        });
 
     discovery
         .or(jwks)
         .unify()
         .or(token)
         .unify()
-        .or(warp::path::full().map(refuse))
+        .or(warp::path::full().map(|path: FullPath| refuse(path.as_str())))
         .unify()
 }
 
-/// The metadata of the issuer (OpenID Connect Discovery 1.0 §3, RFC 8414 §2).
+/// The metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
 async fn discovery(state: Arc<State>) -> Response {
     state.count(|requests| requests.discovery += 1);
     let fault = state.fault(|faults| &faults.discovery).await;
@@ -124,8 +126,8 @@ fn held(headers: &HeaderMap, tag: &str) -> bool {
         .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
 }
 
-fn refuse(path: FullPath) -> Response {
-    match path.as_str() {
+fn refuse(path: &str) -> Response {
+    match path {
         DISCOVERY | JWKS => wrong_method("GET"),
         TOKEN => wrong_method("POST"),
         _ => error(StatusCode::NOT_FOUND, "not_found").into_response(),
