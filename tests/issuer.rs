@@ -26,6 +26,8 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 #[tokio::test]
 async fn discovery_leads_to_the_key_set_and_the_token_endpoint() {
     let issuer = elliptic().await;
@@ -379,116 +381,68 @@ async fn who_asks_for_no_scope_gets_none() {
     assert_eq!(claims_of(token).get("scope"), None);
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_an_invalid_request() {
+    let issuer = elliptic().await;
+    let good = good_form(&issuer);
+    for (case, content_type, body) in [
+        ("repeated", FORM, format!("{good}&scope=a&scope=b")),
+        (
+            "too long",
+            FORM,
+            format!("{good}&scope={}", "a".repeat(17_000)),
+        ),
+        ("not JSON", "application/json", "{".to_owned()),
+        ("neither", "text/plain", good),
+    ] {
+        let response = post(&issuer, content_type, body, None).await;
+        refused(case, response, 400, "invalid_request").await;
+    }
+}
 
 #[tokio::test]
 async fn a_token_is_refused_in_the_words_of_rfc_6749() {
     let issuer = elliptic().await;
-    let (id, good) = (issuer.client_id(), good_form(&issuer));
-    let twice = format!("{good}&scope=a&scope=b");
+    let good = good_form(&issuer);
     let elsewhere = format!("{good}&audience=https://other.example.com");
-    let wrong = format!("grant_type=client_credentials&client_id={id}&client_secret=x");
-    let long = format!("{good}&scope={}", "a".repeat(17_000));
-    let basic = format!("Basic {}", STANDARD.encode(format!("{id}:x")));
+    let wrong = format!("{good}x");
+    let nobody = "grant_type=client_credentials";
+    let basic = STANDARD.encode(format!("{}:x", issuer.client_id()));
+    let basic = format!("Basic {basic}");
+    let basic = Some(&*basic);
+    let other = Some("Bearer x");
 
-    for (case, content_type, body, authorization, status, error) in [
-        (
-            "no grant type",
-            FORM,
-            "client_id=x",
-            None,
-            400,
-            "invalid_request",
-        ),
+    for (case, body, authorization, status, error) in [
+        ("no grant type", "scope=x", None, 400, "invalid_request"),
+        ("an empty one", "grant_type=", None, 400, "invalid_request"),
         (
             "another",
-            FORM,
             "grant_type=password",
             None,
             400,
             "unsupported_grant_type",
         ),
-        (
-            "an empty one",
-            FORM,
-            "grant_type=",
-            None,
-            400,
-            "invalid_request",
-        ),
-        ("repeated", FORM, &twice, None, 400, "invalid_request"),
-        ("too long", FORM, &long, None, 400, "invalid_request"),
-        (
-            "not JSON",
-            "application/json",
-            "{",
-            None,
-            400,
-            "invalid_request",
-        ),
-        (
-            "not a form",
-            "text/plain",
-            &good,
-            None,
-            400,
-            "invalid_request",
-        ),
-        ("wrong secret", FORM, &wrong, None, 401, "invalid_client"),
-        (
-            "no client",
-            FORM,
-            "grant_type=client_credentials",
-            None,
-            401,
-            "invalid_client",
-        ),
-        (
-            "wrong in basic",
-            FORM,
-            "grant_type=client_credentials",
-            Some(&*basic),
-            401,
-            "invalid_client",
-        ),
-        (
-            "another scheme",
-            FORM,
-            "grant_type=client_credentials",
-            Some("Bearer x"),
-            401,
-            "invalid_client",
-        ),
-        (
-            "two methods",
-            FORM,
-            &good,
-            Some(&*basic),
-            400,
-            "invalid_request",
-        ),
-        (
-            "other audience",
-            FORM,
-            &elsewhere,
-            None,
-            403,
-            "access_denied",
-        ),
+        ("wrong secret", &wrong, None, 401, "invalid_client"),
+        ("no client", nobody, None, 401, "invalid_client"),
+        ("wrong in basic", nobody, basic, 401, "invalid_client"),
+        ("another scheme", nobody, other, 401, "invalid_client"),
+        ("two methods", &good, basic, 400, "invalid_request"),
+        ("other audience", &elsewhere, None, 403, "access_denied"),
     ] {
-        let response = post(&issuer, content_type, body.to_owned(), authorization).await;
-        assert_eq!(response.status(), status, "{case}");
-        assert_eq!(
-            response.headers()[header::CACHE_CONTROL],
-            "no-store",
-            "{case}"
-        );
-        let challenged = response.headers().contains_key(header::WWW_AUTHENTICATE);
-        assert_eq!(challenged, status == 401, "{case}");
-        let answer = json_of(response).await;
-        assert_eq!(answer["error"], error, "{case}");
-        assert!(answer["error_description"].is_string(), "{case}");
+        let response = post(&issuer, FORM, body.to_owned(), authorization).await;
+        refused(case, response, status, error).await;
     }
+}
+
+async fn refused(case: &str, response: Response, status: u16, error: &str) {
+    assert_eq!(response.status(), status, "{case}");
+    let headers = response.headers();
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{case}");
+    let challenged = headers.contains_key(header::WWW_AUTHENTICATE);
+    assert_eq!(challenged, status == 401, "{case}");
+    let answer = json_of(response).await;
+    assert_eq!(answer["error"], error, "{case}");
+    assert!(answer["error_description"].is_string(), "{case}");
 }
 
 #[tokio::test]
