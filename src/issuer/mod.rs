@@ -1,1 +1,314 @@
-//! i
+//! A small `OpenID` issuer on loopback: real keys, real HTTP, and faults on demand.
+//!
+//! It publishes its keys where verifiers look for them, answers Auth0's client credentials grant,
+//! and mints any token that a test can think of. It has no users and signs nobody in.
+//!
+//! ```
+//! use warp_bearer::issuer::{Fault, Issuer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let issuer = Issuer::start().await;
+//!
+//! // What your API is configured with, and what its callers send.
+//! let (url, audience) = (issuer.url(), issuer.audience());
+//! let good = issuer.token().scope("read:messages").sign();
+//! let late = issuer.token().expired().sign();
+//!
+//! // What may happen to an issuer on an ordinary day.
+//! issuer.rotate();
+//! issuer.fail(Fault::Status(503));
+//! issuer.go_down().await;
+//! issuer.come_back().await;
+//! issuer.recover();
+//!
+//! // What all of this has cost it.
+//! assert_eq!(issuer.requests().jwks, 0);
+//! # let _ = (url, audience, good, late);
+//! # }
+//! ```
+
+mod faults;
+mod grant;
+mod key_set;
+mod keys;
+mod mint;
+mod routes;
+mod server;
+mod state;
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use jsonwebtoken::Algorithm;
+use serde_json::Value;
+
+pub use self::{faults::Fault, keys::SigningKey, mint::TokenBuilder, state::Requests};
+
+use self::{faults::Faults, server::Server, state::State};
+
+/// A running issuer. Clones are the same one; it stops with the last of them.
+///
+/// Its keys and its client's secret are made when it starts, and are gone when it stops.
+#[derive(Clone)]
+pub struct Issuer {
+    state: Arc<State>,
+    server: Arc<Server>,
+}
+
+/// Starting, and where to find it.
+impl Issuer {
+    /// Starts an issuer on a free port of 127.0.0.1, with an RSA key of 2048 bits for `RS256`.
+    ///
+    /// # Panics
+    /// If no port of the loopback can be bound, or outside a tokio runtime.
+    pub async fn start() -> Self {
+        Self::with_algorithm(Algorithm::RS256).await
+    }
+
+    /// As [`start`](Self::start), with a key for `algorithm`. Elliptic curves start sooner than RSA.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start) does, and if `algorithm` is an HMAC.
+    pub async fn with_algorithm(algorithm: Algorithm) -> Self {
+        match Self::bind((Ipv4Addr::LOCALHOST, 0).into(), algorithm).await {
+            Ok(issuer) => issuer,
+            Err(fault) => panic!("no issuer for {algorithm:?} on loopback: {fault}"),
+        }
+    }
+
+    /// Starts an issuer at `addr`; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn bind(addr: SocketAddr, algorithm: Algorithm) -> io::Result<Self> {
+        let server = Server::bind(addr)?;
+        // Looking for primes takes long enough to hold up whatever else the thread does.
+        let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
+        let key = key.await.map_err(io::Error::other)??;
+        let issuer = Self {
+            state: Arc::new(State::new(server.addr(), key)?),
+            server: Arc::new(server),
+        };
+        issuer.listen().await?;
+        Ok(issuer)
+    }
+
+    /// The issuer identifier, with the trailing slash that Auth0's have: `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> &str {
+        &self.state.url
+    }
+
+    /// The address of the key set.
+    pub fn jwks_uri(&self) -> &str {
+        &self.state.jwks_uri
+    }
+
+    /// The address of the token endpoint.
+    pub fn token_endpoint(&self) -> &str {
+        &self.state.token_endpoint
+    }
+
+    /// The API that tokens are for: `https://api.example.com`.
+    pub fn audience(&self) -> &str {
+        &self.state.audience
+    }
+
+    /// The socket's address.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The id of the registered client, for the token endpoint. Random at each start.
+    pub fn client_id(&self) -> &str {
+        &self.state.client.id
+    }
+
+    /// The secret of the registered client. Random at each start.
+    pub fn client_secret(&self) -> &str {
+        &self.state.client.secret
+    }
+}
+
+/// Tokens.
+impl Issuer {
+    /// Begins a token that would be accepted, signed by the current key.
+    pub fn token(&self) -> TokenBuilder {
+        self.state.token()
+    }
+
+    /// Signs any header and any payload, byte for byte, JSON or not, with the current key.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
+        let key = self.key();
+        mint::compact(&key, key.algorithm(), header, payload)
+    }
+
+    /// The current key's signature over `signing_input`: all of a token before its last dot.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign_input(&self, signing_input: &str) -> Vec<u8> {
+        self.key().sign(signing_input.as_bytes())
+    }
+}
+
+/// Keys. A new RSA key takes a moment, for which these methods block.
+impl Issuer {
+    /// The key that signs now.
+    pub fn key(&self) -> SigningKey {
+        self.state.settings().keys.current().clone()
+    }
+
+    /// Signs with a new key of the same algorithm from now on. The keys so far stay published.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn rotate(&self) {
+        let next = self.next_key();
+        self.state.settings().keys.rotate(next);
+    }
+
+    /// Unpublishes every key but the current one.
+    pub fn retire(&self) {
+        self.state.settings().keys.retire();
+    }
+
+    /// Puts a new key in the place and under the name of the current one, as a development issuer
+    /// does that is restarted.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn replace(&self) {
+        let next = self.next_key();
+        self.state.settings().keys.replace(next);
+    }
+
+    /// Publishes a key that does not sign.
+    pub fn publish_key(&self, key: &SigningKey) {
+        self.state.settings().keys.publish_key(key.clone());
+    }
+
+    /// Shows `document` in place of the key set, whatever happens to the keys, until
+    /// [`restore`](Self::restore).
+    pub fn publish(&self, document: Value) {
+        self.state.settings().keys.show(Some(document));
+    }
+
+    /// Shows the issuer's own key set again.
+    pub fn restore(&self) {
+        self.state.settings().keys.show(None);
+    }
+
+    /// The `max-age` of the key set, in seconds; `None` sends no `Cache-Control`. Defaults to 600.
+    pub fn max_age(&self, seconds: Option<u64>) {
+        self.state.settings().max_age = seconds;
+    }
+
+    /// Whether the key set has a strong `ETag`, and `If-None-Match` is heeded. Defaults to true.
+    pub fn etag(&self, sent: bool) {
+        self.state.settings().etag = sent;
+    }
+
+    fn next_key(&self) -> SigningKey {
+        SigningKey::generate(self.key().algorithm())
+    }
+}
+
+/// Faults.
+impl Issuer {
+    /// Makes discovery and the key set fail alike, until [`recover`](Self::recover).
+    pub fn fail(&self, fault: Fault) {
+        self.state.faults.send_replace(Faults {
+            discovery: Some(fault.clone()),
+            jwks: Some(fault),
+        });
+    }
+
+    /// Makes discovery fail; the key set goes on as it is.
+    pub fn fail_discovery(&self, fault: Fault) {
+        self.state
+            .faults
+            .send_modify(|faults| faults.discovery = Some(fault));
+    }
+
+    /// Makes the key set fail; discovery goes on as it is.
+    pub fn fail_jwks(&self, fault: Fault) {
+        self.state
+            .faults
+            .send_modify(|faults| faults.jwks = Some(fault));
+    }
+
+    /// Leaves every request of discovery and of the key set without an answer: [`Fault::Hang`].
+    pub fn hang(&self) {
+        self.fail(Fault::Hang);
+    }
+
+    /// Calls itself `issuer` in its discovery document: [`Fault::WrongIssuer`].
+    pub fn wrong_issuer(&self, issuer: impl Into<String>) {
+        self.fail_discovery(Fault::WrongIssuer(issuer.into()));
+    }
+
+    /// Ends every fault. Requests that [`Fault::Hang`] has caught stay caught.
+    pub fn recover(&self) {
+        self.state.faults.send_replace(Faults::default());
+    }
+
+    /// Closes the port and cuts every connection. When this returns, connections are refused; the
+    /// port stays this issuer's.
+    pub async fn go_down(&self) {
+        self.server.close().await;
+    }
+
+    /// Listens again, at the same port and with the same keys. Does nothing where it does already.
+    ///
+    /// # Panics
+    /// If another process has taken the port meanwhile, which Linux does not let happen.
+    pub async fn come_back(&self) {
+        if let Err(fault) = self.listen().await {
+            panic!("no issuer at {} again: {fault}", self.addr());
+        }
+    }
+
+    async fn listen(&self) -> io::Result<()> {
+        self.server.open(routes::routes(self.state.clone())).await
+    }
+}
+
+/// Counts.
+impl Issuer {
+    /// What has been asked so far. A request counts when it arrives, not when it is answered.
+    pub fn requests(&self) -> Requests {
+        *self.state.requests.borrow()
+    }
+
+    /// Counts from 0 again.
+    pub fn reset_requests(&self) {
+        self.state.requests.send_replace(Requests::default());
+    }
+
+    /// Waits until the key set has been asked for `count` times, counted as
+    /// [`Requests::jwks`]. Returns at once where it has.
+    pub async fn jwks_requested(&self, count: u64) {
+        let mut requests = self.state.requests.subscribe();
+        // It can only fail without a sender, and `self` holds that.
+        let _ = requests.wait_for(|requests| requests.jwks >= count).await;
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("url", &self.state.url)
+            .field("requests", &self.requests())
+            .finish_non_exhaustive()
+    }
+}

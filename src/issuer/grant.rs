@@ -1,0 +1,200 @@
+//! The client credentials grant (RFC 6749 §4.4), with the parameters and claims that Auth0 gives it.
+//!
+//! One client is registered. It is not kept apart from others, because there are no others.
+
+use std::{convert::Infallible, io, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use warp::{
+    Filter, Rejection, Reply,
+    http::{
+        HeaderMap, StatusCode,
+        header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE},
+    },
+    reply::{self, Response},
+};
+
+use super::{keys::random_name, state::State};
+
+/// What the client may be granted.
+pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
+
+/// Auth0's default for an API: a day.
+const LIFETIME: Duration = Duration::from_secs(86400);
+
+/// More than any form that this endpoint can answer.
+const MAX_BODY: u64 = 16 * 1024;
+
+/// The registered client.
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) secret: String,
+}
+
+impl Client {
+    /// Random, in characters that form encoding leaves as they are, so that it need not be undone
+    /// in HTTP Basic credentials (RFC 6749 §2.3.1).
+    pub(super) fn register() -> io::Result<Self> {
+        Ok(Self {
+            id: random_name(24)?,
+            secret: random_name(48)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Parameters {
+    grant_type: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    audience: Option<String>,
+    scope: Option<String>,
+}
+
+/// An error of RFC 6749 §5.2.
+pub(super) struct Refusal {
+    status: StatusCode,
+    error: &'static str,
+    description: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, error: &'static str, description: &'static str) -> Self {
+        Self {
+            status,
+            error,
+            description,
+        }
+    }
+
+    const fn invalid_request(description: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
+    }
+}
+
+/// The parameters in a form or in JSON. A repeated one is refused (RFC 6749 §3.2).
+pub(super) fn parameters()
+-> impl Filter<Extract = (Result<Parameters, Refusal>,), Error = Infallible> + Clone {
+    warp::body::content_length_limit(MAX_BODY)
+        .and(warp::body::form().or(warp::body::json()).unify())
+        .map(Ok)
+        .recover(|_: Rejection| async {
+            let refusal = Refusal::invalid_request("The body is neither a form nor JSON.");
+            Ok::<_, Infallible>(Err(refusal))
+        })
+        .unify()
+}
+
+/// `POST /oauth/token`.
+pub(super) fn token(
+    state: &State,
+    headers: &HeaderMap,
+    parameters: Result<Parameters, Refusal>,
+) -> Response {
+    state.count(|requests| requests.token += 1);
+    let response = match parameters.and_then(|parameters| grant(state, headers, &parameters)) {
+        Ok(token) => reply::json(&token).into_response(),
+        Err(refusal) => refuse(&refusal),
+    };
+    let response = reply::with_header(response, CACHE_CONTROL, "no-store");
+    reply::with_header(response, PRAGMA, "no-cache").into_response()
+}
+
+fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value, Refusal> {
+    match given(asked.grant_type.as_deref()) {
+        Some("client_credentials") => {}
+        Some(_) => {
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "The grant type is not client_credentials.",
+            ));
+        }
+        None => return Err(Refusal::invalid_request("The grant type is missing.")),
+    }
+    authenticate(&state.client, headers, asked)?;
+    if given(asked.audience.as_deref()).is_some_and(|audience| audience != state.audience) {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "access_denied",
+            "The client is not authorized to access this audience.",
+        ));
+    }
+
+    let id = &state.client.id;
+    let mut token = state
+        .token()
+        .subject(format!("{id}@clients"))
+        .expires_in(LIFETIME)
+        .claim("azp", id)
+        .claim("gty", "client-credentials");
+    let mut answer = json!({"token_type": "Bearer", "expires_in": LIFETIME.as_secs()});
+    let scope = granted(asked);
+    if !scope.is_empty() {
+        token = token.scope(&scope);
+        answer["scope"] = json!(scope);
+    }
+    answer["access_token"] = json!(token.sign());
+    Ok(answer)
+}
+
+/// The client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
+fn authenticate(client: &Client, headers: &HeaderMap, asked: &Parameters) -> Result<(), Refusal> {
+    let in_body = (
+        given(asked.client_id.as_deref()),
+        given(asked.client_secret.as_deref()),
+    );
+    let known = match headers.get(AUTHORIZATION) {
+        Some(_) if in_body.1.is_some() => {
+            return Err(Refusal::invalid_request("The client authenticates twice."));
+        }
+        Some(value) => {
+            let expected = STANDARD.encode(format!("{}:{}", client.id, client.secret));
+            value
+                .to_str()
+                .ok()
+                .and_then(|value| value.split_once(' '))
+                .is_some_and(|(scheme, credentials)| {
+                    scheme.eq_ignore_ascii_case("basic") && credentials.trim() == expected
+                })
+        }
+        None => in_body == (Some(&client.id), Some(&client.secret)),
+    };
+    if known {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "invalid_client",
+        "The client is unknown, or its secret is wrong.",
+    ))
+}
+
+/// What is asked for and may be granted, in the order asked. The rest is dropped without a word, as
+/// Auth0 does; unlike there, asking for nothing grants nothing.
+fn granted(asked: &Parameters) -> String {
+    let mut granted = Vec::new();
+    for scope in given(asked.scope.as_deref()).unwrap_or_default().split(' ') {
+        if SCOPES.contains(&scope) && !granted.contains(&scope) {
+            granted.push(scope);
+        }
+    }
+    granted.join(" ")
+}
+
+/// A parameter without a value counts as omitted (RFC 6749 §3.2).
+fn given(parameter: Option<&str>) -> Option<&str> {
+    parameter.filter(|value| !value.is_empty())
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let body = json!({"error": refusal.error, "error_description": refusal.description});
+    let response = reply::with_status(reply::json(&body), refusal.status);
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        let challenge = r#"Basic realm="issuer", charset="UTF-8""#;
+        return reply::with_header(response, WWW_AUTHENTICATE, challenge).into_response();
+    }
+    response.into_response()
+}

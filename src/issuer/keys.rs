@@ -1,0 +1,214 @@
+//! A signing key: made, named, published, used.
+//!
+//! The private half is made here and stays here: nothing writes one out.
+
+use std::{fmt, io, sync::Arc};
+
+use aws_lc_rs::{
+    digest,
+    error::Unspecified,
+    hmac,
+    rand::{self, SystemRandom},
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+        RsaPublicKeyComponents,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use serde_json::{Value, json};
+
+/// A private key and its name.
+///
+/// [`Issuer`](super::Issuer) makes its own. Make another to sign a token with a key that the issuer
+/// has not published, or to publish a key that signs nothing. Clones are the same key.
+#[derive(Clone)]
+pub struct SigningKey {
+    kid: String,
+    algorithm: Algorithm,
+    private: Arc<Private>,
+}
+
+impl SigningKey {
+    /// Makes a new key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384 or Ed25519.
+    ///
+    /// An RSA key takes a moment, and this blocks for it.
+    ///
+    /// # Panics
+    /// If `algorithm` is an HMAC, which has no public half ([`SigningKey::from_secret`] takes the
+    /// secret), or if the system has no randomness.
+    pub fn generate(algorithm: Algorithm) -> Self {
+        match Self::try_generate(algorithm) {
+            Ok(key) => key,
+            Err(fault) => panic!("no key for {algorithm:?}: {fault}"),
+        }
+    }
+
+    /// A shared secret that signs with `HS256`, for verifiers that hold the same one. Any bytes
+    /// will do, those of a published key among them: that is how key confusion is tried
+    /// (RFC 8725 §2.1).
+    pub fn from_secret(secret: impl AsRef<[u8]>) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
+        Self {
+            kid: "secret".to_owned(),
+            algorithm: Algorithm::HS256,
+            private: Arc::new(Private::Secret(Box::new(key))),
+        }
+    }
+
+    /// The same key under another name.
+    #[must_use]
+    pub fn with_kid(self, kid: impl Into<String>) -> Self {
+        let kid = kid.into();
+        Self { kid, ..self }
+    }
+
+    /// The key's name in key sets and token headers. Defaults to its SHA-256 thumbprint (RFC 7638).
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The algorithm that the key was made for, and that its JWK states.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. Of a secret, which has
+    /// no public half, only `kty` and these.
+    pub fn public_jwk(&self) -> Value {
+        let mut jwk = self.private.public();
+        jwk["kid"] = json!(self.kid);
+        jwk["use"] = json!("sig");
+        jwk["alg"] = json!(self.algorithm);
+        jwk
+    }
+
+    /// The signature over `message` by the key's own algorithm, as JWS has it (RFC 7518 §3): `r`
+    /// and `s` joined for ECDSA.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_as(self.algorithm, message)
+    }
+
+    /// As [`sign`](Self::sign), by `algorithm` where this key can: an RSA key makes all six of `RS*`
+    /// and `PS*`. Any other key has one algorithm, and keeps to it.
+    pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        match self.private.sign(algorithm, message) {
+            Ok(signature) => signature,
+            Err(Unspecified) => panic!("no {algorithm:?} signature: the system has no randomness"),
+        }
+    }
+
+    /// As [`generate`](Self::generate), with the failure for a value.
+    pub(super) fn try_generate(algorithm: Algorithm) -> io::Result<Self> {
+        let private = Private::generate(algorithm)?;
+        let thumbprint = digest::digest(&digest::SHA256, private.public().to_string().as_bytes());
+        Ok(Self {
+            kid: base64url(thumbprint),
+            algorithm,
+            private: Arc::new(private),
+        })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key as the library holds it: parsed once, so that a test may mint thousands of tokens.
+enum Private {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+    Secret(Box<hmac::Key>),
+}
+
+impl Private {
+    fn generate(algorithm: Algorithm) -> io::Result<Self> {
+        match algorithm.family() {
+            AlgorithmFamily::Rsa => RsaKeyPair::generate(KeySize::Rsa2048).map(Self::Rsa),
+            AlgorithmFamily::Ec if algorithm == Algorithm::ES384 => {
+                EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec)
+            }
+            AlgorithmFamily::Ec => {
+                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::Ec)
+            }
+            AlgorithmFamily::Ed => Ed25519KeyPair::generate().map(Self::Ed),
+            AlgorithmFamily::Hmac => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "an HMAC has no public key to publish",
+                ));
+            }
+        }
+        .map_err(io::Error::other)
+    }
+
+    fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let random = SystemRandom::new();
+        Ok(match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(rsa_encoding(algorithm), &random, message, &mut signature)?;
+                signature
+            }
+            Self::Ec(pair) => pair.sign(&random, message)?.as_ref().to_vec(),
+            Self::Ed(pair) => pair.try_sign(message)?.as_ref().to_vec(),
+            Self::Secret(key) => hmac::sign(key, message).as_ref().to_vec(),
+        })
+    }
+
+    /// The members that make up the key, and no others, in the order that a thumbprint is taken
+    /// over (RFC 7638 §3.2).
+    fn public(&self) -> Value {
+        match self {
+            Self::Rsa(pair) => {
+                let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+                json!({"e": base64url(public.e), "kty": "RSA", "n": base64url(public.n)})
+            }
+            Self::Ec(pair) => {
+                // An uncompressed point: 0x04, then x and y of equal length (SEC 1 §2.3.3).
+                let point = &pair.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let crv = if x.len() == 48 { "P-384" } else { "P-256" };
+                json!({"crv": crv, "kty": "EC", "x": base64url(x), "y": base64url(y)})
+            }
+            Self::Ed(pair) => {
+                json!({"crv": "Ed25519", "kty": "OKP", "x": base64url(pair.public_key())})
+            }
+            Self::Secret(_) => json!({"kty": "oct"}),
+        }
+    }
+}
+
+fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
+    match algorithm {
+        Algorithm::RS384 => &RSA_PKCS1_SHA384,
+        Algorithm::RS512 => &RSA_PKCS1_SHA512,
+        Algorithm::PS256 => &RSA_PSS_SHA256,
+        Algorithm::PS384 => &RSA_PSS_SHA384,
+        Algorithm::PS512 => &RSA_PSS_SHA512,
+        _ => &RSA_PKCS1_SHA256,
+    }
+}
+
+/// A name that nobody can guess, of `bytes` random bytes.
+pub(super) fn random_name(bytes: usize) -> io::Result<String> {
+    let mut random = vec![0; bytes];
+    rand::fill(&mut random).map_err(io::Error::other)?;
+    Ok(base64url(random))
+}
+
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}

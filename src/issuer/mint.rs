@@ -1,0 +1,217 @@
+//! Tokens, as good or as bad as a test wants them.
+//!
+//! Nothing is checked here: what a verifier must refuse has to come from somewhere.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use jsonwebtoken::Algorithm;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::keys::{SigningKey, base64url};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An access token in the making; [`Issuer::token`](super::Issuer::token) starts one.
+///
+/// As it is, it would be accepted: `iss` and `aud` are the issuer's, `sub` is `auth0|alice`, `iat` is
+/// now and `exp` an hour from now; the header holds `alg`, `kid` and `typ: JWT`. Each method departs
+/// from that in one respect, the last call wins, and [`sign`](Self::sign) ends it.
+#[derive(Clone)]
+#[must_use = "a token is made by `sign`"]
+pub struct TokenBuilder {
+    key: SigningKey,
+    algorithm: Option<Algorithm>,
+    /// What to set in the header, or with `None` to leave out.
+    header: BTreeMap<String, Option<Value>>,
+    claims: Map<String, Value>,
+    now: u64,
+}
+
+impl TokenBuilder {
+    pub(super) fn new(key: SigningKey, issuer: &str, audience: &str) -> Self {
+        let builder = Self {
+            key,
+            algorithm: None,
+            header: BTreeMap::new(),
+            claims: Map::new(),
+            now: SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |since| since.as_secs()),
+        };
+        builder
+            .claim("iss", issuer)
+            .audience(audience)
+            .subject("auth0|alice")
+            .issued_at(0)
+            .expires_in(HOUR)
+    }
+
+    /// `sub`: whom the token is about (RFC 7519 §4.1.2).
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.claim("sub", subject.into())
+    }
+
+    /// `aud` as a string (RFC 7519 §4.1.3).
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.claim("aud", audience.into())
+    }
+
+    /// `aud` as an array, of one or none too.
+    pub fn audiences<S: Into<String>>(self, audiences: impl IntoIterator<Item = S>) -> Self {
+        self.claim("aud", strings(audiences))
+    }
+
+    /// `scope`: what is granted, separated by spaces (RFC 8693 §4.2).
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.claim("scope", scope.into())
+    }
+
+    /// `permissions`, an array: what Auth0 puts into the tokens of an API with RBAC.
+    pub fn permissions<S: Into<String>>(self, permissions: impl IntoIterator<Item = S>) -> Self {
+        self.claim("permissions", strings(permissions))
+    }
+
+    /// Any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods cannot.
+    ///
+    /// # Panics
+    /// If `value` is not JSON: a map whose keys are not strings, or a `Serialize` that fails.
+    pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
+        self.claims.insert(name.to_owned(), to_json(name, value));
+        self
+    }
+
+    /// Leaves a claim out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Expired an hour ago, an hour after it was issued.
+    pub fn expired(self) -> Self {
+        self.expired_since(HOUR)
+    }
+
+    /// `exp` lies `ago` back, in whole seconds, and `iat` an hour before that.
+    pub fn expired_since(self, ago: Duration) -> Self {
+        let exp = self.now.saturating_sub(ago.as_secs());
+        self.claim("exp", exp)
+            .claim("iat", exp.saturating_sub(HOUR.as_secs()))
+    }
+
+    /// `exp`: from now, in whole seconds. Defaults to one hour.
+    pub fn expires_in(self, lifetime: Duration) -> Self {
+        let exp = self.now.saturating_add(lifetime.as_secs());
+        self.claim("exp", exp)
+    }
+
+    /// `nbf`: seconds from now, negative for the past. Absent by default.
+    pub fn not_before(self, offset: i64) -> Self {
+        let nbf = self.now.saturating_add_signed(offset);
+        self.claim("nbf", nbf)
+    }
+
+    /// `iat`: seconds from now, negative for the past. Defaults to now.
+    pub fn issued_at(self, offset: i64) -> Self {
+        let iat = self.now.saturating_add_signed(offset);
+        self.claim("iat", iat)
+    }
+
+    /// Any header parameter, of any JSON type. `header("alg", ..)` changes what the token says, not
+    /// how it is signed.
+    ///
+    /// # Panics
+    /// If `value` is not JSON, as with [`claim`](Self::claim).
+    pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
+        self.header
+            .insert(name.to_owned(), Some(to_json(name, value)));
+        self
+    }
+
+    /// Leaves a header parameter out.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.insert(name.to_owned(), None);
+        self
+    }
+
+    /// `typ` (RFC 7515 §4.1.9): `at+jwt` is RFC 9068's. Defaults to `JWT`.
+    pub fn typ(self, typ: &str) -> Self {
+        self.header("typ", typ)
+    }
+
+    /// `kid` (RFC 7515 §4.1.4), whichever key signs. Defaults to the signing key's.
+    pub fn kid(self, kid: &str) -> Self {
+        self.header("kid", kid)
+    }
+
+    /// `alg`, and the signature by it where the key can: an RSA key makes all of `RS*` and `PS*`.
+    /// Otherwise the header lies, and the signature is by the key's own algorithm. Defaults to that.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = Some(algorithm);
+        self
+    }
+
+    /// The key that signs, and gives `kid` and `alg` where nothing else does. Defaults to the
+    /// issuer's current one when the token was begun.
+    pub fn key(mut self, key: &SigningKey) -> Self {
+        self.key = key.clone();
+        self
+    }
+
+    /// The token, in compact form (RFC 7515 §7.1).
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign(self) -> String {
+        let algorithm = self.algorithm.unwrap_or(self.key.algorithm());
+        let mut header = Map::from_iter([
+            ("alg".to_owned(), json!(algorithm)),
+            ("kid".to_owned(), json!(self.key.kid())),
+            ("typ".to_owned(), json!("JWT")),
+        ]);
+        for (name, value) in self.header {
+            match value {
+                Some(value) => header.insert(name, value),
+                None => header.remove(&name),
+            };
+        }
+        let header = Value::Object(header).to_string();
+        let claims = Value::Object(self.claims).to_string();
+        compact(&self.key, algorithm, header.as_bytes(), claims.as_bytes())
+    }
+}
+
+impl fmt::Debug for TokenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBuilder")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Header and payload, byte for byte as given, and the signature over them.
+pub(super) fn compact(
+    key: &SigningKey,
+    algorithm: Algorithm,
+    header: &[u8],
+    payload: &[u8],
+) -> String {
+    let input = format!("{}.{}", base64url(header), base64url(payload));
+    let signature = base64url(key.sign_as(algorithm, input.as_bytes()));
+    format!("{input}.{signature}")
+}
+
+fn strings<S: Into<String>>(items: impl IntoIterator<Item = S>) -> Vec<String> {
+    items.into_iter().map(Into::into).collect()
+}
+
+fn to_json(name: &str, value: impl Serialize) -> Value {
+    match serde_json::to_value(value) {
+        Ok(value) => value,
+        Err(fault) => panic!("the value of {name} is not JSON: {fault}"),
+    }
+}

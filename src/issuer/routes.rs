@@ -1,0 +1,145 @@
+//! What the issuer says over HTTP: its discovery document, its keys, and what it does not have.
+
+use std::{convert::Infallible, sync::Arc};
+
+use aws_lc_rs::digest;
+use serde_json::{Value, json};
+use warp::{
+    Filter, Reply,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    },
+    path::FullPath,
+    reply::{self, Response},
+};
+
+use super::{faults::Fault, grant, keys::base64url, state::State};
+
+pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
+pub(super) const JWKS: &str = "/.well-known/jwks.json";
+pub(super) const TOKEN: &str = "/oauth/token";
+
+/// Every route. Nothing is left over: what no route takes is refused in JSON.
+pub(super) fn routes(
+    state: Arc<State>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let with_state = warp::any().map(move || state.clone());
+
+    let discovery = warp::path!(".well-known" / "openid-configuration")
+        .and(warp::get())
+        .and(with_state.clone())
+        .then(discovery);
+
+    let jwks = warp::path!(".well-known" / "jwks.json")
+        .and(warp::get())
+        .and(with_state.clone())
+        .and(warp::header::headers_cloned())
+        .then(jwks);
+
+    let token = warp::path!("oauth" / "token")
+        .and(warp::post())
+        .and(with_state)
+        .and(warp::header::headers_cloned())
+        .and(grant::parameters())
+        .map(|state: Arc<State>, headers: HeaderMap, parameters| {
+            grant::token(&state, &headers, parameters)
+        });
+
+    discovery
+        .or(jwks)
+        .unify()
+        .or(token)
+        .unify()
+        .or(warp::path::full().map(|path: FullPath| refuse(path.as_str())))
+        .unify()
+}
+
+/// The metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
+async fn discovery(state: Arc<State>) -> Response {
+    state.count(|requests| requests.discovery += 1);
+    let fault = state.fault(|faults| &faults.discovery).await;
+    let document = json!({
+        "issuer": state.url,
+        "jwks_uri": state.jwks_uri,
+        "token_endpoint": state.token_endpoint,
+        "grant_types_supported": ["client_credentials"],
+        // Required by RFC 8414, and empty: nobody signs in here.
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "scopes_supported": grant::SCOPES,
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "id_token_signing_alg_values_supported": [state.settings().keys.current().algorithm()],
+    });
+    match fault {
+        Some(fault) => fault.answer(document).await,
+        None => reply::json(&document).into_response(),
+    }
+}
+
+/// The key set, under conditions (RFC 9110 §13.1.2) where it has an entity tag.
+async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
+    state.count(|requests| requests.jwks += 1);
+    let fault = state.fault(|faults| &faults.jwks).await;
+    let (document, max_age, tagged) = {
+        let settings = state.settings();
+        (settings.keys.document(), settings.max_age, settings.etag)
+    };
+    match fault {
+        None | Some(Fault::WrongIssuer(_)) => {}
+        Some(fault) => return fault.answer(document).await,
+    }
+
+    let body = document.to_string();
+    let tag = tagged.then(|| entity_tag(&body));
+    let unchanged = tag.as_ref().is_some_and(|tag| held(&headers, tag));
+    let mut response = if unchanged {
+        state.count(|requests| requests.not_modified += 1);
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        reply::with_header(body, CONTENT_TYPE, "application/json").into_response()
+    };
+    if let Some(tag) = tag {
+        response = reply::with_header(response, ETAG, tag).into_response();
+    }
+    if let Some(seconds) = max_age {
+        let value = format!("public, max-age={seconds}");
+        response = reply::with_header(response, CACHE_CONTROL, value).into_response();
+    }
+    response
+}
+
+/// A strong entity tag (RFC 9110 §8.8.3): equal bytes, equal tag.
+fn entity_tag(body: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, body.as_bytes());
+    format!("\"{}\"", base64url(digest))
+}
+
+/// Whether `If-None-Match` names `tag`, by the weak comparison that RFC 9110 §13.1.2 asks for.
+fn held(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
+}
+
+fn refuse(path: &str) -> Response {
+    match path {
+        DISCOVERY | JWKS => wrong_method("GET"),
+        TOKEN => wrong_method("POST"),
+        _ => error(StatusCode::NOT_FOUND, "not_found").into_response(),
+    }
+}
+
+fn wrong_method(allowed: &'static str) -> Response {
+    let refusal = error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+    reply::with_header(refusal, ALLOW, allowed).into_response()
+}
+
+fn error(status: StatusCode, error: &str) -> impl Reply + use<> {
+    let body: Value = json!({"error": error});
+    reply::with_status(reply::json(&body), status)
+}

@@ -1,0 +1,89 @@
+//! What the routes read and the tests change.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    faults::{Fault, Faults},
+    grant::Client,
+    key_set::KeySet,
+    keys::SigningKey,
+    mint::TokenBuilder,
+    routes,
+};
+
+/// What has been asked of an issuer since it started, or since [`reset_requests`](super::Issuer::reset_requests).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Requests of the discovery document, failed ones included.
+    pub discovery: u64,
+    /// Requests of the key set: failed, unanswered and conditional ones included.
+    pub jwks: u64,
+    /// Those of the key set that were answered 304.
+    pub not_modified: u64,
+    /// Requests of a token, refused ones included.
+    pub token: u64,
+}
+
+/// What the routes share. It does not hold the server, or the last `Issuer` could not stop it.
+pub(super) struct State {
+    pub(super) url: String,
+    pub(super) jwks_uri: String,
+    pub(super) token_endpoint: String,
+    pub(super) audience: String,
+    pub(super) client: Client,
+    settings: Mutex<Settings>,
+    pub(super) faults: watch::Sender<Faults>,
+    pub(super) requests: watch::Sender<Requests>,
+}
+
+pub(super) struct Settings {
+    pub(super) keys: KeySet,
+    pub(super) max_age: Option<u64>,
+    pub(super) etag: bool,
+}
+
+impl State {
+    pub(super) fn new(addr: SocketAddr, key: SigningKey) -> io::Result<Self> {
+        Ok(Self {
+            url: format!("http://{addr}/"),
+            jwks_uri: format!("http://{addr}{}", routes::JWKS),
+            token_endpoint: format!("http://{addr}{}", routes::TOKEN),
+            audience: "https://api.example.com".to_owned(),
+            client: Client::register()?,
+            settings: Mutex::new(Settings {
+                keys: KeySet::new(key),
+                max_age: Some(600),
+                etag: true,
+            }),
+            faults: watch::Sender::default(),
+            requests: watch::Sender::default(),
+        })
+    }
+
+    pub(super) fn token(&self) -> TokenBuilder {
+        let key = self.settings().keys.current().clone();
+        TokenBuilder::new(key, &self.url, &self.audience)
+    }
+
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, add: fn(&mut Requests)) {
+        self.requests.send_modify(add);
+    }
+
+    /// The fault that `of` picks, once it is not [`Fault::Hold`].
+    pub(super) async fn fault(&self, of: fn(&Faults) -> &Option<Fault>) -> Option<Fault> {
+        let mut faults = self.faults.subscribe();
+        let held = |faults: &Faults| matches!(of(faults), Some(Fault::Hold));
+        let settled = faults.wait_for(|faults| !held(faults)).await;
+        settled.ok().and_then(|faults| of(&faults).clone())
+    }
+}
