@@ -127,7 +127,7 @@ fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
 
 /// `.route()` on a filter that extracts a reply.
 pub trait Route<R>:
-    Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + Sized + 'static
+    Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + Sized + 'static
 where
     R: Reply + Send + 'static,
 {
@@ -140,6 +140,7 @@ where
     /// Boxed, which keeps a table of many routes quick to compile.
     fn route(self) -> BoxedFilter<(Response,)> {
         self.map(Reply::into_response)
+            .boxed()
             .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
             .boxed()
     }
@@ -148,6 +149,6 @@ where
 impl<R, F> Route<R> for F
 where
     R: Reply + Send + 'static,
-    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+    F: Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + 'static,
 {
 }

@@ -1,4 +1,5 @@
 //! What the routes answer. Plain async functions that have never heard of filters.
+#![allow(clippy::unused_async)] // a handler is async whether it waits or not
 
 use serde_json::{Value, json};
 use warp::{
@@ -10,7 +11,7 @@ use warp::{
     reply::Response,
 };
 
-use super::Drain;
+use super::Shutdown;
 use crate::auth::{Auth, Claims, KeyStatus};
 
 /// `GET /api/public`
@@ -40,12 +41,12 @@ pub async fn livez() -> Response {
 }
 
 /// `GET /readyz`: keys are held and the service is not about to stop.
-pub async fn readyz(auth: Auth, drain: Drain) -> Response {
-    let ready = auth.is_ready() && !drain.has_begun();
+pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
+    let ready = auth.is_ready() && !shutdown.is_asked();
     let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
     let body = json!({
         "ready": ready,
-        "stopping": drain.has_begun(),
+        "stopping": shutdown.is_asked(),
         "issuers": issuers,
     });
     let mut response = json_text(body.to_string());

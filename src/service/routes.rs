@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use warp::{Filter, reply::Response};
 
 use super::{
-    Drain, handlers,
+    Shutdown, handlers,
     table::{Row, route, table},
 };
 use crate::auth::{Auth, scope};
@@ -13,14 +13,15 @@ use crate::auth::{Auth, scope};
 /// The service's routes. They answer every request, so that there is no rejection left to forget.
 pub fn routes(
     auth: &Auth,
-    drain: &Drain,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    table(rows(auth, drain))
+    shutdown: &Shutdown,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
+{
+    table(rows(auth, shutdown))
 }
 
 /// The rows of the table: this path, this method, this permission, this handler.
-pub fn rows(auth: &Auth, drain: &Drain) -> Vec<Row> {
-    let readiness = (auth.clone(), drain.clone());
+pub fn rows(auth: &Auth, shutdown: &Shutdown) -> Vec<Row> {
+    let readiness = (auth.clone(), shutdown.clone());
     vec![
         route!(GET, "api" / "public").then(handlers::public),
         //
@@ -36,8 +37,8 @@ pub fn rows(auth: &Auth, drain: &Drain) -> Vec<Row> {
         route!(GET, "livez").then(handlers::livez),
         //
         route!(GET, "readyz").then(move || {
-            let (auth, drain) = readiness.clone();
-            handlers::readyz(auth, drain)
+            let (auth, shutdown) = readiness.clone();
+            handlers::readyz(auth, shutdown)
         }),
     ]
 }

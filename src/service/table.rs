@@ -7,11 +7,7 @@ use std::{convert::Infallible, future::Future};
 
 use serde::de::DeserializeOwned;
 use warp::{
-    Filter, Rejection, Reply,
-    filters::BoxedFilter,
-    http::Method,
-    path::FullPath,
-    reply::Response,
+    Filter, Rejection, Reply, filters::BoxedFilter, http::Method, path::FullPath, reply::Response,
 };
 
 use crate::auth::{Auth, Claims, Policy, Problem, Require, Route, with_auth};

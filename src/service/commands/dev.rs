@@ -1,0 +1,95 @@
+//! `warp-bearer dev`: the service with an issuer of its own, for a newcomer without a tenant.
+//!
+//! The issuer is a real one, with keys made at this start and no other. Both listen on loopback
+//! alone, and beside the configuration of a real issuer the command refuses to start.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::Failure;
+use crate::{
+    auth::{Algorithm, Auth},
+    issuer::Issuer,
+    service::{
+        Limits, Listener, Shutdown,
+        config::{Config, Vars},
+        routes, serve, telemetry,
+    },
+};
+
+pub(super) async fn run() -> Result<(), Failure> {
+    let vars = Vars::read().map_err(Failure::Config)?;
+    if let Some((name, origin)) = vars.auth0() {
+        return Err(Failure::NotForDevelopment(format!(
+            "{name} is set in {origin}: dev has an issuer of its own and uses no AUTH0_ \
+             configuration; unset it, or run `warp-bearer serve`"
+        )));
+    }
+    let (listen, log) = Config::dev(&vars).map_err(Failure::Config)?;
+    if !listen.ip().is_loopback() {
+        return Err(Failure::NotForDevelopment(format!(
+            "LISTEN: {listen} is no loopback address, and dev listens on no other; set LISTEN to \
+             127.0.0.1:{}",
+            listen.port()
+        )));
+    }
+    telemetry::init(&log);
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let issuer = Issuer::bind(anywhere, Algorithm::RS256)
+        .await
+        .map_err(|error| Failure::Listen(anywhere, error))?;
+    let auth = Auth::discover(issuer.url(), issuer.audience())
+        .map_err(|error| Failure::NotForDevelopment(error.to_string()))?;
+    let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
+    let listener = Listener::bind(listen)
+        .await
+        .map_err(|error| Failure::Listen(listen, error))?;
+    // What is printed works when it is read.
+    auth.ready().await;
+    print!("{}", page(&issuer, listener.address()));
+    let routes = routes(&auth, &shutdown);
+    serve(listener, routes, Limits::default(), shutdown).await;
+    Ok(())
+}
+
+/// What to paste. Each command is one line and begins with `curl`.
+fn page(issuer: &Issuer, service: SocketAddr) -> String {
+    let reader = issuer.token().scope("read:messages").sign();
+    let other = issuer.token().scope("write:messages").sign();
+    let (url, id, secret) = (issuer.url(), issuer.client_id(), issuer.client_secret());
+    let (endpoint, audience) = (issuer.token_endpoint(), issuer.audience());
+    format!(
+        "\
+warp-bearer dev, for development: a service and an issuer of its own, both on loopback alone.
+The issuer's keys were made at this start and end with it. Stop with Ctrl-C.
+
+  service  http://{service}
+  issuer   {url}
+
+Fetch a token, as from Auth0:
+
+curl -s {endpoint} -d grant_type=client_credentials -d client_id={id} -d client_secret={secret} -d audience={audience} -d scope=read:messages
+
+Call the routes; the tokens below are from that issuer and good for an hour.
+
+Open to all, 200:
+curl -i http://{service}/api/public
+
+Without a token, 401:
+curl -i http://{service}/api/private
+
+With one, 200 and its claims:
+curl -i http://{service}/api/private -H 'Authorization: Bearer {reader}'
+
+With the scope read:messages, 200:
+curl -i http://{service}/api/private-scoped -H 'Authorization: Bearer {reader}'
+
+With another scope, 403:
+curl -i http://{service}/api/private-scoped -H 'Authorization: Bearer {other}'
+
+How it is:
+curl -i http://{service}/livez
+curl -i http://{service}/readyz
+
+"
+    )
+}

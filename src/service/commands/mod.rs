@@ -1,0 +1,98 @@
+//! The commands of the binary, one file each, and how they fail.
+
+mod dev;
+mod serve;
+
+use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use super::config::Faults;
+
+/// Bearer tokens verified, JSON answered.
+#[derive(Debug, Parser)]
+#[command(name = "warp-bearer", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Serve the routes for the issuer that the environment and `.env` name; also without a command
+    Serve,
+    /// Serve them with an issuer of its own on loopback, for development
+    Dev,
+}
+
+/// Runs what the command line asks for, until it ends.
+///
+/// # Errors
+/// A [`Failure`], which tells what to do, and the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let command = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.unwrap_or(Command::Serve),
+        Err(error) if error.use_stderr() => return Err(Failure::Usage(error.to_string())),
+        // Help and version are answers, not failures.
+        Err(answer) => return answer.print().map_err(Failure::Process),
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Process)?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run().await,
+            Command::Dev => dev::run().await,
+        }
+    })
+}
+
+/// Why a command ended before it was asked to: a line or several, each with what to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line.
+    Usage(String),
+    /// The configuration; each fault names its variable.
+    Config(Faults),
+    /// `dev` beside the configuration of a real issuer.
+    NotForDevelopment(String),
+    /// The address to listen at.
+    Listen(SocketAddr, io::Error),
+    /// Signals, threads and other things that a process expects to have.
+    Process(io::Error),
+}
+
+impl Failure {
+    /// The exit codes of sysexits.h.
+    pub fn exit_code(&self) -> ExitCode {
+        const USAGE: u8 = 64;
+        const UNAVAILABLE: u8 = 69;
+        const OS: u8 = 71;
+        const CONFIG: u8 = 78;
+        ExitCode::from(match self {
+            Self::Usage(_) => USAGE,
+            Self::Listen(..) => UNAVAILABLE,
+            Self::Process(_) => OS,
+            Self::Config(_) | Self::NotForDevelopment(_) => CONFIG,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(told) => f.write_str(told),
+            Self::Config(faults) => writeln!(f, "{faults}"),
+            Self::NotForDevelopment(told) => writeln!(f, "{told}"),
+            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => writeln!(
+                f,
+                "LISTEN: {address} is in use; stop what listens there, or set LISTEN to another, \
+                 127.0.0.1:0 for any free port"
+            ),
+            Self::Listen(address, error) => {
+                writeln!(f, "LISTEN: cannot listen at {address}: {error}")
+            }
+            Self::Process(error) => writeln!(f, "the system refuses: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

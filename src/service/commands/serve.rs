@@ -1,0 +1,58 @@
+//! `warp-bearer serve`: the service for a real issuer.
+
+use super::Failure;
+use crate::{
+    auth::{Auth, SetupError},
+    service::{
+        Limits, Listener, Shutdown,
+        config::{Config, Fault},
+        routes, serve, telemetry,
+    },
+};
+
+/// Serves at once; the keys come when the issuer gives them.
+pub(super) async fn run() -> Result<(), Failure> {
+    let (config, warnings) = Config::load().map_err(Failure::Config)?;
+    telemetry::init(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let auth = auth(&config).map_err(|error| Failure::Config(Fault::setup(&error).into()))?;
+    let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
+    let listener = Listener::bind(config.listen)
+        .await
+        .map_err(|error| Failure::Listen(config.listen, error))?;
+    tracing::info!(address = %listener.address(), "listening");
+    let routes = routes(&auth, &shutdown);
+    serve(listener, routes, Limits::default(), shutdown).await;
+    Ok(())
+}
+
+fn auth(config: &Config) -> Result<Auth, SetupError> {
+    let mut auth = Auth::builder()
+        .algorithms(config.algorithms.iter().copied())
+        .jwks_cooldown(config.jwks_cooldown)
+        .jwks_stale(config.jwks_stale)
+        .jwks_timeout(config.jwks_timeout)
+        .leeway(config.leeway)
+        .realm(&config.realm);
+    for issuer in &config.issuers {
+        auth = auth.issuer(issuer);
+    }
+    for audience in &config.audiences {
+        auth = auth.audience(audience);
+    }
+    if let Some(uri) = &config.jwks_uri {
+        auth = auth.jwks_uri(uri);
+    }
+    if let Some(file) = &config.jwks_file {
+        auth = auth.jwks_file(file);
+    }
+    if let Some(secret) = &config.signing_secret {
+        auth = auth.signing_secret(secret.as_bytes());
+    }
+    if let Some(ttl) = config.jwks_ttl {
+        auth = auth.jwks_ttl(ttl);
+    }
+    auth.build()
+}

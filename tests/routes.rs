@@ -1,0 +1,146 @@
+//! What do the service's routes answer?
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Tenant;
+use warp_bearer::service::{Shutdown, routes::rows};
+
+#[tokio::test]
+async fn a_route_answers_whoever_may_see_it() {
+    let tenant = Tenant::start().await;
+    let plain = tenant.issuer.token().sign();
+    let reader = tenant.issuer.token().scope("read:messages").sign();
+    let expired = tenant.issuer.token().expired().sign();
+    for (case, method, path, token, status) in [
+        ("open to all", "GET", "/api/public", None, 200),
+        (
+            "open to a bad token",
+            "GET",
+            "/api/public",
+            Some(&expired),
+            200,
+        ),
+        ("a slash at the end", "GET", "/api/public/", None, 200),
+        ("no token", "GET", "/api/private", None, 401),
+        ("expired", "GET", "/api/private", Some(&expired), 401),
+        ("valid", "GET", "/api/private", Some(&plain), 200),
+        (
+            "scope not granted",
+            "GET",
+            "/api/private-scoped",
+            Some(&plain),
+            403,
+        ),
+        (
+            "scope granted",
+            "GET",
+            "/api/private-scoped",
+            Some(&reader),
+            200,
+        ),
+        ("alive", "GET", "/livez", None, 200),
+        ("ready", "GET", "/readyz", None, 200),
+        ("method before auth", "POST", "/api/private", None, 405),
+        ("path before method", "POST", "/api/nothing", None, 404),
+    ] {
+        let answer = tenant.send(method, path, token.map(String::as_str)).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        if status == 200 {
+            assert_eq!(answer.header("content-type"), "application/json", "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_messages_are_the_tutorials() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().scope("read:messages").sign();
+    for (path, msg) in [
+        (
+            "/api/public",
+            "Hello from a public endpoint! You don't need to be authenticated to see this.",
+        ),
+        (
+            "/api/private-scoped",
+            "Hello from a private endpoint! Your token grants read:messages.",
+        ),
+    ] {
+        let answer = tenant.get(path, Some(&token)).await;
+        assert_eq!(answer.json(), json!({"status": "success", "msg": msg}));
+    }
+}
+
+#[tokio::test]
+async fn the_private_route_answers_with_the_claims_as_issued() {
+    let tenant = Tenant::start().await;
+    let issuer = &tenant.issuer;
+    let header = json!({"alg": "RS256", "kid": issuer.key().kid()}).to_string();
+    let payload = format!(
+        r#"{{ "iss":"{}", "aud":"{}", "exp":4102444800.0, "n":1e2, "u":"\u00e9\u2603", "deep":{{"b":[1,null,{{}}]}}, "big":123456789012345678901234567890 }}"#,
+        issuer.url(),
+        issuer.audience(),
+    );
+    let token = issuer.sign_raw(header.as_bytes(), payload.as_bytes());
+    let answer = tenant.get("/api/private", Some(&token)).await;
+    assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.body, payload);
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn head_answers_as_get_does() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().scope("read:messages").sign();
+    for row in rows(&tenant.auth, &Shutdown::new()) {
+        for token in [None, Some(&*token)] {
+            let get = tenant.send("GET", row.template, token).await;
+            let head = tenant.send("HEAD", row.template, token).await;
+            assert_eq!(head.status, get.status, "{}", row.template);
+            assert_eq!(head.headers, get.headers, "{}", row.template);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_anonymous_see_what_is_open_and_nothing_else() {
+    let tenant = Tenant::start().await;
+    let rows = rows(&tenant.auth, &Shutdown::new());
+    assert_eq!(rows.len(), 5, "a new route belongs into this walk");
+    for row in rows {
+        let answer = tenant.send(row.method.as_str(), row.template, None).await;
+        let open = ["/api/public", "/livez", "/readyz"].contains(&row.template);
+        assert_eq!(row.requires.is_none(), open, "{}", row.template);
+        if open {
+            assert_eq!(answer.status.as_u16(), 200, "{}", row.template);
+        } else {
+            answer.assert_is_problem(row.template, 401, "missing_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_how_old_the_keys_are() {
+    let tenant = Tenant::start().await;
+    let body = tenant.get("/readyz", None).await.json();
+    assert_eq!(body["ready"], true);
+    let issuer = &body["issuers"][0];
+    assert_eq!(issuer["issuer"], tenant.issuer.url());
+    assert_eq!(issuer["keys"], 1);
+    assert_eq!(issuer["age_seconds"], 0);
+    assert_eq!(issuer["last_error"], Value::Null);
+    assert!(
+        issuer["next_fetch_seconds"].as_u64() > Some(400),
+        "{issuer}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_is_asked_to_stop_is_not_ready() {
+    let tenant = Tenant::start().await;
+    let shutdown = Shutdown::new();
+    let routes = warp_bearer::service::routes(&tenant.auth, &shutdown);
+    shutdown.ask();
+    let reply = warp::test::request().path("/readyz").reply(&routes).await;
+    assert_eq!(reply.status().as_u16(), 503);
+}

@@ -1,0 +1,119 @@
+//! What the tests share: the service's routes over a local issuer, and answers taken apart.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+
+use serde_json::Value;
+use warp::{
+    Filter,
+    http::{HeaderMap, StatusCode, header},
+    reply::Response,
+};
+use warp_bearer::{
+    auth::Auth,
+    issuer::Issuer,
+    service::{Shutdown, routes},
+};
+
+/// An issuer, and an `Auth` that holds its keys.
+pub struct Tenant {
+    pub issuer: Issuer,
+    pub auth: Auth,
+}
+
+impl Tenant {
+    pub async fn start() -> Self {
+        let issuer = Issuer::start().await;
+        let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+        auth.ready().await;
+        Self { issuer, auth }
+    }
+
+    /// The service's own routes.
+    pub fn routes(
+        &self,
+    ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + use<> {
+        routes(&self.auth, &Shutdown::new())
+    }
+
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        self.send("GET", path, token).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+        let mut request = warp::test::request().method(method).path(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        answer(&request.reply(&self.routes()).await)
+    }
+}
+
+/// What `warp::test` got, taken apart.
+pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
+    Answer {
+        status: reply.status(),
+        headers: reply.headers().clone(),
+        body: String::from_utf8(reply.body().as_ref().to_vec()).unwrap(),
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+    }
+
+    /// The stable code of a refusal.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Everything that contract promises of a failure, whatever it is.
+    pub fn assert_is_problem(&self, case: &str, status: u16, code: &str) {
+        assert_eq!(self.status.as_u16(), status, "{case}: {self:?}");
+        assert_eq!(self.code(), code, "{case}: {self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{case}"
+        );
+        let body = self.json();
+        assert_eq!(body["status"], status, "{case}");
+        let title = self.status.canonical_reason().unwrap();
+        assert_eq!(body["title"], title, "{case}");
+        assert!(
+            body["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{case}"
+        );
+        if matches!(status, 401 | 403) || !self.header("www-authenticate").is_empty() {
+            assert_eq!(self.header("cache-control"), "no-store", "{case}");
+            let challenge = self.header("www-authenticate");
+            assert!(
+                challenge.starts_with("Bearer realm=\"api\""),
+                "{case}: {challenge}"
+            );
+            match body["error"].as_str() {
+                None => assert!(!challenge.contains("error="), "{case}: {challenge}"),
+                Some(error) => {
+                    let detail = body["detail"].as_str().unwrap();
+                    let said = format!("error=\"{error}\", error_description=\"{detail}\"");
+                    assert!(challenge.contains(&said), "{case}: {challenge}");
+                }
+            }
+        }
+    }
+}
