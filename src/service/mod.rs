@@ -1,1 +1,3 @@
-//! s
+//! The service: what the binary runs. The library knows nothing of it.
+
+pub mod config;
