@@ -1,3 +1,4 @@
 //! The service: what the binary runs. The library knows nothing of it.
 
 pub mod config;
+pub mod telemetry;
