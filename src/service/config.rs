@@ -1,0 +1,178 @@
+//! Environment and `.env` → [`Config`], each fault named.
+//!
+//! Every variable is read before any is refused, so that one start shows every fault, a line each.
+//! It guesses nothing: a variable set to nothing is a fault and never its default, and one that
+//! nobody reads is a warning.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use jsonwebtoken::Algorithm;
+use tracing_subscriber::EnvFilter;
+
+mod dotenv;
+mod fault;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod together;
+mod url;
+mod value;
+mod variables;
+mod vars;
+
+pub use fault::{Fault, Faults, Warning};
+pub use variables::{Unset, VARIABLES, Variable};
+pub use vars::{Origin, Vars};
+
+use reader::Reader;
+
+/// What the service runs with. Whoever has one need check nothing again.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The issuers whose tokens are accepted, to the letter; one at least.
+    pub issuers: Vec<String>,
+    /// The audiences of which a token must name one; one at least.
+    pub audiences: Vec<String>,
+    /// The algorithms that are accepted; one at least. Defaults to RS256.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the key set of the one issuer is. Defaults to what discovery finds.
+    pub jwks_uri: Option<String>,
+    /// A key set on disk instead; never together with `jwks_uri`.
+    pub jwks_file: Option<PathBuf>,
+    /// What the one issuer signs with; there whenever `algorithms` has HS256.
+    pub signing_secret: Option<Secret>,
+    /// How long a key set is fresh. Defaults to what the issuer's answer says.
+    pub jwks_ttl: Option<Duration>,
+    /// How long until the fetch budget has one more. Defaults to 15 s.
+    pub jwks_cooldown: Duration,
+    /// How long past its time the last good set serves. Defaults to 1 h.
+    pub jwks_stale: Duration,
+    /// How long one whole fetch may take. Defaults to 5 s.
+    pub jwks_timeout: Duration,
+    /// How far clocks may be apart, 5 min at most. Defaults to 30 s.
+    pub leeway: Duration,
+    /// How many verified tokens are remembered; 0 for none. Defaults to 10 000.
+    pub token_cache: usize,
+    /// The realm in challenges, fit for a quoted string as it is. Defaults to `api`.
+    pub realm: String,
+    /// Where the service listens. Defaults to 127.0.0.1:8000.
+    pub listen: SocketAddr,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Which events. Defaults to `info`.
+    pub filter: EnvFilter,
+    /// In which form. Defaults to text.
+    pub format: LogFormat,
+    /// Whether a terminal may get colours: unless `NO_COLOR` is set to something.
+    pub color: bool,
+}
+
+/// The form of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: an object on each line.
+    Json,
+}
+
+/// A secret, which `Debug` does not show.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Config {
+    /// The configuration of this process.
+    ///
+    /// # Errors
+    /// Every fault, or the one of a `.env` that cannot be read.
+    pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
+        Self::from_vars(Vars::read()?)
+    }
+
+    /// The configuration that these variables make. Of a name given twice, the later value counts.
+    ///
+    /// # Errors
+    /// Every fault there is.
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Warning>), Faults> {
+        let mut reader = Reader::new(vars);
+        let config = Self::read(&mut reader);
+        reader.finish(config)
+    }
+
+    /// Every value that is set is parsed before the first `?`; a value is absent only where the
+    /// reader holds its fault.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let auth0 = reader.auth0();
+        let process = reader.process();
+        let somewhat = || value::duration(value::INSTANT..=value::YEAR);
+        let any = value::duration(Duration::ZERO..=value::YEAR);
+        let brief = value::duration(Duration::ZERO..=Duration::from_secs(5 * 60));
+
+        let domain = reader.one("AUTH0_DOMAIN", auth0.domain, url::domain);
+        let audiences = reader.list("AUTH0_API_AUDIENCE", auth0.api_audience, value::audience);
+        let issuers = reader.list("AUTH0_ISSUER", auth0.issuer, url::issuer);
+        let issuers = issuers.or_else(|| Some(vec![format!("https://{}/", domain?)]));
+        let algorithms = reader.list("AUTH0_ALGORITHMS", auth0.algorithms, value::algorithm);
+        let jwks_uri = reader.one("AUTH0_JWKS_URI", auth0.jwks_uri, url::web_address);
+        let jwks_file = reader.one("AUTH0_JWKS_FILE", auth0.jwks_file, value::file);
+        let secret = reader.one("AUTH0_SIGNING_SECRET", auth0.signing_secret, value::secret);
+        let ttl = reader.one("AUTH0_JWKS_TTL", auth0.jwks_ttl, somewhat());
+        let cooldown = reader.one("AUTH0_JWKS_COOLDOWN", auth0.jwks_cooldown, somewhat());
+        let stale = reader.one("AUTH0_JWKS_STALE", auth0.jwks_stale, any);
+        let timeout = reader.one("AUTH0_JWKS_TIMEOUT", auth0.jwks_timeout, somewhat());
+        let leeway = reader.one("AUTH0_LEEWAY", auth0.leeway, brief);
+        let token_cache = reader.one("AUTH0_TOKEN_CACHE", auth0.token_cache, value::token_cache);
+        let realm = reader.one("AUTH0_REALM", auth0.realm, value::realm);
+        let listen = reader.one("LISTEN", process.listen, value::listen);
+        let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
+        let format = reader.one("LOG_FORMAT", process.log_format, value::log_format);
+
+        together::judge(
+            reader,
+            issuers.as_deref(),
+            algorithms.as_deref(),
+            secret.as_ref(),
+        );
+        Some(Self {
+            issuers: issuers?,
+            audiences: audiences?,
+            algorithms: algorithms?,
+            jwks_uri,
+            jwks_file,
+            signing_secret: secret,
+            jwks_ttl: ttl,
+            jwks_cooldown: cooldown?,
+            jwks_stale: stale?,
+            jwks_timeout: timeout?,
+            leeway: leeway?,
+            token_cache: token_cache?,
+            realm: realm?,
+            listen: listen?,
+            log: LogConfig {
+                filter: filter?,
+                format: format?,
+                color: process.no_color.is_none_or(|set| set.is_empty()),
+            },
+        })
+    }
+}
+
+impl Secret {
+    /// The bytes that sign, as they were written.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}

@@ -1,0 +1,503 @@
+use std::{collections::BTreeSet, fs};
+
+use super::*;
+
+const TENANT: &[(&str, &str)] = &[
+    ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+    ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+];
+const SECRET: &str = "a secret that nobody may ever read";
+
+fn owned(vars: &[(&str, &str)]) -> Vec<(String, String)> {
+    vars.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
+    Config::from_vars(owned(vars))
+}
+
+/// A tenant's configuration, with these variables added or put in the place of its own.
+fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
+    from(&[TENANT, vars].concat())
+}
+
+fn config(vars: &[(&str, &str)]) -> Config {
+    match with(vars) {
+        Ok((config, _)) => config,
+        Err(faults) => panic!("{vars:?}: {faults}"),
+    }
+}
+
+fn faults(result: Result<(Config, Vec<Warning>), Faults>) -> Vec<String> {
+    match result {
+        Ok((config, _)) => panic!("no fault in {config:?}"),
+        Err(faults) => faults.as_slice().iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn warnings(vars: &[(&str, &str)]) -> Vec<String> {
+    match with(vars) {
+        Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+        Err(faults) => panic!("{vars:?}: {faults}"),
+    }
+}
+
+#[test]
+fn two_variables_are_enough() {
+    let (config, warnings) = from(TENANT).unwrap();
+
+    assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
+    assert_eq!(config.audiences, ["https://api.example.com"]);
+    assert_eq!(config.algorithms, [Algorithm::RS256]);
+    assert_eq!(config.jwks_uri, None);
+    assert_eq!(config.jwks_file, None);
+    assert!(config.signing_secret.is_none());
+    assert_eq!(config.jwks_ttl, None);
+    assert_eq!(config.jwks_cooldown, Duration::from_secs(15));
+    assert_eq!(config.jwks_stale, Duration::from_secs(3600));
+    assert_eq!(config.jwks_timeout, Duration::from_secs(5));
+    assert_eq!(config.leeway, Duration::from_secs(30));
+    assert_eq!(config.token_cache, 10_000);
+    assert_eq!(config.realm, "api");
+    assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
+    assert_eq!(config.log.filter.to_string(), "info");
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert!(config.log.color);
+    assert_eq!(warnings, []);
+}
+
+#[test]
+fn the_issuer_is_kept_to_the_letter() {
+    #[rustfmt::skip]
+    let rows = [
+        ("domain alone", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
+        ("domain in capitals", Some("Tenant.Auth0.com"), None, &["https://tenant.auth0.com/"]),
+        ("domain with a port", Some("localhost:8443"), None, &["https://localhost:8443/"]),
+        ("domain in IPv6", Some("[::1]:8443"), None, &["https://[::1]:8443/"]),
+        ("issuer alone", None, Some("https://tenant.auth0.com/"), &["https://tenant.auth0.com/"]),
+        ("issuer decides", Some("login.example.com"), Some("https://a/"), &["https://a/"]),
+        ("no slash", None, Some("https://id.example.com"), &["https://id.example.com"]),
+        ("default port", None, Some("https://id.example.com:443/"), &["https://id.example.com:443/"]),
+        ("capitals", None, Some("https://ID.example.com/Realms/A"), &["https://ID.example.com/Realms/A"]),
+        ("loopback", None, Some("http://127.0.0.1:9000/"), &["http://127.0.0.1:9000/"]),
+        ("all of 127/8", None, Some("http://127.1.2.3/"), &["http://127.1.2.3/"]),
+        ("loopback by name", None, Some("http://localhost:9000"), &["http://localhost:9000"]),
+        ("loopback in IPv6", None, Some("http://[::1]:9000/"), &["http://[::1]:9000/"]),
+        ("several", None, Some("https://a/ , https://b/"), &["https://a/", "https://b/"]),
+        ("twice the same", None, Some("https://a/,https://a/"), &["https://a/"]),
+    ];
+    for (case, domain, issuer, issuers) in rows {
+        let mut vars = vec![("AUTH0_API_AUDIENCE", "https://api.example.com")];
+        vars.extend(domain.map(|domain| ("AUTH0_DOMAIN", domain)));
+        vars.extend(issuer.map(|issuer| ("AUTH0_ISSUER", issuer)));
+        match from(&vars) {
+            Ok((config, _)) => assert_eq!(config.issuers, issuers, "{case}"),
+            Err(faults) => panic!("{case}: {faults}"),
+        }
+    }
+}
+
+#[test]
+fn every_value_ends_up_in_its_field() {
+    let config = config(&[
+        (
+            "AUTH0_API_AUDIENCE",
+            " https://a.example , urn:b,plain name ",
+        ),
+        ("AUTH0_ALGORITHMS", "ES256, EdDSA,HS256,ES256"),
+        ("AUTH0_JWKS_URI", "https://id.example.com/keys?app=1"),
+        ("AUTH0_SIGNING_SECRET", SECRET),
+        ("AUTH0_JWKS_TTL", "90m"),
+        ("AUTH0_JWKS_COOLDOWN", "500ms"),
+        ("AUTH0_JWKS_STALE", "0s"),
+        ("AUTH0_JWKS_TIMEOUT", " 2s "),
+        ("AUTH0_LEEWAY", "5m"),
+        ("AUTH0_TOKEN_CACHE", "0"),
+        ("AUTH0_REALM", "the api"),
+        ("LISTEN", "[::]:0"),
+        ("RUST_LOG", "warn, warp_bearer=debug"),
+        ("LOG_FORMAT", "json"),
+        ("NO_COLOR", "1"),
+    ]);
+
+    assert_eq!(
+        config.audiences,
+        ["https://a.example", "urn:b", "plain name"]
+    );
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::HS256];
+    assert_eq!(config.algorithms, algorithms);
+    let uri = config.jwks_uri.as_deref();
+    assert_eq!(uri, Some("https://id.example.com/keys?app=1"));
+    let secret = config.signing_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.jwks_ttl, Some(Duration::from_secs(90 * 60)));
+    assert_eq!(config.jwks_cooldown, Duration::from_millis(500));
+    assert_eq!(config.jwks_stale, Duration::ZERO);
+    assert_eq!(config.jwks_timeout, Duration::from_secs(2));
+    assert_eq!(config.leeway, Duration::from_secs(300));
+    assert_eq!(config.token_cache, 0);
+    assert_eq!(config.realm, "the api");
+    assert_eq!(config.listen.to_string(), "[::]:0");
+    assert_eq!(config.log.filter.to_string(), "warp_bearer=debug,warn");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.log.color);
+}
+
+#[test]
+fn every_algorithm_of_the_contract_is_known() {
+    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
+}
+
+/// Each value is refused, with this reason; one without a hint ends with what the variable wants.
+fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
+    for (case, name, value, why) in rows {
+        let wants = Variable::named(name).wants();
+        let hint = if why.contains(';') {
+            String::new()
+        } else {
+            format!("; give {wants}")
+        };
+        let found = faults(with(&[(name, value)]));
+        assert_eq!(
+            found,
+            [format!("{name}: found {value:?}, which {why}{hint}")],
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn a_domain_is_a_host() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a placeholder", "AUTH0_DOMAIN", "your.domain.auth0.com", "is a placeholder"),
+        ("another placeholder", "AUTH0_DOMAIN", "YOUR_DOMAIN", "is a placeholder"),
+        ("a URL", "AUTH0_DOMAIN", "https://tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
+        ("a slash", "AUTH0_DOMAIN", "tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
+        ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; set AUTH0_ISSUER where there are several"),
+        ("a blank", "AUTH0_DOMAIN", "tenant auth0", "is no host"),
+        ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is no host"),
+        ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is no host"),
+    ]);
+}
+
+#[test]
+fn an_audience_is_anything_but_nothing() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a placeholder", "AUTH0_API_AUDIENCE", "https://your.api.audience", "is a placeholder"),
+        ("an empty item", "AUTH0_API_AUDIENCE", "https://a,,https://b", "has nothing at one side of a comma; take the comma out"),
+        ("a comma at the end", "AUTH0_API_AUDIENCE", "https://a,", "has nothing at one side of a comma; take the comma out"),
+        ("blanks for commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a blank in it; separate several audiences by commas"),
+    ]);
+}
+
+#[test]
+fn an_issuer_is_an_https_url() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
+        ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
+        ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
+        ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
+        ("no URL", "AUTH0_ISSUER", "not a url", "holds a character that no URL has"),
+        ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
+        ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
+        ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
+        ("a fragment", "AUTH0_ISSUER", "https://a/#b", "has a fragment"),
+        ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
+        ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
+        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a character that no URL has"),
+    ]);
+}
+
+#[test]
+fn an_algorithm_is_one_that_is_verified_here() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
+        ("small letters", "AUTH0_ALGORITHMS", "rs256", "is no algorithm we know; did you mean RS256?"),
+        ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is no algorithm we know; did you mean EdDSA?"),
+        ("a curve", "AUTH0_ALGORITHMS", "Ed25519", "is no algorithm we know; did you mean EdDSA?"),
+        ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is no algorithm we know"),
+        ("none", "AUTH0_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
+        ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the one algorithm here that works with a secret"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES512", "is not supported; ES256 and ES384 are the elliptic curves here"),
+    ]);
+}
+
+#[test]
+fn keys_come_over_https_or_from_a_path() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys?"),
+        ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL; give a path, or set AUTH0_JWKS_URI instead"),
+    ]);
+}
+
+#[test]
+fn a_duration_is_a_number_with_a_unit_and_in_its_range() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("no unit", "AUTH0_JWKS_TTL", "30", "has no unit; did you mean 30s?"),
+        ("none at all", "AUTH0_JWKS_TTL", "0s", "is out of range; give 1ms to 8760h"),
+        ("a word", "AUTH0_JWKS_TTL", "never", "is no duration"),
+        ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is no duration; did you mean 5m?"),
+        ("a blank", "AUTH0_JWKS_STALE", "5 s", "is no duration; did you mean 5s?"),
+        ("days", "AUTH0_JWKS_STALE", "1d", "is no duration"),
+        ("two units", "AUTH0_JWKS_STALE", "1h30m", "is no duration"),
+        ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is no duration"),
+        ("negative", "AUTH0_LEEWAY", "-5s", "is no duration"),
+        ("too much", "AUTH0_LEEWAY", "301s", "is out of range; give 0s to 5m"),
+        ("far too much", "AUTH0_JWKS_TTL", "18446744073709551615h", "is out of range; give 1ms to 8760h"),
+        ("too much, no unit", "AUTH0_LEEWAY", "3000", "has no unit"),
+    ]);
+}
+
+#[test]
+fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("digits in groups", "AUTH0_TOKEN_CACHE", "10_000", "is no whole number; did you mean 10000?"),
+        ("too many", "AUTH0_TOKEN_CACHE", "99999999999999999999", "is out of range"),
+        ("negative", "AUTH0_TOKEN_CACHE", "-1", "is no whole number"),
+        ("a quote", "AUTH0_REALM", "a\"b", "holds a character that a challenge cannot quote"),
+        ("a line break", "AUTH0_REALM", "a\r\nb", "holds a character that a challenge cannot quote"),
+        ("a name", "LISTEN", "localhost:8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
+        ("a port", "LISTEN", "8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
+        ("a colon and a port", "LISTEN", ":8080", "is no address with a port; did you mean 127.0.0.1:8080?"),
+        ("an address", "LISTEN", "0.0.0.0", "is no address with a port; did you mean 0.0.0.0:8000?"),
+        ("a URL", "LISTEN", "http://127.0.0.1:8000/", "is no address with a port; did you mean 127.0.0.1:8000?"),
+        ("a star", "LISTEN", "*:80", "is no address with a port; did you mean 0.0.0.0:80?"),
+        ("no such port", "LISTEN", "127.0.0.1:99999", "is no address with a port"),
+        ("a slip", "RUST_LOG", "inof", "names no level; did you mean info?"),
+        ("a long word", "RUST_LOG", "warp=debug,warning", "names no level; did you mean warn?"),
+        ("no such level", "RUST_LOG", "warp=loud", "is no log filter"),
+        ("not ASCII", "RUST_LOG", "info, é=info", "is no log filter"),
+        ("capitals", "LOG_FORMAT", "JSON", "is no log format; did you mean json?"),
+        ("far off", "LOG_FORMAT", "xml", "is no log format"),
+    ]);
+}
+
+#[test]
+fn what_is_found_is_shown_as_far_as_it_may_be() {
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
+        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),
+        ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
+    ];
+    for (case, name, value, fault) in rows {
+        let found = faults(with(&[(name, value)]));
+        assert_eq!(found, [format!("{name}: {fault}")], "{case}");
+    }
+}
+
+#[test]
+fn what_is_right_alone_can_be_wrong_together() {
+    let two = ("AUTH0_ISSUER", "https://a/,https://b/");
+    #[rustfmt::skip]
+    let rows = [
+        ("HS256 without a secret", &[("AUTH0_ALGORITHMS", "RS256,HS256")][..], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256"),
+        ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
+        ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
+        ("whose file", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
+        ("whose secret", &[two, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", SECRET)], "AUTH0_SIGNING_SECRET: set, but AUTH0_ISSUER has several"),
+    ];
+    for (case, vars, fault) in rows {
+        let found = faults(with(vars));
+        assert_eq!(found.len(), 1, "{case}: {found:?}");
+        assert!(found[0].starts_with(fault), "{case}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_asked_for_by_name() {
+    let domain = "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
+    let audience = "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com";
+    let misspelt = format!("{audience}; AUTH0_AUDIENCE is set, did you mean AUTH0_API_AUDIENCE?");
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing at all", &[][..], &[domain, audience][..]),
+        ("no audience", &TENANT[..1], &[audience]),
+        ("no domain", &TENANT[1..], &[domain]),
+        ("a misspelt audience", &[TENANT[0], ("AUTH0_AUDIENCE", "urn:a")], &[&misspelt]),
+    ];
+    for (case, vars, expected) in rows {
+        assert_eq!(faults(from(vars)), expected, "{case}");
+    }
+}
+
+#[test]
+fn one_start_shows_every_fault() {
+    let found = faults(from(&[
+        ("AUTH0_DOMAIN", "your.domain.auth0.com"),
+        ("AUTH0_API_AUDIENCE", ""),
+        ("AUTH0_ISSUER", "http://a/,https://b/?c"),
+        ("AUTH0_ALGORITHMS", "RS265,none"),
+        ("AUTH0_LEEWAY", "1h"),
+        ("LISTEN", "nowhere"),
+    ]));
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn a_variable_set_to_nothing_is_never_its_default() {
+    // Those two the service never reads.
+    let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
+    for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
+        let found = faults(with(&[(variable.name, "")]));
+        let start = format!("{}: set to nothing; give ", variable.name);
+        assert!(
+            found.iter().any(|fault| fault.starts_with(&start)),
+            "{found:?}"
+        );
+    }
+    assert!(with(&unread.map(|name| (name, ""))).is_ok());
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let hs256 = ("AUTH0_ALGORITHMS", "HS256");
+    let short = "hunter2-hunter2";
+    #[rustfmt::skip]
+    let rows = [
+        ("too short", short, "found 15 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
+        ("a placeholder", "YOUR_SIGNING_SECRET_OF_THIRTY_TWO_BYTES", "found 39 bytes (not shown), which is a placeholder; give a secret of 32 bytes or more"),
+    ];
+    for (case, secret, fault) in rows {
+        let found = faults(with(&[hs256, ("AUTH0_SIGNING_SECRET", secret)]));
+        assert_eq!(found, [format!("AUTH0_SIGNING_SECRET: {fault}")], "{case}");
+    }
+    let shown = format!("{:?}", config(&[hs256, ("AUTH0_SIGNING_SECRET", SECRET)]));
+    assert!(shown.contains("Secret(not shown)") && !shown.contains(SECRET));
+}
+
+#[test]
+fn what_nobody_reads_is_a_warning() {
+    let hs256 = [
+        ("AUTH0_ALGORITHMS", "HS256"),
+        ("AUTH0_SIGNING_SECRET", SECRET),
+    ];
+    #[rustfmt::skip]
+    let rows = [
+        ("near", &[("AUTH0_AUDIENCE", "x")][..], "AUTH0_AUDIENCE: nobody reads it; did you mean AUTH0_API_AUDIENCE?"),
+        ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: nobody reads it; did you mean AUTH0_DOMAIN?"),
+        ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
+        ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
+        ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: nobody reads it; did you mean AUTH0_DOMAIN?"),
+        ("far", &[("AUTH0_X", "x")], "AUTH0_X: nobody reads it; see .env.example for those there are"),
+        ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: nobody reads it; see .env.example for those there are"),
+        ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, since AUTH0_ALGORITHMS does not have HS256"),
+        ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, since AUTH0_ALGORITHMS has HS256 alone"),
+        ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a blank or a line break, which counts as part of it"),
+        ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),
+    ];
+    for (case, vars, warning) in rows {
+        assert_eq!(warnings(vars), [warning], "{case}");
+    }
+    let silent = [
+        ("AUTH0_CLIENT_ID", "x"),
+        ("AUTH0_CLIENT_SECRET", "y"),
+        ("PATH", "z"),
+    ];
+    assert_eq!(warnings(&silent), [""; 0]);
+}
+
+#[test]
+fn a_company_may_be_called_your() {
+    for audience in [
+        "https://your-energy.com",
+        "https://yourself.org/api",
+        "https://youre.api",
+        "urn:hours:api",
+    ] {
+        assert_eq!(
+            config(&[("AUTH0_API_AUDIENCE", audience)]).audiences,
+            [audience]
+        );
+    }
+}
+
+const TUTORIAL: &str = "\
+AUTH0_DOMAIN = your.domain.auth0.com
+AUTH0_API_AUDIENCE = https://your.api.audience
+AUTH0_ISSUER = https://your.domain.auth0.com/
+AUTH0_ALGORITHMS = RS256
+";
+
+#[test]
+fn the_tutorials_file_works_once_it_is_filled_in() {
+    let vars = dotenv::parse(TUTORIAL.as_bytes()).unwrap();
+    assert_eq!(faults(Config::from_vars(vars)).len(), 3);
+
+    let filled = TUTORIAL
+        .replace("your.domain.auth0.com", "tenant.eu.auth0.com")
+        .replace("your.api.audience", "api.example.com");
+    let (config, warnings) = Config::from_vars(dotenv::parse(filled.as_bytes()).unwrap()).unwrap();
+    assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
+    assert_eq!(config.audiences, ["https://api.example.com"]);
+    assert_eq!(warnings, []);
+}
+
+#[test]
+fn the_example_file_says_what_the_table_says() {
+    let file = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let paragraphs: Vec<&str> = file.split("\n\n").map(str::trim).collect();
+    let entries: Vec<&str> = paragraphs
+        .into_iter()
+        .filter(|paragraph| paragraph.contains("# Default: "))
+        .collect();
+    assert_eq!(entries.len(), VARIABLES.len());
+
+    for (at, (entry, variable)) in entries.iter().zip(VARIABLES).enumerate() {
+        let lines: Vec<&str> = entry.lines().collect();
+        let (meaning, [default, example]) = lines.split_at(lines.len() - 2) else {
+            panic!("{entry}");
+        };
+        let meaning: Vec<&str> = meaning.iter().map(|line| &line[2..]).collect();
+        let (Unset::Is(unset) | Unset::Means(unset)) = variable.unset;
+        let set = match at {
+            0..4 => format!("{} = {}", variable.name, variable.example),
+            _ => format!("# {}={}", variable.name, variable.example),
+        };
+        assert_eq!(meaning.join(" "), variable.meaning);
+        assert_eq!(*default, format!("# Default: {unset}"));
+        assert_eq!(*example, set);
+    }
+    assert!(
+        file.contains("AUTH0_ALGORITHMS = RS256\n") && TUTORIAL.lines().all(|l| file.contains(l))
+    );
+}
+
+#[test]
+fn an_example_is_right_or_a_placeholder() {
+    let mut placeholders = BTreeSet::new();
+    for variable in VARIABLES {
+        let line = format!("{}={}", variable.name, variable.example);
+        let vars = dotenv::parse(line.as_bytes()).unwrap();
+        if let Err(faults) = Config::from_vars(owned(TENANT).into_iter().chain(vars)) {
+            assert!(
+                faults.to_string().contains("which is a placeholder"),
+                "{faults}"
+            );
+            placeholders.insert(variable.name);
+        }
+    }
+    let expected = [
+        "AUTH0_API_AUDIENCE",
+        "AUTH0_DOMAIN",
+        "AUTH0_ISSUER",
+        "AUTH0_JWKS_URI",
+        "AUTH0_SIGNING_SECRET",
+    ];
+    assert!(placeholders.iter().eq(&expected), "{placeholders:?}");
+}

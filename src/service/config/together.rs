@@ -1,0 +1,102 @@
+//! What variables mean together: each may be right, and the pair of them not.
+//!
+//! Where two readings are possible, neither is chosen.
+
+use jsonwebtoken::Algorithm;
+
+use super::{Secret, reader::Reader};
+
+/// Adds the faults and warnings that lie between variables. What is `None` has a fault already, or
+/// is missing.
+pub(super) fn judge(
+    reader: &mut Reader,
+    issuers: Option<&[String]>,
+    algorithms: Option<&[Algorithm]>,
+    secret: Option<&Secret>,
+) {
+    missing(reader);
+    if let Some(issuers) = issuers {
+        one_issuer_each(reader, issuers);
+        slash(reader, issuers);
+    }
+    if reader.has("AUTH0_JWKS_URI") && reader.has("AUTH0_JWKS_FILE") {
+        reader.fault(
+            "AUTH0_JWKS_FILE",
+            "set together with AUTH0_JWKS_URI; keep one of them",
+        );
+    }
+    if let Some(algorithms) = algorithms {
+        signing_secret(reader, algorithms);
+    }
+    if secret.is_some_and(|secret| secret.0.trim() != secret.0) {
+        reader.warn(
+            "AUTH0_SIGNING_SECRET",
+            "begins or ends with a blank or a line break, which counts as part of it",
+        );
+    }
+}
+
+fn missing(reader: &mut Reader) {
+    if !reader.has("AUTH0_DOMAIN") && !reader.has("AUTH0_ISSUER") {
+        reader.missing(
+            &["AUTH0_DOMAIN", "AUTH0_ISSUER"],
+            "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own",
+        );
+    }
+    if !reader.has("AUTH0_API_AUDIENCE") {
+        reader.missing(
+            &["AUTH0_API_AUDIENCE"],
+            "set it to the identifier of your API, such as https://api.example.com",
+        );
+    }
+}
+
+/// Keys belong to one issuer. Shared by several, whoever signs for one could sign for all.
+fn one_issuer_each(reader: &mut Reader, issuers: &[String]) {
+    if issuers.len() < 2 {
+        return;
+    }
+    for name in ["AUTH0_JWKS_URI", "AUTH0_JWKS_FILE", "AUTH0_SIGNING_SECRET"] {
+        if reader.has(name) {
+            reader.fault(
+                name,
+                "set, but AUTH0_ISSUER has several, and it does not say which; take it out, or keep one issuer",
+            );
+        }
+    }
+}
+
+/// The commonest slip with Auth0, and one that no token survives.
+fn slash(reader: &mut Reader, issuers: &[String]) {
+    for issuer in issuers
+        .iter()
+        .filter(|issuer| issuer.ends_with(".auth0.com"))
+    {
+        reader.warn(
+            "AUTH0_ISSUER",
+            format_args!("Auth0's issuers end with a slash; did you mean {issuer}/?"),
+        );
+    }
+}
+
+fn signing_secret(reader: &mut Reader, algorithms: &[Algorithm]) {
+    let hs256 = algorithms.contains(&Algorithm::HS256);
+    let set = reader.has("AUTH0_SIGNING_SECRET");
+    if hs256 && !set {
+        reader.fault(
+            "AUTH0_SIGNING_SECRET",
+            "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out",
+        );
+    }
+    if set && !hs256 {
+        reader.warn(
+            "AUTH0_SIGNING_SECRET",
+            "not used, since AUTH0_ALGORITHMS does not have HS256",
+        );
+    }
+    if hs256 && algorithms.len() == 1 {
+        for name in reader.names("AUTH0_JWKS_") {
+            reader.warn(&name, "not used, since AUTH0_ALGORITHMS has HS256 alone");
+        }
+    }
+}

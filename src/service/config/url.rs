@@ -1,0 +1,85 @@
+//! Hosts and URLs: who is trusted to say which keys count.
+//!
+//! `Url` repairs what it reads (blanks, backslashes, missing slashes); an issuer is compared to the
+//! letter, so whatever would need repair is refused here.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use super::{fault::Wrong, value::Parsed};
+
+/// The host of a tenant, a port allowed, in lower case.
+pub(super) fn domain(text: &str) -> Parsed<String> {
+    if text.contains(',') {
+        return Err(
+            Wrong::new("is more than one host").hint("set AUTH0_ISSUER where there are several")
+        );
+    }
+    if text.contains('/') {
+        let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let host = after_scheme
+            .split(['/', '?', '#'])
+            .next()
+            .and_then(|host| domain(host).ok());
+        return Err(Wrong::new("is more than a host").meant(host));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if !text.chars().all(plain) || web_address(&format!("https://{text}/")).is_err() {
+        return Err(Wrong::new("is no host"));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// An issuer, to the letter: a URL without query and fragment (RFC 8414 §2).
+pub(super) fn issuer(text: &str) -> Parsed<String> {
+    if text.contains("/.well-known/") {
+        return Err(Wrong::new("is the address of a document")
+            .hint("give the issuer that this document names"));
+    }
+    web_address(text)?;
+    if text.contains('?') {
+        return Err(Wrong::new("has a query, as no issuer does (RFC 8414 §2)"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Where something is fetched: https, or plain http on loopback, and no password in it.
+pub(super) fn web_address(text: &str) -> Parsed<String> {
+    let strange = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
+    if text.bytes().any(strange) {
+        return Err(Wrong::new("holds a character that no URL has"));
+    }
+    let Some((_, rest)) = text.split_once("://") else {
+        let guess = format!("https://{}/", text.trim_end_matches('/'));
+        return Err(Wrong::new("is no URL").meant(web_address(&guess).ok()));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if authority.contains('@') {
+        return Err(Wrong::new("has a user or a password in it"));
+    }
+    if text.contains('#') {
+        return Err(Wrong::new("has a fragment"));
+    }
+    let Ok(url) = Url::parse(text) else {
+        return Err(Wrong::new("is no URL"));
+    };
+    let host = url.host_str().unwrap_or_default();
+    if authority.is_empty() || host.split('.').any(str::is_empty) {
+        return Err(Wrong::new("names no host"));
+    }
+    match url.scheme() {
+        "https" => Ok(text.to_owned()),
+        "http" if is_loopback(host) => Ok(text.to_owned()),
+        "http" => {
+            Err(Wrong::new("is not https").meant(web_address(&format!("https://{rest}")).ok()))
+        }
+        _ => Err(Wrong::new("is not https")),
+    }
+}
+
+/// Whether what is said to this host stays on this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,259 @@
+//! One value as text → the type that the configuration holds.
+//!
+//! Pure, and without a variable's name: whoever reads the value knows that. A guess at what was
+//! meant is offered only where it would be right, so it never repeats a mistake or a password.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use jsonwebtoken::Algorithm;
+use tracing_subscriber::EnvFilter;
+
+use super::{LogFormat, Secret, fault::Wrong};
+
+pub(super) type Parsed<T> = Result<T, Wrong>;
+
+/// What stands for a value in documentation: `your.domain.auth0.com`, `YOUR_API`, `{yourDomain}`,
+/// `<secret>`. A company may well be called `your-energy.com`, hence the words.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
+        "realm",
+    ];
+    let bare = text.strip_prefix("https://").unwrap_or(text);
+    if bare.starts_with('<') && (bare.trim_end_matches('/').ends_with('>') || bare.contains(">.")) {
+        return true;
+    }
+    let text = text.to_ascii_lowercase();
+    text.match_indices("your").any(|(at, your)| {
+        let (before, after) = (&text[..at], &text[at + your.len()..]);
+        let starts_word = !before.ends_with(|c: char| c.is_alphanumeric());
+        let word = after.trim_start_matches(['.', '-', '_']);
+        starts_word
+            && (after.starts_with('_')
+                || before.ends_with('{')
+                || WORDS.iter().any(|placeholder| {
+                    word.strip_prefix(placeholder)
+                        .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+                }))
+    })
+}
+
+/// An audience, compared to the letter (RFC 7519 §2: with a `:` in it, it is a URI).
+pub(super) fn audience(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(Wrong::new("holds a control character"));
+    }
+    if text.contains(':') && text.contains(char::is_whitespace) {
+        return Err(
+            Wrong::new("is a URI with a blank in it").hint("separate several audiences by commas")
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// An algorithm that is verified here.
+pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
+    const KNOWN: [(&str, Algorithm); 10] = [
+        ("RS256", Algorithm::RS256),
+        ("RS384", Algorithm::RS384),
+        ("RS512", Algorithm::RS512),
+        ("PS256", Algorithm::PS256),
+        ("PS384", Algorithm::PS384),
+        ("PS512", Algorithm::PS512),
+        ("ES256", Algorithm::ES256),
+        ("ES384", Algorithm::ES384),
+        ("EdDSA", Algorithm::EdDSA),
+        ("HS256", Algorithm::HS256),
+    ];
+    if let Some((_, algorithm)) = KNOWN.iter().find(|(name, _)| *name == text) {
+        return Ok(*algorithm);
+    }
+    Err(match text.to_ascii_uppercase().as_str() {
+        "NONE" => Wrong::new("would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
+        "HS384" | "HS512" => Wrong::new("is not supported")
+            .hint("HS256 is the one algorithm here that works with a secret"),
+        "ES512" | "ES256K" => {
+            Wrong::new("is not supported").hint("ES256 and ES384 are the elliptic curves here")
+        }
+        "ED25519" => Wrong::new("is no algorithm we know").meant(Some("EdDSA")),
+        _ => {
+            Wrong::new("is no algorithm we know").meant(nearest(text, KNOWN.map(|(name, _)| name)))
+        }
+    })
+}
+
+/// A secret for HS256: as long as its hash or longer (RFC 7518 §3.2).
+pub(super) fn secret(text: &str) -> Parsed<Secret> {
+    if text.len() < 32 {
+        return Err(Wrong::new("is too short for HS256 (RFC 7518 §3.2)")
+            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+    }
+    Ok(Secret(text.to_owned()))
+}
+
+/// The longest duration there is a use for; it keeps sums of times from overflowing.
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The shortest duration that is one.
+pub(super) const INSTANT: Duration = Duration::from_millis(1);
+
+/// A duration as `500ms`, `10s`, `5m`, `1h`.
+pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Parsed<Duration> {
+    move |text| {
+        let number_ends = text.find(|c: char| !c.is_ascii_digit());
+        let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
+        let Ok(number) = number.parse::<u64>() else {
+            return Err(Wrong::new("is no duration"));
+        };
+        let Some(found) = in_unit(number, unit) else {
+            let guess = guessed_unit(unit)
+                .filter(|unit| in_unit(number, unit).is_some_and(|d| range.contains(&d)))
+                .map(|unit| format!("{number}{unit}"));
+            let why = match unit {
+                "" => "has no unit",
+                _ => "is no duration",
+            };
+            return Err(Wrong::new(why).meant(guess));
+        };
+        if range.contains(&found) {
+            return Ok(found);
+        }
+        let (least, most) = (written(*range.start()), written(*range.end()));
+        Err(Wrong::new("is out of range").hint(format!("give {least} to {most}")))
+    }
+}
+
+fn in_unit(number: u64, unit: &str) -> Option<Duration> {
+    Some(match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        "h" => Duration::from_secs(number.saturating_mul(60 * 60)),
+        _ => return None,
+    })
+}
+
+fn guessed_unit(unit: &str) -> Option<&'static str> {
+    Some(match unit.trim().to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "millis" => "ms",
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        _ => return None,
+    })
+}
+
+fn written(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (s, 0) if s > 0 && s % 3600 == 0 => format!("{}h", s / 3600),
+        (s, 0) if s > 0 && s % 60 == 0 => format!("{}m", s / 60),
+        (s, 0) => format!("{s}s"),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+/// How many tokens are remembered. The bound is some gigabytes.
+pub(super) fn token_cache(text: &str) -> Parsed<usize> {
+    const MOST: usize = 10_000_000;
+    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n <= MOST);
+    // `parse` would take a `+`.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number(text).ok_or_else(|| Wrong::new("is out of range"));
+    }
+    let digits = text.replace(['_', ',', '.', '\'', ' '], "");
+    Err(Wrong::new("is no whole number").meant(number(&digits)))
+}
+
+/// A realm that stands in a quoted string as it is (RFC 9110 §5.6.4).
+pub(super) fn realm(text: &str) -> Parsed<String> {
+    if text.len() > 128 {
+        return Err(Wrong::new("is longer than 128 bytes"));
+    }
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if !text.bytes().all(plain) {
+        return Err(Wrong::new(
+            "holds a character that a challenge cannot quote",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A path. Whether a file is there, whoever reads it finds out.
+pub(super) fn file(text: &str) -> Parsed<PathBuf> {
+    if text.contains("://") {
+        return Err(Wrong::new("is a URL").hint("give a path, or set AUTH0_JWKS_URI instead"));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// An address and a port. Names are not looked up: which of several addresses would it be?
+pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| {
+        let bare = text.strip_prefix("http://").unwrap_or(text);
+        let bare = bare.trim_end_matches('/').replace("localhost", "127.0.0.1");
+        let guess = [
+            bare.clone(),
+            format!("127.0.0.1{bare}"),
+            format!("127.0.0.1:{bare}"),
+            bare.replacen('*', "0.0.0.0", 1),
+        ]
+        .into_iter()
+        .find_map(|guess| guess.parse::<SocketAddr>().ok())
+        .or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 8000)));
+        Wrong::new("is no address with a port").meant(guess)
+    })
+}
+
+/// What is logged, as tracing-subscriber understands it.
+pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let mut directives = Vec::new();
+    // tracing-subscriber 0.3.23 cuts a name short where a blank stands before it.
+    for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
+        // `inof` would be read as the name of a module, and the log would stay empty.
+        let lower = directive.to_ascii_lowercase();
+        let near = |level: &&&str| {
+            strsim::damerau_levenshtein(&lower, level) == 1
+                || (lower.len() > 2 && (lower.starts_with(**level) || level.starts_with(&lower)))
+        };
+        let level = LEVELS.iter().find(near).copied();
+        if level.is_some_and(|level| level != lower) {
+            return Err(Wrong::new("names no level").meant(level));
+        }
+        directives.push(directive);
+    }
+    if directives.is_empty() || !text.is_ascii() {
+        return Err(Wrong::new("is no log filter"));
+    }
+    EnvFilter::try_new(directives.join(",")).map_err(|_| Wrong::new("is no log filter"))
+}
+
+/// `text` or `json`.
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Wrong::new("is no log format").meant(nearest(text, ["text", "json"]))),
+    }
+}
+
+/// The one that two slips of the hand or fewer could have made into this.
+fn nearest<const N: usize>(text: &str, known: [&'static str; N]) -> Option<&'static str> {
+    let text = text.to_ascii_lowercase();
+    known
+        .into_iter()
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&text, &name.to_ascii_lowercase()),
+                name,
+            )
+        })
+        .filter(|(slips, _)| *slips <= 2)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
