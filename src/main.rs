@@ -1,2 +1,15 @@
-//! .
-fn main() {}
+//! The process: read the command, run it, tell how it ended.
+
+use std::process::ExitCode;
+
+use warp_bearer::service::commands;
+
+fn main() -> ExitCode {
+    match commands::run(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{failure}");
+            failure.exit_code()
+        }
+    }
+}

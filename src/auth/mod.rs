@@ -38,3 +38,6 @@ pub use keys::NoKeys;
 pub use policy::{Policy, permission, scope};
 pub use problem::{Problem, handle_rejection, status};
 pub use verifier::Auth;
+
+#[cfg(feature = "service")]
+pub(crate) use fetch::is_loopback;

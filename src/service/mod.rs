@@ -2,12 +2,23 @@
 //!
 //! It is the library's first user: everything about tokens is [`auth`](crate::auth)'s.
 
+mod body;
+pub mod commands;
 pub mod config;
+mod guard;
 pub mod handlers;
+pub mod limits;
+pub mod listen;
+mod pulse;
 pub mod routes;
+pub mod server;
 pub mod shutdown;
 pub mod table;
 pub mod telemetry;
+mod wire;
 
+pub use self::limits::Limits;
+pub use self::listen::Listener;
 pub use self::routes::routes;
+pub use self::server::serve;
 pub use self::shutdown::Shutdown;

@@ -24,7 +24,19 @@ pub(super) async fn run() -> Result<(), Failure> {
              configuration; unset it, or run `warp-bearer serve`"
         )));
     }
-    let (listen, log) = Config::dev(&vars).map_err(Failure::Config)?;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let issuer = Issuer::bind(anywhere, Algorithm::RS256)
+        .await
+        .map_err(|error| Failure::Listen(anywhere, error))?;
+    let own = [
+        ("AUTH0_ISSUER".to_owned(), issuer.url().to_owned()),
+        (
+            "AUTH0_API_AUDIENCE".to_owned(),
+            issuer.audience().to_owned(),
+        ),
+    ];
+    let config = Config::from_vars(vars.into_iter().chain(own));
+    let (Config { listen, log, .. }, _) = config.map_err(Failure::Config)?;
     if !listen.ip().is_loopback() {
         return Err(Failure::NotForDevelopment(format!(
             "LISTEN: {listen} is no loopback address, and dev listens on no other; set LISTEN to \
@@ -33,19 +45,15 @@ pub(super) async fn run() -> Result<(), Failure> {
         )));
     }
     telemetry::init(&log);
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let issuer = Issuer::bind(anywhere, Algorithm::RS256)
-        .await
-        .map_err(|error| Failure::Listen(anywhere, error))?;
-    let auth = Auth::discover(issuer.url(), issuer.audience())
-        .map_err(|error| Failure::NotForDevelopment(error.to_string()))?;
+    let auth = Auth::discover(issuer.url(), issuer.audience()).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let listener = Listener::bind(listen)
         .await
         .map_err(|error| Failure::Listen(listen, error))?;
     // What is printed works when it is read.
     auth.ready().await;
-    print!("{}", page(&issuer, listener.address()));
+    let address = listener.address().map_err(Failure::Process)?;
+    print!("{}", page(&issuer, address));
     let routes = routes(&auth, &shutdown);
     serve(listener, routes, Limits::default(), shutdown).await;
     Ok(())

@@ -8,6 +8,7 @@ use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::config::Faults;
+use crate::auth::SetupError;
 
 /// Bearer tokens verified, JSON answered.
 #[derive(Debug, Parser)]
@@ -52,6 +53,8 @@ pub enum Failure {
     Usage(String),
     /// The configuration; each fault names its variable.
     Config(Faults),
+    /// What the library finds wrong with a configuration that was judged right.
+    Setup(SetupError),
     /// `dev` beside the configuration of a real issuer.
     NotForDevelopment(String),
     /// The address to listen at.
@@ -71,7 +74,7 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Listen(..) => UNAVAILABLE,
             Self::Process(_) => OS,
-            Self::Config(_) | Self::NotForDevelopment(_) => CONFIG,
+            Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) => CONFIG,
         })
     }
 }
@@ -81,6 +84,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(told) => f.write_str(told),
             Self::Config(faults) => writeln!(f, "{faults}"),
+            Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
             Self::NotForDevelopment(told) => writeln!(f, "{told}"),
             Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => writeln!(
                 f,

@@ -2,12 +2,8 @@
 
 use super::Failure;
 use crate::{
-    auth::{Auth, SetupError},
-    service::{
-        Limits, Listener, Shutdown,
-        config::{Config, Fault},
-        routes, serve, telemetry,
-    },
+    auth::{Algorithm, Auth, SetupError},
+    service::{Limits, Listener, Shutdown, config::Config, routes, serve, telemetry},
 };
 
 /// Serves at once; the keys come when the issuer gives them.
@@ -17,12 +13,13 @@ pub(super) async fn run() -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let auth = auth(&config).map_err(|error| Failure::Config(Fault::setup(&error).into()))?;
+    let auth = auth(&config).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let listener = Listener::bind(config.listen)
         .await
         .map_err(|error| Failure::Listen(config.listen, error))?;
-    tracing::info!(address = %listener.address(), "listening");
+    let address = listener.address().map_err(Failure::Process)?;
+    tracing::info!(%address, "listening");
     let routes = routes(&auth, &shutdown);
     serve(listener, routes, Limits::default(), shutdown).await;
     Ok(())
@@ -48,7 +45,8 @@ fn auth(config: &Config) -> Result<Auth, SetupError> {
     if let Some(file) = &config.jwks_file {
         auth = auth.jwks_file(file);
     }
-    if let Some(secret) = &config.signing_secret {
+    let unused = !config.algorithms.contains(&Algorithm::HS256);
+    if let Some(secret) = config.signing_secret.as_ref().filter(|_| !unused) {
         auth = auth.signing_secret(secret.as_bytes());
     }
     if let Some(ttl) = config.jwks_ttl {

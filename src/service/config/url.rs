@@ -3,11 +3,10 @@
 //! `Url` repairs what it reads (blanks, backslashes, missing slashes); an issuer is compared to the
 //! letter, so whatever would need repair is refused here.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 
 use super::{fault::Wrong, value::Parsed};
+use crate::auth::is_loopback;
 
 /// The host of a tenant, a port allowed, in lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {
@@ -70,16 +69,10 @@ pub(super) fn web_address(text: &str) -> Parsed<String> {
     }
     match url.scheme() {
         "https" => Ok(text.to_owned()),
-        "http" if is_loopback(host) => Ok(text.to_owned()),
+        "http" if is_loopback(&url) => Ok(text.to_owned()),
         "http" => {
             Err(Wrong::new("is not https").meant(web_address(&format!("https://{rest}")).ok()))
         }
         _ => Err(Wrong::new("is not https")),
     }
-}
-
-/// Whether what is said to this host stays on this machine.
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,0 +1,128 @@
+//! Where connections come from. Nothing that goes wrong in taking one ends the service, or makes it
+//! spin: a peer's fault costs that peer, a fault of ours (no more file descriptors) costs a pause.
+
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound address that connections can be taken from.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+}
+
+impl Listener {
+    /// Listens on an address; port 0 takes any that is free.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, not ours, or not for us to bind.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        Ok(Self { tcp })
+    }
+
+    /// The address in use, with the port that was found.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// The next connection. Dropping the wait loses none.
+    pub(super) async fn accept(&self) -> TcpStream {
+        let (stream, _peer) = persist(|| self.tcp.accept()).await;
+        prompt(stream)
+    }
+
+    /// Closes the door, behind the peers that the kernel has let in already: it would throw them out.
+    pub(super) fn close(self, room: usize) -> Vec<TcpStream> {
+        let Ok(door) = self.tcp.into_std() else {
+            return Vec::new();
+        };
+        let inside = door.incoming().map_while(Result::ok).take(room);
+        inside.filter_map(into_tokio).map(prompt).collect()
+    }
+}
+
+fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).ok()
+}
+
+/// Answers are small and whole: holding one back for a fuller packet only delays it.
+fn prompt(stream: TcpStream) -> TcpStream {
+    let _ = stream.set_nodelay(true);
+    stream
+}
+
+async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
+            Err(error) => {
+                tracing::error!(%error, "no connection can be taken; trying again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Such an error has taken its connection off the queue, so that the next try meets another one.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_in_accepting_neither_end_nor_spin_the_loop() {
+        const ECONNABORTED: i32 = 103;
+        const ECONNRESET: i32 = 104;
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
+        const ENOBUFS: i32 = 105;
+
+        for (errno, pause) in [
+            (ECONNABORTED, Duration::ZERO),
+            (ECONNRESET, Duration::ZERO),
+            (EMFILE, PAUSE),
+            (ENFILE, PAUSE),
+            (ENOBUFS, PAUSE),
+        ] {
+            let start = Instant::now();
+            let mut outcomes = [Err(io::Error::from_raw_os_error(errno)), Ok("taken")].into_iter();
+            let taken = persist(|| ready(outcomes.next().expect("no third try"))).await;
+
+            assert_eq!(taken, "taken", "errno {errno}");
+            assert_eq!(start.elapsed(), pause, "errno {errno}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The server: accept, limit, serve, drain.
+//!
+//! `warp::serve` has no clock, no limit and no end to its drain, so the routes run on hyper's own
+//! connections here. What is done to a single request is `guard.rs`; this file knows connections, and
+//! trusts none of them to end by itself.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::select;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use warp::reply::Response;
+use warp::{Filter, Reply};
+
+use super::body::Bounded;
+use super::pulse::Pulse;
+use super::wire::Wire;
+use super::{Limits, Listener, Shutdown, guard};
+
+/// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
+///
+/// Asked once, it goes on for [`Limits::grace`] while each answer tells its client to come back on
+/// another connection; then it takes no more connections, and returns when the requests at work have
+/// ended, [`Limits::drain`] later at most. Asked again, it returns at once. Dropping it is the same as
+/// asking twice.
+///
+/// The routes have answered every rejection themselves, or this does not compile.
+pub async fn serve<F>(listener: Listener, routes: F, limits: Limits, shutdown: Shutdown)
+where
+    F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply,
+{
+    let ordered = shutdown.ordered();
+    let server = Arc::new(Server {
+        http: http(&limits),
+        routes: TowerToHyperService::new(warp::service(routes)),
+        limits,
+        shutdown,
+    });
+
+    let mut connections = JoinSet::new();
+    select! {
+        () = server.run(listener, &mut connections) => {}
+        () = ordered => {}
+    }
+    // Those that are left end with their set.
+    tracing::info!(cut = connections.len(), "stopped");
+}
+
+/// What all connections share.
+struct Server<R> {
+    http: auto::Builder<TokioExecutor>,
+    routes: R,
+    limits: Limits,
+    shutdown: Shutdown,
+}
+
+fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        // The pulse is the clock, of this and of what hyper has none for.
+        .header_read_timeout(None)
+        .max_buf_size(limits.head as usize)
+        .max_headers(limits.fields);
+    http.http2()
+        .max_header_list_size(limits.head)
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(limits.resets)
+        .max_local_error_reset_streams(limits.resets);
+    http
+}
+
+impl<R> Server<R>
+where
+    R: Service<Request<Bounded>, Response = Response, Error = Infallible, Future: Send>,
+    R: Send + Sync + 'static,
+{
+    async fn run(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
+        self.accept(listener, connections).await;
+        tracing::info!(connections = connections.len(), "draining");
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(self.limits.drain, drained).await;
+    }
+
+    async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
+        let mut leave = pin!(self.leave());
+        loop {
+            let has_room = connections.len() < self.limits.connections;
+            select! {
+                () = &mut leave => break,
+                stream = listener.accept(), if has_room => {
+                    connections.spawn(Arc::clone(self).connection(stream));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        let room = self.limits.connections.saturating_sub(connections.len());
+        for stream in listener.close(room) {
+            connections.spawn(Arc::clone(self).connection(stream));
+        }
+    }
+
+    /// Asked, and the grace over. A connection that is younger than that has its own.
+    async fn leave(&self) {
+        self.shutdown.asked().await;
+        sleep(self.limits.grace).await;
+    }
+
+    async fn connection<T>(self: Arc<Self>, stream: T)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let pulse = Pulse::new();
+        let service = service_fn(|request| {
+            let (server, at_work) = (Arc::clone(&self), pulse.at_work());
+            async move {
+                let Self {
+                    routes,
+                    limits,
+                    shutdown,
+                    ..
+                } = &*server;
+                let answer = guard::answer(request, routes, limits, shutdown).await;
+                drop(at_work);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let stream = TokioIo::new(Wire::new(stream));
+        let mut connection = pin!(self.http.serve_connection(stream, service));
+
+        let patience = select! {
+            // What has arrived is read before anything else is decided about the connection.
+            biased;
+            _ = connection.as_mut() => return,
+            () = self.leave() => self.limits.drain,
+            () = pulse.still_for(self.limits.idle) => self.limits.grace,
+        };
+        connection.as_mut().graceful_shutdown();
+        pulse.restart();
+        select! {
+            _ = connection => {}
+            () = pulse.still_for(patience) => {}
+        }
+    }
+}

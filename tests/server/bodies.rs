@@ -1,0 +1,136 @@
+//! Bodies: as much as is allowed is read, the rest is not.
+
+use warp_bearer::service::Limits;
+
+use crate::support::{GET, Server};
+
+fn small() -> Limits {
+    Limits {
+        body: 1_000,
+        ..Limits::default()
+    }
+}
+
+fn chunked(chunks: &[usize]) -> String {
+    let chunks: String = chunks
+        .iter()
+        .map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)))
+        .collect();
+    format!("POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+}
+
+fn announced(path: &str, size: usize) -> String {
+    let body = "x".repeat(size);
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_is_a_413() {
+    let server = Server::start(small()).await;
+    for (case, request, status, body) in [
+        (
+            "announced, as much as allowed",
+            announced("/body", 1_000),
+            200,
+            "1000",
+        ),
+        (
+            "announced, a byte more",
+            announced("/body", 1_001),
+            413,
+            "payload_too_large",
+        ),
+        (
+            "in chunks, as much as allowed",
+            chunked(&[400, 600]),
+            200,
+            "1000",
+        ),
+        (
+            "in chunks, a byte more",
+            chunked(&[400, 600, 1]),
+            413,
+            "payload_too_large",
+        ),
+        (
+            "too much for a route that reads none",
+            announced("/unread", 1_001),
+            200,
+            "unread",
+        ),
+        (
+            "too much for no route",
+            announced("/nowhere", 1_001),
+            404,
+            "nothing here",
+        ),
+    ] {
+        let answer = server.peer().await.ask(&request).await.expect(case);
+        assert_eq!(answer.status, status, "{case}");
+        assert!(answer.body.contains(body), "{case}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_413_is_heard_by_a_peer_that_is_still_sending() {
+    let server = Server::start(small()).await;
+    let mut peer = server.peer().await;
+    let answer = peer
+        .ask(&announced("/body", 8_000_000))
+        .await
+        .expect("heard");
+
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (413, Some("close"))
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_is_not_invited() {
+    let server = Server::start(small()).await;
+    let request = |length| {
+        format!(
+            "POST /body HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+
+    assert_eq!(
+        server
+            .peer()
+            .await
+            .ask(&request(1_000))
+            .await
+            .expect("invited")
+            .status,
+        100
+    );
+    assert_eq!(
+        server
+            .peer()
+            .await
+            .ask(&request(1_001))
+            .await
+            .expect("refused")
+            .status,
+        413
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_says_nothing_of_it() {
+    let server = Server::start(Limits::default()).await;
+    let answer = server
+        .peer()
+        .await
+        .ask("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .expect("answered");
+
+    assert_eq!(answer.status, 500);
+    assert!(answer.body.contains(r#""code":"internal_error""#) && !answer.body.contains("secret"));
+    assert_eq!(
+        server.peer().await.ask(GET).await.expect("lives on").status,
+        200
+    );
+}

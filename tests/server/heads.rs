@@ -1,0 +1,209 @@
+//! Heads: too much is refused, and nothing that two parsers could read in two ways is served.
+
+use std::fmt::Write;
+
+use warp_bearer::service::Limits;
+
+use crate::support::{GET, Server, millis};
+
+fn with_fields(count: usize, size: usize) -> String {
+    let mut request = "GET / HTTP/1.1\r\nHost: a\r\n".to_owned();
+    for number in 0..count {
+        write!(request, "x-{number}: {}\r\n", "v".repeat(size)).unwrap();
+    }
+    request + "\r\n"
+}
+
+#[tokio::test]
+async fn a_head_over_its_limits_is_refused() {
+    let server = Server::start(Limits::default()).await;
+    let target = |length: usize| {
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "x".repeat(length - 1)
+        )
+    };
+
+    for (case, request, status) in [
+        ("30 KiB", with_fields(3, 10 * 1024), 200),
+        ("33 KiB", with_fields(3, 11 * 1024), 431),
+        ("100 fields", with_fields(99, 1), 200),
+        ("101 fields", with_fields(100, 1), 431),
+        ("a target of 8 KiB", target(8 * 1024), 404),
+        ("a byte more", target(8 * 1024 + 1), 414),
+        ("a target beyond the head's limit", target(40 * 1024), 431),
+    ] {
+        let answer = server.peer().await.ask(&request).await.expect(case);
+        assert_eq!(answer.status, status, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start(Limits::default()).await;
+    for (case, request, status) in [
+        ("one", "GET / HTTP/1.1\r\nHost: a", 200),
+        ("with a port", "GET / HTTP/1.1\r\nHost: a:8000", 200),
+        ("an address", "GET / HTTP/1.1\r\nHost: [::1]:8000", 200),
+        ("none", "GET / HTTP/1.1\r\nAccept: */*", 400),
+        ("none, in HTTP/1.0", "GET / HTTP/1.0\r\nAccept: */*", 200),
+        ("two", "GET / HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        (
+            "the same twice",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a",
+            400,
+        ),
+        (
+            "two, in HTTP/1.0",
+            "GET / HTTP/1.0\r\nHost: a\r\nHost: b",
+            400,
+        ),
+        ("an empty one", "GET / HTTP/1.1\r\nHost:", 400),
+        ("a list", "GET / HTTP/1.1\r\nHost: a, b", 400),
+        ("a path", "GET / HTTP/1.1\r\nHost: a/b", 400),
+        ("a user", "GET / HTTP/1.1\r\nHost: me@a", 400),
+        ("a port alone", "GET / HTTP/1.1\r\nHost: :80", 400),
+        (
+            "an absolute target",
+            "GET http://a/ HTTP/1.1\r\nHost: a",
+            200,
+        ),
+        (
+            "an absolute target decides",
+            "GET http://a/ HTTP/1.1\r\nHost: b",
+            200,
+        ),
+        (
+            "an absolute target alone",
+            "GET http://a/ HTTP/1.1\r\nAccept: */*",
+            400,
+        ),
+        (
+            "an absolute target with a user",
+            "GET http://me@a/ HTTP/1.1\r\nHost: a",
+            400,
+        ),
+    ] {
+        let answer = server
+            .peer()
+            .await
+            .ask(&format!("{request}\r\n\r\n"))
+            .await
+            .expect(case);
+        assert_eq!(answer.status, status, "{case}");
+        assert_eq!(
+            answer.body.contains(r#""code":"bad_host""#),
+            status == 400,
+            "{case}"
+        );
+    }
+}
+
+/// Each row carries a second request that a parser of another mind would see.
+#[tokio::test]
+async fn a_request_of_two_meanings_smuggles_nothing() {
+    let inner = GET;
+    let server = Server::start(Limits {
+        idle: millis(300),
+        ..Limits::default()
+    })
+    .await;
+    for (case, head, answers) in [
+        (
+            "length and chunks",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &["200"][..],
+        ),
+        (
+            "chunks and length",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            &["200"],
+        ),
+        (
+            "two lengths",
+            "Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a list of lengths",
+            "Content-Length: 0, 5\r\n\r\n",
+            &["400"],
+        ),
+        ("a signed length", "Content-Length: +0\r\n\r\n", &["400"]),
+        (
+            "an unknown coding",
+            "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "chunks, then another coding",
+            "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a blank before the colon",
+            "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a folded line",
+            "X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a bare CR",
+            "X: a\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a bare LF",
+            "X: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        ("a bare LF at the end", "X: a\r\n\n", &["400"]),
+        ("a NUL", "X: a\0\r\n\r\n", &["400"]),
+        (
+            "a chunk size with a bare LF",
+            "Transfer-Encoding: chunked\r\n\r\n0\n\r\n",
+            &["400"],
+        ),
+        (
+            "a chunk extension with a bare LF",
+            "Transfer-Encoding: chunked\r\n\r\n0;\n\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a chunk size too large",
+            "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n\r\n",
+            &["400"],
+        ),
+    ] {
+        let heard = server
+            .tell(format!("POST /body HTTP/1.1\r\nHost: a\r\n{head}{inner}"))
+            .await;
+        let statuses: Vec<_> = heard
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| &answer[..3])
+            .collect();
+        assert!(
+            statuses.is_empty() || statuses == answers,
+            "{case}: {statuses:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_marked_and_names_no_software() {
+    let server = Server::start(Limits::default()).await;
+    for path in ["/", "/nowhere", "/panic"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = server.peer().await.ask(&request).await.expect(path);
+        assert_eq!(
+            answer.field("x-content-type-options"),
+            Some("nosniff"),
+            "{path}"
+        );
+        assert_eq!(answer.field("server"), None, "{path}");
+    }
+}

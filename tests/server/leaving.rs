@@ -1,0 +1,198 @@
+//! Leaving: nothing that was taken is lost, and nothing keeps the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::Full;
+use hyper::Request;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use warp_bearer::service::Limits;
+
+use crate::support::{GET, Peer, Server, millis};
+
+const GATE: &str = "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn hasty() -> Limits {
+    Limits {
+        grace: millis(200),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_when_a_busy_service_leaves() {
+    leave_under_load(2_000).await;
+}
+
+#[ignore = "three times 20,000 requests: just ci-full"]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_of_many_is_lost_three_times_in_a_row() {
+    for _ in 0..3 {
+        leave_under_load(20_000).await;
+    }
+}
+
+async fn leave_under_load(requests: usize) {
+    const CLIENTS: usize = 32;
+
+    let mut server = Server::start(hasty()).await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(ask_until_gone(server.address, Arc::clone(&answered)));
+    }
+    while answered.load(Ordering::Relaxed) < requests {
+        tokio::task::yield_now().await;
+    }
+    let (asked, start) = (answered.load(Ordering::Relaxed), Instant::now());
+    server.shutdown.ask();
+    server.stopped().await;
+    let took = start.elapsed();
+
+    let lost: usize = clients.join_all().await.into_iter().sum();
+    let total = answered.load(Ordering::Relaxed);
+    println!(
+        "{asked} requests answered, {} more while leaving in {took:?}; {lost} lost",
+        total - asked
+    );
+    assert_eq!(lost, 0, "of {total}");
+}
+
+/// Asks over and over, on a new connection where told to, until nobody listens any more; counts the
+/// requests that nobody answered.
+async fn ask_until_gone(address: std::net::SocketAddr, answered: Arc<AtomicUsize>) -> usize {
+    let mut lost = 0;
+    while let Some(mut peer) = Peer::connect(address).await {
+        loop {
+            let Some(answer) = peer.ask(GET).await else {
+                lost += 1;
+                break;
+            };
+            assert_eq!(answer.status, 200);
+            answered.fetch_add(1, Ordering::Relaxed);
+            if answer.field("connection") == Some("close") {
+                break;
+            }
+        }
+    }
+    lost
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_is_not_ready_at_once_and_serves_through_the_grace() {
+    let mut server = Server::start(hasty()).await;
+    let mut known = server.peer().await;
+    assert_eq!(
+        known.ask(GET).await.expect("served").field("connection"),
+        None
+    );
+
+    server.shutdown.ask();
+    assert!(server.shutdown.is_asked());
+    for peer in [&mut known, &mut server.peer().await] {
+        let answer = peer.ask(GET).await.expect("served in the grace");
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (200, Some("close"))
+        );
+    }
+    server.stopped().await;
+    assert!(
+        Peer::connect(server.address).await.is_none(),
+        "nobody listens"
+    );
+}
+
+#[tokio::test]
+async fn a_request_at_work_is_answered_before_it_leaves() {
+    let mut server = Server::start(hasty()).await;
+    let mut peer = server.peer().await;
+    peer.say(GATE).await;
+    let mut http2 = server.http2().await;
+    let request = Request::get("http://localhost/gate")
+        .body(Full::default())
+        .unwrap();
+    let second = tokio::spawn(http2.send_request(request));
+    server.at_gate(2).await;
+
+    server.shutdown.ask();
+    while Peer::connect(server.address).await.is_some() {}
+    server.open_gate(2);
+
+    assert_eq!(peer.hear().await.expect("answered").body, "through");
+    assert_eq!(second.await.unwrap().expect("answered").status(), 200);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_connection_taken_in_the_last_moment_still_has_its_say() {
+    let mut server = Server::start(hasty()).await;
+    server.shutdown.ask();
+    let mut peers = Vec::new();
+    while let Some(peer) = Peer::connect(server.address).await {
+        peers.push(peer);
+        tokio::time::sleep(millis(5)).await;
+    }
+    let mut last = peers.pop().expect("one at least");
+
+    assert_eq!(
+        last.ask(GET)
+            .await
+            .expect("served after the door closed")
+            .status,
+        200
+    );
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_unfinished_does_not_keep_it() {
+    let limits = Limits {
+        drain: millis(500),
+        ..hasty()
+    };
+    for (case, words) in [
+        ("silence", ""),
+        ("half a head", &GET[..20]),
+        ("half a second head", &format!("{GET}{}", &GET[..20])),
+        (
+            "half a body",
+            "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+        ),
+        ("a handler that does not end", GATE),
+        ("half a preface of HTTP/2", "PRI * HT"),
+        (
+            "HTTP/2 without a request",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        ),
+    ] {
+        let mut server = Server::start(limits.clone()).await;
+        let mut peer = server.peer().await;
+        peer.say(words).await;
+        let start = Instant::now();
+        server.shutdown.ask();
+        server.stopped().await;
+
+        let took = start.elapsed();
+        println!("{case}: {took:?}");
+        assert!(took < millis(2_000), "{case}: {took:?}");
+        peer.hear_to_the_end().await;
+    }
+}
+
+#[tokio::test]
+async fn asked_again_it_leaves_at_once() {
+    let mut server = Server::start(Limits::default()).await;
+    let mut peer = server.peer().await;
+    peer.say(GATE).await;
+    server.at_gate(1).await;
+
+    let start = Instant::now();
+    server.shutdown.ask();
+    server.shutdown.ask();
+    server.stopped().await;
+
+    assert!(start.elapsed() < millis(400), "before the grace is over");
+    assert!(peer.hear().await.is_none());
+}

@@ -1,0 +1,13 @@
+//! The server's promises on real sockets: what a caller may take of its time and its room, what it is
+//! answered beyond, and how the service leaves.
+//!
+//! Limits are cut down to milliseconds, numbers to what a laptop does in passing. The full sizes are
+//! `cargo test --release --test server -- --ignored`, part of `just ci-full`.
+
+mod bodies;
+mod heads;
+mod http2;
+mod leaving;
+mod patience;
+mod room;
+mod support;

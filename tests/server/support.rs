@@ -1,0 +1,219 @@
+//! A server under test, and a peer that says byte for byte what it is told to.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use warp::http::StatusCode;
+use warp::{Filter, Reply};
+use warp_bearer::service::{Limits, Listener, Shutdown, serve};
+
+/// Far beyond every limit under test: reached only when something hangs.
+pub(crate) const FOREVER: Duration = Duration::from_secs(20);
+
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+pub(crate) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: Shutdown,
+    gate: Arc<Semaphore>,
+    at_gate: watch::Sender<usize>,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(limits: Limits) -> Self {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.address().unwrap();
+        let shutdown = Shutdown::new();
+        let (gate, at_gate) = (Arc::new(Semaphore::new(0)), watch::Sender::new(0));
+        let routes = routes(Arc::clone(&gate), at_gate.clone());
+        let served = tokio::spawn(serve(listener, routes, limits, shutdown.clone()));
+        Self {
+            address,
+            shutdown,
+            gate,
+            at_gate,
+            served,
+        }
+    }
+
+    /// Lets as many requests of `/gate` go.
+    pub(crate) fn open_gate(&self, requests: usize) {
+        self.gate.add_permits(requests);
+    }
+
+    /// Waits until as many requests have come to `/gate`.
+    pub(crate) async fn at_gate(&self, requests: usize) {
+        let mut at_gate = self.at_gate.subscribe();
+        let arrived = at_gate.wait_for(|arrived| *arrived >= requests);
+        timeout(FOREVER, arrived)
+            .await
+            .expect("no request arrives")
+            .unwrap();
+    }
+
+    pub(crate) async fn peer(&self) -> Peer {
+        Peer::connect(self.address)
+            .await
+            .expect("the server listens")
+    }
+
+    /// Says something on a connection of its own, and hears everything until it closes.
+    pub(crate) async fn tell(&self, words: impl AsRef<[u8]>) -> String {
+        let mut peer = self.peer().await;
+        peer.say(words).await;
+        peer.hear_to_the_end().await
+    }
+
+    pub(crate) async fn http2(&self) -> SendRequest<Full<Bytes>> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let handshake =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (client, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Waits for `serve` to return.
+    pub(crate) async fn stopped(&mut self) {
+        timeout(FOREVER, &mut self.served)
+            .await
+            .expect("the drain does not end")
+            .unwrap();
+    }
+}
+
+fn routes(
+    gate: Arc<Semaphore>,
+    at_gate: watch::Sender<usize>,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let hello = warp::path::end()
+        .and(warp::get().or(warp::head()).unify())
+        .map(|| "hello");
+    let gate = warp::path!("gate").then(move || {
+        let gate = Arc::clone(&gate);
+        at_gate.send_modify(|arrived| *arrived += 1);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            "through"
+        }
+    });
+    let body = warp::path!("body")
+        .and(warp::post())
+        .and(warp::body::bytes())
+        .map(|body: Bytes| body.len().to_string());
+    let unread = warp::path!("unread").and(warp::post()).map(|| "unread");
+    let panic = warp::path!("panic").map(|| -> &'static str { panic!("a secret") });
+
+    hello
+        .or(gate)
+        .or(body)
+        .or(unread)
+        .or(panic)
+        .recover(|_| async {
+            Ok::<_, Infallible>(warp::reply::with_status(
+                "nothing here",
+                StatusCode::NOT_FOUND,
+            ))
+        })
+}
+
+pub(crate) struct Peer {
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let lines = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value)
+    }
+}
+
+impl Peer {
+    pub(crate) async fn connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        Some(Self {
+            stream,
+            heard: Vec::new(),
+        })
+    }
+
+    /// Sends what it can; a server that has closed shows in what is heard.
+    pub(crate) async fn say(&mut self, words: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(words.as_ref()).await.is_ok()
+    }
+
+    /// The next answer, or `None` when the connection ends first.
+    pub(crate) async fn hear(&mut self) -> Option<Answer> {
+        let head = loop {
+            if let Some(end) = self.heard.windows(4).position(|four| four == b"\r\n\r\n") {
+                break self.heard.drain(..end + 4).collect();
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8(head).unwrap();
+        let mut answer = Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: String::new(),
+        };
+        let length = answer
+            .field("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        while self.heard.len() < length {
+            self.more().await?;
+        }
+        answer.body = String::from_utf8(self.heard.drain(..length).collect()).unwrap();
+        Some(answer)
+    }
+
+    pub(crate) async fn ask(&mut self, request: &str) -> Option<Answer> {
+        self.say(request).await;
+        self.hear().await
+    }
+
+    /// Everything until the server closes.
+    pub(crate) async fn hear_to_the_end(&mut self) -> String {
+        while self.more().await.is_some() {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
+    }
+
+    pub(crate) async fn hear_bytes_to_the_end(&mut self) -> Vec<u8> {
+        while self.more().await.is_some() {}
+        std::mem::take(&mut self.heard)
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        let read = timeout(FOREVER, self.stream.read_buf(&mut self.heard)).await;
+        let bytes = read.expect("the server neither answers nor closes").ok()?;
+        (bytes > 0).then_some(())
+    }
+}
