@@ -6,7 +6,7 @@
 //! takes nothing away: the last good set stays for as long as `schedule.rs` says.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -319,8 +319,8 @@ struct Keeper {
     /// The address that discovery found; asked for again after a failure.
     address: Option<Url>,
     etag: Option<HeaderValue>,
-    /// The file as it was when it was last read.
-    modified: Option<std::time::SystemTime>,
+    /// The file as it was when it last made a set.
+    document: Vec<u8>,
 }
 
 impl Keeper {
@@ -329,7 +329,7 @@ impl Keeper {
             shared,
             address: None,
             etag: None,
-            modified: None,
+            document: Vec::new(),
         }
     }
 
@@ -356,6 +356,10 @@ impl Keeper {
     }
 
     async fn nobody_asks_until(&self, at: Instant) -> bool {
+        // A timer rounds up to its next tick; what is due is due.
+        if at <= Instant::now() {
+            return true;
+        }
         tokio::select! {
             () = self.shared.asked.notified() => false,
             () = sleep_until(at) => true,
@@ -406,26 +410,17 @@ impl Keeper {
         Ok(outcome)
     }
 
-    async fn read(&mut self, path: &PathBuf) -> Result<Fetched, FetchError> {
+    async fn read(&mut self, path: &Path) -> Result<Fetched, FetchError> {
         let name = path.display().to_string();
-        let fault = |error: std::io::Error| FetchError::File(name.clone(), error.kind());
-        let modified = tokio::fs::metadata(path)
+        let document = tokio::fs::read(path)
             .await
-            .and_then(|file| file.modified());
-        let modified = modified.map_err(fault)?;
-        if self.modified == Some(modified) {
-            return Ok(Fetched {
-                set: None,
-                max_age: None,
-            });
-        }
-        let document = tokio::fs::read(path).await.map_err(fault)?;
-        let set = self.parse(&document, &name)?;
-        self.modified = Some(modified);
-        Ok(Fetched {
-            set: Some(set),
-            max_age: None,
-        })
+            .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
+        // Its time would not tell: a file can be written twice within one tick of a file system.
+        let set = (document != self.document)
+            .then(|| self.parse(&document, &name))
+            .transpose()?;
+        self.document = document;
+        Ok(Fetched { set, max_age: None })
     }
 
     fn parse(&self, document: &[u8], from: &str) -> Result<KeySet, FetchError> {
@@ -484,7 +479,7 @@ impl Keeper {
         schedule.dropped();
         self.shared.held.store(None);
         self.etag = None;
-        self.modified = None;
+        self.document.clear();
         tracing::error!(
             issuer = &*self.shared.settings.issuer,
             "the key set has been stale for too long and is dropped"

@@ -1,0 +1,503 @@
+//! Does the key set survive its issuer? Real sockets, a real issuer that counts what reaches it, and
+//! a clock that stands still unless told otherwise.
+
+#[path = "support/clock.rs"]
+mod clock;
+
+use std::time::Duration;
+
+use clock::{StoppedClock, until};
+use futures_util::{FutureExt, future::join_all};
+use serde_json::json;
+use warp_bearer::{
+    auth::{Algorithm, Auth, AuthError, Builder, Claims},
+    issuer::{Fault, Issuer, SigningKey},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The longest that a cooldown of 15 s ± 20 % takes.
+const COOLDOWN: Duration = Duration::from_secs(18);
+
+fn builder(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+/// Quick keys: what they are made of is not the question here.
+async fn issuer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+async fn ready(issuer: &Issuer) -> Auth {
+    let auth = builder(issuer).build().unwrap();
+    auth.ready().await;
+    auth
+}
+
+async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
+    auth.verify(token).await.map(|_: Claims| ())
+}
+
+/// The verdict of a request that waits for nothing; one that waits fails the test.
+fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
+    let verdict = verify(auth, token).now_or_never();
+    verdict.expect("a request waited")
+}
+
+fn fetches(issuer: &Issuer) -> u64 {
+    issuer.requests().jwks
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let good = issuer.token().sign();
+    let unknown = issuer.token();
+    let tokens: Vec<_> = (0..5000)
+        .map(|i| unknown.clone().kid(&format!("made-up-{i}")).sign())
+        .collect();
+
+    let flood = |range: std::ops::Range<usize>| {
+        let connections = (0..64).map(|connection| {
+            let (auth, good) = (&auth, &good);
+            let share = tokens[range.clone()].iter().skip(connection).step_by(64);
+            async move {
+                for token in share {
+                    assert_eq!(verify(auth, token).await, Err(AuthError::UnknownKey));
+                    assert_eq!(at_once(auth, good), Ok(()), "a good token is not held up");
+                }
+            }
+        });
+        join_all(connections)
+    };
+    flood(0..2500).await;
+    assert_eq!(fetches(&issuer), 1 + 4, "the budget");
+    for cooldowns in 1..=3 {
+        clock.pass(COOLDOWN).await;
+        let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
+        flood(share).await;
+        assert_eq!(
+            fetches(&issuer),
+            1 + 4 + cooldowns as u64,
+            "one each cooldown"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let mut made_up = 0;
+    let mut flood = async |count: usize| {
+        for _ in 0..count {
+            made_up += 1;
+            let token = issuer.token().kid(&format!("made-up-{made_up}")).sign();
+            assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+        }
+    };
+    flood(100).await;
+    issuer.rotate();
+    let rotated = issuer.token().sign();
+    let mut passed = Duration::ZERO;
+    while verify(&auth, &rotated).await.is_err() {
+        clock.pass(SECOND).await;
+        passed += SECOND;
+        flood(20).await;
+    }
+    assert!(passed <= COOLDOWN * 2, "{passed:?}");
+}
+
+#[tokio::test]
+async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refusal() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let old = issuer.token().sign();
+    for rotation in 1..=3 {
+        issuer.rotate();
+        let new = issuer.token().sign();
+        let requests = (0..200).map(|i| verify(&auth, if i % 2 == 0 { &new } else { &old }));
+        assert!(join_all(requests).await.iter().all(Result::is_ok));
+        assert_eq!(fetches(&issuer), 1 + rotation, "one fetch each");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    for _ in 0..4 {
+        issuer.rotate();
+        assert_eq!(verify(&auth, &issuer.token().sign()).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_early() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let made_up = issuer.token().kid("made-up").sign();
+    issuer.fail_jwks(Fault::Hold);
+    let early = tokio::spawn({
+        let auth = auth.clone();
+        async move { verify(&auth, &made_up).await }
+    });
+    issuer.jwks_requested(2).await;
+    clock.pass(SECOND / 100).await;
+    // The answer of that fetch is written down when it is let go; a key that comes after needs one
+    // that began later.
+    let (first, second) = (
+        issuer.token().kid("a").sign(),
+        issuer.token().kid("b").sign(),
+    );
+    let late = [first, second].map(|token| {
+        let auth = auth.clone();
+        tokio::spawn(async move { verify(&auth, &token).await })
+    });
+    clock.pass(SECOND / 100).await;
+    issuer.recover();
+    assert_eq!(early.await.unwrap(), Err(AuthError::UnknownKey));
+    for late in late {
+        assert_eq!(late.await.unwrap(), Err(AuthError::UnknownKey));
+    }
+    assert_eq!(fetches(&issuer), 3, "the two that came late share one more");
+}
+
+#[tokio::test]
+async fn known_keys_survive_every_fault_for_the_stale_hour_and_not_longer() {
+    let faults = [
+        ("an error", Some(Fault::Status(500))),
+        ("not found", Some(Fault::Status(404))),
+        ("too many requests", Some(Fault::StatusRetryAfter(429, 30))),
+        ("HTML", Some(Fault::Html)),
+        ("not JSON", Some(Fault::NotJson)),
+        ("an empty set", Some(Fault::EmptySet)),
+        ("half a body", Some(Fault::HalfBody)),
+        ("600 KiB", Some(Fault::TooLarge)),
+        (
+            "a redirect",
+            Some(Fault::Redirect("http://localhost:9/".into())),
+        ),
+        ("dripping", Some(Fault::Drip)),
+        ("hanging", Some(Fault::Hang)),
+        ("refusing", None),
+    ];
+    let clock = StoppedClock::stop();
+    for (case, fault) in faults {
+        survives(case, fault, &clock).await;
+    }
+}
+
+async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let (good, made_up) = (
+        issuer.token().expires_in(SECOND * 9000).sign(),
+        issuer.token().kid("x").sign(),
+    );
+    match fault {
+        Some(fault) => issuer.fail(fault),
+        None => issuer.go_down().await,
+    }
+
+    // The set lives for 10 min, and goes on for 1 h.
+    let mut passed = Duration::ZERO;
+    while passed < SECOND * (600 + 3600 - 20) {
+        clock.pass(SECOND * 10).await;
+        passed += SECOND * 10;
+        assert_eq!(at_once(&auth, &good), Ok(()), "{case} after {passed:?}");
+    }
+    let patience = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
+    assert_eq!(
+        patience,
+        Err(AuthError::UnknownKey),
+        "{case}: a set is held"
+    );
+
+    let dropped = clock.pass_until(SECOND, || !auth.is_ready()).await;
+    assert!(dropped <= SECOND * 40, "{case}: {dropped:?}");
+    let late = within(clock, SECOND * 3, verify(&auth, &good)).await;
+    let Err(AuthError::KeysUnavailable { retry_after }) = late else {
+        panic!("{case}: {late:?}");
+    };
+    assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
+
+    match issuer.requests() {
+        // Nothing reaches an issuer that is down.
+        _ if case == "refusing" => issuer.come_back().await,
+        _ => issuer.recover(),
+    }
+    let back = clock.pass_until(SECOND, || auth.is_ready()).await;
+    assert!(back <= SECOND * 80, "{case}: {back:?}");
+    assert_eq!(at_once(&auth, &good), Ok(()), "{case}: without a restart");
+}
+
+/// Runs `request` while at most `limit` of time passes.
+async fn within<T>(clock: &StoppedClock, limit: Duration, request: impl Future<Output = T>) -> T {
+    let mut request = std::pin::pin!(request);
+    let step = SECOND / 10;
+    let mut passed = Duration::ZERO;
+    loop {
+        if let Some(verdict) = request.as_mut().now_or_never() {
+            return verdict;
+        }
+        assert!(passed <= limit, "it took longer than {limit:?}");
+        clock.pass(step).await;
+        passed += step;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
+    let auth = Auth::discover("https://issuer.invalid/", "a").unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let issuer = issuer().await;
+    let token = issuer.token().algorithm(Algorithm::RS256);
+    let token = token
+        .claim("iss", "https://issuer.invalid/")
+        .claim("aud", "a");
+    let verdict = verify(&auth, &token.sign()).await;
+    assert!(
+        matches!(verdict, Err(AuthError::KeysUnavailable { .. })),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
+    let clock = StoppedClock::stop();
+    for (case, fault, patience) in [
+        ("hanging", Some(Fault::Hang), SECOND * 3),
+        ("dripping", Some(Fault::Drip), SECOND * 3),
+        ("an error", Some(Fault::Status(500)), SECOND / 10),
+        ("down", None, SECOND / 10),
+    ] {
+        let issuer = issuer().await;
+        match fault {
+            Some(fault) => issuer.fail(fault),
+            None => issuer.go_down().await,
+        }
+        let auth = builder(&issuer).build().unwrap();
+        let token = issuer.token().sign();
+        let clients = join_all((0..100).map(|_| verify(&auth, &token)));
+        for verdict in within(&clock, patience, clients).await {
+            let is_unavailable = matches!(verdict, Err(AuthError::KeysUnavailable { .. }));
+            assert!(is_unavailable, "{case}: {verdict:?}");
+        }
+        if case == "down" {
+            issuer.come_back().await;
+        } else {
+            issuer.recover();
+        }
+        // What hangs has its five seconds, and then there is one backoff.
+        let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
+        assert!(back <= SECOND * 5, "{case}: {back:?}");
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn requests_hurry_no_issuer_that_has_given_no_keys() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.fail(Fault::Status(500));
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let token = issuer.token().sign();
+    for _ in 0..1000 {
+        let verdict = at_once(&auth, &token);
+        assert!(matches!(verdict, Err(AuthError::KeysUnavailable { .. })));
+    }
+    assert_eq!(issuer.requests().discovery, 1);
+}
+
+#[tokio::test]
+async fn a_short_max_age_is_no_licence_to_hammer() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.max_age(Some(15));
+    let auth = ready(&issuer).await;
+    let token = issuer.token().sign();
+    for _ in 0..600 {
+        clock.pass(SECOND).await;
+        assert_eq!(at_once(&auth, &token), Ok(()));
+    }
+    assert!((2..=3).contains(&fetches(&issuer)), "{}", fetches(&issuer));
+}
+
+#[tokio::test]
+async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let token = issuer.token().expires_in(SECOND * 9000).sign();
+    for _ in 0..720 {
+        clock.pass(SECOND * 10).await;
+        assert_eq!(at_once(&auth, &token), Ok(()));
+    }
+    let requests = issuer.requests();
+    assert_eq!(
+        requests.jwks,
+        requests.not_modified + 1,
+        "sent whole only once"
+    );
+    assert!(requests.not_modified >= 13, "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let old = issuer.token().expires_in(SECOND * 9000).sign();
+    issuer.rotate();
+    issuer.retire();
+    assert_eq!(at_once(&auth, &old), Ok(()), "nothing has told us yet");
+    clock.pass(SECOND * 540).await;
+    until(|| fetches(&issuer) >= 2 && auth.status()[0].age < Some(SECOND)).await;
+    assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    issuer.replace();
+    let token = issuer.token().sign();
+    assert_eq!(at_once(&auth, &token), Err(AuthError::BadSignature));
+    until(|| at_once(&auth, &token).is_ok()).await;
+    assert_eq!(fetches(&issuer), 2);
+}
+
+#[tokio::test]
+async fn wrong_signatures_cost_no_more_than_the_budget() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let stranger = SigningKey::generate(Algorithm::ES256);
+    let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
+    for round in 0..20 {
+        assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
+        let wanted = 1 + 4.min(round + 1);
+        until(|| fetches(&issuer) == wanted && auth.status()[0].keys == 1).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetches(&issuer), 5);
+}
+
+#[tokio::test]
+async fn one_odd_key_costs_itself_and_not_the_set() {
+    let issuer = issuer().await;
+    let good = issuer.key().public_jwk();
+    for (case, odd) in [
+        ("an unknown kty", json!({"kty": "XYZ", "kid": "odd"})),
+        ("no kty", json!({"kid": "odd"})),
+        (
+            "an alg that is a number",
+            json!({"kty": "EC", "alg": 5, "kid": "odd"}),
+        ),
+        ("oct", json!({"kty": "oct", "k": "AAAA", "kid": "odd"})),
+        (
+            "encryption",
+            json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
+        ),
+        ("malformed", json!({"kty": "RSA", "n": "!", "e": 3})),
+        ("no object", json!("odd")),
+        ("null", json!(null)),
+    ] {
+        issuer.publish(json!({"keys": [odd, good]}));
+        let auth = ready(&issuer).await;
+        assert_eq!(auth.status()[0].keys, 1, "{case}");
+        assert_eq!(at_once(&auth, &issuer.token().sign()), Ok(()), "{case}");
+        if odd.get("kid").is_some() {
+            let named = at_once(&auth, &issuer.token().kid("odd").sign());
+            assert_eq!(
+                named,
+                Err(AuthError::AlgorithmNotAllowed),
+                "{case}: known, and costs no fetch"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
+    let issuer = issuer().await;
+    let bare = issuer.url().trim_end_matches('/').to_owned();
+    issuer.wrong_issuer(bare.clone());
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let told = auth.status()[0].last_error.clone().unwrap();
+    let expected = format!(
+        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        issuer.url()
+    );
+    assert_eq!(told, expected);
+    assert!(!auth.is_ready());
+    assert_eq!(fetches(&issuer), 0, "its keys are not even asked for");
+}
+
+#[tokio::test]
+async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    let write = |keys: &[&SigningKey]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+        // Written beside it and moved, so that no half of it is ever read.
+        let beside = directory.path().join("next");
+        std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
+        std::fs::rename(&beside, &file).unwrap();
+    };
+    let (first, second) = (issuer.key(), SigningKey::generate(Algorithm::ES256));
+    let token = |key| issuer.token().key(key).sign();
+    write(&[&first]);
+    let auth = builder(&issuer).jwks_file(&file).build().unwrap();
+    until(|| auth.is_ready()).await;
+    assert_eq!(at_once(&auth, &token(&first)), Ok(()));
+
+    write(&[&second]);
+    let verdict = verify(&auth, &token(&second)).await;
+    assert_eq!(verdict, Ok(()), "the first request with it");
+    assert_eq!(
+        verify(&auth, &token(&first)).await,
+        Err(AuthError::UnknownKey)
+    );
+
+    write(&[&first, &second]);
+    clock.pass(SECOND * 3).await;
+    until(|| auth.status()[0].keys == 2).await;
+    assert_eq!(issuer.requests().jwks, 0);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_not_ours_is_never_asked() {
+    let (ours, theirs) = (issuer().await, issuer().await);
+    let auth = ready(&ours).await;
+    for token in [theirs.token().sign(), theirs.token().kid("x").sign()] {
+        assert_eq!(at_once(&auth, &token), Err(AuthError::UnknownIssuer));
+    }
+    assert_eq!(theirs.requests().jwks + theirs.requests().discovery, 0);
+}
+
+#[tokio::test]
+async fn several_issuers_have_keys_of_their_own() {
+    let (one, two) = (issuer().await, issuer().await);
+    let auth = builder(&one).issuer(two.url()).build().unwrap();
+    auth.ready().await;
+    for issuer in [&one, &two] {
+        assert_eq!(at_once(&auth, &issuer.token().sign()), Ok(()));
+    }
+    let crossed = two.token().claim("iss", one.url()).sign();
+    assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
+}
