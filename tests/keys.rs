@@ -501,3 +501,76 @@ async fn several_issuers_have_keys_of_their_own() {
     let crossed = two.token().claim("iss", one.url()).sign();
     assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
 }
+
+/// Rotation, outage, requests and time in random order; what holds is checked after each of them.
+#[tokio::test]
+async fn no_life_of_an_issuer_breaks_the_promises() {
+    let clock = StoppedClock::stop();
+    for seed in [1, 2, 3, 4, 5] {
+        println!("seed {seed}");
+        live(seed, &clock).await;
+    }
+}
+
+async fn live(seed: u64, clock: &StoppedClock) {
+    let mut dice = Dice(seed);
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let long = |issuer: &Issuer| issuer.token().expires_in(SECOND * 200_000).sign();
+    // The last token that was accepted, and how many requests the issuer had seen by then.
+    let mut accepted = (long(&issuer), fetches(&issuer));
+    let (mut passed, mut down) = (Duration::ZERO, false);
+    for step in 0..150 {
+        match dice.roll(8) {
+            0 => issuer.rotate(),
+            1 => issuer.retire(),
+            2 => issuer.fail([Fault::Status(500), Fault::Html, Fault::Hang][dice.roll(3)].clone()),
+            3 | 4 => issuer.recover(),
+            5 => {
+                let made_up = issuer.token().kid(&format!("{seed}-{step}")).sign();
+                let verdict = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
+                assert!(verdict.is_err(), "seed {seed}, step {step}");
+            }
+            6 => {
+                let token = long(&issuer);
+                let verdict = within(clock, SECOND * 3, verify(&auth, &token)).await;
+                if verdict.is_ok() {
+                    accepted = (token, fetches(&issuer));
+                }
+            }
+            _ => {
+                let time = SECOND * u32::try_from(dice.roll(400)).unwrap();
+                clock.pass(time).await;
+                passed += time;
+            }
+        }
+        down |= !auth.is_ready();
+        if auth.is_ready() && !down && fetches(&issuer) == accepted.1 {
+            let verdict = at_once(&auth, &accepted.0);
+            assert_eq!(
+                verdict,
+                Ok(()),
+                "seed {seed}, step {step}: nobody told us otherwise"
+            );
+        }
+    }
+    // By time: the first, each refresh and each retry; by requests: the budget.
+    let seconds = passed.as_secs_f64() + 150.0 * 3.0;
+    let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
+    #[allow(clippy::cast_precision_loss)]
+    let fetched = fetches(&issuer) as f64;
+    assert!(fetched <= most, "seed {seed}: {fetched} in {seconds} s");
+}
+
+/// A linear congruential generator (Knuth's MMIX), so that a seed is a life.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}

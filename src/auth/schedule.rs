@@ -359,4 +359,75 @@ mod tests {
         }
         assert!(matches!(schedule.due(), Due::Fetch(_)));
     }
+
+    /// A life of random events: time passes, requests ask, fetches succeed, fail or hang.
+    #[test]
+    fn no_life_breaks_the_invariants() {
+        for seed in 0..500 {
+            live(seed);
+        }
+    }
+
+    fn live(seed: u64) {
+        let (mut dice, start) = (Jitter(seed), Instant::now());
+        let mut now = start;
+        let mut schedule = Schedule::new(Policy::default(), start, seed);
+        let (mut paid, mut due_fetches) = (0, 0);
+        let mut good_until: Option<Instant> = None;
+        for _ in 0..400 {
+            now += Duration::from_secs_f64(dice.unit().powi(4) * 600.0);
+            if let Due::Drop(at) = schedule.due()
+                && at <= now
+                && schedule.under_way().is_none()
+            {
+                assert_eq!(Some(at), good_until, "seed {seed}: dropped when it is due");
+                schedule.dropped();
+                good_until = None;
+            }
+            let began = match dice.unit() {
+                roll if roll < 0.4 => schedule.ask(now),
+                _ => match schedule.due() {
+                    Due::Fetch(at) if at <= now && schedule.under_way().is_none() => {
+                        due_fetches += 1;
+                        schedule.begin(now);
+                        Asked::Joined(now)
+                    }
+                    _ => Asked::Refused,
+                },
+            };
+            if began == Asked::Refused {
+                continue;
+            }
+            paid += u32::from(began == Asked::Started);
+            assert_eq!(
+                schedule.under_way(),
+                Some(now),
+                "seed {seed}: one at a time"
+            );
+            assert_eq!(schedule.ask(now), Asked::Joined(now), "seed {seed}: joined");
+            now += Duration::from_secs_f64(dice.unit() * 5.0);
+            if dice.unit() < 0.5 {
+                schedule.succeeded(now, None);
+                good_until = Some(now + SECOND * (600 + 3600));
+                let wait = next_fetch(&schedule, now).as_secs_f64();
+                assert!((432.0..=528.0).contains(&wait), "seed {seed}: {wait}");
+            } else {
+                schedule.failed(now, None);
+                let wait = schedule.retry_after(now).as_secs_f64();
+                assert!(
+                    wait <= 528.0,
+                    "seed {seed}: a failure postpones nothing: {wait}"
+                );
+            }
+            let elapsed = (now - start).as_secs_f64();
+            let most = 4.0 + elapsed / (15.0 * 0.8);
+            assert!(
+                f64::from(paid) <= most,
+                "seed {seed}: {paid} paid in {elapsed} s"
+            );
+            let most = 1.0 + elapsed / 0.8;
+            assert!(f64::from(due_fetches) <= most, "seed {seed}: {due_fetches}");
+        }
+        assert!(paid > 0 && due_fetches > 0, "seed {seed}: nothing happened");
+    }
 }
