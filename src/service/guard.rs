@@ -31,14 +31,16 @@ where
 {
     let (head, body) = request.into_parts();
     let (method, version) = (head.method.clone(), head.version);
+    let is_chunked = body.size_hint().exact().is_none();
 
     let outcome = match refuse(&head, limits) {
         None => route(Request::from_parts(head, body), routes, limits).await,
         Some(problem) => Err(problem),
     };
-    // After a refusal of ours the rest of the request may still be under way; and once asked to stop,
-    // a client that is told does not send its next request into a connection about to close.
-    let is_last = outcome.is_err() || shutdown.is_asked();
+    // After a refusal of ours the rest of the request may still be under way; where chunks end only
+    // hyper knows, so what follows them could not be checked as a head; and once asked to stop, a
+    // client that is told does not send its next request into a connection about to close.
+    let is_last = outcome.is_err() || is_chunked || shutdown.is_asked();
 
     let mut answer = outcome.unwrap_or_else(Problem::response);
     mark(&mut answer, version, is_last);

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 mod guard;
 pub mod handlers;
+mod heads;
 pub mod limits;
 pub mod listen;
 mod pulse;

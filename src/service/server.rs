@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::Request;
+use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -21,6 +22,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::body::Bounded;
+use super::heads::Framing;
 use super::pulse::Pulse;
 use super::wire::Wire;
 use super::{Limits, Listener, Shutdown, guard};
@@ -38,7 +40,6 @@ where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
-    let ordered = shutdown.ordered();
     let server = Arc::new(Server {
         http: http(&limits),
         routes: TowerToHyperService::new(warp::service(routes)),
@@ -49,7 +50,7 @@ where
     let mut connections = JoinSet::new();
     select! {
         () = server.run(listener, &mut connections) => {}
-        () = ordered => {}
+        () = server.shutdown.ordered() => {}
     }
     // Those that are left end with their set.
     tracing::info!(cut = connections.len(), "stopped");
@@ -118,8 +119,9 @@ where
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pulse = Pulse::new();
-        let service = service_fn(|request| {
+        let (pulse, framing) = (Pulse::new(), Framing::default());
+        let service = service_fn(|request: Request<Incoming>| {
+            framing.set(request.body().size_hint().exact());
             let (server, at_work) = (Arc::clone(&self), pulse.at_work());
             async move {
                 let Self {
@@ -133,7 +135,7 @@ where
                 Ok::<_, Infallible>(answer)
             }
         });
-        let stream = TokioIo::new(Wire::new(stream));
+        let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
         let patience = select! {

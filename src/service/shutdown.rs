@@ -3,7 +3,6 @@
 //! One handle is shared by whoever asks, the server that obeys and the readiness route that says so.
 //! It ends nothing by itself.
 
-use std::future::Future;
 use std::io;
 
 use tokio::sync::watch;
@@ -62,22 +61,18 @@ impl Shutdown {
     }
 
     /// Waits to be asked.
-    pub fn asked(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.times(1)
+    pub async fn asked(&self) {
+        self.times(1).await;
     }
 
     /// Waits to be asked again.
-    pub fn ordered(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.times(2)
+    pub async fn ordered(&self) {
+        self.times(2).await;
     }
 
-    fn times(&self, times: u8) -> impl Future<Output = ()> + Send + 'static {
-        let (mut asked, sender) = (self.0.subscribe(), self.0.clone());
-        async move {
-            // `sender` lives as long as this wait does, so the channel cannot close under it.
-            let _ = asked.wait_for(|asked| *asked >= times).await;
-            drop(sender);
-        }
+    async fn times(&self, times: u8) {
+        // It cannot close: this is a sender of it.
+        let _ = self.0.subscribe().wait_for(|asked| *asked >= times).await;
     }
 }
 

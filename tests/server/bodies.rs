@@ -1,5 +1,7 @@
 //! Bodies: as much as is allowed is read, the rest is not.
 
+use std::fmt::Write;
+
 use warp_bearer::service::Limits;
 
 use crate::support::{GET, Server};
@@ -12,11 +14,12 @@ fn small() -> Limits {
 }
 
 fn chunked(chunks: &[usize]) -> String {
-    let chunks: String = chunks
-        .iter()
-        .map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)))
-        .collect();
-    format!("POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+    let mut request =
+        "POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    for size in chunks {
+        write!(request, "{size:x}\r\n{}\r\n", "x".repeat(*size)).unwrap();
+    }
+    request + "0\r\n\r\n"
 }
 
 fn announced(path: &str, size: usize) -> String {

@@ -194,6 +194,20 @@ async fn a_request_of_two_meanings_smuggles_nothing() {
 }
 
 #[tokio::test]
+async fn requests_in_one_packet_are_answered_one_by_one() {
+    let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{\n\n\n}";
+    let unread = post.replace("/body", "/unread");
+    let server = Server::start(Limits::default()).await;
+    let mut peer = server.peer().await;
+    peer.say(format!("{post}{GET}\r\n{GET}{unread}{post}"))
+        .await;
+
+    for body in ["5", "hello", "hello", "unread", "5"] {
+        assert_eq!(peer.hear().await.expect(body).body, body);
+    }
+}
+
+#[tokio::test]
 async fn every_answer_is_marked_and_names_no_software() {
     let server = Server::start(Limits::default()).await;
     for path in ["/", "/nowhere", "/panic"] {

@@ -1,15 +1,16 @@
 //! Leaving: nothing that was taken is lost, and nothing keeps the process.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Full;
 use hyper::Request;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use warp_bearer::service::Limits;
+use tokio::time::{Instant, timeout};
+use warp_bearer::service::{Limits, Shutdown};
 
-use crate::support::{GET, Peer, Server, millis};
+use crate::support::{FOREVER, GET, Peer, Server, millis};
 
 const GATE: &str = "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -195,4 +196,22 @@ async fn asked_again_it_leaves_at_once() {
 
     assert!(start.elapsed() < millis(400), "before the grace is over");
     assert!(peer.hear().await.is_none());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_asks_and_a_second_one_insists() {
+    let shutdown = Shutdown::on_signals().unwrap();
+    let kill = |signal: &str| {
+        let this_process = std::process::id().to_string();
+        Command::new("kill")
+            .args([signal, &this_process])
+            .status()
+            .unwrap()
+    };
+
+    assert!(kill("-TERM").success());
+    timeout(FOREVER, shutdown.asked()).await.expect("asked");
+    assert!(kill("-INT").success());
+    timeout(FOREVER, shutdown.ordered()).await.expect("ordered");
 }

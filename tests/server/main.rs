@@ -1,8 +1,8 @@
 //! The server's promises on real sockets: what a caller may take of its time and its room, what it is
 //! answered beyond, and how the service leaves.
 //!
-//! Limits are cut down to milliseconds, numbers to what a laptop does in passing. The full sizes are
-//! `cargo test --release --test server -- --ignored`, part of `just ci-full`.
+//! Limits are cut down to milliseconds, numbers to what a laptop does in passing. The full sizes
+//! are part of `just ci-full`: `cargo test --release --test server -- --ignored --test-threads=1`.
 
 mod bodies;
 mod heads;

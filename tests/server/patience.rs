@@ -1,10 +1,12 @@
 //! Time: what is silent, slow or unfinished ends, and costs the others nothing.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use warp_bearer::service::Limits;
 
-use crate::support::{GET, Server, millis};
+use crate::support::{GET, Peer, Server, millis};
 
 fn impatient() -> Limits {
     Limits {
@@ -16,43 +18,108 @@ fn impatient() -> Limits {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_connection_is_closed() {
-    silent_and_dripping(200).await;
+async fn slow_connections_end_and_cost_the_others_nothing() {
+    crowd(Crowd {
+        silent: 200,
+        dripping: 50,
+        half_sent: 20,
+    })
+    .await;
 }
 
 #[ignore = "2,500 connections: just ci-full"]
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_silent_and_dripping_connections_are_closed() {
-    silent_and_dripping(2_500).await;
+async fn thousands_of_slow_connections_end_and_cost_the_others_nothing() {
+    crowd(Crowd {
+        silent: 2_000,
+        dripping: 500,
+        half_sent: 64,
+    })
+    .await;
 }
 
-/// One in five drips a head, the others say nothing; a well-behaved peer is served throughout.
-async fn silent_and_dripping(connections: usize) {
-    let server = Server::start(impatient()).await;
-    let mut idlers = JoinSet::new();
-    for number in 0..connections {
+struct Crowd {
+    silent: usize,
+    dripping: usize,
+    half_sent: usize,
+}
+
+/// A well-behaved peer is served alone, then amid the crowd until the last of it is gone.
+async fn crowd(
+    Crowd {
+        silent,
+        dripping,
+        half_sent,
+    }: Crowd,
+) {
+    let server = Server::start(Limits {
+        idle: millis(2_000),
+        request: millis(2_000),
+        ..impatient()
+    })
+    .await;
+    let mut guest = server.peer().await;
+    let alone = latency(&mut guest, 500).await;
+
+    let (mut quiet, mut half) = (JoinSet::new(), JoinSet::new());
+    for _ in 0..half_sent {
         let mut peer = server.peer().await;
-        idlers.spawn(async move {
-            if number % 5 > 0 {
-                return peer.hear_to_the_end().await;
-            }
-            let mut drip = interval(millis(20));
-            for byte in GET.as_bytes().iter().cycle().filter(|byte| **byte != b'\n') {
-                drip.tick().await;
-                if !peer.say([*byte]).await {
-                    break;
-                }
-            }
-            peer.hear_to_the_end().await
+        half.spawn(async move {
+            peer.ask("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+                .await
         });
     }
-    let mut guest = server.peer().await;
-    while !idlers.is_empty() {
-        assert_eq!(guest.ask(GET).await.expect("served").status, 200);
-        if let Some(heard) = idlers.try_join_next() {
-            assert_eq!(heard.unwrap(), "", "closed without a word");
+    for _ in 0..dripping {
+        quiet.spawn(drip(server.peer().await));
+    }
+    for _ in 0..silent {
+        let mut peer = server.peer().await;
+        quiet.spawn(async move { peer.hear_to_the_end().await });
+    }
+    let amid = latency(&mut guest, 500).await;
+    assert!(
+        quiet.try_join_next().is_none() && half.try_join_next().is_none(),
+        "all are still there"
+    );
+
+    assert!(
+        quiet.join_all().await.iter().all(String::is_empty),
+        "closed without a word"
+    );
+    for answer in half.join_all().await {
+        assert_eq!(answer.expect("half a body is answered").status, 503);
+    }
+    println!(
+        "median latency {alone:?} alone, {amid:?} amid {} connections",
+        silent + dripping + half_sent
+    );
+    assert!(
+        amid < alone * 2 + millis(1),
+        "{alone:?} alone, {amid:?} amid the crowd"
+    );
+}
+
+async fn latency(peer: &mut Peer, requests: usize) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..requests {
+        let start = Instant::now();
+        assert_eq!(peer.ask(GET).await.expect("served").status, 200);
+        times.push(start.elapsed());
+    }
+    times.sort();
+    times[requests / 2]
+}
+
+/// A byte at a time of a head that never ends.
+async fn drip(mut peer: Peer) -> String {
+    let mut drop = interval(millis(100));
+    for byte in GET.replace('\n', "").bytes().cycle() {
+        drop.tick().await;
+        if !peer.say([byte]).await {
+            break;
         }
     }
+    peer.hear_to_the_end().await
 }
 
 #[tokio::test]
@@ -97,12 +164,8 @@ async fn pings_do_not_keep_an_empty_http2_connection() {
     peer.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await;
 
-    let mut pulse = interval(millis(20));
-    let start = Instant::now();
-    while peer
-        .say("\0\0\x08\x06\0\0\0\0\0\x0012345678".replace("\x0012345678", "12345678"))
-        .await
-    {
+    let (start, mut pulse) = (Instant::now(), interval(millis(20)));
+    while peer.say("\0\0\x08\x06\0\0\0\0\0pingpong").await {
         pulse.tick().await;
         assert!(start.elapsed() < millis(5_000), "still open");
     }

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use warp::http::StatusCode;
-use warp::{Filter, Reply};
+use warp::{Filter, Rejection, Reply};
 use warp_bearer::service::{Limits, Listener, Shutdown, serve};
 
 /// Far beyond every limit under test: reached only when something hangs.
@@ -125,11 +125,13 @@ fn routes(
         .or(body)
         .or(unread)
         .or(panic)
-        .recover(|_| async {
-            Ok::<_, Infallible>(warp::reply::with_status(
-                "nothing here",
-                StatusCode::NOT_FOUND,
-            ))
+        .recover(|rejection: Rejection| async move {
+            let (words, status) = if rejection.is_not_found() {
+                ("nothing here", StatusCode::NOT_FOUND)
+            } else {
+                ("unreadable", StatusCode::BAD_REQUEST)
+            };
+            Ok::<_, Infallible>(warp::reply::with_status(words, status))
         })
 }
 
