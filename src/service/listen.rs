@@ -12,6 +12,9 @@ use tokio::time::sleep;
 /// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a handshake that has begun may take to end once we close.
+const HANDSHAKE: Duration = Duration::from_millis(50);
+
 /// A bound address that connections can be taken from.
 #[derive(Debug)]
 pub struct Listener {
@@ -44,14 +47,36 @@ impl Listener {
         prompt(stream)
     }
 
-    /// Closes the door, behind the peers that the kernel has let in already: it would throw them out.
-    pub(super) fn close(self, room: usize) -> Vec<TcpStream> {
+    /// Closes the door behind those whom the kernel has let in already: it would throw them out.
+    pub(super) async fn close(self, room: usize) -> Vec<TcpStream> {
+        if admit_no_more(&self.tcp).is_ok() {
+            sleep(HANDSHAKE).await;
+        }
         let Ok(door) = self.tcp.into_std() else {
             return Vec::new();
         };
         let inside = door.incoming().map_while(Result::ok).take(room);
         inside.filter_map(into_tokio).map(prompt).collect()
     }
+}
+
+/// Has the kernel drop each SYN, so that no connection can come in between our last look and the
+/// closing. Who knocks in between tries again after a second, and learns that nobody is there.
+#[cfg(target_os = "linux")]
+fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+
+    SockRef::from(tcp).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, 13), // load the byte of flags in the TCP header
+        SockFilter::new(0x45, 0, 1, 0x02), // is SYN among them?
+        SockFilter::new(0x06, 0, 0, 0),  // keep none of the packet
+        SockFilter::new(0x06, 0, 0, u32::MAX), // keep all of it
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn admit_no_more(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {

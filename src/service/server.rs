@@ -69,7 +69,7 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http.http1()
         // The pulse is the clock, of this and of what hyper has none for.
         .header_read_timeout(None)
-        .max_buf_size(limits.head as usize)
+        .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
     http.http2()
         .max_header_list_size(limits.head)
@@ -104,7 +104,7 @@ where
             }
         }
         let room = self.limits.connections.saturating_sub(connections.len());
-        for stream in listener.close(room) {
+        for stream in listener.close(room).await {
             connections.spawn(Arc::clone(self).connection(stream));
         }
     }

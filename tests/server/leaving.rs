@@ -118,7 +118,7 @@ async fn a_request_at_work_is_answered_before_it_leaves() {
     server.at_gate(2).await;
 
     server.shutdown.ask();
-    while Peer::connect(server.address).await.is_some() {}
+    server.last_peer().await;
     server.open_gate(2);
 
     assert_eq!(peer.hear().await.expect("answered").body, "through");
@@ -130,12 +130,7 @@ async fn a_request_at_work_is_answered_before_it_leaves() {
 async fn a_connection_taken_in_the_last_moment_still_has_its_say() {
     let mut server = Server::start(hasty()).await;
     server.shutdown.ask();
-    let mut peers = Vec::new();
-    while let Some(peer) = Peer::connect(server.address).await {
-        peers.push(peer);
-        tokio::time::sleep(millis(5)).await;
-    }
-    let mut last = peers.pop().expect("one at least");
+    let mut last = server.last_peer().await;
 
     assert_eq!(
         last.ask(GET)
