@@ -75,14 +75,12 @@ async fn a_body_over_its_limit_is_a_413() {
 }
 
 #[tokio::test]
-async fn a_413_is_heard_by_a_peer_that_is_still_sending() {
+async fn a_413_is_heard_by_a_peer_that_sends_to_the_end_first() {
     let server = Server::start(small()).await;
     let mut peer = server.peer().await;
-    let answer = peer
-        .ask(&announced("/body", 8_000_000))
-        .await
-        .expect("heard");
 
+    assert!(peer.say(announced("/body", 8_000_000)).await, "not cut off");
+    let answer = peer.hear().await.expect("heard");
     assert_eq!(
         (answer.status, answer.field("connection")),
         (413, Some("close"))
