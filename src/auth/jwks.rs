@@ -117,13 +117,19 @@ impl Jwks {
         &self.shared.settings.issuer
     }
 
+    /// Of the set that is held, if one is.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        let held = self.shared.held.load();
+        held.as_ref().map(|held| held.generation())
+    }
+
     pub(crate) fn status(&self) -> KeyStatus {
         let now = Instant::now();
         let held = self.shared.held.load();
         let record = self.shared.record();
         KeyStatus {
             issuer: self.issuer().to_owned(),
-            keys: held.as_ref().map_or(0, |held| held.set.usable()),
+            keys: held.as_ref().map_or(0, |held| held.usable()),
             age: record
                 .confirmed
                 .filter(|_| held.is_some())
@@ -182,18 +188,13 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<KeySet>,
     schedule: Mutex<Schedule>,
     /// Wakes the keeper.
     asked: Notify,
     /// Tells those who wait that a fetch has ended.
     landed: watch::Sender<Landing>,
     record: Mutex<Record>,
-}
-
-#[derive(Debug)]
-struct Held {
-    set: KeySet,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -221,7 +222,7 @@ impl Shared {
         let Some(held) = held.as_ref() else {
             return Look::Missing;
         };
-        match held.set.find(alg, kid) {
+        match held.find(alg, kid) {
             Ok(key) => Look::Found(Arc::clone(key)),
             Err(Miss::UnknownKid) => Look::Missing,
             Err(Miss::NotForIt) => Look::Refused(AuthError::AlgorithmNotAllowed),
@@ -319,8 +320,9 @@ struct Keeper {
     /// The address that discovery found; asked for again after a failure.
     address: Option<Url>,
     etag: Option<HeaderValue>,
-    /// The file as it was when it last made a set.
+    /// What the set that is held was made of.
     document: Vec<u8>,
+    generation: u64,
 }
 
 impl Keeper {
@@ -330,6 +332,7 @@ impl Keeper {
             address: None,
             etag: None,
             document: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -398,12 +401,9 @@ impl Keeper {
                 etag,
                 max_age,
             } => {
-                let set = self.parse(&body, address.as_str())?;
+                let set = self.parse(body, address.as_str())?;
                 self.etag = etag;
-                Fetched {
-                    set: Some(set),
-                    max_age,
-                }
+                Fetched { set, max_age }
             }
         };
         self.address = Some(address);
@@ -415,17 +415,21 @@ impl Keeper {
         let document = tokio::fs::read(path)
             .await
             .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        // Its time would not tell: a file can be written twice within one tick of a file system.
-        let set = (document != self.document)
-            .then(|| self.parse(&document, &name))
-            .transpose()?;
-        self.document = document;
+        let set = self.parse(document, &name)?;
         Ok(Fetched { set, max_age: None })
     }
 
-    fn parse(&self, document: &[u8], from: &str) -> Result<KeySet, FetchError> {
-        KeySet::parse(document, &self.shared.settings.algorithms)
-            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))
+    /// A set, unless it is the one that is held: then what was verified with it stays verified.
+    fn parse(&mut self, document: Vec<u8>, from: &str) -> Result<Option<KeySet>, FetchError> {
+        if document == self.document {
+            return Ok(None);
+        }
+        let algorithms = &self.shared.settings.algorithms;
+        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))?;
+        self.generation += 1;
+        self.document = document;
+        Ok(Some(set))
     }
 
     fn land(&mut self, fetched: Fetched) {
@@ -433,7 +437,7 @@ impl Keeper {
         let mut schedule = self.shared.schedule();
         if let Some(set) = fetched.set {
             self.tell(&set);
-            self.shared.held.store(Some(Arc::new(Held { set })));
+            self.shared.held.store(Some(Arc::new(set)));
         }
         schedule.succeeded(now, fetched.max_age);
         *self.shared.record() = Record {

@@ -13,6 +13,7 @@ use super::jwk::{self, KeyVerifier};
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
 pub(crate) struct KeySet {
+    generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     skipped: Vec<Skipped>,
@@ -21,6 +22,8 @@ pub(crate) struct KeySet {
 /// A key, with what it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
+    /// Of the set that it is in; a set that differs has another.
+    generation: u64,
     /// Equal for equal keys, whatever they are called.
     material: Vec<u8>,
     /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
@@ -68,7 +71,11 @@ pub enum NoKeys {
 
 impl KeySet {
     /// Imports the keys of a JWK Set one by one.
-    pub(crate) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NoKeys> {
+    pub(crate) fn parse(
+        document: &[u8],
+        allowed: &[Algorithm],
+        generation: u64,
+    ) -> Result<Self, NoKeys> {
         let document: Map<String, Value> =
             serde_json::from_slice(document).map_err(|_| NoKeys::NotAKeySet)?;
         let Some(Value::Array(jwks)) = document.get("keys") else {
@@ -77,7 +84,7 @@ impl KeySet {
         if jwks.is_empty() {
             return Err(NoKeys::Empty);
         }
-        let mut set = Self::empty();
+        let mut set = Self::empty(generation);
         for jwk in jwks {
             set.import(jwk, allowed);
         }
@@ -90,8 +97,9 @@ impl KeySet {
         Ok(set)
     }
 
-    fn empty() -> Self {
+    fn empty(generation: u64) -> Self {
         Self {
+            generation,
             keys: Vec::new(),
             by_kid: HashMap::new(),
             skipped: Vec::new(),
@@ -103,6 +111,7 @@ impl KeySet {
         let key = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => Key {
                 kid,
+                generation: self.generation,
                 material,
                 verifiers,
             },
@@ -113,6 +122,7 @@ impl KeySet {
                 });
                 Key {
                     kid,
+                    generation: self.generation,
                     material: Vec::new(),
                     verifiers: Vec::new(),
                 }
@@ -127,6 +137,10 @@ impl KeySet {
             named.push(Arc::clone(&key));
         }
         self.keys.push(key);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many keys verify something.
@@ -165,10 +179,14 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
+    /// The generation of keys that nobody fetches. Sets that are fetched count from one.
+    pub(crate) const FIXED: u64 = 0;
+
     /// The shared secret of `HS256`, which no key set may hold.
     pub(crate) fn secret(secret: &[u8]) -> Self {
         Self {
             kid: None,
+            generation: Self::FIXED,
             material: Vec::new(),
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
         }
@@ -177,6 +195,10 @@ impl Key {
     /// The name under which the issuer publishes it.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn verifier(&self, alg: Algorithm) -> Option<&KeyVerifier> {

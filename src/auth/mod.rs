@@ -10,6 +10,7 @@
 
 mod bearer;
 mod builder;
+mod cache;
 mod checks;
 mod claims;
 mod discovery;
