@@ -50,6 +50,10 @@ impl Cache {
         self.tokens.as_ref()?.get(token)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.as_ref().map_or(0, sync::Cache::len)
+    }
+
     /// How many tokens were found and still good.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)

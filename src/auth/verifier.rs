@@ -197,6 +197,11 @@ impl Auth {
         self.inner.cache.hits()
     }
 
+    /// How many verified tokens are remembered.
+    pub fn cached_tokens(&self) -> usize {
+        self.inner.cache.len()
+    }
+
     /// Fetches every issuer's keys now, in the background.
     pub fn refresh(&self) {
         for issuer in &self.inner.issuers {
