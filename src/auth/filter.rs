@@ -3,7 +3,7 @@
 //! They carry a request to `verifier.rs` and its verdict back; they decide nothing themselves.
 //! Inside a route the order is path, method, auth, policy, body.
 
-use std::{future::ready, sync::Arc};
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -126,8 +126,8 @@ fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
 }
 
 /// `.route()` on a filter that extracts a reply.
-pub trait Route<R>:
-    Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + Sized + 'static
+pub trait Route<R, E>:
+    Filter<Extract = (R,), Error = E> + Clone + Send + Sync + Sized + 'static
 where
     R: Reply + Send + 'static,
 {
@@ -138,17 +138,38 @@ where
     /// still goes on to the next route, and so do rejections that are neither ours nor warp's.
     ///
     /// Boxed, which keeps a table of many routes quick to compile.
+    fn route(self) -> BoxedFilter<(Response,)>;
+}
+
+impl<R, F> Route<R, Rejection> for F
+where
+    R: Reply + Send + 'static,
+    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
     fn route(self) -> BoxedFilter<(Response,)> {
-        self.map(Reply::into_response)
-            .boxed()
-            .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
-            .boxed()
+        closed(self).boxed()
     }
 }
 
-impl<R, F> Route<R> for F
+impl<R, F> Route<R, Infallible> for F
 where
     R: Reply + Send + 'static,
-    F: Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + 'static,
+    F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
+    fn route(self) -> BoxedFilter<(Response,)> {
+        self.map(Reply::into_response).boxed()
+    }
+}
+
+/// A route that is closed, and not boxed yet.
+pub(crate) fn closed<R, F>(
+    route: F,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
+where
+    R: Reply + Send + 'static,
+    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+    route
+        .map(Reply::into_response)
+        .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
 }

@@ -41,4 +41,4 @@ pub use problem::{Problem, handle_rejection, status};
 pub use verifier::Auth;
 
 #[cfg(feature = "service")]
-pub(crate) use fetch::is_loopback;
+pub(crate) use {fetch::is_loopback, filter::closed};

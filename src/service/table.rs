@@ -10,15 +10,15 @@ use warp::{
     Filter, Rejection, Reply, filters::BoxedFilter, http::Method, path::FullPath, reply::Response,
 };
 
-use crate::auth::{Auth, Claims, Policy, Problem, Require, Route, with_auth};
+use crate::auth::{Auth, Claims, Policy, Problem, Require, closed, with_auth};
 
 /// Begins a row: a method, and a path as [`warp::path!`] takes it.
 macro_rules! route {
     ($method:ident, $first:literal $(/ $rest:literal)*) => {
-        $crate::service::table::Open::new(
+        $crate::service::table::open(
             warp::http::Method::$method,
             concat!("/", $first $(, "/", $rest)*),
-            warp::Filter::boxed(warp::path!($first $(/ $rest)*)),
+            warp::path!($first $(/ $rest)*),
         )
     };
 }
@@ -47,26 +47,33 @@ pub struct Requires {
     pub policy: Option<Policy>,
 }
 
-/// A row that has its path and method, and no handler yet.
-#[derive(Debug)]
-pub(crate) struct Open {
-    method: Method,
-    template: &'static str,
-    filter: BoxedFilter<()>,
+/// What `F` has to be: a filter that extracts nothing, such as a path.
+pub(crate) trait Path:
+    Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static
+{
 }
 
-impl Open {
-    pub(crate) fn new(method: Method, template: &'static str, path: BoxedFilter<()>) -> Self {
-        let filter = path.and(only(method.clone())).boxed();
-        Self {
-            method,
-            template,
-            filter,
-        }
-    }
+impl<F> Path for F where F: Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {}
 
+/// A row that has its path and method, and no handler yet.
+#[derive(Debug)]
+pub(crate) struct Open<F> {
+    method: Method,
+    template: &'static str,
+    path_and_method: F,
+}
+
+pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> Open<impl Path> {
+    Open {
+        path_and_method: path.and(only(method.clone())),
+        method,
+        template,
+    }
+}
+
+impl<F: Path> Open<F> {
     /// From here on a valid token is needed, and the handler gets its claims.
-    pub(crate) fn with_auth(self, auth: &Auth) -> Protected<'_> {
+    pub(crate) fn with_auth(self, auth: &Auth) -> Protected<'_, F> {
         Protected {
             row: self,
             auth,
@@ -75,39 +82,30 @@ impl Open {
     }
 
     /// Answers with `handler`.
-    pub(crate) fn then<H, F>(self, handler: H) -> Row
+    pub(crate) fn then<H, A>(self, handler: H) -> Row
     where
-        H: Fn() -> F + Clone + Send + Sync + 'static,
-        F: Future<Output: Reply> + Send + 'static,
+        H: Fn() -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
     {
-        let filter = self.filter.clone().then(handler).route();
-        self.close(None, filter)
-    }
-
-    fn close(self, requires: Option<Requires>, filter: BoxedFilter<(Response,)>) -> Row {
         let name = Template(self.template);
-        let filter = filter.map(move |mut response: Response| {
-            response.extensions_mut().insert(name);
-            response
-        });
         Row {
             method: self.method,
             template: self.template,
-            requires,
-            filter: filter.boxed(),
+            requires: None,
+            filter: name.close(self.path_and_method.then(handler)),
         }
     }
 }
 
 /// A row that needs a token, and has no handler yet.
 #[derive(Debug)]
-pub(crate) struct Protected<'a> {
-    row: Open,
+pub(crate) struct Protected<'a, F> {
+    row: Open<F>,
     auth: &'a Auth,
     policy: Option<Policy>,
 }
 
-impl Protected<'_> {
+impl<F: Path> Protected<'_, F> {
     /// The token has to grant `policy`, too.
     pub(crate) fn require(self, policy: Policy) -> Self {
         Self {
@@ -117,27 +115,44 @@ impl Protected<'_> {
     }
 
     /// Answers with `handler`, to whom the claims are handed.
-    pub(crate) fn then<X, H, F>(self, handler: H) -> Row
+    pub(crate) fn then<X, H, A>(self, handler: H) -> Row
     where
         X: DeserializeOwned + Send + 'static,
-        H: Fn(Claims<X>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output: Reply> + Send + 'static,
+        H: Fn(Claims<X>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
     {
-        let path_and_method = self.row.filter.clone();
+        let (row, auth) = (self.row, with_auth(self.auth));
+        let name = Template(row.template);
         let filter = match self.policy.clone() {
-            None => path_and_method
-                .and(with_auth(self.auth))
-                .then(handler)
-                .route(),
-            Some(policy) => path_and_method
-                .and(with_auth(self.auth).require(policy))
-                .then(handler)
-                .route(),
+            None => name.close(row.path_and_method.and(auth).then(handler)),
+            Some(policy) => {
+                let auth = auth.require(policy);
+                name.close(row.path_and_method.and(auth).then(handler))
+            }
         };
-        let requires = Requires {
-            policy: self.policy,
+        Row {
+            method: row.method,
+            template: row.template,
+            requires: Some(Requires {
+                policy: self.policy,
+            }),
+            filter,
+        }
+    }
+}
+
+impl Template {
+    /// Closes the route, and writes its name on whatever it answers.
+    fn close<R, F>(self, route: F) -> BoxedFilter<(Response,)>
+    where
+        R: Reply + Send + 'static,
+        F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+    {
+        let marked = move |mut answer: Response| {
+            answer.extensions_mut().insert(self);
+            answer
         };
-        self.row.close(Some(requires), filter)
+        closed(route).map(marked).boxed()
     }
 }
 
@@ -154,9 +169,10 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
+    // From the last to the first, so that a request passes those alone that stand above its own.
     rows.into_iter()
         .map(|row| row.filter)
-        .fold(nothing, |table, row| table.or(row).unify().boxed())
+        .rfold(nothing, |below, row| row.or(below).unify().boxed())
         .or(unrouted)
         .unify()
 }
