@@ -25,6 +25,8 @@ mod keys;
 mod policy;
 mod problem;
 mod schedule;
+#[cfg(test)]
+mod vectors;
 mod verifier;
 
 pub use jsonwebtoken::Algorithm;

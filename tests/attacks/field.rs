@@ -103,14 +103,7 @@ async fn two_fields_are_two_credentials_whatever_they_hold() {
     for (case, values) in rows {
         let names = ["Authorization", "authorization", "AUTHORIZATION"];
         let lines = values.iter().zip(names.iter().cycle());
-        let lines: Vec<_> = lines
-            .map(|(v, n)| {
-                format!(
-                    "{n}: {v}
-"
-                )
-            })
-            .collect();
+        let lines: Vec<_> = lines.map(|(v, n)| format!("{n}: {v}\r\n")).collect();
         let lines = lines.concat();
         expect(
             &mut target,
@@ -224,6 +217,8 @@ async fn bytes_that_no_field_may_hold_are_refused() {
         ("a NUL after the token",      [head, good, b"\0"].concat(),                            400, BARE),
         ("a NUL in the name",          [b"Author\0ization: Bearer ", good].concat(),            400, BARE),
         ("a bare CR",                  [head, good, b"\rX: y"].concat(),                        400, BARE),
+        ("a bare LF",                  [head, good, b"\nX: y"].concat(),                        400, BARE),
+        ("a bare LF before another",   [head, good, b"\nAuthorization: Bearer ", good].concat(), 400, BARE),
         ("a vertical tab",             [head, b"\x0b", good].concat(),                          400, BARE),
         ("a backspace",                [head, good, b"\x08"].concat(),                          400, BARE),
         ("an escape",                  [head, b"\x1b[0m", good].concat(),                       400, BARE),
