@@ -6,7 +6,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use jsonwebtoken::Algorithm;
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
 use super::jwk::{self, KeyVerifier};
 
@@ -76,17 +76,16 @@ impl KeySet {
         allowed: &[Algorithm],
         generation: u64,
     ) -> Result<Self, NoKeys> {
-        let document: Map<String, Value> =
-            serde_json::from_slice(document).map_err(|_| NoKeys::NotAKeySet)?;
-        let Some(Value::Array(jwks)) = document.get("keys") else {
-            return Err(NoKeys::NotAKeySet);
-        };
+        let jwks = entries(document).ok_or(NoKeys::NotAKeySet)?;
         if jwks.is_empty() {
             return Err(NoKeys::Empty);
         }
         let mut set = Self::empty(generation);
-        for jwk in jwks {
-            set.import(jwk, allowed);
+        for jwk in &jwks {
+            // What is grammatical and still cannot be read, a number beyond a double or an array of
+            // a thousand, is that key's fault and nobody else's.
+            let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
+            set.import(&jwk, allowed);
         }
         if set.usable() == 0 {
             return Err(NoKeys::NoneUsable {
@@ -163,6 +162,12 @@ impl KeySet {
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
         the_only(named, alg)?.ok_or(Miss::NotForIt)
     }
+}
+
+/// The members of `keys`, unread.
+fn entries(document: &[u8]) -> Option<Vec<&RawValue>> {
+    let document: HashMap<String, &RawValue> = serde_json::from_slice(document).ok()?;
+    serde_json::from_str(document.get("keys")?.get()).ok()
 }
 
 /// The key that fits, if one does; identical ones count once, and of two different ones neither is

@@ -401,28 +401,41 @@ async fn of_two_keys_that_fit_neither_is_used() {
     answer.assert_is_problem("the other's kid", 401, "bad_signature");
 }
 
-/// Entries that are no keys at all cost nobody anything.
+/// Entries that are no keys at all cost nobody anything; nor do those that only their text can show.
 #[tokio::test]
 async fn an_entry_that_is_no_key_is_skipped() {
     let good = SigningKey::generate(Algorithm::EdDSA);
-    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let jwk = good.public_jwk().to_string();
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     #[rustfmt::skip]
     let entries = [
-        ("null",                       json!(null)),
-        ("true",                       json!(true)),
-        ("a number",                   json!(1)),
-        ("a string",                   json!("RSA")),
-        ("an array",                   json!([])),
-        ("a key in an array",          json!([good.public_jwk()])),
-        ("an empty object",            json!({})),
-        ("a certificate",              json!({"x5c": ["MIIB"]})),
-        ("an address",                 json!({"jku": "http://127.0.0.1:1/"})),
-        ("a set",                      json!({"keys": [good.public_jwk()]})),
-        ("a deep one",                 deep),
+        ("null",                       "null".to_owned()),
+        ("true",                       "true".to_owned()),
+        ("a number",                   "1".to_owned()),
+        ("a number beyond a double",   "1e400".to_owned()),
+        ("a string",                   r#""RSA""#.to_owned()),
+        ("a lone surrogate",           r#""\ud800""#.to_owned()),
+        ("an array",                   "[]".to_owned()),
+        ("a key in an array",          format!("[{jwk}]")),
+        ("an empty object",            "{}".to_owned()),
+        ("a certificate",              r#"{"x5c":["MIIB"]}"#.to_owned()),
+        ("an address",                 r#"{"jku":"http://127.0.0.1:1/"}"#.to_owned()),
+        ("a set",                      format!(r#"{{"keys":[{jwk}]}}"#)),
+        ("a deep one",                 deep.clone()),
+        ("a key with a deep member",   jwk.replacen('{', &format!(r#"{{"x5c":{deep},"#), 1)),
+        ("a key with such a number",   jwk.replacen('{', r#"{"exp":1e400,"#, 1)),
+        ("a key with such a string",   jwk.replacen('{', r#"{"x5t":"\udc00","#, 1)),
     ];
     for (case, entry) in entries {
-        let (_service, mut client) = serve(&[entry, good.public_jwk()]).await;
+        let document = format!(r#"{{"x":1e400,"keys":[{entry},{jwk}]}}"#);
+        let auth = Auth::builder()
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .algorithms([Algorithm::EdDSA])
+            .jwks(document)
+            .build();
+        let service = Service::start(&auth.expect(case)).await;
         let token = token(&good, Some(good.kid()));
-        assert_ok(case, &client.with_token(&token).await);
+        assert_ok(case, &service.client().await.with_token(&token).await);
     }
 }
