@@ -61,10 +61,17 @@ fn unreadable(token: &[u8]) -> AuthError {
 fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
-    !body.is_empty()
-        && body
-            .iter()
-            .all(|c| c.is_ascii_alphanumeric() || b"-._~+/".contains(c))
+    // Without a branch, so that the compiler takes many bytes at once: a token has a thousand.
+    let fits = |c: u8| {
+        c.is_ascii_alphanumeric()
+            | (c == b'-')
+            | (c == b'.')
+            | (c == b'_')
+            | (c == b'~')
+            | (c == b'+')
+            | (c == b'/')
+    };
+    !body.is_empty() && body.iter().fold(true, |all, c| all & fits(*c))
 }
 
 /// RFC 9110 §5.6.2.

@@ -23,16 +23,16 @@ pub(crate) struct Parts<'t> {
 
 impl<'t> Parts<'t> {
     pub(crate) fn split(token: &'t str) -> Result<Self, AuthError> {
-        let mut parts = token.split('.');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(header), Some(payload), Some(signature), None) => Ok(Self {
-                header,
-                payload,
-                signature,
-                signing_input: &token[..header.len() + 1 + payload.len()],
-            }),
-            _ => Err(AuthError::TokenNotJwt),
-        }
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(AuthError::TokenNotJwt);
+        };
+        Ok(Self {
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+            signing_input: &token[..second],
+        })
     }
 }
 

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memchr::memchr;
+
 /// Follows the bytes of a connection from head to head.
 #[derive(Debug)]
 pub(super) struct Heads {
@@ -69,23 +71,28 @@ impl Heads {
     }
 
     fn head(&mut self, bytes: &mut [u8], mut begun: bool, mut line: usize, mut last: u8) -> usize {
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            match (*byte, last, line) {
-                // An empty line ends the head, unless there is none yet: some send one after a body.
-                (b'\n', b'\r', 1) if begun => {
-                    self.place = Place::Between;
-                    return at + 1;
-                }
-                (b'\n', b'\r', _) => (begun, line) = (begun || line > 1, 0),
-                (b'\n', _, _) => {
-                    *byte = 0;
-                    self.place = Place::Beyond;
-                    return at + 1;
-                }
-                _ => line += 1,
+        let mut from = 0;
+        while let Some(length) = memchr(b'\n', &bytes[from..]) {
+            let at = from + length;
+            let before = if length == 0 { last } else { bytes[at - 1] };
+            line += length;
+            last = b'\n';
+            from = at + 1;
+            if before != b'\r' {
+                bytes[at] = 0;
+                self.place = Place::Beyond;
+                return from;
             }
-            last = *byte;
+            // An empty line ends the head, unless there is none yet: some send one after a body.
+            if line == 1 && begun {
+                self.place = Place::Between;
+                return from;
+            }
+            (begun, line) = (begun || line > 1, 0);
         }
+        let rest = &bytes[from..];
+        line += rest.len();
+        last = rest.last().copied().unwrap_or(last);
         self.place = Place::Head { begun, line, last };
         bytes.len()
     }
