@@ -81,6 +81,8 @@ fn is_tchar(c: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -142,6 +144,25 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
             headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
             assert_eq!(token(&headers), Err(AuthError::MultipleCredentials));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// RFC 6750 §2.1, read from right to left.
+        #[test]
+        fn a_token_is_what_stands_after_the_last_space(field in "[Bb]earer[ \t=,a]{0,3}[ -~]{0,12}") {
+            let field = HeaderValue::from_str(&field).unwrap();
+            let text = field.to_str().unwrap();
+            if let Ok(token) = credential(&field) {
+                let (scheme, last) = text.rsplit_once(' ').unwrap();
+                prop_assert_eq!(last, token);
+                prop_assert!(scheme.trim_end_matches(' ').eq_ignore_ascii_case("bearer"));
+                let body = token.trim_end_matches('=');
+                let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+                prop_assert!(!body.is_empty() && body.chars().all(fits));
+            }
         }
     }
 }

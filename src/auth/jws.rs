@@ -82,6 +82,8 @@ impl<'a> Header<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,17 @@ mod tests {
         ] {
             let kid = Header::parse(header).map(|header| header.kid.map(Cow::into_owned));
             assert_eq!(kid, expected.map(|kid| kid.map(str::to_owned)), "{case}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn one_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
+            if let Ok(bytes) = base64url(&part) {
+                prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), part);
+            }
         }
     }
 }
