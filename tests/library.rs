@@ -26,21 +26,13 @@ async fn private_claims_are_typed_and_a_token_without_them_is_refused() {
         .route()
         .recover(handle_rejection);
     let token = || tenant.issuer.token();
-    for (case, token, status, body) in [
-        (
-            "there",
-            token().claim("https://my.app/tier", "gold"),
-            200,
-            "gold",
-        ),
-        (
-            "of another type",
-            token().claim("https://my.app/tier", 1),
-            401,
-            "invalid_claim",
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("there", token().claim("https://my.app/tier", "gold"), 200, "gold"),
+        ("of another type", token().claim("https://my.app/tier", 1), 401, "invalid_claim"),
         ("absent", token(), 401, "invalid_claim"),
-    ] {
+    ];
+    for (case, token, status, body) in rows {
         let reply = warp::test::request()
             .path("/tier")
             .header("authorization", format!("Bearer {}", token.sign()))
@@ -109,41 +101,15 @@ async fn auth_comes_before_the_body() {
         .or(warp::path!("b").map(|| "b").route())
         .recover(handle_rejection);
     let token = tenant.issuer.token().sign();
-    for (case, token, kind, body, status, code) in [
-        (
-            "no token, too large",
-            None,
-            "application/json",
-            "123456789",
-            401,
-            "missing_token",
-        ),
-        (
-            "too large",
-            Some(&token),
-            "application/json",
-            "123456789",
-            413,
-            "payload_too_large",
-        ),
-        (
-            "not JSON",
-            Some(&token),
-            "application/json",
-            "{",
-            400,
-            "invalid_body",
-        ),
-        (
-            "another type",
-            Some(&token),
-            "text/plain",
-            "1",
-            415,
-            "unsupported_media_type",
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("no token, too large", None, "application/json", "123456789", 401, "missing_token"),
+        ("too large", Some(&token), "application/json", "123456789", 413, "payload_too_large"),
+        ("not JSON", Some(&token), "application/json", "{", 400, "invalid_body"),
+        ("another type", Some(&token), "text/plain", "1", 415, "unsupported_media_type"),
         ("good", Some(&token), "application/json", "1", 200, ""),
-    ] {
+    ];
+    for (case, token, kind, body, status, code) in rows {
         let mut request = warp::test::request().method("POST").path("/a");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -173,31 +139,15 @@ async fn policies_compose() {
             .route())
         .recover(handle_rejection);
     let token = || tenant.issuer.token();
-    for (case, path, token, status, code) in [
+    #[rustfmt::skip]
+    let rows = [
         ("both scopes", "/a", token().scope("b a"), 200, ""),
         ("the permission", "/a", token().permissions(["p"]), 200, ""),
-        (
-            "one scope",
-            "/a",
-            token().scope("a"),
-            403,
-            "insufficient_scope",
-        ),
-        (
-            "the permission as scope",
-            "/p",
-            token().scope("p"),
-            403,
-            "insufficient_permissions",
-        ),
-        (
-            "another permission",
-            "/p",
-            token().permissions(["q"]),
-            403,
-            "insufficient_permissions",
-        ),
-    ] {
+        ("one scope", "/a", token().scope("a"), 403, "insufficient_scope"),
+        ("the permission as scope", "/p", token().scope("p"), 403, "insufficient_permissions"),
+        ("another permission", "/p", token().permissions(["q"]), 403, "insufficient_permissions"),
+    ];
+    for (case, path, token, status, code) in rows {
         let reply = warp::test::request()
             .path(path)
             .header("authorization", format!("Bearer {}", token.sign()))

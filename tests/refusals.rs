@@ -26,157 +26,33 @@ async fn every_failure_of_a_token_has_its_status_error_and_code() {
     let duplicated = issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}");
     let forged = format!("{}AAAA", &good[..good.len() - 4]);
 
-    for (case, token, status, error, code) in [
-        (
-            "opaque",
-            "sDf4kLm".to_owned(),
-            401,
-            "invalid_token",
-            "token_not_jwt",
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("opaque", "sDf4kLm".to_owned(), 401, "invalid_token", "token_not_jwt"),
         ("a JWE", encrypted, 401, "invalid_token", "token_not_jwt"),
         ("padded", padded, 401, "invalid_token", "token_malformed"),
-        (
-            "a member twice",
-            duplicated,
-            401,
-            "invalid_token",
-            "token_malformed",
-        ),
-        (
-            "crit",
-            token().header("crit", ["exp"]).sign(),
-            401,
-            "invalid_token",
-            "unsupported_critical_header",
-        ),
-        (
-            "b64",
-            token().header("b64", false).sign(),
-            401,
-            "invalid_token",
-            "unsupported_critical_header",
-        ),
-        (
-            "a logout token",
-            token().typ("logout+jwt").sign(),
-            401,
-            "invalid_token",
-            "wrong_token_type",
-        ),
-        (
-            "none",
-            token().header("alg", "none").sign(),
-            401,
-            "invalid_token",
-            "algorithm_not_allowed",
-        ),
-        (
-            "not allowed",
-            token().header("alg", "RS512").sign(),
-            401,
-            "invalid_token",
-            "algorithm_not_allowed",
-        ),
-        (
-            "another issuer",
-            token().claim("iss", "https://evil.example/").sign(),
-            401,
-            "invalid_token",
-            "unknown_issuer",
-        ),
-        (
-            "an unknown key",
-            token().key(&stranger).sign(),
-            401,
-            "invalid_token",
-            "unknown_key",
-        ),
-        (
-            "a wrong signature",
-            forged,
-            401,
-            "invalid_token",
-            "bad_signature",
-        ),
-        (
-            "a foreign key",
-            token().key(&stranger).kid(issuer.key().kid()).sign(),
-            401,
-            "invalid_token",
-            "bad_signature",
-        ),
-        (
-            "expired",
-            token().expired().sign(),
-            401,
-            "invalid_token",
-            "token_expired",
-        ),
-        (
-            "not yet valid",
-            token().not_before(300).sign(),
-            401,
-            "invalid_token",
-            "token_not_yet_valid",
-        ),
-        (
-            "issued in the future",
-            token().issued_at(300).sign(),
-            401,
-            "invalid_token",
-            "token_not_yet_valid",
-        ),
-        (
-            "another audience",
-            token().audience("https://other.example").sign(),
-            401,
-            "invalid_token",
-            "wrong_audience",
-        ),
-        (
-            "no audience",
-            token().without("aud").sign(),
-            401,
-            "invalid_token",
-            "missing_claim",
-        ),
-        (
-            "no expiry",
-            token().without("exp").sign(),
-            401,
-            "invalid_token",
-            "missing_claim",
-        ),
-        (
-            "no issuer",
-            token().without("iss").sign(),
-            401,
-            "invalid_token",
-            "missing_claim",
-        ),
-        (
-            "an expiry in words",
-            token().claim("exp", "tomorrow").sign(),
-            401,
-            "invalid_token",
-            "invalid_claim",
-        ),
-        (
-            "a subject of a number",
-            token().claim("sub", 1).sign(),
-            401,
-            "invalid_token",
-            "invalid_claim",
-        ),
-        (
-            "bound",
-            token().claim("cnf", json!({"jkt": "x"})).sign(),
-            401,
-            "invalid_token",
-            "token_bound",
-        ),
-    ] {
+        ("a member twice", duplicated, 401, "invalid_token", "token_malformed"),
+        ("crit", token().header("crit", ["exp"]).sign(), 401, "invalid_token", "unsupported_critical_header"),
+        ("b64", token().header("b64", false).sign(), 401, "invalid_token", "unsupported_critical_header"),
+        ("a logout token", token().typ("logout+jwt").sign(), 401, "invalid_token", "wrong_token_type"),
+        ("none", token().header("alg", "none").sign(), 401, "invalid_token", "algorithm_not_allowed"),
+        ("not allowed", token().header("alg", "RS512").sign(), 401, "invalid_token", "algorithm_not_allowed"),
+        ("another issuer", token().claim("iss", "https://evil.example/").sign(), 401, "invalid_token", "unknown_issuer"),
+        ("an unknown key", token().key(&stranger).sign(), 401, "invalid_token", "unknown_key"),
+        ("a wrong signature", forged, 401, "invalid_token", "bad_signature"),
+        ("a foreign key", token().key(&stranger).kid(issuer.key().kid()).sign(), 401, "invalid_token", "bad_signature"),
+        ("expired", token().expired().sign(), 401, "invalid_token", "token_expired"),
+        ("not yet valid", token().not_before(300).sign(), 401, "invalid_token", "token_not_yet_valid"),
+        ("issued in the future", token().issued_at(300).sign(), 401, "invalid_token", "token_not_yet_valid"),
+        ("another audience", token().audience("https://other.example").sign(), 401, "invalid_token", "wrong_audience"),
+        ("no audience", token().without("aud").sign(), 401, "invalid_token", "missing_claim"),
+        ("no expiry", token().without("exp").sign(), 401, "invalid_token", "missing_claim"),
+        ("no issuer", token().without("iss").sign(), 401, "invalid_token", "missing_claim"),
+        ("an expiry in words", token().claim("exp", "tomorrow").sign(), 401, "invalid_token", "invalid_claim"),
+        ("a subject of a number", token().claim("sub", 1).sign(), 401, "invalid_token", "invalid_claim"),
+        ("bound", token().claim("cnf", json!({"jkt": "x"})).sign(), 401, "invalid_token", "token_bound"),
+    ];
+    for (case, token, status, error, code) in rows {
         let answer = tenant.get("/api/private", Some(&token)).await;
         answer.assert_is_problem(case, status, code);
         assert_eq!(answer.json()["error"], error, "{case}");
@@ -189,37 +65,15 @@ async fn every_failure_of_the_field_has_its_status_error_and_code() {
     let good = tenant.issuer.token().sign();
     let large = format!("Bearer {}", "a".repeat(16 * 1024 + 1));
     let doubled = format!("Bearer {good}, Bearer {good}");
-    for (case, field, status, error, code) in [
+    #[rustfmt::skip]
+    let rows = [
         ("another scheme", "Basic YTpi", 401, None, "missing_token"),
-        (
-            "nothing",
-            "Bearer",
-            400,
-            Some("invalid_request"),
-            "malformed_authorization",
-        ),
-        (
-            "quotes",
-            "Bearer \"a\"",
-            400,
-            Some("invalid_request"),
-            "malformed_authorization",
-        ),
-        (
-            "two in one",
-            &doubled,
-            400,
-            Some("invalid_request"),
-            "multiple_credentials",
-        ),
-        (
-            "too large",
-            &large,
-            400,
-            Some("invalid_request"),
-            "token_too_large",
-        ),
-    ] {
+        ("nothing", "Bearer", 400, Some("invalid_request"), "malformed_authorization"),
+        ("quotes", "Bearer \"a\"", 400, Some("invalid_request"), "malformed_authorization"),
+        ("two in one", &doubled, 400, Some("invalid_request"), "multiple_credentials"),
+        ("too large", &large, 400, Some("invalid_request"), "token_too_large"),
+    ];
+    for (case, field, status, error, code) in rows {
         let reply = warp::test::request()
             .path("/api/private")
             .header("authorization", field)
@@ -234,13 +88,12 @@ async fn every_failure_of_the_field_has_its_status_error_and_code() {
 #[tokio::test]
 async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
     let tenant = Tenant::start().await;
-    for (path, challenge) in [
+    #[rustfmt::skip]
+    let rows = [
         ("/api/private", r#"Bearer realm="api""#),
-        (
-            "/api/private-scoped",
-            r#"Bearer realm="api", scope="read:messages""#,
-        ),
-    ] {
+        ("/api/private-scoped", r#"Bearer realm="api", scope="read:messages""#),
+    ];
+    for (path, challenge) in rows {
         let answer = tenant.get(path, None).await;
         answer.assert_is_problem(path, 401, "missing_token");
         assert_eq!(answer.header("www-authenticate"), challenge);
@@ -250,35 +103,17 @@ async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
 #[tokio::test]
 async fn a_scope_that_is_not_granted_is_403_and_named() {
     let tenant = Tenant::start().await;
-    for (case, token, status) in [
+    #[rustfmt::skip]
+    let rows = [
         ("granted", tenant.issuer.token().scope("read:messages"), 200),
-        (
-            "granted among others",
-            tenant.issuer.token().scope("a read:messages b"),
-            200,
-        ),
-        (
-            "another",
-            tenant.issuer.token().scope("write:messages"),
-            403,
-        ),
-        (
-            "a longer one",
-            tenant.issuer.token().scope("read:messages2"),
-            403,
-        ),
-        (
-            "separated by a tab",
-            tenant.issuer.token().scope("read:messages\ta"),
-            403,
-        ),
-        (
-            "an array",
-            tenant.issuer.token().claim("scope", ["read:messages"]),
-            403,
-        ),
+        ("granted among others", tenant.issuer.token().scope("a read:messages b"), 200),
+        ("another", tenant.issuer.token().scope("write:messages"), 403),
+        ("a longer one", tenant.issuer.token().scope("read:messages2"), 403),
+        ("separated by a tab", tenant.issuer.token().scope("read:messages\ta"), 403),
+        ("an array", tenant.issuer.token().claim("scope", ["read:messages"]), 403),
         ("none", tenant.issuer.token(), 403),
-    ] {
+    ];
+    for (case, token, status) in rows {
         let answer = tenant.get("/api/private-scoped", Some(&token.sign())).await;
         assert_eq!(answer.status.as_u16(), status, "{case}");
         if status == 403 {
@@ -337,50 +172,17 @@ async fn keys_that_cannot_be_had_are_503_and_nobody_elses_fault() {
 #[tokio::test]
 async fn warps_own_rejections_are_json() {
     let tenant = Tenant::start().await;
-    for (case, method, path, status, code, allow) in [
+    #[rustfmt::skip]
+    let rows = [
         ("unknown path", "GET", "/nowhere", 404, "not_found", ""),
-        (
-            "below a route",
-            "GET",
-            "/api/public/x",
-            404,
-            "not_found",
-            "",
-        ),
+        ("below a route", "GET", "/api/public/x", 404, "not_found", ""),
         ("the root", "GET", "/", 404, "not_found", ""),
-        (
-            "unknown method",
-            "POST",
-            "/api/public",
-            405,
-            "method_not_allowed",
-            "GET, HEAD",
-        ),
-        (
-            "method before auth",
-            "POST",
-            "/api/private",
-            405,
-            "method_not_allowed",
-            "GET, HEAD",
-        ),
-        (
-            "OPTIONS is ordinary",
-            "OPTIONS",
-            "/api/public",
-            405,
-            "method_not_allowed",
-            "GET, HEAD",
-        ),
-        (
-            "an invented method",
-            "BREW",
-            "/livez",
-            405,
-            "method_not_allowed",
-            "GET, HEAD",
-        ),
-    ] {
+        ("unknown method", "POST", "/api/public", 405, "method_not_allowed", "GET, HEAD"),
+        ("method before auth", "POST", "/api/private", 405, "method_not_allowed", "GET, HEAD"),
+        ("OPTIONS is ordinary", "OPTIONS", "/api/public", 405, "method_not_allowed", "GET, HEAD"),
+        ("an invented method", "BREW", "/livez", 405, "method_not_allowed", "GET, HEAD"),
+    ];
+    for (case, method, path, status, code, allow) in rows {
         let answer = tenant.send(method, path, None).await;
         answer.assert_is_problem(case, status, code);
         assert_eq!(answer.header("allow"), allow, "{case}");
@@ -407,20 +209,14 @@ async fn a_body_names_nothing_that_the_caller_sent() {
 async fn leeway_is_granted_to_clocks_that_differ() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
-    for (case, token, status) in [
-        (
-            "expired a moment ago",
-            token().expired_since(Duration::from_secs(10)),
-            200,
-        ),
-        (
-            "expired beyond it",
-            token().expired_since(Duration::from_secs(45)),
-            401,
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("expired a moment ago", token().expired_since(Duration::from_secs(10)), 200),
+        ("expired beyond it", token().expired_since(Duration::from_secs(45)), 401),
         ("valid in a moment", token().not_before(15), 200),
         ("issued in a moment", token().issued_at(15), 200),
-    ] {
+    ];
+    for (case, token, status) in rows {
         let answer = tenant.get("/api/private", Some(&token.sign())).await;
         assert_eq!(answer.status.as_u16(), status, "{case}");
     }

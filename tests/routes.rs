@@ -12,38 +12,22 @@ async fn a_route_answers_whoever_may_see_it() {
     let plain = tenant.issuer.token().sign();
     let reader = tenant.issuer.token().scope("read:messages").sign();
     let expired = tenant.issuer.token().expired().sign();
-    for (case, method, path, token, status) in [
+    #[rustfmt::skip]
+    let rows = [
         ("open to all", "GET", "/api/public", None, 200),
-        (
-            "open to a bad token",
-            "GET",
-            "/api/public",
-            Some(&expired),
-            200,
-        ),
+        ("open to a bad token", "GET", "/api/public", Some(&expired), 200),
         ("a slash at the end", "GET", "/api/public/", None, 200),
         ("no token", "GET", "/api/private", None, 401),
         ("expired", "GET", "/api/private", Some(&expired), 401),
         ("valid", "GET", "/api/private", Some(&plain), 200),
-        (
-            "scope not granted",
-            "GET",
-            "/api/private-scoped",
-            Some(&plain),
-            403,
-        ),
-        (
-            "scope granted",
-            "GET",
-            "/api/private-scoped",
-            Some(&reader),
-            200,
-        ),
+        ("scope not granted", "GET", "/api/private-scoped", Some(&plain), 403),
+        ("scope granted", "GET", "/api/private-scoped", Some(&reader), 200),
         ("alive", "GET", "/livez", None, 200),
         ("ready", "GET", "/readyz", None, 200),
         ("method before auth", "POST", "/api/private", None, 405),
         ("path before method", "POST", "/api/nothing", None, 404),
-    ] {
+    ];
+    for (case, method, path, token, status) in rows {
         let answer = tenant.send(method, path, token.map(String::as_str)).await;
         assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
         if status == 200 {
@@ -56,16 +40,12 @@ async fn a_route_answers_whoever_may_see_it() {
 async fn the_messages_are_the_tutorials() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().scope("read:messages").sign();
-    for (path, msg) in [
-        (
-            "/api/public",
-            "Hello from a public endpoint! You don't need to be authenticated to see this.",
-        ),
-        (
-            "/api/private-scoped",
-            "Hello from a private endpoint! Your token grants read:messages.",
-        ),
-    ] {
+    #[rustfmt::skip]
+    let rows = [
+        ("/api/public", "Hello from a public endpoint! You don't need to be authenticated to see this."),
+        ("/api/private-scoped", "Hello from a private endpoint! Your token grants read:messages."),
+    ];
+    for (path, msg) in rows {
         let answer = tenant.get(path, Some(&token)).await;
         assert_eq!(answer.json(), json!({"status": "success", "msg": msg}));
     }
