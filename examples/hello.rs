@@ -1,0 +1,64 @@
+//! A warp service of somebody else, and its tests; the README shows both as they stand here.
+//!
+//! With the issuer that `cargo run -- dev` starts and names, or any other:
+//! `ISSUER=http://127.0.0.1:PORT/ cargo run --example hello`
+
+use std::{convert::Infallible, env, error::Error};
+
+use warp::{Filter, reply::Response};
+use warp_bearer::auth::{
+    Auth, Claims, Require, Route, handle_rejection, permission, scope, with_auth,
+};
+
+fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let me = warp::path!("me")
+        .and(warp::get())
+        .and(with_auth(auth))
+        .map(|claims: Claims| warp::reply::json(&claims))
+        .route();
+
+    let messages = warp::path!("messages")
+        .and(warp::get())
+        .and(with_auth(auth).require(scope("read:messages") | permission("messages:read")))
+        .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+        .route(); // closes the route: its refusals are final, in JSON
+
+    me.or(messages).unify().recover(handle_rejection).unify()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let issuer = env::var("ISSUER").map_err(|_| "set ISSUER to the URL of an issuer")?;
+    // Returns at once; `auth.ready().await` would wait for the issuer's keys.
+    let auth = Auth::discover(&issuer, "https://api.example.com")?;
+    warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use warp_bearer::issuer::Issuer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_are_for_those_who_may_read_them() {
+        let issuer = Issuer::start().await;
+        let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+        auth.ready().await;
+        let token = || issuer.token();
+        for (case, token, status) in [
+            ("by scope", token().scope("openid read:messages"), 200),
+            ("by permission", token().permissions(["messages:read"]), 200),
+            ("neither", token().scope("write:messages"), 403),
+            ("expired", token().scope("read:messages").expired(), 401),
+        ] {
+            let answer = warp::test::request()
+                .path("/messages")
+                .header("authorization", format!("Bearer {}", token.sign()))
+                .reply(&routes(&auth))
+                .await;
+            assert_eq!(answer.status(), status, "{case}");
+        }
+    }
+}
