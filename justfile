@@ -1,0 +1,41 @@
+# Each recipe is one command, which works as well without just.
+
+# What there is
+_list:
+    @just --list --unsorted
+
+# The service for the tenant that .env names
+run:
+    cargo run
+
+# The service with an issuer of its own on loopback; it needs no tenant
+dev:
+    cargo run -- dev
+
+# An access token from the tenant that .env names, as JSON
+token:
+    @cargo run --quiet --example token
+
+# Every test, with no network but loopback
+test:
+    cargo test
+
+# Format and clippy, as CI has them
+lint:
+    cargo fmt --check && cargo clippy --all-targets -- -D warnings
+
+# The documentation of the library
+doc:
+    cargo doc --no-deps --open
+
+# All that CI runs
+ci:
+    .ci/run
+
+# The same, and the server's promises at full size
+ci-full:
+    .ci/run && cargo test --release --test server -- --ignored
+
+# Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
+audit:
+    cargo deny check licenses bans sources && if cargo deny fetch db; then cargo deny check --disable-fetch advisories; else echo 'advisories: not checked, their database cannot be had'; fi

@@ -1,0 +1,155 @@
+//! How does the binary end, and how does it go on without an issuer?
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::{fs, net::TcpListener, process::Output};
+
+use process::{Directory, Process, run};
+use reqwest::{Client, Response};
+use serde_json::Value;
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+const AUDIENCE: (&str, &str) = ("AUTH0_API_AUDIENCE", "https://api.example.com");
+const DOMAIN: (&str, &str) = ("AUTH0_DOMAIN", "tenant.eu.auth0.com");
+
+#[test]
+fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
+    #[rustfmt::skip]
+    let rows: &[(&str, &[&str], &[(&str, &str)], &str)] = &[
+        ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
+        ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
+        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
+        ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
+        ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
+        ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: found \"RS265\", which is no algorithm we know; did you mean RS256?"),
+        ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: found \"none\", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"),
+        ("HS256 without a secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256")], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out"),
+        ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
+        ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
+        ("dev beside a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
+        ("dev beyond loopback", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
+    ];
+    let directory = Directory::new();
+    for (case, arguments, vars, line) in rows {
+        assert_ends(case, &run(&directory, arguments, vars), 78, line);
+    }
+}
+
+#[test]
+fn every_fault_has_a_line_of_its_own() {
+    let output = run(&Directory::new(), &[], &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let names: Vec<_> = told.lines().map(|line| line.split(':').next()).collect();
+    assert_eq!(names, [Some("AUTH0_DOMAIN"), Some("AUTH0_API_AUDIENCE")]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line() {
+    let directory = Directory::new();
+    let file = directory.path().join(".env");
+    fs::create_dir(&file).unwrap();
+    let line = ".env: cannot be read (is a directory); make it a file that the service may read, or take it away";
+    assert_ends("a directory", &run(&directory, &[], &[]), 78, line);
+    fs::remove_dir(&file).unwrap();
+
+    fs::write(&file, "AUTH0_DOMAIN tenant\n").unwrap();
+    let line = ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+    assert_ends("no sense", &run(&directory, &[], &[]), 78, line);
+
+    fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
+    let line = "AUTH0_DOMAIN is set in .env: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`";
+    assert_ends("dev beside it", &run(&directory, &["dev"], &[]), 78, line);
+}
+
+#[test]
+fn a_port_in_use_is_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = format!(
+        "LISTEN: {address} is in use; stop what listens there, or set LISTEN to another, 127.0.0.1:0 for any free port"
+    );
+    let directory = Directory::new();
+    let listen = ("LISTEN", &*address);
+    // What the log has to say of an issuer that is not there may come before it.
+    let issuer = ("AUTH0_ISSUER", "http://127.0.0.1:9/");
+    let quiet = ("RUST_LOG", "off");
+    let output = run(&directory, &["serve"], &[AUDIENCE, issuer, listen, quiet]);
+    assert_ends("serve", &output, 69, &line);
+    assert_ends("dev", &run(&directory, &["dev"], &[listen]), 69, &line);
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
+    for (case, arguments, code) in [
+        ("an unknown command", &["srve"][..], 64),
+        ("one word too many", &["serve", "now"], 64),
+        ("an unknown option", &["--port"], 64),
+        ("help", &["--help"], 0),
+        ("the version", &["--version"], 0),
+    ] {
+        let output = run(&Directory::new(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(code), "{case}: {output:?}");
+        assert_eq!(output.stdout.is_empty(), code != 0, "{case}: {output:?}");
+        assert_eq!(output.stderr.is_empty(), code == 0, "{case}: {output:?}");
+    }
+}
+
+fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(told, format!("{line}\n"), "{case}");
+    assert_eq!(output.status.code(), Some(code), "{case}: {told}");
+    assert!(output.stdout.is_empty(), "{case}: {output:?}");
+}
+
+// Several threads: one waits for the log while the issuer answers on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_issuer_the_service_stays_up_and_recovers_when_it_comes_back() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    issuer.go_down().await;
+    let mut service = Process::start(
+        &["serve"],
+        &[
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("AUTH0_ALGORITHMS", "ES256"),
+            ("LISTEN", "127.0.0.1:0"),
+            ("LOG_FORMAT", "json"),
+        ],
+    );
+    let log = service.logged(|line| line.contains("\"listening\""));
+    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+    let url = format!("http://{}", listening["address"].as_str().unwrap());
+    let token = issuer.token().scope("read:messages").sign();
+
+    let told = |line: &str| line.contains("\"key set not fetched\"");
+    if !log.iter().any(|line| told(line)) {
+        service.logged(told);
+    }
+    for (path, status) in [
+        ("/api/public", 200),
+        ("/livez", 200),
+        ("/readyz", 503),
+        ("/api/private", 503),
+        ("/api/private-scoped", 503),
+    ] {
+        let answer = get(&format!("{url}{path}"), &token).await;
+        assert_eq!(answer.status(), status, "down: {path}");
+    }
+
+    issuer.come_back().await;
+    service.logged(|line| line.contains("\"key set fetched\""));
+    for path in ["/readyz", "/api/private", "/api/private-scoped"] {
+        let answer = get(&format!("{url}{path}"), &token).await;
+        assert_eq!(answer.status(), 200, "back: {path}");
+    }
+
+    #[cfg(unix)]
+    assert!(service.terminate().success());
+}
+
+async fn get(url: &str, token: &str) -> Response {
+    let client = Client::builder().no_proxy().build().unwrap();
+    client.get(url).bearer_auth(token).send().await.unwrap()
+}

@@ -1,0 +1,149 @@
+//! The binary as its users meet it: in a directory of its own, with nothing of this process's
+//! configuration, and gone with the test.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Far beyond what anything here takes: reached only when something hangs.
+const FOREVER: Duration = Duration::from_secs(60);
+
+/// A directory to start the binary in, which may hold a `.env`.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn command(&self, arguments: &[&str], vars: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
+        for (name, _) in env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            let is_ours = ["LISTEN", "RUST_LOG", "LOG_FORMAT", "NO_COLOR"].contains(&&*name);
+            if is_ours || name.to_ascii_uppercase().starts_with("AUTH0_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .envs(vars.iter().copied())
+            .current_dir(&self.0)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the binary to its end, for what ends by itself.
+pub fn run(directory: &Directory, arguments: &[&str], vars: &[(&str, &str)]) -> Output {
+    directory.command(arguments, vars).output().unwrap()
+}
+
+/// The binary at work; killed when it is dropped.
+pub struct Process {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    _directory: Directory,
+}
+
+impl Process {
+    pub fn start(arguments: &[&str], vars: &[(&str, &str)]) -> Self {
+        let directory = Directory::new();
+        let mut command = directory.command(arguments, vars);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        Self {
+            stdout: Lines::of(child.stdout.take().unwrap()),
+            stderr: Lines::of(child.stderr.take().unwrap()),
+            child,
+            _directory: directory,
+        }
+    }
+
+    /// What it prints, up to the first line that is `last`.
+    pub fn printed(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
+        self.stdout.until(last)
+    }
+
+    /// What it logs, up to the first line that is `last`.
+    pub fn logged(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
+        self.stderr.until(last)
+    }
+
+    /// Asks it to stop, as whoever runs services does, and waits until it has.
+    #[cfg(unix)]
+    pub fn terminate(mut self) -> ExitStatus {
+        let kill = format!("kill -TERM {}", self.child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
+        self.logged(|line| line.contains("stopped"));
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stream).lines().map_while(Result::ok);
+            for line in lines {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    fn until(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let Ok(line) = self.0.recv_timeout(FOREVER) else {
+                panic!("it says no more than: {lines:#?}");
+            };
+            let is_last = last(&line);
+            lines.push(line);
+            if is_last {
+                return lines;
+            }
+        }
+    }
+}
