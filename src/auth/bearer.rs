@@ -61,6 +61,7 @@ fn unreadable(token: &[u8]) -> AuthError {
 fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
+    #[allow(clippy::needless_bitwise_bool)]
     // Without a branch, so that the compiler takes many bytes at once: a token has a thousand.
     let fits = |c: u8| {
         c.is_ascii_alphanumeric()

@@ -50,6 +50,7 @@ pub struct Builder {
     timeout: Duration,
     leeway: Duration,
     realm: String,
+    roles_at: String,
     token_cache: usize,
     clock: Clock,
 }
@@ -74,6 +75,7 @@ impl Default for Builder {
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
+            roles_at: "roles".to_owned(),
             token_cache: 10_000,
             clock: Arc::new(SystemTime::now),
         }
@@ -178,6 +180,15 @@ impl Builder {
         self
     }
 
+    /// Where [`role`](super::role) finds a token's roles: a member of the payload by its whole name,
+    /// such as Auth0's `https://my.app/roles`, or by a path, such as Keycloak's
+    /// `realm_access.roles`. Defaults to `roles`.
+    #[must_use]
+    pub fn roles_at(mut self, claim: impl Into<String>) -> Self {
+        self.roles_at = claim.into();
+        self
+    }
+
     /// How many verified tokens are remembered, of 1.5 KB each or as many as weigh the same; 0 turns
     /// it off. Defaults to 10,000.
     #[must_use]
@@ -205,6 +216,7 @@ impl Builder {
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
         let realm: Arc<str> = self.realm.as_str().into();
+        let roles_at: Arc<str> = self.roles_at.as_str().into();
         for issuer in &self.issuers {
             let issuer: Arc<str> = issuer.as_str().into();
             issuers.push(TrustedIssuer {
@@ -212,6 +224,7 @@ impl Builder {
                 origin: Arc::new(Origin {
                     issuer,
                     realm: Arc::clone(&realm),
+                    roles_at: Arc::clone(&roles_at),
                 }),
                 audiences: Arc::clone(&audiences),
                 secret: secret.clone(),

@@ -58,19 +58,49 @@ impl<X> Claims<X> {
     }
 
     /// The scopes that the token grants: the words of `scope`, separated by single spaces alone
-    /// (RFC 6749 §3.3).
+    /// (RFC 6749 §3.3), and those of `scp`, a string of words as well or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        let scopes = self.verified.text(self.verified.scope.as_ref());
-        scopes
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
+        let verified = &self.verified;
+        let strings = [verified.scope.as_ref(), verified.scp.as_ref()];
+        let words = strings
+            .into_iter()
+            .filter_map(|string| verified.text(string))
+            .flat_map(|string| string.split(' '))
+            .filter(|scope| !scope.is_empty());
+        words.chain(verified.texts(&verified.scps))
     }
 
     /// The permissions that the token grants: Auth0's `permissions`, an array of strings, there
     /// where RBAC is on and "Add Permissions in the Access Token" is too.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         self.verified.texts(&self.verified.permissions)
+    }
+
+    /// The roles that the token grants, read from the payload where the
+    /// [`Builder`](super::Builder::roles_at) says that they are: an array of strings, or one.
+    pub fn roles(&self) -> Vec<String> {
+        match self.claim(&self.verified.origin.roles_at) {
+            Some(serde_json::Value::String(role)) => vec![role],
+            Some(serde_json::Value::Array(roles)) => roles
+                .iter()
+                .filter_map(|role| role.as_str().map(str::to_owned))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A member of the payload: by its whole name (`https://my.app/tier`), or by a path of members
+    /// with dots between them (`realm_access.roles`). Reads the payload each time.
+    pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
+        let mut payload: serde_json::Value = serde_json::from_str(self.json()).ok()?;
+        if let Some(claim) = payload.get_mut(name) {
+            return Some(claim.take());
+        }
+        let mut claim = &mut payload;
+        for member in name.split('.') {
+            claim = claim.get_mut(member)?;
+        }
+        Some(claim.take())
     }
 
     /// The payload as the issuer signed it, JSON.
@@ -132,6 +162,7 @@ impl<'de> Deserialize<'de> for NoPrivate {
 pub(crate) struct Origin {
     pub(crate) issuer: Arc<str>,
     pub(crate) realm: Arc<str>,
+    pub(crate) roles_at: Arc<str>,
 }
 
 /// A payload whose token was verified, with the claims that every request asks for.
@@ -143,6 +174,9 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     subject: Option<Text>,
     scope: Option<Text>,
+    /// `scp` as a string, or as an array.
+    scp: Option<Text>,
+    scps: Box<[Text]>,
     audience: Box<[Text]>,
     permissions: Box<[Text]>,
 }
@@ -158,6 +192,9 @@ pub(crate) struct Extract {
     times: Times,
     subject: Option<Text>,
     scope: Option<Text>,
+    /// `scp` as a string, or as an array.
+    scp: Option<Text>,
+    scps: Box<[Text]>,
     audience: Box<[Text]>,
     permissions: Box<[Text]>,
 }
@@ -168,6 +205,11 @@ impl Extract {
             times,
             subject: text(payload, claims.sub.as_ref()),
             scope: text(payload, claims.scope.as_ref()),
+            scp: text(payload, claims.scp.as_ref()),
+            scps: match &claims.scp {
+                Some(Value::Texts(_)) => texts(payload, claims.scp.as_ref()),
+                _ => Box::default(),
+            },
             audience: texts(payload, claims.aud.as_ref()),
             permissions: texts(payload, claims.permissions.as_ref()),
         }
@@ -187,6 +229,8 @@ impl Extract {
             times: self.times,
             subject: self.subject,
             scope: self.scope,
+            scp: self.scp,
+            scps: self.scps,
             audience: self.audience,
             permissions: self.permissions,
         }
@@ -196,7 +240,7 @@ impl Extract {
 impl Verified {
     /// What it holds in memory, in bytes, give or take the allocator's share.
     pub(crate) fn size(&self) -> usize {
-        let texts = self.audience.len() + self.permissions.len();
+        let texts = self.audience.len() + self.permissions.len() + self.scps.len();
         size_of::<Self>() + self.payload.len() + texts * size_of::<Text>()
     }
 
@@ -267,6 +311,7 @@ pub(crate) struct Registered<'a> {
     pub(crate) iat: Option<Value<'a>>,
     pub(crate) jti: Option<Value<'a>>,
     pub(crate) scope: Option<Value<'a>>,
+    pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     /// `cnf` is there, whatever its value.
     pub(crate) bound: bool,
@@ -284,6 +329,7 @@ impl<'a> Registered<'a> {
             "iat" => claims.iat = Some(value),
             "jti" => claims.jti = Some(value),
             "scope" => claims.scope = Some(value),
+            "scp" => claims.scp = Some(value),
             "permissions" => claims.permissions = Some(value),
             "cnf" => claims.bound = true,
             _ => {}

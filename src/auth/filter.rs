@@ -11,7 +11,7 @@ use warp::{
 };
 
 use super::{
-    Auth, AuthError, Claims, Policy, bearer,
+    Auth, AuthError, Claims, Requirement, bearer,
     error::{Challenge, Refusal},
     problem,
 };
@@ -86,9 +86,10 @@ where
     /// Takes what `with_auth` gives: `with_auth(&auth).require(scope("read:messages"))`.
     fn require(
         self,
-        policy: Policy,
+        policy: impl Into<Requirement<X>>,
     ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static
     {
+        let policy = policy.into();
         let scope: Option<Arc<str>> = policy.scopes().map(Into::into);
         let (policy, on_failure) = (Arc::new(policy), scope.clone());
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))

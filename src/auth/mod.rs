@@ -38,7 +38,10 @@ pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault
 pub use filter::{Require, Route, with_auth, with_optional_auth};
 pub use jwks::KeyStatus;
 pub use keys::NoKeys;
-pub use policy::{Policy, permission, scope};
+pub use policy::{
+    Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
+    role, scope, user,
+};
 pub use problem::{Problem, handle_rejection, status};
 pub use verifier::Auth;
 

@@ -1,19 +1,33 @@
 //! What a route requires of a token beyond being good.
 //!
-//! A policy is data: the route checks it, and the same data tells the caller which scope would
-//! have sufficed. It never says which permission was missing beyond what the scope says.
+//! A [`Policy`] is data: the route checks it, and the same data tells the caller which scope would
+//! have sufficed. It never says which permission or role was missing. Where data cannot say it, a
+//! [`check`] over your own claims can, and composes with the rest.
 
-use std::ops::{BitAnd, BitOr};
+use std::{
+    fmt,
+    ops::{BitAnd, BitOr},
+    sync::Arc,
+};
+
+use serde_json::Value;
 
 use super::{AuthError, Claims};
 
-/// Scopes and permissions, combined with `&` and `|`.
+/// Scopes, permissions, roles and claims, combined with `&` and `|`.
 ///
 /// ```
-/// use warp_bearer::auth::{Policy, permission, scope};
+/// use warp_bearer::auth::{Policy, claim, equals, permission, role, scope};
 ///
 /// const READ: Policy = scope("read:messages"); // a name that is no scope does not compile
-/// let policy = READ | permission("messages:read") & scope("openid");
+/// let policy = READ | permission("messages:read") & role("clerk");
+/// let policy = policy & claim("https://my.app/tier", equals("gold"));
+/// ```
+///
+/// ```compile_fail
+/// use warp_bearer::auth::{Policy, scope};
+///
+/// const READ: Policy = scope("read messages");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy(Rule);
@@ -22,15 +36,30 @@ pub struct Policy(Rule);
 enum Rule {
     Scope(&'static str),
     Permission(&'static str),
+    Role(&'static str),
+    Claim(&'static str, Wanted),
+    /// The token was issued to a machine, or to a user.
+    Machine(bool),
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
 
-/// The token's `scope` grants `name` (RFC 6749 §3.3).
+/// What a claim has to be: see [`equals`] and [`contains`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted(Match);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Match {
+    Equals(Value),
+    Contains(Value),
+}
+
+/// The token grants the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an
+/// array, as Entra ID and Okta write it.
 ///
 /// # Panics
-/// Where `name` is no scope token: empty, or with a blank, a quote, a backslash or anything beyond
-/// printable ASCII. As a `const` that is an error of the compiler.
+/// Where `name` is no scope token (RFC 6749 §3.3): empty, or with a blank, a quote, a backslash or
+/// anything beyond printable ASCII. As a `const` that is an error of the compiler.
 #[must_use]
 pub const fn scope(name: &'static str) -> Policy {
     assert!(
@@ -40,7 +69,8 @@ pub const fn scope(name: &'static str) -> Policy {
     Policy(Rule::Scope(name))
 }
 
-/// The token's `permissions` contain `name`: Auth0's RBAC.
+/// The token's `permissions` contain `name`: Auth0's RBAC, where "Add Permissions in the Access
+/// Token" is on.
 ///
 /// # Panics
 /// Where `name` is empty or has characters that a scope token has not.
@@ -48,6 +78,59 @@ pub const fn scope(name: &'static str) -> Policy {
 pub const fn permission(name: &'static str) -> Policy {
     assert!(is_scope_token(name), "not the name of a permission");
     Policy(Rule::Permission(name))
+}
+
+/// The token's roles contain `name`. Where they are is [`Builder::roles_at`](super::Builder::roles_at)'s
+/// to say.
+///
+/// # Panics
+/// Where `name` is empty.
+#[must_use]
+pub const fn role(name: &'static str) -> Policy {
+    assert!(!name.is_empty(), "a role has a name");
+    Policy(Rule::Role(name))
+}
+
+/// The claim `name` is what is wanted: a member of the payload by its whole name, or by a path of
+/// members with dots between them. An absent claim is nothing that could be wanted.
+///
+/// # Panics
+/// Where `name` is empty.
+#[must_use]
+pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
+    assert!(!name.is_empty(), "a claim has a name");
+    Policy(Rule::Claim(name, wanted))
+}
+
+/// A claim of this value and of its JSON type.
+#[must_use]
+pub fn equals(value: impl Into<Value>) -> Wanted {
+    Wanted(Match::Equals(value.into()))
+}
+
+/// A claim that is an array with this value in it.
+#[must_use]
+pub fn contains(value: impl Into<Value>) -> Wanted {
+    Wanted(Match::Contains(value.into()))
+}
+
+/// The token was issued to a client for itself: `gty` is `client-credentials`, `sub` ends in
+/// `@clients` (both Auth0's), or `sub` and `client_id` are the same (RFC 9068 §2.2).
+#[must_use]
+pub const fn machine() -> Policy {
+    Policy(Rule::Machine(true))
+}
+
+/// The token was issued for a user: it is not a [`machine`]'s.
+#[must_use]
+pub const fn user() -> Policy {
+    Policy(Rule::Machine(false))
+}
+
+/// The token was issued within this organization: Auth0's `org_id`.
+#[must_use]
+pub fn organization(id: &'static str) -> Policy {
+    claim("org_id", equals(id))
 }
 
 /// `1*( %x21 / %x23-5B / %x5D-7E )`
@@ -64,21 +147,6 @@ const fn is_scope_token(name: &str) -> bool {
 }
 
 impl Policy {
-    /// Whether the claims grant what the policy requires.
-    ///
-    /// # Errors
-    /// [`AuthError::InsufficientScope`] where scopes alone would mend it, and
-    /// [`AuthError::InsufficientPermissions`] where they would not.
-    pub fn check<X>(&self, claims: &Claims<X>) -> Result<(), AuthError> {
-        if self.0.is_met(claims) {
-            Ok(())
-        } else if self.0.scopes().is_some() {
-            Err(AuthError::InsufficientScope)
-        } else {
-            Err(AuthError::InsufficientPermissions)
-        }
-    }
-
     /// The scopes that suffice, separated by spaces; none where no scopes alone do. Of
     /// alternatives it is the first that scopes can meet.
     pub fn scopes(&self) -> Option<String> {
@@ -91,6 +159,9 @@ impl Rule {
         match self {
             Self::Scope(name) => claims.scopes().any(|granted| granted == *name),
             Self::Permission(name) => claims.permissions().any(|granted| granted == *name),
+            Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
+            Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
+            Self::Machine(wanted) => is_machine(claims) == *wanted,
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
         }
@@ -99,18 +170,42 @@ impl Rule {
     fn scopes(&self) -> Option<Vec<&'static str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
-            Self::Permission(_) => None,
+            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::Machine(_) => None,
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
-            Self::All(rules) => {
-                let mut all = Vec::new();
-                for rule in rules {
-                    all.extend(rule.scopes()?);
-                }
-                all.dedup();
-                Some(all)
+            Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
+        }
+    }
+}
+
+fn all_scopes(each: impl Iterator<Item = Option<Vec<&'static str>>>) -> Option<Vec<&'static str>> {
+    let mut all = Vec::new();
+    for scopes in each {
+        for scope in scopes? {
+            if !all.contains(&scope) {
+                all.push(scope);
             }
         }
     }
+    Some(all)
+}
+
+impl Wanted {
+    fn is(&self, found: &Value) -> bool {
+        match &self.0 {
+            Match::Equals(value) => found == value,
+            Match::Contains(value) => found.as_array().is_some_and(|items| items.contains(value)),
+        }
+    }
+}
+
+fn is_machine<X>(claims: &Claims<X>) -> bool {
+    let subject = claims.subject();
+    let client = claims.claim("client_id");
+    subject.is_some_and(|subject| subject.ends_with("@clients"))
+        || claims
+            .claim("gty")
+            .is_some_and(|gty| gty == "client-credentials")
+        || subject.is_some() && client.as_ref().and_then(Value::as_str) == subject
 }
 
 impl BitAnd for Policy {
@@ -129,22 +224,146 @@ impl BitOr for Policy {
     }
 }
 
+/// What a route requires of `Claims<X>`: a [`Policy`], a [`check`], or some of each.
+pub struct Requirement<X>(Node<X>);
+
+enum Node<X> {
+    Policy(Rule),
+    Check(Arc<dyn Fn(&Claims<X>) -> bool + Send + Sync>),
+    All(Vec<Node<X>>),
+    Any(Vec<Node<X>>),
+}
+
+/// Whatever a function says of the claims: the last resort, for what is no data.
+///
+/// ```
+/// use serde::Deserialize;
+/// use warp_bearer::auth::{Claims, Requirement, check, scope};
+///
+/// #[derive(Deserialize)]
+/// struct Account {
+///     balance: i64,
+/// }
+///
+/// let requirement = scope("spend") & check(|claims: &Claims<Account>| claims.private().balance > 0);
+/// ```
+pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> Requirement<X> {
+    Requirement(Node::Check(Arc::new(is_met)))
+}
+
+impl<X> Requirement<X> {
+    /// Whether the claims grant what is required.
+    ///
+    /// # Errors
+    /// [`AuthError::InsufficientScope`] where scopes alone would mend it, and
+    /// [`AuthError::InsufficientPermissions`] where they would not.
+    pub fn check(&self, claims: &Claims<X>) -> Result<(), AuthError> {
+        if self.0.is_met(claims) {
+            Ok(())
+        } else if self.0.scopes().is_some() {
+            Err(AuthError::InsufficientScope)
+        } else {
+            Err(AuthError::InsufficientPermissions)
+        }
+    }
+
+    /// As [`Policy::scopes`]; scopes meet no check.
+    pub fn scopes(&self) -> Option<String> {
+        self.0.scopes().map(|scopes| scopes.join(" "))
+    }
+}
+
+impl<X> Node<X> {
+    fn is_met(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Policy(rule) => rule.is_met(claims),
+            Self::Check(is_met) => is_met(claims),
+            Self::All(nodes) => nodes.iter().all(|node| node.is_met(claims)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.is_met(claims)),
+        }
+    }
+
+    fn scopes(&self) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Policy(rule) => rule.scopes(),
+            Self::Check(_) => None,
+            Self::Any(nodes) => nodes.iter().find_map(Self::scopes),
+            Self::All(nodes) => all_scopes(nodes.iter().map(Self::scopes)),
+        }
+    }
+}
+
+impl<X> From<Policy> for Requirement<X> {
+    fn from(policy: Policy) -> Self {
+        Self(Node::Policy(policy.0))
+    }
+}
+
+impl<X, R: Into<Requirement<X>>> BitAnd<R> for Requirement<X> {
+    type Output = Self;
+
+    fn bitand(self, other: R) -> Self {
+        Self(Node::All(vec![self.0, other.into().0]))
+    }
+}
+
+impl<X, R: Into<Requirement<X>>> BitOr<R> for Requirement<X> {
+    type Output = Self;
+
+    fn bitor(self, other: R) -> Self {
+        Self(Node::Any(vec![self.0, other.into().0]))
+    }
+}
+
+impl<X> BitAnd<Requirement<X>> for Policy {
+    type Output = Requirement<X>;
+
+    fn bitand(self, other: Requirement<X>) -> Requirement<X> {
+        Requirement::from(self) & other
+    }
+}
+
+impl<X> BitOr<Requirement<X>> for Policy {
+    type Output = Requirement<X>;
+
+    fn bitor(self, other: Requirement<X>) -> Requirement<X> {
+        Requirement::from(self) | other
+    }
+}
+
+impl<X> fmt::Debug for Requirement<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requirement").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_policy_tells_the_scopes_that_suffice() {
-        for (case, policy, expected) in [
+        #[rustfmt::skip]
+        let rows = [
             ("a scope", scope("a"), Some("a")),
             ("both", scope("a") & scope("b"), Some("a b")),
+            ("the same twice", scope("a") & scope("b") & scope("a"), Some("a b")),
             ("either", scope("a") | scope("b"), Some("a")),
             ("or a permission", permission("p") | scope("b"), Some("b")),
             ("and a permission", permission("p") & scope("b"), None),
             ("a permission", permission("p"), None),
-        ] {
+            ("a role", role("r"), None),
+            ("a claim", claim("c", equals(1)), None),
+        ];
+        for (case, policy, expected) in rows {
             assert_eq!(policy.scopes().as_deref(), expected, "{case}");
+            let requirement = Requirement::<()>::from(policy);
+            assert_eq!(requirement.scopes().as_deref(), expected, "{case}");
         }
+        let checked = scope("a") | check(|_: &Claims<()>| true);
+        assert_eq!(checked.scopes().as_deref(), Some("a"));
+        let checked = scope("a") & check(|_: &Claims<()>| true);
+        assert_eq!(checked.scopes(), None);
     }
 
     #[test]
