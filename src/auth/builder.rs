@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,13 +13,15 @@ use jsonwebtoken::Algorithm;
 use super::{
     Auth, SetupError,
     cache::Cache,
+    checks::TimeRules,
     claims::Origin,
     error::UrlFault,
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
     keys::{Key, KeySet},
     schedule::Policy,
-    verifier::{Clock, Inner, Keys, TrustedIssuer},
+    trusted::{KeySource, TrustedIssuer},
+    verifier::{Clock, Inner, Keys, Trusted},
 };
 
 /// Builds an [`Auth`].
@@ -41,11 +43,13 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct Builder {
-    issuers: Vec<String>,
+    issuers: Vec<TrustedIssuer>,
     audiences: Vec<String>,
     algorithms: Vec<Algorithm>,
-    source: KeySource,
+    source: Option<KeySource>,
     secret: Option<Vec<u8>>,
+    strict: bool,
+    max_age: Option<Duration>,
     policy: Policy,
     timeout: Duration,
     leeway: Duration,
@@ -55,21 +59,15 @@ pub struct Builder {
     clock: Clock,
 }
 
-#[derive(Clone)]
-enum KeySource {
-    Discovery,
-    Address(String),
-    File(PathBuf),
-    Fixed(String),
-}
-
 impl Default for Builder {
     fn default() -> Self {
         Self {
             issuers: Vec::new(),
             audiences: Vec::new(),
             algorithms: vec![Algorithm::RS256],
-            source: KeySource::Discovery,
+            source: None,
+            strict: false,
+            max_age: None,
             secret: None,
             policy: Policy::default(),
             timeout: Duration::from_secs(5),
@@ -87,9 +85,10 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
     /// Trusts this issuer, compared with `iss` to the letter: Auth0's end in a slash. May be called
-    /// again for further ones, each with keys of its own.
+    /// again for further ones, each with keys of its own; a [`TrustedIssuer`] has audiences and
+    /// algorithms of its own as well.
     #[must_use]
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+    pub fn issuer(mut self, issuer: impl Into<TrustedIssuer>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
@@ -111,21 +110,21 @@ impl Builder {
     /// Where the key set is. Defaults to what the issuer's metadata says.
     #[must_use]
     pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
-        self.source = KeySource::Address(url.into());
+        self.source = Some(KeySource::Address(url.into()));
         self
     }
 
     /// A key set on disk instead, looked at every two seconds and read again where it has changed.
     #[must_use]
     pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
-        self.source = KeySource::File(path.as_ref().to_owned());
+        self.source = Some(KeySource::File(path.as_ref().to_owned()));
         self
     }
 
     /// A fixed key set, a JWK Set as JSON, which nothing refreshes.
     #[must_use]
     pub fn jwks(mut self, json: impl Into<String>) -> Self {
-        self.source = KeySource::Fixed(json.into());
+        self.source = Some(KeySource::Fixed(json.into()));
         self
     }
 
@@ -173,6 +172,22 @@ impl Builder {
         self
     }
 
+    /// The strict profile of RFC 9068: `typ` has to be `at+jwt`, and `sub`, `client_id`, `iat` and
+    /// `jti` have to be there. Defaults to off, since Auth0's default profile is another.
+    #[must_use]
+    pub fn rfc9068(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// The longest that a token is taken after `iat`, whatever its `exp`; a token without `iat` is
+    /// then refused. Defaults to no limit.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
     /// The realm of challenges (RFC 9110 §11.5). Defaults to `api`.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
@@ -210,50 +225,64 @@ impl Builder {
     /// The first [`SetupError`] among the options. The network is not asked.
     pub fn build(self) -> Result<Auth, SetupError> {
         self.judge()?;
-        let algorithms: Arc<[Algorithm]> = self.algorithms.clone().into();
-        let audiences: Arc<[String]> = self.audiences.clone().into();
-        let secret = self.secret.as_deref().map(Key::secret).map(Arc::new);
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
-        let realm: Arc<str> = self.realm.as_str().into();
-        let roles_at: Arc<str> = self.roles_at.as_str().into();
-        for issuer in &self.issuers {
-            let issuer: Arc<str> = issuer.as_str().into();
-            issuers.push(TrustedIssuer {
-                keys: self.keys(&issuer, &algorithms, &fetcher)?,
-                origin: Arc::new(Origin {
-                    issuer,
-                    realm: Arc::clone(&realm),
-                    roles_at: Arc::clone(&roles_at),
-                }),
-                audiences: Arc::clone(&audiences),
-                secret: secret.clone(),
-            });
+        for own in &self.issuers {
+            issuers.push(self.trust(own, &fetcher)?);
         }
+        let mut algorithms: Vec<_> = issuers.iter().flat_map(|i| i.algorithms.to_vec()).collect();
+        algorithms.sort_by_key(|algorithm| *algorithm as u8);
+        algorithms.dedup();
         Ok(Auth::new(Inner {
             issuers,
-            algorithms,
-            leeway: self.leeway,
-            realm,
+            algorithms: algorithms.into(),
+            rules: TimeRules {
+                leeway: self.leeway,
+                max_age: self.max_age,
+            },
+            strict: self.strict,
+            realm: self.realm.into(),
             cache: Cache::new(self.token_cache),
             clock: self.clock,
         }))
+    }
+
+    fn trust(&self, own: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Trusted, SetupError> {
+        let audiences = own_or(&own.audiences, &self.audiences);
+        let algorithms = own_or(&own.algorithms, &self.algorithms);
+        let source = own.source.as_ref().or(self.source.as_ref());
+        let secret = own.secret.as_deref().or(self.secret.as_deref());
+        judge_issuer(&own.issuer)?;
+        if audiences.is_empty() || audiences.iter().any(String::is_empty) {
+            return Err(SetupError::NoAudience);
+        }
+        judge_algorithms(algorithms)?;
+        judge_secret(secret, algorithms)?;
+        let issuer: Arc<str> = own.issuer.as_str().into();
+        Ok(Trusted {
+            keys: self.keys(&issuer, source, algorithms, fetcher)?,
+            origin: Arc::new(Origin {
+                issuer,
+                realm: self.realm.as_str().into(),
+                roles_at: self.roles_at.as_str().into(),
+            }),
+            audiences: audiences.into(),
+            algorithms: algorithms.into(),
+            secret: secret.map(Key::secret).map(Arc::new),
+        })
     }
 
     fn judge(&self) -> Result<(), SetupError> {
         if self.issuers.is_empty() {
             return Err(SetupError::NoIssuer);
         }
-        self.issuers
-            .iter()
-            .try_for_each(|issuer| judge_issuer(issuer))?;
-        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
-            return Err(SetupError::NoAudience);
-        }
-        judge_algorithms(&self.algorithms)?;
-        judge_secret(self.secret.as_deref(), &self.algorithms)?;
-        let shared = !matches!(self.source, KeySource::Discovery) || self.secret.is_some();
-        if self.issuers.len() > 1 && shared {
+        let without_keys = |issuer: &&TrustedIssuer| issuer.source.is_none();
+        let without_secret = |issuer: &&TrustedIssuer| issuer.secret.is_none();
+        let shared_keys =
+            self.source.is_some() && self.issuers.iter().filter(without_keys).count() > 1;
+        let shared_secret =
+            self.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
+        if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
         }
         if self.leeway > Duration::from_secs(300) {
@@ -263,10 +292,11 @@ impl Builder {
             self.policy.cooldown,
             self.timeout,
             self.policy.ttl.unwrap_or(self.timeout),
+            self.max_age.unwrap_or(self.timeout),
         ];
         if times.iter().any(Duration::is_zero) {
             return Err(SetupError::Range(
-                "a time to live, cooldown or timeout is more than nothing",
+                "a time to live, cooldown, timeout or age is more than nothing",
             ));
         }
         if times
@@ -284,20 +314,21 @@ impl Builder {
     fn keys(
         &self,
         issuer: &Arc<str>,
-        algorithms: &Arc<[Algorithm]>,
+        source: Option<&KeySource>,
+        algorithms: &[Algorithm],
         fetcher: &Arc<Fetcher>,
     ) -> Result<Option<Keys>, SetupError> {
-        if self.algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
+        if algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
             return Ok(None);
         }
-        let (source, policy) = match &self.source {
-            KeySource::Fixed(json) => {
+        let (source, policy) = match source {
+            Some(KeySource::Fixed(json)) => {
                 let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
                 return Ok(Some(Keys::Fixed(set)));
             }
-            KeySource::Discovery => (Source::Discovery, self.policy),
-            KeySource::Address(url) => (Source::Address(judge_url(url)?), self.policy),
-            KeySource::File(path) => (Source::File(path.clone()), self.policy.for_a_file()),
+            None => (Source::Discovery, self.policy),
+            Some(KeySource::Address(url)) => (Source::Address(judge_url(url)?), self.policy),
+            Some(KeySource::File(path)) => (Source::File(path.clone()), self.policy.for_a_file()),
         };
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(SetupError::NoRuntime);
@@ -305,13 +336,18 @@ impl Builder {
         Ok(Some(Keys::Kept(Jwks::keep(Settings {
             issuer: Arc::clone(issuer),
             source,
-            algorithms: Arc::clone(algorithms),
+            algorithms: algorithms.into(),
             policy,
             timeout: self.timeout,
             seed: seed(),
             fetcher: Arc::clone(fetcher),
         }))))
     }
+}
+
+/// What an issuer has of its own goes before what all have.
+fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
+    if own.is_empty() { all } else { own }
 }
 
 /// Spreads replicas; where the system has no randomness to give, they merely fetch together.

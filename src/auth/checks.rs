@@ -23,6 +23,14 @@ pub(crate) fn algorithm(
         .ok_or(AuthError::AlgorithmNotAllowed)
 }
 
+/// `alg` is one of those of the issuer that the token names.
+pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(), AuthError> {
+    if of_issuer.contains(&algorithm) {
+        return Ok(());
+    }
+    Err(AuthError::AlgorithmNotAllowed)
+}
+
 /// We implement no extension, so every critical one is unsupported (RFC 7515 §4.1.11), and an
 /// unencoded payload (RFC 7797) is refused even where it is not marked as critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
@@ -33,13 +41,15 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
 }
 
 /// `typ` keeps a JWT of another kind, a logout token or a DPoP proof, from passing as an access
-/// token (RFC 8725 §3.11, RFC 9068 §4). Absent is common, and so is plain `JWT`.
-pub(crate) fn access_token_type(header: &Header<'_>) -> Result<(), AuthError> {
-    const ACCEPTED: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
+/// token (RFC 8725 §3.11, RFC 9068 §4). Absent is common, and so is plain `JWT`; the strict profile
+/// takes neither.
+pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<(), AuthError> {
+    const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
-        None => Ok(()),
-        Some(Value::Text(typ)) if ACCEPTED.iter().any(|a| a.eq_ignore_ascii_case(typ)) => Ok(()),
-        Some(_) => Err(AuthError::WrongTokenType),
+        None if !strict => Ok(()),
+        Some(Value::Text(typ)) if STRICT.iter().any(|a| a.eq_ignore_ascii_case(typ)) => Ok(()),
+        Some(Value::Text(typ)) if !strict && typ.eq_ignore_ascii_case("JWT") => Ok(()),
+        _ => Err(AuthError::WrongTokenType),
     }
 }
 
@@ -63,6 +73,15 @@ pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), A
     found.then_some(()).ok_or(AuthError::WrongAudience)
 }
 
+/// What the clock is asked beside the token's own dates.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeRules {
+    /// The clock skew that is granted.
+    pub(crate) leeway: Duration,
+    /// The longest that a token is taken after `iat`.
+    pub(crate) max_age: Option<Duration>,
+}
+
 /// `exp`, `nbf` and `iat`, in seconds since the epoch (RFC 7519 §4.1.4 to §4.1.6).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Times {
@@ -83,11 +102,17 @@ impl Times {
     }
 
     /// Against the clock, `leeway` granted on each side.
-    pub(crate) fn hold(&self, now: f64, leeway: Duration) -> Result<(), AuthError> {
-        let leeway = leeway.as_secs_f64();
+    pub(crate) fn hold(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
+        let leeway = rules.leeway.as_secs_f64();
         // "on or after which the JWT MUST NOT be accepted"
         if now >= self.expires + leeway {
             return Err(AuthError::TokenExpired);
+        }
+        if let Some(age) = rules.max_age {
+            let issued = self.issued.ok_or(AuthError::MissingClaim)?;
+            if now >= issued + age.as_secs_f64() + leeway {
+                return Err(AuthError::TokenExpired);
+            }
         }
         let begins = self.not_before.into_iter().chain(self.issued);
         if begins.into_iter().any(|begins| now < begins - leeway) {
@@ -115,6 +140,18 @@ pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
+/// What RFC 9068 §2.2 requires beside `iss`, `aud` and `exp`.
+pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
+    let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
+    if required.iter().any(|claim| claim.is_none()) {
+        return Err(AuthError::MissingClaim);
+    }
+    match &claims.client_id {
+        Some(Value::Text(_)) => Ok(()),
+        _ => Err(AuthError::InvalidClaim),
+    }
+}
+
 /// A token bound to a key (DPoP, mutual TLS) that comes as a plain bearer token may be stolen: we
 /// cannot check the binding, so we do not pretend (RFC 7800 §3).
 pub(crate) fn not_bound(claims: &Registered<'_>) -> Result<(), AuthError> {
@@ -129,7 +166,10 @@ mod tests {
     use super::*;
 
     const NOW: f64 = 1_000_000.0;
-    const LEEWAY: Duration = Duration::from_secs(30);
+    const RULES: TimeRules = TimeRules {
+        leeway: Duration::from_secs(30),
+        max_age: None,
+    };
 
     #[test]
     fn an_algorithm_is_one_of_the_allowed_to_the_letter() {
@@ -184,7 +224,13 @@ mod tests {
             ("null", r#"{"typ":null}"#, false),
         ] {
             let header = Header::parse(header).unwrap();
-            assert_eq!(access_token_type(&header).is_ok(), expected, "{case}");
+            assert_eq!(
+                access_token_type(&header, false).is_ok(),
+                expected,
+                "{case}"
+            );
+            let strictly = case.to_ascii_lowercase().contains("at+jwt") || case == "the media type";
+            assert_eq!(access_token_type(&header, true).is_ok(), strictly, "{case}");
         }
     }
 
@@ -264,7 +310,7 @@ mod tests {
             ("iat null", r#"{"exp":2e6,"iat":null}"#, Err(InvalidClaim)),
         ] {
             let claims = Registered::parse(payload).unwrap();
-            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, LEEWAY));
+            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &RULES));
             assert_eq!(verdict, expected, "{case}");
         }
     }
@@ -293,6 +339,43 @@ mod tests {
         for payload in [r#"{"cnf":{"jkt":"x"}}"#, r#"{"cnf":null}"#] {
             let claims = Registered::parse(payload).unwrap();
             assert_eq!(not_bound(&claims), Err(AuthError::TokenBound));
+        }
+    }
+
+    #[test]
+    fn an_age_limit_counts_from_iat() {
+        let rules = TimeRules {
+            max_age: Some(Duration::from_secs(60)),
+            ..RULES
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("young", r#"{"exp":2e6,"iat":999950}"#, Ok(())),
+            ("old, within leeway", r#"{"exp":2e6,"iat":999911}"#, Ok(())),
+            ("old", r#"{"exp":2e6,"iat":999910}"#, Err(AuthError::TokenExpired)),
+            ("of no age", r#"{"exp":2e6}"#, Err(AuthError::MissingClaim)),
+        ];
+        for (case, payload, expected) in rows {
+            let claims = Registered::parse(payload).unwrap();
+            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &rules));
+            assert_eq!(verdict, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_strict_profile_requires_what_rfc_9068_does() {
+        #[rustfmt::skip]
+        let rows = [
+            ("all", r#"{"sub":"a","client_id":"b","iat":1,"jti":"c"}"#, Ok(())),
+            ("no sub", r#"{"client_id":"b","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no client_id", r#"{"sub":"a","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no iat", r#"{"sub":"a","client_id":"b","jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no jti", r#"{"sub":"a","client_id":"b","iat":1}"#, Err(AuthError::MissingClaim)),
+            ("a client_id of a number", r#"{"sub":"a","client_id":1,"iat":1,"jti":"c"}"#, Err(AuthError::InvalidClaim)),
+        ];
+        for (case, payload, expected) in rows {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(rfc9068(&claims), expected, "{case}");
         }
     }
 }

@@ -313,6 +313,7 @@ pub(crate) struct Registered<'a> {
     pub(crate) scope: Option<Value<'a>>,
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
+    pub(crate) client_id: Option<Value<'a>>,
     /// `cnf` is there, whatever its value.
     pub(crate) bound: bool,
 }
@@ -331,6 +332,7 @@ impl<'a> Registered<'a> {
             "scope" => claims.scope = Some(value),
             "scp" => claims.scp = Some(value),
             "permissions" => claims.permissions = Some(value),
+            "client_id" => claims.client_id = Some(value),
             "cnf" => claims.bound = true,
             _ => {}
         })

@@ -25,6 +25,7 @@ mod keys;
 mod policy;
 mod problem;
 mod schedule;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -43,6 +44,7 @@ pub use policy::{
     role, scope, user,
 };
 pub use problem::{Problem, handle_rejection, status};
+pub use trusted::TrustedIssuer;
 pub use verifier::Auth;
 
 #[cfg(feature = "service")]

@@ -227,9 +227,11 @@ impl BitOr for Policy {
 /// What a route requires of `Claims<X>`: a [`Policy`], a [`check`], or some of each.
 pub struct Requirement<X>(Node<X>);
 
+type Check<X> = Arc<dyn Fn(&Claims<X>) -> bool + Send + Sync>;
+
 enum Node<X> {
     Policy(Rule),
-    Check(Arc<dyn Fn(&Claims<X>) -> bool + Send + Sync>),
+    Check(Check<X>),
     All(Vec<Node<X>>),
     Any(Vec<Node<X>>),
 }

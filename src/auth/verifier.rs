@@ -4,11 +4,7 @@
 //! touched, so that a token that would fail anyway costs neither a fetch nor an RSA verification.
 //! And nothing but a verified signature makes [`Claims`].
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
@@ -17,7 +13,7 @@ use super::{
     AuthError, Builder, Claims, SetupError,
     bearer::MAX_TOKEN,
     cache::{Cache, KnownHeader},
-    checks::{self, Times},
+    checks::{self, TimeRules, Times},
     claims::{Extract, Origin, Registered, Verified},
     jwks::{Jwks, KeyStatus},
     jws::{self, Header, Parts},
@@ -33,9 +29,12 @@ pub struct Auth {
 }
 
 pub(crate) struct Inner {
-    pub(crate) issuers: Vec<TrustedIssuer>,
+    pub(crate) issuers: Vec<Trusted>,
+    /// Those of all issuers.
     pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) leeway: Duration,
+    pub(crate) rules: TimeRules,
+    /// RFC 9068 and nothing else.
+    pub(crate) strict: bool,
     pub(crate) realm: Arc<str>,
     pub(crate) cache: Cache,
     pub(crate) clock: Clock,
@@ -45,9 +44,10 @@ pub(crate) struct Inner {
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// An issuer, what its tokens have to be for, and what they are verified with.
-pub(crate) struct TrustedIssuer {
+pub(crate) struct Trusted {
     pub(crate) origin: Arc<Origin>,
     pub(crate) audiences: Arc<[String]>,
+    pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) keys: Option<Keys>,
     /// For `HS256`, and for nothing else.
     pub(crate) secret: Option<Arc<Key>>,
@@ -109,10 +109,14 @@ impl Auth {
         let payload = jws::text(payload)?;
         let claims = Registered::parse(&payload)?;
         let issuer = self.trusted(checks::issuer(&claims)?)?;
+        checks::allowed(header.algorithm, &issuer.algorithms)?;
         checks::audience(&claims, &issuer.audiences)?;
         let times = Times::of(&claims)?;
-        times.hold(self.now(), self.inner.leeway)?;
+        times.hold(self.now(), &self.inner.rules)?;
         checks::strings(&claims)?;
+        if self.inner.strict {
+            checks::rfc9068(&claims)?;
+        }
         checks::not_bound(&claims)?;
         let extract = Extract::new(&payload, &claims, times);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
@@ -135,7 +139,7 @@ impl Auth {
             self.inner.cache.forget(token);
             return Ok(None);
         }
-        if let Err(error) = verified.times.hold(self.now(), self.inner.leeway) {
+        if let Err(error) = verified.times.hold(self.now(), &self.inner.rules) {
             self.inner.cache.forget(token);
             return Err(error);
         }
@@ -149,7 +153,7 @@ impl Auth {
         let header = Header::parse(&text)?;
         let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
         checks::no_extension(&header)?;
-        checks::access_token_type(&header)?;
+        checks::access_token_type(&header, self.inner.strict)?;
         Ok(KnownHeader {
             algorithm,
             kid: header.kid.as_deref().map(Into::into),
@@ -157,7 +161,7 @@ impl Auth {
     }
 
     /// To the letter (RFC 7519 §4.1.1). An issuer that is not ours costs no network.
-    fn trusted(&self, issuer: &str) -> Result<&TrustedIssuer, AuthError> {
+    fn trusted(&self, issuer: &str) -> Result<&Trusted, AuthError> {
         let mut issuers = self.inner.issuers.iter();
         issuers
             .find(|trusted| &*trusted.origin.issuer == issuer)
@@ -185,11 +189,7 @@ impl Auth {
 
     /// What is held of each issuer.
     pub fn status(&self) -> Vec<KeyStatus> {
-        self.inner
-            .issuers
-            .iter()
-            .map(TrustedIssuer::status)
-            .collect()
+        self.inner.issuers.iter().map(Trusted::status).collect()
     }
 
     /// How many requests were spared a verification by the cache of verified tokens.
@@ -224,7 +224,7 @@ fn within_limit(token: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-impl TrustedIssuer {
+impl Trusted {
     async fn key(&self, alg: Algorithm, kid: Option<&str>) -> Result<Arc<Key>, AuthError> {
         if alg == Algorithm::HS256 {
             return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
