@@ -1,8 +1,68 @@
-//! Bearer tokens for [warp]: a `with_auth()` filter that verifies JWTs against the issuer's cached
-//! key set, and the service built on it.
+//! Bearer tokens for [warp]: a [`with_auth()`](auth::with_auth) filter that verifies JWTs against
+//! the issuer's cached key set, and the service built on it.
+//!
+//! A route says what it needs, in the order in which it is judged: path, method, token, policy. A
+//! handler that takes [`Claims`](auth::Claims) runs for verified tokens alone, since nothing else
+//! makes them. Whatever fails is answered in JSON, with the challenge of RFC 6750.
+//!
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! use warp::Filter;
+//! use warp_bearer::auth::{Auth, Claims, Require, Route, handle_rejection, scope, with_auth};
+//! use warp_bearer::issuer::Issuer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+//! // A real issuer on loopback; outside of tests this is a tenant of yours.
+//! let issuer = Issuer::start().await;
+//! let auth = Auth::discover(issuer.url(), issuer.audience())?;
+//! auth.ready().await;
+//!
+//! let messages = warp::path!("messages")
+//!     .and(warp::get())
+//!     .and(with_auth(&auth).require(scope("read:messages")))
+//!     .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+//!     .route();
+//! let routes = messages.recover(handle_rejection);
+//!
+//! let token = issuer.token().scope("read:messages").sign();
+//! let request = warp::test::request().path("/messages");
+//! let answer = request.header("authorization", format!("Bearer {token}")).reply(&routes).await;
+//! assert_eq!(answer.body(), "none for auth0|alice");
+//!
+//! let answer = warp::test::request().path("/messages").reply(&routes).await;
+//! assert_eq!(answer.status(), 401);
+//! assert_eq!(
+//!     answer.headers()["www-authenticate"],
+//!     r#"Bearer realm="api", scope="read:messages""#,
+//! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules in reading order:
+//! - [`auth`], the library. It knows nothing of the others.
+#![cfg_attr(
+    feature = "service",
+    doc = "- [`service`], its first user: the routes, the configuration, a server with limits, the commands."
+)]
+#![cfg_attr(
+    feature = "testing",
+    doc = "- [`issuer`], a small real issuer on loopback, for tests and for `warp-bearer dev`."
+)]
+//!
+//! The features:
+//! - `service`, the default: what the binary needs. It includes `testing`.
+//! - `testing`: the local issuer, for the tests of whoever uses the library.
+//! - none: the library alone.
 
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
 #[cfg(feature = "service")]
 pub mod service;
+
+/// The README's Rust compiles, and what it asserts holds.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -10,13 +10,15 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
+type Vars = &'static [(&'static str, &'static str)];
+
 const AUDIENCE: (&str, &str) = ("AUTH0_API_AUDIENCE", "https://api.example.com");
 const DOMAIN: (&str, &str) = ("AUTH0_DOMAIN", "tenant.eu.auth0.com");
 
 #[test]
 fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
     #[rustfmt::skip]
-    let rows: &[(&str, &[&str], &[(&str, &str)], &str)] = &[
+    let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
         ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
@@ -33,7 +35,8 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
     ];
     let directory = Directory::new();
     for (case, arguments, vars, line) in rows {
-        assert_ends(case, &run(&directory, arguments, vars), 78, line);
+        let output = run(&directory, arguments, vars);
+        assert_ends(case, &output, 78, line);
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_token_that_was_fetched_opens_what_its_scope_opens() {
     let page = Page::read(&mut dev);
     let (_, fetch) = &page.0[0];
     let commands = readme();
-    assert!(commands.len() >= 4, "{commands:#?}");
+    assert!(commands.len() >= 5, "{commands:#?}");
     for answer in answers(fetch).await {
         let answer: Value = serde_json::from_str(&answer.body).unwrap();
         assert!(answer["expires_in"].is_u64(), "{answer}");
@@ -92,6 +92,7 @@ async fn a_token_that_was_fetched_opens_what_its_scope_opens() {
 fn readme() -> Vec<(String, u16)> {
     let lines = include_str!("../README.md").lines();
     lines
+        .map(str::trim)
         .filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8000"))
         .map(|line| {
             let (command, status) = line.split_once('#').expect("a status after #");

@@ -5,8 +5,8 @@
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
-//! `json`, `claims`, `policy`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
-//! `discovery`; last `error` and `problem`.
+//! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
+//! `discovery`; `builder`, which has every option; last `error` and `problem`.
 
 mod bearer;
 mod builder;

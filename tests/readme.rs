@@ -1,0 +1,130 @@
+//! Does the README say what the code does?
+//!
+//! Its shell commands are run in `dev.rs`, its Rust in the documentation tests and in
+//! `examples/hello.rs`.
+
+use std::fmt::Write;
+
+use warp_bearer::{
+    auth::{Algorithm, Auth, AuthError, BearerError, Policy, Problem, status},
+    service::{
+        Shutdown,
+        config::{Unset, VARIABLES},
+        routes::rows,
+    },
+};
+
+const README: &str = include_str!("../README.md");
+
+/// The cells of the table whose first column is called so.
+fn table(first_column: &str) -> Vec<Vec<&'static str>> {
+    let header = format!("| {first_column} |");
+    let table = README.lines().skip_while(|line| !line.starts_with(&header));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<_>> = rows
+        .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(!rows.is_empty(), "a table of {first_column}");
+    rows
+}
+
+#[test]
+fn its_library_example_is_the_one_that_is_tested() {
+    let example = include_str!("../examples/hello.rs");
+    let blocks = README.split("```rust").skip(1).map(|block| {
+        let (_, block) = block.split_once('\n').unwrap();
+        block.split_once("```").unwrap().0
+    });
+    let mut shown = 0;
+    for block in blocks {
+        assert!(example.contains(block), "not in hello.rs:\n{block}");
+        shown += block.lines().count();
+    }
+    // Its own header, and the blank line between the two blocks.
+    let not_shown = 6;
+    assert_eq!(shown, example.lines().count() - not_shown);
+}
+
+#[test]
+fn its_table_of_variables_is_the_one_that_is_read() {
+    let mut expected = String::new();
+    for variable in VARIABLES {
+        let unset = match variable.unset {
+            Unset::Is(default) => format!("`{default}`"),
+            Unset::Means(words) => words.to_owned(),
+        };
+        let (name, meaning) = (variable.name, variable.meaning);
+        writeln!(expected, "| `{name}` | {unset} | {meaning} |").unwrap();
+    }
+    assert!(README.contains(&expected), "the table is:\n{expected}");
+}
+
+#[test]
+fn its_table_of_errors_has_every_code_with_its_status() {
+    let of_tokens = AuthError::ALL.map(|error| {
+        let name = error.error().map(BearerError::as_str);
+        (error.code(), status(error), name)
+    });
+    let others = Problem::ALL.map(|problem| {
+        let (status, code, _) = problem.entry();
+        (code, status, None)
+    });
+    let expected: Vec<_> = of_tokens.into_iter().chain(others).collect();
+    let rows = table("code");
+    for (row, (code, status, error)) in rows.iter().zip(&expected) {
+        let error = error.map_or("–".to_owned(), |error| format!("`{error}`"));
+        let cells = [format!("`{code}`"), status.as_u16().to_string(), error];
+        assert_eq!(row[..3], cells, "{row:?}");
+        assert!(!row[3].is_empty(), "{code}");
+    }
+    assert_eq!(rows.len(), expected.len());
+}
+
+#[test]
+fn its_table_of_routes_is_the_route_table() {
+    let auth = Auth::builder()
+        .issuer("https://tenant.example/")
+        .audience("https://api.example.com")
+        .algorithms([Algorithm::HS256])
+        .signing_secret([0; 32])
+        .build()
+        .unwrap();
+    let expected: Vec<_> = rows(&auth, &Shutdown::new())
+        .iter()
+        .map(|row| {
+            let needs = match &row.requires {
+                None => "nothing".to_owned(),
+                Some(requires) => match requires.policy.as_ref().and_then(Policy::scopes) {
+                    None => "a valid token".to_owned(),
+                    Some(scopes) => format!("`{scopes}`"),
+                },
+            };
+            [format!("{} `{}`", row.method, row.template), needs]
+        })
+        .collect();
+    let shown: Vec<_> = table("method and path")
+        .iter()
+        .map(|row| [row[0].to_owned(), row[1].to_owned()])
+        .collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn every_recipe_that_it_names_is_in_the_justfile() {
+    let recipes = include_str!("../justfile");
+    let named: Vec<_> = README
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("just "))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
+    assert_eq!(named, ["run", "token"], "lines of shell blocks");
+    for name in named {
+        assert!(recipes.contains(&format!("\n{name}:\n")), "{name}");
+    }
+}
+
+#[test]
+fn its_version_of_rust_is_the_one_in_the_manifest() {
+    let version = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(README.contains(&version), "{version}");
+}
