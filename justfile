@@ -28,6 +28,10 @@ lint:
 doc:
     cargo doc --no-deps --open
 
+# Requests per second of processor time, beside bare hyper and hyper with one RSA verification
+bench:
+    cargo build --release && cargo run --release --manifest-path bench/Cargo.toml -- rounds target/release/warp-bearer 9 20000 table
+
 # All that CI runs
 ci:
     .ci/run
