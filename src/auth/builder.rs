@@ -12,6 +12,7 @@ use jsonwebtoken::Algorithm;
 
 use super::{
     Auth, SetupError,
+    counters::Tally,
     error::UrlFault,
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
@@ -207,6 +208,7 @@ impl Builder {
             leeway: self.leeway,
             realm: self.realm.into(),
             clock: self.clock,
+            tally: Tally::default(),
         }))
     }
 

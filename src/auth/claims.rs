@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -14,8 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::value::RawValue;
 
 use super::{
-    AuthError,
+    AuthError, Identity, Pseudonym,
     json::{self, Fault, Value},
+    keys::Key,
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -73,6 +74,11 @@ impl<X> Claims<X> {
         &self.verified.payload
     }
 
+    /// Whom the token is of, as far as a log may know.
+    pub fn identity(&self) -> Identity {
+        Identity::new(Arc::clone(&self.verified))
+    }
+
     /// The realm that the token was presented to, for the challenge of a policy's refusal.
     pub(crate) fn realm(&self) -> Arc<str> {
         Arc::clone(&self.verified.realm)
@@ -127,7 +133,10 @@ pub(crate) struct Verified {
     payload: String,
     issuer: Arc<str>,
     realm: Arc<str>,
+    key: Arc<Key>,
     subject: Option<String>,
+    /// Made when a log first asks for it.
+    pseudonym: OnceLock<Option<Pseudonym>>,
     audience: Vec<String>,
     expires: f64,
     scope: Option<String>,
@@ -139,13 +148,16 @@ impl Verified {
     pub(crate) fn new(
         issuer: Arc<str>,
         realm: Arc<str>,
+        key: Arc<Key>,
         payload: String,
     ) -> Result<Self, AuthError> {
         let registered = Registered::parse(&payload)?;
         let verified = Self {
             issuer,
             realm,
+            key,
             subject: registered.sub.and_then(text),
+            pseudonym: OnceLock::new(),
             audience: registered.aud.map(texts).unwrap_or_default(),
             expires: registered.exp.as_ref().and_then(number).unwrap_or_default(),
             scope: registered.scope.and_then(text),
@@ -156,6 +168,19 @@ impl Verified {
             payload,
             ..verified
         })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.key.kid()
+    }
+
+    pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
+        let of = || self.subject.as_deref().and_then(Pseudonym::of);
+        *self.pseudonym.get_or_init(of)
     }
 }
 

@@ -11,7 +11,7 @@ use warp::{
 };
 
 use super::{
-    Auth, AuthError, Claims, Policy, bearer,
+    Auth, AuthError, Claims, Policy, Witness, bearer,
     error::{Challenge, Refusal},
     problem,
 };
@@ -19,7 +19,7 @@ use super::{
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
 /// Rejects with a [`Refusal`]; [`Route::route`] or [`handle_rejection`](super::handle_rejection)
-/// make it the JSON answer.
+/// make it the JSON answer. A [`Witness`] in the request's extensions sees what comes of it.
 pub fn with_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
@@ -27,16 +27,19 @@ where
     X: DeserializeOwned + Send + 'static,
 {
     let auth = auth.clone();
-    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
-        let auth = auth.clone();
-        async move {
-            let verdict = match bearer::token(&headers) {
-                Ok(token) => auth.verify(token).await,
-                Err(error) => Err(error),
-            };
-            verdict.map_err(|error| refuse(&auth, error))
-        }
-    })
+    warp::header::headers_cloned()
+        .and(warp::ext::optional())
+        .and_then(move |headers: HeaderMap, witness: Option<Witness>| {
+            let auth = auth.clone();
+            async move {
+                let verdict = match (bearer::token(&headers), witness) {
+                    (Ok(token), None) => auth.verify(token).await,
+                    (Ok(token), Some(witness)) => witness.watch(auth.verify(token)).await,
+                    (Err(error), _) => Err(error),
+                };
+                verdict.map_err(|error| refuse(&auth, error))
+            }
+        })
 }
 
 /// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.

@@ -6,12 +6,14 @@
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
 //! `json`, `claims`, `policy`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
-//! `discovery`; last `error` and `problem`.
+//! `discovery`; last `error`, `problem`,
+//! `witness` and `counters`.
 
 mod bearer;
 mod builder;
 mod checks;
 mod claims;
+mod counters;
 mod discovery;
 mod error;
 mod fetch;
@@ -25,19 +27,22 @@ mod policy;
 mod problem;
 mod schedule;
 mod verifier;
+mod witness;
 
 pub use jsonwebtoken::Algorithm;
 
 pub use bearer::MAX_TOKEN;
 pub use builder::Builder;
 pub use claims::{Claims, NoPrivate};
+pub use counters::Counters;
 pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
 pub use filter::{Require, Route, with_auth, with_optional_auth};
-pub use jwks::KeyStatus;
+pub use jwks::{Fetches, KeyStatus};
 pub use keys::NoKeys;
 pub use policy::{Policy, permission, scope};
-pub use problem::{Problem, handle_rejection, status};
+pub use problem::{Code, Problem, handle_rejection, status};
 pub use verifier::Auth;
+pub use witness::{Identity, Pseudonym, Witness};
 
 #[cfg(feature = "service")]
 pub(crate) use fetch::is_loopback;

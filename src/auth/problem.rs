@@ -184,6 +184,19 @@ fn is_bad_request(rejection: &Rejection) -> bool {
         || rejection.find::<MissingCookie>().is_some()
 }
 
+/// The code of a problem, in the extensions of its answer: for logs and for counting.
+///
+/// There are as many as the catalogue has, and nobody else makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// As the body has it.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 /// The status of a refusal: RFC 6750 §3.1, and 503 where the caller's token is not at fault.
 pub fn status(error: AuthError) -> StatusCode {
     use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
@@ -243,6 +256,7 @@ fn body(
     let body = serde_json::to_vec(&body).unwrap_or_default();
     let mut response = HttpResponse::new(body).into_response();
     *response.status_mut() = status;
+    response.extensions_mut().insert(Code(code));
     set(&mut response, CONTENT_TYPE, "application/problem+json");
     response
 }

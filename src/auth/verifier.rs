@@ -18,6 +18,7 @@ use super::{
     bearer::MAX_TOKEN,
     checks,
     claims::{Registered, Verified},
+    counters::{Counters, Tally},
     jwks::{Jwks, KeyStatus},
     jws::{Header, Jws},
     keys::{Key, KeySet, Miss},
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) leeway: Duration,
     pub(crate) realm: Arc<str>,
     pub(crate) clock: Clock,
+    pub(crate) tally: Tally,
 }
 
 /// Tells the time of day.
@@ -105,7 +107,7 @@ impl Auth {
         let key = issuer.key(algorithm, header.kid.as_deref()).await?;
         issuer.signed(&key, algorithm, &jws)?;
         let realm = Arc::clone(&self.inner.realm);
-        Verified::new(Arc::clone(&issuer.issuer), realm, jws.payload).map(Arc::new)
+        Verified::new(Arc::clone(&issuer.issuer), realm, key, jws.payload).map(Arc::new)
     }
 
     /// To the letter (RFC 7519 §4.1.1). An issuer that is not ours costs no network.
@@ -142,6 +144,11 @@ impl Auth {
             .iter()
             .map(TrustedIssuer::status)
             .collect()
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.inner.tally.counters()
     }
 
     /// Fetches every issuer's keys now, in the background.

@@ -3,7 +3,11 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{convert::Infallible, future::Future};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -24,9 +28,17 @@ macro_rules! route {
 }
 pub(crate) use route;
 
-/// The name of the row that answered, in the extensions of its response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Template(pub &'static str);
+/// Which row a request has come to. Put into the request's extensions, it learns the row's template
+/// before anything else happens there: a request that never ends, or panics, has come to it too.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival(Arc<OnceLock<&'static str>>);
+
+impl Arrival {
+    /// The template of the row; none where no row has the path and the method.
+    pub fn template(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+}
 
 /// A route: what answers, and what is known about it.
 #[derive(Debug, Clone)]
@@ -57,7 +69,7 @@ pub(crate) struct Open {
 
 impl Open {
     pub(crate) fn new(method: Method, template: &'static str, path: BoxedFilter<()>) -> Self {
-        let filter = path.and(only(method.clone())).boxed();
+        let filter = path.and(only(method.clone(), template)).boxed();
         Self {
             method,
             template,
@@ -85,16 +97,11 @@ impl Open {
     }
 
     fn close(self, requires: Option<Requires>, filter: BoxedFilter<(Response,)>) -> Row {
-        let name = Template(self.template);
-        let filter = filter.map(move |mut response: Response| {
-            response.extensions_mut().insert(name);
-            response
-        });
         Row {
             method: self.method,
             template: self.template,
             requires,
-            filter: filter.boxed(),
+            filter,
         }
     }
 }
@@ -182,10 +189,17 @@ fn answered(method: &Method) -> Vec<&str> {
     }
 }
 
-fn only(wanted: Method) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+fn only(
+    wanted: Method,
+    template: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
-        .and_then(move |method: Method| {
+        .and(warp::ext::optional())
+        .and_then(move |method: Method, arrival: Option<Arrival>| {
             let fits = answered(&wanted).contains(&method.as_str());
+            if let Some(arrival) = arrival.filter(|_| fits) {
+                let _ = arrival.0.set(template);
+            }
             async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
         })
         .untuple_one()
