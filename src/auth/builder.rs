@@ -12,7 +12,8 @@ use jsonwebtoken::Algorithm;
 
 use super::{
     Auth, SetupError,
-    counters::Tally,
+    cache::Cache,
+    claims::Origin,
     error::UrlFault,
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
@@ -49,6 +50,7 @@ pub struct Builder {
     timeout: Duration,
     leeway: Duration,
     realm: String,
+    token_cache: usize,
     clock: Clock,
 }
 
@@ -72,6 +74,7 @@ impl Default for Builder {
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
+            token_cache: 10_000,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -175,6 +178,14 @@ impl Builder {
         self
     }
 
+    /// How many verified tokens are remembered, of 1.5 KB each or as many as weigh the same; 0 turns
+    /// it off. Defaults to 10,000.
+    #[must_use]
+    pub fn token_cache(mut self, tokens: usize) -> Self {
+        self.token_cache = tokens;
+        self
+    }
+
     /// The time of day that tokens are judged by. Defaults to the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
@@ -193,11 +204,15 @@ impl Builder {
         let secret = self.secret.as_deref().map(Key::secret).map(Arc::new);
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
+        let realm: Arc<str> = self.realm.as_str().into();
         for issuer in &self.issuers {
             let issuer: Arc<str> = issuer.as_str().into();
             issuers.push(TrustedIssuer {
                 keys: self.keys(&issuer, &algorithms, &fetcher)?,
-                issuer,
+                origin: Arc::new(Origin {
+                    issuer,
+                    realm: Arc::clone(&realm),
+                }),
                 audiences: Arc::clone(&audiences),
                 secret: secret.clone(),
             });
@@ -206,9 +221,9 @@ impl Builder {
             issuers,
             algorithms,
             leeway: self.leeway,
-            realm: self.realm.into(),
+            realm,
+            cache: Cache::new(self.token_cache),
             clock: self.clock,
-            tally: Tally::default(),
         }))
     }
 
@@ -224,7 +239,8 @@ impl Builder {
         }
         judge_algorithms(&self.algorithms)?;
         judge_secret(self.secret.as_deref(), &self.algorithms)?;
-        if self.issuers.len() > 1 && !matches!(self.source, KeySource::Discovery) {
+        let shared = !matches!(self.source, KeySource::Discovery) || self.secret.is_some();
+        if self.issuers.len() > 1 && shared {
             return Err(SetupError::AmbiguousKeySet);
         }
         if self.leeway > Duration::from_secs(300) {
@@ -263,7 +279,7 @@ impl Builder {
         }
         let (source, policy) = match &self.source {
             KeySource::Fixed(json) => {
-                let set = KeySet::parse(json.as_bytes(), algorithms)?;
+                let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
                 return Ok(Some(Keys::Fixed(set)));
             }
             KeySource::Discovery => (Source::Discovery, self.policy),

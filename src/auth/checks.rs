@@ -63,35 +63,38 @@ pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), A
     found.then_some(()).ok_or(AuthError::WrongAudience)
 }
 
-/// `exp`, `nbf` and `iat` against the clock, `leeway` granted on each side (RFC 7519 §4.1.4 to
-/// §4.1.6). `now` is in seconds since the epoch, as they are.
-pub(crate) fn in_time(
-    claims: &Registered<'_>,
-    now: f64,
-    leeway: Duration,
-) -> Result<(), AuthError> {
-    let (expires, not_before, issued) = (
-        date(claims.exp.as_ref())?,
-        date(claims.nbf.as_ref())?,
-        date(claims.iat.as_ref())?,
-    );
-    let expires = expires.ok_or(AuthError::MissingClaim)?;
-    not_expired(expires, now, leeway)?;
-    if not_before.is_some_and(|start| now < start - leeway.as_secs_f64()) {
-        return Err(AuthError::TokenNotYetValid);
-    }
-    if issued.is_some_and(|start| now < start - leeway.as_secs_f64()) {
-        return Err(AuthError::TokenNotYetValid);
-    }
-    Ok(())
+/// `exp`, `nbf` and `iat`, in seconds since the epoch (RFC 7519 §4.1.4 to §4.1.6).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Times {
+    pub(crate) expires: f64,
+    not_before: Option<f64>,
+    issued: Option<f64>,
 }
 
-fn not_expired(expires: f64, now: f64, leeway: Duration) -> Result<(), AuthError> {
-    // "on or after which the JWT MUST NOT be accepted"
-    if now >= expires + leeway.as_secs_f64() {
-        return Err(AuthError::TokenExpired);
+impl Times {
+    /// The dates of a token, each a number, `exp` among them.
+    pub(crate) fn of(claims: &Registered<'_>) -> Result<Self, AuthError> {
+        let expires = date(claims.exp.as_ref())?;
+        Ok(Self {
+            not_before: date(claims.nbf.as_ref())?,
+            issued: date(claims.iat.as_ref())?,
+            expires: expires.ok_or(AuthError::MissingClaim)?,
+        })
     }
-    Ok(())
+
+    /// Against the clock, `leeway` granted on each side.
+    pub(crate) fn hold(&self, now: f64, leeway: Duration) -> Result<(), AuthError> {
+        let leeway = leeway.as_secs_f64();
+        // "on or after which the JWT MUST NOT be accepted"
+        if now >= self.expires + leeway {
+            return Err(AuthError::TokenExpired);
+        }
+        let begins = self.not_before.into_iter().chain(self.issued);
+        if begins.into_iter().any(|begins| now < begins - leeway) {
+            return Err(AuthError::TokenNotYetValid);
+        }
+        Ok(())
+    }
 }
 
 fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {
@@ -261,7 +264,8 @@ mod tests {
             ("iat null", r#"{"exp":2e6,"iat":null}"#, Err(InvalidClaim)),
         ] {
             let claims = Registered::parse(payload).unwrap();
-            assert_eq!(in_time(&claims, NOW, LEEWAY), expected, "{case}");
+            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, LEEWAY));
+            assert_eq!(verdict, expected, "{case}");
         }
     }
 

@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    ops::Range,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{
     AuthError, Identity, Pseudonym,
+    checks::Times,
     json::{self, Fault, Value},
     keys::Key,
 };
@@ -36,37 +38,40 @@ pub struct Claims<X = NoPrivate> {
 impl<X> Claims<X> {
     /// `iss`: who issued the token, one of the configured issuers to the letter.
     pub fn issuer(&self) -> &str {
-        &self.verified.issuer
+        &self.verified.origin.issuer
     }
 
     /// `sub`: whom the token is about. Auth0 writes `{client_id}@clients` for a machine.
     pub fn subject(&self) -> Option<&str> {
-        self.verified.subject.as_deref()
+        self.verified.text(self.verified.subject.as_ref())
     }
 
     /// `aud`: whom the token is for, one of the configured audiences among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.verified.audience.iter().map(String::as_str)
+        self.verified.texts(&self.verified.audience)
     }
 
     /// `exp`: when the token ends, leeway not counted. Saturates after some 10,000 years.
     pub fn expires_at(&self) -> SystemTime {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
-        let since_epoch = Duration::try_from_secs_f64(self.verified.expires).unwrap_or(FAR);
+        let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
     /// The scopes that the token grants: the words of `scope`, separated by single spaces alone
     /// (RFC 6749 §3.3).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        let scopes = self.verified.scope.as_deref().unwrap_or_default();
-        scopes.split(' ').filter(|scope| !scope.is_empty())
+        let scopes = self.verified.text(self.verified.scope.as_ref());
+        scopes
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|scope| !scope.is_empty())
     }
 
     /// The permissions that the token grants: Auth0's `permissions`, an array of strings, there
     /// where RBAC is on and "Add Permissions in the Access Token" is too.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
-        self.verified.permissions.iter().map(String::as_str)
+        self.verified.texts(&self.verified.permissions)
     }
 
     /// The payload as the issuer signed it, JSON.
@@ -81,7 +86,7 @@ impl<X> Claims<X> {
 
     /// The realm that the token was presented to, for the challenge of a policy's refusal.
     pub(crate) fn realm(&self) -> Arc<str> {
-        Arc::clone(&self.verified.realm)
+        Arc::clone(&self.verified.origin.realm)
     }
 
     /// Your own claims.
@@ -128,59 +133,128 @@ impl<'de> Deserialize<'de> for NoPrivate {
     }
 }
 
+/// Where a token came from and where it was presented.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) issuer: Arc<str>,
+    pub(crate) realm: Arc<str>,
+}
+
 /// A payload whose token was verified, with the claims that every request asks for.
 pub(crate) struct Verified {
     payload: String,
-    issuer: Arc<str>,
-    realm: Arc<str>,
-    key: Arc<Key>,
-    subject: Option<String>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) key: Arc<Key>,
+    pub(crate) times: Times,
+    subject: Option<Text>,
     /// Made when a log first asks for it.
     pseudonym: OnceLock<Option<Pseudonym>>,
-    audience: Vec<String>,
-    expires: f64,
-    scope: Option<String>,
-    permissions: Vec<String>,
+    scope: Option<Text>,
+    audience: Box<[Text]>,
+    permissions: Box<[Text]>,
+}
+
+/// A piece of the payload, or a copy of it where JSON escapes stand in between.
+enum Text {
+    Within(Range<u32>),
+    Copied(Box<str>),
+}
+
+/// The claims of a payload, taken out of it before it is known whether it can be trusted.
+pub(crate) struct Extract {
+    times: Times,
+    subject: Option<Text>,
+    scope: Option<Text>,
+    audience: Box<[Text]>,
+    permissions: Box<[Text]>,
+}
+
+impl Extract {
+    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
+        Self {
+            times,
+            subject: text(payload, claims.sub.as_ref()),
+            scope: text(payload, claims.scope.as_ref()),
+            audience: texts(payload, claims.aud.as_ref()),
+            permissions: texts(payload, claims.permissions.as_ref()),
+        }
+    }
+
+    /// Called once in `verifier.rs`, after the signature.
+    pub(crate) fn verified(self, payload: String, origin: Arc<Origin>, key: Arc<Key>) -> Verified {
+        Verified {
+            payload,
+            origin,
+            key,
+            times: self.times,
+            subject: self.subject,
+            pseudonym: OnceLock::new(),
+            scope: self.scope,
+            audience: self.audience,
+            permissions: self.permissions,
+        }
+    }
 }
 
 impl Verified {
-    /// Called once in `verifier.rs`, after the signature.
-    pub(crate) fn new(
-        issuer: Arc<str>,
-        realm: Arc<str>,
-        key: Arc<Key>,
-        payload: String,
-    ) -> Result<Self, AuthError> {
-        let registered = Registered::parse(&payload)?;
-        let verified = Self {
-            issuer,
-            realm,
-            key,
-            subject: registered.sub.and_then(text),
-            pseudonym: OnceLock::new(),
-            audience: registered.aud.map(texts).unwrap_or_default(),
-            expires: registered.exp.as_ref().and_then(number).unwrap_or_default(),
-            scope: registered.scope.and_then(text),
-            permissions: registered.permissions.map(texts).unwrap_or_default(),
-            payload: String::new(),
-        };
-        Ok(Self {
-            payload,
-            ..verified
-        })
-    }
-
-    pub(crate) fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    pub(crate) fn kid(&self) -> Option<&str> {
-        self.key.kid()
+    /// What it holds in memory, in bytes, give or take the allocator's share.
+    pub(crate) fn size(&self) -> usize {
+        let texts = self.audience.len() + self.permissions.len();
+        size_of::<Self>() + self.payload.len() + texts * size_of::<Text>()
     }
 
     pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
-        let of = || self.subject.as_deref().and_then(Pseudonym::of);
+        let of = || self.text(self.subject.as_ref()).and_then(Pseudonym::of);
         *self.pseudonym.get_or_init(of)
+    }
+
+    fn text<'a>(&'a self, text: Option<&'a Text>) -> Option<&'a str> {
+        text.map(|text| text.read(&self.payload))
+    }
+
+    fn texts<'a>(&'a self, texts: &'a [Text]) -> impl Iterator<Item = &'a str> {
+        texts.iter().map(|text| text.read(&self.payload))
+    }
+}
+
+impl Text {
+    #[allow(clippy::ptr_arg)] // whether it is borrowed is the question
+    fn new(payload: &str, text: &Cow<'_, str>) -> Self {
+        // A borrowed text lies within the payload that it was read from; where it begins is the
+        // difference of two addresses.
+        let start = (text.as_ptr() as usize).wrapping_sub(payload.as_ptr() as usize);
+        let within = match text {
+            Cow::Borrowed(text) => u32::try_from(start)
+                .ok()
+                .zip(u32::try_from(text.len()).ok()),
+            Cow::Owned(_) => None,
+        };
+        match within {
+            Some((start, length)) => Self::Within(start..start + length),
+            None => Self::Copied(text.as_ref().into()),
+        }
+    }
+
+    fn read<'a>(&'a self, payload: &'a str) -> &'a str {
+        match self {
+            Self::Within(range) => &payload[range.start as usize..range.end as usize],
+            Self::Copied(text) => text,
+        }
+    }
+}
+
+fn text(payload: &str, claim: Option<&Value<'_>>) -> Option<Text> {
+    match claim {
+        Some(Value::Text(text)) => Some(Text::new(payload, text)),
+        _ => None,
+    }
+}
+
+fn texts(payload: &str, claim: Option<&Value<'_>>) -> Box<[Text]> {
+    match claim {
+        Some(Value::Text(text)) => [Text::new(payload, text)].into(),
+        Some(Value::Texts(texts)) => texts.iter().map(|text| Text::new(payload, text)).collect(),
+        _ => Box::default(),
     }
 }
 
@@ -227,27 +301,5 @@ impl<'a> Registered<'a> {
             Fault::NotFinite => AuthError::InvalidClaim,
         })?;
         Ok(claims)
-    }
-}
-
-fn text(value: Value<'_>) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.into_owned()),
-        _ => None,
-    }
-}
-
-fn texts(value: Value<'_>) -> Vec<String> {
-    match value {
-        Value::Text(text) => vec![text.into_owned()],
-        Value::Texts(texts) => texts.into_iter().map(Cow::into_owned).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn number(value: &Value<'_>) -> Option<f64> {
-    match value {
-        Value::Number(number) => Some(*number),
-        _ => None,
     }
 }

@@ -260,8 +260,8 @@ pub enum SetupError {
     /// A realm that a quoted string cannot carry.
     #[error("a realm is printable ASCII without quotes and backslashes")]
     Realm,
-    /// One key set address or file, and several issuers: whose would it be?
-    #[error("one key set cannot serve several issuers")]
+    /// One key set or secret, and several issuers: whoever signs for one could sign for all.
+    #[error("one key set or secret cannot serve several issuers")]
     AmbiguousKeySet,
     /// The fixed key set holds no key that one of the allowed algorithms can use.
     #[error("the key set: {0}")]

@@ -3,7 +3,7 @@
 //! They carry a request to `verifier.rs` and its verdict back; they decide nothing themselves.
 //! Inside a route the order is path, method, auth, policy, body.
 
-use std::{future::ready, sync::Arc};
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -11,15 +11,15 @@ use warp::{
 };
 
 use super::{
-    Auth, AuthError, Claims, Policy, Witness, bearer,
+    Auth, AuthError, Claims, Policy, bearer,
     error::{Challenge, Refusal},
-    problem,
+    problem, witness,
 };
 
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
 /// Rejects with a [`Refusal`]; [`Route::route`] or [`handle_rejection`](super::handle_rejection)
-/// make it the JSON answer. A [`Witness`] in the request's extensions sees what comes of it.
+/// make it the JSON answer.
 pub fn with_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
@@ -27,19 +27,16 @@ where
     X: DeserializeOwned + Send + 'static,
 {
     let auth = auth.clone();
-    warp::header::headers_cloned()
-        .and(warp::ext::optional())
-        .and_then(move |headers: HeaderMap, witness: Option<Witness>| {
-            let auth = auth.clone();
-            async move {
-                let verdict = match (bearer::token(&headers), witness) {
-                    (Ok(token), None) => auth.verify(token).await,
-                    (Ok(token), Some(witness)) => witness.watch(auth.verify(token)).await,
-                    (Err(error), _) => Err(error),
-                };
-                verdict.map_err(|error| refuse(&auth, error))
-            }
-        })
+    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
+        let auth = auth.clone();
+        async move {
+            let verdict = match bearer::token(&headers) {
+                Ok(token) => witness::watch(auth.verify(token)).await,
+                Err(error) => Err(error),
+            };
+            verdict.map_err(|error| refuse(&auth, error))
+        }
+    })
 }
 
 /// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.
@@ -129,8 +126,8 @@ fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
 }
 
 /// `.route()` on a filter that extracts a reply.
-pub trait Route<R>:
-    Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + Sized + 'static
+pub trait Route<R, E>:
+    Filter<Extract = (R,), Error = E> + Clone + Send + Sync + Sized + 'static
 where
     R: Reply + Send + 'static,
 {
@@ -141,17 +138,38 @@ where
     /// still goes on to the next route, and so do rejections that are neither ours nor warp's.
     ///
     /// Boxed, which keeps a table of many routes quick to compile.
+    fn route(self) -> BoxedFilter<(Response,)>;
+}
+
+impl<R, F> Route<R, Rejection> for F
+where
+    R: Reply + Send + 'static,
+    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
     fn route(self) -> BoxedFilter<(Response,)> {
-        self.map(Reply::into_response)
-            .boxed()
-            .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
-            .boxed()
+        closed(self).boxed()
     }
 }
 
-impl<R, F> Route<R> for F
+impl<R, F> Route<R, Infallible> for F
 where
     R: Reply + Send + 'static,
-    F: Filter<Extract = (R,), Error: Into<Rejection>> + Clone + Send + Sync + 'static,
+    F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
+    fn route(self) -> BoxedFilter<(Response,)> {
+        self.map(Reply::into_response).boxed()
+    }
+}
+
+/// A route that is closed, and not boxed yet.
+pub(crate) fn closed<R, F>(
+    route: F,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
+where
+    R: Reply + Send + 'static,
+    F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+    route
+        .map(Reply::into_response)
+        .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
 }

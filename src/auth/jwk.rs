@@ -27,7 +27,7 @@ type Imported = (Vec<u8>, Vec<(Algorithm, KeyVerifier)>);
 
 /// The key's material, and a verifier for each allowed algorithm that it is good for.
 pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
-    let jwk = jwk.as_object().ok_or("not an object")?;
+    let jwk = jwk.as_object().ok_or("not an object that can be read")?;
     no_private_members(jwk)?;
     kid_is_text(jwk)?;
     for_signatures(jwk)?;

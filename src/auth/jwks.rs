@@ -126,6 +126,12 @@ impl Jwks {
         &self.shared.settings.issuer
     }
 
+    /// Of the set that is held, if one is.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        let held = self.shared.held.load();
+        held.as_ref().map(|held| held.generation())
+    }
+
     pub(crate) fn status(&self) -> KeyStatus {
         let now = Instant::now();
         let held = self.shared.held.load();
@@ -134,7 +140,7 @@ impl Jwks {
         let record = self.shared.record();
         KeyStatus {
             issuer: self.issuer().to_owned(),
-            keys: held.as_ref().map_or(0, |held| held.set.usable()),
+            keys: held.as_ref().map_or(0, |held| held.usable()),
             age: record
                 .confirmed
                 .filter(|_| held.is_some())
@@ -214,7 +220,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<KeySet>,
     schedule: Mutex<Schedule>,
     /// Wakes the keeper.
     asked: Notify,
@@ -223,11 +229,6 @@ struct Shared {
     record: Mutex<Record>,
     /// Fetches that the budget had nothing left for.
     unpaid: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Held {
-    set: KeySet,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -256,7 +257,7 @@ impl Shared {
         let Some(held) = held.as_ref() else {
             return Look::Missing;
         };
-        match held.set.find(alg, kid) {
+        match held.find(alg, kid) {
             Ok(key) => Look::Found(Arc::clone(key)),
             Err(Miss::UnknownKid) => Look::Missing,
             Err(Miss::NotForIt) => Look::Refused(AuthError::AlgorithmNotAllowed),
@@ -361,8 +362,9 @@ struct Keeper {
     /// The address that discovery found; asked for again after a failure.
     address: Option<Url>,
     etag: Option<HeaderValue>,
-    /// The file as it was when it last made a set.
+    /// What the set that is held was made of.
     document: Vec<u8>,
+    generation: u64,
 }
 
 impl Keeper {
@@ -372,6 +374,7 @@ impl Keeper {
             address: None,
             etag: None,
             document: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -440,12 +443,9 @@ impl Keeper {
                 etag,
                 max_age,
             } => {
-                let set = self.parse(&body, address.as_str())?;
+                let set = self.parse(body, address.as_str())?;
                 self.etag = etag;
-                Fetched {
-                    set: Some(set),
-                    max_age,
-                }
+                Fetched { set, max_age }
             }
         };
         self.address = Some(address);
@@ -457,17 +457,21 @@ impl Keeper {
         let document = tokio::fs::read(path)
             .await
             .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        // Its time would not tell: a file can be written twice within one tick of a file system.
-        let set = (document != self.document)
-            .then(|| self.parse(&document, &name))
-            .transpose()?;
-        self.document = document;
+        let set = self.parse(document, &name)?;
         Ok(Fetched { set, max_age: None })
     }
 
-    fn parse(&self, document: &[u8], from: &str) -> Result<KeySet, FetchError> {
-        KeySet::parse(document, &self.shared.settings.algorithms)
-            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))
+    /// A set, unless it is the one that is held: then what was verified with it stays verified.
+    fn parse(&mut self, document: Vec<u8>, from: &str) -> Result<Option<KeySet>, FetchError> {
+        if document == self.document {
+            return Ok(None);
+        }
+        let algorithms = &self.shared.settings.algorithms;
+        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))?;
+        self.generation += 1;
+        self.document = document;
+        Ok(Some(set))
     }
 
     fn land(&mut self, fetched: Fetched) {
@@ -476,7 +480,7 @@ impl Keeper {
         let mut record = self.shared.record();
         if let Some(set) = fetched.set {
             self.tell(&set);
-            self.shared.held.store(Some(Arc::new(Held { set })));
+            self.shared.held.store(Some(Arc::new(set)));
             record.fetches.replaced += 1;
         } else {
             record.fetches.confirmed += 1;

@@ -6,13 +6,14 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use jsonwebtoken::Algorithm;
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
 use super::jwk::{self, KeyVerifier};
 
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
 pub(crate) struct KeySet {
+    generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
     skipped: Vec<Skipped>,
@@ -21,6 +22,8 @@ pub(crate) struct KeySet {
 /// A key, with what it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
+    /// Of the set that it is in; a set that differs has another.
+    generation: u64,
     /// Equal for equal keys, whatever they are called.
     material: Vec<u8>,
     /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
@@ -68,18 +71,21 @@ pub enum NoKeys {
 
 impl KeySet {
     /// Imports the keys of a JWK Set one by one.
-    pub(crate) fn parse(document: &[u8], allowed: &[Algorithm]) -> Result<Self, NoKeys> {
-        let document: Map<String, Value> =
-            serde_json::from_slice(document).map_err(|_| NoKeys::NotAKeySet)?;
-        let Some(Value::Array(jwks)) = document.get("keys") else {
-            return Err(NoKeys::NotAKeySet);
-        };
+    pub(crate) fn parse(
+        document: &[u8],
+        allowed: &[Algorithm],
+        generation: u64,
+    ) -> Result<Self, NoKeys> {
+        let jwks = entries(document).ok_or(NoKeys::NotAKeySet)?;
         if jwks.is_empty() {
             return Err(NoKeys::Empty);
         }
-        let mut set = Self::empty();
-        for jwk in jwks {
-            set.import(jwk, allowed);
+        let mut set = Self::empty(generation);
+        for jwk in &jwks {
+            // What is grammatical and still cannot be read, a number beyond a double or an array of
+            // a thousand, is that key's fault and nobody else's.
+            let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
+            set.import(&jwk, allowed);
         }
         if set.usable() == 0 {
             return Err(NoKeys::NoneUsable {
@@ -90,8 +96,9 @@ impl KeySet {
         Ok(set)
     }
 
-    fn empty() -> Self {
+    fn empty(generation: u64) -> Self {
         Self {
+            generation,
             keys: Vec::new(),
             by_kid: HashMap::new(),
             skipped: Vec::new(),
@@ -103,6 +110,7 @@ impl KeySet {
         let key = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => Key {
                 kid,
+                generation: self.generation,
                 material,
                 verifiers,
             },
@@ -113,6 +121,7 @@ impl KeySet {
                 });
                 Key {
                     kid,
+                    generation: self.generation,
                     material: Vec::new(),
                     verifiers: Vec::new(),
                 }
@@ -127,6 +136,10 @@ impl KeySet {
             named.push(Arc::clone(&key));
         }
         self.keys.push(key);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many keys verify something.
@@ -151,6 +164,12 @@ impl KeySet {
     }
 }
 
+/// The members of `keys`, unread.
+fn entries(document: &[u8]) -> Option<Vec<&RawValue>> {
+    let document: HashMap<String, &RawValue> = serde_json::from_slice(document).ok()?;
+    serde_json::from_str(document.get("keys")?.get()).ok()
+}
+
 /// The key that fits, if one does; identical ones count once, and of two different ones neither is
 /// used: which of them the issuer means is not ours to guess.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
@@ -165,10 +184,14 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
+    /// The generation of keys that nobody fetches. Sets that are fetched count from one.
+    pub(crate) const FIXED: u64 = 0;
+
     /// The shared secret of `HS256`, which no key set may hold.
     pub(crate) fn secret(secret: &[u8]) -> Self {
         Self {
             kid: None,
+            generation: Self::FIXED,
             material: Vec::new(),
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
         }
@@ -177,6 +200,10 @@ impl Key {
     /// The name under which the issuer publishes it.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn verifier(&self, alg: Algorithm) -> Option<&KeyVerifier> {

@@ -6,14 +6,13 @@
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
 //! `json`, `claims`, `policy`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
-//! `discovery`; last `error`, `problem`,
-//! `witness` and `counters`.
+//! `discovery`; last `error`, `problem` and `witness`.
 
 mod bearer;
 mod builder;
+mod cache;
 mod checks;
 mod claims;
-mod counters;
 mod discovery;
 mod error;
 mod fetch;
@@ -26,6 +25,8 @@ mod keys;
 mod policy;
 mod problem;
 mod schedule;
+#[cfg(test)]
+mod vectors;
 mod verifier;
 mod witness;
 
@@ -34,7 +35,6 @@ pub use jsonwebtoken::Algorithm;
 pub use bearer::MAX_TOKEN;
 pub use builder::Builder;
 pub use claims::{Claims, NoPrivate};
-pub use counters::Counters;
 pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
 pub use filter::{Require, Route, with_auth, with_optional_auth};
 pub use jwks::{Fetches, KeyStatus};
@@ -42,7 +42,7 @@ pub use keys::NoKeys;
 pub use policy::{Policy, permission, scope};
 pub use problem::{Code, Problem, handle_rejection, status};
 pub use verifier::Auth;
-pub use witness::{Identity, Pseudonym, Witness};
+pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 
 #[cfg(feature = "service")]
-pub(crate) use fetch::is_loopback;
+pub(crate) use {fetch::is_loopback, filter::closed};

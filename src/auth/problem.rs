@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use once_cell::sync::Lazy;
 use serde::Serialize;
 use warp::{
     Rejection, Reply,
@@ -134,8 +135,8 @@ impl Problem {
 
     /// The answer as JSON.
     pub fn response(self) -> Response {
-        let (status, code, detail) = self.entry();
-        body(status, None, code, detail)
+        let (status, code, _) = self.entry();
+        answer(status, code)
     }
 
     /// A 405 with the methods that the path takes (RFC 9110 §15.5.6).
@@ -210,9 +211,9 @@ pub fn status(error: AuthError) -> StatusCode {
 
 fn refused(refusal: &Refusal) -> Response {
     let error = refusal.error;
-    let name = error.error().map(super::BearerError::as_str);
-    let mut response = body(status(error), name, error.code(), error.detail());
-    set(&mut response, CACHE_CONTROL, "no-store");
+    let mut response = answer(status(error), error.code());
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
     if let Some(challenge) = refusal.www_authenticate() {
         set(&mut response, WWW_AUTHENTICATE, &challenge);
     }
@@ -239,12 +240,40 @@ struct Body {
     code: &'static str,
 }
 
-fn body(
+fn answer(status: StatusCode, code: &'static str) -> Response {
+    let mut response = HttpResponse::new(body(code)).into_response();
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response.extensions_mut().insert(Code(code));
+    response
+}
+
+/// The bodies by their codes: there are only so many, and they never change.
+static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
+    let refusals = AuthError::ALL.map(|error| {
+        let name = error.error().map(super::BearerError::as_str);
+        let body = write(status(error), name, error.code(), error.detail());
+        (error.code(), body)
+    });
+    let problems = Problem::ALL.map(|problem| {
+        let (status, code, detail) = problem.entry();
+        (code, write(status, None, code, detail))
+    });
+    refusals.into_iter().chain(problems).collect()
+});
+
+fn body(code: &'static str) -> &'static str {
+    let written = BODIES.iter().find(|(written, _)| *written == code);
+    written.map_or("", |(_, body)| body)
+}
+
+fn write(
     status: StatusCode,
     error: Option<&'static str>,
     code: &'static str,
     detail: &'static str,
-) -> Response {
+) -> String {
     let body = Body {
         title: status.canonical_reason().unwrap_or_default(),
         status: status.as_u16(),
@@ -253,12 +282,7 @@ fn body(
         code,
     };
     // Strings and a number: there is nothing that serde_json could refuse.
-    let body = serde_json::to_vec(&body).unwrap_or_default();
-    let mut response = HttpResponse::new(body).into_response();
-    *response.status_mut() = status;
-    response.extensions_mut().insert(Code(code));
-    set(&mut response, CONTENT_TYPE, "application/problem+json");
-    response
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// The values are ours and ASCII; one that is not would be a fault of the catalogue, and is left
@@ -269,4 +293,23 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
         return;
     };
     response.headers_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_body_of_its_own() {
+        let codes = AuthError::ALL.map(AuthError::code).into_iter();
+        let codes = codes.chain(Problem::ALL.map(|problem| problem.entry().1));
+        let mut seen = std::collections::HashSet::new();
+        for code in codes {
+            assert!(
+                body(code).contains(&format!(r#""code":"{code}""#)),
+                "{code}"
+            );
+            assert!(seen.insert(code), "{code} twice");
+        }
+    }
 }

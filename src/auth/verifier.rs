@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use super::{
     AuthError, Builder, Claims, SetupError,
     bearer::MAX_TOKEN,
-    checks,
-    claims::{Registered, Verified},
-    counters::{Counters, Tally},
+    cache::{Cache, KnownHeader},
+    checks::{self, Times},
+    claims::{Extract, Origin, Registered, Verified},
     jwks::{Jwks, KeyStatus},
-    jws::{Header, Jws},
+    jws::{self, Header, Parts},
     keys::{Key, KeySet, Miss},
 };
 
@@ -37,8 +37,8 @@ pub(crate) struct Inner {
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) leeway: Duration,
     pub(crate) realm: Arc<str>,
+    pub(crate) cache: Cache,
     pub(crate) clock: Clock,
-    pub(crate) tally: Tally,
 }
 
 /// Tells the time of day.
@@ -46,7 +46,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// An issuer, what its tokens have to be for, and what they are verified with.
 pub(crate) struct TrustedIssuer {
-    pub(crate) issuer: Arc<str>,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) audiences: Arc<[String]>,
     pub(crate) keys: Option<Keys>,
     /// For `HS256`, and for nothing else.
@@ -93,28 +93,74 @@ impl Auth {
 
     async fn verified(&self, token: &str) -> Result<Arc<Verified>, AuthError> {
         within_limit(token)?;
-        let jws = Jws::parse(token)?;
-        let header = Header::parse(&jws.header)?;
+        let parts = Parts::split(token)?;
+        let known = self.inner.cache.header(parts.header);
+        if known.is_some()
+            && let Some(verified) = self.seen(token)?
+        {
+            return Ok(verified);
+        }
+        let payload = jws::base64url(parts.payload)?;
+        let signature = jws::base64url(parts.signature)?;
+        let header = match known {
+            Some(header) => header,
+            None => self.header(parts.header)?,
+        };
+        let payload = jws::text(payload)?;
+        let claims = Registered::parse(&payload)?;
+        let issuer = self.trusted(checks::issuer(&claims)?)?;
+        checks::audience(&claims, &issuer.audiences)?;
+        let times = Times::of(&claims)?;
+        times.hold(self.now(), self.inner.leeway)?;
+        checks::strings(&claims)?;
+        checks::not_bound(&claims)?;
+        let extract = Extract::new(&payload, &claims, times);
+        let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
+        issuer.signed(&key, header.algorithm, parts, &signature)?;
+        let origin = Arc::clone(&issuer.origin);
+        let verified = Arc::new(extract.verified(payload, origin, key));
+        self.inner.cache.remember(token, &header, &verified);
+        Ok(verified)
+    }
+
+    /// A token that was verified before, judged again by all that may have changed: the time, and
+    /// the key set.
+    fn seen(&self, token: &str) -> Result<Option<Arc<Verified>>, AuthError> {
+        let Some(verified) = self.inner.cache.token(token) else {
+            return Ok(None);
+        };
+        let mut issuers = self.inner.issuers.iter();
+        let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.origin, &verified.origin));
+        if !issuer.is_some_and(|issuer| issuer.stands_by(verified.key.generation())) {
+            self.inner.cache.forget(token);
+            return Ok(None);
+        }
+        if let Err(error) = verified.times.hold(self.now(), self.inner.leeway) {
+            self.inner.cache.forget(token);
+            return Err(error);
+        }
+        self.inner.cache.count_hit();
+        Ok(Some(verified))
+    }
+
+    /// A header that no verified token has had yet.
+    fn header(&self, segment: &str) -> Result<KnownHeader, AuthError> {
+        let text = jws::text(jws::base64url(segment)?)?;
+        let header = Header::parse(&text)?;
         let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
         checks::no_extension(&header)?;
         checks::access_token_type(&header)?;
-        let claims = Registered::parse(&jws.payload)?;
-        let issuer = self.trusted(checks::issuer(&claims)?)?;
-        checks::audience(&claims, &issuer.audiences)?;
-        checks::in_time(&claims, self.now(), self.inner.leeway)?;
-        checks::strings(&claims)?;
-        checks::not_bound(&claims)?;
-        let key = issuer.key(algorithm, header.kid.as_deref()).await?;
-        issuer.signed(&key, algorithm, &jws)?;
-        let realm = Arc::clone(&self.inner.realm);
-        Verified::new(Arc::clone(&issuer.issuer), realm, key, jws.payload).map(Arc::new)
+        Ok(KnownHeader {
+            algorithm,
+            kid: header.kid.as_deref().map(Into::into),
+        })
     }
 
     /// To the letter (RFC 7519 §4.1.1). An issuer that is not ours costs no network.
     fn trusted(&self, issuer: &str) -> Result<&TrustedIssuer, AuthError> {
         let mut issuers = self.inner.issuers.iter();
         issuers
-            .find(|trusted| &*trusted.issuer == issuer)
+            .find(|trusted| &*trusted.origin.issuer == issuer)
             .ok_or(AuthError::UnknownIssuer)
     }
 
@@ -146,9 +192,14 @@ impl Auth {
             .collect()
     }
 
-    /// What has been counted since the start.
-    pub fn counters(&self) -> Counters {
-        self.inner.tally.counters()
+    /// How many requests were spared a verification by the cache of verified tokens.
+    pub fn cache_hits(&self) -> u64 {
+        self.inner.cache.hits()
+    }
+
+    /// How many verified tokens are remembered.
+    pub fn cached_tokens(&self) -> usize {
+        self.inner.cache.len()
     }
 
     /// Fetches every issuer's keys now, in the background.
@@ -188,8 +239,14 @@ impl TrustedIssuer {
         }
     }
 
-    fn signed(&self, key: &Key, alg: Algorithm, jws: &Jws<'_>) -> Result<(), AuthError> {
-        if key.verify(alg, jws.signing_input.as_bytes(), &jws.signature) {
+    fn signed(
+        &self,
+        key: &Key,
+        alg: Algorithm,
+        parts: Parts<'_>,
+        signature: &Vec<u8>,
+    ) -> Result<(), AuthError> {
+        if key.verify(alg, parts.signing_input.as_bytes(), signature) {
             return Ok(());
         }
         if let Some(Keys::Kept(jwks)) = &self.keys
@@ -200,18 +257,32 @@ impl TrustedIssuer {
         Err(AuthError::BadSignature)
     }
 
+    /// Whether what was verified with a key of that generation would be verified again.
+    fn stands_by(&self, generation: u64) -> bool {
+        match &self.keys {
+            Some(Keys::Kept(jwks)) if generation != Key::FIXED => {
+                jwks.generation() == Some(generation)
+            }
+            _ => generation == Key::FIXED,
+        }
+    }
+
     fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Kept(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.issuer, usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.origin.issuer, set.usable()),
+            None => KeyStatus::fixed(&self.origin.issuer, usize::from(self.secret.is_some())),
         }
     }
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self.inner.issuers.iter().map(|issuer| &issuer.issuer);
+        let issuers = self
+            .inner
+            .issuers
+            .iter()
+            .map(|issuer| &issuer.origin.issuer);
         f.debug_struct("Auth")
             .field("issuers", &issuers.collect::<Vec<_>>())
             .finish_non_exhaustive()

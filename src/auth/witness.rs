@@ -1,12 +1,13 @@
 //! Who was verified: what a log may know of a request's token.
 //!
-//! A service puts an empty [`Witness`] into a request's extensions and reads it after the answer.
-//! It never hands out a token, nor a claim's value beside the issuer, who is one of ours to the
-//! letter: a subject shows as a [`Pseudonym`].
+//! A service answers a request within [`witnessed`], where [`testimony`] tells what became of its
+//! token. Neither a token nor a claim's value is handed out, the issuer aside, who is one of ours
+//! to the letter: a subject shows as a [`Pseudonym`].
 
 use std::{
+    cell::RefCell,
     fmt,
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -14,57 +15,62 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 
 use super::{AuthError, Claims, claims::Verified};
 
-/// Sees what [`with_auth`](super::with_auth) makes of one request's token.
+tokio::task_local! {
+    static SEEN: RefCell<Option<Testimony>>;
+}
+
+/// What [`with_auth`](super::with_auth) made of the token of one request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Testimony {
+    /// How long the token took to judge, waiting for keys included.
+    pub took: Duration,
+    /// Whom it was verified for; none where it is bad. Known as well where the route then refused
+    /// what the token grants.
+    pub identity: Option<Identity>,
+}
+
+/// Answers a request so that [`testimony`] can tell of its token, within and until the end of it.
 ///
 /// ```
-/// use warp::Filter;
-/// use warp_bearer::auth::Witness;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use warp_bearer::auth::{testimony, witnessed};
 ///
-/// # async fn example() {
-/// let witness = Witness::default();
-/// let mut request = warp::http::Request::new(());
-/// request.extensions_mut().insert(witness.clone());
-/// // … the routes answer the request …
-/// let who = witness.identity();
+/// # let answer = async {};
+/// let who = witnessed(async {
+///     answer.await; // of the routes, to one request
+///     testimony().and_then(|testimony| testimony.identity)
+/// })
+/// .await;
 /// # assert!(who.is_none(), "no token was verified");
 /// # }
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct Witness(Arc<OnceLock<Testimony>>);
-
-#[derive(Debug)]
-struct Testimony {
-    took: Duration,
-    identity: Option<Identity>,
+pub fn witnessed<F: Future>(answer: F) -> impl Future<Output = F::Output> {
+    SEEN.scope(RefCell::new(None), answer)
 }
 
-impl Witness {
-    /// Whom the token was verified for; none where there was none, or a bad one. Known as well
-    /// where the route then refused what the token grants.
-    pub fn identity(&self) -> Option<&Identity> {
-        self.0.get()?.identity.as_ref()
-    }
+/// What became of the token of the request that is being answered; none where it had none, and
+/// outside of [`witnessed`].
+pub fn testimony() -> Option<Testimony> {
+    SEEN.try_with(|seen| seen.borrow().clone()).ok().flatten()
+}
 
-    /// How long the token took to judge, waiting for keys included; none where there was none.
-    pub fn took(&self) -> Option<Duration> {
-        self.0.get().map(|testimony| testimony.took)
+/// Watches one verification, if anybody wants to know.
+pub(crate) async fn watch<X>(
+    verification: impl Future<Output = Result<Claims<X>, AuthError>>,
+) -> Result<Claims<X>, AuthError> {
+    if SEEN.try_with(|_| ()).is_err() {
+        return verification.await;
     }
-
-    /// Watches one verification.
-    pub(crate) async fn watch<X>(
-        &self,
-        verification: impl Future<Output = Result<Claims<X>, AuthError>>,
-    ) -> Result<Claims<X>, AuthError> {
-        let start = Instant::now();
-        let verdict = verification.await;
-        let testimony = Testimony {
-            took: start.elapsed(),
-            identity: verdict.as_ref().ok().map(Claims::identity),
-        };
-        // Of two filters on one route, the first has seen it.
-        let _ = self.0.set(testimony);
-        verdict
-    }
+    let start = Instant::now();
+    let verdict = verification.await;
+    let testimony = Testimony {
+        took: start.elapsed(),
+        identity: verdict.as_ref().ok().map(Claims::identity),
+    };
+    let _ = SEEN.try_with(|seen| *seen.borrow_mut() = Some(testimony));
+    verdict
 }
 
 /// Whom a verified token is of, as far as a log may know. Cheap to clone.
@@ -78,12 +84,12 @@ impl Identity {
 
     /// The issuer, one of those that are configured.
     pub fn issuer(&self) -> &str {
-        self.0.issuer()
+        &self.0.origin.issuer
     }
 
     /// The name of the key that verified the token, as the issuer publishes it.
     pub fn kid(&self) -> Option<&str> {
-        self.0.kid()
+        self.0.key.kid()
     }
 
     /// What stands for the subject.

@@ -17,7 +17,7 @@ use warp::http::StatusCode;
 use warp::http::header::CONTENT_TYPE;
 
 use super::{Limits, Listener, Shutdown, Sight, serve};
-use crate::auth::{Auth, Witness, handle_rejection};
+use crate::auth::{Auth, Testimony, handle_rejection};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -61,6 +61,8 @@ pub(super) struct Outcome {
     pub(super) status: Option<StatusCode>,
     pub(super) code: Option<&'static str>,
     pub(super) took: Duration,
+    /// Of its token, if it had one.
+    pub(super) testimony: Option<Testimony>,
 }
 
 /// Requests that count as the same.
@@ -142,13 +144,12 @@ impl Metrics {
             Some(handles) => handles.count(outcome.took),
             None => self.0.first_of(series).count(outcome.took),
         }
-    }
-
-    pub(super) fn verified(&self, witness: &Witness) {
-        let Some(took) = witness.took() else { return };
-        match witness.identity() {
-            Some(_) => self.0.fixed.verified.record(took),
-            None => self.0.fixed.refused.record(took),
+        if let Some(testimony) = &outcome.testimony {
+            let histogram = match testimony.identity {
+                Some(_) => &self.0.fixed.verified,
+                None => &self.0.fixed.refused,
+            };
+            histogram.record(testimony.took);
         }
     }
 
@@ -178,8 +179,7 @@ impl Metrics {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
                 let issuer = keys.issuer;
-                #[allow(clippy::cast_precision_loss)] // a key set has no 2^52 keys
-                gauge!("warp_bearer_keys", "issuer" => issuer.clone()).set(keys.keys as f64);
+                gauge!("warp_bearer_keys", "issuer" => issuer.clone()).set(number(keys.keys));
                 let age = keys.age.map_or(f64::NAN, |age| age.as_secs_f64());
                 gauge!("warp_bearer_keys_age_seconds", "issuer" => issuer.clone()).set(age);
                 let fetches = [
@@ -194,9 +194,9 @@ impl Metrics {
                 counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
                     .absolute(keys.fetches.refused);
             }
-            let counters = self.0.auth.counters();
-            counter!("warp_bearer_token_cache_hits_total").absolute(counters.cache_hits);
-            counter!("warp_bearer_token_cache_misses_total").absolute(counters.cache_misses);
+            counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
+            let cached = number(self.0.auth.cached_tokens());
+            gauge!("warp_bearer_token_cache_entries").set(cached);
         });
     }
 }
@@ -278,6 +278,11 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
+#[allow(clippy::cast_precision_loss)] // nothing here counts beyond 2^52
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
 #[rustfmt::skip]
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -298,7 +303,7 @@ fn describe() {
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
-    describe_counter!("warp_bearer_token_cache_misses_total", "Tokens that had not.");
+    describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
 }
 
 impl std::fmt::Debug for Metrics {

@@ -133,7 +133,7 @@ where
     {
         let (pulse, framing) = (Pulse::new(), Framing::default());
         let _seen = self.sight.connection();
-        let service = service_fn(|mut request: Request<Incoming>| {
+        let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
             let (server, at_work) = (Arc::clone(&self), pulse.at_work());
             async move {
@@ -144,9 +144,8 @@ where
                     shutdown,
                     ..
                 } = &*server;
-                let sighting = sight.begin(&mut request);
-                let mut answer = guard::answer(request, routes, limits, sight, shutdown).await;
-                sighting.end(&mut answer);
+                let see = |request| guard::answer(request, routes, limits, sight, shutdown);
+                let answer = sight.see(request, see).await;
                 drop(at_work);
                 Ok::<_, Infallible>(answer)
             }

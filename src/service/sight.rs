@@ -6,15 +6,15 @@
 use std::error::Error;
 use std::time::Instant;
 
-use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::metrics::{Metrics, Outcome};
 use super::request_id::{Trace, X_REQUEST_ID, request_id};
-use super::table::Arrival;
-use crate::auth::{Code, Identity, Witness};
+use super::table::{arrived, tracked};
+use crate::auth::{Code, Identity, testimony, witnessed};
 
 /// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
 const TARGET: &str = "warp_bearer::request";
@@ -82,28 +82,26 @@ impl Sight {
         }
     }
 
-    /// Sees a request come.
-    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> Sighting<'_> {
-        if let Some(metrics) = &self.metrics {
-            metrics.request_begins();
-        }
-        let headers = request.headers();
-        let sighting = Sighting {
-            sight: self,
-            start: Instant::now(),
-            method: method(request.method()),
-            request_id: request_id(headers),
-            trace: Trace::of(headers),
-            arrival: Arrival::default(),
-            witness: headers.contains_key(AUTHORIZATION).then(Witness::default),
-            ended: false,
+    /// Has a request answered, and sees what comes of it. The answer is named in any case.
+    pub(super) async fn see<B, F>(
+        &self,
+        request: Request<B>,
+        answer: impl FnOnce(Request<B>) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let request_id = request_id(request.headers());
+        let log = self.log && tracing::enabled!(target: TARGET, tracing::Level::INFO);
+        let mut answer = if log || self.metrics.is_some() {
+            let sighting = Sighting::new(self, log, &request, request_id.clone());
+            let answer = answer(request);
+            tracked(witnessed(async { sighting.end(answer.await) })).await
+        } else {
+            answer(request).await
         };
-        let extensions = request.extensions_mut();
-        extensions.insert(sighting.arrival.clone());
-        if let Some(witness) = &sighting.witness {
-            extensions.insert(witness.clone());
-        }
-        sighting
+        answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        answer
     }
 }
 
@@ -123,51 +121,62 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// A request under way.
+/// A request under way, within the scopes of `witnessed` and `tracked`.
 #[derive(Debug)]
-pub(super) struct Sighting<'s> {
-    sight: &'s Sight,
+struct Sighting<'s> {
+    metrics: Option<&'s Metrics>,
+    log: bool,
     start: Instant,
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
-    arrival: Arrival,
-    /// Where there is something to verify.
-    witness: Option<Witness>,
     ended: bool,
 }
 
-impl Sighting<'_> {
-    /// Sees the answer go, and names it.
-    pub(super) fn end(mut self, answer: &mut Response) {
+impl<'s> Sighting<'s> {
+    fn new<B>(sight: &'s Sight, log: bool, request: &Request<B>, request_id: HeaderValue) -> Self {
+        let metrics = sight.metrics.as_ref();
+        if let Some(metrics) = metrics {
+            metrics.request_begins();
+        }
+        Self {
+            metrics,
+            log,
+            start: Instant::now(),
+            method: method(request.method()),
+            request_id,
+            trace: Trace::of(request.headers()).filter(|_| log),
+            ended: false,
+        }
+    }
+
+    fn end(mut self, answer: Response) -> Response {
         self.ended = true;
         let code = answer.extensions().get().copied();
         self.tell(Some(answer.status()), code.map(Code::as_str));
-        let name = std::mem::replace(&mut self.request_id, HeaderValue::from_static(""));
-        answer.headers_mut().insert(X_REQUEST_ID, name);
+        answer
     }
 
     fn tell(&self, status: Option<StatusCode>, code: Option<&'static str>) {
-        let outcome = &Outcome {
+        let outcome = Outcome {
             method: self.method,
-            route: self.arrival.template().unwrap_or("unrouted"),
+            route: arrived().unwrap_or("unrouted"),
             status,
             code,
             took: self.start.elapsed(),
+            testimony: testimony(),
         };
-        if self.sight.log {
-            self.log(outcome);
+        if self.log {
+            self.log(&outcome);
         }
-        if let Some(metrics) = &self.sight.metrics {
-            metrics.request_ends(outcome);
-            if let Some(witness) = &self.witness {
-                metrics.verified(witness);
-            }
+        if let Some(metrics) = self.metrics {
+            metrics.request_ends(&outcome);
         }
     }
 
     fn log(&self, outcome: &Outcome) {
-        let identity = self.witness.as_ref().and_then(Witness::identity);
+        let testimony = outcome.testimony.as_ref();
+        let identity = testimony.and_then(|testimony| testimony.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
         tracing::info!(
             target: TARGET,

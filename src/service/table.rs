@@ -3,41 +3,41 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::Cell, convert::Infallible, future::Future};
 
 use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply, filters::BoxedFilter, http::Method, path::FullPath, reply::Response,
 };
 
-use crate::auth::{Auth, Claims, Policy, Problem, Require, Route, with_auth};
+use crate::auth::{Auth, Claims, Policy, Problem, Require, closed, with_auth};
 
 /// Begins a row: a method, and a path as [`warp::path!`] takes it.
 macro_rules! route {
     ($method:ident, $first:literal $(/ $rest:literal)*) => {
-        $crate::service::table::Open::new(
+        $crate::service::table::open(
             warp::http::Method::$method,
             concat!("/", $first $(, "/", $rest)*),
-            warp::Filter::boxed(warp::path!($first $(/ $rest)*)),
+            warp::path!($first $(/ $rest)*),
         )
     };
 }
 pub(crate) use route;
 
-/// Which row a request has come to. Put into the request's extensions, it learns the row's template
-/// before anything else happens there: a request that never ends, or panics, has come to it too.
-#[derive(Debug, Clone, Default)]
-pub struct Arrival(Arc<OnceLock<&'static str>>);
+tokio::task_local! {
+    static ARRIVED: Cell<Option<&'static str>>;
+}
 
-impl Arrival {
-    /// The template of the row; none where no row has the path and the method.
-    pub fn template(&self) -> Option<&'static str> {
-        self.0.get().copied()
-    }
+/// Answers a request so that [`arrived`] can tell which row it has come to, within and until the end
+/// of it.
+pub(crate) fn tracked<F: Future>(answer: F) -> impl Future<Output = F::Output> {
+    ARRIVED.scope(Cell::new(None), answer)
+}
+
+/// The template of the row that a request has come to, whatever becomes of it there; none where no
+/// row has its path and method, and outside of [`tracked`].
+pub(crate) fn arrived() -> Option<&'static str> {
+    ARRIVED.try_with(Cell::get).ok().flatten()
 }
 
 /// A route: what answers, and what is known about it.
@@ -59,26 +59,33 @@ pub struct Requires {
     pub policy: Option<Policy>,
 }
 
-/// A row that has its path and method, and no handler yet.
-#[derive(Debug)]
-pub(crate) struct Open {
-    method: Method,
-    template: &'static str,
-    filter: BoxedFilter<()>,
+/// What `F` has to be: a filter that extracts nothing, such as a path.
+pub(crate) trait Path:
+    Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static
+{
 }
 
-impl Open {
-    pub(crate) fn new(method: Method, template: &'static str, path: BoxedFilter<()>) -> Self {
-        let filter = path.and(only(method.clone(), template)).boxed();
-        Self {
-            method,
-            template,
-            filter,
-        }
-    }
+impl<F> Path for F where F: Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {}
 
+/// A row that has its path and method, and no handler yet.
+#[derive(Debug)]
+pub(crate) struct Open<F> {
+    method: Method,
+    template: &'static str,
+    path_and_method: F,
+}
+
+pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> Open<impl Path> {
+    Open {
+        path_and_method: path.and(only(method.clone(), template)),
+        method,
+        template,
+    }
+}
+
+impl<F: Path> Open<F> {
     /// From here on a valid token is needed, and the handler gets its claims.
-    pub(crate) fn with_auth(self, auth: &Auth) -> Protected<'_> {
+    pub(crate) fn with_auth(self, auth: &Auth) -> Protected<'_, F> {
         Protected {
             row: self,
             auth,
@@ -87,34 +94,29 @@ impl Open {
     }
 
     /// Answers with `handler`.
-    pub(crate) fn then<H, F>(self, handler: H) -> Row
+    pub(crate) fn then<H, A>(self, handler: H) -> Row
     where
-        H: Fn() -> F + Clone + Send + Sync + 'static,
-        F: Future<Output: Reply> + Send + 'static,
+        H: Fn() -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
     {
-        let filter = self.filter.clone().then(handler).route();
-        self.close(None, filter)
-    }
-
-    fn close(self, requires: Option<Requires>, filter: BoxedFilter<(Response,)>) -> Row {
         Row {
             method: self.method,
             template: self.template,
-            requires,
-            filter,
+            requires: None,
+            filter: closed(self.path_and_method.then(handler)).boxed(),
         }
     }
 }
 
 /// A row that needs a token, and has no handler yet.
 #[derive(Debug)]
-pub(crate) struct Protected<'a> {
-    row: Open,
+pub(crate) struct Protected<'a, F> {
+    row: Open<F>,
     auth: &'a Auth,
     policy: Option<Policy>,
 }
 
-impl Protected<'_> {
+impl<F: Path> Protected<'_, F> {
     /// The token has to grant `policy`, too.
     pub(crate) fn require(self, policy: Policy) -> Self {
         Self {
@@ -124,27 +126,28 @@ impl Protected<'_> {
     }
 
     /// Answers with `handler`, to whom the claims are handed.
-    pub(crate) fn then<X, H, F>(self, handler: H) -> Row
+    pub(crate) fn then<X, H, A>(self, handler: H) -> Row
     where
         X: DeserializeOwned + Send + 'static,
-        H: Fn(Claims<X>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output: Reply> + Send + 'static,
+        H: Fn(Claims<X>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
     {
-        let path_and_method = self.row.filter.clone();
+        let (row, auth) = (self.row, with_auth(self.auth));
         let filter = match self.policy.clone() {
-            None => path_and_method
-                .and(with_auth(self.auth))
-                .then(handler)
-                .route(),
-            Some(policy) => path_and_method
-                .and(with_auth(self.auth).require(policy))
-                .then(handler)
-                .route(),
+            None => closed(row.path_and_method.and(auth).then(handler)).boxed(),
+            Some(policy) => {
+                let auth = auth.require(policy);
+                closed(row.path_and_method.and(auth).then(handler)).boxed()
+            }
         };
-        let requires = Requires {
-            policy: self.policy,
-        };
-        self.row.close(Some(requires), filter)
+        Row {
+            method: row.method,
+            template: row.template,
+            requires: Some(Requires {
+                policy: self.policy,
+            }),
+            filter,
+        }
     }
 }
 
@@ -161,9 +164,10 @@ pub fn table(
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
+    // From the last to the first, so that a request passes those alone that stand above its own.
     rows.into_iter()
         .map(|row| row.filter)
-        .fold(nothing, |table, row| table.or(row).unify().boxed())
+        .rfold(nothing, |below, row| row.or(below).unify().boxed())
         .or(unrouted)
         .unify()
 }
@@ -194,11 +198,10 @@ fn only(
     template: &'static str,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
-        .and(warp::ext::optional())
-        .and_then(move |method: Method, arrival: Option<Arrival>| {
+        .and_then(move |method: Method| {
             let fits = answered(&wanted).contains(&method.as_str());
-            if let Some(arrival) = arrival.filter(|_| fits) {
-                let _ = arrival.0.set(template);
+            if fits {
+                let _ = ARRIVED.try_with(|arrived| arrived.set(Some(template)));
             }
             async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
         })

@@ -1,6 +1,9 @@
 //! What the tests share: the service's routes over a local issuer, and answers taken apart.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
+pub mod raw;
+pub mod text;
+
 use serde_json::Value;
 use warp::{
     Filter,
@@ -72,7 +75,7 @@ impl Answer {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     /// The stable code of a refusal.

