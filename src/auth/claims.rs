@@ -7,7 +7,7 @@ use std::{
     borrow::Cow,
     fmt,
     ops::Range,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -15,9 +15,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::value::RawValue;
 
 use super::{
-    AuthError,
+    AuthError, Identity, Pseudonym,
     checks::Times,
     json::{self, Fault, Value},
+    keys::Key,
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -108,6 +109,11 @@ impl<X> Claims<X> {
         &self.verified.payload
     }
 
+    /// Whom the token is of, as far as a log may know.
+    pub fn identity(&self) -> Identity {
+        Identity::new(Arc::clone(&self.verified))
+    }
+
     /// The realm that the token was presented to, for the challenge of a policy's refusal.
     pub(crate) fn realm(&self) -> Arc<str> {
         Arc::clone(&self.verified.origin.realm)
@@ -169,10 +175,11 @@ pub(crate) struct Origin {
 pub(crate) struct Verified {
     payload: String,
     pub(crate) origin: Arc<Origin>,
-    /// Of the key set that held the key.
-    pub(crate) generation: u64,
+    pub(crate) key: Arc<Key>,
     pub(crate) times: Times,
     subject: Option<Text>,
+    /// Made when a log first asks for it.
+    pseudonym: OnceLock<Option<Pseudonym>>,
     scope: Option<Text>,
     /// `scp` as a string, or as an array.
     scp: Option<Text>,
@@ -216,18 +223,14 @@ impl Extract {
     }
 
     /// Called once in `verifier.rs`, after the signature.
-    pub(crate) fn verified(
-        self,
-        payload: String,
-        origin: Arc<Origin>,
-        generation: u64,
-    ) -> Verified {
+    pub(crate) fn verified(self, payload: String, origin: Arc<Origin>, key: Arc<Key>) -> Verified {
         Verified {
             payload,
             origin,
-            generation,
+            key,
             times: self.times,
             subject: self.subject,
+            pseudonym: OnceLock::new(),
             scope: self.scope,
             scp: self.scp,
             scps: self.scps,
@@ -242,6 +245,11 @@ impl Verified {
     pub(crate) fn size(&self) -> usize {
         let texts = self.audience.len() + self.permissions.len() + self.scps.len();
         size_of::<Self>() + self.payload.len() + texts * size_of::<Text>()
+    }
+
+    pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
+        let of = || self.text(self.subject.as_ref()).and_then(Pseudonym::of);
+        *self.pseudonym.get_or_init(of)
     }
 
     fn text<'a>(&'a self, text: Option<&'a Text>) -> Option<&'a str> {

@@ -13,7 +13,7 @@ use warp::{
 use super::{
     Auth, AuthError, Claims, Requirement, bearer,
     error::{Challenge, Refusal},
-    problem,
+    problem, witness,
 };
 
 /// Requires a valid bearer token and extracts its [`Claims`].
@@ -31,7 +31,7 @@ where
         let auth = auth.clone();
         async move {
             let verdict = match bearer::token(&headers) {
-                Ok(token) => auth.verify(token).await,
+                Ok(token) => witness::watch(auth.verify(token)).await,
                 Err(error) => Err(error),
             };
             verdict.map_err(|error| refuse(&auth, error))

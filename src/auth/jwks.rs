@@ -7,7 +7,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,7 @@ impl Jwks {
             asked: Notify::new(),
             landed: watch::Sender::new(Landing::default()),
             record: Mutex::default(),
+            unpaid: AtomicU64::new(0),
         });
         let keeper = tokio::spawn(Keeper::new(Arc::clone(&shared)).keep());
         Self { shared, keeper }
@@ -87,12 +91,17 @@ impl Jwks {
     /// A signature under a known `kid` was wrong. Issuers do replace a key under its old name, so
     /// the set is looked at again in the background, if the budget has something left.
     pub(crate) fn doubt(&self) {
-        if self.shared.schedule().ask(Instant::now()) == Asked::Started {
-            tracing::debug!(
-                issuer = self.issuer(),
-                "wrong signature; refreshing the key set"
-            );
-            self.shared.asked.notify_one();
+        let asked = self.shared.schedule().ask(Instant::now());
+        match asked {
+            Asked::Joined(_) => {}
+            Asked::Refused => self.shared.unpaid(),
+            Asked::Started => {
+                tracing::debug!(
+                    issuer = self.issuer(),
+                    "wrong signature; refreshing the key set"
+                );
+                self.shared.asked.notify_one();
+            }
         }
     }
 
@@ -126,6 +135,8 @@ impl Jwks {
     pub(crate) fn status(&self) -> KeyStatus {
         let now = Instant::now();
         let held = self.shared.held.load();
+        // Before the record and not with it: the keeper takes the two in that order.
+        let next_fetch = self.shared.schedule().retry_after(now);
         let record = self.shared.record();
         KeyStatus {
             issuer: self.issuer().to_owned(),
@@ -134,8 +145,12 @@ impl Jwks {
                 .confirmed
                 .filter(|_| held.is_some())
                 .map(|confirmed| now.saturating_duration_since(confirmed)),
-            next_fetch: Some(self.shared.schedule().retry_after(now)),
+            next_fetch: Some(next_fetch),
             last_error: record.error.as_ref().map(ToString::to_string),
+            fetches: Fetches {
+                refused: self.shared.unpaid.load(Relaxed),
+                ..record.fetches
+            },
         }
     }
 }
@@ -155,6 +170,22 @@ pub struct KeyStatus {
     pub next_fetch: Option<Duration>,
     /// Why the last fetch failed, if it did. A sentence about the issuer, for operators.
     pub last_error: Option<String>,
+    /// What came of the fetches so far.
+    pub fetches: Fetches,
+}
+
+/// What came of the fetches of one issuer's keys since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetches {
+    /// A set was fetched and took the place of the one before: the generation of the set.
+    pub replaced: u64,
+    /// The set that is held was found to be current.
+    pub confirmed: u64,
+    /// No usable set came of it.
+    pub failed: u64,
+    /// Unknown `kid`s and wrong signatures that the budget had no fetch for.
+    pub refused: u64,
 }
 
 impl KeyStatus {
@@ -166,6 +197,7 @@ impl KeyStatus {
             age: None,
             next_fetch: None,
             last_error: None,
+            fetches: Fetches::default(),
         }
     }
 }
@@ -195,6 +227,8 @@ struct Shared {
     /// Tells those who wait that a fetch has ended.
     landed: watch::Sender<Landing>,
     record: Mutex<Record>,
+    /// Fetches that the budget had nothing left for.
+    unpaid: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -207,6 +241,7 @@ struct Landing {
 struct Record {
     confirmed: Option<Instant>,
     error: Option<FetchError>,
+    fetches: Fetches,
 }
 
 enum Look {
@@ -272,7 +307,10 @@ impl Shared {
         } else {
             match schedule.ask(now) {
                 Asked::Joined(began) => Some(began),
-                Asked::Refused => None,
+                Asked::Refused => {
+                    self.unpaid();
+                    None
+                }
                 Asked::Started => {
                     tracing::debug!(
                         issuer = &*self.settings.issuer,
@@ -294,6 +332,10 @@ impl Shared {
         AuthError::KeysUnavailable {
             retry_after: self.schedule().retry_after(Instant::now()),
         }
+    }
+
+    fn unpaid(&self) {
+        self.unpaid.fetch_add(1, Relaxed);
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -435,15 +477,17 @@ impl Keeper {
     fn land(&mut self, fetched: Fetched) {
         let now = Instant::now();
         let mut schedule = self.shared.schedule();
+        let mut record = self.shared.record();
         if let Some(set) = fetched.set {
             self.tell(&set);
             self.shared.held.store(Some(Arc::new(set)));
+            record.fetches.replaced += 1;
+        } else {
+            record.fetches.confirmed += 1;
         }
         schedule.succeeded(now, fetched.max_age);
-        *self.shared.record() = Record {
-            confirmed: Some(now),
-            error: None,
-        };
+        record.confirmed = Some(now);
+        record.error = None;
     }
 
     fn tell(&self, set: &KeySet) {
@@ -475,7 +519,9 @@ impl Keeper {
             retry_in = ?schedule.retry_after(now),
             "key set not fetched"
         );
-        self.shared.record().error = Some(error);
+        let mut record = self.shared.record();
+        record.fetches.failed += 1;
+        record.error = Some(error);
     }
 
     fn drop_held(&mut self) {

@@ -6,7 +6,7 @@
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
 //! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
-//! `discovery`; `builder`, which has every option; last `error` and `problem`.
+//! `discovery`; `builder`, which has every option; last `error`, `problem` and `witness`.
 
 mod bearer;
 mod builder;
@@ -29,6 +29,7 @@ mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
+mod witness;
 
 pub use jsonwebtoken::Algorithm;
 
@@ -37,15 +38,16 @@ pub use builder::Builder;
 pub use claims::{Claims, NoPrivate};
 pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
 pub use filter::{Require, Route, with_auth, with_optional_auth};
-pub use jwks::KeyStatus;
+pub use jwks::{Fetches, KeyStatus};
 pub use keys::NoKeys;
 pub use policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     role, scope, user,
 };
-pub use problem::{Problem, handle_rejection, status};
+pub use problem::{Code, Problem, handle_rejection, status};
 pub use trusted::TrustedIssuer;
 pub use verifier::Auth;
+pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 
 #[cfg(feature = "service")]
 pub(crate) use {fetch::is_loopback, filter::closed};

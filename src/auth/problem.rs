@@ -185,6 +185,19 @@ fn is_bad_request(rejection: &Rejection) -> bool {
         || rejection.find::<MissingCookie>().is_some()
 }
 
+/// The code of a problem, in the extensions of its answer: for logs and for counting.
+///
+/// There are as many as the catalogue has, and nobody else makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// As the body has it.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 /// The status of a refusal: RFC 6750 §3.1, and 503 where the caller's token is not at fault.
 pub fn status(error: AuthError) -> StatusCode {
     use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
@@ -232,6 +245,7 @@ fn answer(status: StatusCode, code: &'static str) -> Response {
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
+    response.extensions_mut().insert(Code(code));
     response
 }
 

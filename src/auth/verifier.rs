@@ -122,7 +122,7 @@ impl Auth {
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
         issuer.signed(&key, header.algorithm, parts, &signature)?;
         let origin = Arc::clone(&issuer.origin);
-        let verified = Arc::new(extract.verified(payload, origin, key.generation()));
+        let verified = Arc::new(extract.verified(payload, origin, key));
         self.inner.cache.remember(token, &header, &verified);
         Ok(verified)
     }
@@ -135,7 +135,7 @@ impl Auth {
         };
         let mut issuers = self.inner.issuers.iter();
         let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.origin, &verified.origin));
-        if !issuer.is_some_and(|issuer| issuer.stands_by(verified.generation)) {
+        if !issuer.is_some_and(|issuer| issuer.stands_by(verified.key.generation())) {
             self.inner.cache.forget(token);
             return Ok(None);
         }

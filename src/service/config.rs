@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 mod dotenv;
 mod fault;
+mod limits;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use variables::{Unset, VARIABLES, Variable};
 pub use vars::{Origin, Vars};
 
+use super::Limits;
 use reader::Reader;
 
 /// What the service runs with. Whoever has one need check nothing again.
@@ -57,6 +59,10 @@ pub struct Config {
     pub realm: String,
     /// Where the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
+    /// Where the metrics are served. Defaults to nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// What one caller may cost.
+    pub limits: Limits,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -128,9 +134,15 @@ impl Config {
         let stale = reader.one("AUTH0_JWKS_STALE", auth0.jwks_stale, any);
         let timeout = reader.one("AUTH0_JWKS_TIMEOUT", auth0.jwks_timeout, somewhat());
         let leeway = reader.one("AUTH0_LEEWAY", auth0.leeway, brief);
-        let token_cache = reader.one("AUTH0_TOKEN_CACHE", auth0.token_cache, value::token_cache);
+        let token_cache = reader.one(
+            "AUTH0_TOKEN_CACHE",
+            auth0.token_cache,
+            value::number(0..=10_000_000),
+        );
         let realm = reader.one("AUTH0_REALM", auth0.realm, value::realm);
         let listen = reader.one("LISTEN", process.listen, value::listen);
+        let metrics = reader.one("METRICS_LISTEN", process.metrics_listen, value::listen);
+        let limits = limits::limits(reader);
         let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
         let format = reader.one("LOG_FORMAT", process.log_format, value::log_format);
 
@@ -155,6 +167,8 @@ impl Config {
             token_cache: token_cache?,
             realm: realm?,
             listen: listen?,
+            metrics_listen: metrics,
+            limits: limits?,
             log: LogConfig {
                 filter: filter?,
                 format: format?,

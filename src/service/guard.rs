@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use warp::reply::Response;
 
 use super::body::Bounded;
-use super::{Limits, Shutdown};
+use super::{Limits, Shutdown, Sight};
 use crate::auth::Problem;
 
 /// Answers a request from the routes, or without them.
@@ -24,6 +24,7 @@ pub(super) async fn answer<R>(
     request: Request<Incoming>,
     routes: &R,
     limits: &Limits,
+    sight: &Sight,
     shutdown: &Shutdown,
 ) -> Response
 where
@@ -34,7 +35,7 @@ where
     let is_chunked = body.size_hint().exact().is_none();
 
     let outcome = match refuse(&head, limits) {
-        None => route(Request::from_parts(head, body), routes, limits).await,
+        None => route(Request::from_parts(head, body), routes, limits, sight).await,
         Some(problem) => Err(problem),
     };
     // After a refusal of ours the rest of the request may still be under way; where chunks end only
@@ -105,6 +106,7 @@ async fn route<R>(
     request: Request<Incoming>,
     routes: &R,
     limits: &Limits,
+    sight: &Sight,
 ) -> Result<Response, Problem>
 where
     R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
@@ -121,7 +123,7 @@ where
         Ok(Ok(Ok(answer))) => Ok(answer),
         // What it says stays with the panic hook: it may quote anything.
         Ok(Err(_panic)) => {
-            tracing::error!("a handler panicked");
+            sight.panicked();
             Err(Problem::Internal)
         }
         Err(_elapsed) => Err(Problem::RequestTimeout),

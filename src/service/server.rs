@@ -5,6 +5,7 @@
 //! trusts none of them to end by itself.
 
 use std::convert::Infallible;
+use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use super::body::Bounded;
 use super::heads::Framing;
 use super::pulse::Pulse;
 use super::wire::Wire;
-use super::{Limits, Listener, Shutdown, guard};
+use super::{Limits, Listener, Shutdown, Sight, guard};
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
 ///
@@ -35,8 +36,13 @@ use super::{Limits, Listener, Shutdown, guard};
 /// asking twice.
 ///
 /// The routes have answered every rejection themselves, or this does not compile.
-pub async fn serve<F>(listener: Listener, routes: F, limits: Limits, shutdown: Shutdown)
-where
+pub async fn serve<F>(
+    listener: Listener,
+    routes: F,
+    limits: Limits,
+    sight: Sight,
+    shutdown: Shutdown,
+) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
@@ -44,6 +50,7 @@ where
         http: http(&limits),
         routes: TowerToHyperService::new(warp::service(routes)),
         limits,
+        sight,
         shutdown,
     });
 
@@ -61,6 +68,7 @@ struct Server<R> {
     http: auto::Builder<TokioExecutor>,
     routes: R,
     limits: Limits,
+    sight: Sight,
     shutdown: Shutdown,
 }
 
@@ -92,12 +100,16 @@ where
     }
 
     async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
-        let mut leave = pin!(self.leave());
+        let (mut leave, mut was_full) = (pin!(self.leave()), false);
         loop {
             let has_room = connections.len() < self.limits.connections;
+            was_full |= !has_room;
             select! {
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
+                    if take(&mut was_full) {
+                        self.sight.waited();
+                    }
                     connections.spawn(Arc::clone(self).connection(stream));
                 }
                 Some(_) = connections.join_next() => {}
@@ -120,6 +132,7 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (pulse, framing) = (Pulse::new(), Framing::default());
+        let _seen = self.sight.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
             let (server, at_work) = (Arc::clone(&self), pulse.at_work());
@@ -127,10 +140,12 @@ where
                 let Self {
                     routes,
                     limits,
+                    sight,
                     shutdown,
                     ..
                 } = &*server;
-                let answer = guard::answer(request, routes, limits, shutdown).await;
+                let see = |request| guard::answer(request, routes, limits, sight, shutdown);
+                let answer = sight.see(request, see).await;
                 drop(at_work);
                 Ok::<_, Infallible>(answer)
             }
@@ -141,14 +156,14 @@ where
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
-            _ = connection.as_mut() => return,
+            end = connection.as_mut() => return self.sight.end(end),
             () = self.leave() => self.limits.drain,
             () = pulse.still_for(self.limits.idle) => self.limits.grace,
         };
         connection.as_mut().graceful_shutdown();
         pulse.restart();
         select! {
-            _ = connection => {}
+            end = connection => self.sight.end(end),
             () = pulse.still_for(patience) => {}
         }
     }

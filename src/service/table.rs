@@ -3,7 +3,7 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{convert::Infallible, future::Future};
+use std::{cell::Cell, convert::Infallible, future::Future};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -24,9 +24,21 @@ macro_rules! route {
 }
 pub(crate) use route;
 
-/// The name of the row that answered, in the extensions of its response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Template(pub &'static str);
+tokio::task_local! {
+    static ARRIVED: Cell<Option<&'static str>>;
+}
+
+/// Answers a request so that [`arrived`] can tell which row it has come to, within and until the end
+/// of it.
+pub(crate) fn tracked<F: Future>(answer: F) -> impl Future<Output = F::Output> {
+    ARRIVED.scope(Cell::new(None), answer)
+}
+
+/// The template of the row that a request has come to, whatever becomes of it there; none where no
+/// row has its path and method, and outside of [`tracked`].
+pub(crate) fn arrived() -> Option<&'static str> {
+    ARRIVED.try_with(Cell::get).ok().flatten()
+}
 
 /// A route: what answers, and what is known about it.
 #[derive(Debug, Clone)]
@@ -65,7 +77,7 @@ pub(crate) struct Open<F> {
 
 pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> Open<impl Path> {
     Open {
-        path_and_method: path.and(only(method.clone())),
+        path_and_method: path.and(only(method.clone(), template)),
         method,
         template,
     }
@@ -87,12 +99,11 @@ impl<F: Path> Open<F> {
         H: Fn() -> A + Clone + Send + Sync + 'static,
         A: Future<Output: Reply> + Send + 'static,
     {
-        let name = Template(self.template);
         Row {
             method: self.method,
             template: self.template,
             requires: None,
-            filter: name.close(self.path_and_method.then(handler)),
+            filter: closed(self.path_and_method.then(handler)).boxed(),
         }
     }
 }
@@ -122,12 +133,11 @@ impl<F: Path> Protected<'_, F> {
         A: Future<Output: Reply> + Send + 'static,
     {
         let (row, auth) = (self.row, with_auth(self.auth));
-        let name = Template(row.template);
         let filter = match self.policy.clone() {
-            None => name.close(row.path_and_method.and(auth).then(handler)),
+            None => closed(row.path_and_method.and(auth).then(handler)).boxed(),
             Some(policy) => {
                 let auth = auth.require(policy);
-                name.close(row.path_and_method.and(auth).then(handler))
+                closed(row.path_and_method.and(auth).then(handler)).boxed()
             }
         };
         Row {
@@ -138,21 +148,6 @@ impl<F: Path> Protected<'_, F> {
             }),
             filter,
         }
-    }
-}
-
-impl Template {
-    /// Closes the route, and writes its name on whatever it answers.
-    fn close<R, F>(self, route: F) -> BoxedFilter<(Response,)>
-    where
-        R: Reply + Send + 'static,
-        F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
-    {
-        let marked = move |mut answer: Response| {
-            answer.extensions_mut().insert(self);
-            answer
-        };
-        closed(route).map(marked).boxed()
     }
 }
 
@@ -198,10 +193,16 @@ fn answered(method: &Method) -> Vec<&str> {
     }
 }
 
-fn only(wanted: Method) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+fn only(
+    wanted: Method,
+    template: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
         .and_then(move |method: Method| {
             let fits = answered(&wanted).contains(&method.as_str());
+            if fits {
+                let _ = ARRIVED.try_with(|arrived| arrived.set(Some(template)));
+            }
             async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
         })
         .untuple_one()

@@ -16,7 +16,8 @@ pub fn init(log: &LogConfig) {
     let _ = subscriber(log, color, io::stderr).try_init();
 }
 
-fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+/// What [`init`] starts, with another place to write to.
+pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use warp::http::StatusCode;
 use warp::{Filter, Rejection, Reply};
-use warp_bearer::service::{Limits, Listener, Shutdown, serve};
+use warp_bearer::service::{Limits, Listener, Shutdown, Sight, serve};
 
 /// Far beyond every limit under test: reached only when something hangs.
 pub(crate) const FOREVER: Duration = Duration::from_secs(20);
@@ -42,7 +42,13 @@ impl Server {
         let shutdown = Shutdown::new();
         let (gate, at_gate) = (Arc::new(Semaphore::new(0)), watch::Sender::new(0));
         let routes = routes(Arc::clone(&gate), at_gate.clone());
-        let served = tokio::spawn(serve(listener, routes, limits, shutdown.clone()));
+        let served = tokio::spawn(serve(
+            listener,
+            routes,
+            limits,
+            Sight::logged(),
+            shutdown.clone(),
+        ));
         Self {
             address,
             shutdown,

@@ -11,7 +11,7 @@ use tokio::{
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use warp_bearer::{
     auth::Auth,
-    service::{Limits, Listener, Shutdown, routes, serve},
+    service::{Limits, Listener, Shutdown, Sight, routes, serve},
 };
 
 use super::Answer;
@@ -31,7 +31,13 @@ impl Service {
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
         let routes = routes(auth, &shutdown);
-        let served = tokio::spawn(serve(listener, routes, Limits::default(), shutdown));
+        let served = tokio::spawn(serve(
+            listener,
+            routes,
+            Limits::default(),
+            Sight::logged(),
+            shutdown,
+        ));
         Self { address, served }
     }
 

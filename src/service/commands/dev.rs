@@ -5,14 +5,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::Failure;
+use super::{Failure, doors::Doors};
 use crate::{
     auth::{Algorithm, Auth},
     issuer::Issuer,
     service::{
-        Limits, Listener, Shutdown,
+        Shutdown,
         config::{Config, Vars},
-        routes, serve, telemetry,
+        telemetry,
     },
 };
 
@@ -27,7 +27,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let issuer = Issuer::bind(anywhere, Algorithm::RS256)
         .await
-        .map_err(|error| Failure::Listen(anywhere, error))?;
+        .map_err(|error| Failure::Listen("the issuer", anywhere, error))?;
     let own = [
         ("AUTH0_ISSUER".to_owned(), issuer.url().to_owned()),
         (
@@ -36,31 +36,35 @@ pub(super) async fn run() -> Result<(), Failure> {
         ),
     ];
     let config = Config::from_vars(vars.into_iter().chain(own));
-    let (Config { listen, log, .. }, _) = config.map_err(Failure::Config)?;
-    if !listen.ip().is_loopback() {
-        return Err(Failure::NotForDevelopment(format!(
-            "LISTEN: {listen} is no loopback address, and dev listens on no other; set LISTEN to \
-             127.0.0.1:{}",
-            listen.port()
-        )));
-    }
-    telemetry::init(&log);
+    let (config, _) = config.map_err(Failure::Config)?;
+    let metrics_listen = config.metrics_listen.unwrap_or(anywhere);
+    on_loopback("LISTEN", config.listen)?;
+    on_loopback("METRICS_LISTEN", metrics_listen)?;
+    telemetry::init(&config.log);
     let auth = Auth::discover(issuer.url(), issuer.audience()).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let listener = Listener::bind(listen)
-        .await
-        .map_err(|error| Failure::Listen(listen, error))?;
+    let doors = Doors::open(config.listen, Some(metrics_listen)).await?;
     // What is printed works when it is read.
     auth.ready().await;
-    let address = listener.address().map_err(Failure::Process)?;
-    print!("{}", page(&issuer, address));
-    let routes = routes(&auth, &shutdown);
-    serve(listener, routes, Limits::default(), shutdown).await;
+    let metrics = doors.metrics()?.unwrap_or(metrics_listen);
+    print!("{}", page(&issuer, doors.service()?, metrics));
+    doors.serve(&auth, config.limits, shutdown).await;
     Ok(())
 }
 
+fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::NotForDevelopment(format!(
+        "{name}: {address} is no loopback address, and dev listens on no other; set {name} to \
+         127.0.0.1:{}",
+        address.port()
+    )))
+}
+
 /// What to paste. Each command is one line and begins with `curl`.
-fn page(issuer: &Issuer, service: SocketAddr) -> String {
+fn page(issuer: &Issuer, service: SocketAddr, metrics: SocketAddr) -> String {
     let reader = issuer.token().scope("read:messages").sign();
     let other = issuer.token().scope("write:messages").sign();
     let (url, id, secret) = (issuer.url(), issuer.client_id(), issuer.client_secret());
@@ -72,6 +76,7 @@ The issuer's keys were made at this start and end with it. Stop with Ctrl-C.
 
   service  http://{service}
   issuer   {url}
+  metrics  http://{metrics}/metrics
 
 Fetch a token, as from Auth0:
 
@@ -97,6 +102,7 @@ curl -i http://{service}/api/private-scoped -H 'Authorization: Bearer {other}'
 How it is:
 curl -i http://{service}/livez
 curl -i http://{service}/readyz
+curl -s http://{metrics}/metrics
 
 "
     )

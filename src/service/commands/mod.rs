@@ -1,6 +1,7 @@
 //! The commands of the binary, one file each, and how they fail.
 
 mod dev;
+mod doors;
 mod serve;
 
 use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
@@ -57,8 +58,8 @@ pub enum Failure {
     Setup(SetupError),
     /// `dev` beside the configuration of a real issuer.
     NotForDevelopment(String),
-    /// The address to listen at.
-    Listen(SocketAddr, io::Error),
+    /// An address to listen at, and the variable that has it.
+    Listen(&'static str, SocketAddr, io::Error),
     /// Signals, threads and other things that a process expects to have.
     Process(io::Error),
 }
@@ -86,13 +87,15 @@ impl fmt::Display for Failure {
             Self::Config(faults) => writeln!(f, "{faults}"),
             Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
             Self::NotForDevelopment(told) => writeln!(f, "{told}"),
-            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => writeln!(
-                f,
-                "LISTEN: {address} is in use; stop what listens there, or set LISTEN to another, \
-                 127.0.0.1:0 for any free port"
-            ),
-            Self::Listen(address, error) => {
-                writeln!(f, "LISTEN: cannot listen at {address}: {error}")
+            Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                writeln!(
+                    f,
+                    "{name}: {address} is in use; stop what listens there, or set {name} to \
+                     another, 127.0.0.1:0 for any free port"
+                )
+            }
+            Self::Listen(name, address, error) => {
+                writeln!(f, "{name}: cannot listen at {address}: {error}")
             }
             Self::Process(error) => writeln!(f, "the system refuses: {error}"),
         }

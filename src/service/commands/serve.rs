@@ -1,9 +1,9 @@
 //! `warp-bearer serve`: the service for a real issuer.
 
-use super::Failure;
+use super::{Failure, doors::Doors};
 use crate::{
     auth::{Algorithm, Auth, SetupError},
-    service::{Limits, Listener, Shutdown, config::Config, routes, serve, telemetry},
+    service::{Shutdown, config::Config, telemetry},
 };
 
 /// Serves at once; the keys come when the issuer gives them.
@@ -15,13 +15,12 @@ pub(super) async fn run() -> Result<(), Failure> {
     }
     let auth = auth(&config).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let listener = Listener::bind(config.listen)
-        .await
-        .map_err(|error| Failure::Listen(config.listen, error))?;
-    let address = listener.address().map_err(Failure::Process)?;
-    tracing::info!(%address, "listening");
-    let routes = routes(&auth, &shutdown);
-    serve(listener, routes, Limits::default(), shutdown).await;
+    let doors = Doors::open(config.listen, config.metrics_listen).await?;
+    tracing::info!(address = %doors.service()?, "listening");
+    if let Some(address) = doors.metrics()? {
+        tracing::info!(%address, "metrics");
+    }
+    doors.serve(&auth, config.limits, shutdown).await;
     Ok(())
 }
 

@@ -45,9 +45,26 @@ pub(super) struct Auth0 {
 #[derive(Default, Deserialize)]
 pub(super) struct Process {
     pub(super) listen: Option<String>,
+    pub(super) metrics_listen: Option<String>,
     pub(super) rust_log: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) no_color: Option<String>,
+}
+
+/// The variables of [`Limits`](crate::service::Limits) as text.
+#[derive(Default, Deserialize)]
+pub(super) struct LimitsText {
+    pub(super) idle_timeout: Option<String>,
+    pub(super) request_timeout: Option<String>,
+    pub(super) max_connections: Option<String>,
+    pub(super) max_header_bytes: Option<String>,
+    pub(super) max_header_fields: Option<String>,
+    pub(super) max_uri_bytes: Option<String>,
+    pub(super) max_body_bytes: Option<String>,
+    pub(super) max_streams: Option<String>,
+    pub(super) max_resets: Option<String>,
+    pub(super) shutdown_grace: Option<String>,
+    pub(super) shutdown_timeout: Option<String>,
 }
 
 impl Reader {
@@ -81,6 +98,11 @@ impl Reader {
     }
 
     pub(super) fn process(&mut self) -> Process {
+        let read = envy::from_iter(self.vars.clone());
+        self.texts(read)
+    }
+
+    pub(super) fn limits(&mut self) -> LimitsText {
         let read = envy::from_iter(self.vars.clone());
         self.texts(read)
     }

@@ -62,6 +62,8 @@ fn two_variables_are_enough() {
     assert_eq!(config.token_cache, 10_000);
     assert_eq!(config.realm, "api");
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
+    assert_eq!(config.metrics_listen, None);
+    assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log.filter.to_string(), "info");
     assert_eq!(config.log.format, LogFormat::Text);
     assert!(config.log.color);
@@ -117,6 +119,18 @@ fn every_value_ends_up_in_its_field() {
         ("AUTH0_TOKEN_CACHE", "0"),
         ("AUTH0_REALM", "the api"),
         ("LISTEN", "[::]:0"),
+        ("METRICS_LISTEN", "[::1]:9090"),
+        ("IDLE_TIMEOUT", "1s"),
+        ("REQUEST_TIMEOUT", "2s"),
+        ("MAX_CONNECTIONS", "3"),
+        ("MAX_HEADER_BYTES", "16KiB"),
+        ("MAX_HEADER_FIELDS", "4"),
+        ("MAX_URI_BYTES", "5000"),
+        ("MAX_BODY_BYTES", "6MiB"),
+        ("MAX_STREAMS", "7"),
+        ("MAX_RESETS", "8"),
+        ("SHUTDOWN_GRACE", "0s"),
+        ("SHUTDOWN_TIMEOUT", "9s"),
         ("RUST_LOG", "warn, warp_bearer=debug"),
         ("LOG_FORMAT", "json"),
         ("NO_COLOR", "1"),
@@ -140,6 +154,22 @@ fn every_value_ends_up_in_its_field() {
     assert_eq!(config.token_cache, 0);
     assert_eq!(config.realm, "the api");
     assert_eq!(config.listen.to_string(), "[::]:0");
+    let metrics = config.metrics_listen.map(|address| address.to_string());
+    assert_eq!(metrics.as_deref(), Some("[::1]:9090"));
+    let limits = Limits {
+        idle: Duration::from_secs(1),
+        request: Duration::from_secs(2),
+        connections: 3,
+        head: 16 * 1024,
+        fields: 4,
+        uri: 5000,
+        body: 6 * 1024 * 1024,
+        streams: 7,
+        resets: 8,
+        grace: Duration::ZERO,
+        drain: Duration::from_secs(9),
+    };
+    assert_eq!(config.limits, limits);
     assert_eq!(config.log.filter.to_string(), "warp_bearer=debug,warn");
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.log.color);
@@ -279,6 +309,26 @@ fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
         ("not ASCII", "RUST_LOG", "info, é=info", "is no log filter"),
         ("capitals", "LOG_FORMAT", "JSON", "is no log format; did you mean json?"),
         ("far off", "LOG_FORMAT", "xml", "is no log format"),
+    ]);
+}
+
+#[test]
+fn a_limit_is_a_number_or_a_size_in_its_range() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("none at all", "MAX_CONNECTIONS", "0", "is out of range"),
+        ("digits in groups", "MAX_CONNECTIONS", "10,000", "is no whole number; did you mean 10000?"),
+        ("too small a head", "MAX_HEADER_BYTES", "4KiB", "is out of range"),
+        ("a small unit", "MAX_HEADER_BYTES", "32kb", "is no size; did you mean 32KiB?"),
+        ("a blank", "MAX_BODY_BYTES", "1 MiB", "is no size; did you mean 1MiB?"),
+        ("an unknown unit", "MAX_BODY_BYTES", "1GiB", "is no size"),
+        ("a fraction", "MAX_BODY_BYTES", "1.5MiB", "is no size"),
+        ("negative", "MAX_BODY_BYTES", "-1", "is no size"),
+        ("a unit alone", "MAX_URI_BYTES", "KiB", "is no size"),
+        ("too much", "MAX_BODY_BYTES", "18446744073709551615MiB", "is out of range"),
+        ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1ms to 8760h"),
+        ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
+        ("a name", "METRICS_LISTEN", "localhost:9090", "is no address with a port; did you mean 127.0.0.1:9090?"),
     ]);
 }
 

@@ -4,6 +4,7 @@
 //! meant is offered only where it would be right, so it never repeats a mistake or a password.
 
 use std::{
+    fmt::Display,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -157,16 +158,46 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// How many tokens are remembered. The bound is some gigabytes.
-pub(super) fn token_cache(text: &str) -> Parsed<usize> {
-    const MOST: usize = 10_000_000;
-    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n <= MOST);
-    // `parse` would take a `+`.
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return number(text).ok_or_else(|| Wrong::new("is out of range"));
+/// A whole number.
+pub(super) fn number<T: TryFrom<u64> + Display>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Parsed<T> {
+    move |text| {
+        let number = |text: &str| {
+            let number = text.parse().ok().filter(|number| range.contains(number))?;
+            T::try_from(number).ok()
+        };
+        // `parse` would take a `+`.
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return number(text).ok_or_else(|| Wrong::new("is out of range"));
+        }
+        let digits = text.replace(['_', ',', '.', '\'', ' '], "");
+        Err(Wrong::new("is no whole number").meant(number(&digits)))
     }
-    let digits = text.replace(['_', ',', '.', '\'', ' '], "");
-    Err(Wrong::new("is no whole number").meant(number(&digits)))
+}
+
+/// A number of bytes as `1000`, `32KiB`, `1MiB`.
+pub(super) fn size<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Parsed<T> {
+    move |text| {
+        let number_ends = text.find(|c: char| !c.is_ascii_digit());
+        let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
+        let (scale, written) = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => (1, ""),
+            "k" | "kb" | "kib" => (1024, "KiB"),
+            "m" | "mb" | "mib" => (1024 * 1024, "MiB"),
+            _ => return Err(Wrong::new("is no size")),
+        };
+        let Ok(found) = number.parse::<u64>() else {
+            return Err(Wrong::new("is no size"));
+        };
+        let found = Some(found.saturating_mul(scale)).filter(|found| range.contains(found));
+        let found = found.and_then(|found| T::try_from(found).ok());
+        if unit == written {
+            return found.ok_or_else(|| Wrong::new("is out of range"));
+        }
+        let guess = found.map(|_| format!("{number}{written}"));
+        Err(Wrong::new("is no size").meant(guess))
+    }
 }
 
 /// A realm that stands in a quoted string as it is (RFC 9110 §5.6.4).

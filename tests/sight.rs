@@ -1,0 +1,509 @@
+//! What does whoever is on call see: of each request a line and a name, and of all of them numbers?
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use support::Tenant;
+use tracing::subscriber::DefaultGuard;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::SigningKey,
+    service::{
+        Limits, Listener, Metrics, Shutdown, Sight,
+        config::{LogConfig, LogFormat},
+        routes, serve, telemetry,
+    },
+};
+
+/// The service on a socket, with its log and its metrics.
+struct Service {
+    tenant: Tenant,
+    address: SocketAddr,
+    metrics: Metrics,
+    client: Client,
+    log: Log,
+}
+
+impl Service {
+    async fn start() -> Self {
+        Self::logging("info", LogFormat::Json).await
+    }
+
+    async fn logging(filter: &str, format: LogFormat) -> Self {
+        let log = Log::start(filter, format);
+        let tenant = Tenant::start().await;
+        let metrics = Metrics::new(&tenant.auth);
+        let (listener, address) = listener().await;
+        let shutdown = Shutdown::new();
+        tokio::spawn(serve(
+            listener,
+            routes(&tenant.auth, &shutdown),
+            Limits::default(),
+            Sight::measured(metrics.clone()),
+            shutdown,
+        ));
+        Self {
+            tenant,
+            address,
+            metrics,
+            client: Client::builder().no_proxy().build().unwrap(),
+            log,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let url = format!("http://{}{path}", self.address);
+        let mut request = self.client.request(method, url);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Response {
+        let field = format!("Bearer {token}");
+        self.send("GET", path, &[("authorization", &field)]).await
+    }
+
+    /// The value of a series, as the metrics name it; none where it is not there.
+    fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(series))?;
+        Some(line.trim().parse().unwrap())
+    }
+}
+
+async fn listener() -> (Listener, SocketAddr) {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.address().unwrap();
+    (listener, address)
+}
+
+/// What this thread logs.
+struct Log {
+    lines: Lines,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start(filter: &str, format: LogFormat) -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = LogConfig {
+            filter: filter.parse().unwrap(),
+            format,
+            color: false,
+        };
+        let subscriber = telemetry::subscriber(&log, false, move || writer.clone());
+        Self {
+            lines,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines of requests since the last call.
+    fn take(&self) -> Vec<Value> {
+        let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .filter(|line: &Value| line["target"] == "warp_bearer::request")
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_that_tells_what_came_of_it() {
+    let service = Service::start().await;
+    let issuer = &service.tenant.issuer;
+    let bearer = |token: String| format!("Bearer {token}");
+    let good = bearer(issuer.token().scope("read:messages").sign());
+    let poor = bearer(issuer.token().sign());
+    let expired = bearer(issuer.token().expired().sign());
+
+    #[rustfmt::skip]
+    let rows = [
+        ("open to all", "GET", "/api/public", "", "GET", "/api/public", 200, None, false),
+        ("a slash at the end", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
+        ("a head", "HEAD", "/livez", "", "HEAD", "/livez", 200, None, false),
+        ("verified", "GET", "/api/private", &*good, "GET", "/api/private", 200, None, true),
+        ("verified, and not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
+        ("no token", "GET", "/api/private", "", "GET", "/api/private", 401, Some("missing_token"), false),
+        ("expired", "GET", "/api/private", &*expired, "GET", "/api/private", 401, Some("token_expired"), false),
+        ("malformed", "GET", "/api/private", "Bearer", "GET", "/api/private", 400, Some("malformed_authorization"), false),
+        ("an unknown path", "GET", "/api/secret-path?q=1", "", "GET", "unrouted", 404, Some("not_found"), false),
+        ("an unknown method", "POST", "/api/private", "", "POST", "unrouted", 405, Some("method_not_allowed"), false),
+        ("an invented method", "BREW", "/livez", "", "other", "unrouted", 405, Some("method_not_allowed"), false),
+    ];
+    service.log.take();
+    for (case, method, path, field, logged, route, status, code, verified) in rows {
+        let fields = [("authorization", field)];
+        let fields = if field.is_empty() {
+            &[][..]
+        } else {
+            &fields[..]
+        };
+        let answer = service.send(method, path, fields).await;
+        let lines = service.log.take();
+        let [line] = &lines[..] else {
+            panic!("{case}: {lines:?}");
+        };
+        assert_eq!(line["level"], "INFO", "{case}");
+        assert_eq!(line["method"], logged, "{case}");
+        assert_eq!(line["route"], route, "{case}");
+        assert_eq!(line["status"], status, "{case}");
+        assert_eq!(
+            line.get("code").map(Value::as_str),
+            code.map(Some),
+            "{case}"
+        );
+        assert!(line["latency_us"].is_u64(), "{case}");
+        assert_eq!(
+            line["request_id"],
+            answer.headers()["x-request-id"].to_str().unwrap(),
+            "{case}"
+        );
+        assert_eq!(line.get("trace_id"), None, "{case}");
+
+        let issuer = verified.then(|| json!(service.tenant.issuer.url()));
+        let kid = verified.then(|| json!(service.tenant.issuer.key().kid()));
+        assert_eq!(line.get("issuer"), issuer.as_ref(), "{case}");
+        assert_eq!(line.get("kid"), kid.as_ref(), "{case}");
+        let subject = line.get("subject").map(|subject| subject.as_str().unwrap());
+        let is_hash = |subject: &str| {
+            subject.len() == 16 && subject.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        assert_eq!(
+            subject.is_some_and(is_hash),
+            verified,
+            "{case}: {subject:?}"
+        );
+
+        let mut members: BTreeSet<_> = line.as_object().unwrap().keys().cloned().collect();
+        for known in [
+            "timestamp",
+            "level",
+            "target",
+            "message",
+            "method",
+            "route",
+            "status",
+            "code",
+            "latency_us",
+            "request_id",
+            "issuer",
+            "kid",
+            "subject",
+        ] {
+            members.remove(known);
+        }
+        assert_eq!(members, BTreeSet::new(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_subject_has_one_name_in_the_log_and_two_have_two() {
+    let service = Service::start().await;
+    let mut names = Vec::new();
+    for subject in ["auth0|1", "auth0|1", "auth0|2"] {
+        let token = service.tenant.issuer.token().subject(subject).sign();
+        service.get("/api/private", &token).await;
+        let lines = service.log.take();
+        names.push(lines.last().unwrap()["subject"].clone());
+    }
+    assert_eq!(names[0], names[1]);
+    assert_ne!(names[0], names[2]);
+}
+
+/// Whatever is put into a token, a path or a field: nothing of it is written down.
+#[tokio::test]
+async fn no_token_and_no_claim_is_ever_in_the_log() {
+    const MARK: &str = "hunter2";
+    for format in [LogFormat::Text, LogFormat::Json] {
+        // At trace, warp itself shows the segments of a path.
+        let service = Service::logging("debug,warp_bearer=trace", format).await;
+        let issuer = &service.tenant.issuer;
+        let stranger = SigningKey::generate(Algorithm::RS256);
+        let token = || {
+            issuer
+                .token()
+                .subject("hunter2|sub")
+                .scope("hunter2:scope")
+                .claim("jti", "hunter2-jti")
+                .claim("permissions", ["hunter2:permission"])
+                .claim("https://hunter2.example/", json!({"hunter2": "hunter2"}))
+        };
+        let good = token().sign();
+        #[rustfmt::skip]
+        let rows = [
+            ("verified", good.clone(), 200),
+            ("opaque", "hunter2".to_owned(), 401),
+            ("three parts", "hunter2.hunter2.hunter2".to_owned(), 401),
+            ("a forged signature", format!("{}AAAA", &good[..good.len() - 4]), 401),
+            ("characters", "\"hunter2\"".to_owned(), 400),
+            ("two", format!("{good}, Bearer {good}"), 400),
+            ("too large", "hunter2".repeat(3000), 400),
+            ("another issuer", token().claim("iss", "https://hunter2.example/").sign(), 401),
+            ("another audience", token().audience("hunter2").sign(), 401),
+            ("another type", token().typ("hunter2").sign(), 401),
+            ("another algorithm", token().header("alg", "hunter2").sign(), 401),
+            ("an extension", token().header("crit", ["hunter2"]).sign(), 401),
+            ("an unknown key", token().key(&stranger).kid("hunter2").sign(), 401),
+            ("a foreign key", token().key(&stranger).kid(issuer.key().kid()).sign(), 401),
+            ("expired", token().expired().sign(), 401),
+            ("not yet valid", token().not_before(300).sign(), 401),
+            ("no audience", token().without("aud").sign(), 401),
+            ("an expiry in words", token().claim("exp", "hunter2").sign(), 401),
+            ("bound", token().claim("cnf", json!({"jkt": "hunter2"})).sign(), 401),
+        ];
+        for (case, token, status) in rows {
+            let answer = service.get("/api/private", &token).await;
+            assert_eq!(answer.status(), status, "{case}");
+            let text = service.log.text();
+            assert!(!text.contains(MARK), "{case}: {text}");
+            let mut parts = token.split('.').filter(|part| part.len() > 20);
+            assert!(!parts.any(|part| text.contains(part)), "{case}: {text}");
+        }
+        let refused = service.get("/api/private-scoped", &good).await;
+        assert_eq!(refused.status(), 403);
+        let answer = service
+            .send(
+                "GET",
+                "/hunter2?hunter2=hunter2",
+                &[
+                    ("x-request-id", "hunter2!"),
+                    ("hunter2", "hunter2"),
+                    ("user-agent", "hunter2"),
+                    ("traceparent", "00-hunter2"),
+                ],
+            )
+            .await;
+        assert_eq!(answer.status(), 404);
+        let text = service.log.text();
+        assert!(!text.contains(MARK), "{text}");
+        assert!(text.lines().count() > 20, "it was a log");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_answered_always_and_taken_over_where_it_is_plain() {
+    let service = Service::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("taken over", "/livez", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
+        ("on a refusal", "/api/private", &[("x-request-id", "a")], Some("a")),
+        ("on no route", "/nowhere", &[("x-request-id", "a")], Some("a")),
+        ("on no host", "/livez", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
+        ("made", "/livez", &[], None),
+        ("made, not a blank", "/livez", &[("x-request-id", "a b")], None),
+        ("made, not two", "/livez", &[("x-request-id", "a"), ("x-request-id", "b")], None),
+    ];
+    for (case, path, fields, expected) in rows {
+        let answer = service.send("GET", path, fields).await;
+        let id = answer.headers()["x-request-id"].to_str().unwrap();
+        assert_eq!(answer.headers().get_all("x-request-id").iter().count(), 1);
+        match expected {
+            Some(expected) => assert_eq!(id, expected, "{case}"),
+            None => assert_eq!(id.len(), 32, "{case}: {id}"),
+        }
+        let line = service.log.take().pop().unwrap();
+        assert_eq!(line["request_id"], id, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_valid_traceparent_puts_its_trace_into_the_log() {
+    let service = Service::start().await;
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    #[rustfmt::skip]
+    let rows = [
+        ("valid", format!("00-{id}-b7ad6b7169203331-01"), Some(id)),
+        ("invalid", format!("00-{id}-0000000000000000-01"), None),
+    ];
+    for (case, field, expected) in rows {
+        service
+            .send("GET", "/livez", &[("traceparent", &field)])
+            .await;
+        let line = service.log.take().pop().unwrap();
+        assert_eq!(line["trace_id"].as_str(), expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn requests_refusals_and_verifications_are_counted() {
+    let service = Service::start().await;
+    let good = service.tenant.issuer.token().sign();
+    let expired = service.tenant.issuer.token().expired().sign();
+    for _ in 0..3 {
+        service.get("/api/private", &good).await;
+    }
+    service.get("/api/private", &expired).await;
+    service.get("/api/private-scoped", &good).await;
+    service.send("GET", "/nowhere", &[]).await;
+
+    let issuer = service.tenant.issuer.url();
+    #[rustfmt::skip]
+    let rows = [
+        (r#"warp_bearer_requests_total{route="/api/private",method="GET",status="200"}"#, 3.0),
+        (r#"warp_bearer_requests_total{route="/api/private",method="GET",status="401"}"#, 1.0),
+        (r#"warp_bearer_requests_total{route="/api/private-scoped",method="GET",status="403"}"#, 1.0),
+        (r#"warp_bearer_requests_total{route="unrouted",method="GET",status="404"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="token_expired"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="insufficient_scope"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="not_found"}"#, 1.0),
+        (r#"warp_bearer_request_duration_seconds_count{route="/api/private"}"#, 4.0),
+        (r#"warp_bearer_request_duration_seconds_bucket{route="/api/private",le="+Inf"}"#, 4.0),
+        (r#"warp_bearer_verification_duration_seconds_count{outcome="verified"}"#, 4.0),
+        (r#"warp_bearer_verification_duration_seconds_count{outcome="refused"}"#, 1.0),
+        ("warp_bearer_requests_in_flight", 0.0),
+        ("warp_bearer_connections_accepted_total", 1.0),
+        ("warp_bearer_connections ", 1.0),
+        ("warp_bearer_handler_panics_total", 0.0),
+        (&format!(r#"warp_bearer_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION")), 1.0),
+        (&format!(r#"warp_bearer_keys{{issuer="{issuer}"}}"#), 1.0),
+        (&format!(r#"warp_bearer_key_fetches_total{{issuer="{issuer}",outcome="replaced"}}"#), 1.0),
+        (&format!(r#"warp_bearer_key_fetches_total{{issuer="{issuer}",outcome="failed"}}"#), 0.0),
+        (&format!(r#"warp_bearer_key_fetches_refused_total{{issuer="{issuer}"}}"#), 0.0),
+    ];
+    for (series, value) in rows {
+        assert_eq!(
+            service.metric(series),
+            Some(value),
+            "{series}: {}",
+            service.metrics.render()
+        );
+    }
+    let age = format!(r#"warp_bearer_keys_age_seconds{{issuer="{issuer}"}}"#);
+    assert!(service.metric(&age).unwrap() < 60.0);
+}
+
+#[tokio::test]
+async fn fetches_that_the_budget_refuses_are_counted() {
+    let service = Service::start().await;
+    let stranger = SigningKey::generate(Algorithm::RS256);
+    for number in 0..7 {
+        let token = service
+            .tenant
+            .issuer
+            .token()
+            .key(&stranger)
+            .kid(&format!("made-up-{number}"));
+        assert_eq!(
+            service.get("/api/private", &token.sign()).await.status(),
+            401
+        );
+    }
+    let issuer = service.tenant.issuer.url();
+    let refused = format!(r#"warp_bearer_key_fetches_refused_total{{issuer="{issuer}"}}"#);
+    assert_eq!(service.metric(&refused), Some(3.0), "four are paid for");
+    let text = service.metrics.render();
+    assert!(!text.contains("made-up"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_that_a_caller_sends_makes_a_label() {
+    let service = Service::start().await;
+    let flood = async |round: usize| {
+        for number in 0..20 {
+            let number = round * 1000 + number;
+            service.send(&format!("BREW{number}"), "/livez", &[]).await;
+            service
+                .send(
+                    "GET",
+                    &format!("/{number}"),
+                    &[("host", &format!("h{number}"))],
+                )
+                .await;
+            service
+                .get("/api/private", &format!("{number}.{number}.{number}"))
+                .await;
+            let token = service
+                .tenant
+                .issuer
+                .token()
+                .subject(format!("s{number}"))
+                .claim("n", number);
+            service.get("/api/private", &token.sign()).await;
+        }
+        service.metrics.render().lines().count()
+    };
+    assert_eq!(flood(1).await, flood(2).await);
+}
+
+#[tokio::test]
+async fn the_metrics_have_a_listener_of_their_own() {
+    let service = Service::start().await;
+    let (listener, address) = listener().await;
+    tokio::spawn(service.metrics.clone().serve(listener));
+    service.log.take();
+
+    let get = async |path: &str| {
+        let url = format!("http://{address}{path}");
+        service.client.get(url).send().await.unwrap()
+    };
+    let page = get("/metrics").await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(
+        page.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let text = page.text().await.unwrap();
+    assert!(
+        text.contains("# TYPE warp_bearer_build_info gauge"),
+        "{text}"
+    );
+    assert_eq!(get("/api/public").await.status(), 404);
+    assert_eq!(
+        service.log.take(),
+        Vec::<Value>::new(),
+        "a scrape is no request of the service's"
+    );
+
+    let answer = service.send("GET", "/metrics", &[]).await;
+    assert_eq!(answer.status(), 404, "nor is it at the service's own door");
+}
+
+#[tokio::test]
+async fn every_metric_says_what_it_is() {
+    let service = Service::start().await;
+    service.get("/api/private", "a.b.c").await;
+    let text = service.metrics.render();
+    let names = |kind: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+        lines
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("# HELP "), names("# TYPE "), "{text}");
+    assert!(
+        names("# TYPE ")
+            .iter()
+            .all(|name| name.starts_with("warp_bearer_"))
+    );
+}
