@@ -1,18 +1,22 @@
-# Each recipe is one command, which works as well without just.
+# Each recipe is one command, which works as well without just. Where the command has said what is
+# wrong, just does not add to it.
 
 # What there is
 _list:
     @just --list --unsorted
 
 # The service for the tenant that .env names
+[no-exit-message]
 run:
     cargo run
 
 # The service with an issuer of its own on loopback; it needs no tenant
+[no-exit-message]
 dev:
     cargo run -- dev
 
 # An access token from the tenant that .env names, as JSON
+[no-exit-message]
 token:
     @cargo run --quiet --example token
 
