@@ -15,7 +15,7 @@ use super::{
     cache::Cache,
     checks::TimeRules,
     claims::Origin,
-    error::UrlFault,
+    error::{Challenge, UrlFault},
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
     keys::{Key, KeySet},
@@ -54,6 +54,7 @@ pub struct Builder {
     timeout: Duration,
     leeway: Duration,
     realm: String,
+    resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
     clock: Clock,
@@ -73,6 +74,7 @@ impl Default for Builder {
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
+            resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
             clock: Arc::new(SystemTime::now),
@@ -195,6 +197,14 @@ impl Builder {
         self
     }
 
+    /// Where the metadata of the protected resource is: named in every challenge, so that a client
+    /// that knows nothing but the resource finds its issuer (RFC 9728 §5.1). Defaults to none.
+    #[must_use]
+    pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
+        self.resource_metadata = Some(url.into());
+        self
+    }
+
     /// Where [`role`](super::role) finds a token's roles: a member of the payload by its whole name,
     /// such as Auth0's `https://my.app/roles`, or by a path, such as Keycloak's
     /// `realm_access.roles`. Defaults to `roles`.
@@ -241,7 +251,7 @@ impl Builder {
                 max_age: self.max_age,
             },
             strict: self.strict,
-            realm: self.realm.into(),
+            challenge: self.challenge(),
             cache: Cache::new(self.token_cache),
             clock: self.clock,
         }))
@@ -263,13 +273,21 @@ impl Builder {
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
             origin: Arc::new(Origin {
                 issuer,
-                realm: self.realm.as_str().into(),
+                challenge: self.challenge(),
                 roles_at: self.roles_at.as_str().into(),
             }),
             audiences: audiences.into(),
             algorithms: algorithms.into(),
             secret: secret.map(Key::secret).map(Arc::new),
         })
+    }
+
+    fn challenge(&self) -> Challenge {
+        Challenge {
+            realm: self.realm.as_str().into(),
+            scope: None,
+            resource_metadata: self.resource_metadata.as_deref().map(Into::into),
+        }
     }
 
     fn judge(&self) -> Result<(), SetupError> {
@@ -308,7 +326,11 @@ impl Builder {
                 "a duration is of a hundred years at most",
             ));
         }
-        judge_realm(&self.realm)
+        if let Some(url) = &self.resource_metadata {
+            judge_url(url)?;
+            judge_quotable(url)?;
+        }
+        judge_quotable(&self.realm)
     }
 
     fn keys(
@@ -402,7 +424,7 @@ fn judge_secret(secret: Option<&[u8]>, algorithms: &[Algorithm]) -> Result<(), S
     }
 }
 
-fn judge_realm(realm: &str) -> Result<(), SetupError> {
+fn judge_quotable(realm: &str) -> Result<(), SetupError> {
     let fits = |c: u8| matches!(c, b' '..=b'~') && c != b'"' && c != b'\\';
     if realm.is_empty() || !realm.bytes().all(fits) {
         return Err(SetupError::Realm);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::value::RawValue;
 
 use super::{
-    AuthError, Identity, Pseudonym,
+    AuthError, Challenge, Identity, Pseudonym,
     checks::Times,
     json::{self, Fault, Value},
     keys::Key,
@@ -114,9 +114,9 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// The realm that the token was presented to, for the challenge of a policy's refusal.
-    pub(crate) fn realm(&self) -> Arc<str> {
-        Arc::clone(&self.verified.origin.realm)
+    /// What a challenge says where the token was presented, for a policy's refusal.
+    pub(crate) fn challenge(&self) -> Challenge {
+        self.verified.origin.challenge.clone()
     }
 
     /// Your own claims.
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for NoPrivate {
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) issuer: Arc<str>,
-    pub(crate) realm: Arc<str>,
+    pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
 }
 

@@ -173,6 +173,8 @@ pub struct Challenge {
     pub realm: Arc<str>,
     /// The scopes that would suffice, separated by spaces; none where scopes are not the point.
     pub scope: Option<Arc<str>>,
+    /// Where the metadata of the protected resource is (RFC 9728 §5.1).
+    pub resource_metadata: Option<Arc<str>>,
 }
 
 /// A refusal as warp carries it: the error, and the challenge to answer with.
@@ -206,6 +208,11 @@ impl Refusal {
         if let Some(scope) = self.scope() {
             value += ", scope=\"";
             value += scope;
+            value += "\"";
+        }
+        if let Some(url) = &self.challenge.resource_metadata {
+            value += ", resource_metadata=\"";
+            value += url;
             value += "\"";
         }
         Some(value)
@@ -313,6 +320,7 @@ mod tests {
                 challenge: Challenge {
                     realm: "api".into(),
                     scope: Some("a b".into()),
+                    resource_metadata: None,
                 },
             };
             let told = refusal.www_authenticate().unwrap_or_default();

@@ -67,10 +67,7 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
 fn refuse(auth: &Auth, error: AuthError) -> Rejection {
     reject::custom(Refusal {
         error,
-        challenge: Challenge {
-            realm: auth.realm(),
-            scope: None,
-        },
+        challenge: auth.challenge(),
     })
 }
 
@@ -98,8 +95,8 @@ where
                     reject::custom(Refusal {
                         error,
                         challenge: Challenge {
-                            realm: claims.realm(),
                             scope: on_failure.clone(),
+                            ..claims.challenge()
                         },
                     })
                 });

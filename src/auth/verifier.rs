@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AuthError, Builder, Claims, SetupError,
+    AuthError, Builder, Challenge, Claims, SetupError,
     bearer::MAX_TOKEN,
     cache::{Cache, KnownHeader},
     checks::{self, TimeRules, Times},
@@ -35,7 +35,7 @@ pub(crate) struct Inner {
     pub(crate) rules: TimeRules,
     /// RFC 9068 and nothing else.
     pub(crate) strict: bool,
-    pub(crate) realm: Arc<str>,
+    pub(crate) challenge: Challenge,
     pub(crate) cache: Cache,
     pub(crate) clock: Clock,
 }
@@ -211,9 +211,9 @@ impl Auth {
         }
     }
 
-    /// The realm of challenges.
-    pub(crate) fn realm(&self) -> Arc<str> {
-        Arc::clone(&self.inner.realm)
+    /// What every challenge says.
+    pub(crate) fn challenge(&self) -> Challenge {
+        self.inner.challenge.clone()
     }
 }
 
