@@ -1,0 +1,66 @@
+//! Any header and any payload, a line feed between them, under a good signature. What is accepted
+//! has to be right by an account of the rules that shares no code with the verifier.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value};
+use warp_bearer::auth::Claims;
+use warp_bearer_fuzz::{AUDIENCE, ISSUER, NOW, auth, sign, wait};
+
+fuzz_target!(|input: &[u8]| {
+    let Some(middle) = input.iter().position(|byte| *byte == b'\n') else {
+        return;
+    };
+    let (header, payload) = (&input[..middle], &input[middle + 1..]);
+    let token = sign(header, payload);
+    let Ok(claims) = wait(auth().verify::<Value>(&token)) else {
+        return;
+    };
+
+    let header: Map<String, Value> = serde_json::from_slice(header).unwrap();
+    assert_eq!(header["alg"], "HS256");
+    assert!(!header.contains_key("crit") && !header.contains_key("b64"));
+    if let Some(typ) = header.get("typ") {
+        let typ = typ.as_str().unwrap().to_ascii_lowercase();
+        assert!(
+            matches!(&*typ, "jwt" | "at+jwt" | "application/at+jwt"),
+            "{typ}"
+        );
+    }
+
+    let said: Map<String, Value> = serde_json::from_slice(payload).unwrap();
+    assert_eq!(said["iss"], ISSUER);
+    let audience = match &said["aud"] {
+        Value::String(one) => vec![one.clone()],
+        many => serde_json::from_value(many.clone()).unwrap(),
+    };
+    assert!(audience.iter().any(|audience| audience == AUDIENCE));
+    let date = |name: &str| said.get(name).map(|date| date.as_f64().unwrap());
+    let now = NOW as f64;
+    assert!(date("exp").unwrap() + 30.0 > now);
+    assert!(
+        [date("nbf"), date("iat")]
+            .into_iter()
+            .flatten()
+            .all(|date| date - 30.0 <= now)
+    );
+    assert!(!said.contains_key("cnf"));
+
+    assert_same(&claims, &said, &audience);
+    assert_eq!(claims.json().as_bytes(), payload);
+});
+
+/// The accessors say what `serde_json` reads.
+fn assert_same(claims: &Claims<Value>, said: &Map<String, Value>, audience: &[String]) {
+    let text = |name: &str| said.get(name).and_then(Value::as_str);
+    assert_eq!(claims.subject(), text("sub"));
+    assert_eq!(claims.issuer(), ISSUER);
+    assert_eq!(claims.audience().collect::<Vec<_>>(), audience);
+    let scope = text("scope").unwrap_or_default();
+    assert!(
+        claims
+            .scopes()
+            .eq(scope.split(' ').filter(|word| !word.is_empty()))
+    );
+    assert_eq!(claims.private(), &Value::Object(said.clone()));
+}
