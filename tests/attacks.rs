@@ -19,6 +19,8 @@ mod field;
 mod header;
 #[path = "attacks/keys.rs"]
 mod keys;
+#[path = "attacks/profiles.rs"]
+mod profiles;
 #[path = "attacks/signatures.rs"]
 mod signatures;
 
@@ -53,7 +55,11 @@ impl Target {
         let auth = Auth::builder()
             .issuer(issuer.url())
             .audience(issuer.audience());
-        let auth = options(auth).build().unwrap();
+        Self::over(issuer, options(auth)).await
+    }
+
+    async fn over(issuer: Issuer, auth: Builder) -> Self {
+        let auth = auth.build().unwrap();
         auth.ready().await;
         let service = Service::start(&auth).await;
         Self {

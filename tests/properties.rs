@@ -13,7 +13,7 @@ use proptest::{
 use serde_json::{Map, Value, json};
 use support::{
     raw::{Client, Service},
-    text::base64url,
+    text::{base64url, signed_by},
 };
 use tokio::runtime::Runtime;
 use warp_bearer::{
@@ -186,9 +186,8 @@ fn token(key: &SigningKey, claims: &Value) -> String {
 }
 
 fn signed(key: &SigningKey, payload: &str) -> String {
-    let header = json!({"alg": key.algorithm(), "typ": "at+jwt"}).to_string();
-    let input = format!("{}.{}", base64url(header), base64url(payload));
-    format!("{input}.{}", base64url(key.sign(input.as_bytes())))
+    let header = json!({"alg": key.algorithm(), "typ": "at+jwt"});
+    signed_by(key, header.to_string(), payload)
 }
 
 /// Whatever else a good token says, it is read as `serde_json` reads it, escapes and all.

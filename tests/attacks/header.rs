@@ -4,7 +4,10 @@ use std::{net::TcpListener, thread};
 
 use warp_bearer::{auth::Algorithm, issuer::SigningKey};
 
-use crate::{Target, support::text::quoted};
+use crate::{
+    Target,
+    support::text::{base64url, quoted, signed_by},
+};
 
 /// A host of the attacker's, which offers its own key to whoever asks, and whom nobody shall ask.
 struct Attacker {
@@ -74,7 +77,7 @@ async fn a_token_does_not_bring_its_own_key() {
         if let Some(kid) = kid {
             header = header.with("kid", kid);
         }
-        let token = sign_by(&attacker.key, &header.text(), &target.claims().text());
+        let token = signed_by(&attacker.key, header.text(), target.claims().text());
         target.refuses(case, &token, code).await;
     }
 
@@ -86,17 +89,10 @@ async fn a_token_does_not_bring_its_own_key() {
         ),
     ] {
         let claims = target.claims().with("iss", quoted(issuer));
-        let token = sign_by(&attacker.key, &target.header().text(), &claims.text());
+        let token = signed_by(&attacker.key, target.header().text(), claims.text());
         target.refuses(case, &token, "unknown_issuer").await;
     }
     attacker.assert_not_asked();
-}
-
-fn sign_by(key: &SigningKey, header: &str, payload: &str) -> String {
-    use crate::support::text::base64url;
-    let input = format!("{}.{}", base64url(header), base64url(payload));
-    let signature = base64url(key.sign(input.as_bytes()));
-    format!("{input}.{signature}")
 }
 
 #[tokio::test]
@@ -214,7 +210,7 @@ async fn an_unencoded_payload_is_refused() {
     let encoded = target.sign_text(header.text(), "{}");
     let (header, _) = encoded.split_once('.').unwrap();
     let input = format!("{header}.alice");
-    let signature = crate::support::text::base64url(target.issuer.sign_input(&input));
+    let signature = base64url(target.issuer.sign_input(&input));
     let token = format!("{input}.{signature}");
     target.refuses("as text", &token, "token_malformed").await;
 }

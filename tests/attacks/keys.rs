@@ -11,7 +11,7 @@ use warp_bearer::{
 use crate::support::{
     Answer,
     raw::{Client, Service},
-    text::{base64url, bytes_of, with_signature},
+    text::{base64url, bytes_of, signed_by, with_signature},
 };
 
 pub(crate) const ISSUER: &str = "https://issuer.example/";
@@ -53,13 +53,7 @@ pub(crate) fn token(key: &SigningKey, kid: Option<&str>) -> String {
         header["kid"] = json!(kid);
     }
     let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": 4_102_444_800_u64});
-    let input = format!(
-        "{}.{}",
-        base64url(header.to_string()),
-        base64url(claims.to_string())
-    );
-    let signature = base64url(key.sign(input.as_bytes()));
-    format!("{input}.{signature}")
+    signed_by(key, header.to_string(), claims.to_string())
 }
 
 fn assert_ok(case: &str, answer: &Answer) {
