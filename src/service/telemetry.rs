@@ -3,17 +3,27 @@
 //! stdout belongs to what a command prints. What is logged and how was decided by the
 //! configuration; nothing of the environment is read here.
 
+mod format;
+mod outbox;
+
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
 use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
-use crate::service::config::{LogConfig, LogFormat};
+use self::{format::Line, outbox::Outbox};
+use crate::service::config::LogConfig;
 
-/// Starts logging for the whole process. Where a program logs already, that stays as it is.
-pub fn init(log: &LogConfig) {
+pub use self::outbox::Log;
+
+/// Starts logging for the whole process, until what it returns is dropped. Where a program logs
+/// already, that stays as it is.
+#[must_use = "what is logged is written as long as it is held"]
+pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
-    let _ = subscriber(log, color, io::stderr).try_init();
+    let outbox = Outbox::default();
+    let _ = subscriber(log, color, outbox.clone()).try_init();
+    outbox.open(io::stderr())
 }
 
 /// What [`init`] starts, with another place to write to.
@@ -22,14 +32,13 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(log.filter.clone())
-        .with_writer(writer)
         // Told of a stderr that is gone, it would print that there, and panic.
-        .log_internal_errors(false);
-    match log.format {
-        LogFormat::Text => Box::new(builder.with_ansi(color).finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
-    }
+        .log_internal_errors(false)
+        .with_env_filter(log.filter.clone())
+        .with_ansi(color)
+        .event_format(Line::new(log.format))
+        .with_writer(writer);
+    Box::new(builder.finish())
 }
 
 #[cfg(test)]
@@ -37,6 +46,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::service::config::LogFormat;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -51,43 +61,97 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, format: LogFormat, color: bool) -> String {
+    fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = LogConfig {
-            filter: filter.parse().unwrap(),
+        let config = LogConfig {
+            filter: "debug".parse().unwrap(),
             format,
             color,
         };
-        let subscriber = subscriber(&log, color, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(keys = 2, "key set replaced");
-            tracing::debug!("not by default");
-        });
+        let subscriber = subscriber(&config, color, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// Every kind of value that an event can have.
+    fn events() {
+        let error = io::Error::other("no\nsuch \"thing\"");
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::info!(
+            keys = 2,
+            less = -2,
+            share = 0.5,
+            nan = f64::NAN,
+            on = true,
+            "key set replaced"
+        );
+        tracing::warn!(
+            kid = "a b",
+            path = "/api",
+            none = None::<&str>,
+            "odd {}",
+            "\u{1b}[31m\n"
+        );
+        tracing::error!(error, wait = ?std::time::Duration::from_millis(1500), address = %"[::1]:0");
+        tracing::debug!(nothing = "", back = "\\", smile = "\u{263a}", "café");
+    }
+
+    /// Without the timestamp, which is checked for its form.
+    fn rest(line: &str) -> &str {
+        let (time, rest) = line.split_at(27);
+        let form: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000000Z");
+        rest
+    }
+
+    #[test]
+    fn text_is_a_line_an_event_with_odd_values_in_quotes() {
+        let text = logged(LogFormat::Text, false, events);
+        let lines: Vec<_> = text.lines().map(rest).collect();
+        let target = module_path!();
+        let expected = [
+            format!("  INFO {target}: key set replaced keys=2 less=-2 share=0.5 nan=NaN on=true"),
+            format!(r#"  WARN {target}: odd \u{{1b}}[31m\n kid="a b" path=/api"#),
+            format!(r#" ERROR {target}: error="no\nsuch \"thing\"" wait=1.5s address=[::1]:0"#),
+            format!(r#" DEBUG {target}: café nothing="" back="\\" smile="☺""#),
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]
     fn text_has_colours_only_where_they_are_wanted() {
         for (case, color) in [("plain", false), ("colours", true)] {
-            let text = logged("info", LogFormat::Text, color);
-            assert!(text.contains("key set replaced"), "{case}: {text}");
+            let text = logged(LogFormat::Text, color, || tracing::info!("hello"));
+            assert!(text.contains("hello"), "{case}: {text}");
             assert_eq!(text.contains('\u{1b}'), color, "{case}: {text}");
-            assert_eq!(text.lines().count(), 1, "{case}: {text}");
         }
     }
 
     #[test]
     fn json_is_one_object_a_line_with_fields_as_members() {
-        let text = logged("debug", LogFormat::Json, false);
-        let events: Vec<serde_json::Value> = text
+        let text = logged(LogFormat::Json, false, events);
+        let mut events: Vec<serde_json::Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(events.len(), 2);
-        assert_eq!(events[0]["message"], "key set replaced");
-        assert_eq!(events[0]["keys"], 2);
-        assert_eq!(events[0]["level"], "INFO");
+        for event in &mut events {
+            let event = event.as_object_mut().unwrap();
+            let time = event.remove("timestamp").unwrap();
+            assert_eq!(rest(time.as_str().unwrap()), "");
+            assert_eq!(event.remove("target").unwrap(), module_path!());
+        }
+        #[rustfmt::skip]
+        let expected = [
+            serde_json::json!({"level": "INFO", "message": "key set replaced", "keys": 2, "less": -2, "share": 0.5, "nan": null, "on": true}),
+            serde_json::json!({"level": "WARN", "message": "odd \u{1b}[31m\n", "kid": "a b", "path": "/api"}),
+            serde_json::json!({"level": "ERROR", "error": "no\nsuch \"thing\"", "wait": "1.5s", "address": "[::1]:0"}),
+            serde_json::json!({"level": "DEBUG", "message": "café", "nothing": "", "back": "\\", "smile": "\u{263a}"}),
+        ];
+        assert_eq!(events, expected);
     }
 }

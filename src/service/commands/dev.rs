@@ -40,7 +40,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     let metrics_listen = config.metrics_listen.unwrap_or(anywhere);
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
-    telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log);
     let auth = Auth::discover(issuer.url(), issuer.audience()).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, Some(metrics_listen)).await?;

@@ -9,7 +9,7 @@ use crate::{
 /// Serves at once; the keys come when the issuer gives them.
 pub(super) async fn run() -> Result<(), Failure> {
     let (config, warnings) = Config::load().map_err(Failure::Config)?;
-    telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
