@@ -4,18 +4,21 @@ mod support;
 
 use std::{
     collections::BTreeSet,
-    io,
-    net::SocketAddr,
+    convert::Infallible,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use support::Tenant;
 use tracing::subscriber::DefaultGuard;
+use warp::{Filter, Reply};
 use warp_bearer::{
-    auth::Algorithm,
-    issuer::SigningKey,
+    auth::{Algorithm, Auth},
+    issuer::{Fault, Issuer, SigningKey},
     service::{
         Limits, Listener, Metrics, Shutdown, Sight,
         config::{LogConfig, LogFormat},
@@ -40,16 +43,29 @@ impl Service {
     async fn logging(filter: &str, format: LogFormat) -> Self {
         let log = Log::start(filter, format);
         let tenant = Tenant::start().await;
+        let routes = routes(&tenant.auth, &Shutdown::new());
+        Self::with(tenant, log, routes, Limits::default()).await
+    }
+
+    /// One whose issuer never answers, so that a request with a token waits.
+    async fn waiting(limits: Limits) -> Self {
+        let log = Log::start("info", LogFormat::Json);
+        let issuer = Issuer::start().await;
+        issuer.fail(Fault::Hang);
+        let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+        let routes = routes(&auth, &Shutdown::new());
+        Self::with(Tenant { issuer, auth }, log, routes, limits).await
+    }
+
+    async fn with<F>(tenant: Tenant, log: Log, routes: F, limits: Limits) -> Self
+    where
+        F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+        F::Extract: Reply,
+    {
         let metrics = Metrics::new(&tenant.auth);
         let (listener, address) = listener().await;
-        let shutdown = Shutdown::new();
-        tokio::spawn(serve(
-            listener,
-            routes(&tenant.auth, &shutdown),
-            Limits::default(),
-            Sight::measured(metrics.clone()),
-            shutdown,
-        ));
+        let sight = Sight::measured(metrics.clone());
+        tokio::spawn(serve(listener, routes, limits, sight, Shutdown::new()));
         Self {
             tenant,
             address,
@@ -79,6 +95,15 @@ impl Service {
         let text = self.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(series))?;
         Some(line.trim().parse().unwrap())
+    }
+}
+
+/// Waits for what takes sockets but no time.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < patience, "it never came");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -506,4 +531,99 @@ async fn every_metric_says_what_it_is() {
             .iter()
             .all(|name| name.starts_with("warp_bearer_"))
     );
+}
+
+#[tokio::test]
+async fn a_request_over_its_time_has_its_route_in_the_log() {
+    let service = Service::waiting(Limits {
+        request: Duration::from_millis(50),
+        ..Limits::default()
+    })
+    .await;
+    let token = service.tenant.issuer.token().sign();
+    let answer = service.get("/api/private", &token).await;
+    assert_eq!(answer.status(), 503);
+    let line = service.log.take().pop().unwrap();
+    assert_eq!(line["route"], "/api/private");
+    assert_eq!(line["code"], "request_timeout");
+}
+
+#[tokio::test]
+async fn a_request_whose_peer_leaves_has_its_line_and_is_counted() {
+    let service = Service::waiting(Limits::default()).await;
+    let token = service.tenant.issuer.token().sign();
+    let mut peer = TcpStream::connect(service.address).unwrap();
+    write!(
+        peer,
+        "GET /api/private HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+    .unwrap();
+    until(|| service.metric("warp_bearer_requests_in_flight") == Some(1.0)).await;
+    drop(peer);
+    until(|| service.metric("warp_bearer_requests_in_flight") == Some(0.0)).await;
+
+    let line = service.log.take().pop().unwrap();
+    assert_eq!(line["route"], "/api/private");
+    assert_eq!(line["code"], "abandoned");
+    assert_eq!(line.get("status"), None);
+    let series = r#"warp_bearer_requests_total{route="/api/private",method="GET",status="none"}"#;
+    assert_eq!(service.metric(series), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_panic_is_counted_and_says_nothing_in_the_log() {
+    let log = Log::start("trace", LogFormat::Text);
+    let panic = warp::path!("panic").map(|| -> &'static str { panic!("hunter2") });
+    let routes = panic.recover(warp_bearer::auth::handle_rejection);
+    let service = Service::with(Tenant::start().await, log, routes, Limits::default()).await;
+
+    assert_eq!(service.send("GET", "/panic", &[]).await.status(), 500);
+    assert_eq!(
+        service.metric("warp_bearer_handler_panics_total"),
+        Some(1.0)
+    );
+    let text = service.log.text();
+    assert!(
+        text.contains("a handler panicked") && text.contains("code=internal_error"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_so_are_those_that_waited_or_made_no_sense() {
+    let log = Log::start("info", LogFormat::Json);
+    let tenant = Tenant::start().await;
+    let routes = routes(&tenant.auth, &Shutdown::new());
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let service = Service::with(tenant, log, routes, limits).await;
+    let connect = || TcpStream::connect(service.address).unwrap();
+    let first = connect();
+    until(|| service.metric("warp_bearer_connections ") == Some(1.0)).await;
+    let mut second = connect();
+    second.write_all(b"no sense\r\n\r\n").unwrap();
+    assert_eq!(
+        service.metric("warp_bearer_connections_accepted_total"),
+        Some(1.0)
+    );
+    drop(first);
+    until(|| service.metric("warp_bearer_connections_unreadable_total") == Some(1.0)).await;
+
+    assert_eq!(
+        service.metric("warp_bearer_connections_accepted_total"),
+        Some(2.0)
+    );
+    assert_eq!(
+        service.metric("warp_bearer_connections_waited_total"),
+        Some(1.0)
+    );
+    let mut heard = String::new();
+    tokio::task::spawn_blocking(move || second.read_to_string(&mut heard).map(|_| heard))
+        .await
+        .unwrap()
+        .map(|heard| assert!(heard.starts_with("HTTP/1.1 400"), "{heard}"))
+        .unwrap();
 }
