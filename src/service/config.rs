@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use variables::{Unset, VARIABLES, Variable};
 pub use vars::{Origin, Vars};
 
-use super::Limits;
+use super::{Limits, tls::Files};
 use reader::Reader;
 
 /// What the service runs with. Whoever has one need check nothing again.
@@ -59,6 +59,8 @@ pub struct Config {
     pub realm: String,
     /// Where the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
+    /// What to speak TLS with. Defaults to plain HTTP.
+    pub tls: Option<Files>,
     /// Where the metrics are served. Defaults to nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// What one caller may cost.
@@ -141,6 +143,7 @@ impl Config {
         );
         let realm = reader.one("AUTH0_REALM", auth0.realm, value::realm);
         let listen = reader.one("LISTEN", process.listen, value::listen);
+        let tls = tls(reader, process.tls_cert_file, process.tls_key_file);
         let metrics = reader.one("METRICS_LISTEN", process.metrics_listen, value::listen);
         let limits = limits::limits(reader);
         let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
@@ -167,6 +170,7 @@ impl Config {
             token_cache: token_cache?,
             realm: realm?,
             listen: listen?,
+            tls,
             metrics_listen: metrics,
             limits: limits?,
             log: LogConfig {
@@ -176,6 +180,38 @@ impl Config {
             },
         })
     }
+}
+
+/// Where the service is found by whoever asks it how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What it speaks TLS with, if it does.
+    pub tls: Option<Files>,
+}
+
+impl Door {
+    /// The part of a configuration that says so; what else there is may be wrong or not there.
+    ///
+    /// # Errors
+    /// The faults of that part.
+    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
+        let mut reader = Reader::new(vars);
+        let process = reader.process();
+        let listen = reader.one("LISTEN", process.listen, value::listen);
+        let tls = tls(&mut reader, process.tls_cert_file, process.tls_key_file);
+        let door = listen.map(|listen| Self { listen, tls });
+        reader.finish(door).map(|(door, _)| door)
+    }
+}
+
+fn tls(reader: &mut Reader, certificate: Option<String>, key: Option<String>) -> Option<Files> {
+    let certificate = reader.one("TLS_CERT_FILE", certificate, value::file);
+    let key = reader.one("TLS_KEY_FILE", key, value::file);
+    together::both_or_neither(reader, "TLS_CERT_FILE", "TLS_KEY_FILE");
+    let files = |(certificate, key)| Files { certificate, key };
+    certificate.zip(key).map(files)
 }
 
 impl Secret {

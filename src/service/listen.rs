@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use super::Tls;
+use super::stream::Stream;
+
 /// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -19,6 +22,7 @@ const HANDSHAKE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
+    tls: Option<Tls>,
 }
 
 impl Listener {
@@ -29,7 +33,16 @@ impl Listener {
     /// When the address is taken, not ours, or not for us to bind.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
-        Ok(Self { tcp })
+        Ok(Self { tcp, tls: None })
+    }
+
+    /// Speaks TLS and nothing else.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
+        }
     }
 
     /// The address in use, with the port that was found.
@@ -42,13 +55,13 @@ impl Listener {
     }
 
     /// The next connection. Dropping the wait loses none.
-    pub(super) async fn accept(&self) -> TcpStream {
+    pub(super) async fn accept(&self) -> Stream {
         let (stream, _peer) = persist(|| self.tcp.accept()).await;
-        prompt(stream)
+        stream_of(stream, self.tls.as_ref())
     }
 
     /// Closes the door behind those whom the kernel has let in already: it would throw them out.
-    pub(super) async fn close(self, room: usize) -> Vec<TcpStream> {
+    pub(super) async fn close(self, room: usize) -> Vec<Stream> {
         if admit_no_more(&self.tcp).is_ok() {
             sleep(HANDSHAKE).await;
         }
@@ -56,7 +69,10 @@ impl Listener {
             return Vec::new();
         };
         let inside = door.incoming().map_while(Result::ok).take(room);
-        inside.filter_map(into_tokio).map(prompt).collect()
+        inside
+            .filter_map(into_tokio)
+            .map(|stream| stream_of(stream, self.tls.as_ref()))
+            .collect()
     }
 }
 
@@ -84,10 +100,13 @@ fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {
     TcpStream::from_std(stream).ok()
 }
 
-/// Answers are small and whole: holding one back for a fuller packet only delays it.
-fn prompt(stream: TcpStream) -> TcpStream {
+fn stream_of(stream: TcpStream, tls: Option<&Tls>) -> Stream {
+    // Answers are small and whole: holding one back for a fuller packet only delays it.
     let _ = stream.set_nodelay(true);
-    stream
+    match tls {
+        Some(tls) => Stream::tls(tls.acceptor().accept(stream)),
+        None => Stream::plain(stream),
+    }
 }
 
 async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T

@@ -296,7 +296,7 @@ fn describe() {
     describe_gauge!("warp_bearer_connections", "Connections being served.");
     describe_counter!("warp_bearer_connections_accepted_total", "Connections taken.");
     describe_counter!("warp_bearer_connections_waited_total", "Connections taken after the limit of connections had been reached.");
-    describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no HTTP, or a head over its limits.");
+    describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
     describe_gauge!("warp_bearer_keys_age_seconds", "Since the issuer last confirmed its keys; NaN where none are held or nobody fetches them.");

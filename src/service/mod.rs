@@ -17,8 +17,10 @@ pub mod routes;
 mod server;
 mod shutdown;
 mod sight;
+mod stream;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 mod wire;
 
 pub use self::limits::Limits;
@@ -28,3 +30,4 @@ pub use self::routes::routes;
 pub use self::server::serve;
 pub use self::shutdown::Shutdown;
 pub use self::sight::Sight;
+pub use self::tls::Tls;

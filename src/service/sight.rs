@@ -4,6 +4,7 @@
 //! path, a token or a claim's value, so that none of them can end up in a log or a label.
 
 use std::error::Error;
+use std::io;
 use std::time::Instant;
 
 use hyper::header::HeaderValue;
@@ -63,12 +64,13 @@ impl Sight {
         }
     }
 
-    /// Sees how a connection ends. What was no request has been answered by hyper, if at all.
+    /// Sees how a connection ends. What was no request has been answered below, if at all.
     pub(super) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
-        let unreadable = end
-            .err()
-            .and_then(|error| error.downcast::<hyper::Error>().ok())
-            .is_some_and(|error| error.is_parse());
+        let no_http = |error: &hyper::Error| error.is_parse();
+        let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        let unreadable = end.is_err_and(|error| {
+            error.downcast_ref().is_some_and(no_http) || error.downcast_ref().is_some_and(no_tls)
+        });
         if let Some(metrics) = self.metrics.as_ref().filter(|_| unreadable) {
             metrics.unreadable();
         }

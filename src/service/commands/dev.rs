@@ -38,18 +38,24 @@ pub(super) async fn run() -> Result<(), Failure> {
     let config = Config::from_vars(vars.into_iter().chain(own));
     let (config, _) = config.map_err(Failure::Config)?;
     let metrics_listen = config.metrics_listen.unwrap_or(anywhere);
+    if config.tls.is_some() {
+        return Err(Failure::NotForDevelopment(
+            "TLS_CERT_FILE: set, but dev speaks plain HTTP, on loopback alone; unset it and \
+             TLS_KEY_FILE"
+                .to_owned(),
+        ));
+    }
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
     let _log = telemetry::init(&config.log);
     let auth = Auth::discover(issuer.url(), issuer.audience()).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let doors = Doors::open(config.listen, Some(metrics_listen)).await?;
+    let doors = Doors::open(config.listen, None, Some(metrics_listen)).await?;
     // What is printed works when it is read.
     auth.ready().await;
     let metrics = doors.metrics()?.unwrap_or(metrics_listen);
     print!("{}", page(&issuer, doors.service()?, metrics));
-    doors.serve(&auth, config.limits, shutdown).await;
-    Ok(())
+    doors.serve(&auth, config.limits, shutdown).await
 }
 
 fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {

@@ -1,32 +1,41 @@
-//! What `serve` and `dev` share: the sockets of the process, and what is served on them.
+//! What `serve` and `dev` share: the sockets of the process, what is served on them, and what a
+//! signal refreshes.
 
 use std::net::SocketAddr;
 
 use super::Failure;
 use crate::{
     auth::Auth,
-    service::{Limits, Listener, Metrics, Shutdown, Sight, routes, serve},
+    service::{Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files},
 };
 
 /// The sockets, bound before anything is promised.
 pub(super) struct Doors {
     service: Listener,
     metrics: Option<Listener>,
+    tls: Option<Tls>,
 }
 
 impl Doors {
-    /// Binds them.
+    /// Binds them, and reads the certificate where there is one.
     pub(super) async fn open(
         listen: SocketAddr,
+        tls: Option<Files>,
         metrics_listen: Option<SocketAddr>,
     ) -> Result<Self, Failure> {
+        let tls = tls.map(Tls::load).transpose().map_err(Failure::Tls)?;
         let metrics = match metrics_listen {
             Some(address) => Some(bind("METRICS_LISTEN", address).await?),
             None => None,
         };
+        let mut service = bind("LISTEN", listen).await?;
+        if let Some(tls) = &tls {
+            service = service.with_tls(tls.clone());
+        }
         Ok(Self {
-            service: bind("LISTEN", listen).await?,
+            service,
             metrics,
+            tls,
         })
     }
 
@@ -42,17 +51,26 @@ impl Doors {
     }
 
     /// Serves until asked to stop, the metrics to the very end.
-    pub(super) async fn serve(self, auth: &Auth, limits: Limits, shutdown: Shutdown) {
-        let routes = routes(auth, &shutdown);
-        let Some(door) = self.metrics else {
-            return serve(self.service, routes, limits, Sight::logged(), shutdown).await;
+    pub(super) async fn serve(
+        self,
+        auth: &Auth,
+        limits: Limits,
+        shutdown: Shutdown,
+    ) -> Result<(), Failure> {
+        let hangups = Hangups::new().map_err(Failure::Process)?;
+        let metrics = self.metrics.map(|door| (Metrics::new(auth), door));
+        let sight = match &metrics {
+            Some((metrics, _)) => Sight::measured(metrics.clone()),
+            None => Sight::logged(),
         };
-        let metrics = Metrics::new(auth);
-        let sight = Sight::measured(metrics.clone());
+        let routes = routes(auth, &shutdown);
         tokio::select! {
             () = serve(self.service, routes, limits, sight, shutdown) => {}
-            () = metrics.serve(door) => {}
+            () = show(metrics) => {}
+            () = watch(self.tls.clone()) => {}
+            () = hangups.refresh(auth, self.tls.as_ref()) => {}
         }
+        Ok(())
     }
 }
 
@@ -60,4 +78,59 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
     Listener::bind(address)
         .await
         .map_err(|error| Failure::Listen(variable, address, error))
+}
+
+/// Does not end.
+async fn show(metrics: Option<(Metrics, Listener)>) {
+    match metrics {
+        Some((metrics, door)) => metrics.serve(door).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does not end.
+async fn watch(tls: Option<Tls>) {
+    match tls {
+        Some(tls) => tls.watch().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGHUP, for what is on disk or at the issuer and may have changed.
+#[cfg(unix)]
+struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Does not end.
+    async fn refresh(mut self, auth: &Auth, tls: Option<&Tls>) {
+        while self.0.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
+            auth.refresh();
+            if let Some(tls) = tls {
+                tls.reload();
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+#[cfg(not(unix))]
+struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn refresh(self, _: &Auth, _: Option<&Tls>) {
+        std::future::pending().await
+    }
 }

@@ -2,13 +2,14 @@
 
 mod dev;
 mod doors;
+mod health;
 mod serve;
 
 use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use super::config::Faults;
+use super::{config::Faults, tls::TlsError};
 use crate::auth::SetupError;
 
 /// Bearer tokens verified, JSON answered.
@@ -25,6 +26,12 @@ enum Command {
     Serve,
     /// Serve them with an issuer of its own on loopback, for development
     Dev,
+    /// Ask the service that listens at LISTEN how it is: exit 0 if it lives, 1 if not
+    Health {
+        /// Ask whether it is ready instead: it holds keys and is not about to stop
+        #[arg(long)]
+        ready: bool,
+    },
 }
 
 /// Runs what the command line asks for, until it ends.
@@ -43,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         match command {
             Command::Serve => serve::run().await,
             Command::Dev => dev::run().await,
+            Command::Health { ready } => health::run(ready).await,
         }
     })
 }
@@ -58,6 +66,10 @@ pub enum Failure {
     Setup(SetupError),
     /// `dev` beside the configuration of a real issuer.
     NotForDevelopment(String),
+    /// The certificate or its key.
+    Tls(TlsError),
+    /// The service that was asked how it is.
+    Health(String),
     /// An address to listen at, and the variable that has it.
     Listen(&'static str, SocketAddr, io::Error),
     /// Signals, threads and other things that a process expects to have.
@@ -67,15 +79,17 @@ pub enum Failure {
 impl Failure {
     /// The exit codes of sysexits.h.
     pub fn exit_code(&self) -> ExitCode {
+        const UNWELL: u8 = 1;
         const USAGE: u8 = 64;
         const UNAVAILABLE: u8 = 69;
         const OS: u8 = 71;
         const CONFIG: u8 = 78;
         ExitCode::from(match self {
+            Self::Health(_) => UNWELL,
             Self::Usage(_) => USAGE,
             Self::Listen(..) => UNAVAILABLE,
             Self::Process(_) => OS,
-            Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) => CONFIG,
+            Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) | Self::Tls(_) => CONFIG,
         })
     }
 }
@@ -86,7 +100,9 @@ impl fmt::Display for Failure {
             Self::Usage(told) => f.write_str(told),
             Self::Config(faults) => writeln!(f, "{faults}"),
             Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
-            Self::NotForDevelopment(told) => writeln!(f, "{told}"),
+            Self::NotForDevelopment(told) | Self::Health(told) => writeln!(f, "{told}"),
+            Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),
+            Self::Tls(error @ TlsError::Key(..)) => writeln!(f, "TLS_KEY_FILE: {error}"),
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 writeln!(
                     f,

@@ -15,13 +15,12 @@ pub(super) async fn run() -> Result<(), Failure> {
     }
     let auth = auth(&config).map_err(Failure::Setup)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let doors = Doors::open(config.listen, config.metrics_listen).await?;
+    let doors = Doors::open(config.listen, config.tls, config.metrics_listen).await?;
     tracing::info!(address = %doors.service()?, "listening");
     if let Some(address) = doors.metrics()? {
         tracing::info!(%address, "metrics");
     }
-    doors.serve(&auth, config.limits, shutdown).await;
-    Ok(())
+    doors.serve(&auth, config.limits, shutdown).await
 }
 
 fn auth(config: &Config) -> Result<Auth, SetupError> {

@@ -117,9 +117,15 @@ impl Wrong {
     }
 }
 
+/// How a key begins that somebody put in the place of its path.
+pub(super) const PEM: &str = "-----BEGIN";
+
 /// What was found, quoted, escaped and cut; nothing of it that may be a password in a URL.
 pub(super) fn shown(text: &str) -> String {
     const ENOUGH: usize = 80;
+    if text.starts_with(PEM) {
+        return format!("\"{PEM}…\"");
+    }
     let mut shown = match text.rfind('@') {
         Some(at) => format!("…{}", &text[at..]),
         None => text.to_owned(),

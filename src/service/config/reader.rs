@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Config,
     fault::{Fault, Faults, Warning, Wrong},
     value::{Parsed, is_placeholder},
     variables::{self, Unset, Variable},
@@ -45,6 +44,8 @@ pub(super) struct Auth0 {
 #[derive(Default, Deserialize)]
 pub(super) struct Process {
     pub(super) listen: Option<String>,
+    pub(super) tls_cert_file: Option<String>,
+    pub(super) tls_key_file: Option<String>,
     pub(super) metrics_listen: Option<String>,
     pub(super) rust_log: Option<String>,
     pub(super) log_format: Option<String>,
@@ -85,7 +86,7 @@ impl Reader {
     }
 
     /// The configuration with its warnings, or every fault.
-    pub(super) fn finish(self, config: Option<Config>) -> Result<(Config, Vec<Warning>), Faults> {
+    pub(super) fn finish<T>(self, config: Option<T>) -> Result<(T, Vec<Warning>), Faults> {
         match config {
             Some(config) if self.faults.is_empty() => Ok((config, self.warnings)),
             _ => Err(self.faults.into()),

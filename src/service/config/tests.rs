@@ -62,6 +62,7 @@ fn two_variables_are_enough() {
     assert_eq!(config.token_cache, 10_000);
     assert_eq!(config.realm, "api");
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
+    assert_eq!(config.tls, None);
     assert_eq!(config.metrics_listen, None);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log.filter.to_string(), "info");
@@ -119,6 +120,8 @@ fn every_value_ends_up_in_its_field() {
         ("AUTH0_TOKEN_CACHE", "0"),
         ("AUTH0_REALM", "the api"),
         ("LISTEN", "[::]:0"),
+        ("TLS_CERT_FILE", "a.crt"),
+        ("TLS_KEY_FILE", "a.key"),
         ("METRICS_LISTEN", "[::1]:9090"),
         ("IDLE_TIMEOUT", "1s"),
         ("REQUEST_TIMEOUT", "2s"),
@@ -154,6 +157,11 @@ fn every_value_ends_up_in_its_field() {
     assert_eq!(config.token_cache, 0);
     assert_eq!(config.realm, "the api");
     assert_eq!(config.listen.to_string(), "[::]:0");
+    let tls = Files {
+        certificate: "a.crt".into(),
+        key: "a.key".into(),
+    };
+    assert_eq!(config.tls, Some(tls));
     let metrics = config.metrics_listen.map(|address| address.to_string());
     assert_eq!(metrics.as_deref(), Some("[::1]:9090"));
     let limits = Limits {
@@ -264,7 +272,7 @@ fn keys_come_over_https_or_from_a_path() {
     #[rustfmt::skip]
     assert_refused(&[
         ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys?"),
-        ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL; give a path, or set AUTH0_JWKS_URI instead"),
+        ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL"),
     ]);
 }
 
@@ -343,6 +351,7 @@ fn what_is_found_is_shown_as_far_as_it_may_be() {
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
         ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),
+        ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is PEM itself; give the path of a file that holds it"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
     ];
     for (case, name, value, fault) in rows {
@@ -358,6 +367,8 @@ fn what_is_right_alone_can_be_wrong_together() {
     let rows = [
         ("HS256 without a secret", &[("AUTH0_ALGORITHMS", "RS256,HS256")][..], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256"),
         ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
+        ("a certificate alone", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
+        ("a key alone", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
         ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
         ("whose file", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
         ("whose secret", &[two, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", SECRET)], "AUTH0_SIGNING_SECRET: set, but AUTH0_ISSUER has several"),
@@ -533,7 +544,10 @@ fn an_example_is_right_or_a_placeholder() {
     let mut placeholders = BTreeSet::new();
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
-        let vars = dotenv::parse(line.as_bytes()).unwrap();
+        let mut vars = dotenv::parse(line.as_bytes()).unwrap();
+        if variable.name.starts_with("TLS_") {
+            vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
+        }
         if let Err(faults) = Config::from_vars(owned(TENANT).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),

@@ -36,6 +36,18 @@ pub(super) fn judge(
     }
 }
 
+/// One of the two is set and the other is not.
+pub(super) fn both_or_neither(reader: &mut Reader, one: &str, other: &str) {
+    for (one, other) in [(one, other), (other, one)] {
+        if reader.has(one) && !reader.has(other) {
+            reader.fault(
+                other,
+                format_args!("not set, but {one} is; set both for TLS, or neither"),
+            );
+        }
+    }
+}
+
 fn missing(reader: &mut Reader) {
     if !reader.has("AUTH0_DOMAIN") && !reader.has("AUTH0_ISSUER") {
         reader.missing(

@@ -14,7 +14,10 @@ use std::{
 use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, Secret, fault::Wrong};
+use super::{
+    LogFormat, Secret,
+    fault::{PEM, Wrong},
+};
 
 pub(super) type Parsed<T> = Result<T, Wrong>;
 
@@ -217,7 +220,10 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
 /// A path. Whether a file is there, whoever reads it finds out.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
-        return Err(Wrong::new("is a URL").hint("give a path, or set AUTH0_JWKS_URI instead"));
+        return Err(Wrong::new("is a URL"));
+    }
+    if text.starts_with(PEM) {
+        return Err(Wrong::new("is PEM itself").hint("give the path of a file that holds it"));
     }
     Ok(PathBuf::from(text))
 }

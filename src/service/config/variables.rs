@@ -168,6 +168,22 @@ pub const VARIABLES: &[Variable] = &[
         secret: false,
     },
     Variable {
+        name: "TLS_CERT_FILE",
+        unset: Unset::Means("none; the service speaks plain HTTP"),
+        meaning: "The certificate to speak TLS with, its chain after it, as PEM; reread when it changes.",
+        example: "/etc/warp-bearer/tls.crt",
+        wants: "the path of a certificate as PEM",
+        secret: false,
+    },
+    Variable {
+        name: "TLS_KEY_FILE",
+        unset: Unset::Means("none; TLS_CERT_FILE needs it"),
+        meaning: "The private key of that certificate, as PEM; reread when it changes.",
+        example: "/etc/warp-bearer/tls.key",
+        wants: "the path of a private key as PEM",
+        secret: false,
+    },
+    Variable {
         name: "METRICS_LISTEN",
         unset: Unset::Means("none; there are no metrics"),
         meaning: "The address and port to serve metrics on, at /metrics; open to whoever reaches it.",
