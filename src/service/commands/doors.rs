@@ -117,7 +117,7 @@ impl Hangups {
                 tls.reload();
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

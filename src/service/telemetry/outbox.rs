@@ -220,7 +220,7 @@ mod tests {
         let log = outbox.clone().open(reader);
         outbox.put(b"first\n", true);
         // The first is being written, or about to be; what comes now has to wait in any case.
-        let line = [b'x'; 1024 * 1024];
+        let line = vec![b'x'; 1024 * 1024];
         for _ in 0..20 {
             outbox.put(&line, false);
         }
