@@ -219,7 +219,7 @@ async fn a_pair_that_cannot_be_used_takes_no_ones_place() {
         ("no key", &|| garbage(&files.key)),
         ("no certificate", &|| garbage(&files.certificate)),
         ("nothing there", &|| {
-            fs::remove_file(&files.certificate).unwrap()
+            fs::remove_file(&files.certificate).unwrap();
         }),
     ];
     for (case, destroy) in breaks {
