@@ -56,11 +56,15 @@ fn assert_same(claims: &Claims<Value>, said: &Map<String, Value>, audience: &[St
     assert_eq!(claims.subject(), text("sub"));
     assert_eq!(claims.issuer(), ISSUER);
     assert_eq!(claims.audience().collect::<Vec<_>>(), audience);
-    let scope = text("scope").unwrap_or_default();
-    assert!(
-        claims
-            .scopes()
-            .eq(scope.split(' ').filter(|word| !word.is_empty()))
-    );
+    let words = |name: &str| {
+        let words = text(name).unwrap_or_default().split(' ');
+        words.filter(|word| !word.is_empty()).map(str::to_owned)
+    };
+    let array: Vec<String> = match said.get("scp") {
+        Some(array) => serde_json::from_value(array.clone()).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let scopes = words("scope").chain(words("scp")).chain(array);
+    assert!(claims.scopes().eq(scopes));
     assert_eq!(claims.private(), &Value::Object(said.clone()));
 }

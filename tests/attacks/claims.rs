@@ -437,3 +437,60 @@ async fn a_token_of_another_tenant_is_refused() {
     let answer = both.client.with_token(&theirs.token().sign()).await;
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
 }
+
+/// Words of `scope` are separated by spaces and compared to the letter (RFC 6749 §3.3).
+#[tokio::test]
+async fn a_scope_is_granted_by_its_own_word_alone() {
+    let mut target = Target::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("another",                    "scope",       quoted("write:messages")),
+        ("a longer one",               "scope",       quoted("read:messages:all")),
+        ("a shorter one",              "scope",       quoted("read:message")),
+        ("a part of a word",           "scope",       quoted("xread:messages")),
+        ("in upper case",              "scope",       quoted("READ:MESSAGES")),
+        ("a wildcard",                 "scope",       quoted("*")),
+        ("a wildcard within",          "scope",       quoted("read:*")),
+        ("by a comma",                 "scope",       quoted("a,read:messages")),
+        ("by a tab",                   "scope",       quoted("a\\tread:messages")),
+        ("by a line feed",             "scope",       quoted("a\\nread:messages")),
+        ("by a no-break space",        "scope",       quoted("a\\u00a0read:messages")),
+        ("by a plus",                  "scope",       quoted("a+read:messages")),
+        ("percent-encoded",            "scope",       quoted("read%3Amessages")),
+        ("with a NUL",                 "scope",       quoted("read:messages\\u0000")),
+        ("with a zero width space",    "scope",       quoted("read:\\u200bmessages")),
+        ("a full width colon",         "scope",       quoted("read\\uff1amessages")),
+        ("an array",                   "scope",       r#"["read:messages"]"#.to_owned()),
+        ("an object",                  "scope",       r#"{"read:messages":true}"#.to_owned()),
+        ("null",                       "scope",       "null".to_owned()),
+        ("scp, two in one",            "scp",         r#"["a read:messages"]"#.to_owned()),
+        ("scp, of another type",       "scp",         r#"["read:messages",1]"#.to_owned()),
+        ("scp, one array down",        "scp",         r#"[["read:messages"]]"#.to_owned()),
+        ("by a plural",                "scopes",      quoted("read:messages")),
+        ("in upper case, the claim",   "SCOPE",       quoted("read:messages")),
+        ("as a permission",            "permissions", r#"["read:messages"]"#.to_owned()),
+        ("one object down",            "x",           r#"{"scope":"read:messages"}"#.to_owned()),
+    ];
+    let mut ask = async |name: &str, value: &str| {
+        let claims = target.claims().with(name, value);
+        let token = target.sign(&target.header(), &claims);
+        let request = format!(
+            "GET /api/private-scoped HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        target.client.ask(request.as_bytes()).await
+    };
+    for (case, name, value) in rows {
+        let answer = ask(name, &value).await;
+        answer.assert_is_problem(case, 403, "insufficient_scope");
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.contains(r#"scope="read:messages""#), "{case}");
+    }
+    for (case, value) in [
+        ("alone", r#""read:messages""#),
+        ("among others", r#""openid  read:messages x""#),
+        ("escaped", r#""read\u003amess\u0061ges""#),
+    ] {
+        let answer = ask("scope", value).await;
+        assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+    }
+}
