@@ -40,9 +40,9 @@ bench:
 ci:
     .ci/run
 
-# The same, and the server's promises at full size
+# The same, the server's promises at full size, and a build of what would be published
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored
+    .ci/run && cargo test --release --test server -- --ignored && cargo package --locked --allow-dirty
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:

@@ -17,7 +17,7 @@ struct Page(Vec<(String, String)>);
 
 impl Page {
     fn read(dev: &mut Process) -> Self {
-        let lines = dev.printed(|line| line.starts_with("curl") && line.ends_with("/readyz"));
+        let lines = dev.printed(|line| line.starts_with("curl") && line.ends_with("/metrics"));
         let mut commands = Vec::new();
         let mut above = String::new();
         for line in lines.into_iter().filter(|line| !line.is_empty()) {
@@ -32,7 +32,8 @@ impl Page {
 
     /// `127.0.0.1:PORT` of the service.
     fn service(&self) -> &str {
-        let (_, command) = self.0.last().unwrap();
+        let mut commands = self.0.iter().map(|(_, command)| command);
+        let command = commands.find(|c| c.ends_with("/readyz")).unwrap();
         let address = command.split("http://").nth(1).unwrap();
         address.split('/').next().unwrap()
     }
@@ -53,6 +54,7 @@ async fn what_dev_prints_works_as_pasted() {
         ("With another scope, 403:", "/api/private-scoped", 403, r#""code":"insufficient_scope""#),
         ("How it is:", "/livez", 200, "alive"),
         ("How it is:", "/readyz", 200, r#""ready":true"#),
+        ("How it is:", "/metrics", 200, "warp_bearer_requests_total"),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
     for ((above, command), (case, path, status, body)) in page.0.iter().zip(rows) {
@@ -125,7 +127,11 @@ fn by_curl(command: &str) -> Answer {
     let text = String::from_utf8(output.stdout).unwrap();
     // Without -i there is no head, and curl would print an error's body as well.
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        let status = if text.contains("\"error\"") { 400 } else { 200 };
+        let status = if text.starts_with("{\"error") {
+            400
+        } else {
+            200
+        };
         return Answer { status, body: text };
     };
     Answer {
