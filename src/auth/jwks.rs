@@ -6,7 +6,7 @@
 //! takes nothing away: the last good set stays for as long as `schedule.rs` says.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,18 +16,19 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
-use reqwest::{Url, header::HeaderValue};
+use reqwest::Url;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
-    AuthError, discovery,
-    fetch::{Answer, FetchError, Fetcher},
+    AuthError,
+    fetch::{FetchError, Fetcher},
+    keeper::Keeper,
     keys::{Key, KeySet, Miss},
-    schedule::{Asked, Due, Policy, Schedule},
+    schedule::{Asked, Policy, Schedule},
 };
 
 /// How long a request waits for a fetch.
@@ -218,30 +219,30 @@ pub(crate) struct Settings {
 
 /// The part that requests and the keeper share.
 #[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    held: ArcSwapOption<KeySet>,
-    schedule: Mutex<Schedule>,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) held: ArcSwapOption<KeySet>,
+    pub(super) schedule: Mutex<Schedule>,
     /// Wakes the keeper.
-    asked: Notify,
+    pub(super) asked: Notify,
     /// Tells those who wait that a fetch has ended.
-    landed: watch::Sender<Landing>,
-    record: Mutex<Record>,
+    pub(super) landed: watch::Sender<Landing>,
+    pub(super) record: Mutex<Record>,
     /// Fetches that the budget had nothing left for.
-    unpaid: AtomicU64,
+    pub(super) unpaid: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Landing {
-    succeeded: bool,
+pub(super) struct Landing {
+    pub(super) succeeded: bool,
 }
 
 /// For `status` alone.
 #[derive(Debug, Default)]
-struct Record {
-    confirmed: Option<Instant>,
-    error: Option<FetchError>,
-    fetches: Fetches,
+pub(super) struct Record {
+    pub(super) confirmed: Option<Instant>,
+    pub(super) error: Option<FetchError>,
+    pub(super) fetches: Fetches,
 }
 
 enum Look {
@@ -338,11 +339,11 @@ impl Shared {
         self.unpaid.fetch_add(1, Relaxed);
     }
 
-    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+    pub(super) fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -354,191 +355,4 @@ enum Fetch {
     },
     Needless(Arc<Key>),
     None,
-}
-
-/// The one task that fetches.
-struct Keeper {
-    shared: Arc<Shared>,
-    /// The address that discovery found; asked for again after a failure.
-    address: Option<Url>,
-    etag: Option<HeaderValue>,
-    /// What the set that is held was made of.
-    document: Vec<u8>,
-    generation: u64,
-}
-
-impl Keeper {
-    fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            address: None,
-            etag: None,
-            document: Vec::new(),
-            generation: 0,
-        }
-    }
-
-    async fn keep(mut self) {
-        loop {
-            let due = {
-                let schedule = self.shared.schedule();
-                schedule.under_way().is_none().then(|| schedule.due())
-            };
-            match due {
-                None => self.fly().await,
-                Some(Due::Fetch(at)) => {
-                    if self.nobody_asks_until(at).await {
-                        self.shared.schedule().begin(Instant::now());
-                    }
-                }
-                Some(Due::Drop(at)) => {
-                    if self.nobody_asks_until(at).await {
-                        self.drop_held();
-                    }
-                }
-            }
-        }
-    }
-
-    async fn nobody_asks_until(&self, at: Instant) -> bool {
-        // A timer rounds up to its next tick; what is due is due.
-        if at <= Instant::now() {
-            return true;
-        }
-        tokio::select! {
-            () = self.shared.asked.notified() => false,
-            () = sleep_until(at) => true,
-        }
-    }
-
-    async fn fly(&mut self) {
-        let limit = self.shared.settings.timeout;
-        let outcome = match timeout(limit, self.fetch()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(FetchError::TimedOut(limit)),
-        };
-        let succeeded = outcome.is_ok();
-        match outcome {
-            Ok(fetched) => self.land(fetched),
-            Err(error) => self.fail(error),
-        }
-        self.shared.landed.send_replace(Landing { succeeded });
-    }
-
-    async fn fetch(&mut self) -> Result<Fetched, FetchError> {
-        let fetcher = Arc::clone(&self.shared.settings.fetcher);
-        let address = match &self.shared.settings.source {
-            Source::File(path) => return self.read(&path.clone()).await,
-            Source::Address(address) => address.clone(),
-            Source::Discovery => match &self.address {
-                Some(address) => address.clone(),
-                None => discovery::jwks_uri(&fetcher, &self.shared.settings.issuer).await?,
-            },
-        };
-        let answer = fetcher.get(&address, self.etag.as_ref()).await?;
-        let outcome = match answer {
-            Answer::NotModified { max_age } => Fetched { set: None, max_age },
-            Answer::Document {
-                body,
-                etag,
-                max_age,
-            } => {
-                let set = self.parse(body, address.as_str())?;
-                self.etag = etag;
-                Fetched { set, max_age }
-            }
-        };
-        self.address = Some(address);
-        Ok(outcome)
-    }
-
-    async fn read(&mut self, path: &Path) -> Result<Fetched, FetchError> {
-        let name = path.display().to_string();
-        let document = tokio::fs::read(path)
-            .await
-            .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        let set = self.parse(document, &name)?;
-        Ok(Fetched { set, max_age: None })
-    }
-
-    /// A set, unless it is the one that is held: then what was verified with it stays verified.
-    fn parse(&mut self, document: Vec<u8>, from: &str) -> Result<Option<KeySet>, FetchError> {
-        if document == self.document {
-            return Ok(None);
-        }
-        let algorithms = &self.shared.settings.algorithms;
-        let set = KeySet::parse(&document, algorithms, self.generation + 1)
-            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))?;
-        self.generation += 1;
-        self.document = document;
-        Ok(Some(set))
-    }
-
-    fn land(&mut self, fetched: Fetched) {
-        let now = Instant::now();
-        let mut schedule = self.shared.schedule();
-        let mut record = self.shared.record();
-        if let Some(set) = fetched.set {
-            self.tell(&set);
-            self.shared.held.store(Some(Arc::new(set)));
-            record.fetches.replaced += 1;
-        } else {
-            record.fetches.confirmed += 1;
-        }
-        schedule.succeeded(now, fetched.max_age);
-        record.confirmed = Some(now);
-        record.error = None;
-    }
-
-    fn tell(&self, set: &KeySet) {
-        let issuer = &*self.shared.settings.issuer;
-        for skipped in set.skipped() {
-            let kid = skipped.kid.as_deref().unwrap_or_default();
-            tracing::warn!(
-                issuer,
-                kid,
-                reason = skipped.reason,
-                "a key of the set is left out"
-            );
-        }
-        let (keys, skipped) = (set.usable(), set.skipped().len());
-        tracing::info!(issuer, keys, skipped, "key set fetched");
-    }
-
-    fn fail(&mut self, error: FetchError) {
-        let now = Instant::now();
-        // The keys may have moved.
-        self.address = None;
-        self.etag = None;
-        let mut schedule = self.shared.schedule();
-        schedule.failed(now, error.retry_after());
-        tracing::warn!(
-            issuer = &*self.shared.settings.issuer,
-            error = %error,
-            held = self.shared.held.load().is_some(),
-            retry_in = ?schedule.retry_after(now),
-            "key set not fetched"
-        );
-        let mut record = self.shared.record();
-        record.fetches.failed += 1;
-        record.error = Some(error);
-    }
-
-    fn drop_held(&mut self) {
-        let mut schedule = self.shared.schedule();
-        schedule.dropped();
-        self.shared.held.store(None);
-        self.etag = None;
-        self.document.clear();
-        tracing::error!(
-            issuer = &*self.shared.settings.issuer,
-            "the key set has been stale for too long and is dropped"
-        );
-    }
-}
-
-/// A set, or word that the one that is held is current.
-struct Fetched {
-    set: Option<KeySet>,
-    max_age: Option<Duration>,
 }

@@ -5,7 +5,7 @@
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
-//! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `schedule`, `fetch`,
+//! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`, `schedule`, `fetch`,
 //! `discovery`; `builder`, which has every option; last `error`, `problem` and `witness`.
 
 mod bearer;
@@ -21,6 +21,7 @@ mod json;
 mod jwk;
 mod jwks;
 mod jws;
+mod keeper;
 mod keys;
 mod policy;
 mod problem;
