@@ -45,7 +45,7 @@ pub enum AuthError {
     WrongAudience,
     /// `iss`, `aud` or `exp` is absent.
     MissingClaim,
-    /// A claim is not of its JSON type.
+    /// A registered claim is not of its JSON type, or your own claims do not fit their type.
     InvalidClaim,
     /// The token is bound to a key by `cnf`, which a bearer request cannot show (RFC 7800).
     TokenBound,
@@ -147,7 +147,7 @@ impl AuthError {
             Self::TokenNotYetValid => (Some(InvalidToken), "token_not_yet_valid", "The access token is not valid yet."),
             Self::WrongAudience => (Some(InvalidToken), "wrong_audience", "The access token is for another audience."),
             Self::MissingClaim => (Some(InvalidToken), "missing_claim", "The access token lacks one of the claims iss, aud and exp."),
-            Self::InvalidClaim => (Some(InvalidToken), "invalid_claim", "A claim of the access token has a value of the wrong type."),
+            Self::InvalidClaim => (Some(InvalidToken), "invalid_claim", "The claims of the access token do not have the types that are expected here."),
             Self::TokenBound => (Some(InvalidToken), "token_bound", "The access token is bound to a key and cannot be used as a plain bearer token."),
             Self::InsufficientScope => (Some(InsufficientScope), "insufficient_scope", "The access token does not grant the scope that this resource requires."),
             Self::InsufficientPermissions => (Some(InsufficientScope), "insufficient_permissions", "The access token does not grant what this resource requires."),

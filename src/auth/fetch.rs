@@ -111,7 +111,7 @@ impl Fetcher {
             status => Err(FetchError::Status {
                 url: url.to_string(),
                 status,
-                retry_after: seconds(answer.headers().get(header::RETRY_AFTER)),
+                retry_after: retry_after(answer.headers()),
             }),
         }
     }
@@ -169,17 +169,32 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         let (name, value) = directive.trim().split_once('=')?;
         let value = value.trim_matches('"');
         name.eq_ignore_ascii_case("max-age")
-            .then(|| value.parse().ok())?
+            .then(|| delta_seconds(value))?
     })?;
     let age = seconds(headers.get(header::AGE)).unwrap_or_default();
-    Some(Duration::from_secs(said).saturating_sub(age))
+    Some(said.saturating_sub(age))
 }
 
-/// A field of whole seconds. `Retry-After` may be a date as well; issuers that we know of send
-/// seconds, and without them the backoff does.
+/// A field of whole seconds; more than we can count is more than anybody waits (RFC 9111 §1.2.2).
 fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
-    let seconds = field?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    delta_seconds(field?.to_str().ok()?.trim())
+}
+
+fn delta_seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
+}
+
+/// `Retry-After` in either of its forms: seconds, or a date, which is as far off as it lies after
+/// the answer's own (RFC 9110 §10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let field = headers.get(header::RETRY_AFTER);
+    if let Some(seconds) = seconds(field) {
+        return Some(seconds);
+    }
+    let date = |field: &HeaderValue| httpdate::parse_http_date(field.to_str().ok()?).ok();
+    let (until, now) = (date(field?)?, date(headers.get(header::DATE)?)?);
+    until.duration_since(now).ok()
 }
 
 /// The address of an issuer or a key set: https, or http on loopback.
@@ -252,6 +267,27 @@ mod tests {
             ("", Err(UrlFault::NotAUrl)),
         ] {
             assert_eq!(endpoint(url).map(|_| ()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        #[rustfmt::skip]
+        let rows = [
+            ("seconds", "20", Some(20)),
+            ("more than can be counted", "99999999999999999999", Some(u64::from(u32::MAX))),
+            ("a date", "Mon, 23 Nov 2026 10:00:20 GMT", Some(20)),
+            ("a date that is past", "Mon, 23 Nov 2026 09:59:00 GMT", None),
+            ("neither", "soon", None),
+            ("negative", "-1", None),
+        ];
+        for (case, field, expected) in rows {
+            let mut headers = HeaderMap::new();
+            let date = HeaderValue::from_static("Mon, 23 Nov 2026 10:00:00 GMT");
+            headers.insert(header::DATE, date);
+            headers.insert(header::RETRY_AFTER, field.parse().unwrap());
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers), expected, "{case}");
         }
     }
 }

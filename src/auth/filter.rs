@@ -88,14 +88,14 @@ where
     {
         let policy = policy.into();
         let scope: Option<Arc<str>> = policy.scopes().map(Into::into);
-        let (policy, on_failure) = (Arc::new(policy), scope.clone());
+        let policy = Arc::new(policy);
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
             .and_then(move |claims: Claims<X>| {
-                let verdict = policy.check(&claims).map_err(|error| {
+                let verdict = policy.check(&claims).map_err(|(error, scope)| {
                     reject::custom(Refusal {
                         error,
                         challenge: Challenge {
-                            scope: on_failure.clone(),
+                            scope: scope.map(Into::into),
                             ..claims.challenge()
                         },
                     })

@@ -167,6 +167,16 @@ impl Rule {
         }
     }
 
+    /// The scopes that would do for a token that has what these claims have beside scopes.
+    fn scopes_for<X>(&self, claims: &Claims<X>) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Scope(name) => Some(vec![name]),
+            Self::Any(rules) => rules.iter().find_map(|rule| rule.scopes_for(claims)),
+            Self::All(rules) => all_scopes(rules.iter().map(|rule| rule.scopes_for(claims))),
+            other => other.is_met(claims).then(Vec::new),
+        }
+    }
+
     fn scopes(&self) -> Option<Vec<&'static str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
@@ -257,16 +267,16 @@ impl<X> Requirement<X> {
     /// Whether the claims grant what is required.
     ///
     /// # Errors
-    /// [`AuthError::InsufficientScope`] where scopes alone would mend it, and
-    /// [`AuthError::InsufficientPermissions`] where they would not.
-    pub fn check(&self, claims: &Claims<X>) -> Result<(), AuthError> {
+    /// [`AuthError::InsufficientScope`] where scopes alone would mend it, for this token, with those
+    /// that would do; [`AuthError::InsufficientPermissions`] where they would not.
+    pub fn check(&self, claims: &Claims<X>) -> Result<(), (AuthError, Option<String>)> {
         if self.0.is_met(claims) {
-            Ok(())
-        } else if self.0.scopes().is_some() {
-            Err(AuthError::InsufficientScope)
-        } else {
-            Err(AuthError::InsufficientPermissions)
+            return Ok(());
         }
+        Err(match self.0.scopes_for(claims) {
+            Some(scopes) => (AuthError::InsufficientScope, Some(scopes.join(" "))),
+            None => (AuthError::InsufficientPermissions, None),
+        })
     }
 
     /// As [`Policy::scopes`]; scopes meet no check.
@@ -282,6 +292,15 @@ impl<X> Node<X> {
             Self::Check(is_met) => is_met(claims),
             Self::All(nodes) => nodes.iter().all(|node| node.is_met(claims)),
             Self::Any(nodes) => nodes.iter().any(|node| node.is_met(claims)),
+        }
+    }
+
+    fn scopes_for(&self, claims: &Claims<X>) -> Option<Vec<&'static str>> {
+        match self {
+            Self::Policy(rule) => rule.scopes_for(claims),
+            Self::Check(is_met) => is_met(claims).then(Vec::new),
+            Self::Any(nodes) => nodes.iter().find_map(|node| node.scopes_for(claims)),
+            Self::All(nodes) => all_scopes(nodes.iter().map(|node| node.scopes_for(claims))),
         }
     }
 

@@ -69,7 +69,8 @@ fn find(rejection: &Rejection) -> Option<Response> {
 pub enum Problem {
     /// 404: no route has this path.
     NotFound,
-    /// 405: a route has this path, and not this method.
+    /// 405: a route has this path, and not this method. Which it has, warp does not tell, so that
+    /// `Allow` is left to who knows the routes: see [`method_not_allowed`](Self::method_not_allowed).
     MethodNotAllowed,
     /// 400: a query, header field or cookie that cannot be read.
     BadRequest,
@@ -118,7 +119,7 @@ impl Problem {
     pub const fn entry(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing at this path."),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; Allow names those that it takes."),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method."),
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read."),
             Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required", "The body needs a Content-Length."),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes."),

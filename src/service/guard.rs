@@ -59,7 +59,14 @@ fn refuse(head: &Parts, limits: &Limits) -> Option<Problem> {
     if head.headers.len() > limits.fields {
         return Some(Problem::HeadersTooLarge);
     }
-    (!has_one_host(head)).then_some(Problem::BadHost)
+    if !has_one_host(head) {
+        return Some(Problem::BadHost);
+    }
+    // `CONNECT a:443` has no path, which warp takes for a fault of its own and panics.
+    head.uri
+        .path_and_query()
+        .is_none()
+        .then_some(Problem::NotFound)
 }
 
 fn target_length(head: &Parts) -> usize {

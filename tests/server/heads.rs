@@ -64,6 +64,12 @@ async fn a_request_names_one_host() {
         ("a user", "GET / HTTP/1.1\r\nHost: me@a", 400),
         ("a port alone", "GET / HTTP/1.1\r\nHost: :80", 400),
         (
+            "no path, CONNECT",
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:443",
+            404,
+        ),
+        ("no path, GET", "GET a:443 HTTP/1.1\r\nHost: a:443", 404),
+        (
             "an absolute target",
             "GET http://a/ HTTP/1.1\r\nHost: a",
             200,

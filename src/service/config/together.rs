@@ -80,9 +80,13 @@ fn one_issuer_each(reader: &mut Reader, issuers: &[String]) {
 
 /// The commonest slip with Auth0, and one that no token survives.
 fn slash(reader: &mut Reader, issuers: &[String]) {
+    // Beside a domain, which is Auth0's way, a custom one of theirs is meant.
+    let is_auth0s = reader.has("AUTH0_DOMAIN");
+    let bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
         .iter()
-        .filter(|issuer| issuer.ends_with(".auth0.com"))
+        .filter(bare)
+        .filter(|issuer| is_auth0s || issuer.ends_with(".auth0.com"))
     {
         reader.warn(
             "AUTH0_ISSUER",
