@@ -627,3 +627,37 @@ async fn connections_are_counted_and_so_are_those_that_waited_or_made_no_sense()
         .map(|heard| assert!(heard.starts_with("HTTP/1.1 400"), "{heard}"))
         .unwrap();
 }
+
+#[tokio::test]
+async fn the_alerts_and_the_dashboard_speak_of_metrics_that_there_are() {
+    let service = Service::start().await;
+    service.get("/api/private", "a.b.c").await;
+    let text = service.metrics.render();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let known: BTreeSet<_> = types.map(|line| line.split(' ').next().unwrap()).collect();
+
+    let alerts = include_str!("../deploy/alerts.yaml");
+    let tests = include_str!("../deploy/alerts.test.yaml");
+    let dashboard = include_str!("../deploy/dashboard.json");
+    for (name, document) in [
+        ("alerts", alerts),
+        ("tests", tests),
+        ("dashboard", dashboard),
+    ] {
+        let mut named = 0;
+        for (at, _) in document.match_indices("warp_bearer_") {
+            let rest = &document[at..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .unwrap();
+            let metric = &rest[..end];
+            let bare = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| metric.strip_suffix(end));
+            assert!(known.contains(bare.unwrap_or(metric)), "{name}: {metric}");
+            named += 1;
+        }
+        assert!(named > 10, "{name}: {named}");
+    }
+    assert!(serde_json::from_str::<Value>(dashboard).unwrap()["panels"].is_array());
+}

@@ -5,7 +5,7 @@
 //! to the letter: a subject shows as a [`Pseudonym`].
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     fmt,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 use super::{AuthError, Claims, claims::Verified};
 
 tokio::task_local! {
-    static SEEN: RefCell<Option<Testimony>>;
+    static SEEN: Cell<Option<Testimony>>;
 }
 
 /// What [`with_auth`](super::with_auth) made of the token of one request.
@@ -47,13 +47,13 @@ pub struct Testimony {
 /// # }
 /// ```
 pub fn witnessed<F: Future>(answer: F) -> impl Future<Output = F::Output> {
-    SEEN.scope(RefCell::new(None), answer)
+    SEEN.scope(Cell::new(None), answer)
 }
 
-/// What became of the token of the request that is being answered; none where it had none, and
-/// outside of [`witnessed`].
+/// What became of the token of the request that is being answered, told once; none where it had
+/// none, and outside of [`witnessed`].
 pub fn testimony() -> Option<Testimony> {
-    SEEN.try_with(|seen| seen.borrow().clone()).ok().flatten()
+    SEEN.try_with(Cell::take).ok().flatten()
 }
 
 /// Watches one verification, if anybody wants to know.
@@ -69,7 +69,7 @@ pub(crate) async fn watch<X>(
         took: start.elapsed(),
         identity: verdict.as_ref().ok().map(Claims::identity),
     };
-    let _ = SEEN.try_with(|seen| *seen.borrow_mut() = Some(testimony));
+    let _ = SEEN.try_with(|seen| seen.set(Some(testimony)));
     verdict
 }
 

@@ -4,8 +4,8 @@
 //! path, a token or a claim's value, so that none of them can end up in a log or a label.
 
 use std::error::Error;
-use std::io;
 use std::time::Instant;
+use std::{io, mem};
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
@@ -93,18 +93,21 @@ impl Sight {
     where
         F: Future<Output = Response>,
     {
-        let request_id = request_id(request.headers());
         let log = self.log && tracing::enabled!(target: TARGET, tracing::Level::INFO);
-        let mut answer = if log || self.metrics.is_some() {
-            let sighting = Sighting::new(self, log, &request, request_id.clone());
+        if log || self.metrics.is_some() {
+            let sighting = Sighting::new(self, log, &request);
             let answer = answer(request);
             tracked(witnessed(async { sighting.end(answer.await) })).await
         } else {
-            answer(request).await
-        };
-        answer.headers_mut().insert(X_REQUEST_ID, request_id);
-        answer
+            let request_id = request_id(request.headers());
+            named(answer(request).await, request_id)
+        }
     }
+}
+
+fn named(mut answer: Response, request_id: HeaderValue) -> Response {
+    answer.headers_mut().insert(X_REQUEST_ID, request_id);
+    answer
 }
 
 /// A method by its name; those that people make up have one together.
@@ -123,6 +126,8 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
+const NAMELESS: HeaderValue = HeaderValue::from_static("");
+
 /// A request under way, within the scopes of `witnessed` and `tracked`.
 #[derive(Debug)]
 struct Sighting<'s> {
@@ -136,7 +141,7 @@ struct Sighting<'s> {
 }
 
 impl<'s> Sighting<'s> {
-    fn new<B>(sight: &'s Sight, log: bool, request: &Request<B>, request_id: HeaderValue) -> Self {
+    fn new<B>(sight: &'s Sight, log: bool, request: &Request<B>) -> Self {
         let metrics = sight.metrics.as_ref();
         if let Some(metrics) = metrics {
             metrics.request_begins();
@@ -146,8 +151,8 @@ impl<'s> Sighting<'s> {
             log,
             start: Instant::now(),
             method: method(request.method()),
-            request_id,
-            trace: Trace::of(request.headers()).filter(|_| log),
+            request_id: request_id(request.headers()),
+            trace: log.then(|| Trace::of(request.headers())).flatten(),
             ended: false,
         }
     }
@@ -156,7 +161,7 @@ impl<'s> Sighting<'s> {
         self.ended = true;
         let code = answer.extensions().get().copied();
         self.tell(Some(answer.status()), code.map(Code::as_str));
-        answer
+        named(answer, mem::replace(&mut self.request_id, NAMELESS))
     }
 
     fn tell(&self, status: Option<StatusCode>, code: Option<&'static str>) {

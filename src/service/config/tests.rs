@@ -565,3 +565,39 @@ fn an_example_is_right_or_a_placeholder() {
     ];
     assert!(placeholders.iter().eq(&expected), "{placeholders:?}");
 }
+
+#[test]
+fn what_is_deployed_sets_variables_that_there_are() {
+    let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
+    let dockerfile = include_str!("../../../deploy/Dockerfile");
+    let unit = include_str!("../../../deploy/warp-bearer.service");
+    let (_, data) = manifest.split_once("\ndata:\n").unwrap();
+    let (data, _) = data.split_once("---").unwrap();
+    let data = data.lines().filter_map(|line| line.trim().split_once(": "));
+    let (_, env) = dockerfile.split_once("\nENV ").unwrap();
+    let (env, _) = env.split_once("\nEXPOSE").unwrap();
+    let env = env
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='));
+    let unit = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="));
+    let unit = unit.filter_map(|pair| pair.split_once('='));
+
+    let set: Vec<_> = data
+        .chain(env)
+        .chain(unit)
+        .filter(|(name, _)| !name.starts_with('#'))
+        .collect();
+    assert!(set.len() > 8, "{set:?}");
+    for (name, value) in set {
+        let found = with(&[(name, value)]);
+        assert!(variables::is_known(name), "{name}");
+        if let Err(faults) = found {
+            assert!(
+                faults.to_string().contains("which is a placeholder"),
+                "{faults}"
+            );
+        }
+    }
+}

@@ -66,14 +66,13 @@ fn text(line: &mut String, event: &Event<'_>, color: bool) {
     };
 
     line.push_str(dim);
-    timestamp(line, SystemTime::now());
+    now(line);
     line.push_str(end);
     line.push_str(if color { colored(level) } else { padded(level) });
     line.push_str(dim);
     line.push_str(target);
     line.push(':');
     line.push_str(end);
-    event.record(&mut Message(&mut *line));
     event.record(&mut Text(line));
 }
 
@@ -97,33 +96,24 @@ const fn colored(level: Level) -> &'static str {
     }
 }
 
-/// The message of an event, in words. What would leave the line, or paint it, is escaped.
-struct Message<'l>(&'l mut String);
-
-impl Visit for Message<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() != MESSAGE {
-            return;
-        }
-        self.0.push(' ');
-        let start = self.0.len();
-        let _ = write!(self.0, "{value:?}");
-        if self.0[start..].contains(char::is_control) {
-            let message = self.0.split_off(start);
-            for c in message.chars() {
-                if c.is_control() {
-                    self.0.extend(c.escape_debug());
-                } else {
-                    self.0.push(c);
-                }
+/// What would leave the line, or paint it, is escaped.
+fn message(line: &mut String, message: &dyn fmt::Debug) {
+    line.push(' ');
+    let start = line.len();
+    let _ = write!(line, "{message:?}");
+    if line[start..].contains(char::is_control) {
+        for c in line.split_off(start).chars() {
+            if c.is_control() {
+                line.extend(c.escape_debug());
+            } else {
+                line.push(c);
             }
         }
     }
 }
 
-const MESSAGE: &str = "message";
-
-/// The fields of an event as `name=value`, in quotes where a value would not be seen to end.
+/// The message of an event, which comes first, and its fields as `name=value`, in quotes where a
+/// value would not be seen to end.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -169,8 +159,8 @@ impl Visit for Text<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == MESSAGE {
-            return;
+        if field.name() == "message" {
+            return message(self.0, value);
         }
         self.name(field);
         let start = self.0.len();
@@ -184,7 +174,7 @@ impl Visit for Text<'_> {
 
 fn json(line: &mut String, event: &Event<'_>) {
     line.push_str("{\"timestamp\":\"");
-    timestamp(line, SystemTime::now());
+    now(line);
     line.push_str("\",\"level\":\"");
     line.push_str(event.metadata().level().as_str());
     line.push('"');
@@ -259,11 +249,27 @@ impl Visit for Json<'_> {
 }
 
 /// `2026-11-23T02:11:34.169084Z` (RFC 3339).
-fn timestamp(line: &mut String, now: SystemTime) {
-    let since = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+fn now(line: &mut String) {
+    thread_local! {
+        /// The second before, which seldom is another one.
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, written)| {
+        if *second != since.as_secs() {
+            *second = since.as_secs();
+            written.clear();
+            date_and_time(written, *second);
+        }
+        line.push_str(written);
+    });
+    digits(line, since.subsec_micros().into(), 6);
+    line.push('Z');
+}
+
+fn date_and_time(line: &mut String, seconds: u64) {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     for (value, width, after) in [
         (year, 4, '-'),
@@ -272,7 +278,6 @@ fn timestamp(line: &mut String, now: SystemTime) {
         (second / 3600, 2, ':'),
         (second / 60 % 60, 2, ':'),
         (second % 60, 2, '.'),
-        (since.subsec_micros().into(), 6, 'Z'),
     ] {
         digits(line, value, width);
         line.push(after);
@@ -298,38 +303,36 @@ fn date(days: u64) -> (u64, u64, u64) {
 }
 
 /// In decimal, with zeros in front up to `width`.
+#[allow(clippy::cast_possible_truncation)] // a digit
 fn digits(line: &mut String, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     while value > 0 || digits.len() - at < width {
         at -= 1;
-        digits[at] = b"0123456789"[usize::try_from(value % 10).unwrap_or_default()];
+        digits[at] += (value % 10) as u8;
         value /= 10;
     }
-    line.extend(digits[at..].iter().copied().map(char::from));
+    line.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn a_timestamp_is_the_date_and_time_in_utc() {
+    fn a_time_is_the_date_and_time_in_utc() {
         #[rustfmt::skip]
         let rows = [
-            (0, 0, "1970-01-01T00:00:00.000000Z"),
-            (951_782_400, 1, "2000-02-29T00:00:00.000001Z"),
-            (1_709_251_199, 999_999, "2024-02-29T23:59:59.999999Z"),
-            (1_709_251_200, 0, "2024-03-01T00:00:00.000000Z"),
-            (4_102_444_800, 120_000, "2100-01-01T00:00:00.120000Z"),
-            (4_107_542_400, 0, "2100-03-01T00:00:00.000000Z"),
+            (0, "1970-01-01T00:00:00."),
+            (951_782_400, "2000-02-29T00:00:00."),
+            (1_709_251_199, "2024-02-29T23:59:59."),
+            (1_709_251_200, "2024-03-01T00:00:00."),
+            (4_102_444_800, "2100-01-01T00:00:00."),
+            (4_107_542_400, "2100-03-01T00:00:00."),
         ];
-        for (seconds, micros, expected) in rows {
+        for (seconds, expected) in rows {
             let mut line = String::new();
-            let since = Duration::from_secs(seconds) + Duration::from_micros(micros);
-            timestamp(&mut line, SystemTime::UNIX_EPOCH + since);
+            date_and_time(&mut line, seconds);
             assert_eq!(line, expected);
         }
     }

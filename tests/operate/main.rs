@@ -1,0 +1,167 @@
+//! How does the process answer whoever operates it: signals, health, certificates, a long day?
+
+mod process;
+mod soak;
+
+use std::{fs, net::SocketAddr, process::Command};
+
+use crate::process::{BINARY, Process, until};
+use warp_bearer::issuer::{Fault, Issuer};
+
+/// What `health` says of what listens there.
+async fn health(listen: SocketAddr, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(BINARY);
+    command
+        .env_clear()
+        .env("LISTEN", listen.to_string())
+        .current_dir(std::env::temp_dir())
+        .arg("health")
+        .args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), told)
+}
+
+#[tokio::test]
+async fn health_tells_whether_the_service_lives_and_whether_it_is_ready() {
+    let issuer = Issuer::start().await;
+    issuer.fail(Fault::Status(500));
+    let mut service = Process::serve(&issuer, &[]).await;
+    let address = service.address;
+
+    assert_eq!(health(address, &[]).await, (0, String::new()), "alive");
+    let (code, told) = health(address, &["--ready"]).await;
+    assert_eq!(code, 1, "no keys yet: {told}");
+    assert_eq!(
+        told,
+        format!("http://{address}/readyz answers 503 Service Unavailable\n")
+    );
+
+    issuer.recover();
+    service.hangup();
+    service.logged("key set fetched").await;
+    assert_eq!(
+        health(address, &["--ready"]).await,
+        (0, String::new()),
+        "ready"
+    );
+
+    service.stop().await;
+    let (code, told) = health(address, &[]).await;
+    assert_eq!(
+        (code, told),
+        (1, format!("http://{address}/livez cannot be reached\n"))
+    );
+}
+
+#[tokio::test]
+async fn health_reads_where_to_ask_and_nothing_else() {
+    for (case, listen, code) in [("no address", "nowhere", 78), ("nobody", "127.0.0.1:1", 1)] {
+        let mut command = Command::new(BINARY);
+        command.env_clear().env("LISTEN", listen).arg("health");
+        let status = tokio::task::spawn_blocking(move || command.status())
+            .await
+            .unwrap();
+        assert_eq!(status.unwrap().code(), Some(code), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_fetches_the_keys_and_reads_the_certificate_again() {
+    let issuer = Issuer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        directory.path().join("tls.crt"),
+        directory.path().join("tls.key"),
+    );
+    let renew = || {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&certificate, pair.cert.pem()).unwrap();
+        fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    };
+    renew();
+    let tls = [
+        ("TLS_CERT_FILE", certificate.to_str().unwrap()),
+        ("TLS_KEY_FILE", key.to_str().unwrap()),
+    ];
+    let mut service = Process::serve(&issuer, &tls).await;
+    service.logged("key set fetched").await;
+
+    issuer.rotate();
+    renew();
+    let before = issuer.requests().jwks;
+    service.hangup();
+    service.logged("asked to refresh").await;
+    until(|| issuer.requests().jwks > before).await;
+    service.logged("certificate replaced").await;
+
+    let mut command = Command::new(BINARY);
+    command
+        .env_clear()
+        .env("LISTEN", service.address.to_string())
+        .envs(tls)
+        .arg("health");
+    let status = tokio::task::spawn_blocking(move || command.status())
+        .await
+        .unwrap();
+    assert!(status.unwrap().success(), "asked through TLS");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = file("tls.crt", &pair.cert.pem());
+    let empty = file("empty", "");
+    for (case, certificate, key, told) in [
+        ("no key", &certificate, &empty, "TLS_KEY_FILE: the key "),
+        (
+            "no certificate",
+            &empty,
+            &empty,
+            "TLS_CERT_FILE: the certificate ",
+        ),
+    ] {
+        let mut command = Command::new(BINARY);
+        command
+            .env_clear()
+            .env("AUTH0_ISSUER", "https://issuer.example/")
+            .env("AUTH0_API_AUDIENCE", "urn:api")
+            .env("LISTEN", "127.0.0.1:0")
+            .env("TLS_CERT_FILE", certificate)
+            .env("TLS_KEY_FILE", key)
+            .arg("serve");
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{case}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.lines().last().unwrap().starts_with(told),
+            "{case}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_where_they_are_asked_for() {
+    let issuer = Issuer::start().await;
+    let mut service = Process::serve(&issuer, &[("METRICS_LISTEN", "127.0.0.1:0")]).await;
+    let address = service.logged("metrics address=").await;
+    let page = reqwest::get(format!("http://{address}/metrics"))
+        .await
+        .unwrap();
+    assert!(
+        page.text()
+            .await
+            .unwrap()
+            .contains("warp_bearer_build_info")
+    );
+    service.stop().await;
+}

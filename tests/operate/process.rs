@@ -1,0 +1,93 @@
+//! The binary, running.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+use warp_bearer::issuer::Issuer;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_warp-bearer");
+
+const FOREVER: Duration = Duration::from_secs(20);
+
+/// `warp-bearer serve`; it ends with this.
+pub(crate) struct Process {
+    pub(crate) address: SocketAddr,
+    pub(crate) id: u32,
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Process {
+    pub(crate) async fn serve(issuer: &Issuer, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(BINARY)
+            .arg("serve")
+            .env_clear()
+            .env("AUTH0_ISSUER", issuer.url())
+            .env("AUTH0_API_AUDIENCE", issuer.audience())
+            .env("LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied())
+            .current_dir(std::env::temp_dir())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut process = Self {
+            address: ([0, 0, 0, 0], 0).into(),
+            id: child.id().unwrap(),
+            child,
+            log,
+        };
+        process.address = process.logged("listening address=").await.parse().unwrap();
+        process
+    }
+
+    /// Waits for a line of the log that has these words, and is what follows them.
+    pub(crate) async fn logged(&mut self, words: &str) -> String {
+        loop {
+            let line = timeout(FOREVER, self.log.next_line()).await;
+            let line = line.expect("it is never logged").unwrap();
+            let line = line.expect("the process runs");
+            if let Some((_, rest)) = line.split_once(words) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    pub(crate) fn hangup(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.id.to_string();
+        let kill = std::process::Command::new("kill")
+            .args([signal, &id])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.signal("-TERM");
+        self.logged("stopped").await;
+        let status = timeout(FOREVER, self.child.wait()).await.unwrap();
+        assert!(status.unwrap().success());
+    }
+}
+
+/// Waits for what takes sockets but no time.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let patience = Instant::now() + FOREVER;
+    while !condition() {
+        assert!(Instant::now() < patience, "it never came");
+        tokio::task::yield_now().await;
+    }
+}
