@@ -1,5 +1,8 @@
 //! What does the service speak to those who come with TLS?
 
+#[path = "support/clock.rs"]
+#[allow(dead_code)] // all but the clock itself
+mod clock;
 mod support;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -24,6 +27,7 @@ use warp_bearer::service::{
     Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
 };
 
+use clock::StoppedClock;
 use support::Tenant;
 
 const GET: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -203,6 +207,28 @@ async fn another_certificate_is_for_those_who_come_after_it() {
     assert_eq!(status(&mut before).await, "HTTP/1.1 200", "as it was");
     let tcp = service.tcp().await;
     assert!(Client::trusting(&first).connect(tcp).await.is_err());
+}
+
+#[tokio::test]
+async fn files_that_change_are_seen_without_being_told() {
+    let (pair, _) = Pair::new();
+    let service = Service::start(&pair, Limits::default()).await;
+    let clock = StoppedClock::stop();
+    tokio::spawn(service.tls.clone().watch());
+    for _ in 0..2 {
+        let renewed = pair.renew();
+        let is_seen = async || {
+            let tcp = service.tcp().await;
+            Client::trusting(&renewed).connect(tcp).await.is_ok()
+        };
+        for tries in 0.. {
+            if is_seen().await {
+                break;
+            }
+            assert!(tries < 100, "never seen");
+            clock.pass(Duration::from_millis(500)).await;
+        }
+    }
 }
 
 #[tokio::test]
