@@ -37,7 +37,7 @@ use warp_bearer::{
 struct Target {
     issuer: Issuer,
     client: Client,
-    _service: Service,
+    service: Service,
 }
 
 impl Target {
@@ -65,7 +65,7 @@ impl Target {
         Self {
             client: service.client().await,
             issuer,
-            _service: service,
+            service,
         }
     }
 

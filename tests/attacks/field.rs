@@ -1,6 +1,20 @@
 //! The `Authorization` field, and what is around it on the wire (RFC 6750 §2, RFC 9110 §11.4).
 
-use crate::{Target, support::text::quoted};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use warp::http::{HeaderValue, Request, header::AUTHORIZATION};
+use warp_bearer::{
+    auth::{Algorithm, AuthError, MAX_TOKEN},
+    issuer::SigningKey,
+};
+
+use crate::{
+    Target, keys,
+    support::{Answer, text::quoted},
+};
 
 /// What a row expects where hyper answers before there is a request: the status, and no body.
 const BARE: &str = "";
@@ -282,6 +296,75 @@ async fn limits_hold_to_the_byte() {
     ] {
         let lines = format!("X: {}\r\n", "x".repeat(length - around));
         expect(&mut target, case, lines.as_bytes(), status, code).await;
+    }
+}
+
+/// Another way in, and the same door: what HTTP/2 carries is no line of text, but two fields are two.
+#[tokio::test]
+async fn over_http_2_a_credential_is_judged_alike() {
+    let target = Target::start().await;
+    let good = format!("Bearer {}", target.good());
+    let stream = TcpStream::connect(target.service.address).await.unwrap();
+    let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+
+    let large = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+    let joined = format!("{good}, {good}");
+    #[rustfmt::skip]
+    let rows: Vec<(&str, Vec<&[u8]>, u16, &str)> = vec![
+        ("no field",                   vec![],                                        401, "missing_token"),
+        ("an empty field",             vec![b""],                                     401, "missing_token"),
+        ("Basic",                      vec![b"Basic YTpi"],                           401, "missing_token"),
+        ("the word alone",             vec![b"Bearer"],                               400, "malformed_authorization"),
+        ("a tab",                      vec![b"Bearer\ta.b.c"],                        400, "malformed_authorization"),
+        ("a byte beyond ASCII",        vec![b"Bearer a\xff"],                         400, "malformed_authorization"),
+        ("the same twice",             vec![good.as_bytes(), good.as_bytes()],        400, "multiple_credentials"),
+        ("good and rubbish",           vec![good.as_bytes(), b"x"],                   400, "multiple_credentials"),
+        ("empty and good",             vec![b"", good.as_bytes()],                    400, "multiple_credentials"),
+        ("joined by a proxy",          vec![joined.as_bytes()],                       400, "multiple_credentials"),
+        ("too large a token",          vec![large.as_bytes()],                        400, "token_too_large"),
+        ("opaque",                     vec![b"Bearer a"],                             401, "token_not_jwt"),
+    ];
+    for (case, fields, status, code) in rows {
+        let answer = ask(&mut client, &fields).await;
+        answer.assert_is_problem(case, status, code);
+    }
+    let answer = ask(&mut client, &[good.as_bytes()]).await;
+    assert_eq!(answer.status.as_u16(), 200, "good: {answer:?}");
+}
+
+async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
+    let mut request = Request::get("http://localhost/api/private")
+        .body(String::new())
+        .unwrap();
+    for field in fields {
+        let value = HeaderValue::from_bytes(field).unwrap();
+        request.headers_mut().append(AUTHORIZATION, value);
+    }
+    client.ready().await.unwrap();
+    let (head, body) = client.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
+/// Who calls `verify` without a header field has the same limit.
+#[tokio::test]
+async fn the_limit_of_a_token_holds_without_a_field() {
+    let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
+    let auth = keys::auth(&[key]).unwrap();
+    for (case, length, expected) in [
+        ("at it", MAX_TOKEN, AuthError::TokenNotJwt),
+        ("one over", MAX_TOKEN + 1, AuthError::TokenTooLarge),
+        ("by far", MAX_TOKEN * 1000, AuthError::TokenTooLarge),
+    ] {
+        let verdict = auth.verify::<Value>(&"a".repeat(length)).await;
+        assert_eq!(verdict.map(|_| ()), Err(expected), "{case}");
     }
 }
 

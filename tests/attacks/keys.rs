@@ -28,7 +28,7 @@ const EVERY: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
+pub(crate) fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     Auth::builder()
         .issuer(ISSUER)
