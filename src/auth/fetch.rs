@@ -20,9 +20,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Fetches documents; its TLS client is made when it is first needed.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
-    /// For issuers elsewhere, and for those on loopback, which no proxy stands before.
-    remote: OnceCell<Client>,
-    loopback: OnceCell<Client>,
+    /// For https.
+    secure: OnceCell<Client>,
+    /// For plain http, which is for loopback: before it stands no proxy, and it has no need of the
+    /// certificate authorities that a slim image may lack.
+    plain: OnceCell<Client>,
 }
 
 /// A document, or word that the one we have is current.
@@ -117,11 +119,11 @@ impl Fetcher {
     }
 
     fn client(&self, url: &Url) -> Result<&Client, FetchError> {
-        if is_loopback(url) {
-            self.loopback
-                .get_or_try_init(|| client().no_proxy().build())
+        if url.scheme() == "http" {
+            self.plain
+                .get_or_try_init(|| client().no_proxy().tls_certs_only([]).build())
         } else {
-            self.remote
+            self.secure
                 .get_or_try_init(|| client().https_only(true).build())
         }
         .map_err(|error| unreachable(&error))

@@ -61,7 +61,10 @@ impl Drop for Jwks {
 impl Jwks {
     /// Starts the keeper, within a tokio runtime, and the first fetch with it.
     pub(crate) fn keep(settings: Settings) -> Self {
-        let schedule = Schedule::new(settings.policy, Instant::now(), settings.seed);
+        let now = Instant::now();
+        let mut schedule = Schedule::new(settings.policy, now, settings.seed);
+        // Under way from here on, so that a request that comes before the keeper does waits for it.
+        schedule.begin(now);
         let shared = Arc::new(Shared {
             settings,
             held: ArcSwapOption::empty(),

@@ -71,14 +71,16 @@ pub(super) struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// Multiplies and mixes. Nobody else chooses what is hashed, and SipHash would cost as much as the
+/// Multiplies and mixes. Nobody else chooses what is hashed, and `SipHash` would cost as much as the
 /// counting itself.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mixer(u64);
 
 impl Hasher for Mixer {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+        for byte in bytes {
+            self.write_u64((*byte).into());
+        }
     }
 
     fn write_u64(&mut self, value: u64) {

@@ -52,7 +52,10 @@ pub(super) async fn run() -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, None, Some(metrics_listen)).await?;
     // What is printed works when it is read.
-    auth.ready().await;
+    tokio::select! {
+        () = auth.ready() => {}
+        () = shutdown.asked() => return Ok(()),
+    }
     let metrics = doors.metrics()?.unwrap_or(metrics_listen);
     print!("{}", page(&issuer, doors.service()?, metrics));
     doors.serve(&auth, config.limits, shutdown).await
