@@ -40,9 +40,24 @@ bench:
 ci:
     .ci/run
 
-# The same, the server's promises at full size, and a build of what would be published
+# The same, what takes longer, and a second opinion by PyJWT; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored && tests/second_opinion/run && cargo package --locked --allow-dirty
+
+# A minute of load with a new key every ten seconds; memory has to end as it began
+soak:
+    cargo test --release --test operate -- --ignored --nocapture
+
+# Each fuzz target for a minute; needs cargo-fuzz
+fuzz seconds="60":
+    for target in field compact verifier key_set; do mkdir -p fuzz/corpus/$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target fuzz/corpus/$target fuzz/seeds/$target -- -max_total_time={{seconds}} -max_len=20000 || exit 1; done
+
+# Each for two hours
+fuzz-long: (fuzz "7200")
+
+# The files of deploy/, with whatever tools for them are here
+check-deploy:
+    cargo build --release && deploy/check target/release/warp-bearer
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:
