@@ -287,3 +287,46 @@ impl JwtVerifier for KeyVerifier {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The log's warning says it, so that an operator can tell an issuer what to mend.
+    #[test]
+    fn a_key_that_is_left_out_has_its_reason() {
+        let x = URL_SAFE_NO_PAD.encode([1; 32]);
+        let large = URL_SAFE_NO_PAD.encode([0xff; 1025]);
+        let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        let even = URL_SAFE_NO_PAD.encode([0xfe; 256]);
+        #[rustfmt::skip]
+        let rows = [
+            (json!(null), "not an object that can be read"),
+            (json!({"kty": "oct", "k": "AAAA"}), "it has private members"),
+            (json!({"kty": "RSA", "kid": 1}), "kid is not a string"),
+            (json!({"kty": "RSA", "use": "enc"}), "use is not sig"),
+            (json!({"kty": "RSA", "key_ops": ["sign"]}), "key_ops lacks verify"),
+            (json!({"kty": "AKP"}), "a kty that we do not support"),
+            (json!({"kty": "EC", "crv": "P-521"}), "a curve that we do not support"),
+            (json!({"kty": "RSA", "n": n}), "a number that is absent or not base64url"),
+            (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),
+            (json!({"kty": "RSA", "n": large, "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),
+            (json!({"kty": "RSA", "n": even, "e": "AQAB"}), "an even modulus"),
+            (json!({"kty": "RSA", "n": n, "e": "AQ"}), "an exponent that is even or not from 3 to 2^33 - 1"),
+            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": "AA"}), "coordinates of the wrong length"),
+            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "its numbers make no public key"),
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "coordinates of the wrong length"),
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([0; 32])}), "a point of small order"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": 5}), "alg is not a string"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RSA-OAEP"}), "alg is none that we know"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "ES256"}), "alg contradicts kty and crv"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "HS256"}), "alg contradicts kty and crv"),
+        ];
+        for (jwk, reason) in rows {
+            let outcome = import(&jwk, &[Algorithm::RS256]).map(|_| ());
+            assert_eq!(outcome, Err(reason), "{jwk}");
+        }
+    }
+}
