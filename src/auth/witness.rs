@@ -113,7 +113,7 @@ impl fmt::Debug for Identity {
 ///
 /// The first eight bytes of an HMAC-SHA256 under a random key that never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pseudonym(u64);
+pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
     /// None where the system had no randomness to give for the key.
@@ -121,14 +121,23 @@ impl Pseudonym {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let tag = hmac::sign(KEY.as_ref()?, subject.as_bytes());
-        let (first, _) = tag.as_ref().split_first_chunk()?;
-        Some(Self(u64::from_be_bytes(*first)))
+        let mut digits = [0; 16];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(tag.as_ref()) {
+            let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
+            pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
+        }
+        Some(Self(digits))
+    }
+
+    /// Its sixteen digits.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Pseudonym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -141,6 +150,7 @@ mod tests {
         let of = |subject| Pseudonym::of(subject).unwrap();
         assert_eq!(of("auth0|1"), of("auth0|1"));
         assert_ne!(of("auth0|1"), of("auth0|2"));
-        assert_eq!(of("").to_string().len(), 16);
+        let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+        assert!(of("").as_str().len() == 16 && of("").as_str().chars().all(is_hex));
     }
 }

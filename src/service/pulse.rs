@@ -22,8 +22,13 @@ impl Pulse {
     /// Counts a request as at work until the answer drops.
     pub(super) fn at_work(self: &Arc<Self>) -> AtWork {
         let mut state = self.state();
-        *state = (state.0 + 1, Instant::now());
-        AtWork(Arc::clone(self))
+        let since = Instant::now();
+        *state = (state.0 + 1, since);
+        AtWork {
+            pulse: Arc::clone(self),
+            since,
+            until: None,
+        }
     }
 
     /// Starts to count from here.
@@ -51,12 +56,29 @@ impl Pulse {
 
 /// A request at work.
 #[derive(Debug)]
-pub(super) struct AtWork(Arc<Pulse>);
+pub(super) struct AtWork {
+    pulse: Arc<Pulse>,
+    since: Instant,
+    until: Option<Instant>,
+}
+
+impl AtWork {
+    /// When it came.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Is no longer at work, from the instant that it tells.
+    pub(super) fn end(mut self) -> Instant {
+        *self.until.insert(Instant::now())
+    }
+}
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        *state = (state.0 - 1, Instant::now());
+        let until = self.until.unwrap_or_else(Instant::now);
+        let mut state = self.pulse.state();
+        *state = (state.0 - 1, until);
     }
 }
 

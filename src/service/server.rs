@@ -145,9 +145,7 @@ where
                     ..
                 } = &*server;
                 let see = |request| guard::answer(request, routes, limits, sight, shutdown);
-                let answer = sight.see(request, see).await;
-                drop(at_work);
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(sight.see(at_work, request, see).await)
             }
         });
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));

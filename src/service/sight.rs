@@ -4,18 +4,20 @@
 //! path, a token or a claim's value, so that none of them can end up in a log or a label.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::Duration;
 use std::{io, mem};
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
+use tokio::time::Instant;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::metrics::{Metrics, Outcome};
+use super::pulse::AtWork;
 use super::request_id::{Trace, X_REQUEST_ID, request_id};
 use super::table::{arrived, tracked};
-use crate::auth::{Code, Identity, testimony, witnessed};
+use crate::auth::{Code, Identity, Pseudonym, testimony, witnessed};
 
 /// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
 const TARGET: &str = "warp_bearer::request";
@@ -87,6 +89,7 @@ impl Sight {
     /// Has a request answered, and sees what comes of it. The answer is named in any case.
     pub(super) async fn see<B, F>(
         &self,
+        at_work: AtWork,
         request: Request<B>,
         answer: impl FnOnce(Request<B>) -> F,
     ) -> Response
@@ -95,7 +98,7 @@ impl Sight {
     {
         let log = self.log && tracing::enabled!(target: TARGET, tracing::Level::INFO);
         if log || self.metrics.is_some() {
-            let sighting = Sighting::new(self, log, &request);
+            let sighting = Sighting::new(self, log, at_work, &request);
             let answer = answer(request);
             tracked(witnessed(async { sighting.end(answer.await) })).await
         } else {
@@ -134,14 +137,14 @@ struct Sighting<'s> {
     metrics: Option<&'s Metrics>,
     log: bool,
     start: Instant,
+    at_work: Option<AtWork>,
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
-    ended: bool,
 }
 
 impl<'s> Sighting<'s> {
-    fn new<B>(sight: &'s Sight, log: bool, request: &Request<B>) -> Self {
+    fn new<B>(sight: &'s Sight, log: bool, at_work: AtWork, request: &Request<B>) -> Self {
         let metrics = sight.metrics.as_ref();
         if let Some(metrics) = metrics {
             metrics.request_begins();
@@ -149,28 +152,31 @@ impl<'s> Sighting<'s> {
         Self {
             metrics,
             log,
-            start: Instant::now(),
+            start: at_work.since(),
+            at_work: Some(at_work),
             method: method(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
-            ended: false,
         }
     }
 
     fn end(mut self, answer: Response) -> Response {
-        self.ended = true;
         let code = answer.extensions().get().copied();
         self.tell(Some(answer.status()), code.map(Code::as_str));
         named(answer, mem::replace(&mut self.request_id, NAMELESS))
     }
 
-    fn tell(&self, status: Option<StatusCode>, code: Option<&'static str>) {
+    fn tell(&mut self, status: Option<StatusCode>, code: Option<&'static str>) {
         let outcome = Outcome {
             method: self.method,
             route: arrived().unwrap_or("unrouted"),
             status,
             code,
-            took: self.start.elapsed(),
+            // One look at the clock, for the connection as well.
+            took: self
+                .at_work
+                .take()
+                .map_or(Duration::ZERO, |at_work| at_work.end() - self.start),
             testimony: testimony(),
         };
         if self.log {
@@ -196,7 +202,7 @@ impl<'s> Sighting<'s> {
             trace_id = self.trace.as_ref().map(Trace::id),
             issuer = identity.map(Identity::issuer),
             kid = identity.and_then(Identity::kid),
-            subject = subject.map(tracing::field::display),
+            subject = subject.as_ref().map(Pseudonym::as_str),
             "answered"
         );
     }
@@ -205,7 +211,7 @@ impl<'s> Sighting<'s> {
 /// The peer left, or the server had to, before there was an answer.
 impl Drop for Sighting<'_> {
     fn drop(&mut self) {
-        if !self.ended {
+        if self.at_work.is_some() {
             self.tell(None, Some("abandoned"));
         }
     }

@@ -126,7 +126,12 @@ impl Text<'_> {
 
 fn is_plain(value: &str) -> bool {
     let plain = |byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'\\' | b'=');
-    !value.is_empty() && value.bytes().all(plain)
+    !value.is_empty() && all(value, plain)
+}
+
+/// Looks at every byte, also after the answer is known: so it can look at many at a time.
+fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
+    value.bytes().fold(true, |all, byte| all & is(byte))
 }
 
 impl Visit for Text<'_> {
@@ -198,8 +203,7 @@ impl Json<'_> {
 
 /// A string (RFC 8259 §7).
 fn quote(line: &mut String, value: &str) {
-    let plain = |byte| !matches!(byte, 0..=0x1f | b'"' | b'\\');
-    if value.bytes().all(plain) {
+    if all(value, |byte| !matches!(byte, 0..=0x1f | b'"' | b'\\')) {
         line.push('"');
         line.push_str(value);
         line.push('"');
