@@ -2,11 +2,17 @@
 
 use std::{net::TcpListener, thread};
 
-use warp_bearer::{auth::Algorithm, issuer::SigningKey};
+use warp_bearer::{
+    auth::{Algorithm, Auth},
+    issuer::{Fault, Issuer, SigningKey},
+};
 
 use crate::{
     Target,
-    support::text::{base64url, quoted, signed_by},
+    support::{
+        raw::Service,
+        text::{base64url, quoted, signed_by},
+    },
 };
 
 /// A host of the attacker's, which offers its own key to whoever asks, and whom nobody shall ask.
@@ -93,6 +99,40 @@ async fn a_token_does_not_bring_its_own_key() {
         target.refuses(case, &token, "unknown_issuer").await;
     }
     attacker.assert_not_asked();
+}
+
+/// Whoever can make an issuer answer a redirect, an open one on its site will do, would else choose
+/// our keys.
+#[tokio::test]
+async fn a_redirect_of_the_issuers_is_not_followed() {
+    let (ours, evil) = (
+        Issuer::with_algorithm(Algorithm::ES256).await,
+        Issuer::with_algorithm(Algorithm::ES256).await,
+    );
+    let discovery = format!("{}.well-known/openid-configuration", evil.url());
+    let forged = evil.token().claim("iss", ours.url()).sign();
+    type Fail = fn(&Issuer, Fault);
+    let rows: [(&str, Fail, &str); 3] = [
+        ("of the key set", Issuer::fail_jwks, evil.jwks_uri()),
+        ("of discovery", Issuer::fail_discovery, &discovery),
+        ("of both", Issuer::fail, evil.jwks_uri()),
+    ];
+    for (case, fail, address) in rows {
+        let fault = Fault::Redirect(address.to_owned());
+        ours.recover();
+        fail(&ours, fault);
+        let auth = Auth::builder()
+            .issuer(ours.url())
+            .audience(ours.audience())
+            .algorithms([Algorithm::ES256])
+            .build()
+            .unwrap();
+        let service = Service::start(&auth).await;
+        let answer = service.client().await.with_token(&forged).await;
+        answer.assert_is_problem(case, 503, "keys_unavailable");
+        let asked = evil.requests();
+        assert_eq!((asked.discovery, asked.jwks), (0, 0), "{case}");
+    }
 }
 
 #[tokio::test]
