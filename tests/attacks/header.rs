@@ -105,13 +105,14 @@ async fn a_token_does_not_bring_its_own_key() {
 /// our keys.
 #[tokio::test]
 async fn a_redirect_of_the_issuers_is_not_followed() {
+    type Fail = fn(&Issuer, Fault);
+
     let (ours, evil) = (
         Issuer::with_algorithm(Algorithm::ES256).await,
         Issuer::with_algorithm(Algorithm::ES256).await,
     );
     let discovery = format!("{}.well-known/openid-configuration", evil.url());
     let forged = evil.token().claim("iss", ours.url()).sign();
-    type Fail = fn(&Issuer, Fault);
     let rows: [(&str, Fail, &str); 3] = [
         ("of the key set", Issuer::fail_jwks, evil.jwks_uri()),
         ("of discovery", Issuer::fail_discovery, &discovery),
