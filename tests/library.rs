@@ -209,38 +209,3 @@ async fn a_refusal_can_be_found_and_answered_otherwise() {
     let reply = warp::test::request().path("/a").reply(&routes).await;
     assert_eq!(reply.body(), "no: missing_token");
 }
-
-#[tokio::test]
-async fn with_cors_errors_carry_its_fields_and_a_foreign_origin_gets_json() {
-    let tenant = Tenant::start().await;
-    let cors = warp::cors()
-        .allow_origin("https://app.example.com")
-        .allow_header("authorization")
-        .allow_method("GET");
-    let routes = warp::path!("a")
-        .and(warp::get())
-        .and(with_auth(&tenant.auth))
-        .map(|_: Claims| "in")
-        .route()
-        .recover(handle_rejection)
-        .with(cors)
-        .recover(handle_rejection);
-    #[rustfmt::skip]
-    let rows = [
-        ("an error", "GET", "https://app.example.com", 401, true),
-        ("a preflight", "OPTIONS", "https://app.example.com", 200, true),
-        ("another origin", "GET", "https://other.example", 403, false),
-    ];
-    for (case, method, origin, status, allowed) in rows {
-        let request = warp::test::request().method(method).path("/a");
-        let request = request.header("origin", origin);
-        let request = request.header("access-control-request-method", "GET");
-        let answer = answer(&request.reply(&routes).await);
-        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
-        let field = answer.header("access-control-allow-origin");
-        assert_eq!(field == origin, allowed, "{case}: {answer:?}");
-        if status == 403 {
-            assert_eq!(answer.code(), "cors_forbidden", "{case}");
-        }
-    }
-}

@@ -65,7 +65,14 @@ impl Service {
         let metrics = Metrics::new(&tenant.auth);
         let (listener, address) = listener().await;
         let sight = Sight::measured(metrics.clone());
-        tokio::spawn(serve(listener, routes, limits, sight, Shutdown::new()));
+        tokio::spawn(serve(
+            listener,
+            routes,
+            limits,
+            None,
+            sight,
+            Shutdown::new(),
+        ));
         Self {
             tenant,
             address,

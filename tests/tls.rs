@@ -85,6 +85,7 @@ impl Service {
             listener.with_tls(tls.clone()),
             routes(&tenant.auth, &shutdown),
             limits,
+            None,
             Sight::measured(metrics.clone()),
             shutdown.clone(),
         ));

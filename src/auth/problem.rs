@@ -34,6 +34,26 @@ use super::error::{AuthError, Refusal};
 /// A rejection that is neither ours nor warp's is a fault of the service, 500: `recover` your own
 /// before this one.
 ///
+/// With warp's CORS filter it stands on both sides: inside, so that errors carry the filter's fields
+/// and a page can read them; outside, so that what the filter itself refuses is JSON. Caches need
+/// the `Vary`, which the filter leaves out, and pages the challenge, which browsers hide:
+///
+/// ```no_run
+/// # use warp::{Filter, http::header};
+/// # use warp_bearer::auth::handle_rejection;
+/// # let routes = warp::path!("a").map(|| "a");
+/// let cors = warp::cors()
+///     .allow_origin("https://app.example.com")
+///     .allow_methods(["GET", "POST"])
+///     .allow_header(header::AUTHORIZATION)
+///     .expose_header(header::WWW_AUTHENTICATE);
+/// routes
+///     .recover(handle_rejection)
+///     .with(cors)
+///     .recover(handle_rejection)
+///     .with(warp::reply::with::header("vary", "origin"));
+/// ```
+///
 /// # Errors
 /// None.
 pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallible> {

@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use variables::{Unset, VARIABLES, Variable};
 pub use vars::{Origin, Vars};
 
-use super::{Limits, tls::Files};
+use super::{Cors, Limits, tls::Files};
 use reader::Reader;
 
 /// What the service runs with. Whoever has one need check nothing again.
@@ -63,6 +63,8 @@ pub struct Config {
     pub tls: Option<Files>,
     /// Where the metrics are served. Defaults to nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whose pages may read answers. Defaults to no other origin's.
+    pub cors: Option<Cors>,
     /// What one caller may cost.
     pub limits: Limits,
     /// What is logged, and how.
@@ -145,6 +147,7 @@ impl Config {
         let listen = reader.one("LISTEN", process.listen, value::listen);
         let tls = tls(reader, process.tls_cert_file, process.tls_key_file);
         let metrics = reader.one("METRICS_LISTEN", process.metrics_listen, value::listen);
+        let cors = cors(reader, process.cors_origins);
         let limits = limits::limits(reader);
         let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
         let format = reader.one("LOG_FORMAT", process.log_format, value::log_format);
@@ -172,6 +175,7 @@ impl Config {
             listen: listen?,
             tls,
             metrics_listen: metrics,
+            cors,
             limits: limits?,
             log: LogConfig {
                 filter: filter?,
@@ -212,6 +216,18 @@ fn tls(reader: &mut Reader, certificate: Option<String>, key: Option<String>) ->
     together::both_or_neither(reader, "TLS_CERT_FILE", "TLS_KEY_FILE");
     let files = |(certificate, key)| Files { certificate, key };
     certificate.zip(key).map(files)
+}
+
+fn cors(reader: &mut Reader, origins: Option<String>) -> Option<Cors> {
+    let origins = reader.list("CORS_ORIGINS", origins, url::origin_or_any)?;
+    let named: Vec<_> = origins.iter().flatten().cloned().collect();
+    if named.is_empty() {
+        return Some(Cors::Any);
+    }
+    if named.len() < origins.len() {
+        together::any_beside_others(reader, "CORS_ORIGINS");
+    }
+    Some(Cors::Only(named))
 }
 
 impl Secret {

@@ -1,5 +1,5 @@
-//! What is done around every request, whatever the route: refuse what no route should see, bound its
-//! time and its body, survive its panic, and mark its answer. It knows no path and no token, and it
+//! What is done around every request, whatever the route: refuse what no route should see, answer a
+//! preflight, bound its time and its body, survive its panic, and mark its answer. It knows no path and no token, and it
 //! looks at no `Forwarded` or `X-Forwarded-*`: nothing here depends on who the peer says it is.
 
 use std::convert::Infallible;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use warp::reply::Response;
 
 use super::body::Bounded;
+use super::cors::{Cors, Crossing};
 use super::{Limits, Shutdown, Sight};
 use crate::auth::Problem;
 
@@ -24,6 +25,7 @@ pub(super) async fn answer<R>(
     request: Request<Incoming>,
     routes: &R,
     limits: &Limits,
+    cors: Option<&Cors>,
     sight: &Sight,
     shutdown: &Shutdown,
 ) -> Response
@@ -34,9 +36,14 @@ where
     let (method, version) = (head.method.clone(), head.version);
     let is_chunked = body.size_hint().exact().is_none();
 
+    let crossing = cors.map(|cors| cors.of(&head));
+
     let outcome = match refuse(&head, limits) {
-        None => route(Request::from_parts(head, body), routes, limits, sight).await,
         Some(problem) => Err(problem),
+        None => match crossing.as_ref().and_then(Crossing::preflight) {
+            Some(answer) => Ok(answer),
+            None => route(Request::from_parts(head, body), routes, limits, sight).await,
+        },
     };
     // After a refusal of ours the rest of the request may still be under way; where chunks end only
     // hyper knows, so what follows them could not be checked as a head; and once asked to stop, a
@@ -45,6 +52,9 @@ where
 
     let mut answer = outcome.unwrap_or_else(Problem::response);
     mark(&mut answer, version, is_last);
+    if let Some(crossing) = crossing {
+        crossing.mark(answer.headers_mut());
+    }
     if method == Method::HEAD {
         answer = without_body(answer);
     }

@@ -138,7 +138,7 @@ impl Metrics {
         });
         let (limits, shutdown) = (Limits::default(), Shutdown::new());
         tokio::select! {
-            () = serve(listener, page.recover(handle_rejection), limits, Sight::none(), shutdown) => {}
+            () = serve(listener, page.recover(handle_rejection), limits, None, Sight::none(), shutdown) => {}
             () = self.upkeep() => {}
         }
     }

@@ -5,6 +5,7 @@
 mod body;
 pub mod commands;
 pub mod config;
+mod cors;
 mod guard;
 pub mod handlers;
 mod heads;
@@ -23,6 +24,7 @@ pub mod telemetry;
 pub mod tls;
 mod wire;
 
+pub use self::cors::Cors;
 pub use self::limits::Limits;
 pub use self::listen::Listener;
 pub use self::metrics::Metrics;

@@ -101,7 +101,7 @@ fn is_traceparent(value: &[u8]) -> bool {
 }
 
 /// Of two fields of one name, which one would be meant?
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }

@@ -26,7 +26,7 @@ use super::body::Bounded;
 use super::heads::Framing;
 use super::pulse::Pulse;
 use super::wire::Wire;
-use super::{Limits, Listener, Shutdown, Sight, guard};
+use super::{Cors, Limits, Listener, Shutdown, Sight, guard};
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
 ///
@@ -35,11 +35,13 @@ use super::{Limits, Listener, Shutdown, Sight, guard};
 /// ended, [`Limits::drain`] later at most. Asked again, it returns at once. Dropping it is the same as
 /// asking twice.
 ///
-/// The routes have answered every rejection themselves, or this does not compile.
+/// Where there is a [`Cors`], every answer says what it has to say of it. The routes have answered every
+/// rejection themselves, or this does not compile.
 pub async fn serve<F>(
     listener: Listener,
     routes: F,
     limits: Limits,
+    cors: Option<Cors>,
     sight: Sight,
     shutdown: Shutdown,
 ) where
@@ -50,6 +52,7 @@ pub async fn serve<F>(
         http: http(&limits),
         routes: TowerToHyperService::new(warp::service(routes)),
         limits,
+        cors,
         sight,
         shutdown,
     });
@@ -68,6 +71,7 @@ struct Server<R> {
     http: auto::Builder<TokioExecutor>,
     routes: R,
     limits: Limits,
+    cors: Option<Cors>,
     sight: Sight,
     shutdown: Shutdown,
 }
@@ -140,11 +144,14 @@ where
                 let Self {
                     routes,
                     limits,
+                    cors,
                     sight,
                     shutdown,
                     ..
                 } = &*server;
-                let see = |request| guard::answer(request, routes, limits, sight, shutdown);
+                let see = |request| {
+                    guard::answer(request, routes, limits, cors.as_ref(), sight, shutdown)
+                };
                 Ok::<_, Infallible>(sight.see(at_work, request, see).await)
             }
         });

@@ -34,6 +34,13 @@ pub(crate) fn tracked<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     ARRIVED.scope(Cell::new(None), answer)
 }
 
+/// Says which row a request has come to, by its template, or by the name of what answers in a row's
+/// place.
+pub(crate) fn arrive(template: &'static str) {
+    // Outside of `tracked` nobody asks.
+    let _ = ARRIVED.try_with(|arrived| arrived.set(Some(template)));
+}
+
 /// The template of the row that a request has come to, whatever becomes of it there; none where no
 /// row has its path and method, and outside of [`tracked`].
 pub(crate) fn arrived() -> Option<&'static str> {
@@ -201,7 +208,7 @@ fn only(
         .and_then(move |method: Method| {
             let fits = answered(&wanted).contains(&method.as_str());
             if fits {
-                let _ = ARRIVED.try_with(|arrived| arrived.set(Some(template)));
+                arrive(template);
             }
             async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
         })

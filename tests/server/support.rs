@@ -46,6 +46,7 @@ impl Server {
             listener,
             routes,
             limits,
+            None,
             Sight::logged(),
             shutdown.clone(),
         ));

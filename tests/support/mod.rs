@@ -33,7 +33,12 @@ impl Tenant {
     /// The service's own routes.
     pub fn routes(
         &self,
-    ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + use<> {
+    ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    + use<> {
         routes(&self.auth, &Shutdown::new())
     }
 

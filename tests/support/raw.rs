@@ -1,6 +1,6 @@
 //! The service on a socket of its own, and a client that says byte for byte what it is told to.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,10 +8,13 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use warp::{
+    Filter, Reply,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+};
 use warp_bearer::{
     auth::Auth,
-    service::{Limits, Listener, Shutdown, Sight, routes, serve},
+    service::{Cors, Limits, Listener, Shutdown, Sight, routes, serve},
 };
 
 use super::Answer;
@@ -27,17 +30,19 @@ pub struct Service {
 
 impl Service {
     pub async fn start(auth: &Auth) -> Self {
+        let routes = routes(auth, &Shutdown::new());
+        Self::with(routes, Limits::default(), None, Sight::logged()).await
+    }
+
+    pub async fn with<F>(routes: F, limits: Limits, cors: Option<Cors>, sight: Sight) -> Self
+    where
+        F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+        F::Extract: Reply,
+    {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
-        let routes = routes(auth, &shutdown);
-        let served = tokio::spawn(serve(
-            listener,
-            routes,
-            Limits::default(),
-            Sight::logged(),
-            shutdown,
-        ));
+        let served = tokio::spawn(serve(listener, routes, limits, cors, sight, shutdown));
         Self { address, served }
     }
 

@@ -58,7 +58,9 @@ pub(super) async fn run() -> Result<(), Failure> {
     }
     let metrics = doors.metrics()?.unwrap_or(metrics_listen);
     print!("{}", page(&issuer, doors.service()?, metrics));
-    doors.serve(&auth, config.limits, shutdown).await
+    doors
+        .serve(&auth, config.limits, config.cors, shutdown)
+        .await
 }
 
 fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::Failure;
 use crate::{
     auth::Auth,
-    service::{Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files},
+    service::{Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files},
 };
 
 /// The sockets, bound before anything is promised.
@@ -55,6 +55,7 @@ impl Doors {
         self,
         auth: &Auth,
         limits: Limits,
+        cors: Option<Cors>,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
         let hangups = Hangups::new().map_err(Failure::Process)?;
@@ -65,7 +66,7 @@ impl Doors {
         };
         let routes = routes(auth, &shutdown);
         tokio::select! {
-            () = serve(self.service, routes, limits, sight, shutdown) => {}
+            () = serve(self.service, routes, limits, cors, sight, shutdown) => {}
             () = show(metrics) => {}
             () = watch(self.tls.clone()) => {}
             () = hangups.refresh(auth, self.tls.as_ref()) => {}

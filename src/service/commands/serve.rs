@@ -20,7 +20,9 @@ pub(super) async fn run() -> Result<(), Failure> {
     if let Some(address) = doors.metrics()? {
         tracing::info!(%address, "metrics");
     }
-    doors.serve(&auth, config.limits, shutdown).await
+    doors
+        .serve(&auth, config.limits, config.cors, shutdown)
+        .await
 }
 
 fn auth(config: &Config) -> Result<Auth, SetupError> {

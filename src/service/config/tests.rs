@@ -1,5 +1,7 @@
 use std::{collections::BTreeSet, fs};
 
+use warp::http::HeaderValue;
+
 use super::*;
 
 const TENANT: &[(&str, &str)] = &[
@@ -64,6 +66,7 @@ fn two_variables_are_enough() {
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
     assert_eq!(config.tls, None);
     assert_eq!(config.metrics_listen, None);
+    assert_eq!(config.cors, None);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log.filter.to_string(), "info");
     assert_eq!(config.log.format, LogFormat::Text);
@@ -123,6 +126,7 @@ fn every_value_ends_up_in_its_field() {
         ("TLS_CERT_FILE", "a.crt"),
         ("TLS_KEY_FILE", "a.key"),
         ("METRICS_LISTEN", "[::1]:9090"),
+        ("CORS_ORIGINS", "https://a.example, http://localhost:3000"),
         ("IDLE_TIMEOUT", "1s"),
         ("REQUEST_TIMEOUT", "2s"),
         ("MAX_CONNECTIONS", "3"),
@@ -164,6 +168,8 @@ fn every_value_ends_up_in_its_field() {
     assert_eq!(config.tls, Some(tls));
     let metrics = config.metrics_listen.map(|address| address.to_string());
     assert_eq!(metrics.as_deref(), Some("[::1]:9090"));
+    let origins = ["https://a.example", "http://localhost:3000"].map(HeaderValue::from_static);
+    assert_eq!(config.cors, Some(Cors::Only(origins.to_vec())));
     let limits = Limits {
         idle: Duration::from_secs(1),
         request: Duration::from_secs(2),
@@ -338,6 +344,28 @@ fn a_limit_is_a_number_or_a_size_in_its_range() {
         ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
         ("a name", "METRICS_LISTEN", "localhost:9090", "is no address with a port; did you mean 127.0.0.1:9090?"),
     ]);
+}
+
+#[test]
+fn an_origin_is_as_browsers_write_it_or_a_star_alone() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a slash", "CORS_ORIGINS", "https://a.example/", "is not as browsers write it; did you mean https://a.example?"),
+        ("a path", "CORS_ORIGINS", "https://a.example/app", "is not as browsers write it; did you mean https://a.example?"),
+        ("capitals", "CORS_ORIGINS", "https://A.example", "is not as browsers write it; did you mean https://a.example?"),
+        ("the scheme's port", "CORS_ORIGINS", "https://a.example:443", "is not as browsers write it; did you mean https://a.example?"),
+        ("no scheme", "CORS_ORIGINS", "a.example", "has no scheme; did you mean https://a.example?"),
+        ("not https", "CORS_ORIGINS", "http://a.example", "is not https; did you mean https://a.example?"),
+        ("another scheme", "CORS_ORIGINS", "ftp://a.example", "is not https"),
+        ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared to the letter; list each, or give * alone for all"),
+        ("null", "CORS_ORIGINS", "null", "is what every sandboxed page is called; give the page an origin of its own"),
+        ("blanks for commas", "CORS_ORIGINS", "https://a.example https://b.example", "holds a character that no URL has"),
+        ("nothing between commas", "CORS_ORIGINS", "https://a.example,", "has nothing at one side of a comma; take the comma out"),
+    ]);
+    assert_eq!(config(&[("CORS_ORIGINS", "*")]).cors, Some(Cors::Any));
+    let found = faults(with(&[("CORS_ORIGINS", "*,https://a.example")]));
+    let fault = "CORS_ORIGINS: has * beside other origins; keep * alone, for every origin there is, or take it out";
+    assert_eq!(found, [fault]);
 }
 
 #[test]

@@ -48,6 +48,14 @@ pub(super) fn both_or_neither(reader: &mut Reader, one: &str, other: &str) {
     }
 }
 
+/// Whoever lists origins does not mean all of them.
+pub(super) fn any_beside_others(reader: &mut Reader, name: &str) {
+    reader.fault(
+        name,
+        "has * beside other origins; keep * alone, for every origin there is, or take it out",
+    );
+}
+
 fn missing(reader: &mut Reader) {
     if !reader.has("AUTH0_DOMAIN") && !reader.has("AUTH0_ISSUER") {
         reader.missing(

@@ -4,6 +4,7 @@
 //! letter, so whatever would need repair is refused here.
 
 use reqwest::Url;
+use warp::http::HeaderValue;
 
 use super::{fault::Wrong, value::Parsed};
 use crate::auth::is_loopback;
@@ -41,6 +42,37 @@ pub(super) fn issuer(text: &str) -> Parsed<String> {
         return Err(Wrong::new("has a query, as no issuer does (RFC 8414 §2)"));
     }
     Ok(text.to_owned())
+}
+
+/// The origin of a page, or `None` for the star that stands for all of them.
+pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
+    if text == "*" {
+        return Ok(None);
+    }
+    origin(text).map(Some)
+}
+
+/// As browsers send it (RFC 6454 §6.2): scheme and host, a port where it is not the scheme's own.
+fn origin(text: &str) -> Parsed<HeaderValue> {
+    if text == "null" {
+        return Err(Wrong::new("is what every sandboxed page is called")
+            .hint("give the page an origin of its own"));
+    }
+    if text.contains('*') {
+        return Err(Wrong::new("is a pattern")
+            .hint("origins are compared to the letter; list each, or give * alone for all"));
+    }
+    if !text.contains("://") {
+        let guess = format!("https://{text}");
+        let is_right = origin(&guess).is_ok();
+        return Err(Wrong::new("has no scheme").meant(is_right.then_some(guess)));
+    }
+    web_address(text)?;
+    let written = Url::parse(text).map(|url| url.origin().ascii_serialization());
+    match (written, HeaderValue::from_str(text)) {
+        (Ok(written), Ok(value)) if written == text => Ok(value),
+        (written, _) => Err(Wrong::new("is not as browsers write it").meant(written.ok())),
+    }
 }
 
 /// Where something is fetched: https, or plain http on loopback, and no password in it.

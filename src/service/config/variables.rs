@@ -192,6 +192,14 @@ pub const VARIABLES: &[Variable] = &[
         secret: false,
     },
     Variable {
+        name: "CORS_ORIGINS",
+        unset: Unset::Means("none; no page of another origin reads answers"),
+        meaning: "The origins whose pages may read answers in a browser, to the letter and separated by commas; * alone is every origin there is.",
+        example: "https://app.example.com,http://localhost:3000",
+        wants: "origins, such as https://app.example.com",
+        secret: false,
+    },
+    Variable {
         name: "IDLE_TIMEOUT",
         unset: Unset::Is("30s"),
         meaning: "How long a connection may stay open with nothing being answered on it.",
