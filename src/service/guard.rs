@@ -114,9 +114,13 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4).
+/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4), and `host:99999` is
+/// none that can be reached. Behind its colon a port may be empty (RFC 3986 §3.2.3).
 fn is_host(authority: &Authority) -> bool {
-    !authority.host().is_empty() && !authority.as_str().contains('@')
+    let (host, text) = (authority.host(), authority.as_str());
+    let port = text[host.len()..].trim_start_matches(':');
+    let is_port = port.is_empty() || authority.port_u16().is_some() && !port.starts_with('+');
+    !host.is_empty() && !text.contains('@') && is_port
 }
 
 async fn route<R>(

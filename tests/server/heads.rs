@@ -63,6 +63,13 @@ async fn a_request_names_one_host() {
         ("a path", "GET / HTTP/1.1\r\nHost: a/b", 400),
         ("a user", "GET / HTTP/1.1\r\nHost: me@a", 400),
         ("a port alone", "GET / HTTP/1.1\r\nHost: :80", 400),
+        ("an empty port", "GET / HTTP/1.1\r\nHost: a:", 200),
+        ("the last port", "GET / HTTP/1.1\r\nHost: a:65535", 200),
+        ("one port more", "GET / HTTP/1.1\r\nHost: a:65536", 400),
+        ("no such port", "GET / HTTP/1.1\r\nHost: [::1]:99999", 400),
+        ("a port in words", "GET / HTTP/1.1\r\nHost: a:http", 400),
+        ("a port with a sign", "GET / HTTP/1.1\r\nHost: a:+80", 400),
+        ("two ports", "GET / HTTP/1.1\r\nHost: a:80:80", 400),
         (
             "no path, CONNECT",
             "CONNECT a:443 HTTP/1.1\r\nHost: a:443",
