@@ -45,7 +45,7 @@ pub use policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     role, scope, user,
 };
-pub use problem::{Code, Problem, handle_rejection, status};
+pub use problem::{Code, Problem, handle_rejection, readiness, status};
 pub use trusted::TrustedIssuer;
 pub use verifier::Auth;
 pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};

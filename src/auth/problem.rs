@@ -219,6 +219,15 @@ impl Code {
     }
 }
 
+/// The status of an answer that says whether the service is ready: 200, or 503 until it is.
+pub const fn readiness(ready: bool) -> StatusCode {
+    if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
 /// The status of a refusal: RFC 6750 §3.1, and 503 where the caller's token is not at fault.
 pub fn status(error: AuthError) -> StatusCode {
     use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use warp::{
     Reply,
     http::{
-        Response as HttpResponse, StatusCode,
+        Response as HttpResponse,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
     reply::Response,
 };
 
 use super::Shutdown;
-use crate::auth::{Auth, Claims, KeyStatus};
+use crate::auth::{Auth, Claims, KeyStatus, readiness};
 
 /// `GET /api/public`
 pub async fn public() -> Response {
@@ -50,9 +50,7 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
         "issuers": issuers,
     });
     let mut response = json_text(body.to_string());
-    if !ready {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
+    *response.status_mut() = readiness(ready);
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
