@@ -317,8 +317,11 @@ mod tests {
 
     #[test]
     fn a_date_beyond_double_is_an_invalid_claim() {
-        let claims = Registered::parse(r#"{"exp":1e400}"#).map(|_| ());
-        assert_eq!(claims, Err(AuthError::InvalidClaim));
+        for date in ["exp", "nbf", "iat"] {
+            let payload = format!(r#"{{"exp":2e6,"{date}":1e400}}"#).replace("2e6,\"exp\":", "");
+            let claims = Registered::parse(&payload).unwrap();
+            assert_eq!(Times::of(&claims), Err(AuthError::InvalidClaim), "{date}");
+        }
     }
 
     #[test]

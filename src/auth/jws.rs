@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     AuthError,
-    json::{self, Value},
+    json::{self, Malformed, Value},
 };
 
 /// The three parts of a compact serialization, as they came.
@@ -70,7 +70,7 @@ impl<'a> Header<'a> {
             "crit" | "b64" => header.extended = true,
             _ => {}
         })
-        .map_err(|_| AuthError::TokenMalformed)?;
+        .map_err(|Malformed| AuthError::TokenMalformed)?;
         header.kid = match kid {
             None => None,
             Some(Value::Text(kid)) => Some(kid),
