@@ -432,6 +432,62 @@ async fn one_odd_key_costs_itself_and_not_the_set() {
 }
 
 #[tokio::test]
+async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let (odd, good) = (
+        SigningKey::generate(Algorithm::ES256).with_kid("odd"),
+        issuer.key().public_jwk(),
+    );
+    let token = issuer.token().key(&odd).sign();
+    let mut broken = odd.public_jwk();
+    broken["y"] = json!("AA");
+    issuer.publish(json!({"keys": [broken, good]}));
+    let auth = ready(&issuer).await;
+    for round in 0..10 {
+        let refused = at_once(&auth, &token);
+        assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed), "no wait");
+        let wanted = 1 + 4.min(round + 1);
+        until(|| fetches(&issuer) == wanted).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetches(&issuer), 5, "four at once, and no more");
+
+    let auth = ready(&issuer).await;
+    issuer.publish(json!({"keys": [odd.public_jwk(), good]}));
+    assert!(at_once(&auth, &token).is_err(), "nobody has looked yet");
+    until(|| at_once(&auth, &token).is_ok()).await;
+    assert_eq!(fetches(&issuer), 7);
+}
+
+#[tokio::test]
+async fn a_key_that_is_for_something_else_costs_no_fetch() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let good = issuer.key().public_jwk();
+    for (case, member, value) in [
+        ("encryption", "use", "enc"),
+        ("a kty of tomorrow", "kty", "AKP"),
+        ("a curve of tomorrow", "crv", "P-521"),
+    ] {
+        let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
+        let mut jwk = odd.public_jwk();
+        jwk[member] = json!(value);
+        issuer.publish(json!({"keys": [jwk, good]}));
+        let auth = ready(&issuer).await;
+        let before = fetches(&issuer);
+        for _ in 0..3 {
+            let refused = at_once(&auth, &issuer.token().key(&odd).sign());
+            assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed), "{case}");
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(fetches(&issuer), before, "{case}");
+    }
+}
+
+#[tokio::test]
 async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
     let issuer = issuer().await;
     let bare = issuer.url().trim_end_matches('/').to_owned();

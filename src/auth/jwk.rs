@@ -22,12 +22,31 @@ use serde_json::{Map, Value};
 /// What is wrong with a key that is left out.
 pub(crate) type Reason = &'static str;
 
+/// A key that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Odd {
+    /// It may be a fine key, and is for something that we do not do.
+    Foreign(Reason),
+    /// It is none, or none that may be used; its issuer may yet mend it, under the same name.
+    Broken(Reason),
+}
+
+impl Odd {
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Foreign(reason) | Self::Broken(reason) => reason,
+        }
+    }
+}
+
 type Jwk = Map<String, Value>;
 type Imported = (Vec<u8>, Vec<(Algorithm, KeyVerifier)>);
 
 /// The key's material, and a verifier for each allowed algorithm that it is good for.
-pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
-    let jwk = jwk.as_object().ok_or("not an object that can be read")?;
+pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd> {
+    let jwk = jwk
+        .as_object()
+        .ok_or(Odd::Broken("not an object that can be read"))?;
     no_private_members(jwk)?;
     kid_is_text(jwk)?;
     for_signatures(jwk)?;
@@ -47,45 +66,47 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
 }
 
 /// A key set is public; whoever publishes a private key in it has lost it.
-fn no_private_members(jwk: &Jwk) -> Result<(), Reason> {
+fn no_private_members(jwk: &Jwk) -> Result<(), Odd> {
     const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
-        return Err("it has private members");
+        return Err(Odd::Broken("it has private members"));
     }
     Ok(())
 }
 
-fn kid_is_text(jwk: &Jwk) -> Result<(), Reason> {
+fn kid_is_text(jwk: &Jwk) -> Result<(), Odd> {
     match jwk.get("kid") {
         None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err("kid is not a string"),
+        Some(_) => Err(Odd::Broken("kid is not a string")),
     }
 }
 
 /// `use` and `key_ops`, where they are there, name signatures (RFC 7517 §4.2 and §4.3).
-fn for_signatures(jwk: &Jwk) -> Result<(), Reason> {
+fn for_signatures(jwk: &Jwk) -> Result<(), Odd> {
     if jwk.get("use").is_some_and(|usage| usage != "sig") {
-        return Err("use is not sig");
+        return Err(Odd::Foreign("use is not sig"));
     }
     match jwk.get("key_ops") {
         None => Ok(()),
         Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
-        Some(_) => Err("key_ops lacks verify"),
+        Some(_) => Err(Odd::Foreign("key_ops lacks verify")),
     }
 }
 
 /// The key's `alg`, where it has one: a key for one algorithm is for no other (RFC 8725 §3.1).
-fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Reason> {
+fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Odd> {
     match jwk.get("alg") {
         None => Ok(None),
         Some(Value::String(name)) => {
-            let algorithm = name.parse().map_err(|_| "alg is none that we know")?;
+            let algorithm = name
+                .parse()
+                .map_err(|_| Odd::Foreign("alg is none that we know"))?;
             if !key.algorithms().contains(&algorithm) {
-                return Err("alg contradicts kty and crv");
+                return Err(Odd::Broken("alg contradicts kty and crv"));
             }
             Ok(Some(algorithm))
         }
-        Some(_) => Err("alg is not a string"),
+        Some(_) => Err(Odd::Broken("alg is not a string")),
     }
 }
 
@@ -98,7 +119,7 @@ enum Material {
 }
 
 impl Material {
-    fn read(jwk: &Jwk) -> Result<Self, Reason> {
+    fn read(jwk: &Jwk) -> Result<Self, Odd> {
         let kind = jwk.get("kty").and_then(Value::as_str);
         let curve = jwk.get("crv").and_then(Value::as_str);
         match (kind, curve) {
@@ -106,8 +127,8 @@ impl Material {
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
-            (Some("EC" | "OKP"), _) => Err("a curve that we do not support"),
-            _ => Err("a kty that we do not support"),
+            (Some("EC" | "OKP"), _) => Err(Odd::Foreign("a curve that we do not support")),
+            _ => Err(Odd::Foreign("a kty that we do not support")),
         }
     }
 
@@ -135,7 +156,7 @@ impl Material {
         }
     }
 
-    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
+    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Odd> {
         let parsed = match self {
             Self::Rsa { n, e } => {
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
@@ -144,7 +165,7 @@ impl Material {
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
         };
-        let parsed = parsed.map_err(|_| "its numbers make no public key")?;
+        let parsed = parsed.map_err(|_| Odd::Broken("its numbers make no public key"))?;
         Ok(KeyVerifier(algorithm, Kind::Public(parsed)))
     }
 }
@@ -156,7 +177,7 @@ fn parse(
     ParsedPublicKey::new(algorithm, point)
 }
 
-fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, Reason> {
+fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, Odd> {
     match algorithm {
         Algorithm::RS256 => Ok(&aws::RSA_PKCS1_2048_8192_SHA256),
         Algorithm::RS384 => Ok(&aws::RSA_PKCS1_2048_8192_SHA384),
@@ -164,24 +185,28 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, Reason
         Algorithm::PS256 => Ok(&aws::RSA_PSS_2048_8192_SHA256),
         Algorithm::PS384 => Ok(&aws::RSA_PSS_2048_8192_SHA384),
         Algorithm::PS512 => Ok(&aws::RSA_PSS_2048_8192_SHA512),
-        _ => Err("not an algorithm of RSA"),
+        _ => Err(Odd::Foreign("not an algorithm of RSA")),
     }
 }
 
 /// 2048 to 8192 bits, and an odd exponent from 3 to 2^33 - 1: the limits of `aws-lc-rs`, which
 /// checks them as it verifies; a key that would refuse every token is not held at all.
-fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Odd> {
     if !(2048..=8192).contains(&bits(&n)) {
-        return Err("a modulus of fewer than 2048 or more than 8192 bits");
+        return Err(Odd::Broken(
+            "a modulus of fewer than 2048 or more than 8192 bits",
+        ));
     }
     if !is_odd(&n) {
-        return Err("an even modulus");
+        return Err(Odd::Broken("an even modulus"));
     }
     let value = e
         .iter()
         .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     if bits(&e) > 33 || value < 3 || !is_odd(&e) {
-        return Err("an exponent that is even or not from 3 to 2^33 - 1");
+        return Err(Odd::Broken(
+            "an exponent that is even or not from 3 to 2^33 - 1",
+        ));
     }
     Ok(Material::Rsa { n, e })
 }
@@ -198,20 +223,22 @@ fn is_odd(number: &[u8]) -> bool {
 
 /// An uncompressed point (SEC 1 §2.3.3), of coordinates that have the full length of the field
 /// (RFC 7518 §6.2.1.2).
-fn point(jwk: &Jwk, length: usize) -> Result<Vec<u8>, Reason> {
+fn point(jwk: &Jwk, length: usize) -> Result<Vec<u8>, Odd> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != length || y.len() != length {
-        return Err("coordinates of the wrong length");
+        return Err(Odd::Broken("coordinates of the wrong length"));
     }
     Ok([&[0x04][..], &x, &y].concat())
 }
 
-fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
+/// Whether it is on its curve only a verification finds out, and refuses: `aws-lc-rs` looks at no
+/// point before that, and arithmetic of our own would be worse than a key held in vain.
+fn ed25519(point: Vec<u8>) -> Result<Material, Odd> {
     if point.len() != 32 {
-        return Err("coordinates of the wrong length");
+        return Err(Odd::Broken("coordinates of the wrong length"));
     }
     if is_small_order(&point) {
-        return Err("a point of small order");
+        return Err(Odd::Broken("a point of small order"));
     }
     Ok(Material::Ed25519(point))
 }
@@ -241,16 +268,16 @@ fn is_small_order(point: &[u8]) -> bool {
 
 /// A positive number, big endian. Leading zeros, which RFC 7518 §6.3.1.1 forbids and some issuers
 /// write, change nothing about it and are dropped.
-fn number(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Reason> {
+fn number(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Odd> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     Ok(bytes[zeros..].to_vec())
 }
 
-fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Reason> {
+fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Odd> {
     let text = jwk.get(member).and_then(Value::as_str);
     text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .ok_or("a number that is absent or not base64url")
+        .ok_or(Odd::Broken("a number that is absent or not base64url"))
 }
 
 /// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
@@ -326,7 +353,7 @@ mod tests {
         ];
         for (jwk, reason) in rows {
             let outcome = import(&jwk, &[Algorithm::RS256]).map(|_| ());
-            assert_eq!(outcome, Err(reason), "{jwk}");
+            assert_eq!(outcome.map_err(Odd::reason), Err(reason), "{jwk}");
         }
     }
 }

@@ -88,22 +88,24 @@ impl Jwks {
         match self.shared.look(alg, kid) {
             Look::Found(key) => Ok(key),
             Look::Refused(error) => Err(error),
+            Look::Broken => {
+                self.doubt("a broken key was named");
+                Err(AuthError::AlgorithmNotAllowed)
+            }
             Look::Missing => self.shared.key_after_fetch(alg, kid).await,
         }
     }
 
-    /// A signature under a known `kid` was wrong. Issuers do replace a key under its old name, so
-    /// the set is looked at again in the background, if the budget has something left.
-    pub(crate) fn doubt(&self) {
+    /// The set may not be what the issuer has by now: a signature under a known `kid` was wrong,
+    /// and issuers do replace a key under its old name; or what has the name is broken, and issuers
+    /// do mend. It is looked at again in the background, if the budget has something left.
+    pub(crate) fn doubt(&self, why: &'static str) {
         let asked = self.shared.schedule().ask(Instant::now());
         match asked {
             Asked::Joined(_) => {}
             Asked::Refused => self.shared.unpaid(),
             Asked::Started => {
-                tracing::debug!(
-                    issuer = self.issuer(),
-                    "wrong signature; refreshing the key set"
-                );
+                tracing::debug!(issuer = self.issuer(), why, "refreshing the key set");
                 self.shared.asked.notify_one();
             }
         }
@@ -251,6 +253,8 @@ pub(super) struct Record {
 enum Look {
     Found(Arc<Key>),
     Refused(AuthError),
+    /// What has this `kid` is broken.
+    Broken,
     /// No set, or one that does not know this `kid`.
     Missing,
 }
@@ -265,6 +269,7 @@ impl Shared {
             Ok(key) => Look::Found(Arc::clone(key)),
             Err(Miss::UnknownKid) => Look::Missing,
             Err(Miss::NotForIt) => Look::Refused(AuthError::AlgorithmNotAllowed),
+            Err(Miss::Broken) => Look::Broken,
             Err(Miss::Ambiguous) => Look::Refused(AuthError::UnknownKey),
         }
     }
@@ -289,6 +294,8 @@ impl Shared {
             match self.look(alg, kid) {
                 Look::Found(key) => return Ok(key),
                 Look::Refused(error) => return Err(error),
+                // The set is as new as it gets.
+                Look::Broken => return Err(AuthError::AlgorithmNotAllowed),
                 // A fetch that began before we came may have missed a key that was added since.
                 Look::Missing if succeeded && began < arrived => {}
                 Look::Missing => return Err(self.missing()),
@@ -316,10 +323,8 @@ impl Shared {
                     None
                 }
                 Asked::Started => {
-                    tracing::debug!(
-                        issuer = &*self.settings.issuer,
-                        "unknown kid; refreshing the key set"
-                    );
+                    let (issuer, why) = (&*self.settings.issuer, "an unknown kid was named");
+                    tracing::debug!(issuer, why, "refreshing the key set");
                     self.asked.notify_one();
                     Some(now)
                 }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, value::RawValue};
 
-use super::jwk::{self, KeyVerifier};
+use super::jwk::{self, KeyVerifier, Odd};
 
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ pub(crate) struct Key {
     /// Equal for equal keys, whatever they are called.
     material: Vec<u8>,
     /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
-    /// the same, so that a token that names it costs no fetch.
+    /// the same, so that no request waits for another key of that name.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
+    /// It is no key, and its issuer may mend it.
+    broken: bool,
 }
 
 /// A key that was left out.
@@ -45,6 +47,8 @@ pub(crate) enum Miss {
     UnknownKid,
     /// The key that the header names is not for its algorithm.
     NotForIt,
+    /// What the header names is broken; a newer set may have it mended.
+    Broken,
     /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
     Ambiguous,
 }
@@ -107,27 +111,22 @@ impl KeySet {
 
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
         let kid = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
-        let key = match jwk::import(jwk, allowed) {
-            Ok((material, verifiers)) => Key {
-                kid,
-                generation: self.generation,
-                material,
-                verifiers,
-            },
-            Err(reason) => {
-                self.skipped.push(Skipped {
-                    kid: kid.clone(),
-                    reason,
-                });
-                Key {
-                    kid,
-                    generation: self.generation,
-                    material: Vec::new(),
-                    verifiers: Vec::new(),
-                }
+        let (imported, broken) = match jwk::import(jwk, allowed) {
+            Ok(imported) => (imported, false),
+            Err(odd) => {
+                let (kid, reason) = (kid.clone(), odd.reason());
+                self.skipped.push(Skipped { kid, reason });
+                (Default::default(), matches!(odd, Odd::Broken(_)))
             }
         };
-        self.add(Arc::new(key));
+        let (material, verifiers) = imported;
+        self.add(Arc::new(Key {
+            kid,
+            generation: self.generation,
+            material,
+            verifiers,
+            broken,
+        }));
     }
 
     fn add(&mut self, key: Arc<Key>) {
@@ -160,7 +159,14 @@ impl KeySet {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
         };
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
-        the_only(named, alg)?.ok_or(Miss::NotForIt)
+        let broken = || named.iter().any(|key| key.broken);
+        the_only(named, alg)?.ok_or_else(|| {
+            if broken() {
+                Miss::Broken
+            } else {
+                Miss::NotForIt
+            }
+        })
     }
 }
 
@@ -194,6 +200,7 @@ impl Key {
             generation: Self::FIXED,
             material: Vec::new(),
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
+            broken: false,
         }
     }
 

@@ -232,7 +232,7 @@ impl Trusted {
         match &self.keys {
             Some(Keys::Kept(jwks)) => jwks.key(alg, kid).await,
             Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::NotForIt => AuthError::AlgorithmNotAllowed,
+                Miss::NotForIt | Miss::Broken => AuthError::AlgorithmNotAllowed,
                 Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
             }),
             None => Err(AuthError::AlgorithmNotAllowed),
@@ -252,7 +252,7 @@ impl Trusted {
         if let Some(Keys::Kept(jwks)) = &self.keys
             && key.kid().is_some()
         {
-            jwks.doubt();
+            jwks.doubt("a signature was wrong");
         }
         Err(AuthError::BadSignature)
     }
