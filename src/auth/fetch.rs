@@ -2,7 +2,7 @@
 //!
 //! It follows no redirect, takes no more than 512 KiB and speaks https alone, loopback aside.
 
-use std::{error::Error as _, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use once_cell::sync::OnceCell;
 use reqwest::{
@@ -43,8 +43,8 @@ pub(crate) enum Answer {
 /// Why a fetch came to nothing. Its text is for the log: a fact about the issuer, never a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
-    #[error("the issuer cannot be reached: {0}")]
-    Unreachable(String),
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(String, String),
     #[error("no whole answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
@@ -100,7 +100,10 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        let answer = request.send().await.map_err(|error| unreachable(&error))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| unreachable(url, &error))?;
         let max_age = max_age(answer.headers());
         match answer.status() {
             StatusCode::OK => Ok(Answer::Document {
@@ -126,7 +129,7 @@ impl Fetcher {
             self.secure
                 .get_or_try_init(|| client().https_only(true).build())
         }
-        .map_err(|error| unreachable(&error))
+        .map_err(|error| unreachable(url, &error))
     }
 }
 
@@ -140,25 +143,28 @@ fn client() -> reqwest::ClientBuilder {
 }
 
 async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+    let url = answer.url().clone();
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| unreachable(&url, &error))?
+    {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(FetchError::TooLarge(answer.url().to_string()));
+            return Err(FetchError::TooLarge(url.to_string()));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// An error with its causes, which is where reqwest says what happened.
-fn unreachable(error: &reqwest::Error) -> FetchError {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told = format!("{told}: {error}");
-        cause = error.source();
+/// What happened is the last of an error's causes; those before it say in which layer.
+fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
     }
-    FetchError::Unreachable(told)
+    FetchError::Unreachable(url.to_string(), cause.to_string())
 }
 
 /// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).

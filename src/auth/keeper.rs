@@ -139,16 +139,20 @@ impl Keeper {
         let now = Instant::now();
         let mut schedule = self.shared.schedule();
         let mut record = self.shared.record();
+        let failed_before = record.error.take().is_some();
         if let Some(set) = fetched.set {
             self.tell(&set);
             self.shared.held.store(Some(Arc::new(set)));
             record.fetches.replaced += 1;
         } else {
             record.fetches.confirmed += 1;
+            if failed_before {
+                let issuer = &*self.shared.settings.issuer;
+                tracing::info!(issuer, "key set fetched again; it is the one that is held");
+            }
         }
         schedule.succeeded(now, fetched.max_age);
         record.confirmed = Some(now);
-        record.error = None;
     }
 
     fn tell(&self, set: &KeySet) {
@@ -172,17 +176,28 @@ impl Keeper {
         self.address = None;
         self.etag = None;
         let mut schedule = self.shared.schedule();
-        schedule.failed(now, error.retry_after());
-        tracing::warn!(
-            issuer = &*self.shared.settings.issuer,
-            error = %error,
-            held = self.shared.held.load().is_some(),
-            retry_in = ?schedule.retry_after(now),
-            "key set not fetched"
-        );
         let mut record = self.shared.record();
+        schedule.failed(now, error.retry_after());
+        let next = schedule.retry_after(now);
+        if record.error.as_ref() == Some(&error) {
+            tracing::debug!(issuer = &*self.shared.settings.issuer, "the same again");
+        } else {
+            self.tell_failure(&error, next);
+        }
         record.fetches.failed += 1;
         record.error = Some(error);
+    }
+
+    /// Once for each reason: an issuer that is down for an hour is one line, and `/readyz` and the
+    /// metrics tell of every attempt.
+    fn tell_failure(&self, error: &FetchError, next: Duration) {
+        let issuer = &*self.shared.settings.issuer;
+        let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+        if self.shared.held.load().is_some() {
+            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
+        } else {
+            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, every token is answered with 503");
+        }
     }
 
     fn drop_held(&mut self) {

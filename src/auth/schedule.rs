@@ -17,6 +17,8 @@ pub(crate) struct Policy {
     pub(crate) cooldown: Duration,
     /// How long past its time to live the last good set serves while the issuer fails.
     pub(crate) stale: Duration,
+    /// The longest between two attempts while it fails.
+    pub(crate) patience: Duration,
 }
 
 impl Policy {
@@ -28,6 +30,7 @@ impl Policy {
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
+            patience: Duration::from_secs(2),
             ..self
         }
     }
@@ -44,6 +47,7 @@ impl Default for Policy {
             ttl: None,
             cooldown: Duration::from_secs(15),
             stale: Duration::from_secs(60 * 60),
+            patience: Duration::from_secs(60),
         }
     }
 }
@@ -85,7 +89,8 @@ pub(crate) enum Due {
 }
 
 impl Schedule {
-    const MOST_PATIENCE: Duration = Duration::from_secs(60);
+    /// The longest that an issuer is left alone because it asked for that.
+    const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
     /// The first fetch is due at once.
     pub(crate) fn new(policy: Policy, now: Instant, seed: u64) -> Self {
@@ -143,7 +148,9 @@ impl Schedule {
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         self.flight = None;
         self.failures += 1;
-        let asked_for = retry_after.unwrap_or_default().min(Self::MOST_PATIENCE);
+        let asked_for = retry_after
+            .unwrap_or_default()
+            .min(Self::LONGEST_RETRY_AFTER);
         if !asked_for.is_zero() {
             self.left_alone_until = Some(now + asked_for);
         }
@@ -165,10 +172,8 @@ impl Schedule {
 
     /// 1 s, 2 s, 4 s … 60 s, ± 20 %.
     fn backoff(&mut self) -> Duration {
-        let doubled = 1_u64 << self.failures.saturating_sub(1).min(6);
-        let longest = Self::MOST_PATIENCE.as_secs();
-        self.jitter
-            .around(Duration::from_secs(doubled.min(longest)), 0.2)
+        let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
+        self.jitter.around(doubled.min(self.policy.patience), 0.2)
     }
 }
 
