@@ -156,3 +156,53 @@ async fn get(url: &str, token: &str) -> Response {
     let client = Client::builder().no_proxy().build().unwrap();
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
+
+/// Each of them wired to what it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_variables_about_tokens_and_clients_do_what_they_say() {
+    const PAGE: &str = "https://app.example.com";
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let mut service = Process::start(
+        &["serve"],
+        &[
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("AUTH0_ALGORITHMS", "ES256"),
+            ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+            ("AUTH0_TOKEN_MAX_AGE", "10m"),
+            ("AUTH0_REQUIRED_SCOPE", "use"),
+            ("AUTH0_RESOURCE", issuer.audience()),
+            ("CORS_ORIGINS", PAGE),
+            ("LISTEN", "127.0.0.1:0"),
+            ("LOG_FORMAT", "json"),
+        ],
+    );
+    let log = service.logged(|line| line.contains("\"listening\""));
+    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+    let url = format!("http://{}", listening["address"].as_str().unwrap());
+
+    let token = || {
+        let token = issuer.token().typ("at+jwt").scope("use");
+        token.claim("client_id", "c").claim("jti", "j")
+    };
+    #[rustfmt::skip]
+    let rows = [
+        ("all of it", token(), 200),
+        ("another profile", token().typ("JWT"), 401),
+        ("too old", token().issued_at(-700), 401),
+        ("another scope", token().scope("read:messages"), 403),
+    ];
+    for (case, token, status) in rows {
+        let answer = get(&format!("{url}/api/private"), &token.sign()).await;
+        assert_eq!(answer.status(), status, "{case}: {answer:?}");
+        if status != 200 {
+            let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+            let at = "https://api.example.com/.well-known/oauth-protected-resource";
+            assert!(challenge.contains(at), "{case}: {challenge}");
+        }
+    }
+    let client = Client::builder().no_proxy().build().unwrap();
+    let asked = client.get(&url).header("origin", PAGE).send().await;
+    let answer = asked.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
+}

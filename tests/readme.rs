@@ -8,7 +8,7 @@ use std::fmt::Write;
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, BearerError, Policy, Problem, status},
     service::{
-        Shutdown,
+        Access, Shutdown,
         config::{Unset, VARIABLES},
         routes::rows,
     },
@@ -87,9 +87,10 @@ fn its_table_of_routes_is_the_route_table() {
         .audience("https://api.example.com")
         .algorithms([Algorithm::HS256])
         .signing_secret([0; 32])
+        .resource("https://api.example.com")
         .build()
         .unwrap();
-    let expected: Vec<_> = rows(&auth, &Shutdown::new())
+    let expected: Vec<_> = rows(&Access::from(&auth), &Shutdown::new())
         .iter()
         .map(|row| {
             let needs = match &row.requires {

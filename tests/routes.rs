@@ -3,8 +3,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Tenant;
-use warp_bearer::service::{Shutdown, routes::rows};
+use support::{Answer, Tenant, answer};
+use warp_bearer::{
+    auth::{Auth, scopes},
+    issuer::Issuer,
+    service::{Access, Shutdown, routes, routes::rows},
+};
 
 #[tokio::test]
 async fn a_route_answers_whoever_may_see_it() {
@@ -72,7 +76,7 @@ async fn the_private_route_answers_with_the_claims_as_issued() {
 async fn head_answers_as_get_does() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().scope("read:messages").sign();
-    for row in rows(&tenant.auth, &Shutdown::new()) {
+    for row in rows(&Access::from(&tenant.auth), &Shutdown::new()) {
         for token in [None, Some(&*token)] {
             let get = tenant.send("GET", row.template, token).await;
             let head = tenant.send("HEAD", row.template, token).await;
@@ -85,7 +89,7 @@ async fn head_answers_as_get_does() {
 #[tokio::test]
 async fn the_anonymous_see_what_is_open_and_nothing_else() {
     let tenant = Tenant::start().await;
-    let rows = rows(&tenant.auth, &Shutdown::new());
+    let rows = rows(&Access::from(&tenant.auth), &Shutdown::new());
     assert_eq!(rows.len(), 5, "a new route belongs into this walk");
     for row in rows {
         let answer = tenant.send(row.method.as_str(), row.template, None).await;
@@ -119,8 +123,106 @@ async fn readiness_says_how_old_the_keys_are() {
 async fn a_service_that_is_asked_to_stop_is_not_ready() {
     let tenant = Tenant::start().await;
     let shutdown = Shutdown::new();
-    let routes = warp_bearer::service::routes(&tenant.auth, &shutdown);
+    let routes = warp_bearer::service::routes(&Access::from(&tenant.auth), &shutdown);
     shutdown.ask();
     let reply = warp::test::request().path("/readyz").reply(&routes).await;
     assert_eq!(reply.status().as_u16(), 503);
+}
+
+/// A service that clients know by this URL, where every token needs the scope `use` as well.
+async fn described(resource: &str) -> (Issuer, Access) {
+    let issuer = Issuer::start().await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .resource(resource)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let required = scopes("use");
+    (issuer, Access { auth, required })
+}
+
+async fn ask(access: &Access, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let mut request = warp::test::request().method(method).path(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    answer(&request.reply(&routes(access, &Shutdown::new())).await)
+}
+
+const METADATA: &str = "/.well-known/oauth-protected-resource";
+
+#[tokio::test]
+async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
+    for (resource, path) in [
+        ("https://api.example.com", ""),
+        ("https://api.example.com/messages", "/messages"),
+    ] {
+        let (issuer, access) = described(resource).await;
+        let refused = ask(&access, "GET", "/api/private", None).await;
+        let url = format!("https://api.example.com{METADATA}{path}");
+        let named = format!("resource_metadata=\"{url}\"");
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.ends_with(&named), "{challenge}");
+
+        for path in [METADATA.to_owned(), format!("{METADATA}{path}")] {
+            let found = ask(&access, "GET", &path, None).await;
+            assert_eq!(found.status.as_u16(), 200, "{path}: {found:?}");
+            assert_eq!(found.header("content-type"), "application/json");
+            assert_eq!(found.header("cache-control"), "public, max-age=3600");
+            let document = json!({
+                "resource": resource,
+                "authorization_servers": [issuer.url()],
+                "scopes_supported": ["read:messages", "use"],
+                "bearer_methods_supported": ["header"],
+            });
+            assert_eq!(found.json(), document, "{path}");
+            let head = ask(&access, "HEAD", &path, None).await;
+            assert_eq!(head.headers, found.headers, "{path}");
+            let written = ask(&access, "POST", &path, None).await;
+            written.assert_is_problem(&path, 405, "method_not_allowed");
+            assert_eq!(written.header("allow"), "GET, HEAD", "{path}");
+        }
+        let elsewhere = format!("{METADATA}/elsewhere");
+        let nothing = ask(&access, "GET", &elsewhere, None).await;
+        nothing.assert_is_problem("another path", 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn without_a_resource_there_are_no_metadata() {
+    let tenant = Tenant::start().await;
+    for method in ["GET", "POST"] {
+        let answer = tenant.send(method, METADATA, None).await;
+        answer.assert_is_problem(method, 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_scope_can_be_required_of_every_private_route() {
+    let (issuer, access) = described("https://api.example.com").await;
+    let token = |scope: &str| Some(issuer.token().scope(scope).sign());
+    #[rustfmt::skip]
+    let rows = [
+        ("open to all", "/api/public", None, 200, ""),
+        ("no token", "/api/private", None, 401, "use"),
+        ("no token, a scope of its own", "/api/private-scoped", None, 401, "use read:messages"),
+        ("another scope", "/api/private", token("read:messages"), 403, "use"),
+        ("the scope", "/api/private", token("use"), 200, ""),
+        ("the scope of the route alone", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
+        ("the required one alone", "/api/private-scoped", token("use"), 403, "use read:messages"),
+        ("both", "/api/private-scoped", token("read:messages use"), 200, ""),
+    ];
+    for (case, path, token, status, scope) in rows {
+        let answer = ask(&access, "GET", path, token.as_deref()).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        let challenge = answer.header("www-authenticate");
+        let named = format!("scope=\"{scope}\"");
+        assert_eq!(
+            challenge.contains(&named),
+            status != 200,
+            "{case}: {challenge}"
+        );
+    }
 }

@@ -20,7 +20,7 @@ use warp_bearer::{
     auth::{Algorithm, Auth},
     issuer::{Fault, Issuer, SigningKey},
     service::{
-        Limits, Listener, Metrics, Shutdown, Sight,
+        Access, Limits, Listener, Metrics, Shutdown, Sight,
         config::{LogConfig, LogFormat},
         routes, serve, telemetry,
     },
@@ -43,7 +43,7 @@ impl Service {
     async fn logging(filter: &str, format: LogFormat) -> Self {
         let log = Log::start(filter, format);
         let tenant = Tenant::start().await;
-        let routes = routes(&tenant.auth, &Shutdown::new());
+        let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
         Self::with(tenant, log, routes, Limits::default()).await
     }
 
@@ -53,7 +53,7 @@ impl Service {
         let issuer = Issuer::start().await;
         issuer.fail(Fault::Hang);
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
-        let routes = routes(&auth, &Shutdown::new());
+        let routes = routes(&Access::from(&auth), &Shutdown::new());
         Self::with(Tenant { issuer, auth }, log, routes, limits).await
     }
 
@@ -601,7 +601,7 @@ async fn a_panic_is_counted_and_says_nothing_in_the_log() {
 async fn connections_are_counted_and_so_are_those_that_waited_or_made_no_sense() {
     let log = Log::start("info", LogFormat::Json);
     let tenant = Tenant::start().await;
-    let routes = routes(&tenant.auth, &Shutdown::new());
+    let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
     let limits = Limits {
         connections: 1,
         ..Limits::default()

@@ -24,7 +24,7 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
+    Access, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
 };
 
 use clock::StoppedClock;
@@ -83,7 +83,7 @@ impl Service {
         let metrics = Metrics::new(&tenant.auth);
         let served = tokio::spawn(serve(
             listener.with_tls(tls.clone()),
-            routes(&tenant.auth, &shutdown),
+            routes(&Access::from(&tenant.auth), &shutdown),
             limits,
             None,
             Sight::measured(metrics.clone()),

@@ -19,6 +19,7 @@ use super::{
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
     keys::{Key, KeySet},
+    resource::Resource,
     schedule::Policy,
     trusted::{KeySource, TrustedIssuer},
     verifier::{Clock, Inner, Keys, Trusted},
@@ -54,6 +55,7 @@ pub struct Builder {
     timeout: Duration,
     leeway: Duration,
     realm: String,
+    resource: Option<String>,
     resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
@@ -74,6 +76,7 @@ impl Default for Builder {
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
+            resource: None,
             resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
@@ -197,8 +200,18 @@ impl Builder {
         self
     }
 
+    /// The URL by which clients know what is protected here (RFC 9728 §1.2), without query and
+    /// fragment. Every challenge then names the place of its metadata, and
+    /// [`Auth::metadata`] makes the document. Defaults to none.
+    #[must_use]
+    pub fn resource(mut self, url: impl Into<String>) -> Self {
+        self.resource = Some(url.into());
+        self
+    }
+
     /// Where the metadata of the protected resource is: named in every challenge, so that a client
-    /// that knows nothing but the resource finds its issuer (RFC 9728 §5.1). Defaults to none.
+    /// that knows nothing but the resource finds its issuer (RFC 9728 §5.1). Defaults to the
+    /// well-known place of the [`resource`](Self::resource), if there is one.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
         self.resource_metadata = Some(url.into());
@@ -252,6 +265,7 @@ impl Builder {
             },
             strict: self.strict,
             challenge: self.challenge(),
+            resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
             clock: self.clock,
         }))
@@ -262,7 +276,7 @@ impl Builder {
         let algorithms = own_or(&own.algorithms, &self.algorithms);
         let source = own.source.as_ref().or(self.source.as_ref());
         let secret = own.secret.as_deref().or(self.secret.as_deref());
-        judge_issuer(&own.issuer)?;
+        judge_bare_url(&own.issuer)?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
@@ -283,10 +297,13 @@ impl Builder {
     }
 
     fn challenge(&self) -> Challenge {
+        let resource = self.resource.as_deref();
+        let metadata = self.resource_metadata.clone();
+        let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
         Challenge {
             realm: self.realm.as_str().into(),
             scope: None,
-            resource_metadata: self.resource_metadata.as_deref().map(Into::into),
+            resource_metadata: metadata.map(Into::into),
         }
     }
 
@@ -325,6 +342,10 @@ impl Builder {
             return Err(SetupError::Range(
                 "a duration is of a hundred years at most",
             ));
+        }
+        if let Some(url) = &self.resource {
+            judge_bare_url(url)?;
+            judge_quotable(url)?;
         }
         if let Some(url) = &self.resource_metadata {
             judge_url(url)?;
@@ -379,11 +400,11 @@ fn seed() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-fn judge_issuer(issuer: &str) -> Result<(), SetupError> {
-    let url = judge_url(issuer)?;
+fn judge_bare_url(text: &str) -> Result<(), SetupError> {
+    let url = judge_url(text)?;
     let bare = url.username().is_empty() && url.password().is_none();
-    if !bare || issuer.contains(['?', '#']) {
-        return Err(url_fault(issuer, UrlFault::Decorated));
+    if !bare || text.contains(['?', '#']) {
+        return Err(url_fault(text, UrlFault::Decorated));
     }
     Ok(())
 }

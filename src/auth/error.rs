@@ -288,8 +288,10 @@ pub enum UrlFault {
     /// Neither https nor http on loopback.
     #[error("is not https, which only a loopback address may go without")]
     NotHttps,
-    /// With user information, a query or a fragment (RFC 8414 §2).
-    #[error("carries user information, a query or a fragment, which an issuer does not have")]
+    /// With user information, a query or a fragment (RFC 8414 §2, RFC 9728 §1.2).
+    #[error(
+        "carries user information, a query or a fragment, which neither an issuer nor a resource has"
+    )]
     Decorated,
 }
 

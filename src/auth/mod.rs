@@ -6,7 +6,7 @@
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
 //! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`, `schedule`, `fetch`,
-//! `discovery`; `builder`, which has every option; last `error`, `problem` and `witness`.
+//! `discovery`; `builder`, which has every option; `resource`; last `error`, `problem` and `witness`.
 
 mod bearer;
 mod builder;
@@ -25,6 +25,7 @@ mod keeper;
 mod keys;
 mod policy;
 mod problem;
+mod resource;
 mod schedule;
 mod trusted;
 #[cfg(test)]
@@ -43,9 +44,10 @@ pub use jwks::{Fetches, KeyStatus};
 pub use keys::NoKeys;
 pub use policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
-    role, scope, user,
+    role, scope, scopes, user,
 };
 pub use problem::{Code, Problem, handle_rejection, readiness, status};
+pub use resource::ResourceMetadata;
 pub use trusted::TrustedIssuer;
 pub use verifier::Auth;
 pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};

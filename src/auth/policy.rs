@@ -5,6 +5,7 @@
 //! [`check`] over your own claims can, and composes with the rest.
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::{BitAnd, BitOr},
     sync::Arc,
@@ -34,7 +35,7 @@ pub struct Policy(Rule);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
-    Scope(&'static str),
+    Scope(Cow<'static, str>),
     Permission(&'static str),
     Role(&'static str),
     Claim(&'static str, Wanted),
@@ -66,7 +67,18 @@ pub const fn scope(name: &'static str) -> Policy {
         is_scope_token(name),
         "not a scope token (RFC 6749 section 3.3)"
     );
-    Policy(Rule::Scope(name))
+    Policy(Rule::Scope(Cow::Borrowed(name)))
+}
+
+/// The token grants every scope of a list, separated by single spaces as RFC 6749 §3.3 has it:
+/// [`scope`] for what is known no sooner than at the start. None where it is no such list.
+pub fn scopes(list: &str) -> Option<Policy> {
+    let rule = |name: &str| is_scope_token(name).then(|| Rule::Scope(name.to_owned().into()));
+    let mut rules: Vec<Rule> = list.split(' ').map(rule).collect::<Option<_>>()?;
+    match rules.len() {
+        1 => rules.pop().map(Policy),
+        _ => Some(Policy(Rule::All(rules))),
+    }
 }
 
 /// The token's `permissions` contain `name`: Auth0's RBAC, where "Add Permissions in the Access
@@ -152,9 +164,24 @@ impl Policy {
     pub fn scopes(&self) -> Option<String> {
         self.0.scopes().map(|scopes| scopes.join(" "))
     }
+
+    /// Every scope that is named anywhere in it, suffice or not.
+    pub fn named_scopes(&self) -> Vec<&str> {
+        self.0.named_scopes()
+    }
 }
 
 impl Rule {
+    fn named_scopes(&self) -> Vec<&str> {
+        match self {
+            Self::Scope(name) => vec![name],
+            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::Machine(_) => Vec::new(),
+            Self::Any(rules) | Self::All(rules) => {
+                rules.iter().flat_map(Self::named_scopes).collect()
+            }
+        }
+    }
+
     fn is_met<X>(&self, claims: &Claims<X>) -> bool {
         match self {
             Self::Scope(name) => claims.scopes().any(|granted| granted == *name),
@@ -168,7 +195,7 @@ impl Rule {
     }
 
     /// The scopes that would do for a token that has what these claims have beside scopes.
-    fn scopes_for<X>(&self, claims: &Claims<X>) -> Option<Vec<&'static str>> {
+    fn scopes_for<X>(&self, claims: &Claims<X>) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
             Self::Any(rules) => rules.iter().find_map(|rule| rule.scopes_for(claims)),
@@ -177,7 +204,7 @@ impl Rule {
         }
     }
 
-    fn scopes(&self) -> Option<Vec<&'static str>> {
+    fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
             Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::Machine(_) => None,
@@ -187,7 +214,7 @@ impl Rule {
     }
 }
 
-fn all_scopes(each: impl Iterator<Item = Option<Vec<&'static str>>>) -> Option<Vec<&'static str>> {
+fn all_scopes<'r>(each: impl Iterator<Item = Option<Vec<&'r str>>>) -> Option<Vec<&'r str>> {
     let mut all = Vec::new();
     for scopes in each {
         for scope in scopes? {
@@ -295,7 +322,7 @@ impl<X> Node<X> {
         }
     }
 
-    fn scopes_for(&self, claims: &Claims<X>) -> Option<Vec<&'static str>> {
+    fn scopes_for(&self, claims: &Claims<X>) -> Option<Vec<&str>> {
         match self {
             Self::Policy(rule) => rule.scopes_for(claims),
             Self::Check(is_met) => is_met(claims).then(Vec::new),
@@ -304,7 +331,7 @@ impl<X> Node<X> {
         }
     }
 
-    fn scopes(&self) -> Option<Vec<&'static str>> {
+    fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Policy(rule) => rule.scopes(),
             Self::Check(_) => None,
@@ -385,6 +412,29 @@ mod tests {
         assert_eq!(checked.scopes().as_deref(), Some("a"));
         let checked = scope("a") & check(|_: &Claims<()>| true);
         assert_eq!(checked.scopes(), None);
+    }
+
+    #[test]
+    fn a_list_of_scopes_is_separated_by_single_spaces() {
+        #[rustfmt::skip]
+        let rows = [
+            ("one", "a", Some(scope("a"))),
+            ("two", "a b", Some(scope("a") & scope("b"))),
+            ("none", "", None),
+            ("two spaces", "a  b", None),
+            ("a space at the end", "a ", None),
+            ("a tab", "a\tb", None),
+            ("a quote", "a\"", None),
+        ];
+        for (case, list, expected) in rows {
+            assert_eq!(scopes(list), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn every_scope_that_is_named_is_found() {
+        let policy = scope("a") & permission("p") | scope("b") & role("r");
+        assert_eq!(policy.named_scopes(), ["a", "b"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AuthError, Builder, Challenge, Claims, SetupError,
+    AuthError, Builder, Challenge, Claims, ResourceMetadata, SetupError,
     bearer::MAX_TOKEN,
     cache::{Cache, KnownHeader},
     checks::{self, TimeRules, Times},
@@ -18,6 +18,7 @@ use super::{
     jwks::{Jwks, KeyStatus},
     jws::{self, Header, Parts},
     keys::{Key, KeySet, Miss},
+    resource::Resource,
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     /// RFC 9068 and nothing else.
     pub(crate) strict: bool,
     pub(crate) challenge: Challenge,
+    pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
     pub(crate) clock: Clock,
 }
@@ -209,6 +211,39 @@ impl Auth {
                 jwks.refresh();
             }
         }
+    }
+
+    /// What there is to know about the resource (RFC 9728 §2), with the scopes that its routes
+    /// name; none where the [`Builder`](super::Builder::resource) has no resource.
+    ///
+    /// ```
+    /// use warp::Filter;
+    /// use warp_bearer::auth::Auth;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .resource("https://api.example.com")
+    ///     .build()?;
+    /// let metadata = auth.metadata(["read:messages"]);
+    /// let route = warp::path!(".well-known" / "oauth-protected-resource")
+    ///     .and(warp::get())
+    ///     .map(move || warp::reply::json(&metadata));
+    /// # let answer = warp::test::request().path("/.well-known/oauth-protected-resource").reply(&route).await;
+    /// # assert_eq!(answer.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn metadata(
+        &self,
+        scopes: impl IntoIterator<Item: Into<String>>,
+    ) -> Option<ResourceMetadata> {
+        let issuers = self.inner.issuers.iter();
+        let issuers = issuers.map(|issuer| issuer.origin.issuer.to_string());
+        let resource = self.inner.resource.as_ref()?;
+        Some(ResourceMetadata::new(resource, issuers, scopes))
     }
 
     /// What every challenge says.

@@ -26,6 +26,7 @@ pub use variables::{Unset, VARIABLES, Variable};
 pub use vars::{Origin, Vars};
 
 use super::{Cors, Limits, tls::Files};
+use crate::auth::Policy;
 use reader::Reader;
 
 /// What the service runs with. Whoever has one need check nothing again.
@@ -53,10 +54,18 @@ pub struct Config {
     pub jwks_timeout: Duration,
     /// How far clocks may be apart, 5 min at most. Defaults to 30 s.
     pub leeway: Duration,
+    /// What a token has to look like. Defaults to what any issuer signs.
+    pub token_profile: TokenProfile,
+    /// The longest that a token is taken after it was issued. Defaults to what its `exp` says.
+    pub token_max_age: Option<Duration>,
     /// How many verified tokens are remembered; 0 for none. Defaults to 10 000.
     pub token_cache: usize,
     /// The realm in challenges, fit for a quoted string as it is. Defaults to `api`.
     pub realm: String,
+    /// What every token has to grant on private routes. Defaults to what the route requires.
+    pub required_scope: Option<Policy>,
+    /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
+    pub resource: Option<String>,
     /// Where the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// What to speak TLS with. Defaults to plain HTTP.
@@ -69,6 +78,15 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: LogConfig,
+}
+
+/// What an access token has to look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenProfile {
+    /// As issuers write it: `typ` may be `JWT` or absent.
+    Any,
+    /// As RFC 9068 has it, strictly.
+    Rfc9068,
 }
 
 /// What is logged, and how.
@@ -138,12 +156,20 @@ impl Config {
         let stale = reader.one("AUTH0_JWKS_STALE", auth0.jwks_stale, any);
         let timeout = reader.one("AUTH0_JWKS_TIMEOUT", auth0.jwks_timeout, somewhat());
         let leeway = reader.one("AUTH0_LEEWAY", auth0.leeway, brief);
+        let profile = reader.one(
+            "AUTH0_TOKEN_PROFILE",
+            auth0.token_profile,
+            value::token_profile,
+        );
+        let max_age = reader.one("AUTH0_TOKEN_MAX_AGE", auth0.token_max_age, somewhat());
         let token_cache = reader.one(
             "AUTH0_TOKEN_CACHE",
             auth0.token_cache,
             value::number(0..=10_000_000),
         );
         let realm = reader.one("AUTH0_REALM", auth0.realm, value::realm);
+        let scope = reader.one("AUTH0_REQUIRED_SCOPE", auth0.required_scope, value::scopes);
+        let resource = reader.one("AUTH0_RESOURCE", auth0.resource, url::resource);
         let listen = reader.one("LISTEN", process.listen, value::listen);
         let tls = tls(reader, process.tls_cert_file, process.tls_key_file);
         let metrics = reader.one("METRICS_LISTEN", process.metrics_listen, value::listen);
@@ -155,6 +181,8 @@ impl Config {
         together::judge(
             reader,
             issuers.as_deref(),
+            audiences.as_deref(),
+            resource.as_deref(),
             algorithms.as_deref(),
             secret.as_ref(),
         );
@@ -170,8 +198,12 @@ impl Config {
             jwks_stale: stale?,
             jwks_timeout: timeout?,
             leeway: leeway?,
+            token_profile: profile?,
+            token_max_age: max_age,
             token_cache: token_cache?,
             realm: realm?,
+            required_scope: scope,
+            resource,
             listen: listen?,
             tls,
             metrics_listen: metrics,

@@ -12,7 +12,7 @@ use warp::{
 };
 
 use super::Shutdown;
-use crate::auth::{Auth, Claims, KeyStatus, readiness};
+use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
 
 /// `GET /api/public`
 pub async fn public() -> Response {
@@ -52,6 +52,12 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
     let mut response = json_text(body.to_string());
     *response.status_mut() = readiness(ready);
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+}
+
+/// `GET /.well-known/oauth-protected-resource`: the same for everybody, until the next start.
+pub async fn metadata(metadata: ResourceMetadata) -> Response {
+    let document = warp::reply::json(&metadata);
+    warp::reply::with_header(document, CACHE_CONTROL, "public, max-age=3600").into_response()
 }
 
 fn issuer(status: &KeyStatus) -> Value {

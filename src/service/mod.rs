@@ -32,4 +32,5 @@ pub use self::routes::routes;
 pub use self::server::serve;
 pub use self::shutdown::Shutdown;
 pub use self::sight::Sight;
+pub use self::table::Access;
 pub use self::tls::Tls;

@@ -6,31 +6,31 @@ use warp::{Filter, reply::Response};
 
 use super::{
     Shutdown, handlers,
-    table::{Row, route, table},
+    table::{Access, Row, named_scopes, route, table},
 };
-use crate::auth::{Auth, scope};
+use crate::auth::scope;
 
 /// The service's routes. They answer every request, so that there is no rejection left to forget.
 pub fn routes(
-    auth: &Auth,
+    access: &Access,
     shutdown: &Shutdown,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
 {
-    table(rows(auth, shutdown))
+    table(rows(access, shutdown))
 }
 
 /// The rows of the table: this path, this method, this permission, this handler.
-pub fn rows(auth: &Auth, shutdown: &Shutdown) -> Vec<Row> {
-    let readiness = (auth.clone(), shutdown.clone());
-    vec![
+pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
+    let readiness = (access.auth.clone(), shutdown.clone());
+    let mut rows = vec![
         route!(GET, "api" / "public").then(handlers::public),
         //
         route!(GET, "api" / "private")
-            .with_auth(auth)
+            .with_auth(access)
             .then(handlers::private),
         //
         route!(GET, "api" / "private-scoped")
-            .with_auth(auth)
+            .with_auth(access)
             .require(scope("read:messages"))
             .then(handlers::private_scoped),
         //
@@ -40,5 +40,12 @@ pub fn rows(auth: &Auth, shutdown: &Shutdown) -> Vec<Row> {
             let (auth, shutdown) = readiness.clone();
             handlers::readyz(auth, shutdown)
         }),
-    ]
+    ];
+    // Where a resource is configured, what the rows above require of its clients (RFC 9728).
+    rows.extend(access.auth.metadata(named_scopes(&rows)).map(|metadata| {
+        route!(GET, ".well-known" / "oauth-protected-resource")
+            .also_at(metadata.path())
+            .then(move || handlers::metadata(metadata.clone()))
+    }));
+    rows
 }

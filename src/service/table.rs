@@ -3,7 +3,7 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{cell::Cell, convert::Infallible, future::Future};
+use std::{cell::Cell, convert::Infallible, future::Future, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -47,6 +47,24 @@ pub(crate) fn arrived() -> Option<&'static str> {
     ARRIVED.try_with(Cell::get).ok().flatten()
 }
 
+/// What every protected row asks for.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Whose tokens are taken.
+    pub auth: Auth,
+    /// What each of them has to grant, beside what its row requires. Defaults to nothing.
+    pub required: Option<Policy>,
+}
+
+impl From<&Auth> for Access {
+    fn from(auth: &Auth) -> Self {
+        Self {
+            auth: auth.clone(),
+            required: None,
+        }
+    }
+}
+
 /// A route: what answers, and what is known about it.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -54,6 +72,8 @@ pub struct Row {
     pub method: Method,
     /// The path.
     pub template: &'static str,
+    /// A second path, which is known no sooner than at the start.
+    pub also: Option<Arc<str>>,
     /// What it requires beyond a valid token; none where it requires no token at all.
     pub requires: Option<Requires>,
     filter: BoxedFilter<(Response,)>,
@@ -79,6 +99,7 @@ impl<F> Path for F where F: Filter<Extract = (), Error = Rejection> + Clone + Se
 pub(crate) struct Open<F> {
     method: Method,
     template: &'static str,
+    also: Option<Arc<str>>,
     path_and_method: F,
 }
 
@@ -87,16 +108,36 @@ pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> 
         path_and_method: path.and(only(method.clone(), template)),
         method,
         template,
+        also: None,
     }
 }
 
 impl<F: Path> Open<F> {
+    /// Answers at this path as well, under the same name.
+    pub(crate) fn also_at(self, path: &str) -> Open<impl Path> {
+        let path: Arc<str> = path.into();
+        let (method, template, also) = (self.method, self.template, Arc::clone(&path));
+        let other = warp::path::full()
+            .and_then(move |full: FullPath| {
+                let fits = is_at(&path, full.as_str());
+                async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+            })
+            .untuple_one()
+            .and(only(method.clone(), template));
+        Open {
+            path_and_method: self.path_and_method.or(other).unify(),
+            method,
+            template,
+            also: Some(also),
+        }
+    }
+
     /// From here on a valid token is needed, and the handler gets its claims.
-    pub(crate) fn with_auth(self, auth: &Auth) -> Protected<'_, F> {
+    pub(crate) fn with_auth(self, access: &Access) -> Protected<'_, F> {
         Protected {
             row: self,
-            auth,
-            policy: None,
+            auth: &access.auth,
+            policy: access.required.clone(),
         }
     }
 
@@ -109,6 +150,7 @@ impl<F: Path> Open<F> {
         Row {
             method: self.method,
             template: self.template,
+            also: self.also,
             requires: None,
             filter: closed(self.path_and_method.then(handler)).boxed(),
         }
@@ -126,6 +168,10 @@ pub(crate) struct Protected<'a, F> {
 impl<F: Path> Protected<'_, F> {
     /// The token has to grant `policy`, too.
     pub(crate) fn require(self, policy: Policy) -> Self {
+        let policy = match self.policy {
+            Some(required) => required & policy,
+            None => policy,
+        };
         Self {
             policy: Some(policy),
             ..self
@@ -150,6 +196,7 @@ impl<F: Path> Protected<'_, F> {
         Row {
             method: row.method,
             template: row.template,
+            also: row.also,
             requires: Some(Requires {
                 policy: self.policy,
             }),
@@ -158,15 +205,20 @@ impl<F: Path> Protected<'_, F> {
     }
 }
 
+/// The scopes that the rows name.
+pub(crate) fn named_scopes(rows: &[Row]) -> Vec<&str> {
+    rows.iter()
+        .filter_map(|row| row.requires.as_ref()?.policy.as_ref())
+        .flat_map(Policy::named_scopes)
+        .collect()
+}
+
 /// The rows as one filter that answers everything: whatever no row has is a 404, or a 405 that says
 /// which methods the path takes.
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let known: Vec<(Method, &'static str)> = rows
-        .iter()
-        .map(|row| (row.method.clone(), row.template))
-        .collect();
+    let known: Vec<Known> = rows.iter().map(Known::of).collect();
     let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&known, path.as_str()));
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
@@ -179,13 +231,38 @@ pub fn table(
         .unify()
 }
 
-fn unrouted(known: &[(Method, &'static str)], path: &str) -> Response {
-    // As warp reads a path, one slash at its end is nothing.
-    let path = path.strip_suffix('/').unwrap_or(path);
+/// Where a row is, and for which method.
+#[derive(Clone)]
+struct Known {
+    method: Method,
+    template: &'static str,
+    also: Option<Arc<str>>,
+}
+
+impl Known {
+    fn of(row: &Row) -> Self {
+        Self {
+            method: row.method.clone(),
+            template: row.template,
+            also: row.also.clone(),
+        }
+    }
+
+    fn is_at(&self, path: &str) -> bool {
+        is_at(self.template, path) || self.also.as_deref().is_some_and(|also| is_at(also, path))
+    }
+}
+
+/// As warp reads a path, one slash at its end is nothing.
+fn is_at(known: &str, path: &str) -> bool {
+    known.strip_suffix('/').unwrap_or(known) == path.strip_suffix('/').unwrap_or(path)
+}
+
+fn unrouted(known: &[Known], path: &str) -> Response {
     let methods: Vec<&str> = known
         .iter()
-        .filter(|(_, template)| *template == path)
-        .flat_map(|(method, _)| answered(method))
+        .filter(|row| row.is_at(path))
+        .flat_map(|row| answered(&row.method))
         .collect();
     if methods.is_empty() {
         return Problem::NotFound.response();

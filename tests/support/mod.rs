@@ -13,7 +13,7 @@ use warp::{
 use warp_bearer::{
     auth::Auth,
     issuer::Issuer,
-    service::{Shutdown, routes},
+    service::{Access, Shutdown, routes},
 };
 
 /// An issuer, and an `Auth` that holds its keys.
@@ -39,7 +39,7 @@ impl Tenant {
     + Sync
     + 'static
     + use<> {
-        routes(&self.auth, &Shutdown::new())
+        routes(&Access::from(&self.auth), &Shutdown::new())
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {

@@ -42,7 +42,14 @@ impl Directory {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            let is_ours = ["LISTEN", "RUST_LOG", "LOG_FORMAT", "NO_COLOR"].contains(&&*name);
+            let is_ours = [
+                "LISTEN",
+                "RUST_LOG",
+                "LOG_FORMAT",
+                "NO_COLOR",
+                "CORS_ORIGINS",
+            ]
+            .contains(&&*name);
             if is_ours || name.to_ascii_uppercase().starts_with("AUTH0_") {
                 command.env_remove(name);
             }

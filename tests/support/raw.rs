@@ -14,7 +14,7 @@ use warp::{
 };
 use warp_bearer::{
     auth::Auth,
-    service::{Cors, Limits, Listener, Shutdown, Sight, routes, serve},
+    service::{Access, Cors, Limits, Listener, Shutdown, Sight, routes, serve},
 };
 
 use super::Answer;
@@ -30,7 +30,7 @@ pub struct Service {
 
 impl Service {
     pub async fn start(auth: &Auth) -> Self {
-        let routes = routes(auth, &Shutdown::new());
+        let routes = routes(&Access::from(auth), &Shutdown::new());
         Self::with(routes, Limits::default(), None, Sight::logged()).await
     }
 

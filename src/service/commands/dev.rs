@@ -10,7 +10,7 @@ use crate::{
     auth::{Algorithm, Auth},
     issuer::Issuer,
     service::{
-        Shutdown,
+        Access, Shutdown,
         config::{Config, Vars},
         telemetry,
     },
@@ -59,7 +59,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     let metrics = doors.metrics()?.unwrap_or(metrics_listen);
     print!("{}", page(&issuer, doors.service()?, metrics));
     doors
-        .serve(&auth, config.limits, config.cors, shutdown)
+        .serve(&Access::from(&auth), config.limits, config.cors, shutdown)
         .await
 }
 

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use super::Failure;
 use crate::{
     auth::Auth,
-    service::{Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files},
+    service::{
+        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
+    },
 };
 
 /// The sockets, bound before anything is promised.
@@ -53,23 +55,23 @@ impl Doors {
     /// Serves until asked to stop, the metrics to the very end.
     pub(super) async fn serve(
         self,
-        auth: &Auth,
+        access: &Access,
         limits: Limits,
         cors: Option<Cors>,
         shutdown: Shutdown,
     ) -> Result<(), Failure> {
         let hangups = Hangups::new().map_err(Failure::Process)?;
-        let metrics = self.metrics.map(|door| (Metrics::new(auth), door));
+        let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
         let sight = match &metrics {
             Some((metrics, _)) => Sight::measured(metrics.clone()),
             None => Sight::logged(),
         };
-        let routes = routes(auth, &shutdown);
+        let routes = routes(access, &shutdown);
         tokio::select! {
             () = serve(self.service, routes, limits, cors, sight, shutdown) => {}
             () = show(metrics) => {}
             () = watch(self.tls.clone()) => {}
-            () = hangups.refresh(auth, self.tls.as_ref()) => {}
+            () = hangups.refresh(&access.auth, self.tls.as_ref()) => {}
         }
         Ok(())
     }

@@ -3,7 +3,11 @@
 use super::{Failure, doors::Doors};
 use crate::{
     auth::{Algorithm, Auth, SetupError},
-    service::{Shutdown, config::Config, telemetry},
+    service::{
+        Access, Shutdown,
+        config::{Config, TokenProfile},
+        telemetry,
+    },
 };
 
 /// Serves at once; the keys come when the issuer gives them.
@@ -13,7 +17,10 @@ pub(super) async fn run() -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let auth = auth(&config).map_err(Failure::Setup)?;
+    let access = Access {
+        auth: auth(&config).map_err(Failure::Setup)?,
+        required: config.required_scope.clone(),
+    };
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, config.tls, config.metrics_listen).await?;
     tracing::info!(address = %doors.service()?, "listening");
@@ -21,7 +28,7 @@ pub(super) async fn run() -> Result<(), Failure> {
         tracing::info!(%address, "metrics");
     }
     doors
-        .serve(&auth, config.limits, config.cors, shutdown)
+        .serve(&access, config.limits, config.cors, shutdown)
         .await
 }
 
@@ -32,6 +39,7 @@ fn auth(config: &Config) -> Result<Auth, SetupError> {
         .jwks_stale(config.jwks_stale)
         .jwks_timeout(config.jwks_timeout)
         .leeway(config.leeway)
+        .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
         .realm(&config.realm);
     for issuer in &config.issuers {
@@ -52,6 +60,12 @@ fn auth(config: &Config) -> Result<Auth, SetupError> {
     }
     if let Some(ttl) = config.jwks_ttl {
         auth = auth.jwks_ttl(ttl);
+    }
+    if let Some(age) = config.token_max_age {
+        auth = auth.max_age(age);
+    }
+    if let Some(url) = &config.resource {
+        auth = auth.resource(url);
     }
     auth.build()
 }

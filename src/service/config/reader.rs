@@ -36,8 +36,12 @@ pub(super) struct Auth0 {
     pub(super) jwks_stale: Option<String>,
     pub(super) jwks_timeout: Option<String>,
     pub(super) leeway: Option<String>,
+    pub(super) token_profile: Option<String>,
+    pub(super) token_max_age: Option<String>,
     pub(super) token_cache: Option<String>,
     pub(super) realm: Option<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) resource: Option<String>,
 }
 
 /// The variables without a prefix as text.

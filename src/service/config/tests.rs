@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, fs};
 use warp::http::HeaderValue;
 
 use super::*;
+use crate::auth::scope;
 
 const TENANT: &[(&str, &str)] = &[
     ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
@@ -61,8 +62,12 @@ fn two_variables_are_enough() {
     assert_eq!(config.jwks_stale, Duration::from_secs(3600));
     assert_eq!(config.jwks_timeout, Duration::from_secs(5));
     assert_eq!(config.leeway, Duration::from_secs(30));
+    assert_eq!(config.token_profile, TokenProfile::Any);
+    assert_eq!(config.token_max_age, None);
     assert_eq!(config.token_cache, 10_000);
     assert_eq!(config.realm, "api");
+    assert_eq!(config.required_scope, None);
+    assert_eq!(config.resource, None);
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
     assert_eq!(config.tls, None);
     assert_eq!(config.metrics_listen, None);
@@ -120,8 +125,12 @@ fn every_value_ends_up_in_its_field() {
         ("AUTH0_JWKS_STALE", "0s"),
         ("AUTH0_JWKS_TIMEOUT", " 2s "),
         ("AUTH0_LEEWAY", "5m"),
+        ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+        ("AUTH0_TOKEN_MAX_AGE", "12h"),
         ("AUTH0_TOKEN_CACHE", "0"),
         ("AUTH0_REALM", "the api"),
+        ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
+        ("AUTH0_RESOURCE", "https://a.example"),
         ("LISTEN", "[::]:0"),
         ("TLS_CERT_FILE", "a.crt"),
         ("TLS_KEY_FILE", "a.key"),
@@ -158,8 +167,13 @@ fn every_value_ends_up_in_its_field() {
     assert_eq!(config.jwks_stale, Duration::ZERO);
     assert_eq!(config.jwks_timeout, Duration::from_secs(2));
     assert_eq!(config.leeway, Duration::from_secs(300));
+    assert_eq!(config.token_profile, TokenProfile::Rfc9068);
+    assert_eq!(config.token_max_age, Some(Duration::from_secs(12 * 3600)));
     assert_eq!(config.token_cache, 0);
     assert_eq!(config.realm, "the api");
+    let both = scope("use:a") & scope("use:b");
+    assert_eq!(config.required_scope, Some(both));
+    assert_eq!(config.resource.as_deref(), Some("https://a.example"));
     assert_eq!(config.listen.to_string(), "[::]:0");
     let tls = Files {
         certificate: "a.crt".into(),
@@ -347,6 +361,23 @@ fn a_limit_is_a_number_or_a_size_in_its_range() {
 }
 
 #[test]
+fn a_profile_a_scope_and_a_resource_are_what_they_say() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("capitals", "AUTH0_TOKEN_PROFILE", "RFC9068", "is no profile we know; did you mean rfc9068?"),
+        ("far off", "AUTH0_TOKEN_PROFILE", "strict", "is no profile we know"),
+        ("no time at all", "AUTH0_TOKEN_MAX_AGE", "0s", "is out of range; give 1ms to 8760h"),
+        ("a comma", "AUTH0_REQUIRED_SCOPE", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
+        ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is no list of scopes"),
+        ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is no list of scopes"),
+        ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
+        ("a fragment", "AUTH0_RESOURCE", "https://a.example/#b", "has a fragment"),
+        ("a document", "AUTH0_RESOURCE", "https://a.example/.well-known/oauth-protected-resource", "is the address of a document; give the resource that this document describes"),
+    ]);
+}
+
+#[test]
 fn an_origin_is_as_browsers_write_it_or_a_star_alone() {
     #[rustfmt::skip]
     assert_refused(&[
@@ -488,6 +519,7 @@ fn what_nobody_reads_is_a_warning() {
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, since AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, since AUTH0_ALGORITHMS has HS256 alone"),
         ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a blank or a line break, which counts as part of it"),
+        ("a resource that is no audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),
     ];
     for (case, vars, warning) in rows {

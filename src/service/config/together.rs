@@ -11,6 +11,8 @@ use super::{Secret, reader::Reader};
 pub(super) fn judge(
     reader: &mut Reader,
     issuers: Option<&[String]>,
+    audiences: Option<&[String]>,
+    resource: Option<&str>,
     algorithms: Option<&[Algorithm]>,
     secret: Option<&Secret>,
 ) {
@@ -24,6 +26,9 @@ pub(super) fn judge(
             "AUTH0_JWKS_FILE",
             "set together with AUTH0_JWKS_URI; keep one of them",
         );
+    }
+    if let (Some(resource), Some(audiences)) = (resource, audiences) {
+        resource_is_an_audience(reader, resource, audiences);
     }
     if let Some(algorithms) = algorithms {
         signing_secret(reader, algorithms);
@@ -99,6 +104,16 @@ fn slash(reader: &mut Reader, issuers: &[String]) {
         reader.warn(
             "AUTH0_ISSUER",
             format_args!("Auth0's issuers end with a slash; did you mean {issuer}/?"),
+        );
+    }
+}
+
+/// A client that has read the metadata asks for a token for the resource (RFC 8707 §2).
+fn resource_is_an_audience(reader: &mut Reader, resource: &str, audiences: &[String]) {
+    if !audiences.iter().any(|audience| audience == resource) {
+        reader.warn(
+            "AUTH0_RESOURCE",
+            "none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here",
         );
     }
 }

@@ -75,6 +75,19 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
+/// What clients know the service by, without query and fragment (RFC 9728 §1.2).
+pub(super) fn resource(text: &str) -> Parsed<String> {
+    if text.contains("/.well-known/") {
+        return Err(Wrong::new("is the address of a document")
+            .hint("give the resource that this document describes"));
+    }
+    web_address(text)?;
+    if text.contains('?') {
+        return Err(Wrong::new("has a query").hint("give the URL without it (RFC 9728 §1.2)"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Where something is fetched: https, or plain http on loopback, and no password in it.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let strange = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);

@@ -15,9 +15,10 @@ use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    LogFormat, Secret,
+    LogFormat, Secret, TokenProfile,
     fault::{PEM, Wrong},
 };
+use crate::auth::{self, Policy};
 
 pub(super) type Parsed<T> = Result<T, Wrong>;
 
@@ -215,6 +216,24 @@ pub(super) fn realm(text: &str) -> Parsed<String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// Scopes with spaces between them, as everybody else writes them (RFC 6749 §3.3).
+pub(super) fn scopes(text: &str) -> Parsed<Policy> {
+    if text.contains(',') {
+        let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
+        return Err(Wrong::new("has a comma in it").hint(right));
+    }
+    auth::scopes(text).ok_or_else(|| Wrong::new("is no list of scopes"))
+}
+
+/// `any` or `rfc9068`.
+pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
+    match text {
+        "any" => Ok(TokenProfile::Any),
+        "rfc9068" => Ok(TokenProfile::Rfc9068),
+        _ => Err(Wrong::new("is no profile we know").meant(nearest(text, ["any", "rfc9068"]))),
+    }
 }
 
 /// A path. Whether a file is there, whoever reads it finds out.
