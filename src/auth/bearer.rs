@@ -27,6 +27,15 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<&str, AuthError> {
     credential(field)
 }
 
+/// What would be said of a field that has this token in it.
+#[cfg(feature = "service")]
+pub(crate) fn judged(token: &str) -> Result<(), AuthError> {
+    // What no field can carry, no field has.
+    let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
+        .map_err(|_| AuthError::MalformedAuthorization)?;
+    credential(&field).map(|_| ())
+}
+
 fn credential(field: &HeaderValue) -> Result<&str, AuthError> {
     let field = field.as_bytes();
     let end = field.iter().position(|c| !is_tchar(*c));

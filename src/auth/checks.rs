@@ -86,8 +86,8 @@ pub(crate) struct TimeRules {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Times {
     pub(crate) expires: f64,
-    not_before: Option<f64>,
-    issued: Option<f64>,
+    pub(super) not_before: Option<f64>,
+    pub(super) issued: Option<f64>,
 }
 
 impl Times {
@@ -103,23 +103,38 @@ impl Times {
 
     /// Against the clock, `leeway` granted on each side.
     pub(crate) fn hold(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
-        let leeway = rules.leeway.as_secs_f64();
+        self.not_expired(now, rules)?;
+        self.not_too_old(now, rules)?;
+        begun(self.not_before, now, rules)?;
+        begun(self.issued, now, rules)
+    }
+
+    pub(super) fn not_expired(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
         // "on or after which the JWT MUST NOT be accepted"
-        if now >= self.expires + leeway {
+        if now >= self.expires + rules.leeway.as_secs_f64() {
             return Err(AuthError::TokenExpired);
-        }
-        if let Some(age) = rules.max_age {
-            let issued = self.issued.ok_or(AuthError::MissingClaim)?;
-            if now >= issued + age.as_secs_f64() + leeway {
-                return Err(AuthError::TokenExpired);
-            }
-        }
-        let begins = self.not_before.into_iter().chain(self.issued);
-        if begins.into_iter().any(|begins| now < begins - leeway) {
-            return Err(AuthError::TokenNotYetValid);
         }
         Ok(())
     }
+
+    pub(super) fn not_too_old(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
+        let Some(age) = rules.max_age else {
+            return Ok(());
+        };
+        let issued = self.issued.ok_or(AuthError::MissingClaim)?;
+        if now >= issued + age.as_secs_f64() + rules.leeway.as_secs_f64() {
+            return Err(AuthError::TokenExpired);
+        }
+        Ok(())
+    }
+}
+
+/// `nbf` or `iat` has come, where it is there at all.
+pub(super) fn begun(begins: Option<f64>, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
+    if begins.is_some_and(|begins| now < begins - rules.leeway.as_secs_f64()) {
+        return Err(AuthError::TokenNotYetValid);
+    }
+    Ok(())
 }
 
 fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {

@@ -18,8 +18,13 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, Fet
     let Answer::Document { body, .. } = fetcher.get(&url, None).await? else {
         return Err(FetchError::NoMetadata(url.to_string()));
     };
+    read(&body, &url, issuer)
+}
+
+/// What the metadata at `url` say of the keys of `issuer`.
+pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
     let metadata: Metadata =
-        serde_json::from_slice(&body).map_err(|_| FetchError::NoMetadata(url.to_string()))?;
+        serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.to_string()))?;
     // To the letter: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::WrongIssuer {
@@ -27,12 +32,12 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, Fet
             found: metadata.issuer,
         });
     }
-    published(&metadata.jwks_uri, &url)
+    published(&metadata.jwks_uri, url)
         .map_err(|fault| FetchError::JwksUri(metadata.jwks_uri, fault))
 }
 
 /// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).
-fn well_known(issuer: &str) -> Result<Url, UrlFault> {
+pub(super) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }

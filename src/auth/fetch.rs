@@ -104,21 +104,7 @@ impl Fetcher {
             .send()
             .await
             .map_err(|error| unreachable(url, &error))?;
-        let max_age = max_age(answer.headers());
-        match answer.status() {
-            StatusCode::OK => Ok(Answer::Document {
-                etag: answer.headers().get(header::ETAG).cloned(),
-                body: body(answer).await?,
-                max_age,
-            }),
-            StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Answer::NotModified { max_age }),
-            status if status.is_redirection() => Err(FetchError::Redirect(url.to_string())),
-            status => Err(FetchError::Status {
-                url: url.to_string(),
-                status,
-                retry_after: retry_after(answer.headers()),
-            }),
-        }
+        read(url, answer, etag.is_some()).await
     }
 
     fn client(&self, url: &Url) -> Result<&Client, FetchError> {
@@ -133,7 +119,30 @@ impl Fetcher {
     }
 }
 
-fn client() -> reqwest::ClientBuilder {
+/// What an answer to the request for `url` holds; `conditional` where a 304 would be one.
+pub(super) async fn read(
+    url: &Url,
+    answer: Response,
+    conditional: bool,
+) -> Result<Answer, FetchError> {
+    let max_age = max_age(answer.headers());
+    match answer.status() {
+        StatusCode::OK => Ok(Answer::Document {
+            etag: answer.headers().get(header::ETAG).cloned(),
+            body: body(answer).await?,
+            max_age,
+        }),
+        StatusCode::NOT_MODIFIED if conditional => Ok(Answer::NotModified { max_age }),
+        status if status.is_redirection() => Err(FetchError::Redirect(url.to_string())),
+        status => Err(FetchError::Status {
+            url: url.to_string(),
+            status,
+            retry_after: retry_after(answer.headers()),
+        }),
+    }
+}
+
+pub(super) fn client() -> reqwest::ClientBuilder {
     Client::builder()
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -159,7 +168,7 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
 }
 
 /// What happened is the last of an error's causes; those before it say in which layer.
-fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
+pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -184,7 +193,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A field of whole seconds; more than we can count is more than anybody waits (RFC 9111 §1.2.2).
-fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
+pub(super) fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
     delta_seconds(field?.to_str().ok()?.trim())
 }
 

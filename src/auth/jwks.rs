@@ -128,6 +128,31 @@ impl Jwks {
         }
     }
 
+    /// Returns when the first fetch has ended, well or not.
+    #[cfg(feature = "service")]
+    pub(crate) async fn settled(&self) {
+        let mut landed = self.shared.landed.subscribe();
+        while self.shared.held.load().is_none() && self.shared.record().error.is_none() {
+            // The sender lives as long as we do.
+            if landed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Why the last fetch failed, if it did.
+    #[cfg(feature = "service")]
+    pub(crate) fn last_error(&self) -> Option<FetchError> {
+        self.shared.record().error.clone()
+    }
+
+    /// The names of the usable keys that are held.
+    #[cfg(feature = "service")]
+    pub(crate) fn kids(&self) -> Vec<String> {
+        let held = self.shared.held.load();
+        held.as_ref().map_or_else(Vec::new, |held| held.kids())
+    }
+
     pub(crate) fn issuer(&self) -> &str {
         &self.shared.settings.issuer
     }

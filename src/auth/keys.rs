@@ -149,6 +149,13 @@ impl KeySet {
             .count()
     }
 
+    /// The names of those.
+    #[cfg(feature = "service")]
+    pub(crate) fn kids(&self) -> Vec<String> {
+        let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
+        usable.filter_map(|key| key.kid.clone()).collect()
+    }
+
     pub(crate) fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
@@ -168,6 +175,23 @@ impl KeySet {
             }
         })
     }
+}
+
+/// A key as it stands in a document, with the algorithms that it is good for, or why it is left out.
+#[cfg(feature = "service")]
+pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
+
+/// Each key of a document, judged as [`KeySet::parse`] would; none where it is no key set.
+#[cfg(feature = "service")]
+pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
+    let jwks = entries(document)?.into_iter().map(|jwk| {
+        let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
+        let imported = jwk::import(&jwk, allowed);
+        let good_for =
+            imported.map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect());
+        (jwk, good_for)
+    });
+    Some(jwks.collect())
 }
 
 /// The members of `keys`, unread.

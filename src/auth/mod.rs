@@ -6,7 +6,8 @@
 //!
 //! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
 //! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`, `schedule`, `fetch`,
-//! `discovery`; `builder`, which has every option; `resource`; last `error`, `problem` and `witness`.
+//! `discovery`; `builder`, which has every option; `resource`; last `error`, `problem` and `witness`;
+//! and for the commands of the service `trace` and `probe`.
 
 mod bearer;
 mod builder;
@@ -24,9 +25,13 @@ mod jws;
 mod keeper;
 mod keys;
 mod policy;
+#[cfg(feature = "service")]
+pub(crate) mod probe;
 mod problem;
 mod resource;
 mod schedule;
+#[cfg(feature = "service")]
+mod trace;
 mod trusted;
 #[cfg(test)]
 mod vectors;
@@ -53,4 +58,8 @@ pub use verifier::Auth;
 pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 
 #[cfg(feature = "service")]
-pub(crate) use {fetch::is_loopback, filter::closed};
+pub(crate) use {
+    fetch::is_loopback,
+    filter::closed,
+    trace::{Step, Told, Trace, Trouble},
+};

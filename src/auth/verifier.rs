@@ -26,7 +26,7 @@ use super::{
 /// The keys are kept fresh in the background for as long as a clone lives.
 #[derive(Clone)]
 pub struct Auth {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -163,14 +163,14 @@ impl Auth {
     }
 
     /// To the letter (RFC 7519 §4.1.1). An issuer that is not ours costs no network.
-    fn trusted(&self, issuer: &str) -> Result<&Trusted, AuthError> {
+    pub(super) fn trusted(&self, issuer: &str) -> Result<&Trusted, AuthError> {
         let mut issuers = self.inner.issuers.iter();
         issuers
             .find(|trusted| &*trusted.origin.issuer == issuer)
             .ok_or(AuthError::UnknownIssuer)
     }
 
-    fn now(&self) -> f64 {
+    pub(super) fn now(&self) -> f64 {
         let since_epoch = (self.inner.clock)().duration_since(SystemTime::UNIX_EPOCH);
         since_epoch.unwrap_or_default().as_secs_f64()
     }
@@ -252,7 +252,7 @@ impl Auth {
     }
 }
 
-fn within_limit(token: &str) -> Result<(), AuthError> {
+pub(super) fn within_limit(token: &str) -> Result<(), AuthError> {
     if token.len() > MAX_TOKEN {
         return Err(AuthError::TokenTooLarge);
     }
@@ -260,7 +260,11 @@ fn within_limit(token: &str) -> Result<(), AuthError> {
 }
 
 impl Trusted {
-    async fn key(&self, alg: Algorithm, kid: Option<&str>) -> Result<Arc<Key>, AuthError> {
+    pub(super) async fn key(
+        &self,
+        alg: Algorithm,
+        kid: Option<&str>,
+    ) -> Result<Arc<Key>, AuthError> {
         if alg == Algorithm::HS256 {
             return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
         }
@@ -274,7 +278,7 @@ impl Trusted {
         }
     }
 
-    fn signed(
+    pub(super) fn signed(
         &self,
         key: &Key,
         alg: Algorithm,

@@ -2,6 +2,7 @@
 
 mod dev;
 mod doors;
+mod explain;
 mod health;
 mod serve;
 
@@ -20,12 +21,15 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Serve the routes for the issuer that the environment and `.env` name; also without a command
     Serve,
     /// Serve them with an issuer of its own on loopback, for development
     Dev,
+    /// Say why a token is refused, step by step, and how that is mended: exit 0 if it would be
+    /// accepted, 1 if not
+    Explain(explain::Options),
     /// Ask the service that listens at LISTEN how it is: exit 0 if it lives, 1 if not
     Health {
         /// Ask whether it is ready instead: it holds keys and is not about to stop
@@ -50,6 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         match command {
             Command::Serve => serve::run().await,
             Command::Dev => dev::run().await,
+            Command::Explain(options) => explain::run(options).await,
             Command::Health { ready } => health::run(ready).await,
         }
     })
@@ -70,6 +75,10 @@ pub enum Failure {
     Tls(TlsError),
     /// The service that was asked how it is.
     Health(String),
+    /// What a command was asked to read.
+    Input(String),
+    /// What the command has found and told already.
+    Told,
     /// An address to listen at, and the variable that has it.
     Listen(&'static str, SocketAddr, io::Error),
     /// Signals, threads and other things that a process expects to have.
@@ -79,13 +88,15 @@ pub enum Failure {
 impl Failure {
     /// The exit codes of sysexits.h.
     pub fn exit_code(&self) -> ExitCode {
-        const UNWELL: u8 = 1;
+        const NO: u8 = 1;
         const USAGE: u8 = 64;
+        const NO_INPUT: u8 = 66;
         const UNAVAILABLE: u8 = 69;
         const OS: u8 = 71;
         const CONFIG: u8 = 78;
         ExitCode::from(match self {
-            Self::Health(_) => UNWELL,
+            Self::Health(_) | Self::Told => NO,
+            Self::Input(_) => NO_INPUT,
             Self::Usage(_) => USAGE,
             Self::Listen(..) => UNAVAILABLE,
             Self::Process(_) => OS,
@@ -100,7 +111,10 @@ impl fmt::Display for Failure {
             Self::Usage(told) => f.write_str(told),
             Self::Config(faults) => writeln!(f, "{faults}"),
             Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
-            Self::NotForDevelopment(told) | Self::Health(told) => writeln!(f, "{told}"),
+            Self::NotForDevelopment(told) | Self::Health(told) | Self::Input(told) => {
+                writeln!(f, "{told}")
+            }
+            Self::Told => Ok(()),
             Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),
             Self::Tls(error @ TlsError::Key(..)) => writeln!(f, "TLS_KEY_FILE: {error}"),
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {

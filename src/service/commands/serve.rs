@@ -2,7 +2,7 @@
 
 use super::{Failure, doors::Doors};
 use crate::{
-    auth::{Algorithm, Auth, SetupError},
+    auth::{Algorithm, Auth, Builder},
     service::{
         Access, Shutdown,
         config::{Config, TokenProfile},
@@ -18,7 +18,7 @@ pub(super) async fn run() -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let access = Access {
-        auth: auth(&config).map_err(Failure::Setup)?,
+        auth: builder(&config).build().map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
     };
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
@@ -32,7 +32,8 @@ pub(super) async fn run() -> Result<(), Failure> {
         .await
 }
 
-fn auth(config: &Config) -> Result<Auth, SetupError> {
+/// The options of the library that this configuration stands for.
+pub(super) fn builder(config: &Config) -> Builder {
     let mut auth = Auth::builder()
         .algorithms(config.algorithms.iter().copied())
         .jwks_cooldown(config.jwks_cooldown)
@@ -67,5 +68,5 @@ fn auth(config: &Config) -> Result<Auth, SetupError> {
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
     }
-    auth.build()
+    auth
 }

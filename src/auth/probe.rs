@@ -1,0 +1,116 @@
+//! One look at an address of an issuer's, as the keeper would take it, with what the keeper has no
+//! use for: how long it took, what time it is there, and which certificate was shown.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::{Url, header, tls::TlsInfo};
+
+pub(crate) use super::keys::{Examined, examine};
+
+use super::{
+    Auth, discovery,
+    fetch::{self, Answer, FetchError, endpoint},
+};
+
+/// What one look saw.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) took: Duration,
+    /// How far our clock is ahead of the one there, in seconds, give or take half the time it took
+    /// and half a second, since `Date` has no fractions.
+    pub(crate) ahead: Option<f64>,
+    /// The certificate of an answer over TLS, DER.
+    pub(crate) certificate: Option<Vec<u8>>,
+    /// The document, or why there is none, in words.
+    pub(crate) body: Result<Vec<u8>, String>,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// Looks at `url`, for `limit` at most.
+pub(crate) async fn look(url: &str, limit: Duration) -> Look {
+    let (began, sent) = (Instant::now(), SystemTime::now());
+    let mut look = Look {
+        took: limit,
+        ahead: None,
+        certificate: None,
+        body: Err(FetchError::TimedOut(limit).to_string()),
+        max_age: None,
+    };
+    let Ok(outcome) = tokio::time::timeout(limit, ask(url, sent, &mut look)).await else {
+        return look;
+    };
+    look.took = began.elapsed();
+    look.body = match outcome {
+        Ok(Answer::Document { body, max_age, .. }) => {
+            look.max_age = max_age;
+            Ok(body)
+        }
+        Ok(Answer::NotModified { .. }) => Err("304, though nothing was asked about".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    look
+}
+
+async fn ask(url: &str, sent: SystemTime, look: &mut Look) -> Result<Answer, FetchError> {
+    let url = endpoint(url).map_err(|fault| FetchError::JwksUri(url.to_owned(), fault))?;
+    let client = if url.scheme() == "http" {
+        fetch::client().no_proxy().tls_certs_only([])
+    } else {
+        fetch::client().https_only(true).tls_info(true)
+    };
+    let client = client.build().map_err(|error| fetch::unreachable(&error))?;
+    let asked = client
+        .get(url.clone())
+        .header(header::ACCEPT, "application/json");
+    let answer = asked
+        .send()
+        .await
+        .map_err(|error| fetch::unreachable(&error))?;
+    look.ahead = ahead(answer.headers(), sent);
+    let shown = answer.extensions().get::<TlsInfo>();
+    look.certificate = shown
+        .and_then(|tls| tls.peer_certificate())
+        .map(<[u8]>::to_vec);
+    fetch::read(&url, answer, false).await
+}
+
+/// Our clock, halfway between question and answer, less the one there, which an answer out of a
+/// cache has told as long ago as its `Age` says.
+fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    let date = httpdate::parse_http_date(date).ok()?;
+    let age = fetch::seconds(headers.get(header::AGE)).unwrap_or_default();
+    let there = date + age + Duration::from_millis(500);
+    let here = sent + sent.elapsed().unwrap_or_default() / 2;
+    Some(match here.duration_since(there) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(behind) => -behind.duration().as_secs_f64(),
+    })
+}
+
+/// Where the metadata of an issuer are.
+pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
+    discovery::well_known(issuer).ok().map(String::from)
+}
+
+/// Where the issuer's metadata say that its keys are, or what is wrong with them.
+pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<String, String> {
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    let found = discovery::read(body, &url, issuer);
+    found.map(String::from).map_err(|error| error.to_string())
+}
+
+impl Auth {
+    /// How far our clock is ahead of the first issuer's that tells the time, and whose that is.
+    pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
+        for (issuer, _) in self.trusts() {
+            let Some(url) = metadata_of(issuer) else {
+                continue;
+            };
+            if let Some(ahead) = look(&url, limit).await.ahead {
+                return Some((issuer.to_owned(), ahead));
+            }
+        }
+        None
+    }
+}

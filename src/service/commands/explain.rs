@@ -1,0 +1,105 @@
+//! `warp-bearer explain`: why a token is refused, or that it is not, by the configuration that the
+//! service would run with.
+//!
+//! The token comes from standard input, so that it stays out of the shell's history, and goes
+//! nowhere: the issuer is asked for its keys, as the service would.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{Failure, serve};
+use crate::{
+    auth::{Auth, SetupError},
+    service::{
+        config::Config,
+        explain::{Pasted, Skew, explain},
+        screen::{Screen, ascii},
+    },
+};
+
+/// What can be said on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct Options {
+    /// The token; `-`, or none, reads it from standard input, where no shell remembers it
+    token: Option<String>,
+    /// Verify with the key set in this file, and ask no network
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(options: Options) -> Result<(), Failure> {
+    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let auth = auth(&config, options.jwks.as_deref())?;
+    let text = match options.token.as_deref() {
+        None | Some("-") => standard_input()?,
+        Some(token) => token.to_owned(),
+    };
+    let pasted = Pasted::read(&text)
+        .map_err(|why| Failure::Input(Screen::clean(&format!("no token: {why}"))))?;
+    let offline = options.jwks.is_some();
+    let explanation = explain(&auth, pasted, async || {
+        if offline {
+            return None;
+        }
+        let (issuer, seconds) = auth.ahead(config.jwks_timeout).await?;
+        Some(Skew { issuer, seconds })
+    })
+    .await;
+    if options.json {
+        println!("{}", ascii(&explanation.json()));
+    } else {
+        print!("{}", explanation.text(Screen::stdout(config.log.color)));
+    }
+    if explanation.is_accepted() {
+        return Ok(());
+    }
+    Err(Failure::Told)
+}
+
+fn auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+    let mut builder = serve::builder(config).token_cache(0);
+    if let Some(path) = jwks {
+        let told = |why: &dyn std::fmt::Display| {
+            Failure::Input(format!("--jwks: {}: {why}", path.display()))
+        };
+        let set = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        builder = builder.jwks(set);
+        return builder.build().map_err(|error| match error {
+            SetupError::KeySet(error) => told(&error),
+            error => Failure::Setup(error),
+        });
+    }
+    builder.build().map_err(Failure::Setup)
+}
+
+/// A pipe is read to its end; from a terminal, which hands over no more than 4095 characters of a
+/// line, lines up to an empty one.
+fn standard_input() -> Result<String, Failure> {
+    /// More than any answer that has a token in it.
+    const ENOUGH: u64 = 1024 * 1024;
+    let input = io::stdin().lock();
+    let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));
+    let mut text = String::new();
+    if !input.is_terminal() {
+        let mut bytes = Vec::new();
+        input.take(ENOUGH).read_to_end(&mut bytes).map_err(failed)?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    eprintln!("Paste the token, and end with an empty line:");
+    for line in input.lines() {
+        let line = line.map_err(failed)?;
+        if line.is_empty() {
+            break;
+        }
+        text += &line;
+        text.push('\n');
+    }
+    Ok(text)
+}

@@ -1,0 +1,132 @@
+//! Why is this token refused? The verdict of the library, the steps that lead to it, and how what
+//! is wrong is mended where it was made.
+//!
+//! The verdict is [`Auth::verify`]'s and is never formed here. The token goes nowhere: the issuer is
+//! asked for its keys as ever, and what the token says of itself is looked up at nobody's.
+
+mod diagnosis;
+mod pasted;
+mod report;
+
+use diagnosis::Evidence;
+pub(super) use pasted::Pasted;
+
+use super::{Shutdown, errors::Cause, routes::rows, when};
+use crate::auth::{Auth, AuthError, Claims, Policy, Requirement, Told, Trace, status};
+
+/// What there is to say about a token.
+#[derive(Debug)]
+pub(super) struct Explanation {
+    /// What was taken off what was pasted.
+    notes: Vec<&'static str>,
+    trace: Trace,
+    /// Why it is refused; none where it is accepted.
+    refusal: Option<(AuthError, Cause)>,
+    facts: Vec<String>,
+    routes: Vec<RouteVerdict>,
+    now: f64,
+}
+
+/// What a route of the service would answer to an accepted token.
+#[derive(Debug)]
+struct RouteVerdict {
+    route: String,
+    needs: Option<String>,
+    refusal: Option<(AuthError, Cause)>,
+}
+
+/// How far the clock of this machine is ahead of an issuer's, in seconds.
+#[derive(Debug, Clone)]
+pub(super) struct Skew {
+    pub(super) issuer: String,
+    pub(super) seconds: f64,
+}
+
+/// Explains a token against `auth`. `skew` is asked where a date is what is wrong.
+pub(super) async fn explain(
+    auth: &Auth,
+    pasted: Pasted,
+    skew: impl AsyncFnOnce() -> Option<Skew>,
+) -> Explanation {
+    auth.settled().await;
+    let (trace, verdict) = auth.judge(&pasted.token).await;
+    let mut explanation = Explanation {
+        notes: pasted.notes,
+        refusal: None,
+        facts: Vec::new(),
+        routes: Vec::new(),
+        now: auth.time(),
+        trace,
+    };
+    match verdict {
+        Ok(claims) => explanation.routes = routes(auth, &claims, &explanation.trace),
+        Err(error) => {
+            let of_time = matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
+            let skew = if of_time { skew().await } else { None };
+            let evidence = Evidence {
+                token: &pasted.token,
+                trace: &explanation.trace,
+                auth,
+                skew: skew.as_ref().map(|skew| skew.seconds),
+            };
+            explanation.refusal = Some((error, evidence.cause(error)));
+            explanation.facts = facts(auth, error, &explanation.trace, skew);
+        }
+    }
+    explanation
+}
+
+impl Explanation {
+    pub(super) fn is_accepted(&self) -> bool {
+        self.refusal.is_none()
+    }
+}
+
+/// What is worth a sentence beside the steps.
+fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
+    let mut facts = Vec::new();
+    let now = auth.time();
+    let failed = trace.steps.iter().find(|step| step.outcome.is_err());
+    if let (AuthError::TokenExpired, Some(Told::Date(expires))) =
+        (error, failed.map(|step| &step.found))
+    {
+        facts.push(format!("It expired {}.", when::relative(expires - now)));
+    }
+    if let Some(Skew { issuer, seconds }) = skew {
+        facts.push(format!(
+            "This machine's clock is {} that of {issuer}.",
+            when::ahead(seconds)
+        ));
+    }
+    if matches!(error, AuthError::KeysUnavailable { .. }) {
+        let status = auth.status().into_iter();
+        let told = status.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
+        facts.extend(told);
+    }
+    facts
+}
+
+/// What the service's own routes would say.
+fn routes(auth: &Auth, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
+    let rows = rows(auth, &Shutdown::new());
+    let protected = rows.into_iter().filter_map(|row| {
+        let policy = row.requires?.policy;
+        let verdict = policy
+            .clone()
+            .map_or(Ok(()), |policy| Requirement::from(policy).check(claims));
+        Some(RouteVerdict {
+            route: format!("{} {}", row.method, row.template),
+            needs: policy.as_ref().and_then(Policy::scopes),
+            refusal: verdict.err().map(|(error, scope)| {
+                let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
+                (error, cause)
+            }),
+        })
+    });
+    protected.collect()
+}
+
+/// The status and the code of an answer, as one text.
+fn told(error: AuthError) -> String {
+    format!("{} {}", status(error).as_u16(), error.code())
+}

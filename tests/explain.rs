@@ -1,0 +1,420 @@
+//! Does whoever has set something up wrongly learn what it is, and how it is mended?
+//!
+//! The binary is run as its users run it: configured by the environment, the token on its standard
+//! input. Each row breaks one thing.
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::{fs, io::Write, process::Stdio};
+
+use process::Directory;
+use serde_json::{Value, json};
+use warp::Filter;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Fault, Issuer, SigningKey, TokenBuilder},
+    service::errors::{Cause, Page, causes},
+};
+
+/// What came of a run.
+struct Told {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        let broken = |_| panic!("not JSON: {}{}", self.stdout, self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(broken)
+    }
+}
+
+/// An issuer, and the configuration that fits it.
+struct World {
+    issuer: Issuer,
+    directory: Directory,
+    vars: Vec<(String, String)>,
+}
+
+impl World {
+    async fn start() -> Self {
+        let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+        Self::of(issuer)
+    }
+
+    fn of(issuer: Issuer) -> Self {
+        let vars = [
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("TZ", "CET-1"),
+        ];
+        let owned = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            vars: owned.to_vec(),
+            directory: Directory::new(),
+            issuer,
+        }
+    }
+
+    fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self.vars.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs the binary; blocks, so that the issuer answers on another thread.
+    fn run(&self, arguments: &[&str], input: &str) -> Told {
+        let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let mut command = self.directory.command(arguments, &vars);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        Told {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn refuses(&self, case: &str, input: &str, code: &str, expected: Cause) {
+        let told = self.run(&["explain", "--json"], input);
+        assert_eq!(told.code, Some(1), "{case}: {}", told.stderr);
+        let json = told.json();
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        assert_eq!(json["cause"], expected.what, "{case}: {json:#}");
+        assert_eq!(json["mend"], expected.mend, "{case}: {json:#}");
+        assert_eq!(json["accepted"], false, "{case}");
+        let page = Page::of(code).unwrap();
+        assert!(
+            page.causes.contains(&expected),
+            "{case}: not on the page of {code}"
+        );
+        let steps = json["steps"].as_array().unwrap();
+        let first = steps.iter().find(|step| step["holds"] == false);
+        assert_eq!(first.unwrap()["code"], code, "{case}: {json:#}");
+    }
+}
+
+type Break = fn(TokenBuilder) -> TokenBuilder;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_token_gets_the_sentence_that_mends_it() {
+    let world = World::start().await;
+    #[rustfmt::skip]
+    let rows: [(&str, Break, &str, Cause); 31] = [
+        ("an ID token, by its nonce", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("nonce", "n"), "wrong_audience", causes::ID_TOKEN),
+        ("an ID token, by what it tells", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("email", "a@example.com"), "wrong_audience", causes::ID_TOKEN),
+        ("for /userinfo alone", |t| t.audience("https://tenant.eu.auth0.com/userinfo"), "wrong_audience", causes::USERINFO_ONLY),
+        ("for the Management API", |t| t.audience("https://tenant.eu.auth0.com/api/v2/"), "wrong_audience", causes::MANAGEMENT_API),
+        ("an audience with a slash more", |t| t.audience("https://api.example.com/"), "wrong_audience", causes::AUDIENCE_SPELLING),
+        ("an audience in capitals", |t| t.audience("https://API.example.com"), "wrong_audience", causes::AUDIENCE_SPELLING),
+        ("for another API", |t| t.audience("https://other.example.com"), "wrong_audience", causes::OTHER_API),
+        ("for nobody", |t| t.without("aud"), "missing_claim", causes::NO_AUDIENCE),
+        ("from nobody", |t| t.without("iss"), "missing_claim", causes::NO_ISSUER),
+        ("for ever", |t| t.without("exp"), "missing_claim", causes::NO_EXPIRY),
+        ("expired", TokenBuilder::expired, "token_expired", causes::EXPIRED),
+        ("not yet", |t| t.not_before(3600), "token_not_yet_valid", causes::NOT_YET),
+        ("in milliseconds", |t| t.claim("iat", 1_795_000_000_000_u64).claim("exp", 1_795_003_600_000_u64), "token_not_yet_valid", causes::MILLISECONDS),
+        ("a date as text", |t| t.claim("exp", "2030-01-01"), "invalid_claim", causes::WRONG_TYPE),
+        ("an API with HS256", |t| t.header("alg", "HS256"), "algorithm_not_allowed", causes::HS256_API),
+        ("an API with PS256", |t| t.algorithm(Algorithm::PS256), "algorithm_not_allowed", causes::OTHER_ALGORITHM),
+        ("unsigned", |t| t.header("alg", "none"), "algorithm_not_allowed", causes::UNSIGNED),
+        ("a logout token", |t| t.typ("logout+jwt"), "wrong_token_type", causes::LOGOUT_TOKEN),
+        ("a DPoP proof", |t| t.typ("dpop+jwt"), "wrong_token_type", causes::DPOP_PROOF),
+        ("another type", |t| t.typ("secevent+jwt"), "wrong_token_type", causes::OTHER_TYPE),
+        ("an extension", |t| t.header("crit", json!(["exp"])), "unsupported_critical_header", causes::EXTENSION),
+        ("bound by DPoP", |t| t.claim("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})), "token_bound", causes::DPOP_BOUND),
+        ("bound by mutual TLS", |t| t.claim("cnf", json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})), "token_bound", causes::MTLS_BOUND),
+        ("bound otherwise", |t| t.claim("cnf", json!({"kid": "a"})), "token_bound", causes::BOUND),
+        ("a key that was rotated away", |t| t.kid("gone"), "unknown_key", causes::ROTATED),
+        ("a development issuer restarted", |t| { let key = SigningKey::generate(Algorithm::RS256); let kid = kid_of(&t); t.key(&key).kid(&kid) }, "bad_signature", causes::REPLACED_KEY),
+        ("the other name of the tenant", |t| t.claim("iss", "https://login.example.com/"), "unknown_issuer", causes::CUSTOM_DOMAIN),
+        ("another tenant", |t| t.claim("iss", "https://other.eu.auth0.com/").key(&SigningKey::generate(Algorithm::RS256)), "unknown_issuer", causes::OTHER_TENANT),
+        ("no issuer of ours, and no key of a name", |t| t.claim("iss", "https://other.eu.auth0.com/").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
+        ("an issuer without its slash", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.trim_end_matches('/')) }, "unknown_issuer", causes::SLASH),
+        ("an issuer with https", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.replace("http:", "https:")) }, "unknown_issuer", causes::SCHEME_OR_CASE),
+    ];
+    for (case, broken, code, cause) in rows {
+        world.refuses(case, &broken(world.issuer.token()).sign(), code, cause);
+    }
+}
+
+/// A part of a token, decoded.
+fn part(token: &str, at: usize) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap());
+    serde_json::from_slice(&bytes.unwrap()).unwrap()
+}
+
+fn kid_of(token: &TokenBuilder) -> String {
+    let header = part(&token.clone().sign(), 0);
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+fn issuer_of(token: &TokenBuilder) -> String {
+    let claims = part(&token.clone().sign(), 1);
+    claims["iss"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let (start, signature) = good.rsplit_once('.').unwrap();
+    let middle = start.len() / 2;
+    #[rustfmt::skip]
+    let rows = [
+        ("opaque", "kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
+        ("encrypted", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..a.b.c".to_owned(), "token_not_jwt", causes::ENCRYPTED),
+        ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
+        ("without its end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
+        ("shortened by a page", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("a blank in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("two of them", format!("{good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS),
+        ("too large", "a".repeat(17_000), "token_too_large", causes::TOO_LARGE),
+        ("padded", format!("{start}.{signature}=="), "token_malformed", causes::RE_ENCODED),
+        ("a character lost", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
+        ("a member twice", world.issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}"), "token_malformed", causes::NOT_STRICT),
+    ];
+    for (case, input, code, cause) in rows {
+        world.refuses(case, &input, code, cause);
+    }
+
+    for (case, input, note) in [
+        ("alone", format!("{good}\n"), ""),
+        (
+            "the field",
+            format!("Authorization: Bearer {good}"),
+            "field",
+        ),
+        ("quotes", format!("\"{good}\""), "quotes"),
+        (
+            "the whole answer",
+            json!({"access_token": good, "token_type": "Bearer"}).to_string(),
+            "answer",
+        ),
+    ] {
+        let told = world.run(&["explain", "--json", "-"], &input);
+        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        let json = told.json();
+        assert_eq!(json["accepted"], true, "{case}");
+        assert_eq!(json["claims"]["sub"], "auth0|alice", "{case}");
+        let notes = json["notes"].to_string();
+        assert!(notes.contains(note), "{case}: {notes}");
+        assert_eq!(notes == "[]", note.is_empty(), "{case}: {notes}");
+    }
+
+    let refusal =
+        r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
+    for (case, input, line) in [
+        ("nothing", "", "no token: there is nothing in it\n"),
+        (
+            "a refusal",
+            refusal,
+            "no token: it is the token endpoint's refusal, access_denied (Client is not \\u{1b}[31mauthorized), and there is no token in it; mend the token request first\n",
+        ),
+    ] {
+        let told = world.run(&["explain"], input);
+        assert_eq!((told.code, &*told.stderr), (Some(66), line), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
+    let issuer = Issuer::start().await;
+    let world = || World::of(issuer.clone());
+    let good = issuer.token().sign();
+    let without = issuer.url().trim_end_matches('/').to_owned();
+    let secret = "a secret that nobody else can know";
+    let other = SigningKey::from_secret("another secret that nobody can know");
+    let hs256 = || {
+        world()
+            .set("AUTH0_ALGORITHMS", "HS256")
+            .set("AUTH0_SIGNING_SECRET", secret)
+    };
+    let by_secret = issuer.token().key(&other).without_header("kid").sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("an issuer without its slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
+        ("another issuer", world().set("AUTH0_ISSUER", "http://127.0.0.1:9/"), &good, "unknown_issuer", causes::OTHER_TENANT),
+        ("another audience", world().set("AUTH0_API_AUDIENCE", "https://other.example.com"), &good, "wrong_audience", causes::OTHER_API),
+        ("another algorithm", world().set("AUTH0_ALGORITHMS", "ES256"), &good, "algorithm_not_allowed", causes::OTHER_ALGORITHM),
+        ("another secret", hs256(), &by_secret, "bad_signature", causes::OTHER_SECRET),
+    ];
+    for (case, world, token, code, cause) in rows {
+        world.refuses(case, token, code, cause);
+    }
+
+    issuer.wrong_issuer(format!("{}other/", issuer.url()));
+    world().refuses(
+        "an issuer of another name",
+        &good,
+        "keys_unavailable",
+        causes::NOT_ITS_NAME,
+    );
+    issuer.recover();
+    issuer.fail_jwks(Fault::EmptySet);
+    world().refuses("no keys", &good, "keys_unavailable", causes::NO_KEY_SET);
+    issuer.fail(Fault::Status(500));
+    world().refuses(
+        "an issuer that fails",
+        &good,
+        "keys_unavailable",
+        causes::ISSUER_UNREACHABLE,
+    );
+    issuer.go_down().await;
+    let told = world().run(&["explain"], &good);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    assert!(
+        told.stdout.contains(causes::ISSUER_UNREACHABLE.mend),
+        "{}",
+        told.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    #[rustfmt::skip]
+    let rows = [
+        ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
+        ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
+    ];
+    for (case, token, cause) in rows {
+        let told = world.run(&["explain", "--json"], &token.sign());
+        assert_eq!(told.code, Some(0), "{case}");
+        let json = told.json();
+        assert_eq!(json["mend"], cause.mend, "{case}");
+        let routes = json!([
+            {"route": "GET /api/private", "status": 200, "code": null},
+            {"route": "GET /api/private-scoped", "status": 403, "code": "insufficient_scope"},
+        ]);
+        assert_eq!(json["routes"], routes, "{case}");
+    }
+}
+
+/// An issuer whose clock is wrong, seen from here.
+async fn with_date(issuer: &Issuer, ahead: i64) -> String {
+    use std::time::{Duration, SystemTime};
+
+    let (sender, url) = tokio::sync::oneshot::channel::<String>();
+    let jwks = json!({"keys": [issuer.key().public_jwk()]});
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = format!("http://{}/", listener.local_addr().unwrap());
+    let metadata = json!({"issuer": own, "jwks_uri": format!("{own}jwks")});
+    let routes = warp::path("jwks")
+        .map(move || warp::reply::json(&jwks))
+        .or(warp::any().map(move || warp::reply::json(&metadata)))
+        .map(move |reply| {
+            let now = SystemTime::now();
+            let shift = Duration::from_secs(ahead.unsigned_abs());
+            let date = if ahead < 0 { now - shift } else { now + shift };
+            warp::reply::with_header(reply, "date", httpdate::fmt_http_date(date))
+        });
+    sender.send(own).unwrap();
+    tokio::spawn(warp::serve(routes).incoming(listener).run());
+    url.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
+    let issuer = Issuer::start().await;
+    #[rustfmt::skip]
+    let rows: [(&str, i64, Break, &str, Cause, &str); 4] = [
+        ("ahead", -7200, TokenBuilder::expired, "token_expired", causes::CLOCK_AHEAD, "2 h ahead of"),
+        ("behind", 7200, |t| t.issued_at(7190), "token_not_yet_valid", causes::CLOCK_BEHIND, "2 h behind"),
+        ("right, and the token expired", 0, TokenBuilder::expired, "token_expired", causes::EXPIRED, "It expired 1 h"),
+        ("right, and the token early", 0, |t| t.issued_at(7200), "token_not_yet_valid", causes::NOT_YET, "clock"),
+    ];
+    for (case, ahead, broken, code, cause, fact) in rows {
+        let url = with_date(&issuer, ahead).await;
+        let token = broken(issuer.token()).claim("iss", &url).sign();
+        let world = World::of(issuer.clone()).set("AUTH0_ISSUER", url);
+        world.refuses(case, &token, code, cause);
+        let told = world.run(&["explain"], &token);
+        assert!(told.stdout.contains(fact), "{case}: {}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_key_set_in_a_file_nobody_is_asked() {
+    let world = World::start().await;
+    let file = world.directory.path().join("jwks.json");
+    let jwks = json!({"keys": [world.issuer.key().public_jwk()]});
+    fs::write(&file, jwks.to_string()).unwrap();
+    let good = world.issuer.token().sign();
+    world.issuer.rotate();
+    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let late = world.issuer.token().expired().sign();
+    let told = world.run(&["explain", "--jwks", "jwks.json", &late], "");
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let asked = world.issuer.requests();
+    assert_eq!((asked.discovery, asked.jwks), (0, 0));
+
+    fs::write(&file, "{}").unwrap();
+    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    let line = "--jwks: jwks.json: not a JSON object with an array \"keys\"\n";
+    assert_eq!((told.code, &*told.stderr), (Some(66), line));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_nothing_to_the_terminal() {
+    let world = World::start().await;
+    let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\r\n";
+    let token = world.issuer.token().subject(evil).audience(evil).kid(evil);
+    let token = token.claim("iss", evil).sign();
+    for arguments in [&["explain"][..], &["explain", "--json"]] {
+        let told = world.run(arguments, &token);
+        assert_eq!(told.code, Some(1));
+        let hostile = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!told.stdout.contains(hostile), "{:?}", told.stdout);
+        assert!(told.stdout.contains("owned"), "{}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_get_the_steps_with_the_time_on_their_wall() {
+    let world = World::start().await;
+    let token = world
+        .issuer
+        .token()
+        .claim("exp", 1_700_000_000)
+        .claim("iat", 1_699_990_000);
+    let told = world.run(&["explain"], &token.sign());
+    let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
+    // TZ is an hour east of Greenwich.
+    assert!(
+        exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
+        "{exp}"
+    );
+    assert!(
+        exp.contains(" d ") && exp.contains(" ago   expected: after "),
+        "{exp}"
+    );
+    assert!(
+        told.stdout
+            .contains("\nRefused: 401 token_expired. The access token has expired.\n")
+    );
+    assert!(
+        told.stdout
+            .contains(&format!("\nTo mend it: {}\n", causes::EXPIRED.mend))
+    );
+    assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
+    assert_eq!(told.stderr, "");
+}
