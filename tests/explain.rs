@@ -5,105 +5,35 @@
 
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/world.rs"]
+mod world;
 
-use std::{fs, io::Write, process::Stdio};
+use std::fs;
 
-use process::Directory;
 use serde_json::{Value, json};
-use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey, TokenBuilder},
     service::errors::{Cause, Page, causes},
 };
+use world::{World, with_date};
 
-/// What came of a run.
-struct Told {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Told {
-    fn json(&self) -> Value {
-        let broken = |_| panic!("not JSON: {}{}", self.stdout, self.stderr);
-        serde_json::from_str(&self.stdout).unwrap_or_else(broken)
-    }
-}
-
-/// An issuer, and the configuration that fits it.
-struct World {
-    issuer: Issuer,
-    directory: Directory,
-    vars: Vec<(String, String)>,
-}
-
-impl World {
-    async fn start() -> Self {
-        let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
-        Self::of(issuer)
-    }
-
-    fn of(issuer: Issuer) -> Self {
-        let vars = [
-            ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", issuer.audience()),
-            ("TZ", "CET-1"),
-        ];
-        let owned = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self {
-            vars: owned.to_vec(),
-            directory: Directory::new(),
-            issuer,
-        }
-    }
-
-    fn set(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.vars.retain(|(known, _)| known != name);
-        self.vars.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// Runs the binary; blocks, so that the issuer answers on another thread.
-    fn run(&self, arguments: &[&str], input: &str) -> Told {
-        let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
-        let mut command = self.directory.command(arguments, &vars);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        Told {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    fn refuses(&self, case: &str, input: &str, code: &str, expected: Cause) {
-        let told = self.run(&["explain", "--json"], input);
-        assert_eq!(told.code, Some(1), "{case}: {}", told.stderr);
-        let json = told.json();
-        assert_eq!(json["code"], code, "{case}: {json:#}");
-        assert_eq!(json["cause"], expected.what, "{case}: {json:#}");
-        assert_eq!(json["mend"], expected.mend, "{case}: {json:#}");
-        assert_eq!(json["accepted"], false, "{case}");
-        let page = Page::of(code).unwrap();
-        assert!(
-            page.causes.contains(&expected),
-            "{case}: not on the page of {code}"
-        );
-        let steps = json["steps"].as_array().unwrap();
-        let first = steps.iter().find(|step| step["holds"] == false);
-        assert_eq!(first.unwrap()["code"], code, "{case}: {json:#}");
-    }
+fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) {
+    let told = world.run(&["explain", "--json"], input);
+    assert_eq!(told.code, Some(1), "{case}: {}", told.stderr);
+    let json = told.json();
+    assert_eq!(json["code"], code, "{case}: {json:#}");
+    assert_eq!(json["cause"], expected.what, "{case}: {json:#}");
+    assert_eq!(json["mend"], expected.mend, "{case}: {json:#}");
+    assert_eq!(json["accepted"], false, "{case}");
+    let page = Page::of(code).unwrap();
+    assert!(
+        page.causes.contains(&expected),
+        "{case}: not on the page of {code}"
+    );
+    let steps = json["steps"].as_array().unwrap();
+    let first = steps.iter().find(|step| step["holds"] == false);
+    assert_eq!(first.unwrap()["code"], code, "{case}: {json:#}");
 }
 
 type Break = fn(TokenBuilder) -> TokenBuilder;
@@ -146,7 +76,13 @@ async fn each_broken_token_gets_the_sentence_that_mends_it() {
         ("an issuer with https", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.replace("http:", "https:")) }, "unknown_issuer", causes::SCHEME_OR_CASE),
     ];
     for (case, broken, code, cause) in rows {
-        world.refuses(case, &broken(world.issuer.token()).sign(), code, cause);
+        refuses(
+            &world,
+            case,
+            &broken(world.issuer.token()).sign(),
+            code,
+            cause,
+        );
     }
 }
 
@@ -189,7 +125,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
         ("a member twice", world.issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}"), "token_malformed", causes::NOT_STRICT),
     ];
     for (case, input, code, cause) in rows {
-        world.refuses(case, &input, code, cause);
+        refuses(&world, case, &input, code, cause);
     }
 
     for (case, input, note) in [
@@ -254,11 +190,12 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
         ("another secret", hs256(), &by_secret, "bad_signature", causes::OTHER_SECRET),
     ];
     for (case, world, token, code, cause) in rows {
-        world.refuses(case, token, code, cause);
+        refuses(&world, case, token, code, cause);
     }
 
     issuer.wrong_issuer(format!("{}other/", issuer.url()));
-    world().refuses(
+    refuses(
+        &world(),
         "an issuer of another name",
         &good,
         "keys_unavailable",
@@ -266,9 +203,16 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     );
     issuer.recover();
     issuer.fail_jwks(Fault::EmptySet);
-    world().refuses("no keys", &good, "keys_unavailable", causes::NO_KEY_SET);
+    refuses(
+        &world(),
+        "no keys",
+        &good,
+        "keys_unavailable",
+        causes::NO_KEY_SET,
+    );
     issuer.fail(Fault::Status(500));
-    world().refuses(
+    refuses(
+        &world(),
         "an issuer that fails",
         &good,
         "keys_unavailable",
@@ -308,29 +252,6 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
     }
 }
 
-/// An issuer whose clock is wrong, seen from here.
-async fn with_date(issuer: &Issuer, ahead: i64) -> String {
-    use std::time::{Duration, SystemTime};
-
-    let (sender, url) = tokio::sync::oneshot::channel::<String>();
-    let jwks = json!({"keys": [issuer.key().public_jwk()]});
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let own = format!("http://{}/", listener.local_addr().unwrap());
-    let metadata = json!({"issuer": own, "jwks_uri": format!("{own}jwks")});
-    let routes = warp::path("jwks")
-        .map(move || warp::reply::json(&jwks))
-        .or(warp::any().map(move || warp::reply::json(&metadata)))
-        .map(move |reply| {
-            let now = SystemTime::now();
-            let shift = Duration::from_secs(ahead.unsigned_abs());
-            let date = if ahead < 0 { now - shift } else { now + shift };
-            warp::reply::with_header(reply, "date", httpdate::fmt_http_date(date))
-        });
-    sender.send(own).unwrap();
-    tokio::spawn(warp::serve(routes).incoming(listener).run());
-    url.await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
     let issuer = Issuer::start().await;
@@ -345,7 +266,7 @@ async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
         let url = with_date(&issuer, ahead).await;
         let token = broken(issuer.token()).claim("iss", &url).sign();
         let world = World::of(issuer.clone()).set("AUTH0_ISSUER", url);
-        world.refuses(case, &token, code, cause);
+        refuses(&world, case, &token, code, cause);
         let told = world.run(&["explain"], &token);
         assert!(told.stdout.contains(fact), "{case}: {}", told.stdout);
     }

@@ -21,6 +21,7 @@ mod value;
 mod variables;
 mod vars;
 
+pub(in crate::service) use fault::shown;
 pub use fault::{Fault, Faults, Warning};
 pub use variables::{Unset, VARIABLES, Variable};
 pub use vars::{Origin, Vars};

@@ -3,6 +3,7 @@
 //! It is the library's first user: everything about tokens is [`auth`](crate::auth)'s.
 
 mod body;
+mod check;
 pub mod commands;
 pub mod config;
 mod cors;

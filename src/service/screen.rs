@@ -18,6 +18,8 @@ pub(crate) enum Mark {
     Bad,
     /// Look at it.
     Note,
+    /// It is so.
+    Plain,
 }
 
 impl Screen {
@@ -49,11 +51,12 @@ impl Screen {
             return text.to_owned();
         }
         let color = match mark {
-            Mark::Good => 32,
-            Mark::Bad => 31,
-            Mark::Note => 33,
+            Mark::Good => ";32",
+            Mark::Bad => ";31",
+            Mark::Note => ";33",
+            Mark::Plain => "",
         };
-        format!("\x1b[1;{color}m{text}\x1b[0m")
+        format!("\x1b[1{color}m{text}\x1b[0m")
     }
 
     /// What is there to be overlooked.
@@ -91,6 +94,17 @@ impl Mark {
             Self::Good => "✓",
             Self::Bad => "✗",
             Self::Note => "!",
+            Self::Plain => "·",
+        }
+    }
+
+    /// As JSON has it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Note => "note",
+            Self::Plain => "plain",
         }
     }
 }

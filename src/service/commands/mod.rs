@@ -1,5 +1,6 @@
 //! The commands of the binary, one file each, and how they fail.
 
+mod check;
 mod dev;
 mod doors;
 mod explain;
@@ -30,6 +31,8 @@ enum Command {
     /// Say why a token is refused, step by step, and how that is mended: exit 0 if it would be
     /// accepted, 1 if not
     Explain(explain::Options),
+    /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
+    Check(check::Options),
     /// Ask the service that listens at LISTEN how it is: exit 0 if it lives, 1 if not
     Health {
         /// Ask whether it is ready instead: it holds keys and is not about to stop
@@ -55,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Serve => serve::run().await,
             Command::Dev => dev::run().await,
             Command::Explain(options) => explain::run(options).await,
+            Command::Check(options) => check::run(options).await,
             Command::Health { ready } => health::run(ready).await,
         }
     })

@@ -121,7 +121,7 @@ impl Wrong {
 pub(super) const PEM: &str = "-----BEGIN";
 
 /// What was found, quoted, escaped and cut; nothing of it that may be a password in a URL.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::service) fn shown(text: &str) -> String {
     const ENOUGH: usize = 80;
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

@@ -352,7 +352,7 @@ impl Variable {
     }
 
     /// Whether its value must never be shown.
-    pub(super) fn is_secret(&self) -> bool {
+    pub(in crate::service) fn is_secret(&self) -> bool {
         self.secret
     }
 }

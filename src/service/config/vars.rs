@@ -50,6 +50,12 @@ impl Vars {
             .map(|(name, (_, origin))| (name.as_str(), *origin))
     }
 
+    /// What a variable says, and where.
+    pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
+        let (value, origin) = self.0.get(name)?;
+        Some((value, *origin))
+    }
+
     fn merge(
         environment: impl Iterator<Item = (OsString, OsString)>,
         dotenv: io::Result<Vec<u8>>,

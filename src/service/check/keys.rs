@@ -1,0 +1,82 @@
+//! Each key of a set: what it is, how old, and whether the service would use it.
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use serde_json::Value;
+
+use super::{Section, certificate, issuer::Plan};
+use crate::{
+    auth::probe::{Examined, examine},
+    service::{
+        screen::Mark,
+        when::{length, local},
+    },
+};
+
+/// Judges a key set as the service would.
+pub(super) fn judge(section: &mut Section, document: &[u8], from: &str, plan: &Plan<'_>) {
+    let algorithms = &plan.config.algorithms;
+    let Some(keys) = examine(document, algorithms) else {
+        let text = format!("{from}: not a JSON object with an array \"keys\"");
+        section.add(Mark::Bad, "keys", text);
+        return;
+    };
+    for examined in &keys {
+        key(section, examined, plan);
+    }
+    let usable = keys
+        .iter()
+        .filter(|(_, good_for)| is_used(good_for))
+        .count();
+    let allowed: Vec<_> = algorithms.iter().map(|alg| format!("{alg:?}")).collect();
+    let text = format!("{usable} of {} for {}", keys.len(), allowed.join(", "));
+    let mark = if usable == 0 { Mark::Bad } else { Mark::Good };
+    section.add(mark, "keys", text);
+}
+
+fn is_used<E>(good_for: &Result<Vec<crate::auth::Algorithm>, E>) -> bool {
+    good_for
+        .as_ref()
+        .is_ok_and(|algorithms| !algorithms.is_empty())
+}
+
+fn key(section: &mut Section, (jwk, good_for): &Examined, plan: &Plan<'_>) {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let kind = [text("kty"), text("crv")].into_iter().flatten();
+    let kind = kind
+        .map(str::to_owned)
+        .chain(bits(jwk))
+        .chain(text("alg").map(str::to_owned));
+    let kind = kind.collect::<Vec<_>>().join(" ");
+    let named = format!("{}: {kind}", text("kid").unwrap_or("without a kid"));
+    match good_for {
+        Ok(algorithms) if algorithms.is_empty() => {
+            let more = "not for an algorithm of AUTH0_ALGORITHMS";
+            section.add_more(Mark::Plain, "key", named, more);
+        }
+        Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, plan.now)),
+        Err(reason) => {
+            section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
+        }
+    }
+}
+
+/// The size of an RSA key; a curve's name says that of the others.
+fn bits(jwk: &Value) -> Option<String> {
+    let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    let bits = (modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize;
+    Some(format!("{bits} bits"))
+}
+
+/// Since when there has been the key: since its certificate begins, where it has one.
+fn age(jwk: &Value, now: f64) -> String {
+    let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
+    let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());
+    let since = certificate.and_then(|certificate| certificate::validity(&certificate));
+    since.map_or_else(String::new, |(since, _)| {
+        format!("since {}, {}", local(since), length(now - since))
+    })
+}

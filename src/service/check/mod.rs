@@ -1,0 +1,127 @@
+//! Configuration and issuer, examined before anybody depends on them.
+//!
+//! It looks where the service would look and judges by the library's own functions, so that what
+//! holds here holds there. It changes nothing, and stops at nothing: one run tells everything.
+
+mod certificate;
+mod issuer;
+mod keys;
+
+use serde_json::{Value, json};
+
+pub(super) use issuer::{Plan, examine};
+
+use super::{
+    config::{Origin, Unset, VARIABLES, Vars, shown},
+    screen::{Mark, Screen},
+};
+
+/// What was examined, in groups.
+#[derive(Debug, Default)]
+pub(super) struct Report(Vec<Section>);
+
+/// Findings about one thing.
+#[derive(Debug)]
+pub(super) struct Section {
+    title: String,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug)]
+struct Finding {
+    mark: Mark,
+    name: String,
+    text: String,
+    more: String,
+}
+
+impl Section {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, mark: Mark, name: &str, text: impl Into<String>) {
+        self.add_more(mark, name, text, "");
+    }
+
+    pub(super) fn add_more(
+        &mut self,
+        mark: Mark,
+        name: &str,
+        text: impl Into<String>,
+        more: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            mark,
+            name: name.to_owned(),
+            text: text.into(),
+            more: more.into(),
+        });
+    }
+
+    /// Every variable, what it says and where that came from.
+    pub(super) fn of_variables(vars: &Vars) -> Self {
+        let mut section = Self::new("Variables");
+        for variable in VARIABLES {
+            let (text, from) = match (vars.get(variable.name), variable.unset) {
+                (Some((value, origin)), _) if variable.is_secret() => {
+                    (format!("{} bytes, not shown", value.len()), from(origin))
+                }
+                (Some((value, origin)), _) => (shown(value), from(origin)),
+                (None, Unset::Is(default)) => (shown(default), "default".to_owned()),
+                (None, Unset::Means(words)) => ("not set".to_owned(), words.to_owned()),
+            };
+            section.add_more(Mark::Plain, variable.name, text, from);
+        }
+        section
+    }
+}
+
+fn from(origin: Origin) -> String {
+    format!("from {origin}")
+}
+
+impl Report {
+    pub(super) fn add(&mut self, section: Section) {
+        self.0.push(section);
+    }
+
+    /// Whether nothing stands in the way of a service.
+    pub(super) fn is_good(&self) -> bool {
+        let mut findings = self.0.iter().flat_map(|section| &section.findings);
+        findings.all(|finding| finding.mark != Mark::Bad)
+    }
+
+    /// For people.
+    pub(super) fn text(&self, screen: Screen) -> String {
+        let mut lines = Vec::new();
+        for section in &self.0 {
+            lines.push(screen.strong(Mark::Plain, &Screen::clean(&section.title)));
+            lines.extend(section.findings.iter().map(|finding| {
+                screen.line(finding.mark, &finding.name, &finding.text, &finding.more)
+            }));
+            lines.push(String::new());
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// What `--json` prints.
+    pub(super) fn json(&self) -> Value {
+        let sections = self.0.iter().map(|section| {
+            let findings = section.findings.iter().map(|finding| {
+                json!({
+                    "mark": finding.mark.word(),
+                    "name": finding.name,
+                    "text": finding.text,
+                    "more": finding.more,
+                })
+            });
+            json!({"title": section.title, "findings": findings.collect::<Vec<_>>()})
+        });
+        json!({"good": self.is_good(), "sections": sections.collect::<Vec<_>>()})
+    }
+}

@@ -1,0 +1,128 @@
+//! `warp-bearer check`: the configuration and the issuer, examined before deployment.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    time::SystemTime,
+};
+
+use clap::Args;
+
+use super::Failure;
+use crate::service::{
+    Tls,
+    check::{Plan, Report, Section, examine},
+    config::{Config, Vars},
+    screen::{Mark, Screen, ascii},
+};
+
+/// What can be said on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(options: Options) -> Result<(), Failure> {
+    let vars = Vars::read().map_err(Failure::Config)?;
+    let mut report = Report::default();
+    report.add(Section::of_variables(&vars));
+    let color = vars.get("NO_COLOR").is_none_or(|(set, _)| set.is_empty());
+    let screen = Screen::stdout(color);
+    let (config, warnings) = match Config::from_vars(vars) {
+        Ok(read) => read,
+        Err(faults) => {
+            let mut section = Section::new("Configuration");
+            for fault in faults.as_slice() {
+                section.add(Mark::Bad, "", fault.to_string());
+            }
+            if options.json {
+                report.add(section);
+            }
+            print(&report, &options, screen);
+            return Err(Failure::Config(faults));
+        }
+    };
+    let mut section = Section::new("Configuration");
+    if warnings.is_empty() {
+        section.add(
+            Mark::Good,
+            "",
+            "every variable makes sense, alone and together",
+        );
+    }
+    for warning in warnings {
+        section.add(Mark::Note, "", warning.to_string());
+    }
+    certificate(&config, &mut section);
+    report.add(section);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let plan = Plan {
+        config: &config,
+        proxied: proxied(),
+        now: now.as_secs_f64(),
+    };
+    let progress = Progress::new();
+    for issuer in &config.issuers {
+        report.add(examine(issuer, &plan, |what| progress.tell(what)).await);
+    }
+    progress.clear();
+    print(&report, &options, screen);
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(Failure::Told)
+}
+
+fn print(report: &Report, options: &Options, screen: Screen) {
+    if options.json {
+        println!("{}", ascii(&report.json()));
+    } else {
+        print!("{}", report.text(screen));
+    }
+}
+
+fn certificate(config: &Config, section: &mut Section) {
+    let Some(files) = config.tls.clone() else {
+        return;
+    };
+    match Tls::load(files) {
+        Ok(_) => section.add(Mark::Good, "", "TLS_CERT_FILE and TLS_KEY_FILE can be read"),
+        Err(error) => section.add(Mark::Bad, "", format!("TLS: {error}")),
+    }
+}
+
+/// Whether requests over https leave by a proxy.
+fn proxied() -> bool {
+    let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    names
+        .iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// One line on a terminal while the network is asked, which leaves nothing behind.
+struct Progress(bool);
+
+impl Progress {
+    fn new() -> Self {
+        Self(io::stderr().is_terminal())
+    }
+
+    fn tell(&self, what: &str) {
+        self.write(&format!("\r\x1b[2Kasking {} …", Screen::clean(what)));
+    }
+
+    fn clear(&self) {
+        self.write("\r\x1b[2K");
+    }
+
+    /// Whether it is seen matters to nothing.
+    fn write(&self, text: &str) {
+        if self.0 {
+            let mut terminal = io::stderr();
+            let _ = terminal.write_all(text.as_bytes());
+            let _ = terminal.flush();
+        }
+    }
+}

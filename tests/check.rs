@@ -1,0 +1,256 @@
+//! Does `check` find what will go wrong before anybody depends on it?
+
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/world.rs"]
+mod world;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Fault, Issuer, SigningKey},
+};
+use world::{Told, World, with_date};
+
+/// The findings of a section, each as "mark name: text (more)".
+fn findings(told: &Told, section: &str) -> Vec<String> {
+    let json = told.json();
+    let sections = json["sections"].as_array().unwrap().iter();
+    let mut of = sections.filter(|one| one["title"].as_str().unwrap().starts_with(section));
+    let of = of.next().unwrap_or_else(|| panic!("{section}: {json:#}"));
+    let findings = of["findings"].as_array().unwrap().iter();
+    let words = |finding: &Value| {
+        let [mark, name, text, more] =
+            ["mark", "name", "text", "more"].map(|part| finding[part].as_str().unwrap());
+        format!("{mark} {name}: {text} ({more})")
+    };
+    findings.map(words).collect()
+}
+
+fn checked(world: &World) -> Told {
+    world.run(&["check", "--json"], "")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_that_is_right_is_told_so() {
+    let world = World::start().await.set("AUTH0_JWKS_TTL", "10m");
+    let secret = "AUTH0_CLIENT_SECRET = 'nobody may see this'\n";
+    fs::write(world.directory.path().join(".env"), secret).unwrap();
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert_eq!(told.json()["good"], true);
+    assert_eq!(told.stderr, "");
+    assert!(!told.stdout.contains("nobody may see"), "{}", told.stdout);
+
+    let variables = findings(&told, "Variables");
+    for line in [
+        format!(
+            "plain AUTH0_ISSUER: {:?} (from the environment)",
+            world.issuer.url()
+        ),
+        "plain AUTH0_JWKS_TTL: \"10m\" (from the environment)".to_owned(),
+        "plain AUTH0_CLIENT_SECRET: 19 bytes, not shown (from .env)".to_owned(),
+        "plain LISTEN: \"127.0.0.1:8000\" (default)".to_owned(),
+        "plain AUTH0_JWKS_FILE: not set (none; keys are fetched)".to_owned(),
+    ] {
+        assert!(variables.contains(&line), "{line}: {variables:#?}");
+    }
+    let issuer = findings(&told, "Issuer ");
+    let kid = world.issuer.key().kid().to_owned();
+    for start in [
+        "good name: 127.0.0.1 (".to_owned(),
+        "note TLS: none: plain http".to_owned(),
+        "good clock: as the issuer's".to_owned(),
+        format!(
+            "good discovery: {}.well-known/openid-configuration (",
+            world.issuer.url()
+        ),
+        "good issuer: calls itself so, to the letter".to_owned(),
+        format!("good key set: {} (", world.issuer.jwks_uri()),
+        format!("good key: {kid}: RSA 2048 bits RS256 ()"),
+        "good keys: 1 of 1 for RS256".to_owned(),
+    ] {
+        let found = issuer.iter().any(|line| line.starts_with(&start));
+        assert!(found, "{start}: {issuer:#?}");
+    }
+    assert!(
+        issuer.iter().any(|line| line.contains("max-age 10 min")),
+        "{issuer:#?}"
+    );
+
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("  ✓ keys          1 of 1 for RS256\n"),
+        "{}",
+        told.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_issuer_is_found() {
+    let issuer = Issuer::start().await;
+    let world = || World::of(issuer.clone());
+    type Break = fn(&Issuer);
+    #[rustfmt::skip]
+    let rows: [(&str, Break, &str); 9] = [
+        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),
+        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
+        ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
+        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with what is no metadata of an issuer"),
+        ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
+        ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
+        ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
+        ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
+        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (left out: a modulus of fewer than 2048 or more than 8192 bits)"),
+    ];
+    for (case, broken, line) in rows {
+        issuer.recover();
+        issuer.restore();
+        broken(&issuer);
+        let told = checked(&world());
+        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
+        let findings = findings(&told, "Issuer ");
+        let found = findings.iter().any(|finding| finding.contains(line));
+        assert!(found, "{case}: {findings:#?}");
+        assert!(
+            findings.iter().any(|line| line.starts_with("bad ")),
+            "{case}: {findings:#?}"
+        );
+    }
+    issuer.recover();
+    issuer.restore();
+
+    issuer.hang();
+    let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("no whole answer within 100ms"),
+        "{}",
+        told.stdout
+    );
+    issuer.go_down().await;
+    let told = checked(&world());
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    // A label of more than 63 characters is no name, and no name server is asked about it.
+    let nowhere = format!("https://{}.example/", "a".repeat(64));
+    let told = checked(&world().set("AUTH0_ISSUER", nowhere));
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let findings = findings(&told, "Issuer ");
+    assert!(findings[0].starts_with("bad name: aaaa"), "{findings:#?}");
+}
+
+/// A key that nobody should have.
+fn weak() -> Value {
+    let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
+    let modulus = jwk["n"].as_str().unwrap();
+    // 128 bytes, the first of which is as great as before.
+    let cut = modulus[..170].to_owned() + "E";
+    jwk["n"] = json!(cut);
+    jwk["kid"] = json!("weak");
+    jwk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_odd_and_harmless_is_a_note() {
+    let world = World::start().await;
+    let elliptic = SigningKey::generate(Algorithm::ES256);
+    world.issuer.publish_key(&elliptic);
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let line = format!(
+        "plain key: {}: EC P-256 ES256 (not for an algorithm of AUTH0_ALGORITHMS)",
+        elliptic.kid()
+    );
+    let findings = findings(&told, "Issuer ");
+    assert!(findings.contains(&line), "{findings:#?}");
+    assert!(
+        findings.contains(&"good keys: 1 of 2 for RS256 ()".to_owned()),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_found() {
+    let issuer = Issuer::start().await;
+    for (ahead, code, line) in [
+        (
+            -60,
+            1,
+            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; set it right, with NTP)",
+        ),
+        (
+            20,
+            0,
+            "note clock: 20 s behind the issuer's (within AUTH0_LEEWAY, 30 s)",
+        ),
+        (0, 0, "good clock: as the issuer's ()"),
+    ] {
+        let url = with_date(&issuer, ahead).await;
+        let told = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
+        assert_eq!(told.code, Some(code), "{ahead}: {}", told.stdout);
+        let clock = findings(&told, "Issuer ").into_iter();
+        let clock = clock
+            .filter(|finding| finding.contains(" clock: "))
+            .collect::<Vec<_>>();
+        // A second is lost where the answer's Date has just changed.
+        let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
+        assert_eq!(near(&clock[0]), line);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_configuration_asks_nobody() {
+    let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    assert!(
+        told.stderr.starts_with("AUTH0_ALGORITHMS: "),
+        "{}",
+        told.stderr
+    );
+    assert!(
+        told.stdout.contains("\"RS265\"   from the environment\n"),
+        "{}",
+        told.stdout
+    );
+    assert_eq!(world.issuer.requests().discovery, 0);
+
+    let told = checked(
+        &world
+            .set("AUTH0_ALGORITHMS", "RS256")
+            .set("AUTH0_DOMIAN", "x"),
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let line = "note : AUTH0_DOMIAN: nobody reads it; did you mean AUTH0_DOMAIN? ()";
+    assert_eq!(findings(&told, "Configuration"), [line]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_elsewhere_is_looked_at_there() {
+    let world = World::start().await;
+    let address = world.issuer.jwks_uri().to_owned();
+    let world = world.set("AUTH0_JWKS_URI", address);
+    world.issuer.fail_discovery(Fault::Status(500));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert_eq!(world.issuer.requests().discovery, 0);
+
+    let file = world.directory.path().join("keys.json");
+    fs::write(&file, "{\"keys\":[]}").unwrap();
+    let mut world = World::of(world.issuer.clone()).set("AUTH0_JWKS_FILE", "keys.json");
+    fs::write(world.directory.path().join("keys.json"), "{\"keys\":[]}").unwrap();
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    world = world.set("AUTH0_JWKS_FILE", "not-there.json");
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("not-there.json: No such file"),
+        "{}",
+        told.stdout
+    );
+}

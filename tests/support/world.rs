@@ -1,0 +1,109 @@
+//! The binary beside an issuer, with the configuration that fits it until a test breaks that.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+
+use std::{
+    io::Write,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+use warp::Filter;
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+use crate::process::Directory;
+
+/// What came of a run.
+pub struct Told {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Told {
+    pub fn json(&self) -> Value {
+        let broken = |_| panic!("not JSON: {}{}", self.stdout, self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(broken)
+    }
+}
+
+/// An issuer, and the configuration that fits it.
+pub struct World {
+    pub issuer: Issuer,
+    pub directory: Directory,
+    vars: Vec<(String, String)>,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+        Self::of(issuer)
+    }
+
+    pub fn of(issuer: Issuer) -> Self {
+        let vars = [
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("TZ", "CET-1"),
+        ];
+        let owned = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            vars: owned.to_vec(),
+            directory: Directory::new(),
+            issuer,
+        }
+    }
+
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self.vars.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs the binary; blocks, so that the issuer answers on another thread.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Told {
+        let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let mut command = self.directory.command(arguments, &vars);
+        for proxy in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(proxy);
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        Told {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// An issuer whose clock is wrong, seen from here.
+pub async fn with_date(issuer: &Issuer, ahead: i64) -> String {
+    let (sender, url) = tokio::sync::oneshot::channel::<String>();
+    let jwks = json!({"keys": [issuer.key().public_jwk()]});
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = format!("http://{}/", listener.local_addr().unwrap());
+    let metadata = json!({"issuer": own, "jwks_uri": format!("{own}jwks")});
+    let routes = warp::path("jwks")
+        .map(move || warp::reply::json(&jwks))
+        .or(warp::any().map(move || warp::reply::json(&metadata)))
+        .map(move |reply| {
+            let now = SystemTime::now();
+            let shift = Duration::from_secs(ahead.unsigned_abs());
+            let date = if ahead < 0 { now - shift } else { now + shift };
+            warp::reply::with_header(reply, "date", httpdate::fmt_http_date(date))
+        });
+    sender.send(own).unwrap();
+    tokio::spawn(warp::serve(routes).incoming(listener).run());
+    url.await.unwrap()
+}
