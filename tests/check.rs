@@ -89,11 +89,12 @@ async fn a_set_up_that_is_right_is_told_so() {
     );
 }
 
+type Break = fn(&Issuer);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_broken_issuer_is_found() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
-    type Break = fn(&Issuer);
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
         ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),

@@ -186,9 +186,9 @@ pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
 pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
     let jwks = entries(document)?.into_iter().map(|jwk| {
         let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
-        let imported = jwk::import(&jwk, allowed);
-        let good_for =
-            imported.map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect());
+        let good_for = jwk::import(&jwk, allowed)
+            .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
+            .map_err(jwk::Odd::reason);
         (jwk, good_for)
     });
     Some(jwks.collect())

@@ -58,14 +58,16 @@ async fn ask(url: &str, sent: SystemTime, look: &mut Look) -> Result<Answer, Fet
     } else {
         fetch::client().https_only(true).tls_info(true)
     };
-    let client = client.build().map_err(|error| fetch::unreachable(&error))?;
+    let client = client
+        .build()
+        .map_err(|error| fetch::unreachable(&url, &error))?;
     let asked = client
         .get(url.clone())
         .header(header::ACCEPT, "application/json");
     let answer = asked
         .send()
         .await
-        .map_err(|error| fetch::unreachable(&error))?;
+        .map_err(|error| fetch::unreachable(&url, &error))?;
     look.ahead = ahead(answer.headers(), sent);
     let shown = answer.extensions().get::<TlsInfo>();
     look.certificate = shown

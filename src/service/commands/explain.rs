@@ -15,6 +15,7 @@ use super::{Failure, serve};
 use crate::{
     auth::{Auth, SetupError},
     service::{
+        Access,
         config::Config,
         explain::{Pasted, Skew, explain},
         screen::{Screen, ascii},
@@ -36,7 +37,10 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let (config, _) = Config::load().map_err(Failure::Config)?;
-    let auth = auth(&config, options.jwks.as_deref())?;
+    let access = Access {
+        auth: auth(&config, options.jwks.as_deref())?,
+        required: config.required_scope.clone(),
+    };
     let text = match options.token.as_deref() {
         None | Some("-") => standard_input()?,
         Some(token) => token.to_owned(),
@@ -44,11 +48,11 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let pasted = Pasted::read(&text)
         .map_err(|why| Failure::Input(Screen::clean(&format!("no token: {why}"))))?;
     let offline = options.jwks.is_some();
-    let explanation = explain(&auth, pasted, async || {
+    let explanation = explain(&access, pasted, async || {
         if offline {
             return None;
         }
-        let (issuer, seconds) = auth.ahead(config.jwks_timeout).await?;
+        let (issuer, seconds) = access.auth.ahead(config.jwks_timeout).await?;
         Some(Skew { issuer, seconds })
     })
     .await;

@@ -11,7 +11,7 @@ mod report;
 use diagnosis::Evidence;
 pub(super) use pasted::Pasted;
 
-use super::{Shutdown, errors::Cause, routes::rows, when};
+use super::{Access, Shutdown, errors::Cause, routes::rows, when};
 use crate::auth::{Auth, AuthError, Claims, Policy, Requirement, Told, Trace, status};
 
 /// What there is to say about a token.
@@ -42,12 +42,13 @@ pub(super) struct Skew {
     pub(super) seconds: f64,
 }
 
-/// Explains a token against `auth`. `skew` is asked where a date is what is wrong.
+/// Explains a token to the service that grants this `access`. `skew` is asked where a date is what is wrong.
 pub(super) async fn explain(
-    auth: &Auth,
+    access: &Access,
     pasted: Pasted,
     skew: impl AsyncFnOnce() -> Option<Skew>,
 ) -> Explanation {
+    let auth = &access.auth;
     auth.settled().await;
     let (trace, verdict) = auth.judge(&pasted.token).await;
     let mut explanation = Explanation {
@@ -59,7 +60,7 @@ pub(super) async fn explain(
         trace,
     };
     match verdict {
-        Ok(claims) => explanation.routes = routes(auth, &claims, &explanation.trace),
+        Ok(claims) => explanation.routes = routes(access, &claims, &explanation.trace),
         Err(error) => {
             let of_time = matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
             let skew = if of_time { skew().await } else { None };
@@ -107,8 +108,8 @@ fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Ve
 }
 
 /// What the service's own routes would say.
-fn routes(auth: &Auth, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
-    let rows = rows(auth, &Shutdown::new());
+fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
+    let rows = rows(access, &Shutdown::new());
     let protected = rows.into_iter().filter_map(|row| {
         let policy = row.requires?.policy;
         let verdict = policy
