@@ -1,32 +1,103 @@
-//! A small `OpenID` issuer on loopback: real keys, real HTTP, and faults on demand.
+//! The test kit: a small `OpenID` issuer on loopback, with real keys, real HTTP, and faults on demand.
 //!
 //! It publishes its keys where verifiers look for them, answers Auth0's client credentials grant,
-//! and mints any token that a test can think of. It has no users and signs nobody in.
+//! and mints any token that a test can think of. It has no users and signs nobody in, and needs
+//! neither an account nor a network. Feature `testing`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! warp-bearer = { version = "0.1", default-features = false, features = ["testing"] }
+//! ```
+//!
+//! # From nothing to a token that your routes take
+//!
+//! Three lines: an issuer, the [`Auth`](crate::auth::Auth) that trusts it, a token.
 //!
 //! ```
-//! use warp_bearer::issuer::{Fault, Issuer};
+//! use warp::Filter;
+//! use warp_bearer::{
+//!     auth::{Auth, Claims, Route, with_auth},
+//!     issuer::Issuer,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 //! let issuer = Issuer::start().await;
+//! let auth = Auth::discover(issuer.url(), issuer.audience())?;
+//! let token = issuer.token().scope("read:messages").sign();
 //!
-//! // What your API is configured with, and what its callers send.
-//! let (url, audience) = (issuer.url(), issuer.audience());
-//! let good = issuer.token().scope("read:messages").sign();
-//! let late = issuer.token().expired().sign();
-//!
-//! // What may happen to an issuer on an ordinary day.
-//! issuer.rotate();
-//! issuer.fail(Fault::Status(503));
-//! issuer.go_down().await;
-//! issuer.come_back().await;
-//! issuer.recover();
-//!
-//! // What all of this has cost it.
-//! assert_eq!(issuer.requests().jwks, 0);
-//! # let _ = (url, audience, good, late);
+//! let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "in").route();
+//! let request = warp::test::request().path("/me");
+//! let answer = request.header("authorization", format!("Bearer {token}")).reply(&me).await;
+//! assert_eq!(answer.body(), "in");
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! # Tokens
+//!
+//! As [`Issuer::token`] begins it, a token would be taken; each method of [`TokenBuilder`] departs
+//! from that in one respect, towards good or bad. What no method says,
+//! [`claim`](TokenBuilder::claim), [`header`](TokenBuilder::header) and [`Issuer::sign_raw`] do.
+//!
+//! ```
+//! # use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+//! # let stranger = SigningKey::generate(Algorithm::ES256);
+//! for (case, token) in [
+//!     ("by permission", issuer.token().permissions(["messages:read"])),
+//!     ("a machine", issuer.token().subject("my-app@clients")),
+//!     ("expired", issuer.token().expired()),
+//!     ("for another API", issuer.token().audience("https://other.example")),
+//!     ("no access token", issuer.token().typ("logout+jwt")),
+//!     ("signed by somebody else", issuer.token().key(&stranger)),
+//! ] {
+//! #   let _ = (case, token.sign());
+//!     // …
+//! }
+//! # }
+//! ```
+//!
+//! # What may happen to an issuer
+//!
+//! An RSA key by default; [`Issuer::with_algorithm`] starts with any other algorithm, and elliptic
+//! curves start sooner. Keys [`rotate`](Issuer::rotate), [`retire`](Issuer::retire) and are
+//! [`replace`](Issuer::replace)d under their old name. The issuer [`fail`](Issuer::fail)s as
+//! [`Fault`] lists it, [`hang`](Issuer::hang)s, [`go_down`](Issuer::go_down)s and
+//! [`come_back`](Issuer::come_back)s at the same port; and it counts what all of that has cost it.
+//!
+//! ```
+//! # use warp_bearer::{auth::{Algorithm, Auth, AuthError, Claims}, issuer::{Fault, Issuer}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+//! let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+//! let auth = Auth::builder()
+//!     .issuer(issuer.url())
+//!     .audience(issuer.audience())
+//!     .algorithms([Algorithm::ES256])
+//!     .build()?;
+//! auth.ready().await;
+//!
+//! issuer.rotate();
+//! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
+//! assert!(claims.is_ok(), "a new key is fetched for");
+//! assert_eq!(issuer.requests().jwks, 2);
+//!
+//! issuer.fail(Fault::Status(503));
+//! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
+//! assert!(claims.is_ok(), "a known key is not asked for");
+//!
+//! issuer.rotate();
+//! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
+//! assert_eq!(claims.unwrap_err(), AuthError::UnknownKey);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It stops when the last clone of it is dropped. Under tokio's paused clock nothing in it makes
+//! time pass, so that a test may leap over hours of refreshes.
 
 mod faults;
 mod grant;
