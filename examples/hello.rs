@@ -3,7 +3,7 @@
 //! With the issuer that `cargo run -- dev` starts and names, or any other:
 //! `ISSUER=http://127.0.0.1:PORT/ cargo run --example hello`
 
-use std::{convert::Infallible, env, error::Error};
+use std::{convert::Infallible, env, process::ExitCode};
 
 use warp::{Filter, reply::Response};
 use warp_bearer::auth::{
@@ -27,12 +27,17 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let issuer = env::var("ISSUER").map_err(|_| "set ISSUER to the URL of an issuer")?;
+async fn main() -> ExitCode {
+    let issuer = env::var("ISSUER").unwrap_or_default();
     // Returns at once; `auth.ready().await` would wait for the issuer's keys.
-    let auth = Auth::discover(&issuer, "https://api.example.com")?;
-    warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await;
-    Ok(())
+    match Auth::discover(&issuer, "https://api.example.com") {
+        Ok(auth) => warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await,
+        Err(error) => {
+            eprintln!("ISSUER has to be the URL of an issuer: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 #[cfg(test)]

@@ -48,6 +48,11 @@ fn credential(field: &HeaderValue) -> Result<&str, AuthError> {
     if spaces == 0 || token.is_empty() {
         return Err(AuthError::MalformedAuthorization);
     }
+    well_formed(token)
+}
+
+/// The token, if its length and characters are those of one.
+pub(crate) fn well_formed(token: &[u8]) -> Result<&str, AuthError> {
     if token.len() > MAX_TOKEN {
         return Err(AuthError::TokenTooLarge);
     }

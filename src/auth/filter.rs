@@ -26,11 +26,22 @@ pub fn with_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
+    verified(auth, bearer::token)
+}
+
+/// The claims of the token that `token` takes out of a request's header fields.
+pub(crate) fn verified<X>(
+    auth: &Auth,
+    token: fn(&HeaderMap) -> Result<&str, AuthError>,
+) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
+where
+    X: DeserializeOwned + Send + 'static,
+{
     let auth = auth.clone();
     warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
         let auth = auth.clone();
         async move {
-            let verdict = match bearer::token(&headers) {
+            let verdict = match token(&headers) {
                 Ok(token) => witness::watch(auth.verify(token)).await,
                 Err(error) => Err(error),
             };

@@ -4,11 +4,12 @@
 //! [`Require::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
-//! The modules in reading order: `filter`, `bearer`, `verifier` with its `checks`, `jws` and
-//! `json`, `claims`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`, `schedule`, `fetch`,
-//! `discovery`; `builder`, which has every option; `resource`; last `error`, `problem` and `witness`;
-//! and for the commands of the service `trace` and `probe`.
+//! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
+//! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
+//! `schedule`, `fetch`, `discovery`; `builder`, which has every option; `resource`; last `error`,
+//! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
+mod auth0;
 mod bearer;
 mod builder;
 mod cache;
@@ -36,10 +37,12 @@ mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
+mod websocket;
 mod witness;
 
 pub use jsonwebtoken::Algorithm;
 
+pub use auth0::Auth0;
 pub use bearer::MAX_TOKEN;
 pub use builder::Builder;
 pub use claims::{Claims, NoPrivate};
@@ -51,10 +54,11 @@ pub use policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     role, scope, scopes, user,
 };
-pub use problem::{Code, Problem, handle_rejection, readiness, status};
+pub use problem::{Code, Problem, handle_refusal, handle_rejection, readiness, status};
 pub use resource::ResourceMetadata;
 pub use trusted::TrustedIssuer;
 pub use verifier::Auth;
+pub use websocket::{Subprotocol, subprotocol, with_websocket_auth};
 pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 
 #[cfg(feature = "service")]

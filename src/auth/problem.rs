@@ -67,6 +67,16 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
     })
 }
 
+/// Ours alone: a [`Refusal`] as JSON. Every other rejection goes on to the `recover` after this one,
+/// so that a service that has its own last word keeps it.
+///
+/// # Errors
+/// The rejection, where it is none of ours.
+pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection> {
+    let answer = rejection.find::<Refusal>().map(refused);
+    answer.ok_or(rejection)
+}
+
 /// The answer to a rejection that ends its route; a path or method that does not fit, and whatever
 /// is not ours or warp's, goes on.
 pub(crate) fn refusal(rejection: Rejection) -> Result<Response, Rejection> {

@@ -1,0 +1,113 @@
+//! A WebSocket that opens for a good token: in `Authorization`, or among the subprotocols, where a
+//! page puts it: `new WebSocket("ws://127.0.0.1:8001/echo", ["bearer", token])`.
+
+use std::{convert::Infallible, time::SystemTime};
+
+use futures_util::{StreamExt, TryStreamExt, future::ready};
+use warp::{Filter, reply::Response, ws::WebSocket};
+use warp_bearer::{
+    auth::{
+        Auth, Claims, Require, Route, Subprotocol, handle_rejection, scope, subprotocol,
+        with_websocket_auth,
+    },
+    issuer::Issuer,
+};
+
+/// Says everything again until the token expires: the socket would outlive it.
+async fn echo(claims: Claims, socket: WebSocket) {
+    let left = claims.expires_at().duration_since(SystemTime::now());
+    let (answers, messages) = socket.split();
+    let echo = messages
+        .try_filter(|message| ready(message.is_text()))
+        .forward(answers);
+    // Over in time or not, there is nobody left to tell.
+    let _ = tokio::time::timeout(left.unwrap_or_default(), echo).await;
+}
+
+fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let echo = warp::path!("echo")
+        .and(with_websocket_auth(auth).require(scope("echo")))
+        .and(subprotocol())
+        .and(warp::ws())
+        .map(
+            |claims: Claims, subprotocol: Subprotocol, ws: warp::ws::Ws| {
+                subprotocol.answer(ws.on_upgrade(move |socket| echo(claims, socket)))
+            },
+        )
+        .route();
+    echo.recover(handle_rejection).unify()
+}
+
+#[tokio::main]
+async fn main() {
+    let issuer = Issuer::start().await; // in a service of yours, your tenant
+    let token = issuer.token().scope("echo").sign();
+    println!("new WebSocket(\"ws://127.0.0.1:8001/echo\", [\"bearer\", \"{token}\"])");
+    match Auth::discover(issuer.url(), issuer.audience()) {
+        Ok(auth) => warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await,
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use warp::ws::Message;
+    use warp_bearer::issuer::TokenBuilder;
+
+    use super::*;
+
+    const PROTOCOL: &str = "sec-websocket-protocol";
+
+    #[tokio::test]
+    async fn a_socket_opens_for_a_good_token_in_either_place_and_for_nobody_else() {
+        let issuer = Issuer::start().await;
+        let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+        auth.ready().await;
+        let field = |token: TokenBuilder| ("authorization", format!("Bearer {}", token.sign()));
+        let page = |token: TokenBuilder| (PROTOCOL, format!("bearer, {}", token.sign()));
+        let good = || issuer.token().scope("echo");
+        #[rustfmt::skip]
+        let rows = [
+            ("a client", field(good()), 101, ""),
+            ("a page", page(good()), 101, "bearer"),
+            ("a page without the scope", page(issuer.token()), 403, ""),
+            ("a page, expired", page(good().expired()), 401, ""),
+            ("a page without a token", (PROTOCOL, "bearer".to_owned()), 400, ""),
+            ("a page that offers something else", (PROTOCOL, "chat".to_owned()), 401, ""),
+        ];
+        for (case, (name, value), status, chosen) in rows {
+            let request = warp::test::request().path("/echo").header(name, value);
+            let request = request
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket");
+            let request = request.header("sec-websocket-version", "13");
+            let request = request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+            let answer = request.reply(&routes(&auth)).await;
+            assert_eq!(answer.status(), status, "{case}");
+            let named = answer.headers().get(PROTOCOL);
+            let named = named.map_or("", |named| named.to_str().unwrap());
+            assert_eq!(named, chosen, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_comes_back_unless_the_token_has_expired() {
+        let issuer = Issuer::start().await;
+        let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+        auth.ready().await;
+        let open = async |token: TokenBuilder| {
+            let field = format!("bearer, {}", token.scope("echo").sign());
+            let socket = warp::test::ws().path("/echo").header(PROTOCOL, field);
+            socket.handshake(routes(&auth)).await.expect("a handshake")
+        };
+        let mut socket = open(issuer.token()).await;
+        socket.send(Message::text("hello")).await;
+        assert_eq!(socket.recv().await.unwrap().to_str(), Ok("hello"));
+
+        // Leeway opens it; the token's own end closes it.
+        let mut late = open(issuer.token().expires_in(Duration::ZERO)).await;
+        late.recv_closed().await.expect("the token has expired");
+    }
+}
