@@ -89,6 +89,18 @@ fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
         ("an unknown command", &["srve"][..], 64),
         ("one word too many", &["serve", "now"], 64),
         ("an unknown option", &["--port"], 64),
+        ("an unknown fault", &["dev", "--fail", "gone"], 64),
+        (
+            "a status that is none of a fault",
+            &["dev", "--fail", "200"],
+            64,
+        ),
+        (
+            "a duration without its unit",
+            &["dev", "--rotate-every", "30"],
+            64,
+        ),
+        ("a scope without a token", &["dev", "--scope", "a"], 64),
         ("help", &["--help"], 0),
         ("the version", &["--version"], 0),
     ] {

@@ -8,7 +8,7 @@ mod process;
 
 use std::process::Command;
 
-use process::Process;
+use process::{Directory, Process, run};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
@@ -17,77 +17,186 @@ struct Page(Vec<(String, String)>);
 
 impl Page {
     fn read(dev: &mut Process) -> Self {
-        let lines = dev.printed(|line| line.starts_with("curl") && line.ends_with("/metrics"));
-        let mut commands = Vec::new();
-        let mut above = String::new();
-        for line in lines.into_iter().filter(|line| !line.is_empty()) {
-            if line.starts_with("curl") {
-                commands.push((above.clone(), line));
-            } else {
-                above = line;
-            }
-        }
-        Self(commands)
+        let lines = dev.printed(|line| line == "Stop with Ctrl-C.");
+        let pairs = lines.windows(2).filter(|pair| pair[0].ends_with(':'));
+        Self(
+            pairs
+                .map(|pair| (pair[0].clone(), pair[1].clone()))
+                .collect(),
+        )
+    }
+
+    fn command(&self, path: &str) -> &str {
+        let mut commands = self.0.iter().map(|(_, command)| command);
+        commands.find(|command| command.ends_with(path)).unwrap()
     }
 
     /// `127.0.0.1:PORT` of the service.
     fn service(&self) -> &str {
-        let mut commands = self.0.iter().map(|(_, command)| command);
-        let command = commands.find(|c| c.ends_with("/readyz")).unwrap();
-        let address = command.split("http://").nth(1).unwrap();
+        let address = self.command("/readyz").split("http://").nth(1).unwrap();
         address.split('/').next().unwrap()
+    }
+
+    /// A token as scripts get it.
+    fn token(&self, scope: &str) -> String {
+        let arguments = ["dev", "--token", "--scope", scope];
+        let output = run(&Directory::new(), &arguments, &[("LISTEN", self.service())]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let token = printed.trim_end_matches('\n').to_owned();
+        assert_eq!(token.matches('.').count(), 2, "{token}");
+        token
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_dev_prints_works_as_pasted() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
+    let reader = page.token("read:messages");
 
     #[rustfmt::skip]
     let rows = [
-        ("Call the routes", "/oauth/token", 200, r#""token_type":"Bearer""#),
-        ("Open to all, 200:", "/api/public", 200, "Hello from a public endpoint!"),
-        ("Without a token, 401:", "/api/private", 401, r#""code":"missing_token""#),
-        ("With one, 200 and its claims:", "/api/private", 200, r#""scope":"read:messages""#),
-        ("With the scope read:messages, 200:", "/api/private-scoped", 200, "Hello from a private endpoint!"),
-        ("With another scope, 403:", "/api/private-scoped", 403, r#""code":"insufficient_scope""#),
-        ("How it is:", "/livez", 200, "alive"),
-        ("How it is:", "/readyz", 200, r#""ready":true"#),
-        ("How it is:", "/metrics", 200, "warp_bearer_requests_total"),
+        ("In another terminal, a token, good for a day:", 0, ""),
+        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("Without a token, 401:", 401, r#""code":"missing_token""#),
+        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("With the scope read:messages, 200:", 200, "Hello from a private endpoint!"),
+        ("With another scope, 403:", 403, r#""code":"insufficient_scope""#),
+        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+        ("A token as Auth0 gives it:", 200, r#""token_type":"Bearer""#),
+        ("How it is:", 200, r#""ready":true"#),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
-    for ((above, command), (case, path, status, body)) in page.0.iter().zip(rows) {
-        assert!(above.contains(case) || path == "/oauth/token", "{above}");
-        assert!(command.contains("http://127.0.0.1:"), "{command}");
-        assert!(command.contains(path), "{command}");
-        for answer in answers(command).await {
-            assert_eq!(answer.status, status, "{command}: {answer:?}");
-            assert!(answer.body.contains(body), "{command}: {answer:?}");
+    for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
+        assert_eq!(above, case);
+        if command.starts_with("curl") {
+            for answer in answers(command, &reader, &page).await {
+                assert_eq!(answer.status, status, "{command}: {answer:?}");
+                assert!(answer.body.contains(body), "{command}: {answer:?}");
+            }
+        } else {
+            let line = format!("TOKEN={reader}; {command}; test -n \"$TOKEN\"");
+            let told = shell(&line);
+            assert!(told.contains(body), "{command}: {told}");
         }
     }
 }
 
-#[tokio::test]
-async fn a_token_that_was_fetched_opens_what_its_scope_opens() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_calls_get_what_stands_beside_them() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
-    let (_, fetch) = &page.0[0];
+    let token = page.token("read:messages");
     let commands = readme();
     assert!(commands.len() >= 5, "{commands:#?}");
-    for answer in answers(fetch).await {
-        let answer: Value = serde_json::from_str(&answer.body).unwrap();
-        assert!(answer["expires_in"].is_u64(), "{answer}");
-        let token = answer["access_token"].as_str().unwrap();
-        for (command, status) in &commands {
-            let command = command
-                .replace("127.0.0.1:8000", page.service())
-                .replace("$TOKEN", token);
-            for answer in answers(&command).await {
-                assert_eq!(answer.status, *status, "{command}: {answer:?}");
-            }
+    for (command, status) in &commands {
+        let command = command.replace("127.0.0.1:8000", page.service());
+        for answer in answers(&command, &token, &page).await {
+            assert_eq!(answer.status, *status, "{command}: {answer:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_has_the_shape_that_was_asked_for() {
+    for (profile, typ, has, has_not) in [
+        ("auth0", "JWT", "azp", "client_id"),
+        ("rfc9068", "at+jwt", "client_id", "gty"),
+    ] {
+        let vars = [("LISTEN", "127.0.0.1:0")];
+        let mut dev = Process::start(&["dev", "--profile", profile], &vars);
+        let page = Page::read(&mut dev);
+        let token = page.token("read:messages");
+        let listen = [("LISTEN", page.service())];
+        let part = |at: usize| -> Value {
+            let bytes = base64url(token.split('.').nth(at).unwrap());
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        assert_eq!(part(0)["typ"], typ, "{profile}");
+        assert_eq!(part(1)[has], "dev", "{profile}");
+        assert!(part(1).get(has_not).is_none(), "{profile}");
+        let answer = by_hand(&format!(
+            "{} -H 'Authorization: Bearer {token}'",
+            page.command("/api/private")
+        ))
+        .await;
+        assert_eq!(answer.status, 200, "{profile}: {answer:?}");
+
+        let output = run(
+            &Directory::new(),
+            &["dev", "--token", "--scope", "a b"],
+            &listen,
+        );
+        let told = String::from_utf8(output.stderr).unwrap();
+        let line =
+            |scope| format!("{scope} is not granted: dev knows read:messages and write:messages\n");
+        assert_eq!(told, line("a") + &line("b"), "{profile}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_survives_rotation_and_an_issuer_that_fails() {
+    let vars = [("LISTEN", "127.0.0.1:0"), ("RUST_LOG", "info")];
+    let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
+    let page = Page::read(&mut dev);
+    for _ in 0..2 {
+        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        let call = page.command("/api/private");
+        let token = page.token("read:messages");
+        let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    drop(dev);
+
+    let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
+    let page = Page::read(&mut dev);
+    let token = page.token("read:messages");
+    dev.logged(|line| line.contains("key set not fetched"));
+    let call = page.command("/api/private");
+    let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let ready = by_hand(page.command("/readyz")).await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert!(
+        ready.body.contains("500 Internal Server Error"),
+        "{ready:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = other.local_addr().unwrap().to_string();
+    let tenant = r#"{"issuers":[{"issuer":"https://tenant.eu.auth0.com/"}]}"#;
+    let routes = warp::Filter::map(warp::any(), move || tenant);
+    tokio::spawn(warp::serve(routes).incoming(other).run());
+    for (listen, why) in [
+        (nowhere, "nothing answers"),
+        (elsewhere, "it is no dev that answers"),
+    ] {
+        let output = run(
+            &Directory::new(),
+            &["dev", "--token"],
+            &[("LISTEN", &listen)],
+        );
+        let line = format!(
+            "http://{listen}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to where it listens\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+        assert_eq!(output.status.code(), Some(69));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 /// The README's calls of the service, and the status in the comment after each.
@@ -110,21 +219,29 @@ struct Answer {
 }
 
 /// What a command gets: by curl where there is one, and without it in any case.
-async fn answers(command: &str) -> Vec<Answer> {
-    let mut answers = vec![by_hand(command).await];
+async fn answers(command: &str, token: &str, page: &Page) -> Vec<Answer> {
+    let mut plain = command.replace("$TOKEN", token);
+    if let Some((start, end)) = plain.find("$(").zip(plain.find(')')) {
+        plain.replace_range(start..=end, &page.token("write:messages"));
+    }
+    let mut answers = vec![by_hand(&plain).await];
     if Command::new("curl").arg("--version").output().is_ok() {
-        answers.push(by_curl(command));
+        answers.push(by_curl(&format!("TOKEN={token}; {command}")));
     }
     answers
 }
 
-fn by_curl(command: &str) -> Answer {
+fn shell(command: &str) -> String {
     // A proxy of this machine's has no business on its loopback.
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{command}: {output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn by_curl(command: &str) -> Answer {
+    let text = shell(command);
     // Without -i there is no head, and curl would print an error's body as well.
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         let status = if text.starts_with("{\"error") {

@@ -2,7 +2,7 @@
 //!
 //! Each fault is one that issuers, or the proxies before them, have shown in earnest.
 
-use std::{future, io, time::Duration};
+use std::{error::Error, fmt, future, io, str::FromStr, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -47,6 +47,47 @@ pub enum Fault {
     /// A discovery document of another issuer (RFC 8414 §3.3). The key set is not affected.
     WrongIssuer(String),
 }
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    /// The names that `warp-bearer dev --fail` takes.
+    fn from_str(name: &str) -> Result<Self, UnknownFault> {
+        Ok(match name {
+            "hang" => Self::Hang,
+            "drip" => Self::Drip,
+            "html" => Self::Html,
+            "not-json" => Self::NotJson,
+            "empty-set" => Self::EmptySet,
+            "half-body" => Self::HalfBody,
+            "too-large" => Self::TooLarge,
+            "redirect" => Self::Redirect("https://elsewhere.example/".to_owned()),
+            "wrong-issuer" => Self::WrongIssuer("https://elsewhere.example/".to_owned()),
+            status => {
+                let status = status.parse().map_err(|_| UnknownFault)?;
+                if !(400..600).contains(&status) {
+                    return Err(UnknownFault);
+                }
+                Self::Status(status)
+            }
+        })
+    }
+}
+
+/// A name that no [`Fault`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFault;
+
+impl fmt::Display for UnknownFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "one of hang, drip, html, not-json, empty-set, half-body, too-large, redirect, \
+             wrong-issuer, or a status from 400 to 599",
+        )
+    }
+}
+
+impl Error for UnknownFault {}
 
 /// The faults in force, by endpoint.
 #[derive(Default)]

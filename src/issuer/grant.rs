@@ -16,7 +16,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{keys::random_name, state::State};
+use super::{keys::random_name, mint::Profile, state::State};
 
 /// What the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
@@ -124,12 +124,15 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
     }
 
     let id = &state.client.id;
+    let profile = state.settings().profile;
     let mut token = state
         .token()
         .subject(format!("{id}@clients"))
         .expires_in(LIFETIME)
-        .claim("azp", id)
-        .claim("gty", "client-credentials");
+        .profile(profile, id);
+    if profile == Profile::Auth0 {
+        token = token.claim("gty", "client-credentials");
+    }
     let mut answer = json!({"token_type": "Bearer", "expires_in": LIFETIME.as_secs()});
     let scope = granted(asked);
     if !scope.is_empty() {

@@ -12,7 +12,7 @@ use jsonwebtoken::Algorithm;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::keys::{SigningKey, base64url};
+use super::keys::{SigningKey, base64url, random_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,6 +30,18 @@ pub struct TokenBuilder {
     header: BTreeMap<String, Option<Value>>,
     claims: Map<String, Value>,
     now: u64,
+}
+
+/// The shapes that Auth0 gives to the access tokens of an API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Auth0's own, which an API has unless it is set otherwise: `typ` is `JWT`, the client is in
+    /// `azp`, and a machine's token has `gty`.
+    #[default]
+    Auth0,
+    /// That of RFC 9068: `typ` is `at+jwt`, the client is in `client_id`, and there is a `jti`.
+    Rfc9068,
 }
 
 impl TokenBuilder {
@@ -74,6 +86,23 @@ impl TokenBuilder {
     /// `permissions`, an array: what Auth0 puts into the tokens of an API with RBAC.
     pub fn permissions<S: Into<String>>(self, permissions: impl IntoIterator<Item = S>) -> Self {
         self.claim("permissions", strings(permissions))
+    }
+
+    /// The shape that Auth0 gives to a token of the client `client_id`.
+    ///
+    /// # Panics
+    /// If the system has no randomness for the `jti` of RFC 9068.
+    pub fn profile(self, profile: Profile, client_id: &str) -> Self {
+        match profile {
+            Profile::Auth0 => self.typ("JWT").claim("azp", client_id),
+            Profile::Rfc9068 => match random_name(16) {
+                Ok(id) => self
+                    .typ("at+jwt")
+                    .claim("client_id", client_id)
+                    .claim("jti", id),
+                Err(fault) => panic!("no randomness: {fault}"),
+            },
+        }
     }
 
     /// Any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods cannot.

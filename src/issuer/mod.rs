@@ -117,9 +117,14 @@ use std::{
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-pub use self::{faults::Fault, keys::SigningKey, mint::TokenBuilder, state::Requests};
+pub use self::{
+    faults::{Fault, UnknownFault},
+    keys::SigningKey,
+    mint::{Profile, TokenBuilder},
+    state::Requests,
+};
 
-use self::{faults::Faults, server::Server, state::State};
+use self::{faults::Faults, grant::Client, server::Server, state::State};
 
 /// A running issuer. Clones are the same one; it stops with the last of them.
 ///
@@ -159,12 +164,31 @@ impl Issuer {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn bind(addr: SocketAddr, algorithm: Algorithm) -> io::Result<Self> {
+        Self::for_client(addr, algorithm, Client::register()?).await
+    }
+
+    /// As [`bind`](Self::bind), with a client whose id and secret are known beforehand.
+    #[cfg(feature = "service")]
+    pub(crate) async fn with_known_client(
+        addr: SocketAddr,
+        algorithm: Algorithm,
+        (id, secret): (&str, &str),
+    ) -> io::Result<Self> {
+        let (id, secret) = (id.to_owned(), secret.to_owned());
+        Self::for_client(addr, algorithm, Client { id, secret }).await
+    }
+
+    async fn for_client(
+        addr: SocketAddr,
+        algorithm: Algorithm,
+        client: Client,
+    ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
         // Looking for primes takes long enough to hold up whatever else the thread does.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {
-            state: Arc::new(State::new(server.addr(), key)?),
+            state: Arc::new(State::new(server.addr(), key, client)),
             server: Arc::new(server),
         };
         issuer.listen().await?;
@@ -212,6 +236,11 @@ impl Issuer {
     /// Begins a token that would be accepted, signed by the current key.
     pub fn token(&self) -> TokenBuilder {
         self.state.token()
+    }
+
+    /// The shape of the tokens that the token endpoint issues. Defaults to [`Profile::Auth0`].
+    pub fn profile(&self, profile: Profile) {
+        self.state.settings().profile = profile;
     }
 
     /// Signs any header and any payload, byte for byte, JSON or not, with the current key.

@@ -1,7 +1,6 @@
 //! What the routes read and the tests change.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +12,7 @@ use super::{
     grant::Client,
     key_set::KeySet,
     keys::SigningKey,
-    mint::TokenBuilder,
+    mint::{Profile, TokenBuilder},
     routes,
 };
 
@@ -46,24 +45,26 @@ pub(super) struct Settings {
     pub(super) keys: KeySet,
     pub(super) max_age: Option<u64>,
     pub(super) etag: bool,
+    pub(super) profile: Profile,
 }
 
 impl State {
-    pub(super) fn new(addr: SocketAddr, key: SigningKey) -> io::Result<Self> {
-        Ok(Self {
+    pub(super) fn new(addr: SocketAddr, key: SigningKey, client: Client) -> Self {
+        Self {
             url: format!("http://{addr}/"),
             jwks_uri: format!("http://{addr}{}", routes::JWKS),
             token_endpoint: format!("http://{addr}{}", routes::TOKEN),
             audience: "https://api.example.com".to_owned(),
-            client: Client::register()?,
+            client,
             settings: Mutex::new(Settings {
                 keys: KeySet::new(key),
                 max_age: Some(600),
                 etag: true,
+                profile: Profile::default(),
             }),
             faults: watch::Sender::default(),
             requests: watch::Sender::default(),
-        })
+        }
     }
 
     pub(super) fn token(&self) -> TokenBuilder {

@@ -219,6 +219,15 @@ impl Config {
     }
 }
 
+/// A duration as variables and command lines have it: `500ms`, `10s`, `5m`, `1h`.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = value::duration(value::INSTANT..=value::YEAR)(text);
+    parsed.map_err(|_| "a duration is written 500ms, 10s, 5m or 1h".to_owned())
+}
+
 /// Where the service is found by whoever asks it how it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Door {

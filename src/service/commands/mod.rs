@@ -27,7 +27,7 @@ enum Command {
     /// Serve the routes for the issuer that the environment and `.env` name; also without a command
     Serve,
     /// Serve them with an issuer of its own on loopback, for development
-    Dev,
+    Dev(dev::Options),
     /// Say why a token is refused, step by step, and how that is mended: exit 0 if it would be
     /// accepted, 1 if not
     Explain(explain::Options),
@@ -56,7 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     runtime.block_on(async {
         match command {
             Command::Serve => serve::run().await,
-            Command::Dev => dev::run().await,
+            Command::Dev(options) => dev::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Health { ready } => health::run(ready).await,
@@ -75,6 +75,8 @@ pub enum Failure {
     Setup(SetupError),
     /// `dev` beside the configuration of a real issuer.
     NotForDevelopment(String),
+    /// `dev --token` without a `dev`.
+    NoDev(String),
     /// The certificate or its key.
     Tls(TlsError),
     /// The service that was asked how it is.
@@ -102,7 +104,7 @@ impl Failure {
             Self::Health(_) | Self::Told => NO,
             Self::Input(_) => NO_INPUT,
             Self::Usage(_) => USAGE,
-            Self::Listen(..) => UNAVAILABLE,
+            Self::Listen(..) | Self::NoDev(_) => UNAVAILABLE,
             Self::Process(_) => OS,
             Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) | Self::Tls(_) => CONFIG,
         })
@@ -115,9 +117,10 @@ impl fmt::Display for Failure {
             Self::Usage(told) => f.write_str(told),
             Self::Config(faults) => writeln!(f, "{faults}"),
             Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
-            Self::NotForDevelopment(told) | Self::Health(told) | Self::Input(told) => {
-                writeln!(f, "{told}")
-            }
+            Self::NotForDevelopment(told)
+            | Self::NoDev(told)
+            | Self::Health(told)
+            | Self::Input(told) => writeln!(f, "{told}"),
             Self::Told => Ok(()),
             Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),
             Self::Tls(error @ TlsError::Key(..)) => writeln!(f, "TLS_KEY_FILE: {error}"),
