@@ -76,15 +76,14 @@ fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
-    // Without a branch, so that the compiler takes many bytes at once: a token has a thousand.
+    // Without a branch and in few ranges, so that the compiler takes sixteen bytes at once: a token
+    // has a thousand. `-`, `.` and `/` stand before the digits; bit 5 is all that letters differ in.
     let fits = |c: u8| {
-        c.is_ascii_alphanumeric()
-            | (c == b'-')
-            | (c == b'.')
+        (c.wrapping_sub(b'-') <= b'9' - b'-')
+            | ((c | 0x20).wrapping_sub(b'a') < 26)
             | (c == b'_')
             | (c == b'~')
             | (c == b'+')
-            | (c == b'/')
     };
     !body.is_empty() && body.iter().fold(true, |all, c| all & fits(*c))
 }

@@ -46,6 +46,12 @@ impl Cache {
         self.headers.find(segment)
     }
 
+    /// Whether a verified token has had this one's header.
+    pub(crate) fn may_know(&self, token: &str) -> bool {
+        let dot = memchr::memchr(b'.', token.as_bytes());
+        dot.is_some_and(|dot| self.headers.has(&token[..dot]))
+    }
+
     pub(crate) fn token(&self, token: &str) -> Option<Arc<Verified>> {
         self.tokens.as_ref()?.get(token)
     }
@@ -123,8 +129,13 @@ impl Headers {
         Some(header.clone())
     }
 
+    fn has(&self, segment: &str) -> bool {
+        let known = self.0.load();
+        known.iter().any(|(known, _)| **known == *segment)
+    }
+
     fn add(&self, segment: &str, header: &KnownHeader) {
-        if self.find(segment).is_some() {
+        if self.has(segment) {
             return;
         }
         self.0.rcu(|known| {

@@ -196,7 +196,10 @@ impl Refusal {
         if matches!(self.error, AuthError::KeysUnavailable { .. }) {
             return None;
         }
-        let mut value = format!("Bearer realm=\"{}\"", self.challenge.realm);
+        let mut value = String::with_capacity(256);
+        value += "Bearer realm=\"";
+        value += &self.challenge.realm;
+        value += "\"";
         if let Some(error) = self.error.error() {
             let (error, description) = (error.as_str(), self.error.detail());
             value += ", error=\"";

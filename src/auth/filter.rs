@@ -13,7 +13,8 @@ use warp::{
 use super::{
     Auth, AuthError, Claims, Requirement, bearer,
     error::{Challenge, Refusal},
-    problem, witness,
+    problem,
+    witness::Watch,
 };
 
 /// Requires a valid bearer token and extracts its [`Claims`].
@@ -41,10 +42,10 @@ where
     warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
         let auth = auth.clone();
         async move {
-            let verdict = match token(&headers) {
-                Ok(token) => witness::watch(auth.verify(token)).await,
-                Err(error) => Err(error),
-            };
+            let token = token(&headers).map_err(|error| refuse(&auth, error))?;
+            let watch = Watch::begin();
+            let verdict = auth.verify(token).await;
+            watch.end(&verdict);
             verdict.map_err(|error| refuse(&auth, error))
         }
     })

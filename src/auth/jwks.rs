@@ -92,7 +92,8 @@ impl Jwks {
                 self.doubt("a broken key was named");
                 Err(AuthError::AlgorithmNotAllowed)
             }
-            Look::Missing => self.shared.key_after_fetch(alg, kid).await,
+            // Boxed, since it is the exception: every request's future would have room for it.
+            Look::Missing => Box::pin(self.shared.key_after_fetch(alg, kid)).await,
         }
     }
 

@@ -173,7 +173,7 @@ impl Problem {
     /// A 405 with the methods that the path takes (RFC 9110 §15.5.6).
     pub fn method_not_allowed(allow: &str) -> Response {
         let mut response = Self::MethodNotAllowed.response();
-        set(&mut response, ALLOW, allow);
+        set(&mut response, ALLOW, allow.to_owned());
         response
     }
 
@@ -255,10 +255,10 @@ fn refused(refusal: &Refusal) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     if let Some(challenge) = refusal.www_authenticate() {
-        set(&mut response, WWW_AUTHENTICATE, &challenge);
+        set(&mut response, WWW_AUTHENTICATE, challenge);
     }
     if let AuthError::KeysUnavailable { retry_after } = error {
-        set(&mut response, RETRY_AFTER, &whole_seconds(retry_after));
+        set(&mut response, RETRY_AFTER, whole_seconds(retry_after));
     }
     response
 }
@@ -327,8 +327,8 @@ fn write(
 
 /// The values are ours and ASCII; one that is not would be a fault of the catalogue, and is left
 /// out rather than taken for a reason to panic.
-fn set(response: &mut Response, name: HeaderName, value: &str) {
-    let Ok(value) = HeaderValue::from_str(value) else {
+fn set(response: &mut Response, name: HeaderName, value: String) {
+    let Ok(value) = HeaderValue::try_from(value) else {
         tracing::error!(%name, "a header value that is not ASCII is left out");
         return;
     };

@@ -95,17 +95,32 @@ impl Auth {
 
     async fn verified(&self, token: &str) -> Result<Arc<Verified>, AuthError> {
         within_limit(token)?;
-        let parts = Parts::split(token)?;
-        let known = self.inner.cache.header(parts.header);
-        if known.is_some()
-            && let Some(verified) = self.seen(token)?
-        {
+        if let Some(verified) = self.seen(token)? {
             return Ok(verified);
         }
+        let Judged {
+            parts,
+            header,
+            issuer,
+            payload,
+            extract,
+            signature,
+        } = self.judged(token)?;
+        let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
+        issuer.signed(&key, header.algorithm, parts, &signature)?;
+        let origin = Arc::clone(&issuer.origin);
+        let verified = Arc::new(extract.verified(payload, origin, key));
+        self.inner.cache.remember(token, &header, &verified);
+        Ok(verified)
+    }
+
+    /// All that can be judged without a key, in this order. What comes of it is not to be trusted yet.
+    fn judged<'t>(&self, token: &'t str) -> Result<Judged<'_, 't>, AuthError> {
+        let parts = Parts::split(token)?;
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
-        let header = match known {
-            Some(header) => header,
+        let header = match self.inner.cache.header(parts.header) {
+            Some(known) => known,
             None => self.header(parts.header)?,
         };
         let payload = jws::text(payload)?;
@@ -121,17 +136,23 @@ impl Auth {
         }
         checks::not_bound(&claims)?;
         let extract = Extract::new(&payload, &claims, times);
-        let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
-        issuer.signed(&key, header.algorithm, parts, &signature)?;
-        let origin = Arc::clone(&issuer.origin);
-        let verified = Arc::new(extract.verified(payload, origin, key));
-        self.inner.cache.remember(token, &header, &verified);
-        Ok(verified)
+        drop(claims);
+        Ok(Judged {
+            parts,
+            header,
+            issuer,
+            payload,
+            extract,
+            signature,
+        })
     }
 
     /// A token that was verified before, judged again by all that may have changed: the time, and
-    /// the key set.
+    /// the key set. One whose header no verified token has had is not even looked for.
     fn seen(&self, token: &str) -> Result<Option<Arc<Verified>>, AuthError> {
+        if !self.inner.cache.may_know(token) {
+            return Ok(None);
+        }
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -250,6 +271,16 @@ impl Auth {
     pub(crate) fn challenge(&self) -> Challenge {
         self.inner.challenge.clone()
     }
+}
+
+/// A token that waits for its key.
+struct Judged<'a, 't> {
+    parts: Parts<'t>,
+    header: KnownHeader,
+    issuer: &'a Trusted,
+    payload: String,
+    extract: Extract,
+    signature: Vec<u8>,
 }
 
 pub(super) fn within_limit(token: &str) -> Result<(), AuthError> {

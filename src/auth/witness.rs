@@ -57,20 +57,26 @@ pub fn testimony() -> Option<Testimony> {
 }
 
 /// Watches one verification, if anybody wants to know.
-pub(crate) async fn watch<X>(
-    verification: impl Future<Output = Result<Claims<X>, AuthError>>,
-) -> Result<Claims<X>, AuthError> {
-    if SEEN.try_with(|_| ()).is_err() {
-        return verification.await;
+pub(crate) struct Watch(Option<Instant>);
+
+impl Watch {
+    /// Begins when the verification does.
+    pub(crate) fn begin() -> Self {
+        let is_asked = SEEN.try_with(|_| ()).is_ok();
+        Self(is_asked.then(Instant::now))
     }
-    let start = Instant::now();
-    let verdict = verification.await;
-    let testimony = Testimony {
-        took: start.elapsed(),
-        identity: verdict.as_ref().ok().map(Claims::identity),
-    };
-    let _ = SEEN.try_with(|seen| seen.set(Some(testimony)));
-    verdict
+
+    /// Ends with its verdict.
+    pub(crate) fn end<X>(self, verdict: &Result<Claims<X>, AuthError>) {
+        let Some(start) = self.0 else {
+            return;
+        };
+        let testimony = Testimony {
+            took: start.elapsed(),
+            identity: verdict.as_ref().ok().map(Claims::identity),
+        };
+        let _ = SEEN.try_with(|seen| seen.set(Some(testimony)));
+    }
 }
 
 /// Whom a verified token is of, as far as a log may know. Cheap to clone.

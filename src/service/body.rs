@@ -17,13 +17,13 @@ pub(super) struct Bounded {
     overflow: Overflow,
 }
 
-/// Whether somebody read a body beyond its limit.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Overflow(Arc<AtomicBool>);
+/// Whether somebody read a body beyond its limit; none where there is nothing to read.
+#[derive(Clone, Debug)]
+pub(super) struct Overflow(Option<Arc<AtomicBool>>);
 
 impl Bounded {
     pub(super) fn new(inner: Incoming, limit: u64) -> (Self, Overflow) {
-        let overflow = Overflow::default();
+        let overflow = Overflow((!inner.is_end_stream()).then(Arc::default));
         let body = Self {
             inner,
             left: limit,
@@ -35,11 +35,13 @@ impl Bounded {
 
 impl Overflow {
     pub(super) fn happened(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.as_ref().is_some_and(|it| it.load(Ordering::Relaxed))
     }
 
     fn raise(&self) -> Box<dyn Error + Send + Sync> {
-        self.0.store(true, Ordering::Relaxed);
+        if let Some(it) = &self.0 {
+            it.store(true, Ordering::Relaxed);
+        }
         "the body is over its limit".into()
     }
 }

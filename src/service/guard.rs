@@ -1,64 +1,130 @@
 //! What is done around every request, whatever the route: refuse what no route should see, answer a
-//! preflight, bound its time and its body, survive its panic, and mark its answer. It knows no path and no token, and it
-//! looks at no `Forwarded` or `X-Forwarded-*`: nothing here depends on who the peer says it is.
+//! preflight, bound its time and its body, survive its panic, and mark its answer. It knows no path and
+//! no token, and it looks at no `Forwarded` or `X-Forwarded-*`: nothing here depends on who the peer
+//! says it is.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::service::Service;
 use hyper::{Method, Request, Version};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use warp::reply::Response;
 
-use super::body::Bounded;
+use super::body::{Bounded, Overflow};
 use super::cors::{Cors, Crossing};
 use super::{Limits, Shutdown, Sight};
 use crate::auth::Problem;
 
-/// Answers a request from the routes, or without them.
-pub(super) async fn answer<R>(
-    request: Request<Incoming>,
-    routes: &R,
-    limits: &Limits,
-    cors: Option<&Cors>,
-    sight: &Sight,
-    shutdown: &Shutdown,
-) -> Response
+/// What every request meets before and after the routes.
+#[derive(Debug)]
+pub(super) struct Guard<R> {
+    pub(super) routes: R,
+    pub(super) limits: Limits,
+    pub(super) cors: Option<Cors>,
+    pub(super) sight: Sight,
+    pub(super) shutdown: Shutdown,
+}
+
+impl<R> Guard<R>
 where
     R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
 {
-    let (head, body) = request.into_parts();
-    let (method, version) = (head.method.clone(), head.version);
-    let is_chunked = body.size_hint().exact().is_none();
+    /// Answers a request from the routes, or without them.
+    ///
+    /// What takes no waiting is done before there is a future: hyper moves it about for each request,
+    /// and one that held the request through each of its steps was three kilobytes to move.
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        since: Instant,
+    ) -> impl Future<Output = Response> + use<R> {
+        let (guard, deadline) = (Arc::clone(self), since + self.limits.request);
+        let (head, body) = request.into_parts();
+        let (is_head, version) = (head.method == Method::HEAD, head.version);
+        let is_chunked = body.size_hint().exact().is_none();
+        let crossing = self.cors.as_ref().map(|cors| cors.of(&head));
+        let course = match refuse(&head, &self.limits) {
+            Some(problem) => Err(problem),
+            None => Ok(self.route(head, body)),
+        };
+        async move {
+            let outcome = match course {
+                Err(problem) => Err(problem),
+                Ok(routed) => match crossing.as_ref().and_then(Crossing::preflight) {
+                    Some(answer) => Ok(answer),
+                    None => guard.outcome(routed, deadline).await,
+                },
+            };
+            // After a refusal of ours the rest of the request may still be under way; where chunks end
+            // only hyper knows, so what follows them could not be checked as a head; and once asked to
+            // stop, a client that is told does not send its next request into a connection about to
+            // close.
+            let is_last = outcome.is_err() || is_chunked || guard.shutdown.is_asked();
 
-    let crossing = cors.map(|cors| cors.of(&head));
-
-    let outcome = match refuse(&head, limits) {
-        Some(problem) => Err(problem),
-        None => match crossing.as_ref().and_then(Crossing::preflight) {
-            Some(answer) => Ok(answer),
-            None => route(Request::from_parts(head, body), routes, limits, sight).await,
-        },
-    };
-    // After a refusal of ours the rest of the request may still be under way; where chunks end only
-    // hyper knows, so what follows them could not be checked as a head; and once asked to stop, a
-    // client that is told does not send its next request into a connection about to close.
-    let is_last = outcome.is_err() || is_chunked || shutdown.is_asked();
-
-    let mut answer = outcome.unwrap_or_else(Problem::response);
-    mark(&mut answer, version, is_last);
-    if let Some(crossing) = crossing {
-        crossing.mark(answer.headers_mut());
+            let mut answer = outcome.unwrap_or_else(Problem::response);
+            mark(&mut answer, version, is_last);
+            if let Some(crossing) = crossing {
+                crossing.mark(answer.headers_mut());
+            }
+            if is_head {
+                answer = without_body(answer);
+            }
+            answer
+        }
     }
-    if method == Method::HEAD {
-        answer = without_body(answer);
+
+    fn route(&self, head: Parts, body: Incoming) -> Routed<R::Future> {
+        let (body, overflow) = Bounded::new(body, self.limits.body);
+        let answer = self.routes.call(Request::from_parts(head, body));
+        Routed {
+            answer: Box::pin(AssertUnwindSafe(answer).catch_unwind()),
+            overflow,
+        }
     }
-    answer
+
+    async fn outcome(
+        &self,
+        routed: Routed<R::Future>,
+        deadline: Instant,
+    ) -> Result<Response, Problem> {
+        match by(deadline, routed.answer).await {
+            // Whatever the route made of its broken body, the caller should learn the reason.
+            Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
+            Some(Ok(Ok(answer))) => Ok(answer),
+            // What it says stays with the panic hook: it may quote anything.
+            Some(Err(_panic)) => {
+                self.sight.panicked();
+                Err(Problem::Internal)
+            }
+            None => Err(Problem::RequestTimeout),
+        }
+    }
+}
+
+/// A request on its way through the routes, which have not seen it yet: their first step may panic as
+/// well as any other.
+struct Routed<A> {
+    answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
+    overflow: Overflow,
+}
+
+/// What comes of it until then. Most answers are there at once, and cost no timer.
+async fn by<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
+    match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => Box::pin(timeout_at(deadline, future)).await.ok(),
+    }
 }
 
 fn refuse(head: &Parts, limits: &Limits) -> Option<Problem> {
@@ -121,34 +187,6 @@ fn is_host(authority: &Authority) -> bool {
     let port = text[host.len()..].trim_start_matches(':');
     let is_port = port.is_empty() || authority.port_u16().is_some() && !port.starts_with('+');
     !host.is_empty() && !text.contains('@') && is_port
-}
-
-async fn route<R>(
-    request: Request<Incoming>,
-    routes: &R,
-    limits: &Limits,
-    sight: &Sight,
-) -> Result<Response, Problem>
-where
-    R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
-{
-    let (head, body) = request.into_parts();
-    let (body, overflow) = Bounded::new(body, limits.body);
-    let request = Request::from_parts(head, body);
-
-    // The routes run inside the future, so that a panic on their first step is caught as well.
-    let answer = AssertUnwindSafe(async { routes.call(request).await }).catch_unwind();
-    match timeout(limits.request, answer).await {
-        // Whatever the route made of its broken body, the caller should learn the reason.
-        Ok(Ok(_)) if overflow.happened() => Err(Problem::PayloadTooLarge),
-        Ok(Ok(Ok(answer))) => Ok(answer),
-        // What it says stays with the panic hook: it may quote anything.
-        Ok(Err(_panic)) => {
-            sight.panicked();
-            Err(Problem::Internal)
-        }
-        Err(_elapsed) => Err(Problem::RequestTimeout),
-    }
 }
 
 fn mark(answer: &mut Response, version: Version, is_last: bool) {

@@ -6,7 +6,7 @@ use warp::{
     Reply,
     http::{
         Response as HttpResponse,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     },
     reply::Response,
 };
@@ -74,6 +74,8 @@ fn json_text<T>(body: T) -> Response
 where
     HttpResponse<T>: Reply,
 {
-    warp::reply::with_header(HttpResponse::new(body), CONTENT_TYPE, "application/json")
-        .into_response()
+    let mut response = HttpResponse::new(body).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }

@@ -28,17 +28,17 @@ fn is_plain(id: &[u8]) -> bool {
 /// Thirty-two hexadecimal digits that no other request has. Not a secret: the system is asked for
 /// randomness once, and a mixer that never repeats makes as many of it as there are requests.
 fn random() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| (seed(), seed()));
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
     let (high, low) = *SEED;
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let (high, low) = (mix(high.wrapping_add(count)), mix(low ^ count));
+    let halves = [mix(high.wrapping_add(count)), mix(low ^ count)].map(u64::to_be_bytes);
     let mut digits = [0; 32];
-    for (place, digit) in digits.iter_mut().enumerate() {
-        let half = if place < 16 { high } else { low };
-        let nibble = (half >> (60 - 4 * (place % 16))) & 15;
-        *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or_default()];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(halves.as_flattened()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     // Digits and letters: there is nothing that a field could not carry.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))

@@ -9,6 +9,7 @@ use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
@@ -23,10 +24,11 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::body::Bounded;
+use super::guard::Guard;
 use super::heads::Framing;
 use super::pulse::Pulse;
 use super::wire::Wire;
-use super::{Cors, Limits, Listener, Shutdown, Sight, guard};
+use super::{Cors, Limits, Listener, Shutdown, Sight};
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
 ///
@@ -50,17 +52,19 @@ pub async fn serve<F>(
 {
     let server = Arc::new(Server {
         http: http(&limits),
-        routes: TowerToHyperService::new(warp::service(routes)),
-        limits,
-        cors,
-        sight,
-        shutdown,
+        guard: Arc::new(Guard {
+            routes: TowerToHyperService::new(warp::service(routes)),
+            limits,
+            cors,
+            sight,
+            shutdown,
+        }),
     });
 
     let mut connections = JoinSet::new();
     select! {
         () = server.run(listener, &mut connections) => {}
-        () = server.shutdown.ordered() => {}
+        () = server.guard.shutdown.ordered() => {}
     }
     // Those that are left end with their set.
     tracing::info!(cut = connections.len(), "stopped");
@@ -69,11 +73,7 @@ pub async fn serve<F>(
 /// What all connections share.
 struct Server<R> {
     http: auto::Builder<TokioExecutor>,
-    routes: R,
-    limits: Limits,
-    cors: Option<Cors>,
-    sight: Sight,
-    shutdown: Shutdown,
+    guard: Arc<Guard<R>>,
 }
 
 fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -100,26 +100,30 @@ where
         self.accept(listener, connections).await;
         tracing::info!(connections = connections.len(), "draining");
         let drained = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(self.limits.drain, drained).await;
+        let _ = timeout(self.guard.limits.drain, drained).await;
     }
 
     async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
         let (mut leave, mut was_full) = (pin!(self.leave()), false);
         loop {
-            let has_room = connections.len() < self.limits.connections;
+            let has_room = connections.len() < self.guard.limits.connections;
             was_full |= !has_room;
             select! {
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
                     if take(&mut was_full) {
-                        self.sight.waited();
+                        self.guard.sight.waited();
                     }
                     connections.spawn(Arc::clone(self).connection(stream));
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
-        let room = self.limits.connections.saturating_sub(connections.len());
+        let room = self
+            .guard
+            .limits
+            .connections
+            .saturating_sub(connections.len());
         for stream in listener.close(room).await {
             connections.spawn(Arc::clone(self).connection(stream));
         }
@@ -127,8 +131,8 @@ where
 
     /// Asked, and the grace over. A connection that is younger than that has its own.
     async fn leave(&self) {
-        self.shutdown.asked().await;
-        sleep(self.limits.grace).await;
+        self.guard.shutdown.asked().await;
+        sleep(self.guard.limits.grace).await;
     }
 
     async fn connection<T>(self: Arc<Self>, stream: T)
@@ -136,24 +140,12 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (pulse, framing) = (Pulse::new(), Framing::default());
-        let _seen = self.sight.connection();
+        let _seen = self.guard.sight.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
-            let (server, at_work) = (Arc::clone(&self), pulse.at_work());
-            async move {
-                let Self {
-                    routes,
-                    limits,
-                    cors,
-                    sight,
-                    shutdown,
-                    ..
-                } = &*server;
-                let see = |request| {
-                    guard::answer(request, routes, limits, cors.as_ref(), sight, shutdown)
-                };
-                Ok::<_, Infallible>(sight.see(at_work, request, see).await)
-            }
+            let sighting = self.guard.sight.sighting(pulse.at_work(), &request);
+            let answer = self.guard.answer(request, sighting.since());
+            sighting.of(answer).map(Ok::<_, Infallible>)
         });
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
@@ -161,14 +153,14 @@ where
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
-            end = connection.as_mut() => return self.sight.end(end),
-            () = self.leave() => self.limits.drain,
-            () = pulse.still_for(self.limits.idle) => self.limits.grace,
+            end = connection.as_mut() => return self.guard.sight.end(end),
+            () = self.leave() => self.guard.limits.drain,
+            () = pulse.still_for(self.guard.limits.idle) => self.guard.limits.grace,
         };
         connection.as_mut().graceful_shutdown();
         pulse.restart();
         select! {
-            end = connection => self.sight.end(end),
+            end = connection => self.guard.sight.end(end),
             () = pulse.still_for(patience) => {}
         }
     }

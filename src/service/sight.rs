@@ -7,6 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{io, mem};
 
+use futures_util::future::Either;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use tokio::time::Instant;
@@ -86,31 +87,23 @@ impl Sight {
         }
     }
 
-    /// Has a request answered, and sees what comes of it. The answer is named in any case.
-    pub(super) async fn see<B, F>(
-        &self,
-        at_work: AtWork,
-        request: Request<B>,
-        answer: impl FnOnce(Request<B>) -> F,
-    ) -> Response
-    where
-        F: Future<Output = Response>,
-    {
+    /// Sees a request from here on.
+    pub(super) fn sighting<B>(&self, at_work: AtWork, request: &Request<B>) -> Sighting {
         let log = self.log && tracing::enabled!(target: TARGET, tracing::Level::INFO);
-        if log || self.metrics.is_some() {
-            let sighting = Sighting::new(self, log, at_work, &request);
-            let answer = answer(request);
-            tracked(witnessed(async { sighting.end(answer.await) })).await
-        } else {
-            let request_id = request_id(request.headers());
-            named(answer(request).await, request_id)
+        let metrics = self.metrics.clone();
+        if let Some(metrics) = &metrics {
+            metrics.request_begins();
+        }
+        Sighting {
+            metrics,
+            log,
+            since: at_work.since(),
+            at_work: Some(at_work),
+            method: method(request.method()),
+            request_id: request_id(request.headers()),
+            trace: log.then(|| Trace::of(request.headers())).flatten(),
         }
     }
-}
-
-fn named(mut answer: Response, request_id: HeaderValue) -> Response {
-    answer.headers_mut().insert(X_REQUEST_ID, request_id);
-    answer
 }
 
 /// A method by its name; those that people make up have one together.
@@ -131,58 +124,68 @@ fn method(method: &Method) -> &'static str {
 
 const NAMELESS: HeaderValue = HeaderValue::from_static("");
 
-/// A request under way, within the scopes of `witnessed` and `tracked`.
+/// A request under way.
 #[derive(Debug)]
-struct Sighting<'s> {
-    metrics: Option<&'s Metrics>,
+pub(super) struct Sighting {
+    metrics: Option<Metrics>,
     log: bool,
-    start: Instant,
+    since: Instant,
     at_work: Option<AtWork>,
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
 }
 
-impl<'s> Sighting<'s> {
-    fn new<B>(sight: &'s Sight, log: bool, at_work: AtWork, request: &Request<B>) -> Self {
-        let metrics = sight.metrics.as_ref();
-        if let Some(metrics) = metrics {
-            metrics.request_begins();
-        }
-        Self {
-            metrics,
-            log,
-            start: at_work.since(),
-            at_work: Some(at_work),
-            method: method(request.method()),
-            request_id: request_id(request.headers()),
-            trace: log.then(|| Trace::of(request.headers())).flatten(),
+impl Sighting {
+    /// When the request came.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Sees what comes of it, and names the answer in any case.
+    pub(super) fn of(
+        self,
+        answer: impl Future<Output = Response>,
+    ) -> impl Future<Output = Response> {
+        let is_told = self.is_told();
+        let answer = async move { self.end(answer.await) };
+        if is_told {
+            Either::Left(tracked(witnessed(answer)))
+        } else {
+            Either::Right(answer)
         }
     }
 
-    fn end(mut self, answer: Response) -> Response {
+    fn is_told(&self) -> bool {
+        self.log || self.metrics.is_some()
+    }
+
+    fn end(mut self, mut answer: Response) -> Response {
         let code = answer.extensions().get().copied();
         self.tell(Some(answer.status()), code.map(Code::as_str));
-        named(answer, mem::replace(&mut self.request_id, NAMELESS))
+        let request_id = mem::replace(&mut self.request_id, NAMELESS);
+        answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        answer
     }
 
     fn tell(&mut self, status: Option<StatusCode>, code: Option<&'static str>) {
+        let at_work = self.at_work.take();
+        if !self.is_told() {
+            return;
+        }
         let outcome = Outcome {
             method: self.method,
             route: arrived().unwrap_or("unrouted"),
             status,
             code,
             // One look at the clock, for the connection as well.
-            took: self
-                .at_work
-                .take()
-                .map_or(Duration::ZERO, |at_work| at_work.end() - self.start),
+            took: at_work.map_or(Duration::ZERO, |at_work| at_work.end() - self.since),
             testimony: testimony(),
         };
         if self.log {
             self.log(&outcome);
         }
-        if let Some(metrics) = self.metrics {
+        if let Some(metrics) = &self.metrics {
             metrics.request_ends(&outcome);
         }
     }
@@ -209,7 +212,7 @@ impl<'s> Sighting<'s> {
 }
 
 /// The peer left, or the server had to, before there was an answer.
-impl Drop for Sighting<'_> {
+impl Drop for Sighting {
     fn drop(&mut self) {
         if self.at_work.is_some() {
             self.tell(None, Some("abandoned"));

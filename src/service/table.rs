@@ -3,7 +3,7 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{cell::Cell, convert::Infallible, future::Future, sync::Arc};
+use std::{cell::Cell, convert::Infallible, future::Future, slice, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -218,7 +218,7 @@ pub(crate) fn named_scopes(rows: &[Row]) -> Vec<&str> {
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let known: Vec<Known> = rows.iter().map(Known::of).collect();
+    let known: Arc<[Known]> = rows.iter().map(Known::of).collect();
     let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&known, path.as_str()));
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
@@ -232,7 +232,6 @@ pub fn table(
 }
 
 /// Where a row is, and for which method.
-#[derive(Clone)]
 struct Known {
     method: Method,
     template: &'static str,
@@ -263,6 +262,7 @@ fn unrouted(known: &[Known], path: &str) -> Response {
         .iter()
         .filter(|row| row.is_at(path))
         .flat_map(|row| answered(&row.method))
+        .map(Method::as_str)
         .collect();
     if methods.is_empty() {
         return Problem::NotFound.response();
@@ -270,10 +270,11 @@ fn unrouted(known: &[Known], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-fn answered(method: &Method) -> Vec<&str> {
+fn answered(method: &Method) -> &[Method] {
+    const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
     match *method {
-        Method::GET => vec!["GET", "HEAD"],
-        _ => vec![method.as_str()],
+        Method::GET => GET_AND_HEAD,
+        _ => slice::from_ref(method),
     }
 }
 
@@ -283,7 +284,7 @@ fn only(
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
         .and_then(move |method: Method| {
-            let fits = answered(&wanted).contains(&method.as_str());
+            let fits = answered(&wanted).contains(&method);
             if fits {
                 arrive(template);
             }
