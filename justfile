@@ -40,9 +40,13 @@ bench:
 ci:
     .ci/run
 
-# The same, what takes longer, and a second opinion by PyJWT; some ten minutes more
+# The same, what takes longer, a second opinion by PyJWT, and a provider that is not ours; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored && tests/second_opinion/run && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored && tests/second_opinion/run && tests/interop/run && cargo package --locked --allow-dirty
+
+# The service in front of npm's oidc-provider, by configuration alone; needs Node.js
+interop:
+    tests/interop/run
 
 # A minute of load with a new key every ten seconds; memory has to end as it began
 soak:

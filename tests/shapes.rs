@@ -53,11 +53,11 @@ impl Shape {
         let mut key = issuer.key().public_jwk();
         key.as_object_mut().unwrap().remove("alg");
         let url = self.claims["iss"].as_str().unwrap();
-        let issued = Duration::from_secs(self.claims["iat"].as_u64().unwrap());
+        let birth = Duration::from_secs(self.claims["iat"].as_u64().unwrap());
         let builder = Auth::builder()
             .issuer(TrustedIssuer::new(url).jwks(json!({ "keys": [key] }).to_string()))
             .audience(audience)
-            .clock(move || SystemTime::UNIX_EPOCH + issued + Duration::from_secs(60));
+            .clock(move || SystemTime::UNIX_EPOCH + birth + Duration::from_secs(60));
         options(builder).build().unwrap()
     }
 }
