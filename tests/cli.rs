@@ -3,7 +3,12 @@
 #[path = "support/process.rs"]
 mod process;
 
-use std::{fs, net::TcpListener, process::Output};
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    process::{Command, Output, Stdio},
+};
 
 use process::{Directory, Process, run};
 use reqwest::{Client, Response};
@@ -109,6 +114,60 @@ fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
         assert_eq!(output.stdout.is_empty(), code != 0, "{case}: {output:?}");
         assert_eq!(output.stderr.is_empty(), code == 0, "{case}: {output:?}");
     }
+}
+
+#[test]
+fn completions_are_made_for_each_shell_and_read_by_it() {
+    for (shell, word) in [
+        ("bash", "complete -F _warp__bearer"),
+        ("zsh", "#compdef warp-bearer"),
+        ("fish", "complete -c warp-bearer"),
+    ] {
+        let output = run(&Directory::new(), &["completions", shell], &[]);
+        assert_eq!(output.status.code(), Some(0), "{shell}: {output:?}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in [word, "explain", "rotate-every"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        let read = Command::new(shell)
+            .args(["-n", "/dev/stdin"])
+            .stdin(Stdio::piped())
+            .spawn();
+        // A machine that has not the shell has the words at least.
+        if let Ok(mut child) = read {
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(script.as_bytes())
+                .unwrap();
+            assert!(child.wait().unwrap().success(), "{shell}");
+        }
+    }
+    let output = run(&Directory::new(), &["completions", "abacus"], &[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    for (arguments, word) in [
+        (&["man"][..], "Examples:"),
+        (&["man", "explain"], "\\-\\-jwks"),
+        (&["man", "dev"], "\\-\\-rotate\\-every"),
+    ] {
+        let output = run(&Directory::new(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let page = String::from_utf8(output.stdout).unwrap();
+        assert!(page.contains(".TH "), "{page}");
+        assert!(page.contains(word), "{page}");
+    }
+    let output = run(&Directory::new(), &["man", "abacus"], &[]);
+    assert_ends(
+        "no such command",
+        &output,
+        64,
+        "there is no command \"abacus\"",
+    );
 }
 
 fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {

@@ -16,8 +16,13 @@ use crate::service::{
     screen::{Mark, Screen, ascii},
 };
 
+const EXAMPLES: &str = r#"Examples:
+  warp-bearer check
+  warp-bearer check --json | jq '.sections[].findings[] | select(.mark == "bad")'"#;
+
 /// What can be said on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Print JSON
     #[arg(long)]

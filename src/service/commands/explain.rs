@@ -22,8 +22,14 @@ use crate::{
     },
 };
 
+const EXAMPLES: &str = r"Examples:
+  pbpaste | warp-bearer explain
+  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain --jwks jwks.json < token.txt      asks no network";
+
 /// What can be said on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// The token; `-`, or none, reads it from standard input, where no shell remembers it
     token: Option<String>,

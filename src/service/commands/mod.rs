@@ -5,22 +5,34 @@ mod dev;
 mod doors;
 mod explain;
 mod health;
+mod manual;
 mod serve;
 
 use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::{config::Faults, tls::TlsError};
 use crate::auth::SetupError;
 
 /// Bearer tokens verified, JSON answered.
 #[derive(Debug, Parser)]
-#[command(name = "warp-bearer", version, about)]
+#[command(name = "warp-bearer", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  warp-bearer dev                          try it, without an account
+  TOKEN=$(warp-bearer dev --token)         and, in another terminal, a token for it
+  warp-bearer check && warp-bearer         examine what .env says, then serve
+  pbpaste | warp-bearer explain            why is this token refused?
+  warp-bearer completions bash > ~/.local/share/bash-completion/completions/warp-bearer
+
+Configuration comes from the environment and from .env; .env.example has every variable.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
@@ -38,6 +50,16 @@ enum Command {
         /// Ask whether it is ready instead: it holds keys and is not about to stop
         #[arg(long)]
         ready: bool,
+    },
+    /// Print what a shell needs to complete the command line
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
+    /// Print the manual page, or that of a command, as roff
+    Man {
+        /// The command
+        command: Option<String>,
     },
 }
 
@@ -60,6 +82,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Health { ready } => health::run(ready).await,
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { command } => manual::page(command.as_deref()),
         }
     })
 }

@@ -30,8 +30,16 @@ use crate::{
 /// The client, and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
+const EXAMPLES: &str = "\
+Examples:
+  warp-bearer dev
+  TOKEN=$(warp-bearer dev --token --scope read:messages)
+  warp-bearer dev --rotate-every 30s --profile rfc9068
+  warp-bearer dev --fail hang";
+
 /// What can be said on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Print an access token of the dev that runs at LISTEN, and nothing else
     #[arg(long)]
