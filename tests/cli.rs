@@ -85,7 +85,12 @@ fn a_port_in_use_is_one_line() {
     let quiet = ("RUST_LOG", "off");
     let output = run(&directory, &["serve"], &[AUDIENCE, issuer, listen, quiet]);
     assert_ends("serve", &output, 69, &line);
-    assert_ends("dev", &run(&directory, &["dev"], &[listen]), 69, &line);
+    assert_ends(
+        "dev",
+        &run(&directory, &["dev"], &[listen, quiet]),
+        69,
+        &line,
+    );
 }
 
 #[test]
