@@ -32,9 +32,13 @@ lint:
 doc:
     cargo doc --no-deps --open
 
-# Requests per second of processor time, beside bare hyper and hyper with one RSA verification
-bench:
-    cargo build --release && cargo run --release --manifest-path bench/Cargo.toml -- rounds target/release/warp-bearer 9 20000 table
+# The service beside bare hyper, hyper with one RSA verification, and its peers, which it installs
+bench-http:
+    bench/http
+
+# The service beside the two references, and its instructions beside BASE's; some five minutes
+bench-gate:
+    bench/gate
 
 # All that CI runs
 ci:

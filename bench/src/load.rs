@@ -1,110 +1,86 @@
-//! The generator: keep-alive connections served in turn by one thread that never sleeps.
+//! As much as a server can take: connections that ask again as soon as they are answered, served by
+//! one thread that never sleeps. A generator that sleeps makes the server pay for waking it.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-/// One of the connections, with what it has heard of the answer so far.
-struct Connection {
-    stream: TcpStream,
-    heard: Vec<u8>,
-    asked: Instant,
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::connection::Connection;
+
+/// How slow a server may be before one measurement ends early.
+const ENOUGH: Duration = Duration::from_secs(1);
+/// How long a server may say nothing at all.
+const HUNG: Duration = Duration::from_secs(30);
+
+/// Open connections, and who of them has been answered.
+pub struct Load {
+    connections: Vec<Connection>,
+    answered: Epoll,
 }
 
-/// What a run saw.
-pub struct Outcome {
-    /// Sorted.
-    pub latencies: Vec<Duration>,
-    pub elapsed: Duration,
-}
-
-/// Sends `requests` (their bytes, in turn) until each of `count` is answered with `status`.
-pub fn run(
-    server: SocketAddr,
-    requests: &[Vec<u8>],
-    count: usize,
-    connections: usize,
-    status: &str,
-) -> Outcome {
-    let mut requests = requests.iter().cycle();
-    let mut open: Vec<Connection> = (0..connections.min(count))
-        .map(|_| Connection::open(server))
-        .collect();
-    let began = Instant::now();
-    let mut latencies = Vec::with_capacity(count);
-    let mut sent = 0;
-    for connection in &mut open {
-        connection.ask(requests.next().unwrap());
-        sent += 1;
-    }
-    while latencies.len() < count {
-        for connection in &mut open {
-            if !connection.hears(status) {
-                continue;
-            }
-            latencies.push(connection.asked.elapsed());
-            if sent < count {
-                connection.ask(requests.next().unwrap());
-                sent += 1;
-            }
-        }
-        assert!(
-            began.elapsed() < Duration::from_secs(120),
-            "the server does not answer"
-        );
-    }
-    let elapsed = began.elapsed();
-    latencies.sort_unstable();
-    Outcome { latencies, elapsed }
-}
-
-impl Connection {
-    fn open(server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        Self {
-            stream,
-            heard: Vec::with_capacity(4096),
-            asked: Instant::now(),
-        }
-    }
-
-    fn ask(&mut self, request: &[u8]) {
-        self.heard.clear();
-        self.asked = Instant::now();
-        self.stream.write_all(request).unwrap();
-    }
-
-    /// Whether the answer is whole; it must have the status.
-    fn hears(&mut self, status: &str) -> bool {
-        let mut bytes = [0; 4096];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => panic!("the server closed the connection"),
-            Ok(read) => self.heard.extend_from_slice(&bytes[..read]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            Err(error) => panic!("{error}"),
-        }
-        let Some(head) = find(&self.heard, b"\r\n\r\n") else {
-            return false;
+impl Load {
+    pub fn open(server: SocketAddr, connections: usize) -> Self {
+        let answered = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        let open = |i| {
+            let connection = Connection::open(server);
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, i as u64);
+            answered.add(connection.socket(), event).unwrap();
+            connection
         };
-        let text = std::str::from_utf8(&self.heard[..head]).unwrap();
-        let length: usize = text
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |length| length.parse().unwrap());
-        if self.heard.len() < head + 4 + length {
-            return false;
+        let connections = (0..connections).map(open).collect();
+        Self {
+            connections,
+            answered,
         }
-        assert_eq!(text.split(' ').nth(1), Some(status), "{text}");
-        true
     }
-}
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    /// Sends `requests` in turn, `count` in all or as many as a second allows. Each has to be answered
+    /// with `status`. How many were.
+    pub fn run(&mut self, requests: &[Vec<u8>], count: usize, status: u16) -> usize {
+        self.run_for(ENOUGH, requests, count, status)
+    }
+
+    /// The same, all of `count`, however long it takes.
+    pub fn run_slowly(&mut self, requests: &[Vec<u8>], count: usize, status: u16) {
+        self.run_for(HUNG, requests, count, status);
+    }
+
+    fn run_for(
+        &mut self,
+        enough: Duration,
+        requests: &[Vec<u8>],
+        count: usize,
+        status: u16,
+    ) -> usize {
+        let mut requests = requests.iter().cycle().take(count);
+        let mut waiting = 0;
+        for (connection, request) in self.connections.iter_mut().zip(&mut requests) {
+            connection.ask(request);
+            waiting += 1;
+        }
+        let began = Instant::now();
+        let mut answered = 0;
+        let mut events = [EpollEvent::empty(); 64];
+        while waiting > 0 {
+            let late = began.elapsed();
+            assert!(late < HUNG, "the server does not answer");
+            let ready = self.answered.wait(&mut events, EpollTimeout::ZERO).unwrap();
+            for event in &events[..ready] {
+                let connection = &mut self.connections[usize::try_from(event.data()).unwrap()];
+                let Some(answer) = connection.hears() else {
+                    continue;
+                };
+                assert_eq!(answer, status, "the server's answer");
+                answered += 1;
+                match requests.next().filter(|_| late < enough) {
+                    Some(request) => connection.ask(request),
+                    None => waiting -= 1,
+                }
+            }
+        }
+        answered
+    }
 }

@@ -1,28 +1,98 @@
-//! Measures the service beside two references: bare hyper, which verifies nothing, and hyper with
-//! one RSA verification, which is the least that a fresh token can cost.
+//! Measures the service beside two references and its peers.
 //!
-//! What is counted is requests per second of the server's own processor time: the machine's other
-//! work does not enter it. Rounds are interleaved and medians taken, so that what drifts drifts for
-//! all. The generator spins: one that sleeps makes the server pay for its wake-ups.
+//! The references are bare hyper, which verifies nothing, and hyper with one RSA verification, which
+//! is the least that a fresh token can cost. What is counted is requests per second of a server's own
+//! processor time, so that the machine's other work does not enter. Rounds are interleaved, and
+//! ratios are taken within a round, so that what drifts drifts for both.
 
+mod calls;
+mod connection;
+mod goals;
+mod ground;
+mod journal;
 mod load;
+mod pace;
+mod peers;
+mod plot;
+mod processor;
 mod reference;
-mod rounds;
+mod report;
+mod rows;
+mod server;
+mod spread;
+mod tokens;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures sections and peers in interleaved rounds, and appends what it finds to a file.
+    Measure(Measure),
+    /// Makes tables and a plot of such a file.
+    Report(report::Options),
+    /// Counts the instructions of a request on each hot path, beside those of another build.
+    Calls(calls::Options),
+    /// One of the two reference servers, on the port that PORT names.
+    Reference {
+        /// `n.e` of an RSA key, each as base64url: every token is verified with it.
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+#[derive(clap::Args)]
+struct Measure {
+    /// The service's binary.
+    #[arg(long)]
+    service: PathBuf,
+    /// Where to append what is measured, a line of JSON each.
+    #[arg(long)]
+    into: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Requests in one measurement, unless a second is over before.
+    #[arg(long, default_value_t = 10_000)]
+    requests: usize,
+    /// What to measure of the service: any of speed, growth, latency, footprint, watched, cores.
+    #[arg(long, value_delimiter = ',')]
+    sections: Vec<goals::Section>,
+    /// Peers to measure beside it, by name, or `all`.
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+}
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["reference", "bare"] => reference::serve(None),
-        ["reference", "rsa", key] => reference::serve(Some(key)),
-        ["rounds", service, rounds, requests, gate] => rounds::run(
-            service,
-            rounds.parse().expect("a number of rounds"),
-            requests.parse().expect("a number of requests"),
-            gate == "gate",
-        ),
-        _ => {
-            eprintln!("usage: bench rounds SERVICE ROUNDS REQUESTS gate|table");
-            std::process::exit(64);
+    match Arguments::parse().command {
+        Command::Measure(measure) => run(&measure),
+        Command::Report(options) => report::run(&options),
+        Command::Calls(options) => calls::run(&options),
+        Command::Reference { key } => reference::serve(key.as_deref()),
+    }
+}
+
+fn run(measure: &Measure) {
+    processor::keep_to_the_generators();
+    let peers = peers::named(&measure.peers);
+    let goals = goals::of(&measure.sections, &peers);
+    let ground = ground::Ground::new(&measure.service, measure.requests);
+    let rows = rows::needed(&goals, &ground, &peers);
+    let mut journal = journal::Journal::append_to(&measure.into);
+    let mut rows: Vec<_> = rows.iter().collect();
+    for round in 1..=measure.rounds {
+        for row in &rows {
+            journal.note(round, &row.name, (row.measure)());
         }
+        // There and back again: what grows slower as time goes by does so for all.
+        rows.reverse();
+        eprintln!("round {round} of {}", measure.rounds);
     }
 }

@@ -1,0 +1,44 @@
+//! axum with tower-oauth2-resource-server's layer, whose keys it fetches itself.
+
+use std::env;
+
+use axum::{Extension, Json, Router, routing::get};
+use serde_json::{Value, json};
+use tower_oauth2_resource_server::{server::OAuth2ResourceServer, tenant::TenantConfiguration};
+
+async fn public() -> Json<Value> {
+    Json(json!({
+        "status": "success",
+        "msg": "Hello from a public endpoint! You don't need to be authenticated to see this.",
+    }))
+}
+
+async fn private(Extension(claims): Extension<Value>) -> Json<Value> {
+    Json(claims)
+}
+
+#[tokio::main]
+async fn main() {
+    let tenant = TenantConfiguration::builder(env::var("ISSUER").unwrap())
+        .audiences(&[env::var("AUDIENCE").unwrap()])
+        .build()
+        .await
+        .unwrap();
+    let server = OAuth2ResourceServer::<Value>::builder()
+        .add_tenant(tenant)
+        .build()
+        .await
+        .unwrap();
+    let app = Router::new()
+        .route("/api/private", get(private))
+        .layer(server.into_layer())
+        .route("/api/public", get(public));
+    let address = format!("127.0.0.1:{}", env::var("PORT").unwrap());
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    // axum::serve of 0.8 sets TCP_NODELAY where its listener is told to.
+    use axum::serve::ListenerExt;
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, app).await.unwrap();
+}

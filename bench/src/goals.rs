@@ -1,0 +1,163 @@
+//! What is compared with what, what it shall come to, and what it must not miss.
+
+use clap::ValueEnum;
+
+use crate::peers::{Peer, public_row, tokens_row};
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Section {
+    /// Fresh tokens, seen tokens, the public route, refusals.
+    Speed,
+    /// More keys, more tokens, larger tokens.
+    Growth,
+    /// How long a request takes when the server has time.
+    Latency,
+    /// Memory, the binary, the start.
+    Footprint,
+    /// With metrics on, and a line for each request in a file.
+    Watched,
+    /// Two processors.
+    Cores,
+    /// Other people's servers.
+    #[value(skip)]
+    Peers,
+}
+
+pub struct Goal {
+    pub section: Section,
+    pub what: String,
+    pub is: Is,
+    pub bound: Option<Bound>,
+}
+
+/// Of which rows, by name.
+pub enum Is {
+    /// How many times the second the first is.
+    Times(String, String),
+    /// By how many microseconds the first is over the second.
+    Microseconds(String, String),
+    Milliseconds(String),
+    Megabytes(String),
+    Kilobytes(String),
+}
+
+/// The goal, and the gate where there is one.
+#[derive(Clone, Copy)]
+pub enum Bound {
+    AtLeast(f64, Option<f64>),
+    AtMost(f64, Option<f64>),
+}
+
+use Bound::{AtLeast, AtMost};
+use Section::{Cores, Footprint, Growth, Latency, Speed, Watched};
+
+impl Goal {
+    /// The rows that have to be measured for it.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        let (of, to) = match &self.is {
+            Is::Times(of, to) | Is::Microseconds(of, to) => (of, Some(to)),
+            Is::Milliseconds(of) | Is::Megabytes(of) | Is::Kilobytes(of) => (of, None),
+        };
+        [Some(of), to].into_iter().flatten().map(String::as_str)
+    }
+}
+
+/// The goals of these sections, and those of each peer.
+pub fn of(sections: &[Section], peers: &[&Peer]) -> Vec<Goal> {
+    let own = own().into_iter();
+    let wanted = own.filter(|goal| sections.contains(&goal.section));
+    wanted
+        .chain(peers.iter().flat_map(|peer| beside(peer)))
+        .collect()
+}
+
+/// All of the service's own.
+#[rustfmt::skip]
+pub fn own() -> Vec<Goal> {
+    vec![
+        times(Speed, "fresh tokens, of hyper + RSA", "fresh", "rsa", AtLeast(0.95, Some(0.85))),
+        times(Speed, "seen tokens, of the public route", "seen", "public", AtLeast(0.90, Some(0.80))),
+        times(Speed, "seen tokens, of bare hyper", "seen", "bare", AtLeast(0.80, Some(0.70))),
+        times(Speed, "public route, of bare hyper", "public", "bare", AtLeast(0.90, Some(0.80))),
+        times(Speed, "bad signature, of a fresh token", "bad signature", "fresh", AtLeast(0.98, Some(0.90))),
+        times(Speed, "unknown kid, of the public route", "unknown kid", "public", AtLeast(0.85, Some(0.75))),
+        times(Speed, "garbage, of the public route", "garbage", "public", AtLeast(0.85, Some(0.75))),
+        times(Speed, "no token, of the public route", "no token", "public", AtLeast(0.85, Some(0.75))),
+        times(Speed, "expired, of the public route", "expired", "public", AtLeast(0.80, Some(0.60))),
+
+        times(Growth, "cost of a fresh token, 1 → 100 keys", "fresh", "fresh, 100 keys", AtMost(1.03, Some(1.10))),
+        times(Growth, "cost of a seen token, 1 → 100,000 live", "one seen", "100,000 seen", AtMost(1.06, Some(1.15))),
+        times(Growth, "cost of a fresh token, 0.8 → 8 KB", "fresh", "fresh, 8 KB", AtMost(1.5, Some(2.0))),
+
+        goal(Latency, "p50 at 1,000/s, over hyper + RSA, µs", Is::Microseconds("p50, fresh".into(), "p50, rsa".into()), AtMost(10.0, Some(50.0))),
+        times(Latency, "p99 at half capacity, of hyper + RSA", "p99, fresh", "p99, rsa", AtMost(1.25, Some(2.0))),
+
+        goal(Footprint, "memory when idle, MB", Is::Megabytes("memory, idle".into()), AtMost(10.0, Some(16.0))),
+        goal(Footprint, "memory of a cached token, KB", Is::Kilobytes("memory, a token".into()), AtMost(1.3, Some(2.0))),
+        goal(Footprint, "binary, MB", Is::Megabytes("binary".into()), AtMost(8.0, None)),
+        goal(Footprint, "start to first 200, ms", Is::Milliseconds("start".into()), AtMost(15.0, Some(100.0))),
+
+        times(Watched, "public route, watched, of unwatched", "public, watched", "public", AtLeast(0.90, Some(0.80))),
+        times(Watched, "fresh tokens, watched, of unwatched", "fresh, watched", "fresh", AtLeast(0.90, Some(0.80))),
+        times(Watched, "seen tokens, watched, of unwatched", "seen, watched", "seen", AtLeast(0.90, Some(0.80))),
+
+        // Twice this is what two processors give of one: 1.8 times.
+        times(Cores, "fresh tokens, each of two processors, of one", "fresh, two processors", "fresh", AtLeast(0.90, None)),
+        times(Cores, "seen tokens, each of two processors, of one", "seen, two processors", "seen", AtLeast(0.90, None)),
+    ]
+}
+
+/// What the service is, measured beside a peer. Of a peer that remembers tokens, what it does with
+/// those is compared with what the service does with seen ones.
+fn beside(peer: &Peer) -> Vec<Goal> {
+    let title = peer.title;
+    let compared = |word: &str, own: &str, peers: String, bound| Goal {
+        section: Section::Peers,
+        what: format!("{word}, of {title}"),
+        is: Is::Times(own.to_owned(), peers),
+        bound,
+    };
+    let share = |word: &str, of, to: &str| Goal {
+        section: Section::Peers,
+        what: format!("{title}, {word}"),
+        is: Is::Times(of, to.to_owned()),
+        bound: None,
+    };
+    let mut goals = Vec::new();
+    if peer.fresh_to.is_some() {
+        goals.push(compared(
+            "fresh tokens",
+            "fresh",
+            tokens_row(peer),
+            peer.fresh_to,
+        ));
+    }
+    goals.push(compared(
+        "seen tokens",
+        "seen",
+        tokens_row(peer),
+        peer.seen_to,
+    ));
+    // The peer itself, as a part of the references.
+    goals.push(share("public route", public_row(peer), "bare"));
+    goals.push(share("tokens", tokens_row(peer), "rsa"));
+    goals
+}
+
+fn times(section: Section, what: &str, of: &str, to: &str, bound: Bound) -> Goal {
+    goal(
+        section,
+        what,
+        Is::Times(of.to_owned(), to.to_owned()),
+        bound,
+    )
+}
+
+fn goal(section: Section, what: &str, is: Is, bound: Bound) -> Goal {
+    Goal {
+        section,
+        what: what.to_owned(),
+        is,
+        bound: Some(bound),
+    }
+}

@@ -1,0 +1,164 @@
+//! What every measurement stands on: an issuer, its tokens, the references, and how each server is
+//! started. Nothing is made before something asks for it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Instant,
+};
+
+use tokio::runtime::Runtime;
+use warp_bearer::issuer::{Issuer, SigningKey};
+
+use crate::{
+    load::Load,
+    server::{self, Server},
+    tokens,
+};
+
+/// Tokens that the cache holds all of, by default.
+pub const SEEN: usize = 10_000;
+/// Tokens that a cache must have been made larger for.
+pub const MANY: usize = 100_000;
+/// Requests before anything counts.
+pub const WARM: usize = 2_000;
+const FEW: usize = 500;
+const LARGE: usize = 4_000;
+
+pub struct Ground {
+    pub issuer: Issuer,
+    pub binary: PathBuf,
+    pub requests: usize,
+    stranger: OnceLock<SigningKey>,
+    callers: OnceLock<Vec<Vec<u8>>>,
+    many: OnceLock<Vec<Vec<u8>>>,
+    large: OnceLock<Vec<Vec<u8>>>,
+    forged: OnceLock<Vec<Vec<u8>>>,
+    expired: OnceLock<Vec<Vec<u8>>>,
+    strangers: OnceLock<Vec<Vec<u8>>>,
+    bare: OnceLock<Server>,
+    rsa: OnceLock<Server>,
+    half_of_capacity: OnceLock<f64>,
+    /// The issuer's thread lives in it.
+    _runtime: Runtime,
+}
+
+impl Ground {
+    pub fn new(binary: &Path, requests: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        Self {
+            issuer: runtime.block_on(Issuer::start()),
+            binary: binary.canonicalize().expect("the service's binary"),
+            requests,
+            stranger: OnceLock::new(),
+            callers: OnceLock::new(),
+            many: OnceLock::new(),
+            large: OnceLock::new(),
+            forged: OnceLock::new(),
+            expired: OnceLock::new(),
+            strangers: OnceLock::new(),
+            bare: OnceLock::new(),
+            rsa: OnceLock::new(),
+            half_of_capacity: OnceLock::new(),
+            _runtime: runtime,
+        }
+    }
+}
+
+/// Requests.
+impl Ground {
+    /// A caller each: as many as are asked in one measurement, and `WARM` more.
+    pub fn callers(&self) -> &[Vec<u8>] {
+        self.callers.get_or_init(|| {
+            let count = self.requests.max(SEEN) + WARM;
+            tokens::requests(count, |i| tokens::of_caller(&self.issuer, i))
+        })
+    }
+
+    pub fn many(&self) -> &[Vec<u8>] {
+        self.many
+            .get_or_init(|| tokens::requests(MANY, |i| tokens::of_caller(&self.issuer, i)))
+    }
+
+    pub fn large(&self) -> &[Vec<u8>] {
+        self.large
+            .get_or_init(|| tokens::requests(LARGE, |i| tokens::large(&self.issuer, i)))
+    }
+
+    pub fn forged(&self) -> &[Vec<u8>] {
+        let forged = |i| tokens::forged(&self.issuer, self.stranger(), i);
+        self.forged.get_or_init(|| tokens::requests(FEW, forged))
+    }
+
+    pub fn expired(&self) -> &[Vec<u8>] {
+        let expired = |i| tokens::of_caller(&self.issuer, i).expired();
+        self.expired.get_or_init(|| tokens::requests(FEW, expired))
+    }
+
+    /// A made-up `kid` each.
+    pub fn unknown(&self) -> &[Vec<u8>] {
+        let unknown = |i| tokens::of_caller(&self.issuer, i).kid(&format!("made-up-{i}"));
+        self.strangers
+            .get_or_init(|| tokens::requests(FEW, unknown))
+    }
+
+    pub fn stranger(&self) -> &SigningKey {
+        self.stranger
+            .get_or_init(|| SigningKey::generate(self.issuer.key().algorithm()))
+    }
+}
+
+/// Servers.
+impl Ground {
+    pub fn bare(&self) -> &Server {
+        self.bare.get_or_init(|| reference(None))
+    }
+
+    pub fn rsa(&self) -> &Server {
+        self.rsa.get_or_init(|| {
+            let jwk = self.issuer.key().public_jwk();
+            let part = |name: &str| jwk[name].as_str().unwrap().to_owned();
+            reference(Some(format!("{}.{}", part("n"), part("e"))))
+        })
+    }
+
+    /// The service, just started and with its keys: fresh tokens are fresh to it.
+    pub fn service(&self) -> Server {
+        self.service_with(1, |_| {})
+    }
+
+    pub fn service_with(&self, processors: usize, with: impl FnOnce(&mut Command)) -> Server {
+        let mut command = server::service(&self.binary, self.issuer.url(), self.issuer.audience());
+        with(&mut command);
+        let server = Server::start(command, "LISTEN", processors);
+        server.await_ready();
+        server
+    }
+
+    /// Requests per second that keep hyper with one RSA verification half busy.
+    pub fn half_of_capacity(&self) -> f64 {
+        *self.half_of_capacity.get_or_init(|| {
+            let mut load = Load::open(self.rsa().address, 64);
+            load.run(self.callers(), WARM, 200);
+            let began = Instant::now();
+            let answered = load.run(self.callers(), SEEN, 200);
+            #[expect(clippy::cast_precision_loss)]
+            let answered = answered as f64;
+            answered / began.elapsed().as_secs_f64() / 2.0
+        })
+    }
+}
+
+fn reference(key: Option<String>) -> Server {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("reference");
+    if let Some(key) = key {
+        command.args(["--key", &key]);
+    }
+    Server::start(command, "PORT", 1)
+}

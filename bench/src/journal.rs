@@ -1,0 +1,81 @@
+//! What was measured, a line of JSON each, so that a long measurement can be taken in several
+//! sittings and reported as one.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::Write,
+    path::Path,
+    time::SystemTime,
+};
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    /// The same for all that was measured in one round.
+    round: String,
+    row: String,
+    value: f64,
+}
+
+/// One sitting.
+pub struct Journal {
+    file: File,
+    sitting: u64,
+}
+
+impl Journal {
+    pub fn append_to(path: &Path) -> Self {
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        Self {
+            file: OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap(),
+            sitting: since.as_secs(),
+        }
+    }
+
+    pub fn note(&mut self, round: usize, row: &str, value: f64) {
+        let line = Line {
+            round: format!("{}.{round}", self.sitting),
+            row: row.to_owned(),
+            value,
+        };
+        let line = serde_json::to_string(&line).unwrap();
+        writeln!(self.file, "{line}").unwrap();
+    }
+}
+
+/// All sittings: each row's value by round.
+pub struct Measured(BTreeMap<String, BTreeMap<String, f64>>);
+
+impl Measured {
+    pub fn read(path: &Path) -> Self {
+        let mut measured: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let line: Line = serde_json::from_str(line).unwrap();
+            let row = measured.entry(line.row).or_default();
+            row.insert(line.round, line.value);
+        }
+        Self(measured)
+    }
+
+    pub fn values(&self, row: &str) -> Vec<f64> {
+        let values = self.0.get(row).into_iter().flatten();
+        values.map(|(_, value)| *value).collect()
+    }
+
+    /// What `with` makes of two rows, in each round that has both.
+    pub fn pairs(&self, of: &str, to: &str, with: fn(f64, f64) -> f64) -> Vec<f64> {
+        let (Some(of), Some(to)) = (self.0.get(of), self.0.get(to)) else {
+            return Vec::new();
+        };
+        let both = of
+            .iter()
+            .filter_map(|(round, of)| Some((of, to.get(round)?)));
+        both.map(|(of, to)| with(*of, *to)).collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! Other people's servers: how each is started, and that it does what it is timed for.
+//!
+//! Each has a folder in `peers/` with its configuration, a script that installs it and one that
+//! starts it. It serves `/api/public` to everyone and `/api/private` to whoever has a good token. It
+//! is told by the environment: `PORT`, `ISSUER`, `AUDIENCE`, and the key as it likes it, at an address
+//! (`JWKS_URI`), in a file (`JWKS_FILE`) or as PEM (`PUBLIC_KEY`).
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    rc::Rc,
+};
+
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    signature::RsaPublicKeyComponents,
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use serde_json::json;
+
+use crate::{
+    connection::status_of,
+    goals::Bound,
+    ground::{Ground, SEEN},
+    server::{Asked, Server},
+    tokens::{self, PUBLIC},
+};
+
+pub struct Peer {
+    pub name: &'static str,
+    pub title: &'static str,
+    folder: &'static str,
+    env: &'static [(&'static str, &'static str)],
+    /// What the service's fresh tokens shall be of its tokens; `None` where it remembers them.
+    pub fresh_to: Option<Bound>,
+    pub seen_to: Option<Bound>,
+}
+
+const PEER: Peer = Peer {
+    name: "",
+    title: "",
+    folder: "",
+    env: &[],
+    fresh_to: Some(Bound::AtLeast(1.3, None)),
+    seen_to: None,
+};
+
+#[rustfmt::skip]
+const PEERS: &[Peer] = &[
+    Peer { name: "warp-jsonwebtoken", title: "warp + jsonwebtoken::decode", folder: "warp-jsonwebtoken", ..PEER },
+    Peer { name: "actix", title: "actix-web + jsonwebtoken", folder: "actix", ..PEER },
+    Peer { name: "axum-tower-oauth2", title: "axum + tower-oauth2-resource-server", folder: "axum-tower-oauth2", ..PEER },
+    Peer { name: "axum-jwt-authorizer", title: "axum + jwt-authorizer", folder: "axum-jwt-authorizer", ..PEER },
+    Peer { name: "haproxy", title: "HAProxy, jwt_verify", folder: "haproxy", ..PEER },
+    Peer { name: "envoy", title: "Envoy, jwt_authn", folder: "envoy", ..PEER },
+    Peer { name: "envoy-cache", title: "Envoy, with its cache", folder: "envoy", env: &[("CACHE", "yes")], fresh_to: None, seen_to: Some(Bound::AtLeast(4.0, None)) },
+    Peer { name: "fastify", title: "Fastify", folder: "fastify", ..PEER },
+    Peer { name: "fastify-cache", title: "Fastify, with its cache", folder: "fastify", env: &[("CACHE", "yes")], fresh_to: None, ..PEER },
+    Peer { name: "express", title: "Express + Auth0's SDK", folder: "express", ..PEER },
+    Peer { name: "fastapi", title: "FastAPI tutorial", folder: "fastapi", fresh_to: Some(Bound::AtLeast(15.0, Some(10.0))), seen_to: Some(Bound::AtLeast(60.0, Some(30.0))), ..PEER },
+];
+
+/// The peers of these names; `all` is everyone.
+pub fn named(names: &[String]) -> Vec<&'static Peer> {
+    if names == ["all"] {
+        return PEERS.iter().collect();
+    }
+    let peer = |name: &String| {
+        let peer = PEERS.iter().find(|peer| peer.name == name);
+        peer.unwrap_or_else(|| panic!("no peer is called {name}"))
+    };
+    names.iter().map(peer).collect()
+}
+
+pub fn public_row(peer: &Peer) -> String {
+    format!("{}: public", peer.name)
+}
+
+pub fn tokens_row(peer: &Peer) -> String {
+    format!("{}: tokens", peer.name)
+}
+
+/// Peers at work, each seen to do its own.
+pub struct Running(Vec<(&'static Peer, Rc<Server>)>);
+
+pub fn start(peers: &[&'static Peer], ground: &Ground) -> Running {
+    if peers.is_empty() {
+        return Running(Vec::new());
+    }
+    let keys = write_keys(ground);
+    let start = |peer: &&'static Peer| {
+        let server = Server::start(command(peer, ground, &keys), "PORT", 1);
+        check(peer, &server, ground);
+        (*peer, Rc::new(server))
+    };
+    Running(peers.iter().map(start).collect())
+}
+
+impl Running {
+    /// How to measure the row of this name, if it is a peer's.
+    pub fn row<'a>(&self, name: &str, ground: &'a Ground) -> Option<Box<dyn Fn() -> f64 + 'a>> {
+        for (peer, server) in &self.0 {
+            let server = Rc::clone(server);
+            if name == public_row(peer) {
+                return Some(Box::new(move || rate(&server, &[PUBLIC.to_vec()], ground)));
+            }
+            if name == tokens_row(peer) {
+                return Some(Box::new(move || {
+                    rate(&server, &ground.callers()[..SEEN], ground)
+                }));
+            }
+        }
+        None
+    }
+}
+
+fn rate(server: &Server, requests: &[Vec<u8>], ground: &Ground) -> f64 {
+    let warm: Vec<_> = requests.iter().cycle().take(SEEN).cloned().collect();
+    server.rate(&Asked {
+        warm: &warm,
+        requests,
+        count: ground.requests,
+        status: 200,
+    })
+}
+
+fn command(peer: &Peer, ground: &Ground, keys: &Path) -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(peer.folder);
+    let mut command = Command::new(folder.join("start"));
+    command
+        .current_dir(folder)
+        .env("ISSUER", ground.issuer.url())
+        .env("AUDIENCE", ground.issuer.audience())
+        .env("JWKS_URI", ground.issuer.jwks_uri())
+        .env("JWKS_FILE", keys.join("jwks.json"))
+        .env("PUBLIC_KEY", keys.join("public.pem"))
+        .envs(peer.env.iter().copied());
+    command
+}
+
+/// The issuer's key for those who cannot fetch it.
+fn write_keys(ground: &Ground) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("warp-bearer-bench-{}", process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let jwk = ground.issuer.key().public_jwk();
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let key = RsaPublicKeyComponents {
+        n: part("n"),
+        e: part("e"),
+    };
+    let der: PublicKeyX509Der = key.as_der().unwrap();
+    let pem = STANDARD.encode(der.as_ref());
+    let lines: Vec<&str> = pem
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        lines.join("\n")
+    );
+    fs::write(folder.join("public.pem"), pem).unwrap();
+    fs::write(
+        folder.join("jwks.json"),
+        json!({ "keys": [jwk] }).to_string(),
+    )
+    .unwrap();
+    folder
+}
+
+/// A good token is let in and a bad one is not, or there is nothing to time.
+fn check(peer: &Peer, server: &Server, ground: &Ground) {
+    let token = || tokens::of_caller(&ground.issuer, 0);
+    let ask = |request: &[u8]| status_of(server.address, request);
+    server.await_status(&tokens::private(&token().sign()), 200);
+    let bad = [
+        ("no token", None),
+        ("garbage", Some("x".repeat(788))),
+        (
+            "bad signature",
+            Some(tokens::forged(&ground.issuer, ground.stranger(), 0).sign()),
+        ),
+        ("expired", Some(token().expired().sign())),
+        (
+            "another audience",
+            Some(token().audience("https://other.example.com").sign()),
+        ),
+        (
+            "another issuer",
+            Some(token().claim("iss", "https://other.example.com/").sign()),
+        ),
+    ];
+    for (case, token) in bad {
+        let status = ask(&tokens::get("/api/private", token.as_deref()));
+        let refused = matches!(status, Some(400 | 401 | 403));
+        assert!(refused, "{}: {case} is answered {status:?}", peer.name);
+    }
+}

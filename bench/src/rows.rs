@@ -1,0 +1,190 @@
+//! Everything that can be measured, a row each, by name. What is asked of the rows is in `goals`.
+
+use crate::{
+    goals::Goal,
+    ground::{Ground, MANY, SEEN, WARM},
+    pace,
+    peers::{self, Peer},
+    server::{self, Asked, Server},
+    tokens::{self, PUBLIC},
+};
+
+pub struct Row<'a> {
+    pub name: String,
+    pub measure: Box<dyn Fn() -> f64 + 'a>,
+}
+
+/// The rows that these goals are made of, each once, in their order.
+pub fn needed<'a>(goals: &[Goal], ground: &'a Ground, peers: &[&'static Peer]) -> Vec<Row<'a>> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in goals.iter().flat_map(Goal::rows) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let running = peers::start(peers, ground);
+    let row = |name: &&str| Row {
+        name: (*name).to_owned(),
+        measure: running
+            .row(name, ground)
+            .unwrap_or_else(|| own(name, ground)),
+    };
+    names.iter().map(row).collect()
+}
+
+fn own<'a>(name: &str, ground: &'a Ground) -> Box<dyn Fn() -> f64 + 'a> {
+    let measure = OWN.iter().find(|(own, _)| *own == name);
+    let (_, measure) = measure.unwrap_or_else(|| panic!("no row is called {name}"));
+    Box::new(move || measure(ground))
+}
+
+type Measure = fn(&Ground) -> f64;
+
+/// Speeds are requests per second of the server's processor time, times microseconds unless their
+/// name says otherwise, memory is in bytes.
+#[rustfmt::skip]
+const OWN: &[(&str, Measure)] = &[
+    ("bare", |g| seen(g, g.bare())),
+    ("rsa", |g| seen(g, g.rsa())),
+    ("public", |g| public(g, &g.service())),
+    ("fresh", |g| fresh(g, &g.service())),
+    ("seen", |g| seen(g, &g.service())),
+
+    ("bad signature", |g| refused(g, g.forged())),
+    ("unknown kid", |g| refused(g, g.unknown())),
+    ("garbage", |g| refused(g, &[tokens::private(&"x".repeat(788))])),
+    ("no token", |g| refused(g, &[tokens::get("/api/private", None)])),
+    ("expired", |g| refused(g, g.expired())),
+
+    ("fresh, 100 keys", fresh_with_a_hundred_keys),
+    ("one seen", |g| one_of_many(g, 1)),
+    ("100,000 seen", |g| one_of_many(g, MANY)),
+    ("fresh, 8 KB", fresh_and_large),
+
+    ("p50, rsa", |g| paced(g, g.rsa(), 1_000.0, 50)),
+    ("p50, fresh", |g| paced(g, &g.service(), 1_000.0, 50)),
+    ("p99, rsa", |g| paced(g, g.rsa(), g.half_of_capacity(), 99)),
+    ("p99, fresh", |g| paced(g, &g.service(), g.half_of_capacity(), 99)),
+
+    ("memory, idle", |g| g.service().memory()),
+    ("memory, a token", memory_of_a_token),
+    ("binary", |g| size(g)),
+    ("start", |g| g.service().started_in.as_secs_f64() * 1e6),
+
+    ("public, watched", |g| public(g, &watched(g))),
+    ("fresh, watched", |g| fresh(g, &watched(g))),
+    ("seen, watched", |g| seen(g, &watched(g))),
+
+    ("fresh, two processors", |g| fresh(g, &g.service_with(2, |_| {}))),
+    ("seen, two processors", |g| seen(g, &g.service_with(2, |_| {}))),
+];
+
+fn public(ground: &Ground, server: &Server) -> f64 {
+    let requests = [PUBLIC.to_vec()];
+    rate(ground, server, &[], &requests, 200)
+}
+
+/// Nothing that it has verified before, though it is warm.
+fn fresh(ground: &Ground, server: &Server) -> f64 {
+    let (warm, requests) = ground.callers().split_at(WARM);
+    rate(ground, server, warm, requests, 200)
+}
+
+/// Nothing that it has not.
+fn seen(ground: &Ground, server: &Server) -> f64 {
+    let requests = &ground.callers()[..SEEN];
+    rate(ground, server, requests, requests, 200)
+}
+
+fn refused(ground: &Ground, requests: &[Vec<u8>]) -> f64 {
+    rate(ground, &ground.service(), requests, requests, 401)
+}
+
+fn fresh_with_a_hundred_keys(ground: &Ground) -> f64 {
+    ground.issuer.publish(tokens::hundred_keys(&ground.issuer));
+    let server = ground.service();
+    ground.issuer.restore();
+    fresh(ground, &server)
+}
+
+/// In a cache that has room for all of them.
+fn one_of_many(ground: &Ground, live: usize) -> f64 {
+    let room = (2 * MANY).to_string();
+    let server = ground.service_with(1, |command| {
+        command.env("AUTH0_TOKEN_CACHE", room);
+    });
+    let requests = &ground.many()[..live];
+    rate(ground, &server, requests, requests, 200)
+}
+
+fn fresh_and_large(ground: &Ground) -> f64 {
+    let (warm, requests) = ground.large().split_at(ground.large().len() / 4);
+    let once = Asked {
+        warm,
+        requests,
+        count: requests.len(),
+        status: 200,
+    };
+    ground.service().rate(&once)
+}
+
+fn rate(
+    ground: &Ground,
+    server: &Server,
+    warm: &[Vec<u8>],
+    requests: &[Vec<u8>],
+    status: u16,
+) -> f64 {
+    server.rate(&Asked {
+        warm,
+        requests,
+        count: ground.requests,
+        status,
+    })
+}
+
+/// Two seconds, or as long as there are fresh tokens.
+fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f64 {
+    let (warm, requests) = ground.callers().split_at(WARM);
+    pace::run(server.address, &warm[..WARM / 4], 1_000.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let count = requests.len().min((2.0 * per_second) as usize);
+    pace::percentile(
+        &pace::run(server.address, &requests[..count], per_second),
+        percent,
+    )
+}
+
+/// What the resident memory grows by, connections and buffers being there already.
+fn memory_of_a_token(ground: &Ground) -> f64 {
+    let server = ground.service_with(1, |command| {
+        command.env("AUTH0_TOKEN_CACHE", (2 * SEEN).to_string());
+    });
+    let (warm, tokens) = ground.callers().split_at(1);
+    seen_once(&server, warm, WARM);
+    let before = server.memory();
+    seen_once(&server, &tokens[..SEEN], SEEN);
+    #[expect(clippy::cast_precision_loss)]
+    let tokens = SEEN as f64;
+    (server.memory() - before) / tokens
+}
+
+fn seen_once(server: &Server, requests: &[Vec<u8>], count: usize) {
+    server.rate(&Asked {
+        warm: &[],
+        requests,
+        count,
+        status: 200,
+    });
+}
+
+fn size(ground: &Ground) -> f64 {
+    #[expect(clippy::cast_precision_loss)]
+    let bytes = ground.binary.metadata().unwrap().len() as f64;
+    bytes
+}
+
+fn watched(ground: &Ground) -> Server {
+    let log = ground.binary.with_file_name("watched.log");
+    ground.service_with(1, |command| server::watched(command, &log))
+}

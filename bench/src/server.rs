@@ -1,0 +1,175 @@
+//! A server under measurement: a process, or a tree of them, on processors of its own.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{sys::signal, time::ClockId, unistd::Pid};
+
+use crate::{
+    connection::status_of,
+    load::Load,
+    processor,
+    tokens::{self, PUBLIC},
+};
+
+const CONNECTIONS: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Server {
+    process: Child,
+    pub address: SocketAddr,
+    /// From the start of the process to its first answer on the public route.
+    pub started_in: Duration,
+}
+
+impl Server {
+    /// Starts it, tells it its port by `port_name`, and returns when it has answered.
+    pub fn start(mut command: Command, port_name: &str, processors: usize) -> Self {
+        let address = free_address();
+        let value = match port_name {
+            "LISTEN" => address.to_string(),
+            _ => address.port().to_string(),
+        };
+        // A group of its own, so that its children end with it.
+        command
+            .env(port_name, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0);
+        let began = Instant::now();
+        let process = processor::on_the_servers(processors, || command.spawn());
+        let process = process.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut server = Self {
+            process,
+            address,
+            started_in: Duration::ZERO,
+        };
+        server.await_status(PUBLIC, 200);
+        server.started_in = began.elapsed();
+        server
+    }
+
+    /// Without a pause: the start itself is measured, and the generator has its own processor.
+    pub fn await_status(&self, request: &[u8], status: u16) {
+        let began = Instant::now();
+        while status_of(self.address, request) != Some(status) {
+            assert!(began.elapsed() < PATIENCE, "the server is not ready");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Until the service, which this has to be, holds its keys.
+    pub fn await_ready(&self) {
+        self.await_status(&tokens::get("/readyz", None), 200);
+    }
+
+    /// Requests per second of the server's own processor time.
+    pub fn rate(&self, asked: &Asked<'_>) -> f64 {
+        let mut load = Load::open(self.address, CONNECTIONS);
+        load.run(&[PUBLIC.to_vec()], 2 * CONNECTIONS, 200);
+        load.run(asked.warm, asked.warm.len(), asked.status);
+        let before = self.processor_time();
+        let answered = load.run(asked.requests, asked.count, asked.status);
+        let took = self.processor_time().saturating_sub(before);
+        #[expect(clippy::cast_precision_loss)]
+        let answered = answered as f64;
+        answered / took.as_secs_f64()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Of all its processes, to the nanosecond.
+    fn processor_time(&self) -> Duration {
+        let processes = tree(self.id());
+        processes.iter().map(|id| processor_time_of(*id)).sum()
+    }
+
+    /// What is resident of it, in bytes.
+    pub fn memory(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<f64>().unwrap() * 1024.0
+    }
+}
+
+/// What a measurement of speed asks.
+pub struct Asked<'a> {
+    /// Before anything counts.
+    pub warm: &'a [Vec<u8>],
+    /// In turn.
+    pub requests: &'a [Vec<u8>],
+    pub count: usize,
+    pub status: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.process.id().try_into().unwrap());
+        let _ = signal::killpg(group, signal::Signal::SIGKILL);
+        let _ = self.process.wait();
+    }
+}
+
+/// The service, with what it needs and nothing of this process's own environment.
+pub fn service(binary: &Path, issuer: &str, audience: &str) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AUTH0_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(std::env::temp_dir())
+        .env("AUTH0_ISSUER", issuer)
+        .env("AUTH0_API_AUDIENCE", audience)
+        .env("RUST_LOG", "warn");
+    command
+}
+
+/// As one would watch it: metrics served, and a line for each request, into a file.
+pub fn watched(command: &mut Command, log: &Path) {
+    command
+        .env("RUST_LOG", "info")
+        .env("METRICS_LISTEN", free_address().to_string())
+        .stderr(File::create(log).unwrap());
+}
+
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A process and all that it started, and they, and so on.
+fn tree(root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(process) = found.get(next) {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let children: Vec<u32> = threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+            .flat_map(|ids| {
+                ids.split_whitespace()
+                    .flat_map(str::parse)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        found.extend(children);
+        next += 1;
+    }
+    found
+}
+
+fn processor_time_of(process: u32) -> Duration {
+    let process = Pid::from_raw(process.try_into().unwrap());
+    let clock = ClockId::pid_cpu_clock_id(process).unwrap();
+    clock.now().unwrap().into()
+}

@@ -1,0 +1,82 @@
+//! The requests, whole: which tokens they carry, good or bad.
+
+use std::thread;
+
+use serde_json::{Value, json};
+use warp_bearer::issuer::{Issuer, SigningKey, TokenBuilder};
+
+use crate::processor;
+
+pub const PUBLIC: &[u8] = b"GET /api/public HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A request for `path`, with a token or without.
+pub fn get(path: &str, token: Option<&str>) -> Vec<u8> {
+    let field = token.map_or(String::new(), |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{field}\r\n").into_bytes()
+}
+
+pub fn private(token: &str) -> Vec<u8> {
+    get("/api/private", Some(token))
+}
+
+/// The `i`th caller's token, as Auth0 makes them: 788 bytes.
+pub fn of_caller(issuer: &Issuer, i: usize) -> TokenBuilder {
+    issuer
+        .token()
+        .subject(format!("auth0|{i:024}"))
+        .scope("openid profile email read:messages write:messages")
+        .claim("azp", "9h4-dtB1yMithMd1Z0tLrMe-IoKqsyDZ")
+}
+
+/// The same with permissions until it has 8 KB.
+pub fn large(issuer: &Issuer, i: usize) -> TokenBuilder {
+    let permissions = (0..340).map(|n| format!("read:item{n:03}"));
+    of_caller(issuer, i).permissions(permissions)
+}
+
+/// Signed by a key that the issuer does not publish, in the name of the one that it does.
+pub fn forged(issuer: &Issuer, stranger: &SigningKey, i: usize) -> TokenBuilder {
+    let token = of_caller(issuer, i);
+    token.key(stranger).kid(issuer.key().kid())
+}
+
+/// Requests for the private route with the tokens of `count` callers. Signing takes some half a
+/// millisecond each, so every processor has its part.
+pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> Vec<Vec<u8>> {
+    let parts = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .max(2);
+    let size = count.div_ceil(parts);
+    let part = |part: usize| {
+        processor::anywhere();
+        let callers = part * size..((part + 1) * size).min(count);
+        callers
+            .map(|i| private(&token(i).sign()))
+            .collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let part = &part;
+        let parts: Vec<_> = (0..parts).map(|i| scope.spawn(move || part(i))).collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap())
+            .collect()
+    })
+}
+
+/// The issuer's key among 99 others, which sign nothing.
+pub fn hundred_keys(issuer: &Issuer) -> Value {
+    let own = issuer.key().public_jwk();
+    let modulus = own["n"].as_str().unwrap();
+    let others = (0..99).map(|i| {
+        let mut other = own.clone();
+        other["kid"] = json!(format!("other-{i}"));
+        // Another number of the same size, odd as it was: only its middle is changed.
+        let (head, tail) = modulus.split_at(100);
+        other["n"] = json!(format!("{head}{i:04}{}", &tail[4..]));
+        other
+    });
+    json!({ "keys": others.chain([own.clone()]).collect::<Vec<_>>() })
+}
