@@ -32,6 +32,10 @@ lint:
 doc:
     cargo doc --no-deps --open
 
+# What each verification costs: hits, misses, refusals, algorithms, sizes
+bench:
+    cargo bench --bench verification
+
 # The service beside bare hyper, hyper with one RSA verification, and its peers, which it installs
 bench-http:
     bench/http

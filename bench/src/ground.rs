@@ -158,7 +158,8 @@ fn reference(key: Option<String>) -> Server {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("reference");
     if let Some(key) = key {
-        command.args(["--key", &key]);
+        // One word: base64url may begin with a hyphen.
+        command.arg(format!("--key={key}"));
     }
     Server::start(command, "PORT", 1)
 }

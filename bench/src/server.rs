@@ -50,12 +50,17 @@ impl Server {
             address,
             started_in: Duration::ZERO,
         };
-        server.await_status(PUBLIC, 200);
+        while status_of(address, PUBLIC) != Some(200) {
+            let ended = server.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the server has ended: {ended:?}");
+            assert!(began.elapsed() < PATIENCE, "the server does not answer");
+            std::thread::yield_now();
+        }
         server.started_in = began.elapsed();
         server
     }
 
-    /// Without a pause: the start itself is measured, and the generator has its own processor.
+    /// Without a pause: the generator has its own processor.
     pub fn await_status(&self, request: &[u8], status: u16) {
         let began = Instant::now();
         while status_of(self.address, request) != Some(status) {
