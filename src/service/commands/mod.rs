@@ -8,10 +8,11 @@ mod health;
 mod manual;
 mod serve;
 
-use std::{ffi::OsString, fmt, io, net::SocketAddr, process::ExitCode};
+use std::{ffi::OsString, fmt, io, net::SocketAddr, num::NonZero, process::ExitCode, thread};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use tokio::runtime::{self, Runtime};
 
 use super::{config::Faults, tls::TlsError};
 use crate::auth::SetupError;
@@ -74,8 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         // Help and version are answers, not failures.
         Err(answer) => return answer.print().map_err(Failure::Process),
     };
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Process)?;
-    runtime.block_on(async {
+    runtime().map_err(Failure::Process)?.block_on(async {
         match command {
             Command::Serve => serve::run().await,
             Command::Dev(options) => dev::run(options).await,
@@ -86,6 +86,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Man { command } => manual::page(command.as_deref()),
         }
     })
+}
+
+/// One thread for each processor. On a single one the scheduler that shares work among threads has
+/// nobody to share it with.
+fn runtime() -> io::Result<Runtime> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut builder = match processors {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 /// Why a command ended before it was asked to: a line or several, each with what to do.
