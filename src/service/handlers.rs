@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use warp::{
     Reply,
     http::{
-        Response as HttpResponse,
+        HeaderMap, Response as HttpResponse,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     },
     reply::Response,
 };
 
-use super::Shutdown;
+use super::{Shutdown, errors::show};
 use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
 
 /// `GET /api/public`
@@ -58,6 +58,16 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
 pub async fn metadata(metadata: ResourceMetadata) -> Response {
     let document = warp::reply::json(&metadata);
     warp::reply::with_header(document, CACHE_CONTROL, "public, max-age=3600").into_response()
+}
+
+/// `GET /errors`: every code that an answer can have.
+pub async fn errors(headers: HeaderMap) -> Response {
+    show::index(&headers)
+}
+
+/// `GET /errors/{code}`: what it means, and how what causes it is mended.
+pub async fn error(code: String, headers: HeaderMap) -> Response {
+    show::page(&code, &headers)
 }
 
 fn issuer(status: &KeyStatus) -> Value {

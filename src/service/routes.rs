@@ -41,6 +41,7 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
             handlers::readyz(auth, shutdown)
         }),
     ];
+    rows.extend(error_pages());
     // Where a resource is configured, what the rows above require of its clients (RFC 9728).
     rows.extend(access.auth.metadata(named_scopes(&rows)).map(|metadata| {
         route!(GET, ".well-known" / "oauth-protected-resource")
@@ -48,4 +49,13 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
             .then(move || handlers::metadata(metadata.clone()))
     }));
     rows
+}
+
+/// What the answers of the rows above mean, for whoever got one.
+fn error_pages() -> [Row; 2] {
+    [
+        route!(GET, "errors").then_for(handlers::errors),
+        //
+        route!(GET, "errors" / { code }).then(handlers::error),
+    ]
 }

@@ -7,7 +7,11 @@ use std::{cell::Cell, convert::Infallible, future::Future, slice, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
-    Filter, Rejection, Reply, filters::BoxedFilter, http::Method, path::FullPath, reply::Response,
+    Filter, Rejection, Reply,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method},
+    path::FullPath,
+    reply::Response,
 };
 
 use crate::auth::{Auth, Claims, Policy, Problem, Require, closed, with_auth};
@@ -19,6 +23,14 @@ macro_rules! route {
             warp::http::Method::$method,
             concat!("/", $first $(, "/", $rest)*),
             warp::path!($first $(/ $rest)*),
+        )
+    };
+    // A segment that is the caller's: the handler gets it, and the request's header fields.
+    ($method:ident, $first:literal / {$name:ident}) => {
+        $crate::service::table::open_with(
+            warp::http::Method::$method,
+            concat!("/", $first, "/{", stringify!($name), "}"),
+            warp::path!($first / String),
         )
     };
 }
@@ -112,7 +124,67 @@ pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> 
     }
 }
 
+/// A row with a segment that is the caller's.
+#[derive(Debug)]
+pub(crate) struct OpenWith<F> {
+    method: Method,
+    template: &'static str,
+    path_and_method: F,
+}
+
+pub(crate) fn open_with<F>(
+    method: Method,
+    template: &'static str,
+    path: F,
+) -> OpenWith<impl Filter<Extract = (String,), Error = Rejection> + Clone + Send + Sync + 'static>
+where
+    F: Filter<Extract = (String,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+    OpenWith {
+        path_and_method: path.and(only(method.clone(), template)),
+        method,
+        template,
+    }
+}
+
+impl<F> OpenWith<F>
+where
+    F: Filter<Extract = (String,), Error = Rejection> + Clone + Send + Sync + 'static,
+{
+    /// Answers with `handler`, to whom the segment and the header fields are handed.
+    pub(crate) fn then<H, A>(self, handler: H) -> Row
+    where
+        H: Fn(String, HeaderMap) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
+    {
+        let asked = self.path_and_method.and(warp::header::headers_cloned());
+        Row {
+            method: self.method,
+            template: self.template,
+            also: None,
+            requires: None,
+            filter: closed(asked.then(handler)).boxed(),
+        }
+    }
+}
+
 impl<F: Path> Open<F> {
+    /// Answers with `handler`, to whom the header fields are handed.
+    pub(crate) fn then_for<H, A>(self, handler: H) -> Row
+    where
+        H: Fn(HeaderMap) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
+    {
+        let asked = self.path_and_method.and(warp::header::headers_cloned());
+        Row {
+            method: self.method,
+            template: self.template,
+            also: self.also,
+            requires: None,
+            filter: closed(asked.then(handler)).boxed(),
+        }
+    }
+
     /// Answers at this path as well, under the same name.
     pub(crate) fn also_at(self, path: &str) -> Open<impl Path> {
         let path: Arc<str> = path.into();
@@ -252,9 +324,19 @@ impl Known {
     }
 }
 
-/// As warp reads a path, one slash at its end is nothing.
+/// As warp reads a path, one slash at its end is nothing. A segment in braces is any but an empty one.
 fn is_at(known: &str, path: &str) -> bool {
-    known.strip_suffix('/').unwrap_or(known) == path.strip_suffix('/').unwrap_or(path)
+    let known = known.strip_suffix('/').unwrap_or(known);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let (mut known, mut path) = (known.split('/'), path.split('/'));
+    loop {
+        match (known.next(), path.next()) {
+            (None, None) => return true,
+            (Some(known), Some(found)) if known == found => {}
+            (Some(known), Some(found)) if known.starts_with('{') && !found.is_empty() => {}
+            _ => return false,
+        }
+    }
 }
 
 fn unrouted(known: &[Known], path: &str) -> Response {

@@ -6,6 +6,7 @@
 
 pub mod causes;
 mod pages;
+pub(super) mod show;
 
 use warp::http::StatusCode;
 
