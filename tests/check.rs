@@ -51,7 +51,7 @@ async fn a_set_up_that_is_right_is_told_so() {
             world.issuer.url()
         ),
         "plain AUTH0_JWKS_TTL: \"10m\" (from the environment)".to_owned(),
-        "plain AUTH0_CLIENT_SECRET: 19 bytes, not shown (from .env)".to_owned(),
+        "plain AUTH0_CLIENT_SECRET: 19 bytes, not shown (from .env, line 1)".to_owned(),
         "plain LISTEN: \"127.0.0.1:8000\" (default)".to_owned(),
         "plain AUTH0_JWKS_FILE: not set (none; keys are fetched)".to_owned(),
     ] {
@@ -226,7 +226,8 @@ async fn a_broken_configuration_asks_nobody() {
             .set("AUTH0_DOMIAN", "x"),
     );
     assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let line = "note : AUTH0_DOMIAN: nobody reads it; did you mean AUTH0_DOMAIN? ()";
+    let line =
+        "note : AUTH0_DOMIAN: in the environment, nobody reads it; did you mean AUTH0_DOMAIN? ()";
     assert_eq!(findings(&told, "Configuration"), [line]);
 }
 

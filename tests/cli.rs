@@ -25,15 +25,15 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
     #[rustfmt::skip]
     let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
-        ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
-        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
-        ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
-        ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
-        ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: found \"RS265\", which is no algorithm we know; did you mean RS256?"),
-        ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: found \"none\", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"),
+        ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
+        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
+        ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
+        ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: in the environment, found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
+        ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is no algorithm we know; did you mean RS256?"),
+        ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: in the environment, found \"none\", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"),
         ("HS256 without a secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256")], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out"),
-        ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
-        ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
+        ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
         ("dev beside a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
         ("dev beyond loopback", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
@@ -67,8 +67,100 @@ fn a_file_that_cannot_be_read_is_one_line() {
     assert_ends("no sense", &run(&directory, &[], &[]), 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
-    let line = "AUTH0_DOMAIN is set in .env: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`";
+    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`";
     assert_ends("dev beside it", &run(&directory, &["dev"], &[]), 78, line);
+}
+
+#[test]
+fn what_a_value_points_to_is_there_and_of_use() {
+    let directory = Directory::new();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let nothing = file("nothing", "");
+    let empty = file("empty.json", r#"{"keys":[]}"#);
+    let odd = file("odd.json", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
+    let absent = directory.path().join("absent").display().to_string();
+    let folder = directory.path().display().to_string();
+    let set = "give the path of a key set, such as /etc/warp-bearer/jwks.json";
+    let pem = "give the path of certificates in PEM";
+    let directories = "give directories of certificates in PEM";
+    let proxy = "give the URL of a proxy, such as http://proxy.example.com:3128";
+    #[rustfmt::skip]
+    let rows = [
+        ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which is not there; {set}")),
+        ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
+        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: not a JSON object with an array \"keys\"; {set}")),
+        ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which holds no key to verify with: an empty key set; {set}")),
+        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has private members; {set}")),
+        ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which is not there; {pem}")),
+        ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which holds no certificate of an authority; {pem}")),
+        ("a file of nothing", "SSL_CERT_FILE", "", format!("found \"\", which is not there; {pem}")),
+        ("no directory", "SSL_CERT_DIR", &absent, format!("found {absent:?}, which is not there; {directories}")),
+        ("a file", "SSL_CERT_DIR", &nothing, format!("found {nothing:?}, which is no directory; {directories}")),
+        ("no certificate in it", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which holds no certificate of an authority; {directories}")),
+        ("no proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is no URL; {proxy}")),
+        ("a blank", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is no URL; {proxy}")),
+        ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"…@proxy:1080\", which is neither http nor https; {proxy}")),
+    ];
+    for (case, name, value, told) in rows {
+        let output = run(&directory, &[], &[AUDIENCE, DOMAIN, (name, value)]);
+        let line = format!("{name}: in the environment, {told}");
+        assert_ends(case, &output, 78, &line);
+    }
+}
+
+/// What is not used does not matter, and what is right does not either.
+#[test]
+fn what_nobody_uses_may_be_wrong() {
+    let directory = Directory::new();
+    let authority = rcgen::generate_simple_self_signed(["issuer.example".to_owned()]).unwrap();
+    let file = directory.path().join("ca.crt");
+    fs::write(&file, authority.cert.pem()).unwrap();
+    let (file, folder) = (file.to_str().unwrap(), directory.path().to_str().unwrap());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let local = ("AUTH0_ISSUER", "http://127.0.0.1:9/");
+    #[rustfmt::skip]
+    let rows = [
+        ("an issuer on loopback", &[local, ("SSL_CERT_FILE", "absent"), ("ALL_PROXY", "?")][..]),
+        ("a file of authorities", &[DOMAIN, ("SSL_CERT_FILE", file)]),
+        ("a directory of them", &[DOMAIN, ("SSL_CERT_DIR", folder)]),
+        ("proxies", &[DOMAIN, ("HTTPS_PROXY", "proxy:3128"), ("ALL_PROXY", "")]),
+    ];
+    for (case, vars) in rows {
+        let others = [AUDIENCE, ("LISTEN", &*address), ("RUST_LOG", "off")];
+        let output = run(&directory, &[], &[vars, &others].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(69), "{case}: {told}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_file_has_its_line() {
+    let directory = Directory::new();
+    let text = "# mine\nAUTH0_DOMAIN = your.domain.auth0.com\nAUTH0_API_AUDIENCE = urn:api\n";
+    fs::write(directory.path().join(".env"), text).unwrap();
+    let line = "AUTH0_DOMAIN: in .env, line 2, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com";
+    assert_ends("serve", &run(&directory, &[], &[]), 78, line);
+
+    fs::write(
+        directory.path().join(".env"),
+        "SSL_CERT_FILE=ca.crt\nAUTH0_AUDIENCE=x\n",
+    )
+    .unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&directory, &[], &[AUDIENCE, DOMAIN, ("LISTEN", &address)]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    for line in [
+        "AUTH0_AUDIENCE: in .env, line 2, nobody reads it; did you mean AUTH0_API_AUDIENCE?",
+        "SSL_CERT_FILE: in .env, line 1, nobody reads it there; set it in the environment",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
 }
 
 #[test]

@@ -4,14 +4,23 @@
 #[path = "support/clock.rs"]
 mod clock;
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use clock::{StoppedClock, until};
 use futures_util::{FutureExt, future::join_all};
 use serde_json::json;
+use tracing::subscriber::DefaultGuard;
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims},
     issuer::{Fault, Issuer, SigningKey},
+    service::{
+        config::{LogConfig, LogFormat},
+        telemetry,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -536,6 +545,77 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     clock.pass(SECOND * 3).await;
     until(|| auth.status()[0].keys == 2).await;
     assert_eq!(issuer.requests().jwks, 0);
+}
+
+/// What this thread logs, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let config = LogConfig {
+            filter: "info".parse().unwrap(),
+            format: LogFormat::Text,
+            color: false,
+        };
+        let subscriber = telemetry::subscriber(&config, false, move || writer.clone());
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn count(&self, words: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap())
+            .matches(words)
+            .count()
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
+    let clock = StoppedClock::stop();
+    let (log, _guard) = Log::start();
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    std::fs::write(&file, &keys).unwrap();
+    let auth = builder(&issuer).jwks_file(&file).build().unwrap();
+    until(|| auth.is_ready()).await;
+    let token = issuer.token().sign();
+
+    for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
+        let failed = |auth: &Auth| auth.status()[0].fetches.failed;
+        let (before, told) = (failed(&auth), log.count("the one that is held goes on"));
+        match change {
+            None => std::fs::remove_file(&file).unwrap(),
+            Some(text) => std::fs::write(&file, text).unwrap(),
+        }
+        while failed(&auth) < before + 5 {
+            clock.pass(SECOND).await;
+        }
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+        let told = log.count("the one that is held goes on") - told;
+        assert_eq!(told, 1, "{case}");
+    }
+
+    let confirmed = auth.status()[0].fetches.confirmed;
+    std::fs::write(&file, &keys).unwrap();
+    let found = || auth.status()[0].fetches.confirmed > confirmed;
+    let took = clock.pass_until(SECOND, found).await;
+    assert!(took <= SECOND * 4, "{took:?}");
+    assert_eq!(log.count("key set fetched again"), 1);
+    assert!(auth.status()[0].last_error.is_none());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod dotenv;
 mod fault;
 mod limits;
 mod reader;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -115,12 +116,39 @@ pub enum LogFormat {
 pub struct Secret(String);
 
 impl Config {
-    /// The configuration of this process.
+    /// The configuration of this process, with what it points to and relies on.
     ///
     /// # Errors
-    /// Every fault, or the one of a `.env` that cannot be read.
+    /// Every fault, or the one of a `.env` that cannot be read. Files, authorities and proxies are
+    /// looked at when every value is right in itself.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        Self::from_vars(Vars::read()?)
+        let vars = Vars::read()?;
+        let (config, mut warnings) = Self::located(&vars)?;
+        warnings.extend(config.surroundings(&vars)?);
+        Ok((config, warnings))
+    }
+
+    /// The configuration that these variables make, with the place of each in faults and warnings.
+    ///
+    /// # Errors
+    /// Every fault there is.
+    pub fn located(vars: &Vars) -> Result<(Self, Vec<Warning>), Faults> {
+        match Self::from_vars(vars.clone()) {
+            Ok((config, warnings)) => Ok((config, Warning::located(warnings, vars))),
+            Err(faults) => Err(faults.located(vars)),
+        }
+    }
+
+    /// Judges what it points to and relies on: a key set on disk, certificate authorities, a proxy.
+    ///
+    /// # Errors
+    /// Every fault there is.
+    pub fn surroundings(&self, vars: &Vars) -> Result<Vec<Warning>, Faults> {
+        let faults = surroundings::faults(self, vars);
+        if faults.is_empty() {
+            return Ok(Warning::located(surroundings::warnings(vars), vars));
+        }
+        Err(Faults::from(faults).located(vars))
     }
 
     /// The configuration that these variables make. Of a name given twice, the later value counts.
@@ -179,6 +207,7 @@ impl Config {
         let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
         let format = reader.one("LOG_FORMAT", process.log_format, value::log_format);
 
+        together::one_door_each(reader, listen, metrics);
         together::judge(
             reader,
             issuers.as_deref(),
@@ -242,13 +271,14 @@ impl Door {
     ///
     /// # Errors
     /// The faults of that part.
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-        let mut reader = Reader::new(vars);
+    pub fn from_vars(vars: &Vars) -> Result<Self, Faults> {
+        let mut reader = Reader::new(vars.clone());
         let process = reader.process();
         let listen = reader.one("LISTEN", process.listen, value::listen);
         let tls = tls(&mut reader, process.tls_cert_file, process.tls_key_file);
         let door = listen.map(|listen| Self { listen, tls });
-        reader.finish(door).map(|(door, _)| door)
+        let (door, _) = reader.finish(door).map_err(|faults| faults.located(vars))?;
+        Ok(door)
     }
 }
 

@@ -12,7 +12,7 @@ use super::Failure;
 use crate::service::{
     Tls,
     check::{Plan, Report, Section, examine},
-    config::{Config, Vars},
+    config::{Config, Faults, Vars},
     screen::{Mark, Screen, ascii},
 };
 
@@ -35,13 +35,11 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     report.add(Section::of_variables(&vars));
     let color = vars.get("NO_COLOR").is_none_or(|(set, _)| set.is_empty());
     let screen = Screen::stdout(color);
-    let (config, warnings) = match Config::from_vars(vars) {
+    let (config, mut warnings) = match Config::located(&vars) {
         Ok(read) => read,
         Err(faults) => {
             let mut section = Section::new("Configuration");
-            for fault in faults.as_slice() {
-                section.add(Mark::Bad, "", fault.to_string());
-            }
+            tell(&faults, &mut section);
             if options.json {
                 report.add(section);
             }
@@ -50,6 +48,10 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         }
     };
     let mut section = Section::new("Configuration");
+    match config.surroundings(&vars) {
+        Ok(more) => warnings.extend(more),
+        Err(faults) => tell(&faults, &mut section),
+    }
     if warnings.is_empty() {
         section.add(
             Mark::Good,
@@ -85,6 +87,12 @@ fn print(report: &Report, options: &Options, screen: Screen) {
         println!("{}", ascii(&report.json()));
     } else {
         print!("{}", report.text(screen));
+    }
+}
+
+fn tell(faults: &Faults, section: &mut Section) {
+    for fault in faults.as_slice() {
+        section.add(Mark::Bad, "", fault.to_string());
     }
 }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Whether it lives, or whether it is ready.
 pub(super) async fn run(ready: bool) -> Result<(), Failure> {
     let vars = Vars::read().map_err(Failure::Config)?;
-    let door = Door::from_vars(vars).map_err(Failure::Config)?;
+    let door = Door::from_vars(&vars).map_err(Failure::Config)?;
     let scheme = if door.tls.is_some() { "https" } else { "http" };
     let path = if ready { "readyz" } else { "livez" };
     ask(&format!("{scheme}://{}/{path}", nearby(door.listen))).await

@@ -13,8 +13,15 @@ use super::{
     variables::{self, Variable},
 };
 
+/// A variable, and the line on which it begins.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) line: usize,
+}
+
 /// The variables of a `.env`, in their order.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = before.split(|&byte| byte == b'\n').count();
@@ -24,11 +31,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
     let lines: Vec<String> = text.lines().map(readable).collect();
 
     let at = Cell::new(0);
-    let mut vars: Vec<(String, String)> = Vec::new();
+    let mut vars: Vec<Entry> = Vec::new();
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
         let (name, value) = item.map_err(|error| unreadable(&error, at.get()))?;
         judge(&name, &value, &vars, at.get(), &lines[at.get() - 1])?;
-        vars.push((name, value));
+        let line = at.get() - value.matches('\n').count();
+        vars.push(Entry { name, value, line });
     }
     Ok(vars)
 }
@@ -37,7 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
 fn judge(
     name: &str,
     value: &str,
-    before: &[(String, String)],
+    before: &[Entry],
     line: usize,
     source: &str,
 ) -> Result<(), Fault> {
@@ -45,7 +53,8 @@ fn judge(
         return Ok(());
     }
     // dotenvy takes the first of two, a shell the last: choosing one would let them disagree.
-    if before.iter().any(|(n, v)| n == name && v != value) {
+    let differs = |entry: &Entry| entry.name == name && entry.value != value;
+    if before.iter().any(differs) {
         return Err(Fault::new(
             name,
             format_args!("found twice in .env, the second time on line {line}; keep one"),
@@ -155,14 +164,20 @@ mod tests {
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
         for (case, text, name, value) in rows {
-            match parse(text.as_bytes()) {
-                Ok(vars) => assert!(
-                    vars.contains(&(name.into(), value.into())),
-                    "{case}: {vars:?}"
-                ),
-                Err(fault) => panic!("{case}: {fault}"),
-            }
+            let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let found = vars.iter().find(|entry| entry.name == name);
+            assert_eq!(found.map(|entry| &*entry.value), Some(value), "{case}");
         }
+    }
+
+    #[test]
+    fn a_variable_has_the_line_on_which_it_begins() {
+        let vars = parse(b"# a comment\nA=b\n\nB='c\nd'\nexport C=e\n").unwrap();
+        let lines: Vec<_> = vars
+            .iter()
+            .map(|entry| (&*entry.name, entry.line))
+            .collect();
+        assert_eq!(lines, [("A", 2), ("B", 4), ("C", 6)]);
     }
 
     #[test]
@@ -183,7 +198,7 @@ mod tests {
         ];
         for (case, text, fault) in rows {
             match parse(text) {
-                Ok(vars) => panic!("{case}: {vars:?}"),
+                Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
             }
         }

@@ -1,29 +1,63 @@
 //! What is wrong with a configuration, a line each.
 //!
-//! A line names the variable, what was found and what would be right. It never shows a secret, and
+//! A line names the variable, where it stands, what was found and what would be right. It never shows a secret, and
 //! never spans two lines, whatever was found.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use super::variables::Variable;
+use super::{Origin, Vars, variables::Variable};
 
 /// One thing that stops the start, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Fault(String);
+pub struct Fault(Remark);
 
 /// One thing that an operator should look at, on one line; the service starts all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(String);
+pub struct Warning(Remark);
+
+/// What is said of a variable, and where that stands, if it stands anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Remark {
+    place: String,
+    origin: Option<Origin>,
+    message: String,
+}
 
 /// Everything that stops the start; displayed, a line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
+impl Remark {
+    fn new(place: &str, message: impl fmt::Display) -> Self {
+        Self {
+            place: place.to_owned(),
+            origin: None,
+            message: message.to_string(),
+        }
+    }
+
+    /// With the place where its variable is set.
+    fn located(self, vars: &Vars) -> Self {
+        let origin = vars.get(&self.place).map(|(_, origin)| origin);
+        Self { origin, ..self }
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if let Some(origin) = self.origin {
+            write!(f, "in {origin}, ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 impl Fault {
     /// `place` is a variable, or `.env`.
     pub(super) fn new(place: &str, message: impl fmt::Display) -> Self {
-        Self(format!("{place}: {message}"))
+        Self(Remark::new(place, message))
     }
 
     /// A value was found, and is not right.
@@ -33,12 +67,17 @@ impl Fault {
         } else {
             shown(text)
         };
+        Self::wrong_value(variable.name, &found, wrong, variable.wants())
+    }
+
+    /// The same of a variable that is not in the table.
+    pub(super) fn wrong_value(name: &str, found: &str, wrong: &Wrong, wants: &str) -> Self {
         let hint = match &wrong.hint {
             Some(hint) => hint.clone(),
-            None => format!("give {}", variable.wants()),
+            None => format!("give {wants}"),
         };
         Self::new(
-            variable.name,
+            name,
             format_args!("found {found}, which {}; {hint}", wrong.why),
         )
     }
@@ -46,13 +85,21 @@ impl Fault {
 
 impl Warning {
     pub(super) fn new(variable: &str, message: impl fmt::Display) -> Self {
-        Self(format!("{variable}: {message}"))
+        Self(Remark::new(variable, message))
+    }
+
+    /// The same ones, each with the place where its variable is set.
+    pub(super) fn located(warnings: Vec<Self>, vars: &Vars) -> Vec<Self> {
+        let located = warnings
+            .into_iter()
+            .map(|Self(remark)| Self(remark.located(vars)));
+        located.collect()
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -60,6 +107,13 @@ impl Faults {
     /// The faults, in the order of the table of variables.
     pub fn as_slice(&self) -> &[Fault] {
         &self.0
+    }
+
+    /// The same, each with the place where its variable is set.
+    #[must_use]
+    pub fn located(self, vars: &Vars) -> Self {
+        let located = self.0.into_iter().map(|fault| Fault(fault.0.located(vars)));
+        Self(located.collect())
     }
 }
 
@@ -77,9 +131,9 @@ impl From<Fault> for Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault(line)) in self.0.iter().enumerate() {
+        for (index, fault) in self.0.iter().enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
-            write!(f, "{line_break}{line}")?;
+            write!(f, "{line_break}{fault}")?;
         }
         Ok(())
     }
@@ -90,14 +144,25 @@ impl std::error::Error for Faults {}
 /// Why a value is not right, told apart from the variable that had it.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    why: &'static str,
+    why: Cow<'static, str>,
     hint: Option<String>,
 }
 
 impl Wrong {
     /// `why` goes on from "which".
     pub(super) fn new(why: &'static str) -> Self {
-        Self { why, hint: None }
+        Self {
+            why: why.into(),
+            hint: None,
+        }
+    }
+
+    /// What another found to be the reason.
+    pub(super) fn because(self, reason: impl fmt::Display) -> Self {
+        Self {
+            why: format!("{}: {reason}", self.why).into(),
+            ..self
+        }
     }
 
     /// What would be right, where that is more than what the variable wants.

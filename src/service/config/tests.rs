@@ -21,6 +21,12 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     Config::from_vars(owned(vars))
 }
 
+fn dotenv(text: &str) -> Vec<(String, String)> {
+    let entries = dotenv::parse(text.as_bytes()).unwrap();
+    let pairs = entries.into_iter().map(|entry| (entry.name, entry.value));
+    pairs.collect()
+}
+
 /// A tenant's configuration, with these variables added or put in the place of its own.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
@@ -428,6 +434,9 @@ fn what_is_right_alone_can_be_wrong_together() {
         ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
         ("a certificate alone", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
         ("a key alone", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
+        ("one door for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs a port of its own; give another, such as 127.0.0.1:9090"),
+        ("one door among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
+        ("all, and one of them", &[("LISTEN", "[::1]:80"), ("METRICS_LISTEN", "[::]:80")], "METRICS_LISTEN: found"),
         ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
         ("whose file", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
         ("whose secret", &[two, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", SECRET)], "AUTH0_SIGNING_SECRET: set, but AUTH0_ISSUER has several"),
@@ -436,6 +445,18 @@ fn what_is_right_alone_can_be_wrong_together() {
         let found = faults(with(vars));
         assert_eq!(found.len(), 1, "{case}: {found:?}");
         assert!(found[0].starts_with(fault), "{case}: {found:?}");
+    }
+}
+
+#[test]
+fn two_doors_are_two() {
+    for (listen, metrics) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:80", "127.0.0.2:80"),
+        ("0.0.0.0:80", "[::1]:80"),
+        ("[::]:80", "[::]:81"),
+    ] {
+        config(&[("LISTEN", listen), ("METRICS_LISTEN", metrics)]);
     }
 }
 
@@ -557,13 +578,13 @@ AUTH0_ALGORITHMS = RS256
 
 #[test]
 fn the_tutorials_file_works_once_it_is_filled_in() {
-    let vars = dotenv::parse(TUTORIAL.as_bytes()).unwrap();
+    let vars = dotenv(TUTORIAL);
     assert_eq!(faults(Config::from_vars(vars)).len(), 3);
 
     let filled = TUTORIAL
         .replace("your.domain.auth0.com", "tenant.eu.auth0.com")
         .replace("your.api.audience", "api.example.com");
-    let (config, warnings) = Config::from_vars(dotenv::parse(filled.as_bytes()).unwrap()).unwrap();
+    let (config, warnings) = Config::from_vars(dotenv(&filled)).unwrap();
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
     assert_eq!(config.audiences, ["https://api.example.com"]);
     assert_eq!(warnings, []);
@@ -604,7 +625,7 @@ fn an_example_is_right_or_a_placeholder() {
     let mut placeholders = BTreeSet::new();
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
-        let mut vars = dotenv::parse(line.as_bytes()).unwrap();
+        let mut vars = dotenv(&line);
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }

@@ -2,6 +2,8 @@
 //!
 //! Where two readings are possible, neither is chosen.
 
+use std::net::{IpAddr, SocketAddr};
+
 use jsonwebtoken::Algorithm;
 
 use super::{Secret, reader::Reader};
@@ -59,6 +61,28 @@ pub(super) fn any_beside_others(reader: &mut Reader, name: &str) {
         name,
         "has * beside other origins; keep * alone, for every origin there is, or take it out",
     );
+}
+
+/// Two listeners cannot have one port of one address; port 0 is a different one for each.
+pub(super) fn one_door_each(
+    reader: &mut Reader,
+    listen: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+) {
+    let (Some(listen), Some(metrics)) = (listen, metrics) else {
+        return;
+    };
+    let all = |one: IpAddr, other: IpAddr| one.is_unspecified() && one.is_ipv4() == other.is_ipv4();
+    let (one, other) = (listen.ip(), metrics.ip());
+    let overlap = one == other || all(one, other) || all(other, one);
+    if overlap && listen.port() == metrics.port() && listen.port() != 0 {
+        reader.fault(
+            "METRICS_LISTEN",
+            format_args!(
+                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs a port of its own; give another, such as 127.0.0.1:9090"
+            ),
+        );
+    }
 }
 
 fn missing(reader: &mut Reader) {

@@ -13,7 +13,7 @@ use std::{
 use super::{
     dotenv,
     fault::{Fault, Faults},
-    variables,
+    surroundings, variables,
 };
 
 /// Every variable that is meant for the service, where it stands and what it says.
@@ -28,8 +28,8 @@ pub struct Vars(BTreeMap<String, (String, Origin)>);
 pub enum Origin {
     /// In the environment of the process.
     Environment,
-    /// In the `.env` of the current directory.
-    DotEnv,
+    /// In the `.env` of the current directory, on this line.
+    DotEnv(usize),
 }
 
 impl Vars {
@@ -67,7 +67,7 @@ impl Vars {
         };
         let dotenv = dotenv
             .into_iter()
-            .map(|(name, value)| (name, (value, Origin::DotEnv)));
+            .map(|entry| (entry.name, (entry.value, Origin::DotEnv(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
             // What is not UTF-8 comes out marked, and is refused where the value is judged.
             let value = value.to_string_lossy().into_owned();
@@ -94,7 +94,10 @@ fn unreadable(error: &io::Error) -> Fault {
 
 /// `NO_COLOR` is everybody's (<https://no-color.org>), and so not in the table.
 fn is_ours(name: &str) -> bool {
-    variables::is_known(name) || variables::is_auth0(name) || name == "NO_COLOR"
+    variables::is_known(name)
+        || variables::is_auth0(name)
+        || surroundings::is_read(name)
+        || name == "NO_COLOR"
 }
 
 impl IntoIterator for Vars {
@@ -121,10 +124,10 @@ impl fmt::Debug for Vars {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Environment => "the environment",
-            Self::DotEnv => ".env",
-        })
+        match self {
+            Self::Environment => f.write_str("the environment"),
+            Self::DotEnv(line) => write!(f, ".env, line {line}"),
+        }
     }
 }
 
@@ -156,7 +159,7 @@ mod tests {
         let rows = [
             ("none", &[("PATH", "/bin"), ("LISTEN", "x")][..], Err(no_file()), None),
             ("environment", &[("AUTH0_DOMAIN", "x")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
-            ("file", &[], Ok("AUTH0_DOMAIN = x".into()), Some(("AUTH0_DOMAIN", Origin::DotEnv))),
+            ("file", &[], Ok("AUTH0_DOMAIN = x".into()), Some(("AUTH0_DOMAIN", Origin::DotEnv(1)))),
             ("both", &[("AUTH0_DOMAIN", "x")], Ok("AUTH0_DOMAIN=y".into()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("set to nothing", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),

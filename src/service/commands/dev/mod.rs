@@ -82,7 +82,7 @@ impl From<Shape> for Profile {
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let vars = Vars::read().map_err(Failure::Config)?;
     if options.token {
-        return token::run(vars, options.scope.as_deref()).await;
+        return token::run(&vars, options.scope.as_deref()).await;
     }
     if let Some((name, origin)) = vars.auth0() {
         return Err(Failure::NotForDevelopment(format!(
@@ -95,7 +95,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Listen("the issuer", anywhere, error))?;
     issuer.profile(options.profile.into());
-    let config = config(vars, &issuer)?;
+    let config = config(&vars, &issuer)?;
     let metrics_listen = config.metrics_listen.unwrap_or(anywhere);
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
@@ -125,7 +125,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     }
 }
 
-fn config(vars: Vars, issuer: &Issuer) -> Result<Config, Failure> {
+fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {
     let own = [
         ("AUTH0_ISSUER".to_owned(), issuer.url().to_owned()),
         (
@@ -133,8 +133,8 @@ fn config(vars: Vars, issuer: &Issuer) -> Result<Config, Failure> {
             issuer.audience().to_owned(),
         ),
     ];
-    let config = Config::from_vars(vars.into_iter().chain(own));
-    let (config, _) = config.map_err(Failure::Config)?;
+    let config = Config::from_vars(vars.clone().into_iter().chain(own));
+    let (config, _) = config.map_err(|faults| Failure::Config(faults.located(vars)))?;
     if config.tls.is_some() {
         return Err(Failure::NotForDevelopment(
             "TLS_CERT_FILE: set, but dev speaks plain HTTP, on loopback alone; unset it and \

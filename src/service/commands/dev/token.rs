@@ -22,7 +22,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prints the token, and on standard error which scopes it was not granted.
-pub(super) async fn run(vars: Vars, scope: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure> {
     let door = Door::from_vars(vars).map_err(Failure::Config)?;
     let service = format!("http://{}", door.listen);
     let answer = fetch(&service, scope.unwrap_or_default())
