@@ -5,6 +5,7 @@
 
 mod format;
 mod outbox;
+mod panics;
 
 use std::io::{self, IsTerminal};
 
@@ -16,13 +17,15 @@ use crate::service::config::LogConfig;
 
 pub use self::outbox::Log;
 
-/// Starts logging for the whole process, until what it returns is dropped. Where a program logs
-/// already, that stays as it is.
+/// Starts logging for the whole process, panics included, until what it returns is dropped. Where a
+/// program logs already, that stays as it is.
 #[must_use = "what is logged is written as long as it is held"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
     let outbox = Outbox::default();
-    let _ = subscriber(log, color, outbox.clone()).try_init();
+    if subscriber(log, color, outbox.clone()).try_init().is_ok() {
+        panics::log_panics();
+    }
     outbox.open(io::stderr())
 }
 
