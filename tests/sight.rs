@@ -183,7 +183,7 @@ async fn each_request_has_one_line_that_tells_what_came_of_it() {
     let rows = [
         ("open to all", "GET", "/api/public", "", "GET", "/api/public", 200, None, false),
         ("a slash at the end", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
-        ("a head", "HEAD", "/livez", "", "HEAD", "/livez", 200, None, false),
+        ("a head", "HEAD", "/api/public", "", "HEAD", "/api/public", 200, None, false),
         ("verified", "GET", "/api/private", &*good, "GET", "/api/private", 200, None, true),
         ("verified, and not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
         ("no token", "GET", "/api/private", "", "GET", "/api/private", 401, Some("missing_token"), false),
@@ -256,6 +256,23 @@ async fn each_request_has_one_line_that_tells_what_came_of_it() {
             members.remove(known);
         }
         assert_eq!(members, BTreeSet::new(), "{case}");
+    }
+}
+
+/// Whoever watches asks every few seconds, and what it is told changes seldom.
+#[tokio::test]
+async fn a_probe_is_counted_and_logged_where_details_are_asked_for() {
+    for (filter, lines) in [("info", 0), ("debug", 3)] {
+        let service = Service::logging(filter, LogFormat::Json).await;
+        service.log.take();
+        for path in ["/livez", "/readyz", "/readyz"] {
+            service.send("GET", path, &[]).await;
+        }
+        let log = service.log.take();
+        assert_eq!(log.len(), lines, "{filter}: {log:?}");
+        assert!(log.iter().all(|line| line["level"] == "DEBUG"), "{log:?}");
+        let series = r#"warp_bearer_requests_total{route="/readyz",method="GET",status="200"}"#;
+        assert_eq!(service.metric(series), Some(2.0), "{filter}");
     }
 }
 
@@ -348,13 +365,13 @@ async fn a_request_id_is_answered_always_and_taken_over_where_it_is_plain() {
     let service = Service::start().await;
     #[rustfmt::skip]
     let rows = [
-        ("taken over", "/livez", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
+        ("taken over", "/api/public", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
         ("on a refusal", "/api/private", &[("x-request-id", "a")], Some("a")),
         ("on no route", "/nowhere", &[("x-request-id", "a")], Some("a")),
-        ("on no host", "/livez", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
-        ("made", "/livez", &[], None),
-        ("made, not a blank", "/livez", &[("x-request-id", "a b")], None),
-        ("made, not two", "/livez", &[("x-request-id", "a"), ("x-request-id", "b")], None),
+        ("on no host", "/api/public", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
+        ("made", "/api/public", &[], None),
+        ("made, not a blank", "/api/public", &[("x-request-id", "a b")], None),
+        ("made, not two", "/api/public", &[("x-request-id", "a"), ("x-request-id", "b")], None),
     ];
     for (case, path, fields, expected) in rows {
         let answer = service.send("GET", path, fields).await;
@@ -380,7 +397,7 @@ async fn a_valid_traceparent_puts_its_trace_into_the_log() {
     ];
     for (case, field, expected) in rows {
         service
-            .send("GET", "/livez", &[("traceparent", &field)])
+            .send("GET", "/api/public", &[("traceparent", &field)])
             .await;
         let line = service.log.take().pop().unwrap();
         assert_eq!(line["trace_id"].as_str(), expected, "{case}");

@@ -11,7 +11,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{Shutdown, errors::show};
+use super::{Shutdown, errors::show, sight::Probed};
 use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
 
 /// `GET /api/public`
@@ -37,7 +37,7 @@ pub async fn private_scoped(_: Claims) -> Response {
 
 /// `GET /livez`: the process runs.
 pub async fn livez() -> Response {
-    json_text(r#"{"status":"alive"}"#)
+    probed(json_text(r#"{"status":"alive"}"#))
 }
 
 /// `GET /readyz`: keys are held and the service is not about to stop.
@@ -51,7 +51,12 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
     });
     let mut response = json_text(body.to_string());
     *response.status_mut() = readiness(ready);
-    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+    probed(warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response())
+}
+
+fn probed(mut response: Response) -> Response {
+    response.extensions_mut().insert(Probed);
+    response
 }
 
 /// `GET /.well-known/oauth-protected-resource`: the same for everybody, until the next start.

@@ -42,7 +42,11 @@ impl Shutdown {
             let shutdown = shutdown.clone();
             async move {
                 while let Some(signal) = signals.next().await {
-                    tracing::info!(signal, "asked to stop");
+                    if shutdown.is_asked() {
+                        tracing::warn!(signal, "told to stop at once");
+                    } else {
+                        tracing::info!(signal, "asked to stop");
+                    }
                     shutdown.ask();
                 }
             }

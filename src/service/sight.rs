@@ -11,6 +11,7 @@ use futures_util::future::Either;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use tokio::time::Instant;
+use tracing::Level;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
@@ -22,6 +23,10 @@ use crate::auth::{Code, Identity, Pseudonym, testimony, witnessed};
 
 /// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
 const TARGET: &str = "warp_bearer::request";
+
+/// Marks the answer to a machine that asks every few seconds, and need not be told of each time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Probed;
 
 /// What a server tells of its requests.
 #[derive(Debug, Clone)]
@@ -89,7 +94,7 @@ impl Sight {
 
     /// Sees a request from here on.
     pub(super) fn sighting<B>(&self, at_work: AtWork, request: &Request<B>) -> Sighting {
-        let log = self.log && tracing::enabled!(target: TARGET, tracing::Level::INFO);
+        let log = self.log && tracing::enabled!(target: TARGET, Level::INFO);
         let metrics = self.metrics.clone();
         if let Some(metrics) = &metrics {
             metrics.request_begins();
@@ -102,6 +107,7 @@ impl Sight {
             method: method(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
+            probed: false,
         }
     }
 }
@@ -134,6 +140,7 @@ pub(super) struct Sighting {
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
+    probed: bool,
 }
 
 impl Sighting {
@@ -162,6 +169,7 @@ impl Sighting {
 
     fn end(mut self, mut answer: Response) -> Response {
         let code = answer.extensions().get().copied();
+        self.probed = answer.extensions().get::<Probed>().is_some();
         self.tell(Some(answer.status()), code.map(Code::as_str));
         let request_id = mem::replace(&mut self.request_id, NAMELESS);
         answer.headers_mut().insert(X_REQUEST_ID, request_id);
@@ -194,20 +202,31 @@ impl Sighting {
         let testimony = outcome.testimony.as_ref();
         let identity = testimony.and_then(|testimony| testimony.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        tracing::info!(
-            target: TARGET,
-            method = outcome.method,
-            route = outcome.route,
-            status = outcome.status.map(|status| status.as_u16()),
-            code = outcome.code,
-            latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
-            request_id = self.request_id.to_str().unwrap_or_default(),
-            trace_id = self.trace.as_ref().map(Trace::id),
-            issuer = identity.map(Identity::issuer),
-            kid = identity.and_then(Identity::kid),
-            subject = subject.as_ref().map(Pseudonym::as_str),
-            "answered"
-        );
+        // A macro, because where an event is has one level for all of its life.
+        macro_rules! answered {
+            ($level:expr) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    method = outcome.method,
+                    route = outcome.route,
+                    status = outcome.status.map(|status| status.as_u16()),
+                    code = outcome.code,
+                    latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
+                    request_id = self.request_id.to_str().unwrap_or_default(),
+                    trace_id = self.trace.as_ref().map(Trace::id),
+                    issuer = identity.map(Identity::issuer),
+                    kid = identity.and_then(Identity::kid),
+                    subject = subject.as_ref().map(Pseudonym::as_str),
+                    "answered"
+                )
+            };
+        }
+        if self.probed {
+            answered!(Level::DEBUG);
+        } else {
+            answered!(Level::INFO);
+        }
     }
 }
 

@@ -150,6 +150,19 @@ async fn a_certificate_that_cannot_be_used_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_second_signal_is_told_apart_from_the_first() {
+    let issuer = Issuer::start().await;
+    let mut service = Process::serve(&issuer, &[("SHUTDOWN_GRACE", "1h")]).await;
+    service.terminate();
+    let line = service.logged("shutdown: ").await;
+    assert_eq!(line, "asked to stop signal=SIGTERM");
+    service.terminate();
+    let line = service.logged("shutdown: ").await;
+    assert_eq!(line, "told to stop at once signal=SIGTERM");
+    service.ended().await;
+}
+
+#[tokio::test]
 async fn metrics_are_where_they_are_asked_for() {
     let issuer = Issuer::start().await;
     let mut service = Process::serve(&issuer, &[("METRICS_LISTEN", "127.0.0.1:0")]).await;

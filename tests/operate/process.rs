@@ -74,10 +74,18 @@ impl Process {
         assert!(kill.unwrap().success());
     }
 
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
     /// Asks it to stop, and waits until it has.
     pub(crate) async fn stop(&mut self) {
-        self.signal("-TERM");
+        self.terminate();
         self.logged("stopped").await;
+        self.ended().await;
+    }
+
+    pub(crate) async fn ended(&mut self) {
         let status = timeout(FOREVER, self.child.wait()).await.unwrap();
         assert!(status.unwrap().success());
     }
