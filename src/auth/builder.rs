@@ -21,7 +21,7 @@ use super::{
     keys::{Key, KeySet},
     resource::Resource,
     schedule::Policy,
-    trusted::{KeySource, TrustedIssuer},
+    trusted::{KeySource, Options, TrustedIssuer, options},
     verifier::{Clock, Inner, Keys, Trusted},
 };
 
@@ -45,10 +45,7 @@ use super::{
 #[derive(Clone)]
 pub struct Builder {
     issuers: Vec<TrustedIssuer>,
-    audiences: Vec<String>,
-    algorithms: Vec<Algorithm>,
-    source: Option<KeySource>,
-    secret: Option<Vec<u8>>,
+    options: Options,
     strict: bool,
     max_age: Option<Duration>,
     policy: Policy,
@@ -66,12 +63,12 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             issuers: Vec::new(),
-            audiences: Vec::new(),
-            algorithms: vec![Algorithm::RS256],
-            source: None,
+            options: Options {
+                algorithms: vec![Algorithm::RS256],
+                ..Options::default()
+            },
             strict: false,
             max_age: None,
-            secret: None,
             policy: Policy::default(),
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
@@ -98,47 +95,8 @@ impl Builder {
         self
     }
 
-    /// Takes tokens for this audience. May be called again; one of them in `aud` suffices.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Takes tokens signed with these algorithms and no others. Defaults to `RS256` alone.
-    #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
-        self
-    }
-
-    /// Where the key set is. Defaults to what the issuer's metadata says.
-    #[must_use]
-    pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
-        self.source = Some(KeySource::Address(url.into()));
-        self
-    }
-
-    /// A key set on disk instead, looked at every two seconds and read again where it has changed.
-    #[must_use]
-    pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
-        self.source = Some(KeySource::File(path.as_ref().to_owned()));
-        self
-    }
-
-    /// A fixed key set, a JWK Set as JSON, which nothing refreshes.
-    #[must_use]
-    pub fn jwks(mut self, json: impl Into<String>) -> Self {
-        self.source = Some(KeySource::Fixed(json.into()));
-        self
-    }
-
-    /// The secret of `HS256`, 32 bytes or more (RFC 7518 §3.2). No key set ever provides one.
-    #[must_use]
-    pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.secret = Some(secret.into());
-        self
-    }
+    // For all issuers, save where one has its own.
+    options!();
 
     /// The time to live of a key set, used as it is. Defaults to the answer's `max-age`, clamped to
     /// 5 min … 24 h, and to 10 min without one. The set is refreshed at four fifths of it.
@@ -272,10 +230,11 @@ impl Builder {
     }
 
     fn trust(&self, own: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Trusted, SetupError> {
-        let audiences = own_or(&own.audiences, &self.audiences);
-        let algorithms = own_or(&own.algorithms, &self.algorithms);
-        let source = own.source.as_ref().or(self.source.as_ref());
-        let secret = own.secret.as_deref().or(self.secret.as_deref());
+        let (mine, all) = (&own.options, &self.options);
+        let audiences = own_or(&mine.audiences, &all.audiences);
+        let algorithms = own_or(&mine.algorithms, &all.algorithms);
+        let source = mine.source.as_ref().or(all.source.as_ref());
+        let secret = mine.secret.as_deref().or(all.secret.as_deref());
         judge_bare_url(&own.issuer)?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
@@ -311,12 +270,12 @@ impl Builder {
         if self.issuers.is_empty() {
             return Err(SetupError::NoIssuer);
         }
-        let without_keys = |issuer: &&TrustedIssuer| issuer.source.is_none();
-        let without_secret = |issuer: &&TrustedIssuer| issuer.secret.is_none();
+        let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
+        let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
         let shared_keys =
-            self.source.is_some() && self.issuers.iter().filter(without_keys).count() > 1;
+            self.options.source.is_some() && self.issuers.iter().filter(without_keys).count() > 1;
         let shared_secret =
-            self.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
+            self.options.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
         }
@@ -457,8 +416,8 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("issuers", &self.issuers)
-            .field("audiences", &self.audiences)
-            .field("algorithms", &self.algorithms)
+            .field("audiences", &self.options.audiences)
+            .field("algorithms", &self.options.algorithms)
             .finish_non_exhaustive()
     }
 }

@@ -30,6 +30,12 @@ use jsonwebtoken::Algorithm;
 #[derive(Clone)]
 pub struct TrustedIssuer {
     pub(super) issuer: String,
+    pub(super) options: Options,
+}
+
+/// What an issuer may have of its own; the builder's is for those that have nothing of their own.
+#[derive(Clone, Default)]
+pub(super) struct Options {
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) source: Option<KeySource>,
@@ -44,60 +50,67 @@ pub(super) enum KeySource {
     Fixed(String),
 }
 
+/// A method for each of the [`Options`] that `self.options` holds: the same for one issuer and for
+/// all of them.
+macro_rules! options {
+    () => {
+        /// Takes tokens for this audience. May be called again; one of them in `aud` suffices.
+        #[must_use]
+        pub fn audience(mut self, audience: impl Into<String>) -> Self {
+            self.options.audiences.push(audience.into());
+            self
+        }
+
+        /// Takes tokens signed with these algorithms and no others. Defaults to `RS256` alone.
+        #[must_use]
+        pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+            self.options.algorithms = algorithms.into_iter().collect();
+            self
+        }
+
+        /// Where the key set is. Defaults to what the issuer's metadata says.
+        #[must_use]
+        pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
+            self.options.source = Some(KeySource::Address(url.into()));
+            self
+        }
+
+        /// A key set on disk instead, looked at every two seconds and read again where it has
+        /// changed.
+        #[must_use]
+        pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
+            self.options.source = Some(KeySource::File(path.as_ref().to_owned()));
+            self
+        }
+
+        /// A fixed key set, a JWK Set as JSON, which nothing refreshes.
+        #[must_use]
+        pub fn jwks(mut self, json: impl Into<String>) -> Self {
+            self.options.source = Some(KeySource::Fixed(json.into()));
+            self
+        }
+
+        /// The secret of `HS256`, 32 bytes or more (RFC 7518 §3.2). No key set ever provides one.
+        #[must_use]
+        pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+            self.options.secret = Some(secret.into());
+            self
+        }
+    };
+}
+pub(super) use options;
+
 impl TrustedIssuer {
     /// An issuer, compared with `iss` to the letter: Auth0's end in a slash.
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
-            audiences: Vec::new(),
-            algorithms: Vec::new(),
-            source: None,
-            secret: None,
+            options: Options::default(),
         }
     }
 
-    /// Takes its tokens for this audience, and no longer for the builder's. May be called again.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Takes its tokens signed with these algorithms, and no longer with the builder's.
-    #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
-        self
-    }
-
-    /// Where its key set is. Defaults to what its metadata says.
-    #[must_use]
-    pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
-        self.source = Some(KeySource::Address(url.into()));
-        self
-    }
-
-    /// Its key set on disk instead, looked at every two seconds and read again where it has
-    /// changed.
-    #[must_use]
-    pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
-        self.source = Some(KeySource::File(path.as_ref().to_owned()));
-        self
-    }
-
-    /// Its key set as it is, a JWK Set as JSON, which nothing refreshes.
-    #[must_use]
-    pub fn jwks(mut self, json: impl Into<String>) -> Self {
-        self.source = Some(KeySource::Fixed(json.into()));
-        self
-    }
-
-    /// Its secret for `HS256`, 32 bytes or more (RFC 7518 §3.2). No key set ever provides one.
-    #[must_use]
-    pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.secret = Some(secret.into());
-        self
-    }
+    // What is said here goes before what the builder says for all.
+    options!();
 }
 
 impl From<&str> for TrustedIssuer {
@@ -122,8 +135,8 @@ impl fmt::Debug for TrustedIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrustedIssuer")
             .field("issuer", &self.issuer)
-            .field("audiences", &self.audiences)
-            .field("algorithms", &self.algorithms)
+            .field("audiences", &self.options.audiences)
+            .field("algorithms", &self.options.algorithms)
             .finish_non_exhaustive()
     }
 }
