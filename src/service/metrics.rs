@@ -5,11 +5,11 @@
 //! configured ones. Nothing that a caller sent is a label.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
@@ -71,33 +71,8 @@ pub(super) struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// Multiplies and mixes. Nobody else chooses what is hashed, and `SipHash` would cost as much as the
-/// counting itself.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64((*byte).into());
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type Known = HashMap<Series, Handles, BuildHasherDefault<Mixer>>;
+/// Nobody else chooses what is hashed, and std's own hasher would cost as much as the counting.
+type Known = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
 struct Handles {
