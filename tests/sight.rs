@@ -20,7 +20,7 @@ use warp_bearer::{
     auth::{Algorithm, Auth},
     issuer::{Fault, Issuer, SigningKey},
     service::{
-        Access, Limits, Listener, Metrics, Shutdown, Sight,
+        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight,
         config::{LogConfig, LogFormat},
         routes, serve, telemetry,
     },
@@ -62,6 +62,20 @@ impl Service {
         F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
         F::Extract: Reply,
     {
+        Self::with_cors(tenant, log, routes, limits, None).await
+    }
+
+    async fn with_cors<F>(
+        tenant: Tenant,
+        log: Log,
+        routes: F,
+        limits: Limits,
+        cors: Option<Cors>,
+    ) -> Self
+    where
+        F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+        F::Extract: Reply,
+    {
         let metrics = Metrics::new(&tenant.auth);
         let (listener, address) = listener().await;
         let sight = Sight::measured(metrics.clone());
@@ -69,7 +83,7 @@ impl Service {
             listener,
             routes,
             limits,
-            None,
+            cors,
             sight,
             Shutdown::new(),
         ));
@@ -273,6 +287,33 @@ async fn a_probe_is_counted_and_logged_where_details_are_asked_for() {
         assert!(log.iter().all(|line| line["level"] == "DEBUG"), "{log:?}");
         let series = r#"warp_bearer_requests_total{route="/readyz",method="GET",status="200"}"#;
         assert_eq!(service.metric(series), Some(2.0), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_has_a_line_of_its_own_and_names_no_origin() {
+    let log = Log::start("info", LogFormat::Json);
+    let tenant = Tenant::start().await;
+    let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
+    let cors = Cors::Only(vec!["https://app.example".parse().unwrap()]);
+    let service = Service::with_cors(tenant, log, routes, Limits::default(), Some(cors)).await;
+    service.log.take();
+    for (origin, status, code) in [
+        ("https://app.example", 204, None),
+        ("https://hunter2.example", 403, Some("cors_forbidden")),
+    ] {
+        let fields = [("origin", origin), ("access-control-request-method", "GET")];
+        service.send("OPTIONS", "/api/private", &fields).await;
+        let lines = service.log.take();
+        let [line] = &lines[..] else {
+            panic!("{origin}: {lines:?}");
+        };
+        assert_eq!(line["method"], "OPTIONS", "{origin}");
+        assert_eq!(line["route"], "preflight", "{origin}");
+        assert_eq!(line["status"], status, "{origin}");
+        let logged = line.get("code").map(Value::as_str);
+        assert_eq!(logged, code.map(Some), "{origin}");
+        assert!(!line.to_string().contains("hunter2"), "{line}");
     }
 }
 
