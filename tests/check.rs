@@ -7,10 +7,13 @@ mod world;
 
 use std::fs;
 
+use rcgen::CertifiedKey;
 use serde_json::{Value, json};
+use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey},
+    service::{Limits, Listener, Shutdown, Sight, Tls, serve, tls::Files},
 };
 use world::{Told, World, with_date};
 
@@ -83,7 +86,7 @@ async fn a_set_up_that_is_right_is_told_so() {
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     assert!(
-        told.stdout.contains("  ✓ keys          1 of 1 for RS256\n"),
+        told.stdout.contains("  ✓ keys      1 of 1 for RS256\n"),
         "{}",
         told.stdout
     );
@@ -201,6 +204,59 @@ async fn a_clock_that_is_off_is_found() {
         let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
         assert_eq!(near(&clock[0]), line);
     }
+}
+
+/// An issuer over https, and the file of the certificate that it has to be trusted by.
+async fn over_tls(world: &World) -> String {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let in_directory = |name: &str| world.directory.path().join(name);
+    let files = Files {
+        certificate: in_directory("tls.crt"),
+        key: in_directory("tls.key"),
+    };
+    fs::write(&files.certificate, cert.pem()).unwrap();
+    fs::write(&files.key, signing_key.serialize_pem()).unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let url = format!("https://localhost:{}/", listener.address().unwrap().port());
+    let listener = listener.with_tls(Tls::load(files).unwrap());
+    let metadata = json!({"issuer": url, "jwks_uri": format!("{url}jwks")});
+    let jwks = json!({"keys": [world.issuer.key().public_jwk()]});
+    let routes = warp::path("jwks")
+        .map(move || warp::reply::json(&jwks))
+        .or(warp::any().map(move || warp::reply::json(&metadata)))
+        .map(warp::Reply::into_response);
+    let shutdown = Shutdown::new();
+    let sight = Sight::logged();
+    tokio::spawn(serve(
+        listener,
+        routes,
+        Limits::default(),
+        None,
+        sight,
+        shutdown,
+    ));
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
+    let world = World::start().await;
+    let url = over_tls(&world).await;
+    let world = world.set("AUTH0_ISSUER", url);
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let findings = |told| findings(told, "Issuer https://localhost:").join("\n");
+    let found = findings(&told);
+    assert!(found.contains("bad discovery: "), "{found}");
+    assert!(found.contains("certificate"), "{found}");
+
+    let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let found = findings(&told);
+    // Until the year 4096.
+    assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
+    assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,13 @@ mod process;
 #[path = "support/world.rs"]
 mod world;
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpListener};
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey, TokenBuilder},
@@ -338,4 +342,44 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
     );
     assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
     assert_eq!(told.stderr, "");
+}
+
+/// Everything that is sent to an address, which answers nothing.
+async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            notes.lock().unwrap().extend(b"connected ");
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap_or_default();
+            notes.lock().unwrap().extend(&bytes[..count]);
+        }
+    });
+    (url, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_hears_the_token_and_nobody_it_names_hears_anything() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let ((ours, heard), (other, silence)) = (ear().await, ear().await);
+    let token = issuer.token().claim("iss", &other).expired();
+    let token = token
+        .header("jku", format!("{other}keys"))
+        .header("x5u", &other);
+    let token = token.claim("jwks_uri", &other).sign();
+    let world = World::of(issuer).set("AUTH0_ISSUER", ours);
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert_eq!(*silence.lock().unwrap(), b"");
+    let asked = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
+    assert!(
+        asked.contains("GET /.well-known/openid-configuration"),
+        "{asked}"
+    );
+    for part in token.split('.') {
+        assert!(!asked.contains(part), "{asked}");
+    }
 }

@@ -33,10 +33,16 @@ impl Screen {
     }
 
     /// A mark, a name, what is said about it and, fainter, what else; cleaned, and cut to what a
-    /// screen can show.
-    pub(crate) fn line(self, mark: Mark, name: &str, text: &str, more: &str) -> String {
-        const NAME: usize = 13;
-        let line = format!("{name:NAME$} {}", Self::clean(text));
+    /// screen can show. Names are `width` wide.
+    pub(crate) fn line(
+        self,
+        mark: Mark,
+        name: &str,
+        width: usize,
+        text: &str,
+        more: &str,
+    ) -> String {
+        let line = format!("{name:width$} {}", Self::clean(text));
         let mut line = format!("  {} {}", self.strong(mark, mark.sign()), line.trim());
         if !more.is_empty() {
             line += "   ";

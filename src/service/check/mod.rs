@@ -100,8 +100,16 @@ impl Report {
         let mut lines = Vec::new();
         for section in &self.0 {
             lines.push(screen.strong(Mark::Plain, &Screen::clean(&section.title)));
+            let width = section.findings.iter().map(|finding| finding.name.len());
+            let width = width.max().unwrap_or_default();
             lines.extend(section.findings.iter().map(|finding| {
-                screen.line(finding.mark, &finding.name, &finding.text, &finding.more)
+                screen.line(
+                    finding.mark,
+                    &finding.name,
+                    width,
+                    &finding.text,
+                    &finding.more,
+                )
             }));
             lines.push(String::new());
         }

@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// Of the longest name of a step.
+const WIDTH: usize = 13;
+
 impl Explanation {
     /// For people: the verdict, the steps, and how it is mended.
     pub(in crate::service) fn text(&self, screen: Screen) -> String {
@@ -90,7 +93,7 @@ impl Explanation {
         } else {
             format!("expected: {expected}")
         };
-        screen.line(mark(step.outcome.is_ok()), step.name, &found, &more)
+        screen.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
     }
 
     fn words(&self, told: &Told) -> String {
@@ -116,7 +119,7 @@ fn route_line(route: &RouteVerdict, screen: Screen) -> String {
         (Some((error, _)), None) => told(*error),
     };
     let text = format!("{}: {answer}", route.route);
-    screen.line(mark(route.refusal.is_none()), "", &text, "")
+    screen.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
 fn mending(cause: &Cause, screen: Screen) -> [String; 2] {
