@@ -2,7 +2,7 @@
 //!
 //! It follows no redirect, takes no more than 512 KiB and speaks https alone, loopback aside.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use once_cell::sync::OnceCell;
 use reqwest::{
@@ -10,6 +10,7 @@ use reqwest::{
     header::{self, HeaderMap, HeaderValue},
     redirect,
 };
+use tokio::task::spawn_blocking;
 
 use super::{error::UrlFault, keys::NoKeys};
 
@@ -21,10 +22,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
     /// For https.
-    secure: OnceCell<Client>,
+    secure: Arc<OnceCell<Client>>,
     /// For plain http, which is for loopback: before it stands no proxy, and it has no need of the
     /// certificate authorities that a slim image may lack.
-    plain: OnceCell<Client>,
+    plain: Arc<OnceCell<Client>>,
 }
 
 /// A document, or word that the one we have is current.
@@ -95,7 +96,7 @@ impl Fetcher {
         url: &Url,
         etag: Option<&HeaderValue>,
     ) -> Result<Answer, FetchError> {
-        let mut request = self.client(url)?.get(url.clone());
+        let mut request = self.client(url).await?.get(url.clone());
         request = request.header(header::ACCEPT, "application/json");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
@@ -107,16 +108,32 @@ impl Fetcher {
         read(url, answer, etag.is_some()).await
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, FetchError> {
-        if url.scheme() == "http" {
-            self.plain
-                .get_or_try_init(|| client().no_proxy().tls_certs_only([]).build())
-        } else {
-            self.secure
-                .get_or_try_init(|| client().https_only(true).build())
+    /// Reading certificate authorities and drawing the first random number take some 70 ms, which
+    /// requests are not to wait for where there is but one thread.
+    async fn client(&self, url: &Url) -> Result<Client, FetchError> {
+        let (cell, make): (_, fn() -> reqwest::Result<Client>) = match url.scheme() {
+            "http" => (&self.plain, plain),
+            _ => (&self.secure, secure),
+        };
+        if let Some(client) = cell.get() {
+            return Ok(client.clone());
         }
-        .map_err(|error| unreachable(url, &error))
+        let cell = Arc::clone(cell);
+        match spawn_blocking(move || cell.get_or_try_init(make).cloned()).await {
+            Ok(client) => client.map_err(|error| unreachable(url, &error)),
+            Err(error) => Err(FetchError::Unreachable(url.to_string(), error.to_string())),
+        }
     }
+}
+
+fn plain() -> reqwest::Result<Client> {
+    client().no_proxy().tls_certs_only([]).build()
+}
+
+fn secure() -> reqwest::Result<Client> {
+    // A handshake needs one. Whoever has none to give fails there.
+    let _ = aws_lc_rs::rand::fill(&mut [0]);
+    client().https_only(true).build()
 }
 
 /// What an answer to the request for `url` holds; `conditional` where a 304 would be one.

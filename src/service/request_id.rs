@@ -2,6 +2,7 @@
 //!
 //! What a caller sends is taken over only if it is short and plain: it ends up in a log.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,11 +26,14 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Thirty-two hexadecimal digits that no other request has. Not a secret: the system is asked for
-/// randomness once, and a mixer that never repeats makes as many of it as there are requests.
+/// Thirty-two hexadecimal digits that no other request has. Not a secret: the standard library's hash
+/// maps know a random number, and a mixer that never repeats makes as many of it as there are requests.
 fn random() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| (seed(), seed()));
+    static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
+        let random = RandomState::new();
+        (random.hash_one(0), random.hash_one(1))
+    });
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
     let (high, low) = *SEED;
@@ -42,13 +46,6 @@ fn random() -> HeaderValue {
     }
     // Digits and letters: there is nothing that a field could not carry.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
-}
-
-/// Where the system has no randomness to give, the names are merely guessable.
-fn seed() -> u64 {
-    let mut bytes = [0; 8];
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 /// Steele and Vigna's `SplitMix64`, one to one.
