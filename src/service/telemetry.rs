@@ -26,7 +26,9 @@ pub fn init(log: &LogConfig) -> Log {
     if subscriber(log, color, outbox.clone()).try_init().is_ok() {
         panics::log_panics();
     }
-    outbox.open(io::stderr())
+    outbox.open(io::stderr(), |lost| {
+        tracing::warn!(lost, "lines of the log were lost: nobody took them");
+    })
 }
 
 /// What [`init`] starts, with another place to write to.

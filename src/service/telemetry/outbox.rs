@@ -2,13 +2,16 @@
 //!
 //! A line costs its thread a copy and no system call: a thread of its own writes what has gathered,
 //! the first line at once and the next ones in a moment. Where nobody takes them, lines are lost
-//! and counted; no request waits for a log.
+//! and counted; no request waits for a log, and neither does the end.
+//!
+//! `tracing-appender` has the idea and not the price: it allocates each line, sends it by itself and
+//! wakes its thread for it; it bounds lines, of whatever length, and tells nobody of those it lost.
 
 use std::{
     io::{self, Write},
     mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -24,6 +27,9 @@ const ENOUGH: usize = 64 * 1024;
 /// How much is kept for a reader that does not take it.
 const MOST: usize = 8 * 1024 * 1024;
 
+/// How long the end waits for a reader to take the last lines.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Where lines are put. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outbox(Arc<Shared>);
@@ -32,6 +38,7 @@ pub(super) struct Outbox(Arc<Shared>);
 struct Shared {
     tray: Mutex<Tray>,
     wake: Condvar,
+    gone: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -42,36 +49,57 @@ struct Tray {
     waiting: bool,
     /// There is something that should not wait a moment.
     urgent: bool,
-    closed: bool,
+    phase: Phase,
 }
 
-/// Logging, until it is dropped; then the last line has been written.
-#[derive(Debug)]
-pub struct Log {
-    outbox: Outbox,
-    clerk: Option<JoinHandle<()>>,
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// What is there is written, and no more.
+    Closing,
+    /// Nobody writes.
+    Closed,
 }
+
+/// Logging, until it is dropped; then the last line has been written, if somebody took it.
+#[derive(Debug)]
+pub struct Log(Outbox);
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.outbox.tray().closed = true;
-        self.outbox.0.wake.notify_one();
-        if let Some(clerk) = self.clerk.take() {
-            let _ = clerk.join();
+        let shared = &self.0.0;
+        let mut tray = self.0.tray();
+        if tray.phase == Phase::Open {
+            tray.phase = Phase::Closing;
         }
+        shared.wake.notify_one();
+        // What comes of it changes nothing: this is the end.
+        let _ = shared
+            .gone
+            .wait_timeout_while(tray, FAREWELL, |tray| tray.phase != Phase::Closed);
     }
 }
 
 impl Outbox {
-    /// Begins to write.
-    pub(super) fn open(self, to: impl Write + Send + 'static) -> Log {
+    /// Begins to write. `tell` logs how many lines were lost.
+    pub(super) fn open(
+        self,
+        to: impl Write + Send + 'static,
+        tell: impl Fn(u64) + Send + 'static,
+    ) -> Log {
         let outbox = self.clone();
         let clerk = thread::Builder::new().name("log".to_owned());
-        Log {
-            outbox: self,
+        let clerk = clerk.spawn(move || {
+            outbox.write(to, tell);
+            outbox.tray().phase = Phase::Closed;
+            outbox.0.gone.notify_all();
+        });
+        if clerk.is_err() {
             // Where there is no thread to be had, there is no log; the service is worth more.
-            clerk: clerk.spawn(move || outbox.write(to)).ok(),
+            self.tray().phase = Phase::Closed;
         }
+        Log(self)
     }
 
     fn put(&self, line: &[u8], urgent: bool) {
@@ -90,12 +118,12 @@ impl Outbox {
         }
     }
 
-    fn write(&self, mut to: impl Write) {
+    fn write(&self, mut to: impl Write, tell: impl Fn(u64)) {
         let mut lines = Vec::new();
         let mut tray = self.tray();
         loop {
             while tray.lines.is_empty() && tray.lost == 0 {
-                if tray.closed {
+                if tray.phase != Phase::Open {
                     return;
                 }
                 tray.waiting = true;
@@ -109,7 +137,7 @@ impl Outbox {
             let _ = to.write_all(&lines);
             lines.clear();
             if lost > 0 {
-                let _ = writeln!(to, "{lost} lines of the log were lost: nobody took them");
+                tell(lost);
             }
             tray = self.gather(self.tray());
         }
@@ -117,7 +145,7 @@ impl Outbox {
 
     /// Lets lines gather for a moment.
     fn gather<'t>(&self, tray: MutexGuard<'t, Tray>) -> MutexGuard<'t, Tray> {
-        let idle = |tray: &mut Tray| !tray.closed && !tray.urgent;
+        let idle = |tray: &mut Tray| tray.phase == Phase::Open && !tray.urgent;
         let waited = self.0.wake.wait_timeout_while(tray, MOMENT, idle);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -172,7 +200,10 @@ impl<'o> MakeWriter<'o> for Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{self, Receiver, Sender};
+    use std::{
+        sync::mpsc::{self, Receiver, Sender},
+        time::Instant,
+    };
 
     use super::*;
 
@@ -205,7 +236,7 @@ mod tests {
     fn every_line_is_written_in_its_order_and_the_last_before_the_end() {
         let ((reader, allow, read), outbox) = (reader(), Outbox::default());
         drop(allow);
-        let log = outbox.clone().open(reader);
+        let log = outbox.clone().open(reader, |_| {});
         let lines: Vec<_> = (0..1000).map(|number| format!("{number}\n")).collect();
         for line in &lines {
             outbox.put(line.as_bytes(), false);
@@ -215,9 +246,22 @@ mod tests {
     }
 
     #[test]
+    fn the_end_does_not_wait_for_who_takes_nothing() {
+        let ((reader, allow, _read), outbox) = (reader(), Outbox::default());
+        let log = outbox.clone().open(reader, |_| {});
+        outbox.put(b"a line\n", true);
+        let start = Instant::now();
+        drop(log);
+        assert!(start.elapsed() < FAREWELL * 5, "{:?}", start.elapsed());
+        drop(allow);
+    }
+
+    #[test]
     fn lines_that_nobody_takes_are_lost_and_counted() {
         let ((reader, allow, read), outbox) = (reader(), Outbox::default());
-        let log = outbox.clone().open(reader);
+        let telling = outbox.clone();
+        let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);
+        let log = outbox.clone().open(reader, tell);
         outbox.put(b"first\n", true);
         // The first is being written, or about to be; what comes now has to wait in any case.
         let line = vec![b'x'; 1024 * 1024];
@@ -230,6 +274,6 @@ mod tests {
         let told = written.concat();
         let kept = told.matches(&"x".repeat(line.len())).count();
         assert!((7..=16).contains(&kept), "{kept}");
-        assert!(told.contains(&format!("{} lines of the log were lost", 20 - kept)));
+        assert!(told.contains(&format!("{} were lost", 20 - kept)));
     }
 }
