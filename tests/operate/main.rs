@@ -1,5 +1,6 @@
 //! How does the process answer whoever operates it: signals, health, certificates, a long day?
 
+mod leaving;
 mod process;
 mod soak;
 

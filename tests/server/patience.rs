@@ -23,6 +23,8 @@ async fn slow_connections_end_and_cost_the_others_nothing() {
         silent: 200,
         dripping: 50,
         half_sent: 20,
+        // Other tests are at work beside this one.
+        noise: millis(1),
     })
     .await;
 }
@@ -34,6 +36,7 @@ async fn thousands_of_slow_connections_end_and_cost_the_others_nothing() {
         silent: 2_000,
         dripping: 500,
         half_sent: 64,
+        noise: Duration::ZERO,
     })
     .await;
 }
@@ -42,6 +45,8 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
+    /// What a latency may be off by, for reasons of the machine's.
+    noise: Duration,
 }
 
 /// A well-behaved peer is served alone, then amid the crowd until the last of it is gone.
@@ -50,6 +55,7 @@ async fn crowd(
         silent,
         dripping,
         half_sent,
+        noise,
     }: Crowd,
 ) {
     let server = Server::start(Limits {
@@ -94,7 +100,7 @@ async fn crowd(
         silent + dripping + half_sent
     );
     assert!(
-        amid < alone * 2 + millis(1),
+        amid < alone * 2 + noise,
         "{alone:?} alone, {amid:?} amid the crowd"
     );
 }
