@@ -672,6 +672,7 @@ fn what_is_deployed_sets_variables_that_there_are() {
         .collect();
     assert!(set.len() > 8, "{set:?}");
     for (name, value) in set {
+        let value = value.trim_matches('"');
         let found = with(&[(name, value)]);
         assert!(variables::is_known(name), "{name}");
         if let Err(faults) = found {
