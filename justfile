@@ -50,7 +50,7 @@ ci:
 
 # The same, what takes longer, a second opinion by PyJWT, and a provider that is not ours; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored && tests/second_opinion/run && tests/interop/run && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/interop/run && cargo package --locked --allow-dirty
 
 # The service in front of npm's oidc-provider, by configuration alone; needs Node.js
 interop:
@@ -58,7 +58,7 @@ interop:
 
 # A minute of load with a new key every ten seconds; memory has to end as it began
 soak:
-    cargo test --release --test operate -- --ignored --nocapture
+    cargo test --release --test operate -- soak --ignored --nocapture
 
 # Each fuzz target for a minute; needs cargo-fuzz
 fuzz seconds="60":
