@@ -9,8 +9,8 @@ pub struct Bar<'a> {
     pub own: bool,
 }
 
-const WIDTH: f64 = 760.0;
-const LEFT: f64 = 250.0;
+const WIDTH: f64 = 800.0;
+const LEFT: f64 = 280.0;
 const RIGHT: f64 = 60.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 34.0;
@@ -33,7 +33,7 @@ pub fn svg(bars: &[Bar<'_>]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Requests with tokens per second of processor time, of hyper with one RSA verification\">\n\
          <style>\n{STYLE}\n</style>\n\
-         <text class=\"note\" x=\"{LEFT}\" y=\"18\">requests with tokens per second of processor time; dashed: hyper + one RSA verification</text>\n",
+         <text class=\"note\" x=\"8\" y=\"18\">requests with tokens per second of processor time, of hyper with one RSA verification</text>\n",
     );
     for (i, bar) in bars.iter().enumerate() {
         let y = TOP + ROW * i as f64;

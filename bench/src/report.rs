@@ -250,12 +250,13 @@ fn machine() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let kernel: Vec<_> = kernel.trim().split('.').take(2).collect();
     format!(
         "{} (family {}, model {}), {count} cores, Linux {}; servers on one core, thousand requests per second of a server's own processor time.",
         field("model name"),
         field("cpu family"),
         field("model\t"),
-        kernel.trim(),
+        kernel.join("."),
     )
 }
 
