@@ -94,7 +94,7 @@ fn its_table_of_routes_is_the_route_table() {
                     Some(scopes) => format!("`{scopes}`"),
                 },
             };
-            [format!("{} `{}`", row.method, row.template), needs]
+            [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
     let shown: Vec<_> = table("method and path")

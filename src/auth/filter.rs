@@ -41,14 +41,41 @@ where
     let auth = auth.clone();
     warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
         let auth = auth.clone();
-        async move {
-            let token = token(&headers).map_err(|error| refuse(&auth, error))?;
-            let watch = Watch::begin();
-            let verdict = auth.verify(token).await;
-            watch.end(&verdict);
-            verdict.map_err(|error| refuse(&auth, error))
-        }
+        async move { judged(&auth, token(&headers)).await.map_err(reject::custom) }
     })
+}
+
+async fn judged<X>(auth: &Auth, token: Result<&str, AuthError>) -> Result<Claims<X>, Refusal>
+where
+    X: DeserializeOwned,
+{
+    let token = token.map_err(|error| refuse(auth, error))?;
+    let watch = Watch::begin();
+    let verdict = auth.verify(token).await;
+    watch.end(&verdict);
+    verdict.map_err(|error| refuse(auth, error))
+}
+
+/// What [`with_auth`] and [`Require::require`] say of a request's header fields, where the policy is
+/// known no sooner than with the request.
+#[cfg(feature = "service")]
+pub(crate) async fn authorize(
+    auth: &Auth,
+    headers: &HeaderMap,
+    policy: Option<super::Policy>,
+) -> Result<Claims, Refusal> {
+    let verdict = judged(auth, bearer::token(headers)).await;
+    let Some(policy) = policy else {
+        return verdict;
+    };
+    let policy = Requirement::from(policy);
+    match verdict {
+        Ok(claims) => granted(&policy, claims),
+        Err(mut refusal) => {
+            refusal.challenge.scope = policy.scopes().map(Into::into);
+            Err(refusal)
+        }
+    }
 }
 
 /// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.
@@ -76,11 +103,24 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
     }
 }
 
-fn refuse(auth: &Auth, error: AuthError) -> Rejection {
-    reject::custom(Refusal {
+fn refuse(auth: &Auth, error: AuthError) -> Refusal {
+    Refusal {
         error,
         challenge: auth.challenge(),
-    })
+    }
+}
+
+fn granted<X>(policy: &Requirement<X>, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
+    match policy.check(&claims) {
+        Ok(()) => Ok(claims),
+        Err((error, scope)) => Err(Refusal {
+            error,
+            challenge: Challenge {
+                scope: scope.map(Into::into),
+                ..claims.challenge()
+            },
+        }),
+    }
 }
 
 /// `.require(..)` on a filter that extracts [`Claims`].
@@ -103,16 +143,7 @@ where
         let policy = Arc::new(policy);
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
             .and_then(move |claims: Claims<X>| {
-                let verdict = policy.check(&claims).map_err(|(error, scope)| {
-                    reject::custom(Refusal {
-                        error,
-                        challenge: Challenge {
-                            scope: scope.map(Into::into),
-                            ..claims.challenge()
-                        },
-                    })
-                });
-                ready(verdict.map(|()| claims))
+                ready(granted(&policy, claims).map_err(reject::custom))
             })
     }
 }

@@ -52,7 +52,7 @@ pub use jwks::{Fetches, KeyStatus};
 pub use keys::NoKeys;
 pub use policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
-    role, scope, scopes, user,
+    permissions, role, scope, scopes, user,
 };
 pub use problem::{Code, Problem, handle_refusal, handle_rejection, readiness, status};
 pub use resource::ResourceMetadata;
@@ -64,6 +64,8 @@ pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 #[cfg(feature = "service")]
 pub(crate) use {
     fetch::is_loopback,
-    filter::closed,
+    filter::{authorize, closed},
+    policy::is_scope_token,
+    problem::refused,
     trace::{Step, Told, Trace, Trouble},
 };

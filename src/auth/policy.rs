@@ -36,7 +36,7 @@ pub struct Policy(Rule);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
     Scope(Cow<'static, str>),
-    Permission(&'static str),
+    Permission(Cow<'static, str>),
     Role(&'static str),
     Claim(&'static str, Wanted),
     /// The token was issued to a machine, or to a user.
@@ -73,12 +73,7 @@ pub const fn scope(name: &'static str) -> Policy {
 /// The token grants every scope of a list, separated by single spaces as RFC 6749 §3.3 has it:
 /// [`scope`] for what is known no sooner than at the start. None where it is no such list.
 pub fn scopes(list: &str) -> Option<Policy> {
-    let rule = |name: &str| is_scope_token(name).then(|| Rule::Scope(name.to_owned().into()));
-    let mut rules: Vec<Rule> = list.split(' ').map(rule).collect::<Option<_>>()?;
-    match rules.len() {
-        1 => rules.pop().map(Policy),
-        _ => Some(Policy(Rule::All(rules))),
-    }
+    each(list, Rule::Scope)
 }
 
 /// The token's `permissions` contain `name`: Auth0's RBAC, where "Add Permissions in the Access
@@ -89,7 +84,22 @@ pub fn scopes(list: &str) -> Option<Policy> {
 #[must_use]
 pub const fn permission(name: &'static str) -> Policy {
     assert!(is_scope_token(name), "not the name of a permission");
-    Policy(Rule::Permission(name))
+    Policy(Rule::Permission(Cow::Borrowed(name)))
+}
+
+/// The token's `permissions` contain every name of a list, separated by single spaces: [`permission`]
+/// for what is known no sooner than at the start. None where it is no such list.
+pub fn permissions(list: &str) -> Option<Policy> {
+    each(list, Rule::Permission)
+}
+
+fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
+    let rule = |name: &str| is_scope_token(name).then(|| rule(name.to_owned().into()));
+    let mut rules: Vec<Rule> = list.split(' ').map(rule).collect::<Option<_>>()?;
+    match rules.len() {
+        1 => rules.pop().map(Policy),
+        _ => Some(Policy(Rule::All(rules))),
+    }
 }
 
 /// The token's roles contain `name`. Where they are is [`Builder::roles_at`](super::Builder::roles_at)'s
@@ -146,7 +156,7 @@ pub fn organization(id: &'static str) -> Policy {
 }
 
 /// `1*( %x21 / %x23-5B / %x5D-7E )`
-const fn is_scope_token(name: &str) -> bool {
+pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -429,6 +439,15 @@ mod tests {
         for (case, list, expected) in rows {
             assert_eq!(scopes(list), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn a_list_of_permissions_is_read_as_one_of_scopes() {
+        let both = permission("a") & permission("b");
+        assert_eq!(permissions("a b"), Some(both));
+        assert_eq!(permissions("a"), Some(permission("a")));
+        assert_eq!(permissions("a  b"), None);
+        assert_eq!(permissions(""), None);
     }
 
     #[test]

@@ -249,7 +249,8 @@ pub fn status(error: AuthError) -> StatusCode {
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+/// The answer to a refusal.
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let error = refusal.error;
     let mut response = answer(status(error), error.code());
     let no_store = HeaderValue::from_static("no-store");

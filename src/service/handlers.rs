@@ -11,7 +11,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{Shutdown, errors::show, sight::Probed};
+use super::{Shutdown, errors::show, forward, sight::Probed};
 use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
 
 /// `GET /api/public`
@@ -33,6 +33,11 @@ pub async fn private_scoped(_: Claims) -> Response {
     json_text(
         r#"{"status":"success","msg":"Hello from a private endpoint! Your token grants read:messages."}"#,
     )
+}
+
+/// `/auth`: yes, and whose token it is, for the application behind the proxy that asks.
+pub async fn forwarded(claims: Claims) -> Response {
+    forward::told(&claims)
 }
 
 /// `GET /livez`: the process runs.

@@ -9,6 +9,7 @@ pub mod config;
 mod cors;
 pub mod errors;
 mod explain;
+mod forward;
 mod guard;
 pub mod handlers;
 mod heads;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use warp::{Filter, reply::Response};
 
 use super::{
-    Shutdown, handlers,
+    Shutdown, forward, handlers,
     table::{Access, Row, named_scopes, route, table},
 };
 use crate::auth::scope;
@@ -33,6 +33,11 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
             .with_auth(access)
             .require(scope("read:messages"))
             .then(handlers::private_scoped),
+        //
+        route!(ANY, "auth")
+            .with_auth(access)
+            .require_by_query(forward::policy)
+            .then(handlers::forwarded),
         //
         route!(GET, "livez").then(handlers::livez),
         //

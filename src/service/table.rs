@@ -3,7 +3,7 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{cell::Cell, convert::Infallible, future::Future, slice, sync::Arc};
+use std::{cell::Cell, convert::Infallible, fmt, future::Future, slice, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -14,13 +14,21 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{Auth, Claims, Policy, Problem, Require, closed, with_auth};
+use crate::auth::{Auth, Claims, Policy, Problem, Require, authorize, closed, refused, with_auth};
 
 /// Begins a row: a method, and a path as [`warp::path!`] takes it.
 macro_rules! route {
+    // Whatever the method, one that somebody made up included.
+    (ANY, $path:literal) => {
+        $crate::service::table::open(
+            $crate::service::table::Methods::Any,
+            concat!("/", $path),
+            warp::path!($path),
+        )
+    };
     ($method:ident, $first:literal $(/ $rest:literal)*) => {
         $crate::service::table::open(
-            warp::http::Method::$method,
+            $crate::service::table::Methods::Only(warp::http::Method::$method),
             concat!("/", $first $(, "/", $rest)*),
             warp::path!($first $(/ $rest)*),
         )
@@ -28,7 +36,7 @@ macro_rules! route {
     // A segment that is the caller's: the handler gets it, and the request's header fields.
     ($method:ident, $first:literal / {$name:ident}) => {
         $crate::service::table::open_with(
-            warp::http::Method::$method,
+            $crate::service::table::Methods::Only(warp::http::Method::$method),
             concat!("/", $first, "/{", stringify!($name), "}"),
             warp::path!($first / String),
         )
@@ -77,11 +85,29 @@ impl From<&Auth> for Access {
     }
 }
 
+/// Which methods a row answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Methods {
+    /// This one; `GET` answers `HEAD` as well (RFC 9110 §9.3.2).
+    Only(Method),
+    /// Each there is.
+    Any,
+}
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Only(method) => method.as_str(),
+            Self::Any => "any",
+        })
+    }
+}
+
 /// A route: what answers, and what is known about it.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The method; `GET` answers `HEAD` as well (RFC 9110 §9.3.2).
-    pub method: Method,
+    /// The methods.
+    pub methods: Methods,
     /// The path.
     pub template: &'static str,
     /// A second path, which is known no sooner than at the start.
@@ -109,16 +135,16 @@ impl<F> Path for F where F: Filter<Extract = (), Error = Rejection> + Clone + Se
 /// A row that has its path and method, and no handler yet.
 #[derive(Debug)]
 pub(crate) struct Open<F> {
-    method: Method,
+    methods: Methods,
     template: &'static str,
     also: Option<Arc<str>>,
     path_and_method: F,
 }
 
-pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> Open<impl Path> {
+pub(crate) fn open<F: Path>(methods: Methods, template: &'static str, path: F) -> Open<impl Path> {
     Open {
-        path_and_method: path.and(only(method.clone(), template)),
-        method,
+        path_and_method: path.and(only(methods.clone(), template)),
+        methods,
         template,
         also: None,
     }
@@ -127,13 +153,13 @@ pub(crate) fn open<F: Path>(method: Method, template: &'static str, path: F) -> 
 /// A row with a segment that is the caller's.
 #[derive(Debug)]
 pub(crate) struct OpenWith<F> {
-    method: Method,
+    methods: Methods,
     template: &'static str,
     path_and_method: F,
 }
 
 pub(crate) fn open_with<F>(
-    method: Method,
+    methods: Methods,
     template: &'static str,
     path: F,
 ) -> OpenWith<impl Filter<Extract = (String,), Error = Rejection> + Clone + Send + Sync + 'static>
@@ -141,8 +167,8 @@ where
     F: Filter<Extract = (String,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     OpenWith {
-        path_and_method: path.and(only(method.clone(), template)),
-        method,
+        path_and_method: path.and(only(methods.clone(), template)),
+        methods,
         template,
     }
 }
@@ -159,7 +185,7 @@ where
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
         Row {
-            method: self.method,
+            methods: self.methods,
             template: self.template,
             also: None,
             requires: None,
@@ -177,7 +203,7 @@ impl<F: Path> Open<F> {
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
         Row {
-            method: self.method,
+            methods: self.methods,
             template: self.template,
             also: self.also,
             requires: None,
@@ -188,17 +214,17 @@ impl<F: Path> Open<F> {
     /// Answers at this path as well, under the same name.
     pub(crate) fn also_at(self, path: &str) -> Open<impl Path> {
         let path: Arc<str> = path.into();
-        let (method, template, also) = (self.method, self.template, Arc::clone(&path));
+        let (methods, template, also) = (self.methods, self.template, Arc::clone(&path));
         let other = warp::path::full()
             .and_then(move |full: FullPath| {
                 let fits = is_at(&path, full.as_str());
                 async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
             })
             .untuple_one()
-            .and(only(method.clone(), template));
+            .and(only(methods.clone(), template));
         Open {
             path_and_method: self.path_and_method.or(other).unify(),
-            method,
+            methods,
             template,
             also: Some(also),
         }
@@ -220,7 +246,7 @@ impl<F: Path> Open<F> {
         A: Future<Output: Reply> + Send + 'static,
     {
         Row {
-            method: self.method,
+            methods: self.methods,
             template: self.template,
             also: self.also,
             requires: None,
@@ -237,17 +263,19 @@ pub(crate) struct Protected<'a, F> {
     policy: Option<Policy>,
 }
 
-impl<F: Path> Protected<'_, F> {
+impl<'a, F: Path> Protected<'a, F> {
     /// The token has to grant `policy`, too.
     pub(crate) fn require(self, policy: Policy) -> Self {
-        let policy = match self.policy {
-            Some(required) => required & policy,
-            None => policy,
-        };
         Self {
-            policy: Some(policy),
+            policy: both(self.policy, Some(policy)),
             ..self
         }
+    }
+
+    /// The token has to grant what `read` finds in the request's query, too; where that is a problem,
+    /// it is the answer, whatever the token.
+    pub(crate) fn require_by_query(self, read: ReadPolicy) -> Asked<'a, F> {
+        Asked { row: self, read }
     }
 
     /// Answers with `handler`, to whom the claims are handed.
@@ -266,7 +294,7 @@ impl<F: Path> Protected<'_, F> {
             }
         };
         Row {
-            method: row.method,
+            methods: row.methods,
             template: row.template,
             also: row.also,
             requires: Some(Requires {
@@ -274,6 +302,64 @@ impl<F: Path> Protected<'_, F> {
             }),
             filter,
         }
+    }
+}
+
+/// What a query asks of the token.
+pub(crate) type ReadPolicy = fn(&str) -> Result<Option<Policy>, Problem>;
+
+/// A row whose policy each request brings along, and that has no handler yet.
+#[derive(Debug)]
+pub(crate) struct Asked<'a, F> {
+    row: Protected<'a, F>,
+    read: ReadPolicy,
+}
+
+impl<F: Path> Asked<'_, F> {
+    /// Answers with `handler`, to whom the claims are handed.
+    pub(crate) fn then<H, A>(self, handler: H) -> Row
+    where
+        H: Fn(Claims) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output: Reply> + Send + 'static,
+    {
+        let Protected { row, auth, policy } = self.row;
+        let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let answer = move |query: String, headers: HeaderMap| {
+            let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
+            async move {
+                let policy = match read(&query) {
+                    Ok(asked) => both(required, asked),
+                    Err(problem) => return problem.response(),
+                };
+                match authorize(&auth, &headers, policy).await {
+                    Ok(claims) => handler(claims).await.into_response(),
+                    Err(refusal) => refused(&refusal),
+                }
+            }
+        };
+        let asked = row
+            .path_and_method
+            .and(query())
+            .and(warp::header::headers_cloned());
+        Row {
+            methods: row.methods,
+            template: row.template,
+            also: row.also,
+            requires: Some(Requires { policy }),
+            filter: closed(asked.then(answer)).boxed(),
+        }
+    }
+}
+
+/// Empty where there is none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+fn both(one: Option<Policy>, other: Option<Policy>) -> Option<Policy> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one & other),
+        (one, other) => one.or(other),
     }
 }
 
@@ -305,7 +391,7 @@ pub fn table(
 
 /// Where a row is, and for which method.
 struct Known {
-    method: Method,
+    methods: Methods,
     template: &'static str,
     also: Option<Arc<str>>,
 }
@@ -313,7 +399,7 @@ struct Known {
 impl Known {
     fn of(row: &Row) -> Self {
         Self {
-            method: row.method.clone(),
+            methods: row.methods.clone(),
             template: row.template,
             also: row.also.clone(),
         }
@@ -343,7 +429,7 @@ fn unrouted(known: &[Known], path: &str) -> Response {
     let methods: Vec<&str> = known
         .iter()
         .filter(|row| row.is_at(path))
-        .flat_map(|row| answered(&row.method))
+        .flat_map(|row| row.methods.named())
         .map(Method::as_str)
         .collect();
     if methods.is_empty() {
@@ -352,21 +438,29 @@ fn unrouted(known: &[Known], path: &str) -> Response {
     Problem::method_not_allowed(&methods.join(", "))
 }
 
-fn answered(method: &Method) -> &[Method] {
-    const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
-    match *method {
-        Method::GET => GET_AND_HEAD,
-        _ => slice::from_ref(method),
+impl Methods {
+    /// By their names, where they have any.
+    fn named(&self) -> &[Method] {
+        const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+        match self {
+            Self::Only(Method::GET) => GET_AND_HEAD,
+            Self::Only(method) => slice::from_ref(method),
+            Self::Any => &[],
+        }
+    }
+
+    fn have(&self, method: &Method) -> bool {
+        *self == Self::Any || self.named().contains(method)
     }
 }
 
 fn only(
-    wanted: Method,
+    wanted: Methods,
     template: &'static str,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::method()
         .and_then(move |method: Method| {
-            let fits = answered(&wanted).contains(&method);
+            let fits = wanted.have(&method);
             if fits {
                 arrive(template);
             }

@@ -249,6 +249,10 @@ pub const UNREADABLE_PART: Cause = cause(
     "A query, a header field or a cookie that the route reads is absent, or does not have the form that it expects.",
     "Compare the request with what the route's documentation says.",
 );
+pub const ODD_POLICY: Cause = cause(
+    "A proxy asks /auth with a query that is not one of scope and permission.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several, and a plus sign within one as %2B.",
+);
 pub const NO_LENGTH: Cause = cause(
     "The body came in chunks, and the route wants to know its length beforehand.",
     "Have the client send Content-Length.",

@@ -116,7 +116,7 @@ fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> 
             .clone()
             .map_or(Ok(()), |policy| Requirement::from(policy).check(claims));
         Some(RouteVerdict {
-            route: format!("{} {}", row.method, row.template),
+            route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
             refusal: verdict.err().map(|(error, scope)| {
                 let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);

@@ -1,0 +1,157 @@
+//! Forward authentication: what a proxy asks of a token before it lets a request through, and what the
+//! application behind it is told of whoever sent it.
+//!
+//! What is asked stands in the query, which the proxy writes beside the path that it protects. No
+//! field that repeats the client's own target (`X-Forwarded-Uri`, `X-Original-URI`) is looked at: a
+//! client can send one as well, and a path that proxy and service read differently is a way around
+//! the policy.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use warp::{
+    Reply,
+    http::{
+        HeaderName,
+        header::{CACHE_CONTROL, HeaderValue},
+    },
+    reply::Response,
+};
+
+use crate::auth::{Claims, Policy, Problem, is_scope_token, permissions, scopes};
+
+/// `sub`, where a header field can carry it as it is.
+const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
+/// The scopes that the token grants, separated by single spaces.
+const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
+/// The payload as the issuer signed it, base64url without padding.
+const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
+
+/// What a query asks of the token: everything that `scope` and `permission` list, any number of times
+/// and separated by spaces; of an empty query, that it is valid.
+///
+/// # Errors
+/// [`Problem::BadRequest`] for a query that is read in part or not at all: a policy that somebody
+/// misspelt must not become one that asks for less.
+pub(super) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
+    if query.is_empty() {
+        return Ok(None);
+    }
+    let each: Option<Vec<Policy>> = query.split('&').map(asked).collect();
+    let Some(policies) = each else {
+        tracing::warn!(
+            "the query of /auth is not one of scope and permission; the proxy is refused"
+        );
+        return Err(Problem::BadRequest);
+    };
+    Ok(policies.into_iter().reduce(|one, other| one & other))
+}
+
+fn asked(pair: &str) -> Option<Policy> {
+    let (name, list) = pair.split_once('=')?;
+    let list = decoded(list)?;
+    match name {
+        "scope" => scopes(&list),
+        "permission" => permissions(&list),
+        _ => None,
+    }
+}
+
+/// A value of `application/x-www-form-urlencoded`. Whatever is not ASCII becomes something that is not
+/// either, which no scope has.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = String::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => ' ',
+            b'%' => char::from(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
+            plain => char::from(plain),
+        });
+    }
+    Some(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    u8::try_from(char::from(digit).to_digit(16)?).ok()
+}
+
+/// Yes, and whose token it is. 200, for Envoy takes no other 2xx.
+pub(super) fn told(claims: &Claims) -> Response {
+    // What is no scope could not be asked for either, and one with a blank in it would arrive as two.
+    let scopes: Vec<_> = claims
+        .scopes()
+        .filter(|name| is_scope_token(name))
+        .collect();
+    let scopes = Some(scopes.join(" ")).filter(|scopes| !scopes.is_empty());
+    let subject = claims.subject().filter(|subject| survives(subject));
+    let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.json());
+    let fields = [
+        (
+            SUBJECT,
+            subject.and_then(|subject| HeaderValue::from_str(subject).ok()),
+        ),
+        (
+            SCOPE,
+            scopes.and_then(|scopes| HeaderValue::try_from(scopes).ok()),
+        ),
+        (CLAIMS, HeaderValue::try_from(payload).ok()),
+    ];
+
+    let mut answer = warp::reply().into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    answer
+}
+
+/// Whether a value comes out of a header field as it went in: whoever reads one takes blanks off its
+/// ends (RFC 9110 §5.5), and `" admin"` is not `"admin"`.
+fn survives(value: &str) -> bool {
+    let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    printable && !value.is_empty() && value.trim() == value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{permission, scope};
+
+    #[test]
+    fn a_query_is_a_policy_or_a_problem() {
+        #[rustfmt::skip]
+        let rows = [
+            ("nothing", "", Ok(None)),
+            ("a scope", "scope=read:messages", Ok(Some(scope("read:messages")))),
+            ("two in one", "scope=a+b", Ok(Some(scope("a") & scope("b")))),
+            ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),
+            ("repeated", "scope=a&scope=b", Ok(Some(scope("a") & scope("b")))),
+            ("a permission", "permission=p", Ok(Some(permission("p")))),
+            ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
+            ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
+            ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
+            ("no value", "scope", Err(Problem::BadRequest)),
+            ("an empty value", "scope=", Err(Problem::BadRequest)),
+            ("an empty one besides", "scope=a&scope=", Err(Problem::BadRequest)),
+            ("two spaces", "scope=a++b", Err(Problem::BadRequest)),
+            ("a space at the end", "scope=a+", Err(Problem::BadRequest)),
+            ("an unknown name", "scopes=a", Err(Problem::BadRequest)),
+            ("an unknown name besides", "scope=a&role=r", Err(Problem::BadRequest)),
+            ("another case", "Scope=a", Err(Problem::BadRequest)),
+            ("an escaped name", "%73cope=a", Err(Problem::BadRequest)),
+            ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),
+            ("an ampersand alone", "&", Err(Problem::BadRequest)),
+            ("half an escape", "scope=a%2", Err(Problem::BadRequest)),
+            ("no escape", "scope=a%zz", Err(Problem::BadRequest)),
+            ("a signed escape", "scope=a%+2", Err(Problem::BadRequest)),
+            ("a quote", "scope=%22", Err(Problem::BadRequest)),
+            ("a line break", "scope=a%0d%0ab", Err(Problem::BadRequest)),
+            ("not ASCII", "scope=%c3%a9", Err(Problem::BadRequest)),
+        ];
+        for (case, query, expected) in rows {
+            assert_eq!(policy(query), expected, "{case}");
+        }
+    }
+}
