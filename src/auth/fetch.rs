@@ -25,7 +25,7 @@ pub(crate) struct Fetcher {
     secure: Arc<OnceCell<Client>>,
     /// For plain http, which is for loopback: before it stands no proxy, and it has no need of the
     /// certificate authorities that a slim image may lack.
-    plain: Arc<OnceCell<Client>>,
+    plain: OnceCell<Client>,
 }
 
 /// A document, or word that the one we have is current.
@@ -108,21 +108,21 @@ impl Fetcher {
         read(url, answer, etag.is_some()).await
     }
 
-    /// Reading certificate authorities and drawing the first random number take some 70 ms, which
-    /// requests are not to wait for where there is but one thread.
     async fn client(&self, url: &Url) -> Result<Client, FetchError> {
-        let (cell, make): (_, fn() -> reqwest::Result<Client>) = match url.scheme() {
-            "http" => (&self.plain, plain),
-            _ => (&self.secure, secure),
+        let made = match (url.scheme(), self.secure.get()) {
+            ("http", _) => self.plain.get_or_try_init(plain).cloned(),
+            (_, Some(client)) => Ok(client.clone()),
+            (_, None) => {
+                // To read certificate authorities and draw the first random number takes some 70 ms,
+                // which requests are not to wait for where there is but one thread.
+                let cell = Arc::clone(&self.secure);
+                let make = move || cell.get_or_try_init(secure).cloned();
+                spawn_blocking(make)
+                    .await
+                    .map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
+            }
         };
-        if let Some(client) = cell.get() {
-            return Ok(client.clone());
-        }
-        let cell = Arc::clone(cell);
-        match spawn_blocking(move || cell.get_or_try_init(make).cloned()).await {
-            Ok(client) => client.map_err(|error| unreachable(url, &error)),
-            Err(error) => Err(FetchError::Unreachable(url.to_string(), error.to_string())),
-        }
+        made.map_err(|error| unreachable(url, &error))
     }
 }
 
