@@ -48,13 +48,17 @@ bench-gate:
 ci:
     .ci/run
 
-# The same, what takes longer, a second opinion by PyJWT, and a provider that is not ours; some ten minutes more
+# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, and proxies; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/interop/run && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/interop/run && tests/proxies/run && cargo package --locked --allow-dirty
 
 # The service in front of npm's oidc-provider, by configuration alone; needs Node.js
 interop:
     tests/interop/run
+
+# An application behind nginx, Caddy and HAProxy, which ask /auth; installs them with apt-get, needs Python 3
+proxies:
+    tests/proxies/run
 
 # A minute of load with a new key every ten seconds; memory has to end as it began
 soak:

@@ -107,20 +107,20 @@ async fn the_application_is_told_whose_token_it_is() {
     let token = || tenant.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("a user", token().subject("auth0|7").scope("b a"), Some("auth0|7"), Some("b a")),
-        ("no scope", token().subject("auth0|7"), Some("auth0|7"), None),
-        ("an empty scope", token().subject("7").scope(""), Some("7"), None),
-        ("no subject", token().without("sub").scope("a"), None, Some("a")),
-        ("an empty subject", token().subject(""), None, None),
-        ("a blank within", token().subject("a b"), Some("a b"), None),
-        ("a blank before", token().subject(" admin"), None, None),
-        ("a blank after", token().subject("admin "), None, None),
-        ("not ASCII", token().subject("h\u{e9}l\u{e8}ne"), None, None),
-        ("a line break", token().subject("a\r\nx-auth-scope: admin"), None, None),
-        ("a scope that is none", token().subject("7").scope("a \u{e9} b"), Some("7"), Some("a b")),
-        ("a scope with a line break", token().subject("7").scope("a b\r\nc"), Some("7"), Some("a")),
-        ("a scope with a blank", token().subject("7").claim("scp", json!(["a", "b admin"])), Some("7"), Some("a")),
-        ("scopes twice", token().subject("7").scope("a").claim("scp", json!(["b"])), Some("7"), Some("a b")),
+        ("a user", token().subject("auth0|7").scope("b a"), "auth0|7", "b a"),
+        ("no scope", token().subject("auth0|7"), "auth0|7", ""),
+        ("an empty scope", token().subject("7").scope(""), "7", ""),
+        ("no subject", token().without("sub").scope("a"), "", "a"),
+        ("an empty subject", token().subject(""), "", ""),
+        ("a blank within", token().subject("a b"), "a b", ""),
+        ("a blank before", token().subject(" admin"), "", ""),
+        ("a blank after", token().subject("admin "), "", ""),
+        ("not ASCII", token().subject("h\u{e9}l\u{e8}ne"), "", ""),
+        ("a line break", token().subject("a\r\nx-auth-scope: admin"), "", ""),
+        ("a scope that is none", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
+        ("a scope with a line break", token().subject("7").scope("a b\r\nc"), "7", "a"),
+        ("a scope with a blank", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
+        ("scopes twice", token().subject("7").scope("a").claim("scp", json!(["b"])), "7", "a b"),
     ];
     for (case, token, subject, scope) in rows {
         let token = token.sign();
@@ -131,7 +131,7 @@ async fn the_application_is_told_whose_token_it_is() {
                 .headers
                 .get(name)
                 .map(|value| value.to_str().unwrap());
-            assert_eq!(found, expected, "{case}: {name}");
+            assert_eq!(found, Some(expected), "{case}: {name}");
         }
         let payload = token.split('.').nth(1).unwrap();
         assert_eq!(answer.header(CLAIMS), payload, "{case}: as it was signed");
@@ -187,7 +187,7 @@ async fn what_the_client_says_of_itself_changes_nothing() {
     };
     let passed = ask("/auth").await;
     assert_eq!(passed.header(SUBJECT), "auth0|7");
-    assert!(!passed.headers.contains_key(SCOPE), "{passed:?}");
+    assert_eq!(passed.headers[SCOPE], "");
     let refused = ask("/auth?scope=read:messages").await;
     refused.assert_is_problem("scope", 403, "insufficient_scope");
 }
