@@ -189,7 +189,7 @@ def bearer(token):
 SPOOFED = [
     (spelling, value)
     for name, value in zip(NAMES, ["admin", "read:messages admin", "e30"])
-    for spelling in [name, name.lower(), name.replace("-", "_"), name]
+    for spelling in [name, name.lower(), name.replace("-", "_"), name.replace("h-", "h_"), name.replace("X-", "x_")]
 ]
 
 
