@@ -196,8 +196,8 @@ async fn what_the_client_says_of_itself_changes_nothing() {
 async fn the_scope_that_every_route_requires_is_required_here_too() {
     let tenant = Tenant::start().await;
     let access = Access {
-        auth: tenant.auth.clone(),
         required: scopes("use"),
+        ..Access::from(&tenant.auth)
     };
     let routes = routes(&access, &Shutdown::new());
     #[rustfmt::skip]

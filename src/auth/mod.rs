@@ -61,6 +61,8 @@ pub use verifier::Auth;
 pub use websocket::{Subprotocol, subprotocol, with_websocket_auth};
 pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
 
+#[cfg(feature = "docs")]
+pub(crate) use problem::body;
 #[cfg(feature = "service")]
 pub(crate) use {
     fetch::is_loopback,

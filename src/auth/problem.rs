@@ -304,7 +304,8 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.into_iter().chain(problems).collect()
 });
 
-fn body(code: &'static str) -> &'static str {
+/// The body of every answer with this code.
+pub(crate) fn body(code: &'static str) -> &'static str {
     let written = BODIES.iter().find(|(written, _)| *written == code);
     written.map_or("", |(_, body)| body)
 }

@@ -76,6 +76,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Whose pages may read answers. Defaults to no other origin's.
     pub cors: Option<Cors>,
+    /// Whether the routes are shown at `/docs` and `/openapi.json`. Defaults to yes.
+    pub docs: bool,
     /// What one caller may cost.
     pub limits: Limits,
     /// What is logged, and how.
@@ -203,6 +205,7 @@ impl Config {
         let tls = tls(reader, process.tls_cert_file, process.tls_key_file);
         let metrics = reader.one("METRICS_LISTEN", process.metrics_listen, value::listen);
         let cors = cors(reader, process.cors_origins);
+        let docs = reader.one("DOCS", process.docs, value::switch);
         let limits = limits::limits(reader);
         let filter = reader.one("RUST_LOG", process.rust_log, value::log_filter);
         let format = reader.one("LOG_FORMAT", process.log_format, value::log_format);
@@ -238,6 +241,7 @@ impl Config {
             tls,
             metrics_listen: metrics,
             cors,
+            docs: docs?,
             limits: limits?,
             log: LogConfig {
                 filter: filter?,

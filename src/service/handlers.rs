@@ -1,6 +1,9 @@
 //! What the routes answer. Plain async functions that have never heard of filters.
 #![allow(clippy::unused_async)] // a handler is async whether it waits or not
 
+#[cfg(feature = "docs")]
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use warp::{
     Reply,
@@ -11,6 +14,8 @@ use warp::{
     reply::Response,
 };
 
+#[cfg(feature = "docs")]
+use super::docs::Docs;
 use super::{Shutdown, errors::show, forward, sight::Probed};
 use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
 
@@ -78,6 +83,25 @@ pub async fn errors(headers: HeaderMap) -> Response {
 /// `GET /errors/{code}`: what it means, and how what causes it is mended.
 pub async fn error(code: String, headers: HeaderMap) -> Response {
     show::page(&code, &headers)
+}
+
+/// `GET /openapi.json`
+#[cfg(feature = "docs")]
+pub async fn openapi(document: Arc<str>) -> Response {
+    let response = json_text(String::from(&*document));
+    warp::reply::with_header(response, CACHE_CONTROL, "no-cache").into_response()
+}
+
+/// `GET /docs`
+#[cfg(feature = "docs")]
+pub async fn docs(docs: Docs) -> Response {
+    docs.page()
+}
+
+/// `GET /docs/{file}`
+#[cfg(feature = "docs")]
+pub async fn docs_file(docs: Docs, file: String) -> Response {
+    docs.file(&file)
 }
 
 fn issuer(status: &KeyStatus) -> Value {

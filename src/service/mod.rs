@@ -7,6 +7,7 @@ mod check;
 pub mod commands;
 pub mod config;
 mod cors;
+pub mod docs;
 pub mod errors;
 mod explain;
 mod forward;
@@ -31,6 +32,7 @@ mod when;
 mod wire;
 
 pub use self::cors::Cors;
+pub use self::docs::Docs;
 pub use self::limits::Limits;
 pub use self::listen::Listener;
 pub use self::metrics::Metrics;

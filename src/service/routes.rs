@@ -1,12 +1,16 @@
 //! The route table: every path, method and policy on one screen.
 
 use std::convert::Infallible;
+#[cfg(feature = "docs")]
+use std::sync::Arc;
 
 use warp::{Filter, reply::Response};
 
+#[cfg(feature = "docs")]
+use super::docs::Docs;
 use super::{
     Shutdown, forward, handlers,
-    table::{Access, Row, named_scopes, route, table},
+    table::{Access, Form, Row, named_scopes, route, table},
 };
 use crate::auth::scope;
 
@@ -23,28 +27,40 @@ pub fn routes(
 pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
     let readiness = (access.auth.clone(), shutdown.clone());
     let mut rows = vec![
-        route!(GET, "api" / "public").then(handlers::public),
+        route!(GET, "api" / "public")
+            .then(handlers::public)
+            .says("A message, open to all", Form::Message),
         //
         route!(GET, "api" / "private")
             .with_auth(access)
-            .then(handlers::private),
+            .then(handlers::private)
+            .says(
+                "The token's claims, as the issuer signed them",
+                Form::Claims,
+            ),
         //
         route!(GET, "api" / "private-scoped")
             .with_auth(access)
             .require(scope("read:messages"))
-            .then(handlers::private_scoped),
+            .then(handlers::private_scoped)
+            .says("A message, for those who may read it", Form::Message),
         //
         route!(ANY, "auth")
             .with_auth(access)
             .require_by_query(forward::policy)
-            .then(handlers::forwarded),
+            .then(handlers::forwarded)
+            .says("Whose token it is, for a proxy that asks", Form::Forwarded),
         //
-        route!(GET, "livez").then(handlers::livez),
+        route!(GET, "livez")
+            .then(handlers::livez)
+            .says("The process runs", Form::Object),
         //
-        route!(GET, "readyz").then(move || {
-            let (auth, shutdown) = readiness.clone();
-            handlers::readyz(auth, shutdown)
-        }),
+        route!(GET, "readyz")
+            .then(move || {
+                let (auth, shutdown) = readiness.clone();
+                handlers::readyz(auth, shutdown)
+            })
+            .says("Keys are held, and how old they are", Form::Readiness),
     ];
     rows.extend(error_pages());
     // Where a resource is configured, what the rows above require of its clients (RFC 9728).
@@ -52,15 +68,57 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
         route!(GET, ".well-known" / "oauth-protected-resource")
             .also_at(metadata.path())
             .then(move || handlers::metadata(metadata.clone()))
+            .says(
+                "What a client needs to know to get a token (RFC 9728)",
+                Form::Object,
+            )
     }));
+    #[cfg(feature = "docs")]
+    rows.extend(docs_pages(access, &rows));
     rows
 }
 
 /// What the answers of the rows above mean, for whoever got one.
 fn error_pages() -> [Row; 2] {
     [
-        route!(GET, "errors").then_for(handlers::errors),
+        route!(GET, "errors")
+            .then_for(handlers::errors)
+            .says("Every code that an answer can have", Form::Codes),
         //
-        route!(GET, "errors" / { code }).then(handlers::error),
+        route!(GET, "errors" / { code }).then(handlers::error).says(
+            "What a code means, and how what causes it is mended",
+            Form::Code,
+        ),
+    ]
+}
+
+/// The rows above for programs, and for people who want to try them.
+#[cfg(feature = "docs")]
+fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
+    let Some(docs) = &access.docs else {
+        return Vec::new();
+    };
+    // The description has these rows in it too, and they need it: what they are is known without.
+    let named = docs_rows(docs, "");
+    let all: Vec<&Row> = rows.iter().chain(&named).collect();
+    docs_rows(docs, &docs.openapi(&all)).into()
+}
+
+#[cfg(feature = "docs")]
+fn docs_rows(docs: &Docs, openapi: &str) -> [Row; 3] {
+    let openapi: Arc<str> = openapi.into();
+    let (page, files) = (docs.clone(), docs.clone());
+    [
+        route!(GET, "openapi.json")
+            .then(move || handlers::openapi(Arc::clone(&openapi)))
+            .says("This description of the routes (OpenAPI 3.1)", Form::Object),
+        //
+        route!(GET, "docs")
+            .then(move || handlers::docs(page.clone()))
+            .says("The page on which they are tried", Form::Page),
+        //
+        route!(GET, "docs" / { file })
+            .then(move |file, _| handlers::docs_file(files.clone(), file))
+            .says("What that page loads", Form::File),
     ]
 }

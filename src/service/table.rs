@@ -14,6 +14,7 @@ use warp::{
     reply::Response,
 };
 
+use super::docs::Docs;
 use crate::auth::{Auth, Claims, Policy, Problem, Require, authorize, closed, refused, with_auth};
 
 /// Begins a row: a method, and a path as [`warp::path!`] takes it.
@@ -74,6 +75,9 @@ pub struct Access {
     pub auth: Auth,
     /// What each of them has to grant, beside what its row requires. Defaults to nothing.
     pub required: Option<Policy>,
+    /// With what the rows are shown to whoever asks; none where they are not. Defaults to the plain
+    /// pages.
+    pub docs: Option<Docs>,
 }
 
 impl From<&Auth> for Access {
@@ -81,6 +85,7 @@ impl From<&Auth> for Access {
         Self {
             auth: auth.clone(),
             required: None,
+            docs: Some(Docs::default()),
         }
     }
 }
@@ -114,7 +119,46 @@ pub struct Row {
     pub also: Option<Arc<str>>,
     /// What it requires beyond a valid token; none where it requires no token at all.
     pub requires: Option<Requires>,
+    /// What it is for, in a few words.
+    pub summary: &'static str,
+    /// What it answers with.
+    pub form: Form,
     filter: BoxedFilter<(Response,)>,
+}
+
+impl Row {
+    /// What the row is for, and what it answers with where nothing goes wrong.
+    pub(crate) fn says(self, summary: &'static str, form: Form) -> Self {
+        Self {
+            summary,
+            form,
+            ..self
+        }
+    }
+}
+
+/// What a row answers with where nothing goes wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// An object, of which no more is said.
+    #[default]
+    Object,
+    /// `status` and `msg`.
+    Message,
+    /// The claims of the token.
+    Claims,
+    /// Fields for the application behind a proxy, and no body; what is asked stands in the query.
+    Forwarded,
+    /// How the keys are, with 200 or 503.
+    Readiness,
+    /// A list of codes, as JSON or as a page.
+    Codes,
+    /// One code, as JSON or as a page.
+    Code,
+    /// A page.
+    Page,
+    /// One of the files that the page loads.
+    File,
 }
 
 /// What a protected row requires.
@@ -189,6 +233,8 @@ where
             template: self.template,
             also: None,
             requires: None,
+            summary: "",
+            form: Form::default(),
             filter: closed(asked.then(handler)).boxed(),
         }
     }
@@ -207,6 +253,8 @@ impl<F: Path> Open<F> {
             template: self.template,
             also: self.also,
             requires: None,
+            summary: "",
+            form: Form::default(),
             filter: closed(asked.then(handler)).boxed(),
         }
     }
@@ -250,6 +298,8 @@ impl<F: Path> Open<F> {
             template: self.template,
             also: self.also,
             requires: None,
+            summary: "",
+            form: Form::default(),
             filter: closed(self.path_and_method.then(handler)).boxed(),
         }
     }
@@ -300,6 +350,8 @@ impl<'a, F: Path> Protected<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
+            summary: "",
+            form: Form::default(),
             filter,
         }
     }
@@ -346,6 +398,8 @@ impl<F: Path> Asked<'_, F> {
             template: row.template,
             also: row.also,
             requires: Some(Requires { policy }),
+            summary: "",
+            form: Form::default(),
             filter: closed(asked.then(answer)).boxed(),
         }
     }

@@ -46,6 +46,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let access = Access {
         auth: auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
+        docs: None,
     };
     let text = match options.token.as_deref() {
         None | Some("-") => standard_input()?,

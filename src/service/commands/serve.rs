@@ -4,7 +4,7 @@ use super::{Failure, doors::Doors};
 use crate::{
     auth::{Algorithm, Auth, Builder},
     service::{
-        Access, Shutdown,
+        Access, Docs, Shutdown,
         config::{Config, TokenProfile},
         telemetry,
     },
@@ -20,6 +20,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     let access = Access {
         auth: builder(&config).build().map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
+        docs: config.docs.then(Docs::default),
     };
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, config.tls, config.metrics_listen).await?;

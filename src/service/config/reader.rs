@@ -52,6 +52,7 @@ pub(super) struct Process {
     pub(super) tls_key_file: Option<String>,
     pub(super) metrics_listen: Option<String>,
     pub(super) cors_origins: Option<String>,
+    pub(super) docs: Option<String>,
     pub(super) rust_log: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) no_color: Option<String>,

@@ -80,6 +80,7 @@ fn two_variables_are_enough() {
     assert_eq!(config.cors, None);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log.filter.to_string(), "info");
+    assert!(config.docs);
     assert_eq!(config.log.format, LogFormat::Text);
     assert!(config.log.color);
     assert_eq!(warnings, []);
@@ -154,6 +155,7 @@ fn every_value_ends_up_in_its_field() {
         ("SHUTDOWN_GRACE", "0s"),
         ("SHUTDOWN_TIMEOUT", "9s"),
         ("RUST_LOG", "warn, warp_bearer=debug"),
+        ("DOCS", "off"),
         ("LOG_FORMAT", "json"),
         ("NO_COLOR", "1"),
     ]);
@@ -205,6 +207,7 @@ fn every_value_ends_up_in_its_field() {
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.log.filter.to_string(), "warp_bearer=debug,warn");
+    assert!(!config.docs);
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.log.color);
 }
@@ -341,6 +344,8 @@ fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
         ("a long word", "RUST_LOG", "warp=debug,warning", "names no level; did you mean warn?"),
         ("no such level", "RUST_LOG", "warp=loud", "is no log filter"),
         ("not ASCII", "RUST_LOG", "info, é=info", "is no log filter"),
+        ("a word of another tongue", "DOCS", "False", "is neither on nor off; did you mean off?"),
+        ("neither", "DOCS", "maybe", "is neither on nor off"),
         ("capitals", "LOG_FORMAT", "JSON", "is no log format; did you mean json?"),
         ("far off", "LOG_FORMAT", "xml", "is no log format"),
     ]);

@@ -298,6 +298,22 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "1" | "on" => Some("on"),
+                "false" | "no" | "0" | "off" => Some("off"),
+                _ => None,
+            };
+            Err(Wrong::new("is neither on nor off").meant(meant))
+        }
+    }
+}
+
 /// The one that two slips of the hand or fewer could have made into this.
 fn nearest<const N: usize>(text: &str, known: [&'static str; N]) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();

@@ -232,6 +232,14 @@ pub const VARIABLES: &[Variable] = &[
         secret: false,
     },
     Variable {
+        name: "DOCS",
+        unset: Unset::Is("on"),
+        meaning: "Whether /docs shows the routes and lets people try them, and /openapi.json describes them: on or off. What they show, challenges and metadata tell anyway; off serves less.",
+        example: "off",
+        wants: "on or off",
+        secret: false,
+    },
+    Variable {
         name: "IDLE_TIMEOUT",
         unset: Unset::Is("30s"),
         meaning: "How long a connection may stay open with nothing being answered on it.",
