@@ -25,6 +25,10 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
+/// The most scopes, and the most permissions, that one query may list. Whoever asks need not have a token, and what a policy costs
+/// grows with the square of its names.
+const MOST: usize = 64;
+
 /// What a query asks of the token: everything that `scope` and `permission` list, any number of times
 /// and separated by spaces; of an empty query, that it is valid.
 ///
@@ -35,24 +39,39 @@ pub(super) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
     if query.is_empty() {
         return Ok(None);
     }
-    let each: Option<Vec<Policy>> = query.split('&').map(asked).collect();
-    let Some(policies) = each else {
+    let policy = asked(query);
+    if policy.is_none() {
         tracing::warn!(
             "the query of /auth is not one of scope and permission; the proxy is refused"
         );
-        return Err(Problem::BadRequest);
-    };
-    Ok(policies.into_iter().reduce(|one, other| one & other))
+    }
+    policy.map(Some).ok_or(Problem::BadRequest)
 }
 
-fn asked(pair: &str) -> Option<Policy> {
-    let (name, list) = pair.split_once('=')?;
-    let list = decoded(list)?;
-    match name {
-        "scope" => scopes(&list),
-        "permission" => permissions(&list),
-        _ => None,
+type ReadList = fn(&str) -> Option<Policy>;
+
+fn asked(query: &str) -> Option<Policy> {
+    let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
+    for pair in query.split('&') {
+        let (name, list) = pair.split_once('=')?;
+        let lists = match name {
+            "scope" => &mut of_scopes,
+            "permission" => &mut of_permissions,
+            _ => return None,
+        };
+        lists.push(decoded(list)?);
     }
+    let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
+    let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
+    let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
+    policies?.into_iter().reduce(|one, other| one & other)
+}
+
+/// An empty list leaves a blank too many, which no list may have.
+fn all(lists: &[String], read: ReadList) -> Option<Policy> {
+    let list = lists.join(" ");
+    let fits = list.split(' ').count() <= MOST;
+    fits.then(|| read(&list)).flatten()
 }
 
 /// A value of `application/x-www-form-urlencoded`. Whatever is not ASCII becomes something that is not
@@ -118,6 +137,8 @@ mod tests {
 
     #[test]
     fn a_query_is_a_policy_or_a_problem() {
+        const A: &str = "a";
+        let most = format!("scope={}", [A; MOST].join("+"));
         #[rustfmt::skip]
         let rows = [
             ("nothing", "", Ok(None)),
@@ -129,7 +150,12 @@ mod tests {
             ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
+            ("the most", &most, Ok(scopes(&[A; MOST].join(" ")))),
+            ("one more", &format!("{most}+a"), Err(Problem::BadRequest)),
+            ("one more, repeated", &format!("{most}&scope=a"), Err(Problem::BadRequest)),
             ("no value", "scope", Err(Problem::BadRequest)),
+            ("an empty one first", "scope=&scope=a", Err(Problem::BadRequest)),
+            ("an empty one of the other", "scope=a&permission=", Err(Problem::BadRequest)),
             ("an empty value", "scope=", Err(Problem::BadRequest)),
             ("an empty one besides", "scope=a&scope=", Err(Problem::BadRequest)),
             ("two spaces", "scope=a++b", Err(Problem::BadRequest)),
