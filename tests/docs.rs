@@ -7,12 +7,12 @@ use std::{collections::BTreeSet, io::Read};
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use support::Tenant;
+use support::{Tenant, answer};
 use warp_bearer::{
     auth::{AuthError, Policy, Problem},
     service::{
-        Access, Shutdown,
-        docs::FILES,
+        Access, Docs, Shutdown,
+        docs::{FILES, TokenEndpoint},
         routes,
         routes::rows,
         table::{Methods, Row},
@@ -252,6 +252,42 @@ async fn the_page_asks_no_public_service_for_its_opinion() {
     assert!(settings.contains(r#""validatorUrl": "none""#), "{settings}");
     assert!(!settings.contains("://"), "{settings}");
     assert!(!settings.contains("initOAuth"), "{settings}");
+}
+
+#[tokio::test]
+async fn in_development_the_page_fetches_a_token_by_itself() {
+    let tenant = Tenant::start().await;
+    let url = tenant.issuer.token_endpoint().to_owned();
+    let access = Access {
+        docs: Some(Docs {
+            tokens: Some(TokenEndpoint {
+                url: url.clone(),
+                client_id: "dev".to_owned(),
+                client_secret: "none".to_owned(),
+            }),
+        }),
+        ..Access::from(&tenant.auth)
+    };
+    let routes = routes(&access, &Shutdown::new());
+    let get = async |path: &str| answer(&warp::test::request().path(path).reply(&routes).await);
+
+    let description = get("/openapi.json").await.json();
+    let flow = &description["components"]["securitySchemes"]["fetched"]["flows"];
+    let flow = &flow["clientCredentials"];
+    assert_eq!(flow["tokenUrl"], *url);
+    assert_eq!(flow["scopes"], json!({"read:messages": ""}));
+    let scoped = &description["paths"]["/api/private-scoped"]["get"]["security"];
+    let needed = ["read:messages"];
+    assert_eq!(*scoped, json!([{"bearer": needed}, {"fetched": needed}]));
+
+    let page = get("/docs").await;
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains(&format!("connect-src 'self' {url};")),
+        "{policy}"
+    );
+    let settings = get("/docs/swagger-initializer.js").await.body;
+    assert!(settings.contains(r#""clientSecret": "none""#), "{settings}");
 }
 
 #[tokio::test]

@@ -313,6 +313,46 @@ async fn the_key_set_may_be_cached_and_asked_for_conditionally() {
 }
 
 #[tokio::test]
+async fn a_page_fetches_a_token_where_its_origin_is_allowed() {
+    const PAGE: &str = "http://127.0.0.1:8000";
+    let issuer = Issuer::start().await;
+    let ask = async |method: &str, origin: &str| {
+        let method = method.parse().unwrap();
+        let asked = client().request(method, issuer.token_endpoint());
+        asked.header(header::ORIGIN, origin).send().await.unwrap()
+    };
+    let allowed = |answer: &Response| {
+        let origin = answer.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        origin.map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    let before = ask("OPTIONS", PAGE).await;
+    assert_eq!(before.status(), 405);
+    assert_eq!(allowed(&before), None);
+
+    issuer.allow_origins([PAGE]);
+    for (case, method, origin, status, readable) in [
+        ("a preflight", "OPTIONS", PAGE, 204, true),
+        ("a request", "POST", PAGE, 400, true),
+        (
+            "another's preflight",
+            "OPTIONS",
+            "http://a.example",
+            405,
+            false,
+        ),
+        ("another's request", "POST", "http://a.example", 400, false),
+    ] {
+        let answer = ask(method, origin).await;
+        assert_eq!(answer.status().as_u16(), status, "{case}");
+        assert_eq!(
+            allowed(&answer),
+            readable.then(|| PAGE.to_owned()),
+            "{case}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_gets_a_token_by_form_by_json_and_by_basic() {
     let issuer = elliptic().await;
     let (id, secret) = (issuer.client_id(), issuer.client_secret());

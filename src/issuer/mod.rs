@@ -104,6 +104,7 @@ mod grant;
 mod key_set;
 mod keys;
 mod mint;
+mod origins;
 mod routes;
 mod server;
 mod state;
@@ -241,6 +242,12 @@ impl Issuer {
     /// The shape of the tokens that the token endpoint issues. Defaults to [`Profile::Auth0`].
     pub fn profile(&self, profile: Profile) {
         self.state.settings().profile = profile;
+    }
+
+    /// Lets the pages of these origins fetch tokens, `http://127.0.0.1:8000` for one: browsers ask
+    /// before they do (CORS). Defaults to none.
+    pub fn allow_origins(&self, origins: impl IntoIterator<Item: Into<String>>) {
+        self.state.settings().origins = origins.into_iter().map(Into::into).collect();
     }
 
     /// Signs any header and any payload, byte for byte, JSON or not, with the current key.

@@ -14,7 +14,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{faults::Fault, grant, keys::base64url, state::State};
+use super::{faults::Fault, grant, keys::base64url, origins, state::State};
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const JWKS: &str = "/.well-known/jwks.json";
@@ -39,17 +39,27 @@ pub(super) fn routes(
 
     let token = warp::path!("oauth" / "token")
         .and(warp::post())
-        .and(with_state)
+        .and(with_state.clone())
         .and(warp::header::headers_cloned())
         .and(grant::parameters())
         .map(|state: Arc<State>, headers: HeaderMap, parameters| {
-            grant::token(&state, &headers, parameters)
+            origins::mark(&state, &headers, grant::token(&state, &headers, parameters))
+        });
+
+    let preflight = warp::path!("oauth" / "token")
+        .and(warp::options())
+        .and(with_state)
+        .and(warp::header::headers_cloned())
+        .map(|state: Arc<State>, headers: HeaderMap| {
+            origins::preflight(&state, &headers).unwrap_or_else(|| refuse(TOKEN))
         });
 
     discovery
         .or(jwks)
         .unify()
         .or(token)
+        .unify()
+        .or(preflight)
         .unify()
         .or(warp::path::full().map(|path: FullPath| refuse(path.as_str())))
         .unify()

@@ -46,6 +46,7 @@ pub(super) struct Settings {
     pub(super) max_age: Option<u64>,
     pub(super) etag: bool,
     pub(super) profile: Profile,
+    pub(super) origins: Vec<String>,
 }
 
 impl State {
@@ -61,6 +62,7 @@ impl State {
                 max_age: Some(600),
                 etag: true,
                 profile: Profile::default(),
+                origins: Vec::new(),
             }),
             faults: watch::Sender::default(),
             requests: watch::Sender::default(),

@@ -20,8 +20,9 @@ use crate::{
     auth::{Algorithm, Auth},
     issuer::{Fault, Issuer, Profile},
     service::{
-        Access, Shutdown,
+        Access, Docs, Shutdown,
         config::{Config, Vars, duration},
+        docs::TokenEndpoint,
         screen::Screen,
         telemetry,
     },
@@ -103,6 +104,11 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let auth = auth(&issuer, &options)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, None, Some(metrics_listen)).await?;
+    let port = doors.service()?.port();
+    issuer.allow_origins([
+        format!("http://{}", doors.service()?),
+        format!("http://localhost:{port}"),
+    ]);
     // What is printed works when it is read.
     tokio::select! {
         () = auth.ready() => {}
@@ -112,13 +118,17 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         issuer: &issuer,
         service: doors.service()?,
         metrics: doors.metrics()?.unwrap_or(metrics_listen),
+        docs: config.docs && cfg!(feature = "docs"),
         screen: Screen::stdout(config.log.color),
     };
     print!("{}", page.text(&options));
     if let Some(fault) = options.fail {
         issuer.fail(fault);
     }
-    let access = Access::from(&auth);
+    let access = Access {
+        docs: config.docs.then(|| docs(&issuer)),
+        ..Access::from(&auth)
+    };
     tokio::select! {
         ended = doors.serve(&access, config.limits, config.cors, shutdown) => ended,
         () = rotate(&issuer, options.rotate_every) => Ok(()),
@@ -143,6 +153,18 @@ fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {
         ));
     }
     Ok(config)
+}
+
+/// The page with a token one click away.
+fn docs(issuer: &Issuer) -> Docs {
+    let (client_id, client_secret) = CLIENT;
+    Docs {
+        tokens: Some(TokenEndpoint {
+            url: issuer.token_endpoint().to_owned(),
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.to_owned(),
+        }),
+    }
 }
 
 fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {

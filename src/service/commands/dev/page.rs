@@ -13,6 +13,7 @@ pub(super) struct Page<'a> {
     pub(super) issuer: &'a Issuer,
     pub(super) service: SocketAddr,
     pub(super) metrics: SocketAddr,
+    pub(super) docs: bool,
     pub(super) screen: Screen,
 }
 
@@ -22,10 +23,11 @@ impl Page<'_> {
         let (issuer, service) = (self.issuer, self.service);
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
         let mut page = format!(
-            "{}\n\n  service  http://{service}\n  issuer   {}   its keys are made now and end with it\n  metrics  http://{}/metrics\n\n",
+            "{}\n\n  service  http://{service}\n  issuer   {}   its keys are made now and end with it\n  metrics  http://{}/metrics\n{}\n",
             self.screen.strong(Mark::Plain, title),
             issuer.url(),
             self.metrics,
+            self.docs(),
         );
         page += &self.promises(options);
         for (what, command) in self.commands() {
@@ -36,6 +38,17 @@ impl Page<'_> {
         }
         page += "\nStop with Ctrl-C.\n";
         page
+    }
+
+    /// The line about the page, where there is one.
+    fn docs(&self) -> String {
+        if !self.docs {
+            return String::new();
+        }
+        let service = self.service;
+        format!(
+            "  docs     http://{service}/docs   to try it in a browser; Authorize fetches a token\n"
+        )
     }
 
     fn commands(&self) -> [(&'static str, String); 9] {
