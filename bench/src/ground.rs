@@ -21,8 +21,9 @@ use crate::{
 pub const SEEN: usize = 10_000;
 /// Tokens that a cache must have been made larger for.
 pub const MANY: usize = 100_000;
-/// Requests before anything counts.
-pub const WARM: usize = 2_000;
+/// Requests before anything counts: as many as fill the cache. Until then each token takes new pages from
+/// the system, which is a matter of a service's first seconds.
+pub const WARM: usize = SEEN;
 const FEW: usize = 500;
 const LARGE: usize = 4_000;
 
