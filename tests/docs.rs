@@ -79,6 +79,20 @@ async fn each_operation_says_what_its_row_requires() {
     }
 }
 
+#[tokio::test]
+async fn a_segment_of_the_callers_is_required() {
+    let tenant = Tenant::start().await;
+    let mut segments = 0;
+    for (name, operation) in operations(&described(&tenant).await) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let in_path = parameter["in"] == "path";
+            assert_eq!(parameter["required"], in_path, "{name}");
+            segments += usize::from(in_path);
+        }
+    }
+    assert_eq!(segments, 2);
+}
+
 /// The codes of an operation, with the statuses that it has them at.
 fn codes(operation: &Value) -> BTreeSet<(u16, String)> {
     let mut codes = BTreeSet::new();

@@ -156,6 +156,7 @@ fn segment(template: &str) -> Option<Parameter> {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
+        .required(Required::True)
         .schema(Some(one_of(values)));
     Some(parameter.build())
 }

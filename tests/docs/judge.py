@@ -1,0 +1,62 @@
+"""What others make of `/openapi.json`, as `warp-bearer dev` serves it.
+
+A validator of OpenAPI reads the description; schemathesis asks the service whatever the description
+allows and much that it does not, with a token. The argument is the binary.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+
+def start(binary):
+    surroundings = {**os.environ, "LISTEN": "127.0.0.1:0", "RUST_LOG": "error", "NO_COLOR": "1"}
+    dev = subprocess.Popen([binary, "dev"], env=surroundings, stdout=subprocess.PIPE, text=True)
+    for line in dev.stdout:
+        found = re.match(r"\s+service\s+(http://\S+)", line)
+        if found:
+            return dev, found.group(1)
+    sys.exit("dev has not said where it is")
+
+
+def token(binary, service):
+    surroundings = {**os.environ, "LISTEN": service.removeprefix("http://")}
+    asked = [binary, "dev", "--token", "--scope", "read:messages"]
+    return subprocess.run(asked, env=surroundings, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def judged(service):
+    with urllib.request.urlopen(f"{service}/openapi.json") as answer:
+        description = json.load(answer)
+    validate(description, cls=OpenAPIV31SpecValidator)
+    print(f"valid: {len(description['paths'])} paths")
+
+
+def asked(service, bearer):
+    schemathesis = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+    subprocess.run(
+        [schemathesis, "run", f"{service}/openapi.json", "--header", f"Authorization: Bearer {bearer}",
+         "--max-examples", "50", "--seed", "1", "--no-color"],
+        check=True,
+        # It leaves a directory where it runs.
+        cwd=os.path.dirname(sys.executable),
+    )
+
+
+def main():
+    binary = sys.argv[1]
+    dev, service = start(binary)
+    try:
+        judged(service)
+        asked(service, token(binary, service))
+    finally:
+        dev.terminate()
+        dev.wait()
+
+
+main()
