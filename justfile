@@ -50,7 +50,11 @@ ci:
 
 # The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, and proxies; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/interop/run && tests/proxies/run && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/proxies/run && cargo package --locked --allow-dirty
+
+# /docs in a real browser; needs Python 3, Chromium and its driver
+browser:
+    tests/docs/browse
 
 # The service in front of npm's oidc-provider, by configuration alone; needs Node.js
 interop:

@@ -6,22 +6,13 @@ allows and much that it does not, with a token. The argument is the binary.
 
 import json
 import os
-import re
 import subprocess
 import sys
 import urllib.request
 
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-
-def start(binary):
-    surroundings = {**os.environ, "LISTEN": "127.0.0.1:0", "RUST_LOG": "error", "NO_COLOR": "1"}
-    dev = subprocess.Popen([binary, "dev"], env=surroundings, stdout=subprocess.PIPE, text=True)
-    for line in dev.stdout:
-        found = re.match(r"\s+service\s+(http://\S+)", line)
-        if found:
-            return dev, found.group(1)
-    sys.exit("dev has not said where it is")
+import dev
 
 
 def token(binary, service):
@@ -50,13 +41,13 @@ def asked(service, bearer):
 
 def main():
     binary = sys.argv[1]
-    dev, service = start(binary)
+    process, service = dev.start(binary)
     try:
         judged(service)
         asked(service, token(binary, service))
     finally:
-        dev.terminate()
-        dev.wait()
+        process.terminate()
+        process.wait()
 
 
 main()

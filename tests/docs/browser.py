@@ -1,0 +1,71 @@
+"""A browser on `/docs`: Authorize fetches a token, a private route answers 200, and 401 without."""
+
+import sys
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+import dev
+
+
+def tries(service, screenshot):
+    options = webdriver.ChromeOptions()
+    for option in ["--headless=new", "--no-sandbox", "--window-size=1200,1500"]:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    try:
+        page(driver, service, screenshot)
+    finally:
+        driver.quit()
+
+
+def page(driver, service, screenshot):
+    wait = WebDriverWait(driver, 15)
+
+    def press(selector):
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, selector))
+        element = driver.find_element(By.CSS_SELECTOR, selector)
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        driver.execute_script("arguments[0].click()", element)
+
+    def status(expected):
+        live = f"{route} .live-responses-table .response-col_status"
+        wait.until(lambda d: any(e.text.startswith(expected) for e in d.find_elements(By.CSS_SELECTOR, live)))
+
+    route = "#operations-API-get_api_private"
+    driver.get(f"{service}/docs")
+    press(".btn.authorize")
+    press(".modal-ux input[type=checkbox]")
+    press(".modal-ux .auth-container:has(input[type=checkbox]) .btn.authorize")
+    press(".modal-ux .btn-done")
+    press(f"{route} .opblock-summary-control")
+    press(f"{route} .btn.execute")
+    status("200")
+    body = driver.find_element(By.CSS_SELECTOR, f"{route} .live-responses-table").text
+    assert '"sub": "dev@clients"' in body, body
+    if screenshot:
+        driver.save_screenshot(screenshot)
+
+    press(".btn.authorize")
+    logout = wait.until(lambda d: d.find_element(By.XPATH, "//div[@class='modal-ux']//button[text()='Logout']"))
+    driver.execute_script("arguments[0].click()", logout)
+    press(".modal-ux .btn-done")
+    press(f"{route} .btn.execute")
+    status("401")
+    loud = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "401" not in e["message"]]
+    assert not loud, loud
+    print("the page: 200 with a token that it fetched, 401 after logging out")
+
+
+def main():
+    process, service = dev.start(sys.argv[1])
+    try:
+        tries(service, sys.argv[2] if len(sys.argv) > 2 else None)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+main()
