@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use once_cell::sync::OnceCell;
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, ClientBuilder, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderValue},
     redirect,
 };
@@ -110,13 +110,17 @@ impl Fetcher {
 
     async fn client(&self, url: &Url) -> Result<Client, FetchError> {
         let made = match (url.scheme(), self.secure.get()) {
-            ("http", _) => self.plain.get_or_try_init(plain).cloned(),
+            ("http", _) => self.plain.get_or_try_init(|| plain().build()).cloned(),
             (_, Some(client)) => Ok(client.clone()),
             (_, None) => {
                 // To read certificate authorities and draw the first random number takes some 70 ms,
                 // which requests are not to wait for where there is but one thread.
                 let cell = Arc::clone(&self.secure);
-                let make = move || cell.get_or_try_init(secure).cloned();
+                let make = move || {
+                    // A handshake needs one. Whoever has none to give fails there.
+                    let _ = aws_lc_rs::rand::fill(&mut [0]);
+                    cell.get_or_try_init(|| secure().build()).cloned()
+                };
                 spawn_blocking(make)
                     .await
                     .map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
@@ -124,16 +128,6 @@ impl Fetcher {
         };
         made.map_err(|error| unreachable(url, &error))
     }
-}
-
-fn plain() -> reqwest::Result<Client> {
-    client().no_proxy().tls_certs_only([]).build()
-}
-
-fn secure() -> reqwest::Result<Client> {
-    // A handshake needs one. Whoever has none to give fails there.
-    let _ = aws_lc_rs::rand::fill(&mut [0]);
-    client().https_only(true).build()
 }
 
 /// What an answer to the request for `url` holds; `conditional` where a 304 would be one.
@@ -159,7 +153,17 @@ pub(super) async fn read(
     }
 }
 
-pub(super) fn client() -> reqwest::ClientBuilder {
+/// For http.
+pub(super) fn plain() -> ClientBuilder {
+    client().no_proxy().tls_certs_only([])
+}
+
+/// For https.
+pub(super) fn secure() -> ClientBuilder {
+    client().https_only(true)
+}
+
+fn client() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())

@@ -54,9 +54,9 @@ pub(crate) async fn look(url: &str, limit: Duration) -> Look {
 async fn ask(url: &str, sent: SystemTime, look: &mut Look) -> Result<Answer, FetchError> {
     let url = endpoint(url).map_err(|fault| FetchError::JwksUri(url.to_owned(), fault))?;
     let client = if url.scheme() == "http" {
-        fetch::client().no_proxy().tls_certs_only([])
+        fetch::plain()
     } else {
-        fetch::client().https_only(true).tls_info(true)
+        fetch::secure().tls_info(true)
     };
     let client = client
         .build()

@@ -98,18 +98,12 @@ impl Auth {
         if let Some(verified) = self.seen(token)? {
             return Ok(verified);
         }
-        let Judged {
-            parts,
-            header,
-            issuer,
-            payload,
-            extract,
-            signature,
-        } = self.judged(token)?;
+        let judged = self.judged(token)?;
+        let (header, issuer) = (judged.header, judged.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
-        issuer.signed(&key, header.algorithm, parts, &signature)?;
+        issuer.signed(&key, header.algorithm, judged.parts, &judged.signature)?;
         let origin = Arc::clone(&issuer.origin);
-        let verified = Arc::new(extract.verified(payload, origin, key));
+        let verified = Arc::new(judged.extract.verified(judged.payload, origin, key));
         self.inner.cache.remember(token, &header, &verified);
         Ok(verified)
     }

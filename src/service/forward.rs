@@ -25,8 +25,8 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The most scopes, and the most permissions, that one query may list. Whoever asks need not have a token, and what a policy costs
-/// grows with the square of its names.
+/// The most scopes, and the most permissions, that one query may list. Whoever asks need not have a
+/// token, and what a policy costs grows with the square of its names.
 const MOST: usize = 64;
 
 /// What a query asks of the token: everything that `scope` and `permission` list, any number of times

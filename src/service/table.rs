@@ -179,26 +179,21 @@ impl<F> Path for F where F: Filter<Extract = (), Error = Rejection> + Clone + Se
 /// A row that has its path and method, and no handler yet.
 #[derive(Debug)]
 pub(crate) struct Open<F> {
-    methods: Methods,
-    template: &'static str,
-    also: Option<Arc<str>>,
+    place: Place,
     path_and_method: F,
 }
 
 pub(crate) fn open<F: Path>(methods: Methods, template: &'static str, path: F) -> Open<impl Path> {
     Open {
         path_and_method: path.and(only(methods.clone(), template)),
-        methods,
-        template,
-        also: None,
+        place: Place::new(methods, template),
     }
 }
 
 /// A row with a segment that is the caller's.
 #[derive(Debug)]
 pub(crate) struct OpenWith<F> {
-    methods: Methods,
-    template: &'static str,
+    place: Place,
     path_and_method: F,
 }
 
@@ -212,8 +207,7 @@ where
 {
     OpenWith {
         path_and_method: path.and(only(methods.clone(), template)),
-        methods,
-        template,
+        place: Place::new(methods, template),
     }
 }
 
@@ -228,15 +222,7 @@ where
         A: Future<Output: Reply> + Send + 'static,
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
-        Row {
-            methods: self.methods,
-            template: self.template,
-            also: None,
-            requires: None,
-            summary: "",
-            form: Form::default(),
-            filter: closed(asked.then(handler)).boxed(),
-        }
+        self.place.row(None, closed(asked.then(handler)).boxed())
     }
 }
 
@@ -248,33 +234,24 @@ impl<F: Path> Open<F> {
         A: Future<Output: Reply> + Send + 'static,
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
-        Row {
-            methods: self.methods,
-            template: self.template,
-            also: self.also,
-            requires: None,
-            summary: "",
-            form: Form::default(),
-            filter: closed(asked.then(handler)).boxed(),
-        }
+        self.place.row(None, closed(asked.then(handler)).boxed())
     }
 
     /// Answers at this path as well, under the same name.
     pub(crate) fn also_at(self, path: &str) -> Open<impl Path> {
         let path: Arc<str> = path.into();
-        let (methods, template, also) = (self.methods, self.template, Arc::clone(&path));
+        let mut place = self.place;
+        place.also = Some(Arc::clone(&path));
         let other = warp::path::full()
             .and_then(move |full: FullPath| {
                 let fits = is_at(&path, full.as_str());
                 async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
             })
             .untuple_one()
-            .and(only(methods.clone(), template));
+            .and(only(place.methods.clone(), place.template));
         Open {
             path_and_method: self.path_and_method.or(other).unify(),
-            methods,
-            template,
-            also: Some(also),
+            place,
         }
     }
 
@@ -293,15 +270,8 @@ impl<F: Path> Open<F> {
         H: Fn() -> A + Clone + Send + Sync + 'static,
         A: Future<Output: Reply> + Send + 'static,
     {
-        Row {
-            methods: self.methods,
-            template: self.template,
-            also: self.also,
-            requires: None,
-            summary: "",
-            form: Form::default(),
-            filter: closed(self.path_and_method.then(handler)).boxed(),
-        }
+        self.place
+            .row(None, closed(self.path_and_method.then(handler)).boxed())
     }
 }
 
@@ -343,17 +313,10 @@ impl<'a, F: Path> Protected<'a, F> {
                 closed(row.path_and_method.and(auth).then(handler)).boxed()
             }
         };
-        Row {
-            methods: row.methods,
-            template: row.template,
-            also: row.also,
-            requires: Some(Requires {
-                policy: self.policy,
-            }),
-            summary: "",
-            form: Form::default(),
-            filter,
-        }
+        let requires = Requires {
+            policy: self.policy,
+        };
+        row.place.row(Some(requires), filter)
     }
 }
 
@@ -393,15 +356,8 @@ impl<F: Path> Asked<'_, F> {
             .path_and_method
             .and(query())
             .and(warp::header::headers_cloned());
-        Row {
-            methods: row.methods,
-            template: row.template,
-            also: row.also,
-            requires: Some(Requires { policy }),
-            summary: "",
-            form: Form::default(),
-            filter: closed(asked.then(answer)).boxed(),
-        }
+        let filter = closed(asked.then(answer)).boxed();
+        row.place.row(Some(Requires { policy }), filter)
     }
 }
 
@@ -430,8 +386,8 @@ pub(crate) fn named_scopes(rows: &[Row]) -> Vec<&str> {
 pub fn table(
     rows: Vec<Row>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let known: Arc<[Known]> = rows.iter().map(Known::of).collect();
-    let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&known, path.as_str()));
+    let places: Arc<[Place]> = rows.iter().map(Place::of).collect();
+    let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&places, path.as_str()));
     let nothing = warp::any()
         .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
         .boxed();
@@ -443,19 +399,41 @@ pub fn table(
         .unify()
 }
 
-/// Where a row is, and for which method.
-struct Known {
+/// Where a row is, and for which methods.
+#[derive(Debug)]
+struct Place {
     methods: Methods,
     template: &'static str,
     also: Option<Arc<str>>,
 }
 
-impl Known {
+impl Place {
+    fn new(methods: Methods, template: &'static str) -> Self {
+        Self {
+            methods,
+            template,
+            also: None,
+        }
+    }
+
     fn of(row: &Row) -> Self {
         Self {
             methods: row.methods.clone(),
             template: row.template,
             also: row.also.clone(),
+        }
+    }
+
+    /// The row that is there, of which nothing has been said yet.
+    fn row(self, requires: Option<Requires>, filter: BoxedFilter<(Response,)>) -> Row {
+        Row {
+            methods: self.methods,
+            template: self.template,
+            also: self.also,
+            requires,
+            summary: "",
+            form: Form::default(),
+            filter,
         }
     }
 
@@ -479,11 +457,11 @@ fn is_at(known: &str, path: &str) -> bool {
     }
 }
 
-fn unrouted(known: &[Known], path: &str) -> Response {
-    let methods: Vec<&str> = known
+fn unrouted(places: &[Place], path: &str) -> Response {
+    let methods: Vec<&str> = places
         .iter()
-        .filter(|row| row.is_at(path))
-        .flat_map(|row| row.methods.named())
+        .filter(|place| place.is_at(path))
+        .flat_map(|place| place.methods.named())
         .map(Method::as_str)
         .collect();
     if methods.is_empty() {
