@@ -1,15 +1,25 @@
 //! The two references. Both answer with the same 200, and need no token for the public route.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::{Simd, general_purpose::NO_PAD},
+};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+
+/// As quick as the service's own.
+static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;
 
@@ -46,7 +56,7 @@ fn answer(key: Option<&ParsedPublicKey>, request: &Request<Incoming>) -> Respons
 
 fn parse(key: &str) -> ParsedPublicKey {
     let (n, e) = key.split_once('.').expect("n.e");
-    let decode = |part| URL_SAFE_NO_PAD.decode(part).expect("base64url");
+    let decode = |part| BASE64URL.decode(part).expect("base64url");
     let (n, e) = (decode(n), decode(e));
     RsaPublicKeyComponents { n, e }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
@@ -58,6 +68,6 @@ fn verify<B>(key: &ParsedPublicKey, request: &Request<B>) -> Option<()> {
     let field = request.headers().get(header::AUTHORIZATION)?;
     let token = field.as_bytes().strip_prefix(b"Bearer ")?;
     let dot = token.iter().rposition(|c| *c == b'.')?;
-    let signature = URL_SAFE_NO_PAD.decode(&token[dot + 1..]).ok()?;
+    let signature = BASE64URL.decode(&token[dot + 1..]).ok()?;
     key.verify_sig(&token[..dot], &signature).ok()
 }

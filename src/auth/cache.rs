@@ -7,6 +7,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
-use quick_cache::{Weighter, sync};
+use quick_cache::{Equivalent, Weighter, sync};
 
 use super::claims::Verified;
 
@@ -26,7 +27,7 @@ const AVERAGE: u64 = 1536;
 pub(crate) struct Cache {
     headers: Headers,
     /// None where it is turned off.
-    tokens: Option<sync::Cache<Box<str>, Arc<Verified>, Bytes>>,
+    tokens: Option<sync::Cache<Token, Arc<Verified>, Bytes>>,
     hits: AtomicU64,
 }
 
@@ -53,7 +54,7 @@ impl Cache {
     }
 
     pub(crate) fn token(&self, token: &str) -> Option<Arc<Verified>> {
-        self.tokens.as_ref()?.get(token)
+        self.tokens.as_ref()?.get(&Asked(token))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -75,15 +76,45 @@ impl Cache {
             self.headers.add(segment, header);
         }
         if let Some(tokens) = &self.tokens {
-            tokens.insert(token.into(), Arc::clone(verified));
+            tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
     /// An entry that is of no use any more gives its room back.
     pub(crate) fn forget(&self, token: &str) {
         if let Some(tokens) = &self.tokens {
-            tokens.remove(token);
+            tokens.remove(&Asked(token));
         }
+    }
+}
+
+/// A verified token, whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Token(Box<str>);
+
+/// One that is looked for.
+struct Asked<'t>(&'t str);
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        Asked(&self.0).hash(hasher);
+    }
+}
+
+/// By its end, which is of its signature: no two verified tokens have that in common, whoever chose
+/// what they say, and hashing all of it takes longer than to compare it. Looking for one that ends as
+/// another does finds another, once compared.
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        const END: usize = 32;
+        let token = self.0.as_bytes();
+        hasher.write(&token[token.len().saturating_sub(END)..]);
+    }
+}
+
+impl Equivalent<Token> for Asked<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        *self.0 == *token.0
     }
 }
 
@@ -92,10 +123,10 @@ impl Cache {
 #[derive(Debug, Clone)]
 struct Bytes;
 
-impl Weighter<Box<str>, Arc<Verified>> for Bytes {
-    fn weight(&self, token: &Box<str>, verified: &Arc<Verified>) -> u64 {
+impl Weighter<Token, Arc<Verified>> for Bytes {
+    fn weight(&self, token: &Token, verified: &Arc<Verified>) -> u64 {
         const LEAST: usize = 1024;
-        (token.len() + verified.size()).max(LEAST) as u64
+        (token.0.len() + verified.size()).max(LEAST) as u64
     }
 }
 

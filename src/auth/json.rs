@@ -138,6 +138,10 @@ impl<'a> Names<'a> {
             return Err(E::custom("a member twice"));
         }
         if self.few.len() < Self::FEW {
+            // At once what most tokens need.
+            if self.few.is_empty() {
+                self.few.reserve(Self::FEW / 2);
+            }
             self.few.push(name);
         } else {
             self.many.insert(name);

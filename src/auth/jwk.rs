@@ -5,6 +5,7 @@
 //! the key is parsed once and stands behind `jsonwebtoken`'s [`JwtVerifier`].
 
 use aws_lc_rs::{
+    digest::{self, SHA256, SHA384, SHA512},
     hmac,
     signature::{
         self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -159,32 +160,36 @@ impl Material {
     fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Odd> {
         let parsed = match self {
             Self::Rsa { n, e } => {
-                RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
+                let (parameters, digest) = rsa_parameters(algorithm)?;
+                let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
+                key.map(|key| Kind::Rsa(key, digest))
             }
             Self::P256(point) => parse(&ECDSA_P256_SHA256_FIXED, point),
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
         };
         let parsed = parsed.map_err(|_| Odd::Broken("its numbers make no public key"))?;
-        Ok(KeyVerifier(algorithm, Kind::Public(parsed)))
+        Ok(KeyVerifier(algorithm, parsed))
     }
 }
 
 fn parse(
     algorithm: &'static dyn VerificationAlgorithm,
     point: &[u8],
-) -> Result<ParsedPublicKey, aws_lc_rs::error::KeyRejected> {
-    ParsedPublicKey::new(algorithm, point)
+) -> Result<Kind, aws_lc_rs::error::KeyRejected> {
+    ParsedPublicKey::new(algorithm, point).map(Kind::Public)
 }
 
-fn rsa_parameters(algorithm: Algorithm) -> Result<&'static RsaParameters, Odd> {
+type RsaAlgorithm = (&'static RsaParameters, &'static digest::Algorithm);
+
+fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Odd> {
     match algorithm {
-        Algorithm::RS256 => Ok(&aws::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::RS384 => Ok(&aws::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::RS512 => Ok(&aws::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::PS256 => Ok(&aws::RSA_PSS_2048_8192_SHA256),
-        Algorithm::PS384 => Ok(&aws::RSA_PSS_2048_8192_SHA384),
-        Algorithm::PS512 => Ok(&aws::RSA_PSS_2048_8192_SHA512),
+        Algorithm::RS256 => Ok((&aws::RSA_PKCS1_2048_8192_SHA256, &SHA256)),
+        Algorithm::RS384 => Ok((&aws::RSA_PKCS1_2048_8192_SHA384, &SHA384)),
+        Algorithm::RS512 => Ok((&aws::RSA_PKCS1_2048_8192_SHA512, &SHA512)),
+        Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
+        Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
+        Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
         _ => Err(Odd::Foreign("not an algorithm of RSA")),
     }
 }
@@ -285,6 +290,8 @@ pub(crate) struct KeyVerifier(Algorithm, Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
+    /// Of a digest that is made here.
+    Rsa(ParsedPublicKey, &'static digest::Algorithm),
     Secret(Box<hmac::Key>),
 }
 
@@ -303,6 +310,9 @@ impl Verifier<Vec<u8>> for KeyVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
         match &self.1 {
             Kind::Public(key) => key.verify_sig(message, signature),
+            Kind::Rsa(key, algorithm) => {
+                key.verify_digest_sig(&digest::digest(algorithm, message), signature)
+            }
             Kind::Secret(key) => hmac::verify(key, message, signature),
         }
         .map_err(|_| Error::new())

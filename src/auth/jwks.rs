@@ -92,8 +92,17 @@ impl Jwks {
                 self.doubt("a broken key was named");
                 Err(AuthError::AlgorithmNotAllowed)
             }
-            // Boxed, since it is the exception: every request's future would have room for it.
-            Look::Missing => Box::pin(self.shared.key_after_fetch(alg, kid)).await,
+            Look::Missing => {
+                let arrived = Instant::now();
+                match self.shared.fetch_for(alg, kid, arrived) {
+                    Fetch::Needless(key) => Ok(key),
+                    Fetch::None => Err(self.shared.missing()),
+                    // Boxed, since it is the exception: every request's future would have room for it.
+                    Fetch::Waited(flight) => {
+                        Box::pin(self.shared.key_after_fetch(alg, kid, arrived, flight)).await
+                    }
+                }
+            }
         }
     }
 
@@ -304,40 +313,39 @@ impl Shared {
         &self,
         alg: Algorithm,
         kid: Option<&str>,
+        arrived: Instant,
+        mut flight: Flight,
     ) -> Result<Arc<Key>, AuthError> {
-        let arrived = Instant::now();
         let deadline = arrived + PATIENCE;
         loop {
-            let (began, mut landed) = match self.fetch_for(alg, kid) {
-                Fetch::Waited { began, landed } => (began, landed),
-                Fetch::Needless(key) => return Ok(key),
-                Fetch::None => return Err(self.missing()),
-            };
-            if timeout_at(deadline, landed.changed()).await.is_err() {
+            if timeout_at(deadline, flight.landed.changed()).await.is_err() {
                 return Err(self.missing());
             }
-            let succeeded = landed.borrow().succeeded;
+            let succeeded = flight.landed.borrow().succeeded;
             match self.look(alg, kid) {
                 Look::Found(key) => return Ok(key),
                 Look::Refused(error) => return Err(error),
                 // The set is as new as it gets.
                 Look::Broken => return Err(AuthError::AlgorithmNotAllowed),
                 // A fetch that began before we came may have missed a key that was added since.
-                Look::Missing if succeeded && began < arrived => {}
+                Look::Missing if succeeded && flight.began < arrived => {}
                 Look::Missing => return Err(self.missing()),
             }
+            flight = match self.fetch_for(alg, kid, Instant::now()) {
+                Fetch::Waited(flight) => flight,
+                Fetch::Needless(key) => return Ok(key),
+                Fetch::None => return Err(self.missing()),
+            };
         }
     }
 
     /// Joins the fetch under way, or starts one if the budget allows.
-    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>) -> Fetch {
-        let now = Instant::now();
+    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, now: Instant) -> Fetch {
         let mut schedule = self.schedule();
         // Under the lock: a fetch that landed since we looked is neither paid for again nor missed.
         if let Look::Found(key) = self.look(alg, kid) {
             return Fetch::Needless(key);
         }
-        let landed = self.landed.subscribe();
         let began = if self.held.load().is_none() {
             // Without a set, time alone starts fetches: requests would only hurry a failing issuer.
             schedule.under_way()
@@ -356,7 +364,11 @@ impl Shared {
                 }
             }
         };
-        began.map_or(Fetch::None, |began| Fetch::Waited { began, landed })
+        // Still under the lock, without which no fetch lands.
+        began.map_or(Fetch::None, |began| {
+            let landed = self.landed.subscribe();
+            Fetch::Waited(Flight { began, landed })
+        })
     }
 
     /// What a request is told that found no key: without a set it is not the caller's fault.
@@ -383,10 +395,13 @@ impl Shared {
 }
 
 enum Fetch {
-    Waited {
-        began: Instant,
-        landed: watch::Receiver<Landing>,
-    },
+    Waited(Flight),
     Needless(Arc<Key>),
     None,
+}
+
+/// A fetch that is under way.
+struct Flight {
+    began: Instant,
+    landed: watch::Receiver<Landing>,
 }

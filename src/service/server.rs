@@ -6,10 +6,12 @@
 
 use std::convert::Infallible;
 use std::mem::take;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, Ready, ready};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
@@ -148,7 +150,7 @@ where
             framing.set(request.body().size_hint().exact());
             let sighting = self.guard.sight.sighting(pulse.at_work(), &request);
             let answer = self.guard.answer(request, sighting.since());
-            sighting.of(answer).map(Ok::<_, Infallible>)
+            at_once(sighting.of(answer)).map(Ok::<_, Infallible>)
         });
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
@@ -166,5 +168,21 @@ where
             end = connection => self.guard.sight.end(end),
             () = pulse.still_for(patience) => {}
         }
+    }
+}
+
+/// Takes the first step before hyper does, which polls no sooner than it has looked whether the peer is
+/// still there: for that look it needs another buffer of eight kilobytes while a request holds the one
+/// that its head came in. Most answers are there at once, and hold nothing any more.
+///
+/// Whom to wake is nobody's question yet: hyper polls what is left right after its look.
+fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {
+    let mut answer = Box::pin(answer);
+    match answer
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(answer) => Either::Left(ready(answer)),
+        Poll::Pending => Either::Right(answer),
     }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{io, mem};
 
-use futures_util::future::Either;
+use futures_util::future::{Either, FutureExt};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use tokio::time::Instant;
@@ -155,7 +155,8 @@ impl Sighting {
         answer: impl Future<Output = Response>,
     ) -> impl Future<Output = Response> {
         let is_told = self.is_told();
-        let answer = async move { self.end(answer.await) };
+        // Not an `async` block, which would have room for the answer's future twice.
+        let answer = answer.map(|answer| self.end(answer));
         if is_told {
             Either::Left(tracked(witnessed(answer)))
         } else {
