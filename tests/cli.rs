@@ -9,6 +9,8 @@ use std::{
     net::TcpListener,
     process::{Command, Output, Stdio},
 };
+#[cfg(unix)]
+use std::{io::Read, net::TcpStream};
 
 use process::{Directory, Process, run};
 use reqwest::{Client, Response};
@@ -373,4 +375,67 @@ async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     let asked = client.get(&url).header("origin", PAGE).send().await;
     let answer = asked.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
+}
+
+/// What comes back, up to `last`.
+#[cfg(unix)]
+fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(bytes).unwrap();
+    let (mut answer, mut some) = (String::new(), [0; 4096]);
+    while !answer.contains(last) {
+        let count = stream.read(&mut some).unwrap();
+        assert_ne!(count, 0, "{answer}");
+        answer += &String::from_utf8_lossy(&some[..count]);
+    }
+    answer
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_fill_the_log_with_warnings() {
+    const TIMES: usize = 50;
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let mut service = Process::start(
+        &["serve"],
+        &[
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+            ("AUTH0_ALGORITHMS", "ES256"),
+            ("LISTEN", "127.0.0.1:0"),
+            ("LOG_FORMAT", "json"),
+        ],
+    );
+    let log = service.logged(|line| line.contains("\"listening\""));
+    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+    let address = listening["address"].as_str().unwrap();
+
+    let public = "GET /api/public HTTP/1.1\r\nhost: a\r\n\r\n";
+    let queries = "GET /auth?role=admin HTTP/1.1\r\nhost: a\r\n\r\n".repeat(TIMES) + public;
+    let answers = said_to(address, queries.as_bytes(), "success");
+    assert_eq!(answers.matches("HTTP/1.1 400 ").count(), TIMES, "{answers}");
+
+    // RFC 9113 §6.5 and §6.7: settings, and acknowledgements of pings that nobody sent.
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    frames.extend(b"\0\0\x08\x06\x01\0\0\0\0stranger".repeat(TIMES));
+    frames.extend(b"\0\0\x08\x06\0\0\0\0\0answered");
+    said_to(address, &frames, "answered");
+
+    said_to(
+        address,
+        public.replace("public", "private").as_bytes(),
+        "missing_token",
+    );
+    let log = service.logged(|line| line.contains("missing_token"));
+    let warnings = log.iter().filter(|line| line.contains("\"WARN\""));
+    let warnings: Vec<Value> = warnings
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for place in ["warp_bearer::service::forward", "h2::proto::ping_pong"] {
+        let of_place = warnings.iter().filter(|line| line["target"] == place);
+        let of_place: Vec<_> = of_place.collect();
+        assert_eq!(of_place.len(), 20, "{place}: {warnings:#?}");
+        assert!(of_place[19]["silent_s"].is_u64(), "{place}: {of_place:#?}");
+    }
+    assert_eq!(warnings.len(), 40, "{warnings:#?}");
 }

@@ -3,6 +3,7 @@
 //! stdout belongs to what a command prints. What is logged and how was decided by the
 //! configuration; nothing of the environment is read here.
 
+mod bounds;
 mod format;
 mod outbox;
 mod panics;
@@ -48,7 +49,12 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use tokio::time::advance;
 
     use super::*;
     use crate::service::config::LogFormat;
@@ -66,7 +72,13 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn listener(format: LogFormat, color: bool) -> (Lines, Box<dyn Subscriber + Send + Sync>) {
         let lines = Lines::default();
         let writer = lines.clone();
         let config = LogConfig {
@@ -74,10 +86,13 @@ mod tests {
             format,
             color,
         };
-        let subscriber = subscriber(&config, color, move || writer.clone());
+        (lines, subscriber(&config, color, move || writer.clone()))
+    }
+
+    fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
+        let (lines, subscriber) = listener(format, color);
         tracing::subscriber::with_default(subscriber, log);
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        lines.text()
     }
 
     /// Every kind of value that an event can have.
@@ -135,6 +150,40 @@ mod tests {
             assert!(text.contains("hello"), "{case}: {text}");
             assert_eq!(text.contains('\u{1b}'), color, "{case}: {text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_that_comes_by_the_thousand_is_twenty_lines_a_minute() {
+        let (lines, subscriber) = listener(LogFormat::Text, false);
+        let logging = tracing::subscriber::set_default(subscriber);
+        let flood = || {
+            for _ in 0..1000 {
+                tracing::warn!(of = "a stranger", "again");
+                tracing::info!("answered");
+            }
+        };
+        flood();
+        tracing::error!("from another place");
+        advance(Duration::from_secs(59)).await;
+        flood();
+        advance(Duration::from_secs(1)).await;
+        flood();
+        drop(logging);
+
+        let text = lines.text();
+        let (bounded, others): (Vec<_>, Vec<_>) = text
+            .lines()
+            .map(rest)
+            .partition(|line| line.contains("again"));
+        let plain = format!("  WARN {}: again of=\"a stranger\"", module_path!());
+        let minute = |after: &str| {
+            let mut lines = vec![plain.clone(); 20];
+            lines[0] += after;
+            lines[19] += " silent_s=60";
+            lines
+        };
+        assert_eq!(bounded, [minute(""), minute(" left_out=1980")].concat());
+        assert_eq!(others.len(), 3001);
     }
 
     #[test]

@@ -18,15 +18,22 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::bounds::{Bounds, Turn};
 use crate::service::config::LogFormat;
 
 /// The form of a line.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line(LogFormat);
+#[derive(Debug)]
+pub(super) struct Line {
+    format: LogFormat,
+    bounds: Bounds,
+}
 
 impl Line {
     pub(super) fn new(format: LogFormat) -> Self {
-        Self(format)
+        Self {
+            format,
+            bounds: Bounds::default(),
+        }
     }
 }
 
@@ -45,11 +52,15 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let turn = self.bounds.turn(event.metadata());
+        if turn == Turn::LeftOut {
+            return Ok(());
+        }
         LINE.with_borrow_mut(|line| {
             line.clear();
-            match self.0 {
-                LogFormat::Text => text(line, event, writer.has_ansi_escapes()),
-                LogFormat::Json => json(line, event),
+            match self.format {
+                LogFormat::Text => text(line, event, turn, writer.has_ansi_escapes()),
+                LogFormat::Json => json(line, event, turn),
             }
             line.push('\n');
             writer.write_str(line)
@@ -57,7 +68,7 @@ where
     }
 }
 
-fn text(line: &mut String, event: &Event<'_>, color: bool) {
+fn text(line: &mut String, event: &Event<'_>, turn: Turn, color: bool) {
     let (level, target) = (*event.metadata().level(), event.metadata().target());
     let (dim, end) = if color {
         ("\u{1b}[2m", "\u{1b}[0m")
@@ -74,6 +85,9 @@ fn text(line: &mut String, event: &Event<'_>, color: bool) {
     line.push(':');
     line.push_str(end);
     event.record(&mut Text(line));
+    if let Some((name, count)) = turn.field() {
+        let _ = write!(line, " {name}={count}");
+    }
 }
 
 const fn padded(level: Level) -> &'static str {
@@ -177,13 +191,16 @@ impl Visit for Text<'_> {
     }
 }
 
-fn json(line: &mut String, event: &Event<'_>) {
+fn json(line: &mut String, event: &Event<'_>, turn: Turn) {
     line.push_str("{\"timestamp\":\"");
     now(line);
     line.push_str("\",\"level\":\"");
     line.push_str(event.metadata().level().as_str());
     line.push('"');
     event.record(&mut Json(line));
+    if let Some((name, count)) = turn.field() {
+        let _ = write!(line, ",\"{name}\":{count}");
+    }
     line.push_str(",\"target\":");
     quote(line, event.metadata().target());
     line.push('}');
