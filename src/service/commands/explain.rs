@@ -23,7 +23,7 @@ use crate::{
 };
 
 const EXAMPLES: &str = r"Examples:
-  pbpaste | warp-bearer explain
+  warp-bearer explain                                   paste it, and an empty line
   curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
   warp-bearer explain --jwks jwks.json < token.txt      asks no network";
 

@@ -12,6 +12,11 @@ use std::{
 use super::Failure;
 use crate::service::config::{Door, Vars};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  warp-bearer health
+  until warp-bearer health --ready; do sleep 1; done";
+
 /// A service that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -30,14 +30,19 @@ Examples:
   warp-bearer dev                          try it, without an account
   TOKEN=$(warp-bearer dev --token)         and, in another terminal, a token for it
   warp-bearer check && warp-bearer         examine what .env says, then serve
-  pbpaste | warp-bearer explain            why is this token refused?
+  warp-bearer explain                      why is this token refused? paste it when asked
   warp-bearer completions bash > ~/.local/share/bash-completion/completions/warp-bearer
 
-Configuration comes from the environment and from .env; .env.example has every variable.";
+Configuration comes from the environment and from .env; .env.example has every variable.
+
+Exit codes: 0 yes, or ended as asked; 1 no (explain, check, health); and those of sysexits.h: 64 the \
+command line, 66 what was to be read, 69 an address in use or no dev to ask, 71 the system, 78 the \
+configuration.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Serve the routes for the issuer that the environment and `.env` name; also without a command
+    #[command(after_help = serve::EXAMPLES)]
     Serve,
     /// Serve them with an issuer of its own on loopback, for development
     Dev(dev::Options),
@@ -47,19 +52,23 @@ enum Command {
     /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
     Check(check::Options),
     /// Ask the service that listens at LISTEN how it is: exit 0 if it lives, 1 if not
+    #[command(after_help = health::EXAMPLES)]
     Health {
         /// Ask whether it is ready instead: it holds keys and is not about to stop
         #[arg(long)]
         ready: bool,
     },
     /// Print what a shell needs to complete the command line
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
     Completions {
         /// Whose
         shell: Shell,
     },
     /// Print the manual page, or that of a command, as roff
+    #[command(after_help = manual::MAN_EXAMPLES)]
     Man {
         /// The command
+        #[arg(value_parser = manual::PAGES)]
         command: Option<String>,
     },
 }

@@ -13,6 +13,11 @@ use crate::{
 /// Serves at once; the keys come when the issuer gives them.
 pub(super) async fn run() -> Result<(), Failure> {
     let (config, warnings) = Config::load().map_err(Failure::Config)?;
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  warp-bearer serve
+  LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
+
     let _log = telemetry::init(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
