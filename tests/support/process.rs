@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, channel},
+        mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
     time::Duration,
@@ -97,11 +97,24 @@ impl Process {
     /// Asks it to stop, as whoever runs services does, and waits until it has.
     #[cfg(unix)]
     pub fn terminate(mut self) -> ExitStatus {
-        let kill = format!("kill -TERM {}", self.child.id());
-        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(killed.success());
+        self.signal("TERM");
         self.logged(|line| line.contains("stopped"));
         self.child.wait().unwrap()
+    }
+
+    /// Closes its terminal, and waits until it has ended.
+    #[cfg(unix)]
+    pub fn hang_up(mut self) -> ExitStatus {
+        self.signal("HUP");
+        self.stderr.drain();
+        self.child.wait().unwrap()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
     }
 }
 
@@ -126,6 +139,16 @@ impl Lines {
             }
         });
         Self(lines)
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.0.recv_timeout(FOREVER) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
     }
 
     fn until(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {

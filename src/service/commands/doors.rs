@@ -58,9 +58,9 @@ impl Doors {
         access: &Access,
         limits: Limits,
         cors: Option<Cors>,
+        hangups: Option<Hangups>,
         shutdown: Shutdown,
-    ) -> Result<(), Failure> {
-        let hangups = Hangups::new().map_err(Failure::Process)?;
+    ) {
         let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
         let sight = match &metrics {
             Some((metrics, _)) => Sight::measured(metrics.clone()),
@@ -71,9 +71,8 @@ impl Doors {
             () = serve(self.service, routes, limits, cors, sight, shutdown) => {}
             () = show(metrics) => {}
             () = watch(self.tls.clone()) => {}
-            () = hangups.refresh(&access.auth, self.tls.as_ref()) => {}
+            () = refresh(hangups, &access.auth, self.tls.as_ref()) => {}
         }
-        Ok(())
     }
 }
 
@@ -99,16 +98,26 @@ async fn watch(tls: Option<Tls>) {
     }
 }
 
+/// Does not end.
+async fn refresh(hangups: Option<Hangups>, auth: &Auth, tls: Option<&Tls>) {
+    match hangups {
+        Some(hangups) => hangups.refresh(auth, tls).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// SIGHUP, for what is on disk or at the issuer and may have changed.
 #[cfg(unix)]
-struct Hangups(tokio::signal::unix::Signal);
+pub(super) struct Hangups(tokio::signal::unix::Signal);
 
 #[cfg(unix)]
 impl Hangups {
-    fn new() -> std::io::Result<Self> {
+    /// From here on a terminal that is closed ends nothing.
+    pub(super) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        Ok(Self(signal(SignalKind::hangup())?))
+        let hangups = signal(SignalKind::hangup());
+        hangups.map(Self).map_err(Failure::Process)
     }
 
     /// Does not end.
@@ -125,11 +134,11 @@ impl Hangups {
 }
 
 #[cfg(not(unix))]
-struct Hangups;
+pub(super) struct Hangups;
 
 #[cfg(not(unix))]
 impl Hangups {
-    fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> Result<Self, Failure> {
         Ok(Self)
     }
 

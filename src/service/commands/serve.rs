@@ -1,6 +1,9 @@
 //! `warp-bearer serve`: the service for a real issuer.
 
-use super::{Failure, doors::Doors};
+use super::{
+    Failure,
+    doors::{Doors, Hangups},
+};
 use crate::{
     auth::{Algorithm, Auth, Builder},
     service::{
@@ -10,14 +13,14 @@ use crate::{
     },
 };
 
-/// Serves at once; the keys come when the issuer gives them.
-pub(super) async fn run() -> Result<(), Failure> {
-    let (config, warnings) = Config::load().map_err(Failure::Config)?;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   warp-bearer serve
   LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
 
+/// Serves at once; the keys come when the issuer gives them.
+pub(super) async fn run() -> Result<(), Failure> {
+    let (config, warnings) = Config::load().map_err(Failure::Config)?;
     let _log = telemetry::init(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -33,9 +36,11 @@ Examples:
     if let Some(address) = doors.metrics()? {
         tracing::info!(%address, "metrics");
     }
+    let hangups = Some(Hangups::new()?);
     doors
-        .serve(&access, config.limits, config.cors, shutdown)
-        .await
+        .serve(&access, config.limits, config.cors, hangups, shutdown)
+        .await;
+    Ok(())
 }
 
 /// The options of the library that this configuration stands for.

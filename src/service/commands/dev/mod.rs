@@ -129,10 +129,12 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         docs: config.docs.then(|| docs(&issuer)),
         ..Access::from(&auth)
     };
+    // No hangups: with the terminal that it was tried in, it ends.
     tokio::select! {
-        ended = doors.serve(&access, config.limits, config.cors, shutdown) => ended,
-        () = rotate(&issuer, options.rotate_every) => Ok(()),
+        () = doors.serve(&access, config.limits, config.cors, None, shutdown) => {}
+        () = rotate(&issuer, options.rotate_every) => {}
     }
+    Ok(())
 }
 
 fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {

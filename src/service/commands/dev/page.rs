@@ -1,8 +1,8 @@
 //! What `dev` prints: where everything is, and what to paste.
 
-use std::{env, net::SocketAddr};
+use std::{env, fmt::Write, net::SocketAddr};
 
-use super::{CLIENT, Options};
+use super::Options;
 use crate::{
     issuer::Issuer,
     service::screen::{Mark, Screen},
@@ -18,17 +18,16 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// One screen. Each command is one line, below the line that says what it does.
+    /// One screen of 80 by 24, where the service has the port that it has by itself. Each command is
+    /// one line, below the line that says what it does.
     pub(super) fn text(&self, options: &Options) -> String {
-        let (issuer, service) = (self.issuer, self.service);
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
-        let mut page = format!(
-            "{}\n\n  service  http://{service}\n  issuer   {}   its keys are made now and end with it\n  metrics  http://{}/metrics\n{}\n",
-            self.screen.strong(Mark::Plain, title),
-            issuer.url(),
-            self.metrics,
-            self.docs(),
-        );
+        let mut page = self.screen.strong(Mark::Plain, title) + "\n\n";
+        for (what, address) in self.addresses() {
+            // Writing to a string does not fail.
+            let _ = writeln!(page, "  {what:8} {address}");
+        }
+        page.push('\n');
         page += &self.promises(options);
         for (what, command) in self.commands() {
             page += &self.screen.faint(what);
@@ -36,62 +35,50 @@ impl Page<'_> {
             page += &command;
             page.push('\n');
         }
-        page += "\nStop with Ctrl-C.\n";
+        page += "Stop with Ctrl-C.\n";
         page
     }
 
-    /// The line about the page, where there is one.
-    fn docs(&self) -> String {
-        if !self.docs {
-            return String::new();
+    fn addresses(&self) -> Vec<(&'static str, String)> {
+        let service = format!("http://{}", self.service);
+        let mut addresses = vec![("service", service.clone())];
+        if self.docs {
+            let docs = format!("{service}/docs   to try it in a browser");
+            addresses.push(("docs", docs));
         }
-        let service = self.service;
-        format!(
-            "  docs     http://{service}/docs   to try it in a browser; Authorize fetches a token\n"
-        )
+        let issuer = format!("{}   its keys are made now", self.issuer.url());
+        addresses.extend([
+            ("ready", format!("{service}/readyz")),
+            ("metrics", format!("http://{}/metrics", self.metrics)),
+            ("issuer", issuer),
+        ]);
+        addresses
     }
 
-    fn commands(&self) -> [(&'static str, String); 9] {
-        let call = |path: &str| format!("curl -i http://{}{path}", self.service);
-        let with = |path: &str, token: &str| {
-            format!("{} -H \"Authorization: Bearer {token}\"", call(path))
-        };
-        let fetch = |scope: &str| format!("{} dev --token --scope {scope}", self.program());
-        let other = format!("$({})", fetch("write:messages"));
-        let (id, secret) = CLIENT;
-        let from_issuer = format!(
-            "curl -s {} -d grant_type=client_credentials -d client_id={id} -d client_secret={secret} -d audience={} -d scope=read:messages",
-            self.issuer.token_endpoint(),
-            self.issuer.audience()
-        );
+    fn commands(&self) -> [(&'static str, String); 6] {
+        let url = |path: &str| format!("http://{}{path}", self.service);
+        let call = |path: &str| format!("curl -i {}", url(path));
+        let with = |path: &str| format!("curl -iH \"Authorization: Bearer $TOKEN\" {}", url(path));
         let explain = format!(
             "echo $TOKEN | AUTH0_ISSUER={} AUTH0_API_AUDIENCE={} {} explain",
             self.issuer.url(),
             self.issuer.audience(),
             program()
         );
+        let token = format!(
+            "TOKEN=$({} dev --token --scope read:messages)",
+            self.program()
+        );
         [
-            (
-                "In another terminal, a token, good for a day:",
-                format!("TOKEN=$({})", fetch("read:messages")),
-            ),
+            ("In another terminal, a token, good for a day:", token),
             ("Open to all, 200:", call("/api/public")),
             ("Without a token, 401:", call("/api/private")),
+            ("With it, 200 and its claims:", with("/api/private")),
             (
-                "With it, 200 and its claims:",
-                with("/api/private", "$TOKEN"),
-            ),
-            (
-                "With the scope read:messages, 200:",
-                with("/api/private-scoped", "$TOKEN"),
-            ),
-            (
-                "With another scope, 403:",
-                with("/api/private-scoped", &other),
+                "For its scope, 200; with a token of no --scope, 403:",
+                with("/api/private-scoped"),
             ),
             ("Why a token is taken, or refused:", explain),
-            ("A token as Auth0 gives it:", from_issuer),
-            ("How it is:", call("/readyz")),
         ]
     }
 
