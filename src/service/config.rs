@@ -100,7 +100,7 @@ pub struct LogConfig {
     pub filter: EnvFilter,
     /// In which form. Defaults to text.
     pub format: LogFormat,
-    /// Whether a terminal may get colours: unless `NO_COLOR` is set to something.
+    /// Whether a terminal may get colours: unless `NO_COLOR` is set to something, or it has none.
     pub color: bool,
 }
 
@@ -246,7 +246,7 @@ impl Config {
             log: LogConfig {
                 filter: filter?,
                 format: format?,
-                color: process.no_color.is_none_or(|set| set.is_empty()),
+                color: vars::color(process.no_color.as_deref(), process.term.as_deref()),
             },
         })
     }

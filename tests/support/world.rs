@@ -3,7 +3,7 @@
 
 use std::{
     io::Write,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
@@ -60,13 +60,15 @@ impl World {
         self
     }
 
+    /// The binary with this configuration, about to be run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
+        self.directory.command(arguments, &vars)
+    }
+
     /// Runs the binary; blocks, so that the issuer answers on another thread.
     pub fn run(&self, arguments: &[&str], input: &str) -> Told {
-        let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
-        let mut command = self.directory.command(arguments, &vars);
-        for proxy in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-            command.env_remove(proxy);
-        }
+        let mut command = self.command(arguments);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

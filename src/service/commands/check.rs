@@ -33,8 +33,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let vars = Vars::read().map_err(Failure::Config)?;
     let mut report = Report::default();
     report.add(Section::of_variables(&vars));
-    let color = vars.get("NO_COLOR").is_none_or(|(set, _)| set.is_empty());
-    let screen = Screen::stdout(color);
+    let screen = Screen::stdout(vars.color());
     let (config, mut warnings) = match Config::located(&vars) {
         Ok(read) => read,
         Err(faults) => {
@@ -70,7 +69,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         proxied: proxied(),
         now: now.as_secs_f64(),
     };
-    let progress = Progress::new();
+    let progress = Progress(io::stderr().is_terminal() && !vars.is_dumb());
     for issuer in &config.issuers {
         report.add(examine(issuer, &plan, |what| progress.tell(what)).await);
     }
@@ -118,12 +117,11 @@ fn proxied() -> bool {
 struct Progress(bool);
 
 impl Progress {
-    fn new() -> Self {
-        Self(io::stderr().is_terminal())
-    }
-
+    /// With the terminal's wrapping off: of a line that is longer than the terminal is wide, a part
+    /// would stay.
     fn tell(&self, what: &str) {
-        self.write(&format!("\r\x1b[2Kasking {} …", Screen::clean(what)));
+        let what = Screen::clean(what);
+        self.write(&format!("\r\x1b[2K\x1b[?7lasking {what} …\x1b[?7h"));
     }
 
     fn clear(&self) {

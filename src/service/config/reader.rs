@@ -11,6 +11,7 @@ use super::{
     fault::{Fault, Faults, Warning, Wrong},
     value::{Parsed, is_placeholder},
     variables::{self, Unset, Variable},
+    vars,
 };
 
 /// The variables, and what was found about them so far.
@@ -56,6 +57,7 @@ pub(super) struct Process {
     pub(super) rust_log: Option<String>,
     pub(super) log_format: Option<String>,
     pub(super) no_color: Option<String>,
+    pub(super) term: Option<String>,
 }
 
 /// The variables of [`Limits`](crate::service::Limits) as text.
@@ -76,9 +78,10 @@ pub(super) struct LimitsText {
 
 impl Reader {
     pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        let (vars, others): (BTreeMap<_, _>, BTreeMap<_, _>) = vars
-            .into_iter()
-            .partition(|(name, _)| variables::is_known(name) || name == "NO_COLOR");
+        let (vars, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            vars.into_iter().partition(|(name, _)| {
+                variables::is_known(name) || vars::OF_TERMINALS.contains(&&**name)
+            });
         let unread: Vec<String> = others
             .into_keys()
             .filter(|name| variables::is_auth0(name))

@@ -56,6 +56,17 @@ impl Vars {
         Some((value, *origin))
     }
 
+    /// Whether a terminal may get colours.
+    pub fn color(&self) -> bool {
+        let text = |name| Some(self.get(name)?.0);
+        color(text("NO_COLOR"), text("TERM"))
+    }
+
+    /// Whether a terminal can take back what it shows.
+    pub fn is_dumb(&self) -> bool {
+        self.get("TERM").is_some_and(|(term, _)| term == DUMB)
+    }
+
     fn merge(
         environment: impl Iterator<Item = (OsString, OsString)>,
         dotenv: io::Result<Vec<u8>>,
@@ -92,12 +103,22 @@ fn unreadable(error: &io::Error) -> Fault {
     )
 }
 
-/// `NO_COLOR` is everybody's (<https://no-color.org>), and so not in the table.
+/// Everybody's, and so not in the table: <https://no-color.org>, and the terminal's name.
+pub(super) const OF_TERMINALS: [&str; 2] = ["NO_COLOR", "TERM"];
+
+/// A terminal that shows what it is sent and can do nothing else.
+const DUMB: &str = "dumb";
+
+/// Whether a terminal may get colours.
+pub(super) fn color(no_color: Option<&str>, term: Option<&str>) -> bool {
+    no_color.is_none_or(str::is_empty) && term != Some(DUMB)
+}
+
 fn is_ours(name: &str) -> bool {
     variables::is_known(name)
         || variables::is_auth0(name)
         || surroundings::is_read(name)
-        || name == "NO_COLOR"
+        || OF_TERMINALS.contains(&name)
 }
 
 impl IntoIterator for Vars {
