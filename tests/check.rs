@@ -86,7 +86,9 @@ async fn a_set_up_that_is_right_is_told_so() {
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     assert!(
-        told.stdout.contains("  ✓ keys      1 of 1 for RS256\n"),
+        told.stdout.ends_with(
+            "  ✓ keys      1 of 1 for RS256\n\nNothing stands in the way of the service.\n"
+        ),
         "{}",
         told.stdout
     );
@@ -145,6 +147,15 @@ async fn each_broken_issuer_is_found() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let findings = findings(&told, "Issuer ");
     assert!(findings[0].starts_with("bad name: aaaa"), "{findings:#?}");
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    // It answers, and not in TLS.
+    issuer.come_back().await;
+    let plain = issuer
+        .url()
+        .replace("http://127.0.0.1", "https://localhost");
+    let told = checked(&world().set("AUTH0_ISSUER", plain));
+    let findings = crate::findings(&told, "Issuer ");
+    assert!(findings[1].starts_with("bad TLS: "), "{findings:#?}");
 }
 
 /// A key that nobody should have.
@@ -248,8 +259,10 @@ async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let findings = |told| findings(told, "Issuer https://localhost:").join("\n");
     let found = findings(&told);
-    assert!(found.contains("bad discovery: "), "{found}");
-    assert!(found.contains("certificate"), "{found}");
+    assert!(found.contains("bad TLS: "), "{found}");
+    let hint =
+        " certificate: UnknownIssuer (SSL_CERT_FILE names certificate authorities of your own)";
+    assert!(found.contains(hint), "{found}");
 
     let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(told.code, Some(0), "{}", told.stdout);

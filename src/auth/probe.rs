@@ -1,7 +1,12 @@
 //! One look at an address of an issuer's, as the keeper would take it, with what the keeper has no
 //! use for: how long it took, what time it is there, and which certificate was shown.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    iter,
+    time::{Duration, Instant, SystemTime},
+};
 
 use reqwest::{Url, header, tls::TlsInfo};
 
@@ -21,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) ahead: Option<f64>,
     /// The certificate of an answer over TLS, DER.
     pub(crate) certificate: Option<Vec<u8>>,
+    /// It answers, and no TLS comes about.
+    pub(crate) is_no_tls: bool,
     /// The document, or why there is none, in words.
     pub(crate) body: Result<Vec<u8>, String>,
     pub(crate) max_age: Option<Duration>,
@@ -33,6 +40,7 @@ pub(crate) async fn look(url: &str, limit: Duration) -> Look {
         took: limit,
         ahead: None,
         certificate: None,
+        is_no_tls: false,
         body: Err(FetchError::TimedOut(limit).to_string()),
         max_age: None,
     };
@@ -64,16 +72,35 @@ async fn ask(url: &str, sent: SystemTime, look: &mut Look) -> Result<Answer, Fet
     let asked = client
         .get(url.clone())
         .header(header::ACCEPT, "application/json");
-    let answer = asked
-        .send()
-        .await
-        .map_err(|error| fetch::unreachable(&url, &error))?;
+    let answer = asked.send().await.map_err(|error| {
+        look.is_no_tls = url.scheme() == "https" && is_of_tls(&error);
+        fetch::unreachable(&url, &error)
+    })?;
     look.ahead = ahead(answer.headers(), sent);
     let shown = answer.extensions().get::<TlsInfo>();
     look.certificate = shown
         .and_then(|tls| tls.peer_certificate())
         .map(<[u8]>::to_vec);
     fetch::read(&url, answer, false).await
+}
+
+/// Whether it is one of those that rustls hands to whoever reads and writes: a certificate that nobody
+/// vouches for, no TLS at all, a peer that leaves.
+fn is_of_tls(error: &reqwest::Error) -> bool {
+    let first: &dyn Error = error;
+    let mut causes = iter::successors(Some(first), |&cause| cause.source());
+    let of_tls = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    causes.any(|cause| {
+        cause
+            .downcast_ref()
+            .is_some_and(|error| of_tls(kind(error)))
+    })
+}
+
+/// Of the innermost: an error that has another within passes for one of no kind, and for its cause.
+fn kind(error: &io::Error) -> ErrorKind {
+    let within = error.get_ref().and_then(|within| within.downcast_ref());
+    within.map_or(error.kind(), kind)
 }
 
 /// Our clock, halfway between question and answer, less the one there, which an answer out of a

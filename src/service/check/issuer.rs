@@ -14,7 +14,7 @@ use crate::{
     service::{
         config::Config,
         screen::Mark,
-        when::{length, relative},
+        when::{self, length, relative},
     },
 };
 
@@ -56,8 +56,8 @@ pub(in crate::service) async fn examine(
     let address = match &config.jwks_uri {
         Some(address) => {
             section.add(Mark::Plain, "discovery", "not asked: AUTH0_JWKS_URI is set");
-            resolve(address, plan, &mut section, &tell).await;
-            Some(address.clone())
+            let found = resolve(address, plan, &mut section, &tell).await;
+            found.then(|| address.clone())
         }
         None => discover(issuer, plan, &mut section, &tell).await,
     };
@@ -75,7 +75,7 @@ pub(in crate::service) async fn examine(
                 took(&mut section, "key set", &address, &look, &fresh);
                 keys::judge(&mut section, document, &address, plan);
             }
-            Err(why) => section.add(Mark::Bad, "key set", why),
+            Err(why) => failed(&mut section, "key set", &look, why),
         }
     }
     section
@@ -89,14 +89,16 @@ async fn discover(
     tell: &impl Fn(&str),
 ) -> Option<String> {
     let url = probe::metadata_of(issuer)?;
-    resolve(&url, plan, section, tell).await;
+    if !resolve(&url, plan, section, tell).await {
+        return None;
+    }
     tell(&url);
     let look = probe::look(&url, plan.config.jwks_timeout).await;
     connection(&url, &look, plan, section);
     let body = match &look.body {
         Ok(body) => body,
         Err(why) => {
-            section.add(Mark::Bad, "discovery", why);
+            failed(section, "discovery", &look, why);
             return None;
         }
     };
@@ -114,17 +116,21 @@ async fn discover(
     }
 }
 
-async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl Fn(&str)) {
-    let Some(url) = Url::parse(url).ok() else {
-        return;
-    };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return;
+/// Whether there is somebody to ask.
+async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl Fn(&str)) -> bool {
+    let url = Url::parse(url).ok();
+    let place = url.as_ref().and_then(|url| {
+        let port = url.port_or_known_default()?;
+        Some((url.host_str()?, port))
+    });
+    // Whoever asks says what is wrong with it.
+    let Some((host, port)) = place else {
+        return true;
     };
     if plan.proxied {
         let text = "left to the proxy that the environment names";
         section.add(Mark::Plain, "name", text);
-        return;
+        return true;
     }
     tell(host);
     let began = Instant::now();
@@ -135,10 +141,21 @@ async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl 
             let addresses = addresses.map(|address| address.ip().to_string());
             let text = addresses.collect::<Vec<_>>().join(", ");
             section.add_more(Mark::Good, "name", text, millis(began.elapsed()));
+            return true;
         }
         Ok(Err(error)) => section.add(Mark::Bad, "name", format!("{host}: {error}")),
         Err(_) => section.add(Mark::Bad, "name", format!("{host}: no answer in time")),
     }
+    false
+}
+
+/// What there is no document for.
+fn failed(section: &mut Section, name: &str, look: &Look, why: &str) {
+    if look.is_no_tls {
+        let more = "SSL_CERT_FILE names certificate authorities of your own";
+        return section.add_more(Mark::Bad, "TLS", why, more);
+    }
+    section.add(Mark::Bad, name, why);
 }
 
 /// What an answer says beside its document: the certificate, and the time.
@@ -171,7 +188,7 @@ fn clock(ahead: f64, took: Duration, plan: &Plan<'_>, section: &mut Section) {
         section.add(Mark::Good, "clock", "as the issuer's");
         return;
     }
-    let text = format!("{} the issuer's", crate::service::when::ahead(ahead));
+    let text = format!("{} the issuer's", when::ahead(ahead));
     if ahead.abs() > leeway + blur {
         let more = format!(
             "beyond AUTH0_LEEWAY, {}; set it right, with NTP",

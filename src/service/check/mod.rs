@@ -117,6 +117,18 @@ impl Report {
         lines.join("\n")
     }
 
+    /// For people, who have read all of it.
+    pub(super) fn verdict(&self, screen: Screen) -> String {
+        if self.is_good() {
+            screen.strong(Mark::Good, "Nothing stands in the way of the service.")
+        } else {
+            screen.strong(
+                Mark::Bad,
+                "What is marked ✗ stands in the way of the service.",
+            )
+        }
+    }
+
     /// What `--json` prints.
     pub(super) fn json(&self) -> Value {
         let sections = self.0.iter().map(|section| {

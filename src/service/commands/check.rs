@@ -75,6 +75,9 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     }
     progress.clear();
     print(&report, &options, screen);
+    if !options.json {
+        println!("{}", report.verdict(screen));
+    }
     if report.is_good() {
         return Ok(());
     }
