@@ -117,6 +117,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
     #[rustfmt::skip]
     let rows = [
         ("opaque", "kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
+        ("opaque, with a dot", "v1.kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
         ("encrypted", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..a.b.c".to_owned(), "token_not_jwt", causes::ENCRYPTED),
         ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
         ("without its end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
@@ -140,6 +141,12 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
             "field",
         ),
         ("quotes", format!("\"{good}\""), "quotes"),
+        ("the credential", format!("Bearer {good}"), "field"),
+        (
+            "lines",
+            format!("{}\n  {}\n", &good[..middle], &good[middle..]),
+            "line breaks",
+        ),
         (
             "the whole answer",
             json!({"access_token": good, "token_type": "Bearer"}).to_string(),
@@ -160,6 +167,11 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
         r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
     for (case, input, line) in [
         ("nothing", "", "no token: there is nothing in it\n"),
+        (
+            "another scheme",
+            "Authorization: DPoP a.b.c",
+            "no token: the Authorization field that was pasted has another scheme than Bearer; what it is answered is missing_token\n",
+        ),
         (
             "a refusal",
             refusal,
@@ -184,6 +196,25 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
             .set("AUTH0_ALGORITHMS", "HS256")
             .set("AUTH0_SIGNING_SECRET", secret)
     };
+    let strict = || world().set("AUTH0_TOKEN_PROFILE", "rfc9068");
+    let tenant = "https://tenant.eu.auth0.com/";
+    let on_disk = || {
+        let world = world()
+            .set("AUTH0_ISSUER", tenant)
+            .set("AUTH0_JWKS_FILE", "jwks.json");
+        let jwks = json!({"keys": [issuer.key().public_jwk()]});
+        fs::write(world.directory.path().join("jwks.json"), jwks.to_string()).unwrap();
+        world
+    };
+    let key = SigningKey::generate(Algorithm::RS256);
+    issuer.publish_key(&key);
+    let changed = issuer.token().claim("iss", tenant).key(&key);
+    let changed = changed.kid(issuer.key().kid()).sign();
+    let of_no_key = issuer.token().without_header("kid").sign();
+    let by_typ = issuer.token().typ("at+jwt").sign();
+    let old = issuer.token().issued_at(-700).sign();
+    let ageless = issuer.token().without("iat").sign();
+    let other_algorithm = issuer.token().algorithm(Algorithm::PS256).sign();
     let by_secret = issuer.token().key(&other).without_header("kid").sign();
     #[rustfmt::skip]
     let rows = [
@@ -192,6 +223,13 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
         ("another audience", world().set("AUTH0_API_AUDIENCE", "https://other.example.com"), &good, "wrong_audience", causes::OTHER_API),
         ("another algorithm", world().set("AUTH0_ALGORITHMS", "ES256"), &good, "algorithm_not_allowed", causes::OTHER_ALGORITHM),
         ("another secret", hs256(), &by_secret, "bad_signature", causes::OTHER_SECRET),
+        ("another algorithm of the key", world().set("AUTH0_ALGORITHMS", "RS256,PS256"), &other_algorithm, "algorithm_not_allowed", causes::KEY_FOR_ANOTHER),
+        ("another tenant's signature", on_disk(), &changed, "bad_signature", causes::CHANGED),
+        ("of no key, where two fit", world(), &of_no_key, "unknown_key", causes::NO_KID),
+        ("the strict profile", strict(), &good, "wrong_token_type", causes::NOT_AT_JWT),
+        ("the strict profile, by typ alone", strict(), &by_typ, "missing_claim", causes::NOT_RFC9068),
+        ("a longest age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &old, "token_expired", causes::TOO_OLD),
+        ("a longest age of no age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &ageless, "missing_claim", causes::NO_TIME_OF_ISSUE),
     ];
     for (case, world, token, code, cause) in rows {
         refuses(&world, case, token, code, cause);
@@ -255,6 +293,48 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
         ]);
         assert_eq!(json["routes"], routes, "{case}");
     }
+}
+
+/// A code, and its cause.
+type Refusal = (&'static str, Cause);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_route_asks_for_can_be_asked_for() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    let reader = token().scope("read:messages").sign();
+    let clerk = token().permissions(["messages:read"]).sign();
+    #[rustfmt::skip]
+    let rows: [(&str, &str, &[&str], Option<Refusal>); 7] = [
+        ("a scope", &reader, &["--scope", "read:messages"], None),
+        ("a permission", &clerk, &["--permission", "messages:read"], None),
+        ("RBAC off", &reader, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::RBAC_OFF))),
+        ("not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
+        ("a scope as a permission", &clerk, &["--scope", "messages:read"], Some(("insufficient_scope", causes::SCOPE_AS_PERMISSION))),
+        ("a scope of a user's", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
+        ("of each, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
+    ];
+    for (case, token, options, refusal) in rows {
+        let told = world.run(&[&["explain", "--json"], options].concat(), token);
+        let json = told.json();
+        let grants = json["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(grants["step"], "grants", "{case}: {json:#}");
+        assert_eq!(grants["holds"], refusal.is_none(), "{case}: {json:#}");
+        assert_eq!(told.code, Some(i32::from(refusal.is_some())), "{case}");
+        assert_eq!(json["accepted"], refusal.is_none(), "{case}: {json:#}");
+        if let Some((code, cause)) = refusal {
+            assert_eq!(
+                (&json["code"], &json["status"]),
+                (&json!(code), &json!(403)),
+                "{case}"
+            );
+            assert_eq!(json["mend"], cause.mend, "{case}: {json:#}");
+            assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
+        }
+    }
+    let told = world.run(&["explain", "--scope", "a,  b"], &reader);
+    assert_eq!(told.code, Some(64), "{}", told.stdout);
+    assert!(told.stderr.contains("single blanks"), "{}", told.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -322,7 +322,7 @@ impl Trace {
         shown(self.header.get(name))
     }
 
-    fn claimed(&self, name: &str) -> String {
+    pub(crate) fn claimed(&self, name: &str) -> String {
         shown(self.payload.get(name))
     }
 }

@@ -13,11 +13,11 @@ use clap::Args;
 
 use super::{Failure, serve};
 use crate::{
-    auth::{Auth, SetupError},
+    auth::{Auth, Policy, SetupError, permissions, scopes},
     service::{
         Access,
         config::Config,
-        explain::{Pasted, Skew, explain},
+        explain::{Pasted, Skew, Wanted, explain},
         screen::{Screen, ascii},
     },
 };
@@ -25,6 +25,7 @@ use crate::{
 const EXAMPLES: &str = r"Examples:
   warp-bearer explain                                   paste it, and an empty line
   curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain --permission messages:read < token.txt
   warp-bearer explain --jwks jwks.json < token.txt      asks no network";
 
 /// What can be said on the command line.
@@ -36,9 +37,44 @@ pub(super) struct Options {
     /// Verify with the key set in this file, and ask no network
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
+    /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "SCOPES", value_parser = wanted_scopes)]
+    scope: Option<Wanted>,
+    /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
+    permission: Option<Wanted>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Why a list is none of scopes, or of permissions, which are written alike (RFC 6749 §3.3).
+const NO_LIST: &str = "give names with single blanks between them";
+
+fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
+    wanted("scopes", list, scopes(list))
+}
+
+fn wanted_permissions(list: &str) -> Result<Wanted, &'static str> {
+    wanted("permissions", list, permissions(list))
+}
+
+fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'static str> {
+    let words = format!("{kind} {list}");
+    policy.map(|policy| Wanted { words, policy }).ok_or(NO_LIST)
+}
+
+impl Options {
+    fn wanted(&self) -> Option<Wanted> {
+        let wanted = [&self.scope, &self.permission]
+            .into_iter()
+            .flatten()
+            .cloned();
+        wanted.reduce(|one, other| Wanted {
+            words: format!("{}, {}", one.words, other.words),
+            policy: one.policy & other.policy,
+        })
+    }
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
@@ -55,7 +91,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let pasted = Pasted::read(&text)
         .map_err(|why| Failure::Input(Screen::clean(&format!("no token: {why}"))))?;
     let offline = options.jwks.is_some();
-    let explanation = explain(&access, pasted, async || {
+    let explanation = explain(&access, pasted, options.wanted(), async || {
         if offline {
             return None;
         }

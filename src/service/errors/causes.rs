@@ -129,6 +129,10 @@ pub const EXPIRED: Cause = cause(
     "The token's time is over.",
     "Fetch a new token when the old one's expires_in is over, or with a refresh token; how long one lasts is in the API's settings under Applications, APIs.",
 );
+pub const TOO_OLD: Cause = cause(
+    "The token was issued longer ago than AUTH0_TOKEN_MAX_AGE allows, whatever its exp says.",
+    "Fetch a new one; so that its expires_in says so, set the maximum access token lifetime in the API's settings under Applications, APIs, to AUTH0_TOKEN_MAX_AGE or less.",
+);
 pub const CLOCK_AHEAD: Cause = cause(
     "The clock of this machine is ahead of the issuer's, so that a token which is still good seems to have expired.",
     "Set the clock right, and keep it so with NTP; AUTH0_LEEWAY grants what is left, five minutes at most.",
@@ -157,8 +161,12 @@ pub const NO_ISSUER: Cause = cause(
     "The token has no iss: it does not say where it is from.",
     "Have whatever makes the token write the configured issuer, to the letter, into iss.",
 );
+pub const NO_TIME_OF_ISSUE: Cause = cause(
+    "The token has no iat, and AUTH0_TOKEN_MAX_AGE needs to know when it was issued.",
+    "Have whatever makes the token set iat, as every token of Auth0's has it, or take AUTH0_TOKEN_MAX_AGE out.",
+);
 pub const NOT_RFC9068: Cause = cause(
-    "The strict profile of RFC 9068 is on, or a longest age, and the token lacks sub, client_id, iat or jti.",
+    "The strict profile of RFC 9068 is on, and the token lacks sub, client_id, iat or jti.",
     "Set the access token profile to RFC 9068 in the API's settings under Applications, APIs, and fetch a new token.",
 );
 pub const WRONG_TYPE: Cause = cause(

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::{
-    auth::{Auth, AuthError, Told, Trace, Trouble},
+    auth::{Auth, AuthError, Step, Told, Trace, Trouble},
     service::errors::{Cause, causes},
 };
 
@@ -66,10 +66,12 @@ impl Evidence<'_> {
     }
 
     fn not_a_jwt(&self) -> Cause {
+        // How a header begins, `{"`, as base64url. Some tokens that are none of JSON have dots, too.
+        let of_json = self.token.contains("eyJ");
         match self.token.matches('.').count() {
-            4 => causes::ENCRYPTED,
-            0 if !self.token.starts_with("eyJ") => causes::OPAQUE,
-            _ => causes::NOT_WHOLE,
+            4 if of_json => causes::ENCRYPTED,
+            _ if of_json => causes::NOT_WHOLE,
+            _ => causes::OPAQUE,
         }
     }
 
@@ -165,12 +167,21 @@ impl Evidence<'_> {
     }
 
     fn expired(&self) -> Cause {
-        let expires = self.claim("exp").and_then(Value::as_f64);
-        let now = self.auth.time();
-        match (self.skew, expires) {
-            (Some(skew), Some(expires)) if skew > 0.0 && now - skew < expires => {
+        let of_date = |name| match self.trace.step(name) {
+            Some(Step {
+                expected: Told::After(limit, _),
+                found: Told::Date(date),
+                outcome: Err(_),
+                ..
+            }) => Some((*limit, *date)),
+            _ => None,
+        };
+        let (exp, age) = (of_date("exp"), of_date("age"));
+        match (self.skew, exp.or(age)) {
+            (Some(skew), Some((limit, date))) if skew > 0.0 && limit - skew < date => {
                 causes::CLOCK_AHEAD
             }
+            _ if exp.is_none() => causes::TOO_OLD,
             _ => causes::EXPIRED,
         }
     }
@@ -204,6 +215,8 @@ impl Evidence<'_> {
             causes::NO_AUDIENCE
         } else if self.failed("exp, nbf, iat") {
             causes::NO_EXPIRY
+        } else if self.failed("age") {
+            causes::NO_TIME_OF_ISSUE
         } else {
             causes::NOT_RFC9068
         }

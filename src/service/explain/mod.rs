@@ -42,25 +42,40 @@ pub(super) struct Skew {
     pub(super) seconds: f64,
 }
 
+/// What the token is asked to grant, beside being good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) words: String,
+    pub(super) policy: Policy,
+}
+
 /// Explains a token to the service that grants this `access`. `skew` is asked where a date is what is wrong.
 pub(super) async fn explain(
     access: &Access,
     pasted: Pasted,
+    wanted: Option<Wanted>,
     skew: impl AsyncFnOnce() -> Option<Skew>,
 ) -> Explanation {
     let auth = &access.auth;
     auth.settled().await;
-    let (trace, verdict) = auth.judge(&pasted.token).await;
+    let (mut trace, verdict) = auth.judge(&pasted.token).await;
+    let granted = match (&verdict, wanted) {
+        (Ok(claims), Some(wanted)) => grant(claims, wanted, &mut trace),
+        _ => None,
+    };
     let mut explanation = Explanation {
         notes: pasted.notes,
-        refusal: None,
+        refusal: granted,
         facts: Vec::new(),
         routes: Vec::new(),
         now: auth.time(),
         trace,
     };
     match verdict {
-        Ok(claims) => explanation.routes = routes(access, &claims, &explanation.trace),
+        Ok(claims) if explanation.is_accepted() => {
+            explanation.routes = routes(access, &claims, &explanation.trace);
+        }
+        Ok(_) => {}
         Err(error) => {
             let of_time = matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
             let skew = if of_time { skew().await } else { None };
@@ -83,15 +98,31 @@ impl Explanation {
     }
 }
 
+/// One step more: what the token grants. Why that is too little, where it is.
+fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
+    let verdict = Requirement::from(wanted.policy).check(claims);
+    let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));
+    let outcome = verdict.as_ref().map_err(|(error, _)| *error);
+    trace.add("grants", wanted.words, found.join(", "), outcome);
+    let (error, scope) = verdict.err()?;
+    let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
+    Some((error, cause))
+}
+
 /// What is worth a sentence beside the steps.
 fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
     let mut facts = Vec::new();
     let now = auth.time();
     let failed = trace.steps.iter().find(|step| step.outcome.is_err());
-    if let (AuthError::TokenExpired, Some(Told::Date(expires))) =
-        (error, failed.map(|step| &step.found))
+    if let (AuthError::TokenExpired, Some((name, Told::Date(date)))) =
+        (error, failed.map(|step| (step.name, &step.found)))
     {
-        facts.push(format!("It expired {}.", when::relative(expires - now)));
+        let happened = if name == "age" {
+            "was issued"
+        } else {
+            "expired"
+        };
+        facts.push(format!("It {happened} {}.", when::relative(date - now)));
     }
     if let Some(Skew { issuer, seconds }) = skew {
         facts.push(format!(

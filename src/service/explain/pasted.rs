@@ -22,6 +22,10 @@ pub(in crate::service) enum NoToken {
     )]
     Refusal(String),
     #[error(
+        "the Authorization field that was pasted has another scheme than Bearer; what it is answered is missing_token"
+    )]
+    OtherScheme,
+    #[error(
         "it is JSON without an access_token; paste the token endpoint's answer, or the token alone"
     )]
     OtherJson,
@@ -47,9 +51,11 @@ impl Pasted {
                 notes.push(QUOTES);
                 rest = inner;
             }
-            if let Some(credential) =
-                after(rest, "authorization:").or_else(|| after(rest, "bearer "))
-            {
+            if let Some(value) = after(rest, "authorization:") {
+                let bearer = after(value.trim_start(), "bearer ");
+                rest = bearer.ok_or(NoToken::OtherScheme)?;
+                notes.push(FIELD);
+            } else if let Some(credential) = after(rest, "bearer ") {
                 notes.push(FIELD);
                 rest = credential;
             }
@@ -146,6 +152,11 @@ mod tests {
             ("nothing", "", NoToken::Empty),
             ("blanks", " \n", NoToken::Empty),
             ("quotes alone", "\"\"", NoToken::Empty),
+            (
+                "another scheme",
+                "Authorization: Basic ZGV2OmRldg==",
+                NoToken::OtherScheme,
+            ),
             ("half an object", "{\"access_token\":", NoToken::OtherJson),
             ("another object", "{}", NoToken::OtherJson),
             (
