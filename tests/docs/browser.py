@@ -1,4 +1,5 @@
-"""A browser on `/docs`: Authorize fetches a token, a private route answers 200, and 401 without."""
+"""A browser on `/docs`: Authorize fetches a token, a private route answers 200, and 401 without. And on
+`/errors`: black on white by day, white on black by night."""
 
 import sys
 
@@ -17,6 +18,7 @@ def tries(service, screenshot):
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
     try:
         page(driver, service, screenshot)
+        errors(driver, service)
     finally:
         driver.quit()
 
@@ -57,6 +59,19 @@ def page(driver, service, screenshot):
     loud = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "401" not in e["message"]]
     assert not loud, loud
     print("the page: 200 with a token that it fetched, 401 after logging out")
+
+
+def errors(driver, service):
+    for scheme, ink in [("light", "rgb(0, 0, 0)"), ("dark", "rgb(255, 255, 255)")]:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        driver.get(f"{service}/errors/wrong_audience")
+        # The page is transparent where nothing is written: what is behind it is the root's.
+        found = driver.execute_script("return getComputedStyle(document.documentElement).color")
+        assert found == ink, (scheme, found)
+        driver.find_element(By.LINK_TEXT, "Errors").click()
+        assert driver.find_elements(By.LINK_TEXT, "token_expired"), scheme
+    print("the errors: by day and by night")
 
 
 def main():

@@ -94,7 +94,7 @@ fn page_html(page: &Page) -> String {
 
 /// It loads nothing and runs nothing.
 fn document(title: &str, body: &str) -> String {
-    const STYLE: &str = "body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif;color-scheme:light dark}dt{font-weight:bold;margin-top:1em}";
+    const STYLE: &str = ":root{color-scheme:light dark}body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif}dt{font-weight:bold;margin-top:1em}";
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n{body}</html>\n"
     )
