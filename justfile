@@ -52,7 +52,7 @@ ci:
 ci-full:
     .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/proxies/run && cargo package --locked --allow-dirty
 
-# /docs in a real browser; needs Python 3, Chromium and its driver
+# /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
     tests/docs/browse
 
@@ -60,7 +60,7 @@ browser:
 interop:
     tests/interop/run
 
-# An application behind nginx, Caddy and HAProxy, which ask /auth; installs them with apt-get, needs Python 3
+# An application behind nginx, Caddy, HAProxy and Envoy, which ask /auth; installs them, needs Python 3
 proxies:
     tests/proxies/run
 

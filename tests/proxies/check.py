@@ -12,7 +12,6 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,8 +24,6 @@ NAMES = ["X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
 PATIENCE = 20
 # Debian keeps servers where a user's PATH may not look.
 PATH = os.environ["PATH"] + ":/usr/sbin"
-# Debian has these; Envoy is tested where it happens to be.
-NEEDED = {"nginx", "caddy", "haproxy"}
 
 # Where its example is, how it is started in a directory with a copy of it, and what it makes of
 # refusals that are not its client's doing.
@@ -281,7 +278,7 @@ def main(warp_bearer):
     warp_bearer = os.path.abspath(warp_bearer)
     application, generous = serving(Application), serving(Generous)
     well, ill = free_port(), free_port()
-    failed, absent = [], []
+    failed = []
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         listen = f"127.0.0.1:{well}"
@@ -295,18 +292,13 @@ def main(warp_bearer):
             "AUTH0_JWKS_URI": f"http://127.0.0.1:{free_port()}/jwks",
         }
         stack.enter_context(running([warp_bearer, "serve"], ill, directory, **down))
-        for name, about in PROXIES.items():
-            if not shutil.which(about["start"][0], path=PATH):
-                absent.append(name)
-                continue
+        for name in PROXIES:
             print(name)
             checked = check(name, plain, reader, well, ill, generous, application)
             failed += [f"{name}: {case}" for case in checked]
-    for name in absent:
-        print(f"{name} is not here, and was left out")
     for case in failed:
         print(f"FAILED {case}")
-    return 1 if failed or set(absent) & NEEDED else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
