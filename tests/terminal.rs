@@ -11,7 +11,7 @@ mod world;
 
 use std::{
     fs::File,
-    io::Read,
+    io::{Read, Write},
     process::{Child, Command, Stdio},
 };
 
@@ -42,6 +42,7 @@ enum Streams {
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
+        .stdin(theirs.try_clone().unwrap())
         .stderr(theirs.try_clone().unwrap())
         .stdout(match streams {
             Streams::Both => Stdio::from(theirs),
@@ -186,6 +187,30 @@ async fn what_explain_and_help_print_has_colours_on_a_terminal_alone() {
                 assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_typed_unless_it_is_longer_than_a_line_of_the_terminals() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    let long = token().claim("groups", "a".repeat(4000)).sign();
+    for (typed, code, told) in [
+        (token().sign(), 0, "Accepted: the token is good."),
+        (
+            long,
+            66,
+            "no token: a terminal hands over no more than 4095 characters",
+        ),
+    ] {
+        let (mut child, mut terminal) = start(world.command(&["explain"]), Streams::Both);
+        sent(&mut terminal, "an empty line:");
+        terminal
+            .write_all(format!("{typed}\n\n").as_bytes())
+            .unwrap();
+        let text = sent(&mut terminal, "");
+        assert!(text.contains(told), "{text}");
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{text}");
     }
 }
 

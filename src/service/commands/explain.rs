@@ -126,11 +126,12 @@ fn auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     builder.build().map_err(Failure::Setup)
 }
 
-/// A pipe is read to its end; from a terminal, which hands over no more than 4095 characters of a
-/// line, lines up to an empty one.
+/// A pipe is read to its end; from a terminal, lines up to an empty one.
 fn standard_input() -> Result<String, Failure> {
     /// More than any answer that has a token in it.
     const ENOUGH: u64 = 1024 * 1024;
+    /// What is left of a longer line: terminals edit one of 4096 bytes, its end included.
+    const LINE: usize = 4095;
     let input = io::stdin().lock();
     let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));
     let mut text = String::new();
@@ -142,6 +143,12 @@ fn standard_input() -> Result<String, Failure> {
     eprintln!("Paste the token, and end with an empty line:");
     for line in input.lines() {
         let line = line.map_err(failed)?;
+        if line.len() >= LINE {
+            return Err(Failure::Input(format!(
+                "no token: a terminal hands over no more than {LINE} characters of a line; read it \
+                 from a file instead, warp-bearer explain < token.txt"
+            )));
+        }
         if line.is_empty() {
             break;
         }
