@@ -189,6 +189,28 @@ async fn what_is_odd_and_harmless_is_a_note() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_environment_adds_is_shown_without_its_password() {
+    let proxy = "http://me:hunter2@proxy.example:3128";
+    let world = World::start().await.set("HTTPS_PROXY", proxy);
+    let told = checked(&world.set("NO_PROXY", "localhost"));
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(!told.stdout.contains("hunter2"), "{}", told.stdout);
+    let variables = findings(&told, "Variables");
+    for line in [
+        "plain HTTPS_PROXY: \"…@proxy.example:3128\" (from the environment)",
+        "plain NO_PROXY: \"localhost\" (from the environment)",
+    ] {
+        assert!(variables.contains(&line.to_owned()), "{variables:#?}");
+    }
+    // On loopback none is used.
+    let findings = findings(&told, "Issuer ");
+    assert!(
+        findings[0].starts_with("good name: 127.0.0.1 ("),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_off_is_found() {
     let issuer = Issuer::start().await;
     for (ahead, code, line) in [

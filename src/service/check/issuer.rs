@@ -21,7 +21,7 @@ use crate::{
 /// What to examine an issuer by.
 pub(in crate::service) struct Plan<'a> {
     pub(in crate::service) config: &'a Config,
-    /// Whether requests leave by a proxy, which then resolves the names.
+    /// Whether requests over https leave by a proxy, which then resolves the names.
     pub(in crate::service) proxied: bool,
     /// In seconds since the epoch.
     pub(in crate::service) now: f64,
@@ -121,13 +121,13 @@ async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl 
     let url = Url::parse(url).ok();
     let place = url.as_ref().and_then(|url| {
         let port = url.port_or_known_default()?;
-        Some((url.host_str()?, port))
+        Some((url.scheme(), url.host_str()?, port))
     });
     // Whoever asks says what is wrong with it.
-    let Some((host, port)) = place else {
+    let Some((scheme, host, port)) = place else {
         return true;
     };
-    if plan.proxied {
+    if plan.proxied && scheme == "https" {
         let text = "left to the proxy that the environment names";
         section.add(Mark::Plain, "name", text);
         return true;

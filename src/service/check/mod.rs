@@ -76,6 +76,9 @@ impl Section {
             };
             section.add_more(Mark::Plain, variable.name, text, from);
         }
+        for (name, value, origin) in vars.surroundings() {
+            section.add_more(Mark::Plain, name, shown(value), from(origin));
+        }
         section
     }
 }

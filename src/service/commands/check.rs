@@ -1,7 +1,6 @@
 //! `warp-bearer check`: the configuration and the issuer, examined before deployment.
 
 use std::{
-    env,
     io::{self, IsTerminal, Write},
     time::SystemTime,
 };
@@ -66,7 +65,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let plan = Plan {
         config: &config,
-        proxied: proxied(),
+        proxied: vars.is_proxied(),
         now: now.as_secs_f64(),
     };
     let progress = Progress(io::stderr().is_terminal() && !vars.is_dumb());
@@ -106,14 +105,6 @@ fn certificate(config: &Config, section: &mut Section) {
         Ok(_) => section.add(Mark::Good, "", "TLS_CERT_FILE and TLS_KEY_FILE can be read"),
         Err(error) => section.add(Mark::Bad, "", format!("TLS: {error}")),
     }
-}
-
-/// Whether requests over https leave by a proxy.
-fn proxied() -> bool {
-    let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    names
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// One line on a terminal while the network is asked, which leaves nothing behind.

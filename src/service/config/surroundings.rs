@@ -26,8 +26,22 @@ use crate::auth::{Auth, SetupError};
 const AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-pub(super) fn is_read(name: &str) -> bool {
-    AUTHORITIES.contains(&name) || PROXIES.contains(&name)
+const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// All of them.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    AUTHORITIES.into_iter().chain(PROXIES).chain(EXCEPTIONS)
+}
+
+pub(super) fn is_proxied(vars: &Vars) -> bool {
+    let set = PROXIES.iter().filter_map(|name| in_environment(vars, name));
+    set.into_iter().any(|value| !value.is_empty())
+}
+
+/// Nobody reads them in `.env`.
+fn in_environment<'v>(vars: &'v Vars, name: &str) -> Option<&'v str> {
+    let (value, origin) = vars.get(name)?;
+    (origin == Origin::Environment).then_some(value)
 }
 
 /// What is wrong with them, for a configuration that is right otherwise.
@@ -41,16 +55,12 @@ pub(super) fn faults(config: &Config, vars: &Vars) -> Vec<Fault> {
 }
 
 fn of_https(vars: &Vars) -> Vec<Fault> {
-    let set = |name: &str| {
-        let (value, origin) = vars.get(name)?;
-        (origin == Origin::Environment).then_some(value)
-    };
     let judge = |name: &str, right: &str, judge: &dyn Fn(&str) -> Result<(), Wrong>| {
-        let value = set(name)?;
+        let value = in_environment(vars, name)?;
         let wrong = judge(value).err()?;
         Some(Fault::wrong_value(name, &shown(value), &wrong, right))
     };
-    let file = set("SSL_CERT_FILE").is_some();
+    let file = in_environment(vars, "SSL_CERT_FILE").is_some();
     let authorities = [
         judge(
             "SSL_CERT_FILE",
@@ -70,8 +80,7 @@ fn of_https(vars: &Vars) -> Vec<Fault> {
 
 /// In `.env` they would be overlooked.
 pub(super) fn warnings(vars: &Vars) -> Vec<Warning> {
-    let names = AUTHORITIES.iter().chain(&PROXIES);
-    let misplaced = names.filter(|name| {
+    let misplaced = names().filter(|name| {
         let origin = vars.get(name).map(|(_, origin)| origin);
         matches!(origin, Some(Origin::DotEnv(_)))
     });

@@ -56,6 +56,19 @@ impl Vars {
         Some((value, *origin))
     }
 
+    /// What the configuration relies on, where it is set: certificate authorities and proxies.
+    pub fn surroundings(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
+        surroundings::names().filter_map(|name| {
+            let (value, origin) = self.get(name)?;
+            Some((name, value, origin))
+        })
+    }
+
+    /// Whether requests over https leave by a proxy.
+    pub fn is_proxied(&self) -> bool {
+        surroundings::is_proxied(self)
+    }
+
     /// Whether a terminal may get colours.
     pub fn color(&self) -> bool {
         let text = |name| Some(self.get(name)?.0);
@@ -117,7 +130,7 @@ pub(super) fn color(no_color: Option<&str>, term: Option<&str>) -> bool {
 fn is_ours(name: &str) -> bool {
     variables::is_known(name)
         || variables::is_auth0(name)
-        || surroundings::is_read(name)
+        || surroundings::names().any(|known| known == name)
         || OF_TERMINALS.contains(&name)
 }
 
