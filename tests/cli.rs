@@ -289,24 +289,29 @@ fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {
     assert!(output.stdout.is_empty(), "{case}: {output:?}");
 }
 
+/// The service for this issuer, where it listens, and what it has logged so far.
+fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<String>) {
+    let vars = [
+        ("AUTH0_ISSUER", issuer.url()),
+        ("AUTH0_API_AUDIENCE", issuer.audience()),
+        ("AUTH0_ALGORITHMS", "ES256"),
+        ("LISTEN", "127.0.0.1:0"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut service = Process::start(&["serve"], &[&vars, more].concat());
+    let log = service.logged(|line| line.contains("\"listening\""));
+    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+    let address = listening["address"].as_str().unwrap().to_owned();
+    (service, address, log)
+}
+
 // Several threads: one waits for the log while the issuer answers on another.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_issuer_the_service_stays_up_and_recovers_when_it_comes_back() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.go_down().await;
-    let mut service = Process::start(
-        &["serve"],
-        &[
-            ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", issuer.audience()),
-            ("AUTH0_ALGORITHMS", "ES256"),
-            ("LISTEN", "127.0.0.1:0"),
-            ("LOG_FORMAT", "json"),
-        ],
-    );
-    let log = service.logged(|line| line.contains("\"listening\""));
-    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
-    let url = format!("http://{}", listening["address"].as_str().unwrap());
+    let (mut service, address, log) = serving(&issuer, &[]);
+    let url = format!("http://{address}");
     let token = issuer.token().scope("read:messages").sign();
 
     let told = |line: &str| line.contains("\"key set not fetched; ");
@@ -345,24 +350,15 @@ async fn get(url: &str, token: &str) -> Response {
 async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     const PAGE: &str = "https://app.example.com";
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-    let mut service = Process::start(
-        &["serve"],
-        &[
-            ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", issuer.audience()),
-            ("AUTH0_ALGORITHMS", "ES256"),
-            ("AUTH0_TOKEN_PROFILE", "rfc9068"),
-            ("AUTH0_TOKEN_MAX_AGE", "10m"),
-            ("AUTH0_REQUIRED_SCOPE", "use"),
-            ("AUTH0_RESOURCE", issuer.audience()),
-            ("CORS_ORIGINS", PAGE),
-            ("LISTEN", "127.0.0.1:0"),
-            ("LOG_FORMAT", "json"),
-        ],
-    );
-    let log = service.logged(|line| line.contains("\"listening\""));
-    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
-    let url = format!("http://{}", listening["address"].as_str().unwrap());
+    let more = [
+        ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+        ("AUTH0_TOKEN_MAX_AGE", "10m"),
+        ("AUTH0_REQUIRED_SCOPE", "use"),
+        ("AUTH0_RESOURCE", issuer.audience()),
+        ("CORS_ORIGINS", PAGE),
+    ];
+    let (_service, address, _) = serving(&issuer, &more);
+    let url = format!("http://{address}");
 
     let token = || {
         let token = issuer.token().typ("at+jwt").scope("use");
@@ -409,33 +405,21 @@ fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
 async fn strangers_do_not_fill_the_log_with_warnings() {
     const TIMES: usize = 50;
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
-    let mut service = Process::start(
-        &["serve"],
-        &[
-            ("AUTH0_ISSUER", issuer.url()),
-            ("AUTH0_API_AUDIENCE", issuer.audience()),
-            ("AUTH0_ALGORITHMS", "ES256"),
-            ("LISTEN", "127.0.0.1:0"),
-            ("LOG_FORMAT", "json"),
-        ],
-    );
-    let log = service.logged(|line| line.contains("\"listening\""));
-    let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
-    let address = listening["address"].as_str().unwrap();
+    let (mut service, address, _) = serving(&issuer, &[]);
 
     let public = "GET /api/public HTTP/1.1\r\nhost: a\r\n\r\n";
     let queries = "GET /auth?role=admin HTTP/1.1\r\nhost: a\r\n\r\n".repeat(TIMES) + public;
-    let answers = said_to(address, queries.as_bytes(), "success");
+    let answers = said_to(&address, queries.as_bytes(), "success");
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), TIMES, "{answers}");
 
     // RFC 9113 §6.5 and §6.7: settings, and acknowledgements of pings that nobody sent.
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     frames.extend(b"\0\0\x08\x06\x01\0\0\0\0stranger".repeat(TIMES));
     frames.extend(b"\0\0\x08\x06\0\0\0\0\0answered");
-    said_to(address, &frames, "answered");
+    said_to(&address, &frames, "answered");
 
     said_to(
-        address,
+        &address,
         public.replace("public", "private").as_bytes(),
         "missing_token",
     );
