@@ -56,26 +56,22 @@ impl Page {
     /// # Panics
     /// On a page of one's own, of a code that there is not.
     pub fn answer(&self) -> Answer {
-        let of_tokens = AuthError::ALL.into_iter().map(|error| Answer {
-            status: status(error),
-            error: error.error().map(BearerError::as_str),
-            detail: error.detail(),
+        let of_tokens = AuthError::ALL.into_iter().map(|error| {
+            let answer = Answer {
+                status: status(error),
+                error: error.error().map(BearerError::as_str),
+                detail: error.detail(),
+            };
+            (error.code(), answer)
         });
-        let of_tokens = AuthError::ALL
-            .into_iter()
-            .map(AuthError::code)
-            .zip(of_tokens);
         let others = Problem::ALL.into_iter().map(|problem| {
             let (status, code, detail) = problem.entry();
-            let error = None;
-            (
-                code,
-                Answer {
-                    status,
-                    error,
-                    detail,
-                },
-            )
+            let answer = Answer {
+                status,
+                error: None,
+                detail,
+            };
+            (code, answer)
         });
         let mut answers = of_tokens.chain(others);
         let found = answers.find(|(code, _)| *code == self.code);
