@@ -30,6 +30,28 @@ use super::{
 ///
 /// Serializes as the payload that the issuer signed: every member, nothing renamed, added or lost.
 /// `Debug` shows no claim's value.
+///
+#[cfg_attr(feature = "testing", doc = "```")]
+#[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+/// use warp_bearer::{
+///     auth::{Auth, Claims},
+///     issuer::Issuer,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let issuer = Issuer::start().await;
+/// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+/// # let token = issuer.token().scope("read:messages").permissions(["messages:read"]).sign();
+/// let claims: Claims = auth.verify(&token).await?;
+/// assert_eq!(claims.issuer(), issuer.url());
+/// assert_eq!(claims.subject(), Some("auth0|alice"));
+/// assert!(claims.audience().eq(["https://api.example.com"]));
+/// assert!(claims.scopes().eq(["read:messages"]));
+/// assert!(claims.permissions().eq(["messages:read"]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Claims<X = NoPrivate> {
     verified: Arc<Verified>,
@@ -80,6 +102,25 @@ impl<X> Claims<X> {
 
     /// The roles that the token grants, read from the payload where the
     /// [`Builder`](super::Builder::roles_at) says that they are: an array of strings, or one.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, Claims}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .roles_at("https://my.app/roles")
+    ///     .build()?;
+    /// let token = issuer.token().claim("https://my.app/roles", ["clerk"]).sign();
+    /// let claims: Claims = auth.verify(&token).await?;
+    /// assert_eq!(claims.roles(), ["clerk"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn roles(&self) -> Vec<String> {
         match self.claim(&self.verified.origin.roles_at) {
             Some(serde_json::Value::String(role)) => vec![role],
@@ -93,6 +134,23 @@ impl<X> Claims<X> {
 
     /// A member of the payload: by its whole name (`https://my.app/tier`), or by a path of members
     /// with dots between them (`realm_access.roles`). Reads the payload each time.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use serde_json::json;
+    /// use warp_bearer::{auth::{Auth, Claims}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().claim("plan", json!({"name": "gold", "seats": 5})).sign();
+    /// let claims: Claims = auth.verify(&token).await?;
+    /// assert_eq!(claims.claim("plan.seats"), Some(json!(5)));
+    /// assert_eq!(claims.claim("plan.until"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
         let path = || name.split('.').try_fold(self.json(), member);
         let claim = member(self.json(), name).or_else(path)?;
@@ -100,6 +158,22 @@ impl<X> Claims<X> {
     }
 
     /// The payload as the issuer signed it, JSON.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, Claims}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
+    /// let payload: serde_json::Value = serde_json::from_str(claims.json())?;
+    /// assert_eq!(payload["sub"], "auth0|alice");
+    /// assert_eq!(serde_json::to_string(&claims)?, claims.json(), "to the byte");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn json(&self) -> &str {
         &self.verified.payload
     }
@@ -115,6 +189,30 @@ impl<X> Claims<X> {
     }
 
     /// Your own claims.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use serde::Deserialize;
+    /// use warp_bearer::{auth::{Auth, AuthError, Claims}, issuer::Issuer};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Customer {
+    ///     tier: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().claim("tier", "gold").sign();
+    /// let claims: Claims<Customer> = auth.verify(&token).await?;
+    /// assert_eq!(claims.private().tier, "gold");
+    ///
+    /// let without = auth.verify::<Customer>(&issuer.token().sign()).await;
+    /// assert_eq!(without.unwrap_err(), AuthError::InvalidClaim);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn private(&self) -> &X {
         &self.private
     }
