@@ -66,6 +66,24 @@ impl Auth {
     /// The issuer's keys are found by discovery, in the background: this returns at once, and
     /// [`ready`](Self::ready) waits for them. [`builder`](Self::builder) has every option.
     ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use warp_bearer::{auth::Auth, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// // For a tenant of yours: Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")
+    /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// assert!(!auth.is_ready(), "it has returned at once");
+    ///
+    /// tokio::time::timeout(Duration::from_secs(10), auth.ready()).await?;
+    /// assert!(auth.is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// A [`SetupError`] where the issuer is no URL, not https (loopback aside), or the audience is
     /// empty; and outside of a tokio runtime. An issuer that cannot be reached is none: it is tried
@@ -86,6 +104,26 @@ impl Auth {
     }
 
     /// Verifies a token, without the scheme's name.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, Claims, NoPrivate},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let claims: Claims = auth.verify(&issuer.token().subject("auth0|bob").sign()).await?;
+    /// assert_eq!(claims.subject(), Some("auth0|bob"));
+    ///
+    /// let expired = auth.verify::<NoPrivate>(&issuer.token().expired().sign()).await;
+    /// assert_eq!(expired.unwrap_err(), AuthError::TokenExpired);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The first thing that is wrong with it, in the order of this function.
@@ -205,6 +243,23 @@ impl Auth {
     }
 
     /// What is held of each issuer.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::Auth, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// auth.ready().await;
+    /// for issuer in auth.status() {
+    ///     println!("{}: {} keys, {} fetches failed", issuer.issuer, issuer.keys, issuer.fetches.failed);
+    /// }
+    /// # assert_eq!(auth.status()[0].keys, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> Vec<KeyStatus> {
         self.inner.issuers.iter().map(Trusted::status).collect()
     }
@@ -220,6 +275,21 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::Auth, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// auth.ready().await;
+    /// auth.refresh(); // after a key was revoked, say
+    /// issuer.jwks_requested(2).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh(&self) {
         for issuer in &self.inner.issuers {
             if let Some(Keys::Kept(jwks)) = &issuer.keys {
