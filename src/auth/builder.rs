@@ -138,6 +138,26 @@ impl Builder {
 
     /// The strict profile of RFC 9068: `typ` has to be `at+jwt`, and `sub`, `client_id`, `iat` and
     /// `jti` have to be there. Defaults to off, since Auth0's default profile is another.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::{Issuer, Profile}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .rfc9068(true)
+    ///     .build()?;
+    /// let strict = issuer.token().profile(Profile::Rfc9068, "my-app");
+    /// assert!(auth.verify::<NoPrivate>(&strict.sign()).await.is_ok());
+    /// let by_default = auth.verify::<NoPrivate>(&issuer.token().sign()).await;
+    /// assert_eq!(by_default.unwrap_err(), AuthError::WrongTokenType);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn rfc9068(mut self, strict: bool) -> Self {
         self.strict = strict;
@@ -146,6 +166,26 @@ impl Builder {
 
     /// The longest that a token is taken after `iat`, whatever its `exp`; a token without `iat` is
     /// then refused. Defaults to no limit.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .max_age(Duration::from_secs(300))
+    ///     .build()?;
+    /// let old = issuer.token().issued_at(-600).expires_in(Duration::from_secs(3600));
+    /// let old = auth.verify::<NoPrivate>(&old.sign()).await;
+    /// assert_eq!(old.unwrap_err(), AuthError::TokenExpired, "whatever its exp");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -153,6 +193,24 @@ impl Builder {
     }
 
     /// The realm of challenges (RFC 9110 §11.5). Defaults to `api`.
+    ///
+    /// ```
+    /// use warp::Filter;
+    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .realm("the shop")
+    ///     .build()?;
+    /// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you").route();
+    /// let answer = warp::test::request().path("/me").reply(&me).await;
+    /// assert_eq!(answer.headers()["www-authenticate"], r#"Bearer realm="the shop""#);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
@@ -162,6 +220,26 @@ impl Builder {
     /// The URL by which clients know what is protected here (RFC 9728 §1.2), without query and
     /// fragment. Every challenge then names the place of its metadata, and
     /// [`Auth::metadata`] makes the document. Defaults to none.
+    ///
+    /// ```
+    /// use warp::Filter;
+    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com/mcp")
+    ///     .resource("https://api.example.com/mcp")
+    ///     .build()?;
+    /// let mcp = warp::path!("mcp").and(with_auth(&auth)).map(|_: Claims| "tools").route();
+    /// let answer = warp::test::request().path("/mcp").reply(&mcp).await;
+    /// let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+    /// let place = "https://api.example.com/.well-known/oauth-protected-resource/mcp";
+    /// assert!(challenge.contains(&format!(r#"resource_metadata="{place}""#)), "{challenge}");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resource = Some(url.into());
@@ -195,6 +273,25 @@ impl Builder {
     }
 
     /// The time of day that tokens are judged by. Defaults to the system's.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::{Duration, SystemTime};
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .clock(|| SystemTime::now() + Duration::from_secs(7200)) // two hours ahead
+    ///     .build()?;
+    /// let expired = auth.verify::<NoPrivate>(&issuer.token().sign()).await;
+    /// assert_eq!(expired.unwrap_err(), AuthError::TokenExpired);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -202,6 +299,14 @@ impl Builder {
     }
 
     /// Judges the options and starts to fetch keys, in the background.
+    ///
+    /// ```
+    /// use warp_bearer::auth::Auth;
+    ///
+    /// // Such faults need no network, and so no tenant, to be found in a test of the configuration.
+    /// let fault = Auth::builder().issuer("https://tenant.eu.auth0.com/").build().unwrap_err();
+    /// assert_eq!(fault.to_string(), "no audience is configured");
+    /// ```
     ///
     /// # Errors
     /// The first [`SetupError`] among the options. The network is not asked.

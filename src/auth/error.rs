@@ -180,6 +180,35 @@ pub struct Challenge {
 /// A refusal as warp carries it: the error, and the challenge to answer with.
 ///
 /// Look for it with `rejection.find::<Refusal>()`.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use warp::{Filter, Rejection, Reply, http::{HeaderValue, StatusCode}, reply::Response};
+/// use warp_bearer::auth::{Auth, AuthError, Claims, Refusal, status, with_auth};
+///
+/// /// Answers of one's own: text, and never without the challenge.
+/// async fn as_text(rejection: Rejection) -> Result<Response, Infallible> {
+///     let Some(refusal) = rejection.find::<Refusal>() else {
+///         return Ok(StatusCode::NOT_FOUND.into_response());
+///     };
+///     let text = warp::reply::with_status(refusal.error.detail(), status(refusal.error));
+///     let mut answer = text.into_response();
+///     if let Some(Ok(challenge)) = refusal.www_authenticate().map(HeaderValue::try_from) {
+///         answer.headers_mut().insert("www-authenticate", challenge);
+///     }
+///     Ok(answer)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you").recover(as_text);
+/// let answer = warp::test::request().path("/me").reply(&me).await;
+/// assert_eq!(answer.status(), 401);
+/// assert_eq!(answer.body(), AuthError::MissingToken.detail());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.

@@ -21,6 +21,26 @@ use super::{
 ///
 /// Rejects with a [`Refusal`]; [`Route::route`] or [`handle_rejection`](super::handle_rejection)
 /// make it the JSON answer.
+///
+/// ```
+/// use warp::Filter;
+/// use warp_bearer::auth::{Auth, Claims, Route, handle_rejection, with_auth};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me")
+///     .and(warp::get())
+///     .and(with_auth(&auth))
+///     .map(|claims: Claims| warp::reply::json(&claims))
+///     .route();
+///
+/// let answer = warp::test::request().path("/me").reply(&me.recover(handle_rejection)).await;
+/// assert_eq!(answer.status(), 401);
+/// assert_eq!(answer.headers()["www-authenticate"], r#"Bearer realm="api""#);
+/// # Ok(())
+/// # }
+/// ```
 pub fn with_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
@@ -80,6 +100,30 @@ pub(crate) async fn authorize(
 
 /// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.
 /// A credential that is bad is refused all the same.
+///
+/// ```
+/// use warp::Filter;
+/// use warp_bearer::auth::{Auth, Claims, Route, with_optional_auth};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let hello = warp::path!("hello")
+///     .and(with_optional_auth(&auth))
+///     .map(|claims: Option<Claims>| match claims {
+///         Some(claims) => format!("hello, {}", claims.subject().unwrap_or("you")),
+///         None => "hello, stranger".to_owned(),
+///     })
+///     .route();
+///
+/// let hello_to = |field: &'static str| {
+///     warp::test::request().path("/hello").header("authorization", field)
+/// };
+/// assert_eq!(hello_to("Basic YTpi").reply(&hello).await.body(), "hello, stranger");
+/// assert_eq!(hello_to("Bearer a.b.c").reply(&hello).await.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
 pub fn with_optional_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Option<Claims<X>>,), Error = Rejection>
@@ -133,6 +177,29 @@ where
     /// the 403, and in that of the 401 to a request without a token.
     ///
     /// Takes what `with_auth` gives: `with_auth(&auth).require(scope("read:messages"))`.
+    ///
+    /// ```
+    /// use warp::Filter;
+    /// use warp_bearer::auth::{
+    ///     Auth, Claims, Require, Route, handle_rejection, permission, scope, with_auth,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+    /// let messages = warp::path!("messages")
+    ///     .and(warp::get())
+    ///     .and(with_auth(&auth).require(scope("read:messages") | permission("messages:read")))
+    ///     .map(|_: Claims| "none")
+    ///     .route();
+    ///
+    /// let answer = warp::test::request().path("/messages");
+    /// let answer = answer.reply(&messages.recover(handle_rejection)).await;
+    /// let challenge = &answer.headers()["www-authenticate"];
+    /// assert_eq!(challenge, r#"Bearer realm="api", scope="read:messages""#);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn require(
         self,
         policy: impl Into<Requirement<X>>,
@@ -179,6 +246,25 @@ where
     /// still goes on to the next route, and so do rejections that are neither ours nor warp's.
     ///
     /// Boxed, which keeps a table of many routes quick to compile.
+    ///
+    /// ```
+    /// use warp::Filter;
+    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+    /// let secret = warp::path!("secret").and(with_auth(&auth)).map(|_: Claims| "a secret");
+    /// let catch_all = warp::any().map(|| "a page");
+    ///
+    /// let open = secret.clone().or(catch_all);
+    /// let closed = secret.route().or(catch_all);
+    /// let request = || warp::test::request().path("/secret");
+    /// assert_eq!(request().reply(&open).await.status(), 200, "the wrong page for the anonymous");
+    /// assert_eq!(request().reply(&closed).await.status(), 401);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn route(self) -> BoxedFilter<(Response,)>;
 }
 

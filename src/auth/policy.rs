@@ -58,6 +58,14 @@ enum Match {
 /// The token grants the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an
 /// array, as Entra ID and Okta write it.
 ///
+/// ```
+/// use warp_bearer::auth::{Policy, scope};
+///
+/// const READ: Policy = scope("read:messages"); // judged as it compiles
+/// let either = READ | scope("admin");
+/// assert_eq!(either.scopes().as_deref(), Some("read:messages"), "what a challenge names");
+/// ```
+///
 /// # Panics
 /// Where `name` is no scope token (RFC 6749 §3.3): empty, or with a blank, a quote, a backslash or
 /// anything beyond printable ASCII. As a `const` that is an error of the compiler.
@@ -72,12 +80,28 @@ pub const fn scope(name: &'static str) -> Policy {
 
 /// The token grants every scope of a list, separated by single spaces as RFC 6749 §3.3 has it:
 /// [`scope`] for what is known no sooner than at the start. None where it is no such list.
+///
+/// ```
+/// use warp_bearer::auth::{scope, scopes};
+///
+/// assert_eq!(scopes("read write"), Some(scope("read") & scope("write")));
+/// assert_eq!(scopes("read, write"), Some(scope("read,") & scope("write")), "a comma is part of a name");
+/// assert_eq!(scopes("read  write"), None);
+/// ```
 pub fn scopes(list: &str) -> Option<Policy> {
     each(list, Rule::Scope)
 }
 
 /// The token's `permissions` contain `name`: Auth0's RBAC, where "Add Permissions in the Access
 /// Token" is on.
+///
+/// ```
+/// use warp_bearer::auth::{permission, scope};
+///
+/// let read = permission("messages:read") | scope("read:messages");
+/// assert_eq!(read.scopes().as_deref(), Some("read:messages"));
+/// assert_eq!(permission("messages:read").scopes(), None, "no scope would mend it");
+/// ```
 ///
 /// # Panics
 /// Where `name` is empty or has characters that a scope token has not.
@@ -89,6 +113,13 @@ pub const fn permission(name: &'static str) -> Policy {
 
 /// The token's `permissions` contain every name of a list, separated by single spaces: [`permission`]
 /// for what is known no sooner than at the start. None where it is no such list.
+///
+/// ```
+/// use warp_bearer::auth::{permission, permissions};
+///
+/// let both = permissions("messages:read messages:write");
+/// assert_eq!(both, Some(permission("messages:read") & permission("messages:write")));
+/// ```
 pub fn permissions(list: &str) -> Option<Policy> {
     each(list, Rule::Permission)
 }
@@ -105,6 +136,26 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 /// The token's roles contain `name`. Where they are is [`Builder::roles_at`](super::Builder::roles_at)'s
 /// to say.
 ///
+/// ```
+/// # use warp::Filter;
+/// use warp_bearer::auth::{Auth, Claims, Require, Route, role, with_auth};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// // As Keycloak has them: {"realm_access": {"roles": ["clerk"]}}.
+/// let auth = Auth::builder()
+///     .issuer("https://sso.example.com/realms/shop")
+///     .audience("https://api.example.com")
+///     .roles_at("realm_access.roles")
+///     .build()?;
+/// let desk = warp::path!("desk")
+///     .and(with_auth(&auth).require(role("clerk") | role("manager")))
+///     .map(|_: Claims| "your desk")
+///     .route();
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Panics
 /// Where `name` is empty.
 #[must_use]
@@ -115,6 +166,15 @@ pub const fn role(name: &'static str) -> Policy {
 
 /// The claim `name` is what is wanted: a member of the payload by its whole name, or by a path of
 /// members with dots between them. An absent claim is nothing that could be wanted.
+///
+/// ```
+/// use warp_bearer::auth::{claim, contains, equals, scope};
+///
+/// let verified = claim("https://my.app/email_verified", equals(true));
+/// let tester = claim("app_metadata.groups", contains("testers")); // a path of members
+/// let policy = scope("read:drafts") & verified & tester;
+/// assert_eq!(policy.scopes(), None, "scopes alone do not suffice");
+/// ```
 ///
 /// # Panics
 /// Where `name` is empty.
@@ -138,6 +198,14 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
 
 /// The token was issued to a client for itself: `gty` is `client-credentials`, `sub` ends in
 /// `@clients` (both Auth0's), or `sub` and `client_id` are the same (RFC 9068 §2.2).
+///
+/// ```
+/// use warp_bearer::auth::{machine, scope, user};
+///
+/// let jobs = machine() & scope("run:jobs");
+/// let page = user() & scope("read:page");
+/// assert_ne!(jobs, page);
+/// ```
 #[must_use]
 pub const fn machine() -> Policy {
     Policy(Rule::Machine(true))
@@ -150,6 +218,12 @@ pub const fn user() -> Policy {
 }
 
 /// The token was issued within this organization: Auth0's `org_id`.
+///
+/// ```
+/// use warp_bearer::auth::{claim, equals, organization};
+///
+/// assert_eq!(organization("org_1"), claim("org_id", equals("org_1")));
+/// ```
 #[must_use]
 pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))

@@ -70,6 +70,29 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
 /// Ours alone: a [`Refusal`] as JSON. Every other rejection goes on to the `recover` after this one,
 /// so that a service that has its own last word keeps it.
 ///
+/// ```
+/// use std::convert::Infallible;
+/// use warp::{Filter, Rejection, http::StatusCode};
+/// use warp_bearer::auth::{Auth, Claims, handle_refusal, with_auth};
+///
+/// async fn last_word(_: Rejection) -> Result<StatusCode, Infallible> {
+///     Ok(StatusCode::IM_A_TEAPOT)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you");
+/// let routes = me.recover(handle_refusal).recover(last_word);
+///
+/// let ours = warp::test::request().path("/me").reply(&routes).await;
+/// assert_eq!(ours.status(), 401);
+/// let theirs = warp::test::request().path("/elsewhere").reply(&routes).await;
+/// assert_eq!(theirs.status(), 418);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The rejection, where it is none of ours.
 pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection> {
@@ -230,6 +253,21 @@ impl Code {
 }
 
 /// The status of an answer that says whether the service is ready: 200, or 503 until it is.
+///
+/// ```
+/// use warp::Filter;
+/// use warp_bearer::auth::{Auth, readiness};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let ready = warp::path!("readyz").map(move || readiness(auth.is_ready()));
+///
+/// let answer = warp::test::request().path("/readyz").reply(&ready).await;
+/// assert_eq!(answer.status(), 503, "no keys yet");
+/// # Ok(())
+/// # }
+/// ```
 pub const fn readiness(ready: bool) -> StatusCode {
     if ready {
         StatusCode::OK
@@ -239,6 +277,14 @@ pub const fn readiness(ready: bool) -> StatusCode {
 }
 
 /// The status of a refusal: RFC 6750 §3.1, and 503 where the caller's token is not at fault.
+///
+/// ```
+/// use warp_bearer::auth::{AuthError, status};
+///
+/// assert_eq!(status(AuthError::TokenExpired), 401);
+/// assert_eq!(status(AuthError::InsufficientScope), 403);
+/// assert_eq!(status(AuthError::TokenTooLarge), 400);
+/// ```
 pub fn status(error: AuthError) -> StatusCode {
     use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
     match (error, error.error()) {
