@@ -186,6 +186,21 @@ impl TokenBuilder {
 
     /// The key that signs, and gives `kid` and `alg` where nothing else does. Defaults to the
     /// issuer's current one when the token was begun.
+    ///
+    /// ```
+    /// use warp_bearer::{auth::{Algorithm, Auth, AuthError, NoPrivate}, issuer::{Issuer, SigningKey}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// // A forger knows the name of the issuer's key, and has another one.
+    /// let forger = SigningKey::generate(Algorithm::RS256).with_kid(issuer.key().kid());
+    /// let forged = auth.verify::<NoPrivate>(&issuer.token().key(&forger).sign()).await;
+    /// assert_eq!(forged.unwrap_err(), AuthError::BadSignature);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn key(mut self, key: &SigningKey) -> Self {
         self.key = key.clone();
         self

@@ -252,6 +252,20 @@ impl Issuer {
 
     /// Signs any header and any payload, byte for byte, JSON or not, with the current key.
     ///
+    /// ```
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}");
+    /// let verdict = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(verdict.unwrap_err(), AuthError::TokenMalformed, "a member twice");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If the system has no randomness.
     pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
@@ -292,6 +306,25 @@ impl Issuer {
     /// Puts a new key in the place and under the name of the current one, as a development issuer
     /// does that is restarted.
     ///
+    /// ```
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// auth.ready().await;
+    /// issuer.replace();
+    /// let token = issuer.token().sign();
+    /// let first = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(first.unwrap_err(), AuthError::BadSignature);
+    /// while auth.verify::<NoPrivate>(&token).await.is_err() {
+    ///     tokio::task::yield_now().await; // the key is fetched in the background
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// If the system has no randomness.
     pub fn replace(&self) {
@@ -306,6 +339,23 @@ impl Issuer {
 
     /// Shows `document` in place of the key set, whatever happens to the keys, until
     /// [`restore`](Self::restore).
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use warp_bearer::{auth::Auth, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let odd = json!({"kty": "OKP", "crv": "X25519", "kid": "odd"});
+    /// issuer.publish(json!({"keys": [odd, issuer.key().public_jwk()]}));
+    ///
+    /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// auth.ready().await;
+    /// assert_eq!(auth.status()[0].keys, 1, "the odd one is skipped");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publish(&self, document: Value) {
         self.state.settings().keys.show(Some(document));
     }
@@ -371,6 +421,26 @@ impl Issuer {
 
     /// Closes the port and cuts every connection. When this returns, connections are refused; the
     /// port stays this issuer's.
+    ///
+    /// ```
+    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// issuer.go_down().await;
+    /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().sign();
+    /// let verdict = auth.verify::<NoPrivate>(&token).await;
+    /// assert!(matches!(verdict.unwrap_err(), AuthError::KeysUnavailable { .. }));
+    ///
+    /// issuer.come_back().await;
+    /// auth.refresh();
+    /// auth.ready().await;
+    /// assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn go_down(&self) {
         self.server.close().await;
     }
