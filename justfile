@@ -48,9 +48,9 @@ bench-gate:
 ci:
     .ci/run
 
-# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, and proxies; some ten minutes more
+# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, and proxies; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/proxies/run && cargo package --locked --allow-dirty
+    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/peers/run && tests/proxies/run && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
@@ -59,6 +59,10 @@ browser:
 # The service in front of npm's oidc-provider, by configuration alone; needs Node.js
 interop:
     tests/interop/run
+
+# The FastAPI tutorial and Express beside the library, as docs/ has them; needs Python 3 and Node.js
+migrations:
+    tests/peers/run
 
 # An application behind nginx, Caddy, HAProxy and Envoy, which ask /auth; installs them, needs Python 3
 proxies:

@@ -62,7 +62,17 @@ pub mod issuer;
 #[cfg(feature = "service")]
 pub mod service;
 
-/// The README's Rust compiles, and what it asserts holds.
+/// The Rust of the pages compiles, and what it asserts holds.
 #[cfg(all(doctest, feature = "testing"))]
-#[doc = include_str!("../README.md")]
-struct ReadmeDoctests;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/cookbook.md")]
+    struct Cookbook;
+    #[doc = include_str!("../docs/from-fastapi.md")]
+    struct FromFastApi;
+    #[doc = include_str!("../docs/from-express.md")]
+    struct FromExpress;
+    #[doc = include_str!("../docs/from-jwt-authorizer.md")]
+    struct FromJwtAuthorizer;
+}

@@ -4,6 +4,30 @@
 //! [`Require::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use warp::{Filter, reply::Response};
+//! use warp_bearer::auth::{
+//!     Auth, Claims, Require, Route, handle_rejection, permission, scope, with_auth,
+//! };
+//!
+//! fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+//!     let messages = warp::path!("messages")
+//!         .and(warp::get())
+//!         .and(with_auth(auth).require(scope("read:messages") | permission("messages:read")))
+//!         .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
+//!         .route();
+//!     messages.recover(handle_rejection).unify()
+//! }
+//! ```
+//!
+//! The [cookbook] answers what people ask next: several issuers, claims of your own, a claim beside
+//! a segment of the path, keys from a file, tests without a tenant. `docs/` has it, and a page each
+//! for whoever comes from the FastAPI tutorial, from Express or from axum.
+//!
+//! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
+//!
 //! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
 //! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
 //! `schedule`, `fetch`, `discovery`; `builder`, which has every option; `resource`; last `error`,
