@@ -179,6 +179,24 @@ impl<X> Claims<X> {
     }
 
     /// Whom the token is of, as far as a log may know.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, Claims}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
+    /// let who = claims.identity();
+    /// assert_eq!(who.issuer(), issuer.url());
+    /// assert_eq!(who.kid(), Some(issuer.key().kid()));
+    /// let subject = who.subject().map(|subject| subject.to_string());
+    /// assert_ne!(subject.as_deref(), claims.subject(), "a pseudonym");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn identity(&self) -> Identity {
         Identity::new(Arc::clone(&self.verified))
     }
