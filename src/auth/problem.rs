@@ -117,6 +117,25 @@ fn find(rejection: &Rejection) -> Option<Response> {
 }
 
 /// What goes wrong beside authorization: warp's own rejections, and the server's.
+///
+/// ```
+/// use warp::{Filter, Reply};
+/// use warp_bearer::auth::{Auth, Claims, Problem, Route, with_auth};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// // What belongs to somebody else is not there.
+/// let note = warp::path!("notes" / String)
+///     .and(with_auth(&auth))
+///     .map(|owner: String, claims: Claims| match claims.subject() {
+///         Some(subject) if subject == owner => "a note".into_response(),
+///         _ => Problem::NotFound.response(),
+///     })
+///     .route();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
@@ -242,6 +261,21 @@ fn is_bad_request(rejection: &Rejection) -> bool {
 /// The code of a problem, in the extensions of its answer: for logs and for counting.
 ///
 /// There are as many as the catalogue has, and nobody else makes one.
+///
+/// ```
+/// use warp::Filter;
+/// use warp_bearer::auth::{Auth, Claims, Code, Route, with_auth};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you").route();
+/// let answer = warp::test::request().path("/me").filter(&me).await.unwrap();
+/// let code = answer.extensions().get::<Code>().map(|code| code.as_str());
+/// assert_eq!(code, Some("missing_token"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code(&'static str);
 
