@@ -14,9 +14,12 @@ use crate::{
 pub struct Options {
     /// What `measure` has written.
     file: PathBuf,
-    /// A document to put the tables into, between its two marks.
+    /// A document to put the table of servers into, between its two marks.
     #[arg(long)]
     readme: Option<PathBuf>,
+    /// A document to put the table of goals into, between its two marks.
+    #[arg(long)]
+    goals: Option<PathBuf>,
     /// Where to put the plot.
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -28,15 +31,22 @@ pub struct Options {
 const BEGIN: &str = "<!-- bench: begin -->\n";
 const END: &str = "<!-- bench: end -->\n";
 
+/// Of the first two columns of the table of servers.
+const UNIT: &str = "thousand requests per second of a server's own processor time";
+
 pub fn run(options: &Options) {
     let measured = Measured::read(&options.file);
     let servers = servers(&measured);
     let (goals, missed) = judged(&measured);
-    let text = format!("{}\n\n{}\n{}", machine(), table_of(&servers), table(&goals));
-    println!("{text}");
-    if let Some(path) = &options.readme {
-        let document = fs::read_to_string(path).unwrap();
-        fs::write(path, put(&document, &text)).unwrap();
+    let (machine, servers_table, goals_table) = (machine(), table_of(&servers), table(&goals));
+    let in_readme = format!("{machine}, {UNIT}.\n\n{servers_table}");
+    let in_goals = format!("{machine}.\n\n{goals_table}");
+    println!("{in_readme}\n{goals_table}");
+    for (path, text) in [(&options.readme, in_readme), (&options.goals, in_goals)] {
+        if let Some(path) = path {
+            let document = fs::read_to_string(path).unwrap();
+            fs::write(path, put(&document, &text)).unwrap();
+        }
     }
     if let Some(path) = &options.plot {
         fs::write(path, plot::svg(&bars(&servers))).unwrap();
@@ -252,7 +262,7 @@ fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let kernel: Vec<_> = kernel.trim().split('.').take(2).collect();
     format!(
-        "{} (family {}, model {}), {count} cores, Linux {}; servers on one core, thousand requests per second of a server's own processor time.",
+        "{} (family {}, model {}), {count} cores, Linux {}; servers on one core",
         field("model name"),
         field("cpu family"),
         field("model\t"),
