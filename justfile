@@ -32,6 +32,10 @@ lint:
 doc:
     cargo doc --no-deps --open
 
+# The README's session in a terminal, recorded anew; needs Python 3 and curl, and port 8000 free
+record:
+    docs/record
+
 # What each verification costs: hits, misses, refusals, algorithms, sizes
 bench:
     cargo bench --bench verification

@@ -17,7 +17,10 @@ struct Page(Vec<(String, String)>);
 
 impl Page {
     fn read(dev: &mut Process) -> Self {
-        let lines = dev.printed(|line| line == "Stop with Ctrl-C.");
+        Self::of(&dev.printed(|line| line == "Stop with Ctrl-C."))
+    }
+
+    fn of(lines: &[String]) -> Self {
         let pairs = lines.windows(2).filter(|pair| pair[0].ends_with(':'));
         Self(
             pairs
@@ -96,6 +99,35 @@ async fn the_readmes_calls_get_what_stands_beside_them() {
             assert_eq!(answer.status, *status, "{command}: {answer:?}");
         }
     }
+}
+
+/// `docs/session.txt`: each command again, with a `dev` that is started anew where its reader did.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorded_session_is_what_the_program_still_says() {
+    let session = include_str!("../docs/session.txt");
+    let recorded: Vec<_> = session.split("\n# ").map(commands).collect();
+    let [started, called, why] = &*recorded else {
+        panic!("{} terminals", recorded.len())
+    };
+    let start = || {
+        let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+        let lines = dev.printed(|line| line == "Stop with Ctrl-C.");
+        (dev, lines)
+    };
+
+    let (dev, lines) = start();
+    let page = Page::of(&lines);
+    assert_eq!(started[0].0, "cargo run -- dev");
+    // Above the page are cargo's lines and the log's.
+    let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
+    assert_eq!(masked(&started[0].1[page_at..]), masked(&lines.join("\n")));
+    let token = page.token("read:messages");
+    replay(called, &page, &token);
+    drop(dev);
+
+    let (_dev, lines) = start();
+    replay(why, &Page::of(&lines), &token);
+    assert!(why.last().unwrap().1.contains("Refused: 401"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,6 +252,65 @@ fn readme() -> Vec<(String, u16)> {
             (command.trim().to_owned(), status.trim().parse().unwrap())
         })
         .collect()
+}
+
+/// The commands of one terminal, and what came of each.
+fn commands(terminal: &str) -> Vec<(&str, &str)> {
+    let commands = terminal.split("\n$ ").skip(1);
+    commands
+        .map(|one| one.split_once('\n').unwrap_or((one, "")))
+        .collect()
+}
+
+/// What was recorded, said again by this `dev`.
+fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
+    let curl = Command::new("curl").arg("--version").output().is_ok();
+    let directory = Directory::new();
+    for (command, told) in recorded {
+        if command.starts_with("curl") && !curl {
+            continue;
+        }
+        // The command of this page that differs from it by nothing but where things are.
+        let mut printed = page.0.iter().map(|(_, printed)| printed);
+        let printed = printed.find(|printed| masked(printed) == masked(command));
+        let printed = printed.unwrap_or_else(|| panic!("dev does not print {command}"));
+        let line = format!(
+            "cd {}; TOKEN={token}; {printed}; true",
+            directory.path().display()
+        );
+        assert_eq!(masked(&shell(&line)), masked(told), "{command}");
+    }
+}
+
+/// Without what is another in each run: ports, dates, sizes, names of keys and requests, and where
+/// the program is.
+fn masked(text: &str) -> String {
+    let line = |line: &str| {
+        if line.starts_with("date: ") {
+            return "date:".to_owned();
+        }
+        // A date, and how long that is from now.
+        for dated in ["  ✓ exp", "  ✓ iat"] {
+            if line.starts_with(dated) {
+                return dated.to_owned();
+            }
+        }
+        let program = env!("CARGO_BIN_EXE_warp-bearer");
+        let mut line = line.replace(program, "target/debug/warp-bearer");
+        while let Some(start) = line.find("LISTEN=") {
+            let end = line[start..].find(' ').unwrap();
+            line.replace_range(start..=start + end, "");
+        }
+        let words = line.split([' ', '"', ':', '/', ',']).map(|word| {
+            let name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let number = word.len() > 3 && word.chars().all(|c| c.is_ascii_digit());
+            let long = word.len() >= 32 && word.chars().all(name);
+            if number || long { "…" } else { word }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let lines: Vec<_> = text.trim().lines().map(line).collect();
+    lines.join("\n")
 }
 
 #[derive(Debug)]
