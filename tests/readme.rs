@@ -1,7 +1,8 @@
-//! Does the README say what the code does?
+//! Do the README, the Japanese one and the pages beside them say what the code does, and do their
+//! links lead somewhere?
 //!
-//! Its shell commands are run in `dev.rs`, its Rust in the documentation tests and in
-//! `examples/hello.rs`.
+//! The README's shell commands are run in `dev.rs`, and so is the recorded session; its Rust in the
+//! documentation tests and in `examples/hello.rs`.
 
 use std::fmt::Write;
 
@@ -16,11 +17,12 @@ use warp_bearer::{
 };
 
 const README: &str = include_str!("../README.md");
+const JAPANESE: &str = include_str!("../README.ja.md");
 
-/// The cells of the table whose first column is called so.
-fn table(first_column: &str) -> Vec<Vec<&'static str>> {
+/// The cells of the page's table whose first column is called so.
+fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
     let header = format!("| {first_column} |");
-    let table = README.lines().skip_while(|line| !line.starts_with(&header));
+    let table = page.lines().skip_while(|line| !line.starts_with(&header));
     let rows = table.skip(2).take_while(|line| line.starts_with('|'));
     let rows: Vec<Vec<_>> = rows
         .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
@@ -29,15 +31,21 @@ fn table(first_column: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-#[test]
-fn its_library_example_is_the_one_that_is_tested() {
-    let example = include_str!("../examples/hello.rs");
-    let blocks = README.split("```rust").skip(1).map(|block| {
+/// The page's code in that language.
+fn code(page: &'static str, language: &str) -> Vec<&'static str> {
+    let begin = format!("```{language}");
+    let blocks = page.split(begin.as_str()).skip(1).map(|block| {
         let (_, block) = block.split_once('\n').unwrap();
         block.split_once("```").unwrap().0
     });
+    blocks.collect()
+}
+
+#[test]
+fn its_library_example_is_the_one_that_is_tested() {
+    let example = include_str!("../examples/hello.rs");
     let mut shown = 0;
-    for block in blocks {
+    for block in code(README, "rust") {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
@@ -97,7 +105,7 @@ fn its_table_of_routes_is_the_route_table() {
             [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
-    let shown: Vec<_> = table("method and path")
+    let shown: Vec<_> = table(README, "method and path")
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
         .collect();
@@ -123,4 +131,76 @@ fn every_recipe_that_it_names_is_in_the_justfile() {
 fn its_version_of_rust_is_the_one_in_the_manifest() {
     let version = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
     assert!(README.contains(&version), "{version}");
+}
+
+#[test]
+fn the_japanese_page_has_every_code_with_its_status() {
+    let expected: Vec<_> = PAGES
+        .iter()
+        .map(|page| {
+            [
+                format!("`{}`", page.code),
+                page.answer().status.as_u16().to_string(),
+            ]
+        })
+        .collect();
+    let rows = table(JAPANESE, "コード");
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| [row[0].to_owned(), row[1].to_owned()])
+        .collect();
+    assert_eq!(shown, expected);
+    for row in rows {
+        assert!(!row[2].is_ascii(), "{} in Japanese", row[0]);
+    }
+}
+
+#[test]
+fn the_japanese_page_has_the_variables_as_they_are() {
+    let rows = table(JAPANESE, "変数");
+    for row in &rows {
+        let named = |name: &str| row[0] == format!("`{name}`");
+        let variable = VARIABLES.iter().find(|variable| named(variable.name));
+        let variable = variable.unwrap_or_else(|| panic!("{} is no variable", row[0]));
+        let unset = match variable.unset {
+            Unset::Is(default) => format!("`{default}`"),
+            Unset::Means(words) if words.starts_with("none") => "なし".to_owned(),
+            Unset::Means(words) => format!("`{words}`"),
+        };
+        assert_eq!(row[1], unset, "{}", row[0]);
+    }
+    for needed in VARIABLES.iter().filter(
+        |variable| matches!(variable.unset, Unset::Means(words) if words.contains("needed")),
+    ) {
+        assert!(JAPANESE.contains(needed.name), "{}", needed.name);
+    }
+}
+
+#[test]
+fn the_japanese_page_shows_the_same_code() {
+    for (language, blocks) in [("sh", 5), ("rust", 1), ("toml", 1), ("json", 1)] {
+        let (shown, english) = (code(JAPANESE, language), code(README, language));
+        assert_eq!(shown.len(), blocks, "{language}");
+        for block in shown {
+            assert!(english.contains(&block), "not in the README:\n{block}");
+        }
+    }
+}
+
+#[test]
+fn each_readme_names_the_other() {
+    assert!(README.contains("(README.ja.md)"));
+    assert!(JAPANESE.contains("(README.md)"));
+}
+
+#[test]
+fn the_bench_has_its_places() {
+    for (page, header) in [
+        (README, "\n| server |"),
+        (include_str!("../docs/speed.md"), "\n| what | measured |"),
+    ] {
+        let (_, rest) = page.split_once("<!-- bench: begin -->\n").unwrap();
+        let (tables, _) = rest.split_once("<!-- bench: end -->\n").unwrap();
+        assert_eq!(tables.matches(header).count(), 1, "{header}");
+    }
 }
