@@ -4,7 +4,12 @@
 //! The README's shell commands are run in `dev.rs`, and so is the recorded session; its Rust in the
 //! documentation tests and in `examples/hello.rs`.
 
-use std::fmt::Write;
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use warp_bearer::{
     auth::{Algorithm, Auth, Policy},
@@ -203,4 +208,96 @@ fn the_bench_has_its_places() {
         let (tables, _) = rest.split_once("<!-- bench: end -->\n").unwrap();
         assert_eq!(tables.matches(header).count(), 1, "{header}");
     }
+}
+
+/// Every Markdown page of the repository, by its path from the root.
+fn pages() -> BTreeMap<PathBuf, String> {
+    fn read(directory: &Path, pages: &mut BTreeMap<PathBuf, String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            // What is built, and what tools bring.
+            let others = ["target", "node_modules", ".git"].contains(&name);
+            if path.is_dir() && !others {
+                read(&path, pages);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).unwrap();
+                pages.insert(path, text);
+            }
+        }
+    }
+    let mut pages = BTreeMap::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize();
+    read(&root.unwrap(), &mut pages);
+    pages
+}
+
+/// Its lines without those of code blocks.
+fn prose(page: &str) -> Vec<&str> {
+    let mut fenced = false;
+    let outside = page.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    outside.collect()
+}
+
+/// Where it links to.
+fn links(page: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in prose(page) {
+        // Every other piece is code.
+        let line: String = line.split('`').step_by(2).collect();
+        let targets = line.split("](").skip(1);
+        links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+    }
+    links
+}
+
+/// The anchors that GitHub gives its headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let name = kept.collect::<String>().replace(' ', "-");
+        let before = seen.entry(name.clone()).or_default();
+        *before += 1;
+        match *before {
+            1 => name,
+            again => format!("{name}-{}", again - 1),
+        }
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let pages = pages();
+    let mut checked = 0;
+    let mut nowhere = Vec::new();
+    for (path, page) in &pages {
+        for link in links(page).iter().filter(|link| !link.contains("://")) {
+            checked += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                _ => path.parent().unwrap().join(file),
+            };
+            let found = target.canonicalize().is_ok_and(|target| {
+                let there = pages.get(&target).map(|page| anchors(page));
+                anchor.is_empty()
+                    || there.is_some_and(|there| there.iter().any(|one| one == anchor))
+            });
+            if !found {
+                nowhere.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "{checked} links in {} pages", pages.len());
+    assert!(nowhere.is_empty(), "{nowhere:#?}");
 }
