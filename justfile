@@ -48,6 +48,10 @@ bench-http:
 bench-gate:
     bench/gate
 
+# What the service and its peers answer to the same questions, into docs/peers.md; some ten minutes
+peers:
+    bench/behaviour
+
 # All that CI runs
 ci:
     .ci/run

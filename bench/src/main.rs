@@ -5,6 +5,7 @@
 //! processor time, so that the machine's other work does not enter. Rounds are interleaved, and
 //! ratios are taken within a round, so that what drifts drifts for both.
 
+mod behaviour;
 mod calls;
 mod connection;
 mod goals;
@@ -41,6 +42,8 @@ enum Command {
     Report(report::Options),
     /// Counts the instructions of a request on each hot path, beside those of another build.
     Calls(calls::Options),
+    /// Asks the service and its peers the same questions, and makes tables of what they answer.
+    Behaviour(behaviour::Options),
     /// One of the two reference servers, on the port that PORT names.
     Reference {
         /// `n.e` of an RSA key, each as base64url: every token is verified with it.
@@ -75,6 +78,7 @@ fn main() {
         Command::Measure(measure) => run(&measure),
         Command::Report(options) => report::run(&options),
         Command::Calls(options) => calls::run(&options),
+        Command::Behaviour(options) => behaviour::run(&options),
         Command::Reference { key } => reference::serve(key.as_deref()),
     }
 }

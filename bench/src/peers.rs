@@ -3,7 +3,8 @@
 //! Each has a folder in `peers/` with its configuration, a script that installs it and one that
 //! starts it. It serves `/api/public` to everyone and `/api/private` to whoever has a good token. It
 //! is told by the environment: `PORT`, `ISSUER`, `AUDIENCE`, and the key as it likes it, at an address
-//! (`JWKS_URI`), in a file (`JWKS_FILE`) or as PEM (`PUBLIC_KEY`).
+//! (`JWKS_URI`), in a file (`JWKS_FILE`) or as PEM (`PUBLIC_KEY`). Whoever fetches keeps them for
+//! `JWKS_TTL` seconds where that is set, and else as it does by default.
 
 use std::{
     fs,
@@ -21,6 +22,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use serde_json::json;
+use warp_bearer::issuer::Issuer;
 
 use crate::{
     connection::status_of,
@@ -35,6 +37,8 @@ pub struct Peer {
     pub title: &'static str,
     folder: &'static str,
     env: &'static [(&'static str, &'static str)],
+    /// Whether it fetches its keys, or reads one from a file.
+    pub fetches: bool,
     /// What the service's fresh tokens shall be of its tokens; `None` where it remembers them.
     pub fresh_to: Option<Bound>,
     pub seen_to: Option<Bound>,
@@ -45,6 +49,7 @@ const PEER: Peer = Peer {
     title: "",
     folder: "",
     env: &[],
+    fetches: false,
     fresh_to: Some(Bound::AtLeast(1.3, None)),
     seen_to: None,
 };
@@ -53,15 +58,15 @@ const PEER: Peer = Peer {
 const PEERS: &[Peer] = &[
     Peer { name: "warp-jsonwebtoken", title: "warp + jsonwebtoken::decode", folder: "warp-jsonwebtoken", ..PEER },
     Peer { name: "actix", title: "actix-web + jsonwebtoken", folder: "actix", ..PEER },
-    Peer { name: "axum-tower-oauth2", title: "axum + tower-oauth2-resource-server", folder: "axum-tower-oauth2", ..PEER },
-    Peer { name: "axum-jwt-authorizer", title: "axum + jwt-authorizer", folder: "axum-jwt-authorizer", ..PEER },
+    Peer { name: "axum-tower-oauth2", title: "axum + tower-oauth2-resource-server", folder: "axum-tower-oauth2", fetches: true, ..PEER },
+    Peer { name: "axum-jwt-authorizer", title: "axum + jwt-authorizer", folder: "axum-jwt-authorizer", fetches: true, ..PEER },
     Peer { name: "haproxy", title: "HAProxy, jwt_verify", folder: "haproxy", ..PEER },
-    Peer { name: "envoy", title: "Envoy, jwt_authn", folder: "envoy", ..PEER },
-    Peer { name: "envoy-cache", title: "Envoy, with its cache", folder: "envoy", env: &[("CACHE", "yes")], fresh_to: None, seen_to: Some(Bound::AtLeast(4.0, None)) },
+    Peer { name: "envoy", title: "Envoy, jwt_authn", folder: "envoy", fetches: true, ..PEER },
+    Peer { name: "envoy-cache", title: "Envoy, with its cache", folder: "envoy", env: &[("CACHE", "yes")], fetches: true, fresh_to: None, seen_to: Some(Bound::AtLeast(4.0, None)) },
     Peer { name: "fastify", title: "Fastify", folder: "fastify", ..PEER },
     Peer { name: "fastify-cache", title: "Fastify, with its cache", folder: "fastify", env: &[("CACHE", "yes")], fresh_to: None, ..PEER },
-    Peer { name: "express", title: "Express + Auth0's SDK", folder: "express", ..PEER },
-    Peer { name: "fastapi", title: "FastAPI tutorial", folder: "fastapi", fresh_to: Some(Bound::AtLeast(15.0, Some(10.0))), seen_to: Some(Bound::AtLeast(60.0, Some(30.0))), ..PEER },
+    Peer { name: "express", title: "Express + Auth0's SDK", folder: "express", fetches: true, ..PEER },
+    Peer { name: "fastapi", title: "FastAPI tutorial", folder: "fastapi", fetches: true, fresh_to: Some(Bound::AtLeast(15.0, Some(10.0))), seen_to: Some(Bound::AtLeast(60.0, Some(30.0))), ..PEER },
 ];
 
 /// The peers of these names; `all` is everyone.
@@ -74,6 +79,43 @@ pub fn named(names: &[String]) -> Vec<&'static Peer> {
         peer.unwrap_or_else(|| panic!("no peer is called {name}"))
     };
     names.iter().map(peer).collect()
+}
+
+/// One of each kind: those that differ from another in their cache alone are left out.
+pub fn without_caches() -> Vec<&'static Peer> {
+    let peers = PEERS.iter();
+    peers.filter(|peer| peer.env.is_empty()).collect()
+}
+
+/// What its folder pins; of `HAProxy`, which the system has, what it says itself.
+pub fn versions(peer: &Peer) -> String {
+    if peer.name == "haproxy" {
+        let said = Command::new("haproxy").arg("-v").output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let version = said.split_whitespace().nth(2).unwrap_or_default();
+        return format!("HAProxy {}", version.split('-').next().unwrap_or_default());
+    }
+    let read = |name| fs::read_to_string(folder(peer).join(name)).unwrap_or_default();
+    let manifests = ["Cargo.toml", "requirements.txt", "package.json"].map(read);
+    let pinned = manifests.iter().flat_map(|manifest| manifest.lines());
+    let versions: Vec<_> = pinned.filter_map(pin).collect();
+    versions.join(", ")
+}
+
+/// The name and the version of a line that pins one: `name = { version = "=1.2.3", …`,
+/// `name==1.2.3`, `"name": "1.2.3"`.
+fn pin(line: &str) -> Option<String> {
+    let line = line.trim();
+    let (name, version) = if let Some((name, rest)) = line.split_once(" = { version = \"=") {
+        (name, rest.split('"').next()?)
+    } else if let Some(pinned) = line.split_once("==") {
+        pinned
+    } else {
+        let (name, version) = line.trim_end_matches(',').split_once(": ")?;
+        (name.trim_matches('"'), version.trim_matches('"'))
+    };
+    let number = version.starts_with(|first: char| first.is_ascii_digit());
+    number.then(|| format!("{name} {version}"))
 }
 
 pub fn public_row(peer: &Peer) -> String {
@@ -91,9 +133,8 @@ pub fn start(peers: &[&'static Peer], ground: &Ground) -> Running {
     if peers.is_empty() {
         return Running(Vec::new());
     }
-    let keys = write_keys(ground);
     let start = |peer: &&'static Peer| {
-        let server = Server::start(command(peer, ground, &keys), "PORT", 1);
+        let server = Server::start(command(peer, &ground.issuer), "PORT", 1);
         check(peer, &server, ground);
         (*peer, Rc::new(server))
     };
@@ -128,27 +169,49 @@ fn rate(server: &Server, requests: &[Vec<u8>], ground: &Ground) -> f64 {
     })
 }
 
-fn command(peer: &Peer, ground: &Ground, keys: &Path) -> Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("peers")
-        .join(peer.folder);
-    let mut command = Command::new(folder.join("start"));
+/// How it is started, with this issuer.
+pub fn command(peer: &Peer, issuer: &Issuer) -> Command {
+    let keys = write_keys(issuer);
+    let mut command = Command::new(folder(peer).join("start"));
     command
-        .current_dir(folder)
-        .env("ISSUER", ground.issuer.url())
-        .env("AUDIENCE", ground.issuer.audience())
-        .env("JWKS_URI", ground.issuer.jwks_uri())
+        .current_dir(folder(peer))
+        .env("ISSUER", issuer.url())
+        .env("AUDIENCE", issuer.audience())
+        .env("JWKS_URI", issuer.jwks_uri())
         .env("JWKS_FILE", keys.join("jwks.json"))
         .env("PUBLIC_KEY", keys.join("public.pem"))
         .envs(peer.env.iter().copied());
     command
 }
 
+fn folder(peer: &Peer) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(peer.folder)
+}
+
 /// The issuer's key for those who cannot fetch it.
-fn write_keys(ground: &Ground) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("warp-bearer-bench-{}", process::id()));
+fn write_keys(issuer: &Issuer) -> PathBuf {
+    let folder = all_keys().join(issuer.addr().port().to_string());
     fs::create_dir_all(&folder).unwrap();
-    let jwk = ground.issuer.key().public_jwk();
+    let set = json!({ "keys": [issuer.key().public_jwk()] });
+    fs::write(folder.join("public.pem"), public_pem(issuer)).unwrap();
+    fs::write(folder.join("jwks.json"), set.to_string()).unwrap();
+    folder
+}
+
+fn all_keys() -> PathBuf {
+    std::env::temp_dir().join(format!("warp-bearer-bench-{}", process::id()))
+}
+
+/// Removes what was written for the peers, which have to have ended.
+pub fn forget_keys() {
+    let _ = fs::remove_dir_all(all_keys());
+}
+
+/// The issuer's key as files have it.
+pub fn public_pem(issuer: &Issuer) -> String {
+    let jwk = issuer.key().public_jwk();
     let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
     let key = RsaPublicKeyComponents {
         n: part("n"),
@@ -161,17 +224,10 @@ fn write_keys(ground: &Ground) -> PathBuf {
         .chunks(64)
         .map(|line| std::str::from_utf8(line).unwrap())
         .collect();
-    let pem = format!(
+    format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
         lines.join("\n")
-    );
-    fs::write(folder.join("public.pem"), pem).unwrap();
-    fs::write(
-        folder.join("jwks.json"),
-        json!({ "keys": [jwk] }).to_string(),
     )
-    .unwrap();
-    folder
 }
 
 /// A good token is let in and a bad one is not, or there is nothing to time.

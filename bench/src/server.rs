@@ -30,7 +30,21 @@ pub struct Server {
 
 impl Server {
     /// Starts it, tells it its port by `port_name`, and returns when it has answered.
-    pub fn start(mut command: Command, port_name: &str, processors: usize) -> Self {
+    pub fn start(command: Command, port_name: &str, processors: usize) -> Self {
+        let began = Instant::now();
+        let start = || Self::spawn(command, port_name);
+        let mut server = processor::on_the_servers(processors, start);
+        while status_of(server.address, PUBLIC) != Some(200) {
+            assert!(!server.has_ended(), "the server has ended");
+            assert!(began.elapsed() < PATIENCE, "the server does not answer");
+            std::thread::yield_now();
+        }
+        server.started_in = began.elapsed();
+        server
+    }
+
+    /// Starts it, and does not wait for it.
+    pub fn spawn(mut command: Command, port_name: &str) -> Self {
         let address = free_address();
         let value = match port_name {
             "LISTEN" => address.to_string(),
@@ -42,22 +56,17 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0);
-        let began = Instant::now();
-        let process = processor::on_the_servers(processors, || command.spawn());
+        let process = command.spawn();
         let process = process.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut server = Self {
+        Self {
             process,
             address,
             started_in: Duration::ZERO,
-        };
-        while status_of(address, PUBLIC) != Some(200) {
-            let ended = server.process.try_wait().unwrap();
-            assert!(ended.is_none(), "the server has ended: {ended:?}");
-            assert!(began.elapsed() < PATIENCE, "the server does not answer");
-            std::thread::yield_now();
         }
-        server.started_in = began.elapsed();
-        server
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
     }
 
     /// Without a pause: the generator has its own processor.

@@ -2,13 +2,14 @@
 import express from 'express';
 import { auth } from 'express-oauth2-jwt-bearer';
 
-const { PORT, ISSUER, AUDIENCE, JWKS_URI } = process.env;
+const { PORT, ISSUER, AUDIENCE, JWKS_URI, JWKS_TTL } = process.env;
 const app = express();
 const verified = auth({
   issuer: ISSUER,
   jwksUri: JWKS_URI,
   audience: AUDIENCE,
   tokenSigningAlg: 'RS256',
+  ...(JWKS_TTL && { cacheMaxAge: JWKS_TTL * 1000 }),
 });
 
 app.get('/api/public', (request, response) => {

@@ -10,7 +10,9 @@ ISSUER = os.environ["ISSUER"]
 AUDIENCE = os.environ["AUDIENCE"]
 
 app = FastAPI()
-keys = jwt.PyJWKClient(os.environ["JWKS_URI"])
+keys = jwt.PyJWKClient(
+    os.environ["JWKS_URI"], lifespan=float(os.environ.get("JWKS_TTL", "300"))
+)
 
 
 async def verified(

@@ -1,9 +1,9 @@
 //! axum with jwt-authorizer's layer, whose keys it fetches itself.
 
-use std::env;
+use std::{env, time::Duration};
 
 use axum::{Json, Router, routing::get};
-use jwt_authorizer::{IntoLayer, JwtAuthorizer, JwtClaims, Validation};
+use jwt_authorizer::{IntoLayer, JwtAuthorizer, JwtClaims, Refresh, Validation};
 use serde_json::{Value, json};
 
 async fn public() -> Json<Value> {
@@ -22,8 +22,13 @@ async fn main() {
     let validation = Validation::new()
         .iss(&[env::var("ISSUER").unwrap()])
         .aud(&[env::var("AUDIENCE").unwrap()]);
+    let mut refresh = Refresh::default();
+    if let Ok(seconds) = env::var("JWKS_TTL") {
+        refresh.refresh_interval = Duration::from_secs(seconds.parse().unwrap());
+    }
     let authorizer = JwtAuthorizer::<Value>::from_jwks_url(&env::var("JWKS_URI").unwrap())
         .validation(validation)
+        .refresh(refresh)
         .build()
         .await
         .unwrap();

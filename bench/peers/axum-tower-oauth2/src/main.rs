@@ -1,6 +1,6 @@
 //! axum with tower-oauth2-resource-server's layer, whose keys it fetches itself.
 
-use std::env;
+use std::{env, time::Duration};
 
 use axum::{Extension, Json, Router, routing::get};
 use serde_json::{Value, json};
@@ -19,11 +19,12 @@ async fn private(Extension(claims): Extension<Value>) -> Json<Value> {
 
 #[tokio::main]
 async fn main() {
-    let tenant = TenantConfiguration::builder(env::var("ISSUER").unwrap())
-        .audiences(&[env::var("AUDIENCE").unwrap()])
-        .build()
-        .await
-        .unwrap();
+    let mut tenant = TenantConfiguration::builder(env::var("ISSUER").unwrap())
+        .audiences(&[env::var("AUDIENCE").unwrap()]);
+    if let Ok(seconds) = env::var("JWKS_TTL") {
+        tenant = tenant.jwks_refresh_interval(Duration::from_secs(seconds.parse().unwrap()));
+    }
+    let tenant = tenant.build().await.unwrap();
     let server = OAuth2ResourceServer::<Value>::builder()
         .add_tenant(tenant)
         .build()

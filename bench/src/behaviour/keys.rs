@@ -1,0 +1,197 @@
+//! What becomes of the keys: made-up names, new keys, removed ones, and an issuer that fails.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Fault, SigningKey},
+};
+
+use super::{
+    Trial,
+    subject::{Stage, Subject},
+    table::{Cell, Group, Question},
+};
+
+const fn keys(text: &'static str) -> Question {
+    Question {
+        group: Group::Keys,
+        text,
+        says: "",
+    }
+}
+
+/// Those that wait longest come first.
+pub const TRIALS: &[Trial] = &[
+    Trial {
+        questions: &[
+            keys("fetches for 1,000 tokens under a known `kid`"),
+            keys("fetches for 1,000 made-up `kid`s"),
+            keys("a new key is taken, right after these"),
+        ],
+        run: flood,
+    },
+    Trial {
+        questions: &[keys("a new key is taken, right after another fetch")],
+        run: new_key,
+    },
+    Trial {
+        questions: &[keys("a key replaced under its old `kid` is taken")],
+        run: replaced,
+    },
+    Trial {
+        questions: &[keys("a removed key is refused")],
+        run: removed,
+    },
+    Trial {
+        questions: &[keys("no answer from the issuer: a good token is taken")],
+        run: |subject| past_time_to_live(subject, |stage| stage.issuer.hang()),
+    },
+    Trial {
+        questions: &[keys("the issuer is down: a good token is taken")],
+        run: |subject| past_time_to_live(subject, go_down),
+    },
+    Trial {
+        questions: &[keys("an empty key set: a good token is taken")],
+        run: |subject| past_time_to_live(subject, |stage| stage.issuer.fail_jwks(Fault::EmptySet)),
+    },
+    Trial {
+        questions: &[keys("a key set that is no JSON: a good token is taken")],
+        run: |subject| past_time_to_live(subject, |stage| stage.issuer.fail_jwks(Fault::NotJson)),
+    },
+    Trial {
+        questions: &[
+            keys("the issuer is down at the start: the server starts"),
+            keys("… a good token is answered"),
+            keys("… once the issuer is back, it is taken"),
+        ],
+        run: down_at_the_start,
+    },
+];
+
+/// What is configured where what happens after it is looked at.
+const TIME_TO_LIVE: Duration = Duration::from_secs(10);
+/// How long a key is waited for, unless its time to live was shortened.
+const PATIENCE: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(40);
+
+fn flood(subject: &Subject<'_>) -> Vec<Cell> {
+    let key = another_key();
+    let stage = subject.stage();
+    stage.await_taken();
+    let issuer = &stage.issuer;
+    let fetches = |token: &dyn Fn(usize) -> String| {
+        let tokens: Vec<_> = (0..1_000).map(token).collect();
+        let before = issuer.requests().jwks;
+        for token in &tokens {
+            stage.status(token);
+        }
+        Cell::seen(issuer.requests().jwks - before)
+    };
+    let known = fetches(&|i| issuer.token().subject(format!("auth0|{i}")).sign());
+    let made_up = fetches(&|i| issuer.token().kid(&format!("made-up-{i}")).sign());
+    issuer.publish_key(&key);
+    let new = seconds_until(PATIENCE, || takes(&stage, &key));
+    vec![known, made_up, new]
+}
+
+/// The set was fetched just before.
+fn new_key(subject: &Subject<'_>) -> Vec<Cell> {
+    let key = another_key();
+    let stage = subject.stage();
+    stage.await_taken();
+    stage.issuer.publish_key(&key);
+    vec![seconds_until(PATIENCE, || takes(&stage, &key))]
+}
+
+fn replaced(subject: &Subject<'_>) -> Vec<Cell> {
+    let key = another_key();
+    let stage = subject.stage();
+    let key = key.with_kid(stage.issuer.key().kid());
+    stage.await_taken();
+    stage.issuer.publish(json!({ "keys": [key.public_jwk()] }));
+    vec![seconds_until(PATIENCE, || takes(&stage, &key))]
+}
+
+/// Made before it is needed: it takes a moment.
+fn another_key() -> SigningKey {
+    SigningKey::generate(Algorithm::RS256)
+}
+
+/// Neither a token that it has seen nor one that it has not.
+fn removed(subject: &Subject<'_>) -> Vec<Cell> {
+    let stage = subject.stage_with(|_| {}, Some(TIME_TO_LIVE));
+    stage.await_taken();
+    let old = stage.issuer.key();
+    let token = || stage.issuer.token().key(&old).sign();
+    let seen = token();
+    stage.issuer.rotate();
+    stage.issuer.retire();
+    let refused = |token: &str| stage.status(token) != Some(200);
+    vec![seconds_until(SOON, || refused(&seen) && refused(&token()))]
+}
+
+/// Five good tokens under a key that is held, none seen before, asked when the set is well past its
+/// time to live.
+fn past_time_to_live(subject: &Subject<'_>, fail: fn(&Stage<'_>)) -> Vec<Cell> {
+    let stage = subject.stage_with(|_| {}, Some(TIME_TO_LIVE));
+    stage.await_taken();
+    fail(&stage);
+    thread::sleep(TIME_TO_LIVE * 5 / 2);
+    let statuses: Vec<_> = (0..5)
+        .map(|i| {
+            thread::sleep(Duration::from_secs(1));
+            stage.status(&stage.issuer.token().subject(format!("auth0|{i}")).sign())
+        })
+        .collect();
+    let taken = statuses.iter().filter(|status| **status == Some(200));
+    vec![match taken.count() {
+        5 => Cell::Yes,
+        0 => Cell::taken(statuses[0]),
+        some => Cell::seen(format!("{some} of 5")),
+    }]
+}
+
+fn go_down(stage: &Stage<'_>) {
+    stage.take_issuer_down();
+}
+
+fn down_at_the_start(subject: &Subject<'_>) -> Vec<Cell> {
+    let issuer = subject.issuer();
+    subject.take_down(&issuer);
+    let Some(stage) = subject.begin(issuer, None) else {
+        return vec![Cell::No, Cell::NotAsked, Cell::NotAsked];
+    };
+    let answered = match stage.status(&stage.issuer.token().sign()) {
+        Some(status) => Cell::seen(status),
+        None => Cell::seen("no answer"),
+    };
+    stage.bring_issuer_back();
+    let back = seconds_until(PATIENCE, || takes(&stage, &stage.issuer.key()));
+    vec![Cell::Yes, answered, back]
+}
+
+fn takes(stage: &Stage<'_>, key: &SigningKey) -> bool {
+    stage.status(&stage.issuer.token().key(key).sign()) == Some(200)
+}
+
+/// Tried twice a second.
+fn seconds_until(patience: Duration, there: impl Fn() -> bool) -> Cell {
+    let began = Instant::now();
+    loop {
+        if there() {
+            return match began.elapsed() {
+                soon if soon < Duration::from_secs(1) => Cell::seen("at once"),
+                late => Cell::seen(format!("{:.0} s", late.as_secs_f64())),
+            };
+        }
+        if began.elapsed() > patience {
+            return Cell::seen(format!("> {} s", patience.as_secs()));
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+}

@@ -1,0 +1,188 @@
+//! Who is asked: the service, or a peer, with an issuer beside it.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Runtime;
+use warp_bearer::issuer::{Issuer, SigningKey};
+
+use crate::{
+    peers::{self, Peer},
+    server::{self, Server},
+};
+
+use super::answer::{self, Answer};
+
+pub struct Subject<'a> {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub fetches: bool,
+    start: Start<'a>,
+    runtime: &'a Runtime,
+}
+
+enum Start<'a> {
+    Service(&'a Path),
+    Peer(&'static Peer),
+}
+
+/// A server at work, and its issuer.
+pub struct Stage<'a> {
+    pub name: &'static str,
+    pub issuer: Issuer,
+    server: Server,
+    runtime: &'a Runtime,
+}
+
+const START: Duration = Duration::from_secs(50);
+
+impl<'a> Subject<'a> {
+    pub fn service(binary: &'a Path, runtime: &'a Runtime) -> Self {
+        Self {
+            name: "warp-bearer",
+            title: "this service",
+            fetches: true,
+            start: Start::Service(binary),
+            runtime,
+        }
+    }
+
+    pub fn peer(peer: &'static Peer, runtime: &'a Runtime) -> Self {
+        Self {
+            name: peer.name,
+            title: peer.title,
+            fetches: peer.fetches,
+            start: Start::Peer(peer),
+            runtime,
+        }
+    }
+
+    /// The versions that it is built of.
+    pub fn versions(&self) -> String {
+        match self.start {
+            Start::Service(binary) => {
+                let said = Command::new(binary).arg("--version").output().unwrap();
+                String::from_utf8(said.stdout).unwrap().trim().to_owned()
+            }
+            Start::Peer(peer) => peers::versions(peer),
+        }
+    }
+
+    pub fn stage(&self) -> Stage<'a> {
+        self.stage_with(|_| {}, None)
+    }
+
+    /// Started once `prepare` has been done to the issuer, and with this time to live for its keys.
+    pub fn stage_with(&self, prepare: impl FnOnce(&Issuer), ttl: Option<Duration>) -> Stage<'a> {
+        let issuer = self.issuer();
+        prepare(&issuer);
+        let stage = self.begin(issuer, ttl);
+        stage.unwrap_or_else(|| panic!("{} does not start", self.name))
+    }
+
+    /// As [`stage_with`](Self::stage_with), where it may be that the server does not start.
+    pub fn try_stage_with(&self, prepare: impl FnOnce(&Issuer)) -> Option<Stage<'a>> {
+        let issuer = self.issuer();
+        prepare(&issuer);
+        self.begin(issuer, None)
+    }
+
+    pub fn issuer(&self) -> Issuer {
+        self.runtime.block_on(Issuer::start())
+    }
+
+    pub fn take_down(&self, issuer: &Issuer) {
+        self.runtime.block_on(issuer.go_down());
+    }
+
+    /// `None` where it ends, or does not answer on its public route within 50 seconds.
+    pub fn begin(&self, issuer: Issuer, ttl: Option<Duration>) -> Option<Stage<'a>> {
+        let seconds = ttl.map(|ttl| ttl.as_secs().to_string());
+        let (mut command, port_name, ttl_name) = match self.start {
+            Start::Service(binary) => {
+                let command = server::service(binary, issuer.url(), issuer.audience());
+                (command, "LISTEN", "AUTH0_JWKS_TTL")
+            }
+            Start::Peer(peer) => (peers::command(peer, &issuer), "PORT", "JWKS_TTL"),
+        };
+        if let Some(seconds) = seconds {
+            let unit = if port_name == "LISTEN" { "s" } else { "" };
+            command.env(ttl_name, format!("{seconds}{unit}"));
+        }
+        // What they write to it is what is done to them here on purpose.
+        command.stderr(Stdio::null());
+        let mut server = Server::spawn(command, port_name);
+        let began = Instant::now();
+        let public = answer::request("/api/public", &[]);
+        while answer::ask(server.address, &public).is_none_or(|answer| answer.status != 200) {
+            if server.has_ended() || began.elapsed() > START {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Some(Stage {
+            name: self.name,
+            issuer,
+            server,
+            runtime: self.runtime,
+        })
+    }
+}
+
+impl Stage<'_> {
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// The private route, with these header fields.
+    pub fn with_fields(&self, fields: &[&str]) -> Option<Answer> {
+        answer::ask(self.address(), &answer::request("/api/private", fields))
+    }
+
+    /// The private route, with this token.
+    pub fn answer(&self, token: &str) -> Option<Answer> {
+        self.with_fields(&[&format!("authorization: Bearer {token}")])
+    }
+
+    pub fn status(&self, token: &str) -> Option<u16> {
+        self.answer(token).map(|answer| answer.status)
+    }
+
+    /// Asks for a good token until it is taken, since keys may still be on their way.
+    pub fn await_taken(&self) {
+        let began = Instant::now();
+        while self.status(&self.issuer.token().sign()) != Some(200) {
+            let late = began.elapsed() > START;
+            assert!(!late, "{}: a good token is not taken", self.name);
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A good token is let in, and one that somebody else has signed is not, or there is nothing to
+    /// ask.
+    pub fn check(&self) {
+        self.await_taken();
+        let stranger = SigningKey::generate(self.issuer.key().algorithm());
+        let forged = self.issuer.token().key(&stranger);
+        let status = self.status(&forged.kid(self.issuer.key().kid()).sign());
+        let refused = matches!(status, Some(400 | 401 | 403));
+        assert!(
+            refused,
+            "{}: a forged token is answered {status:?}",
+            self.name
+        );
+    }
+
+    pub fn take_issuer_down(&self) {
+        self.runtime.block_on(self.issuer.go_down());
+    }
+
+    pub fn bring_issuer_back(&self) {
+        self.runtime.block_on(self.issuer.come_back());
+    }
+}

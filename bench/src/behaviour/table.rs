@@ -1,0 +1,191 @@
+//! What was seen, as tables: a row is a question, a column is a server.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::{Display, Write},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use super::{notes, subject::Subject};
+
+pub struct Question {
+    pub group: Group,
+    pub text: &'static str,
+    /// Where it is written that it has to be so.
+    pub says: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Answers,
+    Must,
+    May,
+    Good,
+    Keys,
+}
+
+impl Group {
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (
+            Self::Answers,
+            "What is answered",
+            "✓: as the row says. Otherwise what was seen.",
+        ),
+        (
+            Self::Must,
+            "Refused, since an RFC says so",
+            "✓: refused, with any status from 400 to 499. ✗: taken. A number is another status.",
+        ),
+        (
+            Self::May,
+            "Refused, though it is left to the server",
+            "As above.",
+        ),
+        (
+            Self::Good,
+            "Taken",
+            "✓: taken. A number is the status that it was refused with.",
+        ),
+        (
+            Self::Keys,
+            "Keys, for those that fetch them",
+            "Time is from the change at the issuer, with a token each half second. “>” is where the \
+             waiting ended. From “a removed key” to “no JSON” the time to live is configured to 10 s; \
+             failures have lasted 25 s when the first of five tokens is asked, each under a key that \
+             was held and none seen before.",
+        ),
+    ];
+}
+
+#[derive(Clone)]
+pub enum Cell {
+    Yes,
+    No,
+    Seen(String),
+    NotAsked,
+}
+
+impl Cell {
+    pub fn seen(what: impl Display) -> Self {
+        Self::Seen(what.to_string())
+    }
+
+    pub fn yes_or_no(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+
+    /// Whether the answer has this status.
+    pub fn status(answer: Option<super::answer::Answer>, wanted: u16) -> Self {
+        match answer {
+            Some(answer) if answer.status == wanted => Self::Yes,
+            Some(answer) => Self::seen(answer.status),
+            None => Self::seen("no answer"),
+        }
+    }
+
+    pub fn refused(status: Option<u16>) -> Self {
+        match status {
+            Some(200) => Self::No,
+            Some(400..=499) => Self::Yes,
+            Some(other) => Self::seen(other),
+            None => Self::seen("no answer"),
+        }
+    }
+
+    pub fn taken(status: Option<u16>) -> Self {
+        match status {
+            Some(200) => Self::Yes,
+            Some(other) => Self::seen(other),
+            None => Self::seen("no answer"),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Yes => "✓",
+            Self::No => "✗",
+            Self::Seen(what) => what,
+            Self::NotAsked => "–",
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Found(HashMap<(&'static str, &'static str), Cell>);
+
+impl Found {
+    pub fn note(&mut self, question: &'static Question, subject: &'static str, cell: Cell) {
+        let before = self.0.insert((question.text, subject), cell);
+        assert!(before.is_none(), "two rows are called {}", question.text);
+    }
+
+    fn cell(&self, question: &'static Question, subject: &Subject<'_>) -> Cell {
+        let found = self.0.get(&(question.text, subject.name));
+        found.cloned().unwrap_or(Cell::NotAsked)
+    }
+}
+
+const BEGIN: &str = "<!-- behaviour: begin -->\n";
+const END: &str = "<!-- behaviour: end -->\n";
+
+pub fn put(path: &Path, text: &str) {
+    let document = fs::read_to_string(path).unwrap();
+    let (before, rest) = document
+        .split_once(BEGIN)
+        .expect("the mark where it begins");
+    let (_, after) = rest.split_once(END).expect("the mark where it ends");
+    fs::write(path, format!("{before}{BEGIN}{text}{END}{after}")).unwrap();
+}
+
+pub fn text(subjects: &[Subject<'_>], questions: &[&'static Question], found: &Found) -> String {
+    let mut text = format!("Measured on {}.\n\n{}", today(), legend(subjects));
+    let mut used = BTreeSet::new();
+    for (group, title, reading) in Group::ALL {
+        let asked: Vec<_> = subjects
+            .iter()
+            .filter(|subject| group != Group::Keys || subject.fetches)
+            .collect();
+        let names: Vec<_> = asked.iter().map(|subject| subject.name).collect();
+        let _ = write!(
+            text,
+            "\n### {title}\n\n{reading}\n\n| | | {} |\n|---|---|{}\n",
+            names.join(" | "),
+            ":-:|".repeat(names.len()),
+        );
+        for question in questions.iter().filter(|question| question.group == group) {
+            let _ = write!(text, "| {} | {} |", question.text, question.says);
+            for subject in &asked {
+                let cell = found.cell(question, subject);
+                let _ = write!(text, " {}", cell.text());
+                if let Some(note) = notes::of(subject, question, &cell) {
+                    used.insert(note);
+                    let _ = write!(text, "[^{note}]");
+                }
+                text.push_str(" |");
+            }
+            text.push('\n');
+        }
+    }
+    text.push('\n');
+    for note in used {
+        let _ = writeln!(text, "[^{note}]: {}", notes::text(note));
+    }
+    text
+}
+
+fn legend(subjects: &[Subject<'_>]) -> String {
+    let mut text = "| column | what | of | keys |\n|---|---|---|---|\n".to_owned();
+    for subject in subjects {
+        let keys = if subject.fetches { "fetched" } else { "a file" };
+        let (name, title, versions) = (subject.name, subject.title, subject.versions());
+        let _ = writeln!(text, "| {name} | {title} | {versions} | {keys} |");
+    }
+    text
+}
+
+fn today() -> String {
+    let said = Command::new("date").args(["-u", "+%F"]).output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+}
