@@ -15,7 +15,6 @@ use super::{
     Auth, SetupError,
     cache::Cache,
     checks::TimeRules,
-    claims::Origin,
     error::{Challenge, UrlFault},
     fetch::{Fetcher, endpoint},
     jwks::{Jwks, Settings, Source},
@@ -23,6 +22,7 @@ use super::{
     resource::Resource,
     schedule::Policy,
     trusted::{KeySource, Options, TrustedIssuer, options},
+    verified::Origin,
     verifier::{Clock, Inner, Keys, Trusted},
 };
 

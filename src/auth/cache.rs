@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
 use quick_cache::{Equivalent, Weighter, sync};
 
-use super::claims::Verified;
+use super::verified::Verified;
 
 /// What the tokens of an issuer are worth in memory, on the average: 1 KiB of token, its payload.
 const AVERAGE: u64 = 1536;
@@ -106,7 +106,7 @@ impl Hash for Token {
 /// another does finds another, once compared.
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        const END: usize = 32;
+        const END: usize = 16;
         let token = self.0.as_bytes();
         hasher.write(&token[token.len().saturating_sub(END)..]);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use super::{AuthError, claims::Registered, json::Value, jws::Header};
+use super::{AuthError, json::Value, jws::Header, verified::Registered};
 
 /// `alg` is one that was allowed beforehand: the token has no say in it (RFC 8725 §3.1).
 pub(crate) fn algorithm(

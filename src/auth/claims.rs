@@ -7,20 +7,14 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt,
-    ops::Range,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{
-    AuthError, Challenge, Identity, Pseudonym,
-    checks::Times,
-    json::{self, Malformed, Value},
-    keys::Key,
-};
+use super::{AuthError, Challenge, Identity, verified::Verified};
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
 /// your own as `X`.
@@ -66,12 +60,12 @@ impl<X> Claims<X> {
 
     /// `sub`: whom the token is about. Auth0 writes `{client_id}@clients` for a machine.
     pub fn subject(&self) -> Option<&str> {
-        self.verified.text(self.verified.subject.as_ref())
+        self.verified.subject()
     }
 
     /// `aud`: whom the token is for, one of the configured audiences among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.verified.texts(&self.verified.audience)
+        self.verified.audience()
     }
 
     /// `exp`: when the token ends, leeway not counted. Saturates after some 10,000 years.
@@ -84,20 +78,15 @@ impl<X> Claims<X> {
     /// The scopes that the token grants: the words of `scope`, separated by single spaces alone
     /// (RFC 6749 §3.3), and those of `scp`, a string of words as well or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        let verified = &self.verified;
-        let strings = [verified.scope.as_ref(), verified.scp.as_ref()];
-        let words = strings
-            .into_iter()
-            .filter_map(|string| verified.text(string))
-            .flat_map(|string| string.split(' '))
-            .filter(|scope| !scope.is_empty());
-        words.chain(verified.texts(&verified.scps))
+        let words = self.verified.scopes().flat_map(|string| string.split(' '));
+        let words = words.filter(|scope| !scope.is_empty());
+        words.chain(self.verified.scopes_one_by_one())
     }
 
     /// The permissions that the token grants: Auth0's `permissions`, an array of strings, there
     /// where RBAC is on and "Add Permissions in the Access Token" is too.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
-        self.verified.texts(&self.verified.permissions)
+        self.verified.permissions()
     }
 
     /// The roles that the token grants, read from the payload where the
@@ -175,7 +164,7 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn json(&self) -> &str {
-        &self.verified.payload
+        self.verified.payload()
     }
 
     /// Whom the token is of, as far as a log may know.
@@ -249,7 +238,7 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        let mut payload = serde_json::Deserializer::from_str(&verified.payload);
+        let mut payload = serde_json::Deserializer::from_str(verified.payload());
         let private = X::deserialize(&mut payload).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self { verified, private })
     }
@@ -277,191 +266,5 @@ impl<'de> Deserialize<'de> for NoPrivate {
     // Reads nothing: the payload was checked when it was verified, and most routes want no more.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)
-    }
-}
-
-/// Where a token came from and where it was presented.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    pub(crate) issuer: Arc<str>,
-    pub(crate) challenge: Challenge,
-    pub(crate) roles_at: Arc<str>,
-}
-
-/// A payload whose token was verified, with the claims that every request asks for.
-pub(crate) struct Verified {
-    payload: String,
-    pub(crate) origin: Arc<Origin>,
-    pub(crate) key: Arc<Key>,
-    pub(crate) times: Times,
-    subject: Option<Text>,
-    /// Made when a log first asks for it.
-    pseudonym: OnceLock<Option<Pseudonym>>,
-    scope: Option<Text>,
-    /// `scp` as a string, or as an array.
-    scp: Option<Text>,
-    scps: Box<[Text]>,
-    audience: Box<[Text]>,
-    permissions: Box<[Text]>,
-}
-
-/// A piece of the payload, or a copy of it where JSON escapes stand in between.
-enum Text {
-    Within(Range<u32>),
-    Copied(Box<str>),
-}
-
-/// The claims of a payload, taken out of it before it is known whether it can be trusted.
-pub(crate) struct Extract {
-    times: Times,
-    subject: Option<Text>,
-    scope: Option<Text>,
-    /// `scp` as a string, or as an array.
-    scp: Option<Text>,
-    scps: Box<[Text]>,
-    audience: Box<[Text]>,
-    permissions: Box<[Text]>,
-}
-
-impl Extract {
-    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
-        Self {
-            times,
-            subject: text(payload, claims.sub.as_ref()),
-            scope: text(payload, claims.scope.as_ref()),
-            scp: text(payload, claims.scp.as_ref()),
-            scps: match &claims.scp {
-                Some(Value::Texts(_)) => texts(payload, claims.scp.as_ref()),
-                _ => Box::default(),
-            },
-            audience: texts(payload, claims.aud.as_ref()),
-            permissions: texts(payload, claims.permissions.as_ref()),
-        }
-    }
-
-    /// Called once in `verifier.rs`, after the signature.
-    pub(crate) fn verified(self, payload: String, origin: Arc<Origin>, key: Arc<Key>) -> Verified {
-        Verified {
-            payload,
-            origin,
-            key,
-            times: self.times,
-            subject: self.subject,
-            pseudonym: OnceLock::new(),
-            scope: self.scope,
-            scp: self.scp,
-            scps: self.scps,
-            audience: self.audience,
-            permissions: self.permissions,
-        }
-    }
-}
-
-impl Verified {
-    /// What it holds in memory, in bytes, give or take the allocator's share.
-    pub(crate) fn size(&self) -> usize {
-        let texts = self.audience.len() + self.permissions.len() + self.scps.len();
-        size_of::<Self>() + self.payload.len() + texts * size_of::<Text>()
-    }
-
-    pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
-        let of = || self.text(self.subject.as_ref()).and_then(Pseudonym::of);
-        *self.pseudonym.get_or_init(of)
-    }
-
-    fn text<'a>(&'a self, text: Option<&'a Text>) -> Option<&'a str> {
-        text.map(|text| text.read(&self.payload))
-    }
-
-    fn texts<'a>(&'a self, texts: &'a [Text]) -> impl Iterator<Item = &'a str> {
-        texts.iter().map(|text| text.read(&self.payload))
-    }
-}
-
-impl Text {
-    #[allow(clippy::ptr_arg)] // whether it is borrowed is the question
-    fn new(payload: &str, text: &Cow<'_, str>) -> Self {
-        // A borrowed text lies within the payload that it was read from; where it begins is the
-        // difference of two addresses.
-        let start = (text.as_ptr() as usize).wrapping_sub(payload.as_ptr() as usize);
-        let within = match text {
-            Cow::Borrowed(text) => u32::try_from(start)
-                .ok()
-                .zip(u32::try_from(text.len()).ok()),
-            Cow::Owned(_) => None,
-        };
-        match within {
-            Some((start, length)) => Self::Within(start..start + length),
-            None => Self::Copied(text.as_ref().into()),
-        }
-    }
-
-    fn read<'a>(&'a self, payload: &'a str) -> &'a str {
-        match self {
-            Self::Within(range) => &payload[range.start as usize..range.end as usize],
-            Self::Copied(text) => text,
-        }
-    }
-}
-
-fn text(payload: &str, claim: Option<&Value<'_>>) -> Option<Text> {
-    match claim {
-        Some(Value::Text(text)) => Some(Text::new(payload, text)),
-        _ => None,
-    }
-}
-
-fn texts(payload: &str, claim: Option<&Value<'_>>) -> Box<[Text]> {
-    match claim {
-        Some(Value::Text(text)) => [Text::new(payload, text)].into(),
-        Some(Value::Texts(texts)) => texts.iter().map(|text| Text::new(payload, text)).collect(),
-        _ => Box::default(),
-    }
-}
-
-impl fmt::Debug for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").finish_non_exhaustive()
-    }
-}
-
-/// The claims that we act on as the payload has them, of whatever type.
-#[derive(Debug, Default)]
-pub(crate) struct Registered<'a> {
-    pub(crate) iss: Option<Value<'a>>,
-    pub(crate) sub: Option<Value<'a>>,
-    pub(crate) aud: Option<Value<'a>>,
-    pub(crate) exp: Option<Value<'a>>,
-    pub(crate) nbf: Option<Value<'a>>,
-    pub(crate) iat: Option<Value<'a>>,
-    pub(crate) jti: Option<Value<'a>>,
-    pub(crate) scope: Option<Value<'a>>,
-    pub(crate) scp: Option<Value<'a>>,
-    pub(crate) permissions: Option<Value<'a>>,
-    pub(crate) client_id: Option<Value<'a>>,
-    /// `cnf` is there, whatever its value.
-    pub(crate) bound: bool,
-}
-
-impl<'a> Registered<'a> {
-    pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
-        let mut claims = Self::default();
-        json::members(payload, |name, value| match name {
-            "iss" => claims.iss = Some(value),
-            "sub" => claims.sub = Some(value),
-            "aud" => claims.aud = Some(value),
-            "exp" => claims.exp = Some(value),
-            "nbf" => claims.nbf = Some(value),
-            "iat" => claims.iat = Some(value),
-            "jti" => claims.jti = Some(value),
-            "scope" => claims.scope = Some(value),
-            "scp" => claims.scp = Some(value),
-            "permissions" => claims.permissions = Some(value),
-            "client_id" => claims.client_id = Some(value),
-            "cnf" => claims.bound = true,
-            _ => {}
-        })
-        .map_err(|Malformed| AuthError::TokenMalformed)?;
-        Ok(claims)
     }
 }

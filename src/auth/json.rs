@@ -125,6 +125,8 @@ impl<'a, F: FnMut(&str, Value<'a>)> Visitor<'a> for Members<'a, F> {
 /// object of thousands of members costs no square of them.
 #[derive(Default)]
 struct Names<'a> {
+    /// A bit for each name, which some have in common: most are told apart by it.
+    marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
 }
@@ -133,10 +135,12 @@ impl<'a> Names<'a> {
     const FEW: usize = 24;
 
     fn insert<E: Error>(&mut self, name: Cow<'a, str>) -> Result<(), E> {
-        let known = self.few.contains(&name) || self.many.contains(&name);
-        if known {
+        let mark = mark(&name);
+        let is_marked = self.marks & mark != 0;
+        if is_marked && (self.few.contains(&name) || self.many.contains(&name)) {
             return Err(E::custom("a member twice"));
         }
+        self.marks |= mark;
         if self.few.len() < Self::FEW {
             // At once what most tokens need.
             if self.few.is_empty() {
@@ -148,6 +152,14 @@ impl<'a> Names<'a> {
         }
         Ok(())
     }
+}
+
+/// One of 64, by what names differ in.
+fn mark(name: &str) -> u64 {
+    let name = name.as_bytes();
+    let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+    let mixed = (end(name.first()) ^ (end(name.last()) << 2)) + name.len();
+    1 << (mixed % 64)
 }
 
 impl<'de> Deserialize<'de> for Value<'de> {

@@ -60,6 +60,7 @@ mod trace;
 mod trusted;
 #[cfg(test)]
 mod vectors;
+mod verified;
 mod verifier;
 mod websocket;
 mod witness;

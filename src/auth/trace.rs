@@ -11,9 +11,10 @@ use super::{
     Auth, AuthError,
     bearer::{self, MAX_TOKEN},
     checks::{self, Times},
-    claims::{Claims, Registered},
+    claims::Claims,
     fetch::FetchError,
     jws::{self, Header, Parts},
+    verified::Registered,
     verifier::{Keys, Trusted, within_limit},
 };
 

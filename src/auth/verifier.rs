@@ -14,11 +14,11 @@ use super::{
     bearer::MAX_TOKEN,
     cache::{Cache, KnownHeader},
     checks::{self, TimeRules, Times},
-    claims::{Extract, Origin, Registered, Verified},
     jwks::{Jwks, KeyStatus},
     jws::{self, Header, Parts},
     keys::{Key, KeySet, Miss},
     resource::Resource,
+    verified::{Extract, Origin, Registered, Verified},
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.

@@ -13,7 +13,7 @@ use std::{
 
 use aws_lc_rs::{hmac, rand::SystemRandom};
 
-use super::{AuthError, Claims, claims::Verified};
+use super::{AuthError, Claims, verified::Verified};
 
 tokio::task_local! {
     static SEEN: Cell<Option<Testimony>>;
