@@ -30,6 +30,7 @@ const LARGE: usize = 4_000;
 pub struct Ground {
     pub issuer: Issuer,
     pub binary: PathBuf,
+    pub without_docs: Option<PathBuf>,
     pub requests: usize,
     stranger: OnceLock<SigningKey>,
     callers: OnceLock<Vec<Vec<u8>>>,
@@ -55,6 +56,7 @@ impl Ground {
         Self {
             issuer: runtime.block_on(Issuer::start()),
             binary: binary.canonicalize().expect("the service's binary"),
+            without_docs: None,
             requests,
             stranger: OnceLock::new(),
             callers: OnceLock::new(),

@@ -57,6 +57,9 @@ struct Measure {
     /// The service's binary.
     #[arg(long)]
     service: PathBuf,
+    /// The same built without `/docs`, whose size is measured if it is there.
+    #[arg(long)]
+    without_docs: Option<PathBuf>,
     /// Where to append what is measured, a line of JSON each.
     #[arg(long)]
     into: PathBuf,
@@ -86,8 +89,12 @@ fn main() {
 fn run(measure: &Measure) {
     processor::keep_to_the_generators();
     let peers = peers::named(&measure.peers);
-    let goals = goals::of(&measure.sections, &peers);
-    let ground = ground::Ground::new(&measure.service, measure.requests);
+    let mut goals = goals::of(&measure.sections, &peers);
+    if measure.without_docs.is_none() {
+        goals.retain(|goal| goal.rows().all(|row| row != rows::BINARY));
+    }
+    let mut ground = ground::Ground::new(&measure.service, measure.requests);
+    ground.without_docs.clone_from(&measure.without_docs);
     let rows = rows::needed(&goals, &ground, &peers);
     let mut journal = journal::Journal::append_to(&measure.into);
     let mut rows: Vec<_> = rows.iter().collect();

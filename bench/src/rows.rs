@@ -40,6 +40,9 @@ fn own<'a>(name: &str, ground: &'a Ground) -> Box<dyn Fn() -> f64 + 'a> {
 
 type Measure = fn(&Ground) -> f64;
 
+/// The size of the binary without `/docs`.
+pub const BINARY: &str = "binary";
+
 /// Speeds are requests per second of the server's processor time, times microseconds unless their
 /// name says otherwise, memory is in bytes.
 #[rustfmt::skip]
@@ -68,7 +71,7 @@ const OWN: &[(&str, Measure)] = &[
 
     ("memory, idle", |g| g.service().memory()),
     ("memory, a token", memory_of_a_token),
-    ("binary", |g| size(g)),
+    (BINARY, |g| size(g)),
     ("start", |g| g.service().started_in.as_secs_f64() * 1e6),
 
     ("public, watched", |g| public(g, &watched(g))),
@@ -180,7 +183,10 @@ fn seen_once(server: &Server, requests: &[Vec<u8>], count: usize) {
 
 fn size(ground: &Ground) -> f64 {
     #[expect(clippy::cast_precision_loss)]
-    let bytes = ground.binary.metadata().unwrap().len() as f64;
+    let bytes = ground
+        .without_docs
+        .as_ref()
+        .map_or(0, |binary| binary.metadata().unwrap().len()) as f64;
     bytes
 }
 
