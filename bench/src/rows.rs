@@ -182,11 +182,9 @@ fn seen_once(server: &Server, requests: &[Vec<u8>], count: usize) {
 }
 
 fn size(ground: &Ground) -> f64 {
+    let binary = ground.without_docs.as_ref().expect("--without-docs");
     #[expect(clippy::cast_precision_loss)]
-    let bytes = ground
-        .without_docs
-        .as_ref()
-        .map_or(0, |binary| binary.metadata().unwrap().len()) as f64;
+    let bytes = binary.metadata().unwrap().len() as f64;
     bytes
 }
 

@@ -196,7 +196,7 @@ impl Keeper {
         if self.shared.held.load().is_some() {
             tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
         } else {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, every token is answered with 503");
+            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
         }
     }
 

@@ -23,10 +23,10 @@ use crate::{
 
 const PROBLEM: &str = "application/problem+json";
 
-/// What any request can be answered, whatever its route.
-const ANYWHERE: [Problem; 6] = [
+/// What any request can be answered, whatever its route. No route here reads a body, so none is too
+/// large.
+const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
-    Problem::PayloadTooLarge,
     Problem::UriTooLong,
     Problem::HeadersTooLarge,
     Problem::Internal,
