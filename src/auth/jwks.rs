@@ -95,8 +95,7 @@ impl Jwks {
             Look::Missing => {
                 let arrived = Instant::now();
                 match self.shared.fetch_for(alg, kid, arrived) {
-                    Fetch::Needless(key) => Ok(key),
-                    Fetch::None => Err(self.shared.missing()),
+                    Fetch::Needless(verdict) => verdict,
                     // Boxed, since it is the exception: every request's future would have room for it.
                     Fetch::Waited(flight) => {
                         Box::pin(self.shared.key_after_fetch(alg, kid, arrived, flight)).await
@@ -333,8 +332,7 @@ impl Shared {
             }
             flight = match self.fetch_for(alg, kid, Instant::now()) {
                 Fetch::Waited(flight) => flight,
-                Fetch::Needless(key) => return Ok(key),
-                Fetch::None => return Err(self.missing()),
+                Fetch::Needless(verdict) => return verdict,
             };
         }
     }
@@ -344,7 +342,7 @@ impl Shared {
         let mut schedule = self.schedule();
         // Under the lock: a fetch that landed since we looked is neither paid for again nor missed.
         if let Look::Found(key) = self.look(alg, kid) {
-            return Fetch::Needless(key);
+            return Fetch::Needless(Ok(key));
         }
         let began = if self.held.load().is_none() {
             // Without a set, time alone starts fetches: requests would only hurry a failing issuer.
@@ -364,11 +362,14 @@ impl Shared {
                 }
             }
         };
-        // Still under the lock, without which no fetch lands.
-        began.map_or(Fetch::None, |began| {
+        if let Some(began) = began {
+            // Still under the lock, without which no fetch lands.
             let landed = self.landed.subscribe();
-            Fetch::Waited(Flight { began, landed })
-        })
+            return Fetch::Waited(Flight { began, landed });
+        }
+        // `missing` asks the schedule itself.
+        drop(schedule);
+        Fetch::Needless(Err(self.missing()))
     }
 
     /// What a request is told that found no key: without a set it is not the caller's fault.
@@ -396,8 +397,8 @@ impl Shared {
 
 enum Fetch {
     Waited(Flight),
-    Needless(Arc<Key>),
-    None,
+    /// There is nothing to wait for.
+    Needless(Result<Arc<Key>, AuthError>),
 }
 
 /// A fetch that is under way.
