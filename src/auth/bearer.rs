@@ -2,6 +2,9 @@
 //!
 //! It judges the field, never the token: what the token says is `verifier.rs`'s business. It looks
 //! at no query parameter and no body (RFC 9700 §4.3.2).
+//!
+//! The characters of a token are looked at last, and only where it could not be read: three parts in
+//! base64url have none but a token's, and a token that was verified before is the same to the byte.
 
 use warp::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
@@ -10,12 +13,12 @@ use super::AuthError;
 /// The most bytes that a token may have: 16 KiB.
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Takes the bearer token out of a request's header fields.
+/// Takes what should be a bearer token out of a request's header fields.
 ///
 /// # Errors
 /// [`AuthError::MissingToken`] where there is no credential or one of another scheme; one of the
-/// `invalid_request` errors where there is one that cannot be read.
-pub(crate) fn token(headers: &HeaderMap) -> Result<&str, AuthError> {
+/// `invalid_request` errors where there is no single one.
+pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
@@ -33,10 +36,12 @@ pub(crate) fn judged(token: &str) -> Result<(), AuthError> {
     // What no field can carry, no field has.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
-    credential(&field).map(|_| ())
+    let token = credential(&field)?;
+    within_limit(token)?;
+    ill_formed(token).map_or(Ok(()), Err)
 }
 
-fn credential(field: &HeaderValue) -> Result<&str, AuthError> {
+fn credential(field: &HeaderValue) -> Result<&[u8], AuthError> {
     let field = field.as_bytes();
     let end = field.iter().position(|c| !is_tchar(*c));
     let (scheme, rest) = field.split_at(end.unwrap_or(field.len()));
@@ -48,26 +53,33 @@ fn credential(field: &HeaderValue) -> Result<&str, AuthError> {
     if spaces == 0 || token.is_empty() {
         return Err(AuthError::MalformedAuthorization);
     }
-    well_formed(token)
+    Ok(token)
 }
 
-/// The token, if its length and characters are those of one.
-pub(crate) fn well_formed(token: &[u8]) -> Result<&str, AuthError> {
+pub(crate) fn within_limit(token: &[u8]) -> Result<(), AuthError> {
     if token.len() > MAX_TOKEN {
         return Err(AuthError::TokenTooLarge);
     }
-    if !is_b64token(token) {
-        return Err(unreadable(token));
-    }
-    str::from_utf8(token).map_err(|_| AuthError::MalformedAuthorization)
+    Ok(())
 }
 
-/// A comma is how a proxy joins two fields into one (RFC 9110 §5.3).
-fn unreadable(token: &[u8]) -> AuthError {
-    if token.contains(&b',') {
-        AuthError::MultipleCredentials
+/// Why a token was refused: one that could not be read may be none at all.
+pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
+    match error {
+        AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
+        _ => error,
+    }
+}
+
+/// What is wrong with the characters of a token, if anything is. A comma is how a proxy joins two
+/// fields into one (RFC 9110 §5.3).
+fn ill_formed(token: &[u8]) -> Option<AuthError> {
+    if is_b64token(token) {
+        None
+    } else if token.contains(&b',') {
+        Some(AuthError::MultipleCredentials)
     } else {
-        AuthError::MalformedAuthorization
+        Some(AuthError::MalformedAuthorization)
     }
 }
 
@@ -129,14 +141,23 @@ mod tests {
             ("a bare comma", "Bearer a,b", Err(MultipleCredentials)),
         ] {
             let field = HeaderValue::from_str(field).unwrap();
-            assert_eq!(credential(&field), expected, "{case}");
+            assert_eq!(read(&field), expected.map(str::as_bytes), "{case}");
+        }
+    }
+
+    /// A token that turns out not to be one.
+    fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
+        let token = credential(field)?;
+        match blame(token, AuthError::TokenNotJwt) {
+            AuthError::TokenNotJwt => Ok(token),
+            error => Err(error),
         }
     }
 
     #[test]
     fn bytes_beyond_ascii_are_malformed() {
         let field = HeaderValue::from_bytes(b"Bearer a\xff").unwrap();
-        assert_eq!(credential(&field), Err(AuthError::MalformedAuthorization));
+        assert_eq!(read(&field), Err(AuthError::MalformedAuthorization));
     }
 
     #[test]
@@ -146,8 +167,8 @@ mod tests {
             (MAX_TOKEN, true),
             (MAX_TOKEN + 1, false),
         ] {
-            let field = HeaderValue::from_str(&format!("Bearer {}", "a".repeat(length))).unwrap();
-            assert_eq!(credential(&field).is_ok(), expected, "{length}");
+            let token = vec![b'a'; length];
+            assert_eq!(within_limit(&token).is_ok(), expected, "{length}");
         }
     }
 
@@ -169,8 +190,9 @@ mod tests {
         fn a_token_is_what_stands_after_the_last_space(field in "[Bb]earer[ \t=,a]{0,3}[ -~]{0,12}") {
             let field = HeaderValue::from_str(&field).unwrap();
             let text = field.to_str().unwrap();
-            if let Ok(token) = credential(&field) {
+            if let Ok(token) = read(&field) {
                 let (scheme, last) = text.rsplit_once(' ').unwrap();
+                let token = str::from_utf8(token).unwrap();
                 prop_assert_eq!(last, token);
                 prop_assert!(scheme.trim_end_matches(' ').eq_ignore_ascii_case("bearer"));
                 let body = token.trim_end_matches('=');

@@ -43,17 +43,16 @@ impl Cache {
     }
 
     /// What the header segment of a verified token said.
-    pub(crate) fn header(&self, segment: &str) -> Option<KnownHeader> {
+    pub(crate) fn header(&self, segment: &[u8]) -> Option<KnownHeader> {
         self.headers.find(segment)
     }
 
-    /// Whether a verified token has had this one's header.
-    pub(crate) fn may_know(&self, token: &str) -> bool {
-        let dot = memchr::memchr(b'.', token.as_bytes());
-        dot.is_some_and(|dot| self.headers.has(&token[..dot]))
+    /// Whether a verified token has had this header.
+    pub(crate) fn may_know(&self, segment: &[u8]) -> bool {
+        self.headers.has(segment)
     }
 
-    pub(crate) fn token(&self, token: &str) -> Option<Arc<Verified>> {
+    pub(crate) fn token(&self, token: &[u8]) -> Option<Arc<Verified>> {
         self.tokens.as_ref()?.get(&Asked(token))
     }
 
@@ -71,17 +70,21 @@ impl Cache {
     }
 
     /// Called once in `verifier.rs`, after the signature.
-    pub(crate) fn remember(&self, token: &str, header: &KnownHeader, verified: &Arc<Verified>) {
-        if let Some((segment, _)) = token.split_once('.') {
-            self.headers.add(segment, header);
-        }
+    pub(crate) fn remember(
+        &self,
+        token: &[u8],
+        segment: &[u8],
+        header: &KnownHeader,
+        verified: &Arc<Verified>,
+    ) {
+        self.headers.add(segment, header);
         if let Some(tokens) = &self.tokens {
             tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
     /// An entry that is of no use any more gives its room back.
-    pub(crate) fn forget(&self, token: &str) {
+    pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
             tokens.remove(&Asked(token));
         }
@@ -90,10 +93,10 @@ impl Cache {
 
 /// A verified token, whole.
 #[derive(Debug, PartialEq, Eq)]
-struct Token(Box<str>);
+struct Token(Box<[u8]>);
 
 /// One that is looked for.
-struct Asked<'t>(&'t str);
+struct Asked<'t>(&'t [u8]);
 
 impl Hash for Token {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -107,8 +110,7 @@ impl Hash for Token {
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         const END: usize = 16;
-        let token = self.0.as_bytes();
-        hasher.write(&token[token.len().saturating_sub(END)..]);
+        hasher.write(&self.0[self.0.len().saturating_sub(END)..]);
     }
 }
 
@@ -148,24 +150,24 @@ impl fmt::Debug for KnownHeader {
 /// The header segments of the tokens verified last: all tokens under one key have the same, so a
 /// handful is all there is. Read without a lock.
 #[derive(Debug, Default)]
-struct Headers(ArcSwap<Vec<(Box<str>, KnownHeader)>>);
+struct Headers(ArcSwap<Vec<(Box<[u8]>, KnownHeader)>>);
 
 impl Headers {
     const MOST: usize = 16;
 
-    fn find(&self, segment: &str) -> Option<KnownHeader> {
+    fn find(&self, segment: &[u8]) -> Option<KnownHeader> {
         let known = self.0.load();
         let mut known = known.iter();
         let (_, header) = known.find(|(known, _)| **known == *segment)?;
         Some(header.clone())
     }
 
-    fn has(&self, segment: &str) -> bool {
+    fn has(&self, segment: &[u8]) -> bool {
         let known = self.0.load();
         known.iter().any(|(known, _)| **known == *segment)
     }
 
-    fn add(&self, segment: &str, header: &KnownHeader) {
+    fn add(&self, segment: &[u8], header: &KnownHeader) {
         if self.has(segment) {
             return;
         }
@@ -191,10 +193,10 @@ mod tests {
             kid: None,
         };
         for segment in 0..100 {
-            headers.add(&segment.to_string(), &header);
+            headers.add(segment.to_string().as_bytes(), &header);
         }
-        assert_eq!(headers.find("99"), Some(header));
-        assert_eq!(headers.find("83"), None);
+        assert_eq!(headers.find(b"99"), Some(header));
+        assert_eq!(headers.find(b"83"), None);
         assert_eq!(headers.0.load().len(), Headers::MOST);
     }
 }

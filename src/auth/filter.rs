@@ -53,7 +53,7 @@ where
 /// The claims of the token that `token` takes out of a request's header fields.
 pub(crate) fn verified<X>(
     auth: &Auth,
-    token: fn(&HeaderMap) -> Result<&str, AuthError>,
+    token: fn(&HeaderMap) -> Result<&[u8], AuthError>,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
 where
     X: DeserializeOwned + Send + 'static,
@@ -65,15 +65,15 @@ where
     })
 }
 
-async fn judged<X>(auth: &Auth, token: Result<&str, AuthError>) -> Result<Claims<X>, Refusal>
+async fn judged<X>(auth: &Auth, token: Result<&[u8], AuthError>) -> Result<Claims<X>, Refusal>
 where
     X: DeserializeOwned,
 {
     let token = token.map_err(|error| refuse(auth, error))?;
     let watch = Watch::begin();
-    let verdict = auth.verify(token).await;
+    let verdict = auth.verify_presented(token).await;
     watch.end(&verdict);
-    verdict.map_err(|error| refuse(auth, error))
+    verdict.map_err(|error| refuse(auth, bearer::blame(token, error)))
 }
 
 /// What [`with_auth`] and [`Require::require`] say of a request's header fields, where the policy is

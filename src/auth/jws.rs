@@ -15,16 +15,22 @@ use super::{
 /// The three parts of a compact serialization, as they came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'t> {
-    pub(crate) header: &'t str,
-    pub(crate) payload: &'t str,
-    pub(crate) signature: &'t str,
+    pub(crate) header: &'t [u8],
+    pub(crate) payload: &'t [u8],
+    pub(crate) signature: &'t [u8],
     /// What the signature is of: the first two parts with their dot.
-    pub(crate) signing_input: &'t str,
+    pub(crate) signing_input: &'t [u8],
+}
+
+/// The first part, where there is another.
+pub(crate) fn header(token: &[u8]) -> Result<&[u8], AuthError> {
+    let dot = memchr::memchr(b'.', token).ok_or(AuthError::TokenNotJwt)?;
+    Ok(&token[..dot])
 }
 
 impl<'t> Parts<'t> {
-    pub(crate) fn split(token: &'t str) -> Result<Self, AuthError> {
-        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+    pub(crate) fn split(token: &'t [u8]) -> Result<Self, AuthError> {
+        let mut dots = memchr::memchr_iter(b'.', token);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(AuthError::TokenNotJwt);
         };
@@ -39,10 +45,12 @@ impl<'t> Parts<'t> {
 
 /// Without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5): one text has one
 /// encoding, so that no second spelling of a token verifies.
-pub(crate) fn base64url(part: &str) -> Result<Vec<u8>, AuthError> {
+pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
+    let mut bytes = Vec::with_capacity(base64::decoded_len_estimate(part.len()));
     BASE64URL
-        .decode(part)
-        .map_err(|_| AuthError::TokenMalformed)
+        .decode_vec(part, &mut bytes)
+        .map_err(|_| AuthError::TokenMalformed)?;
+    Ok(bytes)
 }
 
 /// With the vector instructions of the processor, which decode a token in a fifth of the time.
@@ -112,7 +120,7 @@ mod tests {
             ("base64, not base64url", "e30.e30.+/+/", Err(TokenMalformed)),
             ("not UTF-8", "_w.e30.AA", Err(TokenMalformed)),
         ] {
-            let verdict = Parts::split(token).and_then(|parts| {
+            let verdict = Parts::split(token.as_bytes()).and_then(|parts| {
                 text(base64url(parts.header)?)?;
                 text(base64url(parts.payload)?)?;
                 base64url(parts.signature)
@@ -123,8 +131,8 @@ mod tests {
 
     #[test]
     fn the_signing_input_is_what_came() {
-        let parts = Parts::split("e30.e30.AA").unwrap();
-        assert_eq!(parts.signing_input, "e30.e30");
+        let parts = Parts::split(b"e30.e30.AA").unwrap();
+        assert_eq!(parts.signing_input, b"e30.e30");
     }
 
     #[test]
@@ -146,7 +154,7 @@ mod tests {
 
         #[test]
         fn one_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
-            if let Ok(bytes) = base64url(&part) {
+            if let Ok(bytes) = base64url(part.as_bytes()) {
                 prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), part);
             }
         }
@@ -161,7 +169,7 @@ mod tests {
                 part.insert(at.index(part.len() + 1), odd);
             }
             let part: String = part.into_iter().collect();
-            prop_assert_eq!(base64url(&part).ok(), URL_SAFE_NO_PAD.decode(&part).ok());
+            prop_assert_eq!(base64url(part.as_bytes()).ok(), URL_SAFE_NO_PAD.decode(&part).ok());
         }
     }
 }

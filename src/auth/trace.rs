@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::{
     Auth, AuthError,
-    bearer::{self, MAX_TOKEN},
+    bearer::{self, MAX_TOKEN, within_limit},
     checks::{self, Times},
     claims::Claims,
     fetch::FetchError,
     jws::{self, Header, Parts},
     verified::Registered,
-    verifier::{Keys, Trusted, within_limit},
+    verifier::{Keys, Trusted},
 };
 
 /// How a token fares.
@@ -119,11 +119,11 @@ impl Auth {
             "size",
             format!("{MAX_TOKEN} bytes at most"),
             format!("{} bytes", token.len()),
-            within_limit(token),
+            within_limit(token.as_bytes()),
         );
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
-        let parts = trace.add("parts", "3", found, Parts::split(token))?;
+        let parts = trace.add("parts", "3", found, Parts::split(token.as_bytes()))?;
         let signature = trace.encoding(&parts);
         let header = trace.header(parts.header);
         let signed_with = match &header {
@@ -296,7 +296,7 @@ impl Trace {
         self.add("encoding", "base64url, each part", found, judged)
     }
 
-    fn header(&mut self, part: &str) -> Option<String> {
+    fn header(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
         if let Ok(text) = &text {
             self.header = serde_json::from_str(text).unwrap_or_default();
@@ -305,7 +305,7 @@ impl Trace {
         self.object("header", judged)
     }
 
-    fn payload(&mut self, part: &str) -> Option<String> {
+    fn payload(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
         if let Ok(text) = &text {
             self.payload = serde_json::from_str(text).unwrap_or_default();

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     AuthError, Builder, Challenge, Claims, ResourceMetadata, SetupError,
-    bearer::MAX_TOKEN,
+    bearer::within_limit,
     cache::{Cache, KnownHeader},
     checks::{self, TimeRules, Times},
     jwks::{Jwks, KeyStatus},
@@ -128,27 +128,36 @@ impl Auth {
     /// # Errors
     /// The first thing that is wrong with it, in the order of this function.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
+        self.verify_presented(token.as_bytes()).await
+    }
+
+    /// The same of what somebody presented as a token.
+    pub(crate) async fn verify_presented<X: DeserializeOwned>(
+        &self,
+        token: &[u8],
+    ) -> Result<Claims<X>, AuthError> {
         self.verified(token).await.and_then(Claims::new)
     }
 
-    async fn verified(&self, token: &str) -> Result<Arc<Verified>, AuthError> {
+    async fn verified(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token)?;
         if let Some(verified) = self.seen(token)? {
             return Ok(verified);
         }
-        let judged = self.judged(token)?;
+        let parts = Parts::split(token)?;
+        let judged = self.judged(parts)?;
         let (header, issuer) = (judged.header, judged.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
-        issuer.signed(&key, header.algorithm, judged.parts, &judged.signature)?;
+        issuer.signed(&key, header.algorithm, parts, &judged.signature)?;
         let origin = Arc::clone(&issuer.origin);
         let verified = Arc::new(judged.extract.verified(judged.payload, origin, key));
-        self.inner.cache.remember(token, &header, &verified);
+        let cache = &self.inner.cache;
+        cache.remember(token, parts.header, &header, &verified);
         Ok(verified)
     }
 
     /// All that can be judged without a key, in this order. What comes of it is not to be trusted yet.
-    fn judged<'t>(&self, token: &'t str) -> Result<Judged<'_, 't>, AuthError> {
-        let parts = Parts::split(token)?;
+    fn judged(&self, parts: Parts<'_>) -> Result<Judged<'_>, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
         let header = match self.inner.cache.header(parts.header) {
@@ -170,7 +179,6 @@ impl Auth {
         let extract = Extract::new(&payload, &claims, times);
         drop(claims);
         Ok(Judged {
-            parts,
             header,
             issuer,
             payload,
@@ -181,8 +189,8 @@ impl Auth {
 
     /// A token that was verified before, judged again by all that may have changed: the time, and
     /// the key set. One whose header no verified token has had is not even looked for.
-    fn seen(&self, token: &str) -> Result<Option<Arc<Verified>>, AuthError> {
-        if !self.inner.cache.may_know(token) {
+    fn seen(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+        if !self.inner.cache.may_know(jws::header(token)?) {
             return Ok(None);
         }
         let Some(verified) = self.inner.cache.token(token) else {
@@ -203,7 +211,7 @@ impl Auth {
     }
 
     /// A header that no verified token has had yet.
-    fn header(&self, segment: &str) -> Result<KnownHeader, AuthError> {
+    fn header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
         let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
@@ -338,20 +346,12 @@ impl Auth {
 }
 
 /// A token that waits for its key.
-struct Judged<'a, 't> {
-    parts: Parts<'t>,
+struct Judged<'a> {
     header: KnownHeader,
     issuer: &'a Trusted,
     payload: String,
     extract: Extract,
     signature: Vec<u8>,
-}
-
-pub(super) fn within_limit(token: &str) -> Result<(), AuthError> {
-    if token.len() > MAX_TOKEN {
-        return Err(AuthError::TokenTooLarge);
-    }
-    Ok(())
 }
 
 impl Trusted {
@@ -380,7 +380,7 @@ impl Trusted {
         parts: Parts<'_>,
         signature: &Vec<u8>,
     ) -> Result<(), AuthError> {
-        if key.verify(alg, parts.signing_input.as_bytes(), signature) {
+        if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
         if let Some(Keys::Kept(jwks)) = &self.keys
