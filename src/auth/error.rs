@@ -225,29 +225,20 @@ impl Refusal {
         if matches!(self.error, AuthError::KeysUnavailable { .. }) {
             return None;
         }
-        let mut value = String::with_capacity(256);
-        value += "Bearer realm=\"";
-        value += &self.challenge.realm;
-        value += "\"";
-        if let Some(error) = self.error.error() {
-            let (error, description) = (error.as_str(), self.error.detail());
-            value += ", error=\"";
-            value += error;
-            value += "\", error_description=\"";
-            value += description;
-            value += "\"";
-        }
-        if let Some(scope) = self.scope() {
-            value += ", scope=\"";
-            value += scope;
-            value += "\"";
-        }
-        if let Some(url) = &self.challenge.resource_metadata {
-            value += ", resource_metadata=\"";
-            value += url;
-            value += "\"";
-        }
-        Some(value)
+        let Challenge {
+            realm,
+            resource_metadata,
+            ..
+        } = &self.challenge;
+        let error = self.error.error();
+        let parameters = [
+            parameter("Bearer realm=\"", Some(realm)),
+            parameter(", error=\"", error.map(BearerError::as_str)),
+            parameter(", error_description=\"", error.map(|_| self.error.detail())),
+            parameter(", scope=\"", self.scope()),
+            parameter(", resource_metadata=\"", resource_metadata.as_deref()),
+        ];
+        Some(parameters.as_flattened().concat())
     }
 
     /// A scope helps whoever has no token yet, and whoever's token grants too little; it would
@@ -260,6 +251,11 @@ impl Refusal {
             _ => None,
         }
     }
+}
+
+/// Nothing where there is no value.
+fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
+    value.map_or([""; 3], |value| [opening, value, "\""])
 }
 
 /// Why an [`Auth`](super::Auth) could not be built: a fault of the configuration, never of the

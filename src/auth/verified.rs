@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use smallvec::SmallVec;
+
 use super::{
     AuthError, Challenge, Pseudonym,
     checks::Times,
@@ -36,10 +38,13 @@ struct Pieces {
     /// `scp` as a string, or as an array.
     scp: Option<Piece>,
     /// That array, the audience and the permissions, one after another.
-    lists: Box<[Piece]>,
+    lists: SmallVec<[Piece; FEW]>,
     audience: Place,
     permissions: Place,
 }
+
+/// As many as most tokens list in all. Larger ones take memory of their own.
+const FEW: usize = 4;
 
 /// From where to where.
 type Piece = (Place, Place);
@@ -83,7 +88,13 @@ impl Verified {
 
     /// What it holds in memory, in bytes, give or take the allocator's share.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.text.len() + size_of_val(&*self.claims.lists)
+        let lists = &self.claims.lists;
+        let lists = if lists.spilled() {
+            size_of_val(&**lists)
+        } else {
+            0
+        };
+        size_of::<Self>() + self.text.len() + lists
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
@@ -119,18 +130,15 @@ impl Extract {
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let mut lists = Vec::with_capacity(scps.len() + audience.len() + permissions.len());
-        lists.extend(
-            [scps, audience, permissions]
-                .into_iter()
-                .flatten()
-                .map(|text| cut.piece(text)),
-        );
+        let mut lists = SmallVec::with_capacity(scps.len() + audience.len() + permissions.len());
+        for list in [scps, audience, permissions] {
+            lists.extend(list.iter().map(|text| cut.piece(text)));
+        }
         let claims = Pieces {
             subject: cut.text(claims.sub.as_ref()),
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
-            lists: lists.into(),
+            lists,
             audience: place(scps.len()),
             permissions: place(scps.len() + audience.len()),
         };
