@@ -166,13 +166,20 @@ fn has_one_host(head: &Parts) -> bool {
     if doubled || !target.is_none_or(is_host) {
         return false;
     }
-    match (field.map(parse_host), target) {
+    match (field, target) {
         (None, None) => head.version == Version::HTTP_10,
         (None, Some(_)) => head.version != Version::HTTP_11,
-        (Some(None), _) => false,
-        (Some(Some(field)), Some(target)) => head.version < Version::HTTP_2 || field == *target,
-        (Some(Some(_)), None) => true,
+        (Some(field), None) => is_name(field.as_bytes()) || parse_host(field).is_some(),
+        (Some(field), Some(target)) => {
+            parse_host(field).is_some_and(|host| head.version < Version::HTTP_2 || host == *target)
+        }
     }
+}
+
+/// Most hosts are a name and no more; parsing copies them.
+fn is_name(host: &[u8]) -> bool {
+    let fits = |c: &u8| c.is_ascii_alphanumeric() || b"-.".contains(c);
+    !host.is_empty() && host.iter().all(fits)
 }
 
 fn parse_host(value: &HeaderValue) -> Option<Authority> {

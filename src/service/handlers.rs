@@ -29,8 +29,10 @@ pub async fn public() -> Response {
 /// `GET /api/private`: the claims, as the issuer signed them.
 pub async fn private(claims: Claims) -> Response {
     // They are about somebody: no cache keeps them.
-    let response = json_text(claims.json().to_owned());
-    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+    let mut response = json_text(claims.json().to_owned());
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
 }
 
 /// `GET /api/private-scoped`

@@ -9,9 +9,11 @@ use std::mem::take;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{Either, Ready, ready};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
@@ -140,6 +142,15 @@ where
         sleep(self.guard.limits.grace).await;
     }
 
+    /// Waits until a connection has to end, and says how long its last requests may take.
+    async fn enough(&self, pulse: &Pulse) -> Duration {
+        let limits = &self.guard.limits;
+        select! {
+            () = self.leave() => limits.drain,
+            () = pulse.still_for(limits.idle) => limits.grace,
+        }
+    }
+
     async fn connection<T>(self: Arc<Self>, stream: T)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -155,12 +166,13 @@ where
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
+        // Looked at when it is time, and not whenever the peer says something.
+        let mut clock: FuturesUnordered<_> = [self.enough(&pulse)].into_iter().collect();
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
             end = connection.as_mut() => return self.guard.sight.end(end),
-            () = self.leave() => self.guard.limits.drain,
-            () = pulse.still_for(self.guard.limits.idle) => self.guard.limits.grace,
+            Some(patience) = clock.next() => patience,
         };
         connection.as_mut().graceful_shutdown();
         pulse.restart();

@@ -123,7 +123,32 @@ pub struct Row {
     pub summary: &'static str,
     /// What it answers with.
     pub form: Form,
-    filter: BoxedFilter<(Response,)>,
+    before: Before,
+}
+
+/// Puts a row's filter before those below it.
+///
+/// Not the filter itself, which would have to be boxed to stand in a list, and again with those below:
+/// each box is memory for every request that passes.
+#[derive(Clone)]
+struct Before(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
+
+type Answers = BoxedFilter<(Response,)>;
+
+impl Before {
+    fn new(
+        filter: impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |below| {
+            filter.clone().or(below).unify().boxed()
+        }))
+    }
+}
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Before").finish_non_exhaustive()
+    }
 }
 
 impl Row {
@@ -222,7 +247,7 @@ where
         A: Future<Output: Reply> + Send + 'static,
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
-        self.place.row(None, closed(asked.then(handler)).boxed())
+        self.place.row(None, closed(asked.then(handler)))
     }
 }
 
@@ -234,7 +259,7 @@ impl<F: Path> Open<F> {
         A: Future<Output: Reply> + Send + 'static,
     {
         let asked = self.path_and_method.and(warp::header::headers_cloned());
-        self.place.row(None, closed(asked.then(handler)).boxed())
+        self.place.row(None, closed(asked.then(handler)))
     }
 
     /// Answers at this path as well, under the same name.
@@ -270,8 +295,8 @@ impl<F: Path> Open<F> {
         H: Fn() -> A + Clone + Send + Sync + 'static,
         A: Future<Output: Reply> + Send + 'static,
     {
-        self.place
-            .row(None, closed(self.path_and_method.then(handler)).boxed())
+        let answered = self.path_and_method.then(handler);
+        self.place.row(None, closed(answered))
     }
 }
 
@@ -306,17 +331,17 @@ impl<'a, F: Path> Protected<'a, F> {
         A: Future<Output: Reply> + Send + 'static,
     {
         let (row, auth) = (self.row, with_auth(self.auth));
-        let filter = match self.policy.clone() {
-            None => closed(row.path_and_method.and(auth).then(handler)).boxed(),
-            Some(policy) => {
-                let auth = auth.require(policy);
-                closed(row.path_and_method.and(auth).then(handler)).boxed()
-            }
-        };
         let requires = Requires {
             policy: self.policy,
         };
-        row.place.row(Some(requires), filter)
+        let (place, at) = (row.place, row.path_and_method);
+        match requires.policy.clone() {
+            None => place.row(Some(requires), closed(at.and(auth).then(handler))),
+            Some(policy) => {
+                let auth = auth.require(policy);
+                place.row(Some(requires), closed(at.and(auth).then(handler)))
+            }
+        }
     }
 }
 
@@ -356,8 +381,8 @@ impl<F: Path> Asked<'_, F> {
             .path_and_method
             .and(query())
             .and(warp::header::headers_cloned());
-        let filter = closed(asked.then(answer)).boxed();
-        row.place.row(Some(Requires { policy }), filter)
+        row.place
+            .row(Some(Requires { policy }), closed(asked.then(answer)))
     }
 }
 
@@ -393,8 +418,7 @@ pub fn table(
         .boxed();
     // From the last to the first, so that a request passes those alone that stand above its own.
     rows.into_iter()
-        .map(|row| row.filter)
-        .rfold(nothing, |below, row| row.or(below).unify().boxed())
+        .rfold(nothing, |below, row| (row.before.0)(below))
         .or(unrouted)
         .unify()
 }
@@ -425,7 +449,10 @@ impl Place {
     }
 
     /// The row that is there, of which nothing has been said yet.
-    fn row(self, requires: Option<Requires>, filter: BoxedFilter<(Response,)>) -> Row {
+    fn row<F>(self, requires: Option<Requires>, filter: F) -> Row
+    where
+        F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    {
         Row {
             methods: self.methods,
             template: self.template,
@@ -433,7 +460,7 @@ impl Place {
             requires,
             summary: "",
             form: Form::default(),
-            filter,
+            before: Before::new(filter),
         }
     }
 
