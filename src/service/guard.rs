@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::Ipv6Addr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -187,13 +188,28 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4), and `host:99999` is
-/// none that can be reached. Behind its colon a port may be empty (RFC 3986 §3.2.3).
+/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4), brackets are an IPv6
+/// address's (RFC 3986 §3.2.2), and `host:99999` is none that can be reached. Behind its colon a port
+/// may be empty (§3.2.3).
 fn is_host(authority: &Authority) -> bool {
     let (host, text) = (authority.host(), authority.as_str());
-    let port = text[host.len()..].trim_start_matches(':');
-    let is_port = port.is_empty() || authority.port_u16().is_some() && !port.starts_with('+');
-    !host.is_empty() && !text.contains('@') && is_port
+    if text.contains('@') {
+        return false;
+    }
+    let port = &text[host.len()..];
+    let is_port = match port.strip_prefix(':') {
+        Some(port) => {
+            let digits = port.bytes().all(|c| c.is_ascii_digit());
+            port.is_empty() || digits && port.parse::<u16>().is_ok()
+        }
+        None => port.is_empty(),
+    };
+    let within = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_name_or_address = match within {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(['[', ']']),
+    };
+    is_port && is_name_or_address
 }
 
 fn mark(answer: &mut Response, version: Version, is_last: bool) {

@@ -70,6 +70,20 @@ async fn a_request_names_one_host() {
         ("a port in words", "GET / HTTP/1.1\r\nHost: a:http", 400),
         ("a port with a sign", "GET / HTTP/1.1\r\nHost: a:+80", 400),
         ("two ports", "GET / HTTP/1.1\r\nHost: a:80:80", 400),
+        ("a name in brackets", "GET / HTTP/1.1\r\nHost: [a]", 400),
+        ("nothing in brackets", "GET / HTTP/1.1\r\nHost: []:80", 400),
+        ("half an address", "GET / HTTP/1.1\r\nHost: [1::2::3]", 400),
+        (
+            "before an address",
+            "GET / HTTP/1.1\r\nHost: a[::1]:80",
+            400,
+        ),
+        (
+            "behind an address",
+            "GET / HTTP/1.1\r\nHost: [::1]00:80",
+            400,
+        ),
+        ("an underscore", "GET / HTTP/1.1\r\nHost: a_b:80", 200),
         (
             "no path, CONNECT",
             "CONNECT a:443 HTTP/1.1\r\nHost: a:443",
