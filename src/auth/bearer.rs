@@ -42,12 +42,12 @@ pub(crate) fn judged(token: &str) -> Result<(), AuthError> {
 }
 
 fn credential(field: &HeaderValue) -> Result<&[u8], AuthError> {
-    let field = field.as_bytes();
-    let end = field.iter().position(|c| !is_tchar(*c));
-    let (scheme, rest) = field.split_at(end.unwrap_or(field.len()));
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(AuthError::MissingToken);
-    }
+    const SCHEME: &[u8] = b"bearer";
+    let parts = field.as_bytes().split_at_checked(SCHEME.len());
+    let bearer = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+    // A longer word is the name of another scheme.
+    let bearer = bearer.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
+    let (_, rest) = bearer.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
     let token = &rest[spaces..];
     if spaces == 0 || token.is_empty() {
