@@ -166,8 +166,10 @@ where
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // Looked at when it is time, and not whenever the peer says something.
-        let mut clock: FuturesUnordered<_> = [self.enough(&pulse)].into_iter().collect();
+        // Looked at when it is time, and not whenever the peer says something. Boxed, because the set
+        // has room for one more that is never there.
+        let clock = Box::pin(self.enough(&pulse));
+        let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
