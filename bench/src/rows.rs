@@ -3,10 +3,9 @@
 use crate::{
     goals::Goal,
     ground::{Ground, MANY, SEEN, WARM},
-    load::Load,
     pace,
     peers::{self, Peer},
-    server::{self, Asked, CONNECTIONS, Server},
+    server::{self, Asked, Server},
     tokens::{self, PUBLIC},
 };
 
@@ -150,7 +149,7 @@ fn rate(
 /// Two seconds, or as long as there are fresh tokens.
 fn paced(ground: &Ground, server: &Server, per_second: f64, percent: usize) -> f64 {
     let (warm, requests) = ground.callers().split_at(WARM);
-    Load::open(server.address, CONNECTIONS).run(warm, warm.len(), 200);
+    seen_once(server, warm, warm.len());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let count = requests.len().min((2.0 * per_second) as usize);
     pace::percentile(

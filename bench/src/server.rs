@@ -18,7 +18,7 @@ use crate::{
     tokens::{self, PUBLIC},
 };
 
-pub const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Server {
