@@ -617,6 +617,27 @@ async fn an_empty_set_is_one_without_keys() {
 }
 
 #[tokio::test]
+async fn an_empty_body_and_a_304_are_answers_without_a_document() {
+    let issuer = elliptic().await;
+    for (fault, status) in [(Fault::EmptyBody, 200), (Fault::NotModified, 304)] {
+        issuer.fail_jwks(fault.clone());
+        let response = get(issuer.jwks_uri()).await;
+        assert_eq!(response.status(), status, "{fault:?}");
+        assert_eq!(response.text().await.expect("a body"), "", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_moved_key_set_is_named_in_the_metadata_and_still_served_at_the_old_address() {
+    let issuer = elliptic().await;
+    let moved = "https://keys.example.com/";
+    issuer.fail_discovery(Fault::JwksUri(moved.to_owned()));
+    let discovery = format!("{}.well-known/openid-configuration", issuer.url());
+    assert_eq!(json_of(get(&discovery).await).await["jwks_uri"], moved);
+    assert_eq!(kids(&issuer).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_large_set_has_all_the_keys_and_600_kib_more() {
     let issuer = elliptic().await;
     issuer.fail(Fault::TooLarge);

@@ -15,7 +15,7 @@ use futures_util::{FutureExt, future::join_all};
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
 use warp_bearer::{
-    auth::{Algorithm, Auth, AuthError, Builder, Claims},
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, Fetches},
     issuer::{Fault, Issuer, SigningKey},
     service::{
         config::{LogConfig, LogFormat},
@@ -191,6 +191,7 @@ async fn known_keys_survive_every_fault_for_the_stale_hour_and_not_longer() {
         ("HTML", Some(Fault::Html)),
         ("not JSON", Some(Fault::NotJson)),
         ("an empty set", Some(Fault::EmptySet)),
+        ("an empty body", Some(Fault::EmptyBody)),
         ("half a body", Some(Fault::HalfBody)),
         ("600 KiB", Some(Fault::TooLarge)),
         (
@@ -315,19 +316,320 @@ async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
     }
 }
 
+/// A reply that leaves no usable set is a failure, whatever its status says.
+const NOTHING_USABLE: [(&str, Fault); 5] = [
+    ("an empty body", Fault::EmptyBody),
+    ("a 304", Fault::NotModified),
+    ("an empty set", Fault::EmptySet),
+    ("a 204", Fault::Status(204)),
+    ("HTML", Fault::Html),
+];
+
 #[tokio::test]
-async fn requests_hurry_no_issuer_that_has_given_no_keys() {
-    let _clock = StoppedClock::stop();
+async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in NOTHING_USABLE {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        issuer.max_age(Some(86400));
+        issuer.fail_jwks(fault);
+        let auth = builder(&issuer).build().unwrap();
+        until(|| auth.status()[0].fetches != Fetches::default()).await;
+        let status = auth.status().remove(0);
+        assert!(status.last_error.is_some(), "{case}: {status:?}");
+        assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
+        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        issuer.recover();
+        let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
+        assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
+    }
+}
+
+#[tokio::test]
+async fn reports_a_reply_without_keys_after_the_set_was_dropped() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in NOTHING_USABLE {
+        let issuer = issuer().await;
+        let auth = builder(&issuer).jwks_stale(SECOND).build().unwrap();
+        auth.ready().await;
+        issuer.fail_jwks(Fault::Status(500));
+        clock.pass_until(SECOND, || !auth.is_ready()).await;
+        issuer.fail_jwks(fault);
+        let before = auth.status()[0].fetches;
+        clock
+            .pass_until(SECOND, || auth.status()[0].fetches != before)
+            .await;
+        let status = auth.status().remove(0);
+        assert_eq!(status.fetches.failed, before.failed + 1, "{case}");
+        assert!(status.last_error.is_some(), "{case}: {status:?}");
+        issuer.recover();
+        let back = clock.pass_until(SECOND, || auth.is_ready()).await;
+        assert!(back <= SECOND * 73, "{case}: {back:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_keys_requests_fetch_from_the_budget() {
+    let clock = StoppedClock::stop();
     let issuer = issuer().await;
     issuer.fail(Fault::Status(500));
     let auth = builder(&issuer).build().unwrap();
     until(|| auth.status()[0].last_error.is_some()).await;
     let token = issuer.token().sign();
     for _ in 0..1000 {
-        let verdict = at_once(&auth, &token);
+        let verdict = verify(&auth, &token).await;
         assert!(matches!(verdict, Err(AuthError::KeysUnavailable { .. })));
     }
+    assert_eq!(issuer.requests().discovery, 1 + 4, "the budget");
+    assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
+    // By now the backoff is as long as it gets, and has just begun.
+    for _ in 0..240 {
+        clock.pass(SECOND).await;
+    }
+    let failed = auth.status()[0].fetches.failed;
+    clock
+        .pass_until(SECOND, || auth.status()[0].fetches.failed > failed)
+        .await;
+    assert!(auth.status()[0].next_fetch > Some(SECOND * 45));
+    assert!(verify(&auth, &token).await.is_err());
+    issuer.recover();
+    assert_eq!(
+        verify(&auth, &token).await,
+        Ok(()),
+        "the first request after it"
+    );
+}
+
+#[tokio::test]
+async fn without_keys_recovery_follows_the_issuer_within_a_cooldown() {
+    let clock = StoppedClock::stop();
+    for outage in [1, 7, 60, 300, 1000] {
+        let issuer = issuer().await;
+        issuer.fail(Fault::Status(500));
+        let auth = builder(&issuer).build().unwrap();
+        let token = issuer.token().sign();
+        for _ in 0..outage {
+            assert!(verify(&auth, &token).await.is_err());
+            clock.pass(SECOND).await;
+        }
+        issuer.recover();
+        let mut passed = Duration::ZERO;
+        while verify(&auth, &token).await.is_err() {
+            clock.pass(SECOND / 2).await;
+            passed += SECOND / 2;
+        }
+        assert!(passed <= COOLDOWN, "after {outage} s: {passed:?}");
+        let asked = issuer.requests().discovery;
+        let most = 1 + 4 + outage / 12 + 8 + outage / 48;
+        assert!(asked <= most, "after {outage} s: {asked} of {most}");
+    }
+}
+
+#[tokio::test]
+async fn without_keys_requests_honour_retry_after() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.fail(Fault::StatusRetryAfter(429, 30));
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let token = issuer.token().sign();
+    for _ in 0..29 {
+        let Err(AuthError::KeysUnavailable { retry_after }) = at_once(&auth, &token) else {
+            panic!("there are no keys");
+        };
+        assert!(retry_after <= SECOND * 30, "{retry_after:?}");
+        clock.pass(SECOND).await;
+    }
     assert_eq!(issuer.requests().discovery, 1);
+    issuer.recover();
+    clock.pass(SECOND).await;
+    assert_eq!(verify(&auth, &token).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
+    auth.ready().await;
+    let revoked = issuer.token().expires_in(SECOND * 9000).sign();
+    issuer.etag(false);
+    issuer.fail_jwks(Fault::Drip);
+    auth.refresh();
+    issuer.jwks_requested(2).await;
+    // What drips was written before the key was revoked.
+    clock.pass(SECOND).await;
+    issuer.recover();
+    issuer.rotate();
+    issuer.retire();
+    for _ in 0..3 {
+        auth.refresh();
+    }
+    let landed = || auth.status()[0].fetches.confirmed + auth.status()[0].fetches.replaced >= 3;
+    clock.pass_until(SECOND, landed).await;
+    for _ in 0..5 {
+        clock.pass(SECOND).await;
+    }
+    assert_eq!(fetches(&issuer), 3, "three refreshes share one more fetch");
+    assert_eq!(verify(&auth, &revoked).await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn age_counts_from_when_the_confirming_fetch_began() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
+    auth.ready().await;
+    clock.pass(SECOND * 20).await;
+    issuer.etag(false);
+    issuer.fail_jwks(Fault::Drip);
+    let began = tokio::time::Instant::now();
+    auth.refresh();
+    issuer.jwks_requested(2).await;
+    clock
+        .pass_until(SECOND, || auth.status()[0].fetches.confirmed == 1)
+        .await;
+    assert!(began.elapsed() > SECOND * 100, "it dripped");
+    assert_eq!(auth.status()[0].age, Some(began.elapsed()));
+}
+
+/// An issuer whose metadata name another's key set from the second request on: `moved` has the keys
+/// from then on, and `issuer` goes on answering at the old address.
+async fn moving() -> (Issuer, Issuer, Auth) {
+    let (issuer, moved) = (
+        issuer().await,
+        Issuer::with_algorithm(Algorithm::ES256).await,
+    );
+    let auth = ready(&issuer).await;
+    issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
+    (issuer, moved, auth)
+}
+
+/// A token of `issuer`, signed with the key of another.
+fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
+    let token = issuer.token().key(&other.key());
+    token.expires_in(SECOND * 200_000).sign()
+}
+
+#[tokio::test]
+async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_to() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    let token = signed_by(&issuer, &moved);
+    let requests = join_all((0..50).map(|_| verify(&auth, &token))).await;
+    assert!(requests.iter().all(Result::is_ok), "by the first request");
+    assert_eq!(fetches(&issuer), 2, "the old address, once more");
+    assert_eq!(issuer.requests().discovery, 2);
+    assert_eq!(fetches(&moved), 1);
+
+    let old = issuer.token().sign();
+    assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
+    assert_eq!(fetches(&issuer), 2, "the old address is not asked again");
+}
+
+#[tokio::test]
+async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    issuer.fail_jwks(Fault::Status(404));
+    assert_eq!(verify(&auth, &signed_by(&issuer, &moved)).await, Ok(()));
+    assert_eq!((fetches(&issuer), fetches(&moved)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_refresh_follows_a_set_that_has_moved() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    auth.refresh();
+    until(|| auth.status()[0].fetches.replaced == 2).await;
+    assert_eq!(at_once(&auth, &signed_by(&issuer, &moved)), Ok(()));
+    assert_eq!(fetches(&issuer), 1);
+}
+
+#[tokio::test]
+async fn a_set_that_has_moved_is_followed_within_a_day() {
+    let clock = StoppedClock::stop();
+    for (case, max_age, ttl) in [
+        ("the default", None, None),
+        ("the longest that an issuer can say", Some(1_000_000), None),
+        ("a week, configured", None, Some(SECOND * 7 * 86400)),
+    ] {
+        let issuer = issuer().await;
+        let moved = Issuer::with_algorithm(Algorithm::ES256).await;
+        issuer.max_age(max_age);
+        let mut builder = builder(&issuer);
+        if let Some(ttl) = ttl {
+            builder = builder.jwks_ttl(ttl);
+        }
+        let auth = builder.build().unwrap();
+        auth.ready().await;
+        issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
+        let start = tokio::time::Instant::now();
+        while fetches(&moved) == 0 {
+            clock.pass(auth.status()[0].next_fetch.unwrap()).await;
+            assert!(start.elapsed() <= SECOND * 86400, "{case}");
+            let settled = || auth.status()[0].next_fetch > Some(SECOND);
+            until(settled).await;
+        }
+        until(|| at_once(&auth, &signed_by(&issuer, &moved)).is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_refreshed_while_discovery_alone_fails() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in [
+        ("an error", Fault::Status(500)),
+        ("hanging", Fault::Hang),
+        (
+            "another issuer's",
+            Fault::WrongIssuer("https://a.example/".into()),
+        ),
+        ("no address", Fault::JwksUri("keys".into())),
+    ] {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        issuer.fail_discovery(fault);
+        let start = tokio::time::Instant::now();
+        while start.elapsed() < SECOND * 2 * 86400 {
+            clock.pass(auth.status()[0].next_fetch.unwrap()).await;
+            for _ in 0..5 {
+                clock.pass(SECOND).await;
+            }
+            assert!(auth.is_ready(), "{case} after {:?}", start.elapsed());
+        }
+        assert_eq!(auth.status()[0].fetches.failed, 0, "{case}");
+        issuer.rotate();
+        let verdict = within(&clock, SECOND * 3, verify(&auth, &issuer.token().sign())).await;
+        assert_eq!(verdict, Ok(()), "{case}");
+        assert_eq!(log.count("discovery failed"), 1, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_unit_of_the_budget_costs_three_requests_at_most() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in [
+        ("nothing", None),
+        ("an error", Some(Fault::Status(500))),
+        ("HTML", Some(Fault::Html)),
+    ] {
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        if let Some(fault) = fault {
+            issuer.fail_jwks(fault);
+        }
+        clock.pass(SECOND).await;
+        issuer.reset_requests();
+        for i in 0..200 {
+            let token = issuer.token().kid(&format!("made-up-{i}")).sign();
+            assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+        }
+        let requests = issuer.requests();
+        assert_eq!(requests.jwks, 4, "{case}: {requests:?}");
+        assert!(requests.discovery <= 4, "{case}: {requests:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::error::UrlFault;
-use super::fetch::{Answer, FetchError, Fetcher, endpoint, is_loopback};
+use super::fetch::{FetchError, Fetcher, Place, endpoint};
+use super::locality::local_host;
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -13,27 +14,25 @@ struct Metadata {
 }
 
 /// Asks the issuer where its keys are.
-pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, FetchError> {
+pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Place, FetchError> {
     let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.to_owned(), fault))?;
-    let Answer::Document { body, .. } = fetcher.get(&url, None).await? else {
-        return Err(FetchError::NoMetadata(url.to_string()));
-    };
-    read(&body, &url, issuer)
+    let place = Place::configured(url);
+    let document = fetcher.get(&place).await?;
+    read(&document.body, place.url(), issuer)
 }
 
-/// What the metadata at `url` say of the keys of `issuer`.
-pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
+/// Reads from the metadata at `url` where the keys of `issuer` are.
+pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Place, FetchError> {
     let metadata: Metadata =
         serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.to_string()))?;
-    // To the letter: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
+    // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::WrongIssuer {
             configured: issuer.to_owned(),
             found: metadata.issuer,
         });
     }
-    published(&metadata.jwks_uri, url)
-        .map_err(|fault| FetchError::JwksUri(metadata.jwks_uri, fault))
+    published(metadata.jwks_uri, url)
 }
 
 /// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).
@@ -42,13 +41,23 @@ pub(super) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }
 
-/// An issuer elsewhere has no business with addresses of our own machine.
-fn published(jwks_uri: &str, issuer: &Url) -> Result<Url, UrlFault> {
-    let url = endpoint(jwks_uri)?;
-    if is_loopback(&url) && !is_loopback(issuer) {
-        return Err(UrlFault::NotHttps);
+/// Decides how far an address that an issuer published is trusted. `metadata` is the address of the
+/// issuer's metadata, which the operator configured.
+///
+/// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
+/// which we talk to anyway. Every other address is [guarded](super::locality).
+fn published(jwks_uri: String, metadata: &Url) -> Result<Place, FetchError> {
+    let is_here = local_host(metadata).is_some();
+    if let (false, Ok(url)) = (is_here, Url::parse(&jwks_uri))
+        && let Some(host) = local_host(&url)
+    {
+        return Err(FetchError::local(&url, host));
     }
-    Ok(url)
+    let url = endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri(jwks_uri, fault))?;
+    if is_here || url.origin() == metadata.origin() {
+        return Ok(Place::configured(url));
+    }
+    Ok(Place::guarded(url))
 }
 
 #[cfg(test)]
@@ -80,11 +89,47 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_issuer_cannot_point_at_loopback() {
-        let foreign = Url::parse("https://a.example/").unwrap();
-        let here = Url::parse("http://127.0.0.1:1/").unwrap();
-        assert!(published("http://127.0.0.1:2/keys", &foreign).is_err());
-        assert!(published("https://b.example/keys", &foreign).is_ok());
-        assert!(published("http://127.0.0.1:2/keys", &here).is_ok());
+    fn only_an_issuer_on_this_machine_may_name_addresses_on_it() {
+        let foreign = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
+        let here = Url::parse("http://127.0.0.1:1/.well-known/openid-configuration").unwrap();
+        for local in [
+            "http://127.0.0.1:2/keys",
+            "https://127.0.0.1/keys",
+            "https://0.0.0.0/keys",
+            "https://[::]/keys",
+            "https://[::ffff:127.0.0.1]/keys",
+            "https://[fe80::1]/keys",
+            "https://169.254.169.254/keys",
+            "https://0x7f.1/keys",
+            "https://localhost/keys",
+            "https://localhost./keys",
+            "https://a.localhost/keys",
+        ] {
+            let refused = published(local.to_owned(), &foreign);
+            let is_refused = matches!(refused, Err(FetchError::Local { .. }));
+            assert!(is_refused, "{local}: {refused:?}");
+            if endpoint(local).is_ok() {
+                assert!(published(local.to_owned(), &here).is_ok(), "{local}");
+            }
+        }
+        for elsewhere in ["https://b.example/keys", "https://a.example:8443/keys"] {
+            let place = published(elsewhere.to_owned(), &foreign).unwrap();
+            assert!(place.is_guarded(), "{elsewhere}");
+        }
+        let own = published("https://a.example/keys".to_owned(), &foreign).unwrap();
+        assert!(!own.is_guarded(), "its own origin, which was configured");
+        let plain = published("http://b.example/keys".to_owned(), &foreign);
+        assert!(matches!(plain, Err(FetchError::JwksUri(..))));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
+        // `localhost` is refused by its spelling before that; here it stands for any such name.
+        let place = Place::guarded(Url::parse("https://localhost:1/keys").unwrap());
+        let refused = Fetcher::default().get(&place).await.unwrap_err();
+        assert!(matches!(refused, FetchError::Local { .. }), "{refused}");
+        let configured = Place::configured(place.url().clone());
+        let refused = Fetcher::default().get(&configured).await.unwrap_err();
+        assert!(matches!(refused, FetchError::Unreachable(..)), "{refused}");
     }
 }

@@ -1,6 +1,7 @@
-//! One small JSON document of the issuer's, fetched with every limit that a stranger deserves.
+//! Fetches one small JSON document of an issuer, within limits.
 //!
-//! It follows no redirect, takes no more than 512 KiB and speaks https alone, loopback aside.
+//! It follows no redirect, reads at most 512 KiB, and speaks https only, except to loopback. It knows
+//! nothing about key sets or schedules.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -12,7 +13,11 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{error::UrlFault, keys::NoKeys};
+use super::{
+    error::UrlFault,
+    keys::NoKeys,
+    locality::{Guard, Local, System},
+};
 
 /// The most bytes that a document may have.
 const MAX_BODY: usize = 512 * 1024;
@@ -28,20 +33,72 @@ pub(crate) struct Fetcher {
     plain: OnceCell<Client>,
 }
 
-/// A document, or word that the one we have is current.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Document {
-        body: Vec<u8>,
-        etag: Option<HeaderValue>,
-        max_age: Option<Duration>,
-    },
-    NotModified {
-        max_age: Option<Duration>,
-    },
+/// An address to fetch from.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    url: Url,
+    /// The client for an address that the operator did not configure, made when it is first needed.
+    /// It refuses to connect to local addresses.
+    guarded: Option<Arc<OnceCell<Client>>>,
 }
 
-/// Why a fetch came to nothing. Its text is for the log: a fact about the issuer, never a token.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Place {
+    /// An address that the operator configured, or that has the same origin as one: it may be anywhere.
+    pub(crate) fn configured(url: Url) -> Self {
+        Self { url, guarded: None }
+    }
+
+    /// An address that an issuer named. Fetching from it fails if its name resolves to an address of
+    /// this machine or its link.
+    pub(super) fn guarded(url: Url) -> Self {
+        let guarded = Some(Arc::default());
+        Self { url, guarded }
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded.is_some()
+    }
+
+    /// The client for this address, not yet built.
+    pub(super) fn builder(&self) -> ClientBuilder {
+        match (self.url.scheme(), &self.guarded) {
+            ("http", _) => plain(),
+            (_, None) => secure(),
+            (_, Some(_)) => {
+                let host = self.url.host_str().unwrap_or_default();
+                secure().dns_resolver(Guard::new(host, System))
+            }
+        }
+    }
+}
+
+/// A document with what its answer says about it.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) body: Vec<u8>,
+    pub(crate) etag: Option<HeaderValue>,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// The answer to a conditional request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Document(Document),
+    NotModified { max_age: Option<Duration> },
+}
+
+/// Why a fetch failed. Its text is for the log: a fact about the issuer, never a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
@@ -67,6 +124,11 @@ pub(crate) enum FetchError {
     WrongIssuer { configured: String, found: String },
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
     JwksUri(String, UrlFault),
+    #[error(
+        "the issuer's metadata lead to {url}, which is {address}: an address of this machine or its \
+         link, as only an issuer on this machine may name (a configured key set address may be any)"
+    )]
+    Local { url: String, address: String },
     #[error("{0} answered with {1}")]
     NoKeys(String, NoKeys),
     #[error("{0} cannot be read: {1}")]
@@ -82,6 +144,13 @@ fn slash(configured: &str, found: &str) -> &'static str {
 }
 
 impl FetchError {
+    pub(super) fn local(url: &Url, address: &str) -> Self {
+        Self::Local {
+            url: url.to_string(),
+            address: address.to_owned(),
+        }
+    }
+
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -91,66 +160,85 @@ impl FetchError {
 }
 
 impl Fetcher {
-    pub(crate) async fn get(
+    /// Fetches the document at `place`. A 304 is an error here, because nothing was asked about.
+    pub(crate) async fn get(&self, place: &Place) -> Result<Document, FetchError> {
+        let answer = self.send(place, None).await?;
+        document(&place.url, answer).await
+    }
+
+    /// Fetches the document at `place` unless it still has this entity tag.
+    pub(crate) async fn get_unless(
         &self,
-        url: &Url,
-        etag: Option<&HeaderValue>,
+        place: &Place,
+        etag: &HeaderValue,
     ) -> Result<Answer, FetchError> {
-        let mut request = self.client(url).await?.get(url.clone());
+        let answer = self.send(place, Some(etag)).await?;
+        if answer.status() == StatusCode::NOT_MODIFIED {
+            let max_age = max_age(answer.headers());
+            return Ok(Answer::NotModified { max_age });
+        }
+        document(&place.url, answer).await.map(Answer::Document)
+    }
+
+    async fn send(
+        &self,
+        place: &Place,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Response, FetchError> {
+        let mut request = self.client(place).await?.get(place.url.clone());
         request = request.header(header::ACCEPT, "application/json");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| unreachable(url, &error))?;
-        read(url, answer, etag.is_some()).await
+        let answer = request.send().await;
+        answer.map_err(|error| unreachable(&place.url, &error))
     }
 
-    async fn client(&self, url: &Url) -> Result<Client, FetchError> {
-        let made = match (url.scheme(), self.secure.get()) {
-            ("http", _) => self.plain.get_or_try_init(|| plain().build()).cloned(),
-            (_, Some(client)) => Ok(client.clone()),
-            (_, None) => {
-                // To read certificate authorities and draw the first random number takes some 70 ms,
-                // which requests are not to wait for where there is but one thread.
-                let cell = Arc::clone(&self.secure);
-                let make = move || {
-                    // A handshake needs one. Whoever has none to give fails there.
-                    let _ = aws_lc_rs::rand::fill(&mut [0]);
-                    cell.get_or_try_init(|| secure().build()).cloned()
-                };
-                spawn_blocking(make)
-                    .await
-                    .map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
+    async fn client(&self, place: &Place) -> Result<Client, FetchError> {
+        let url = &place.url;
+        let made = if url.scheme() == "http" {
+            self.plain.get_or_try_init(|| plain().build()).cloned()
+        } else {
+            let cell = place.guarded.as_ref().unwrap_or(&self.secure);
+            match cell.get() {
+                Some(client) => Ok(client.clone()),
+                None => {
+                    // Reading certificate authorities and drawing the first random number takes some
+                    // 70 ms, for which requests must not wait where there is only one thread.
+                    let (cell, builder) = (Arc::clone(cell), place.builder());
+                    let make = move || {
+                        // A handshake needs randomness. Without any, it fails there.
+                        let _ = aws_lc_rs::rand::fill(&mut [0]);
+                        cell.get_or_try_init(|| builder.build()).cloned()
+                    };
+                    spawn_blocking(make).await.map_err(|error| {
+                        FetchError::Unreachable(url.to_string(), error.to_string())
+                    })?
+                }
             }
         };
         made.map_err(|error| unreachable(url, &error))
     }
 }
 
-/// What an answer to the request for `url` holds; `conditional` where a 304 would be one.
-pub(super) async fn read(
-    url: &Url,
-    answer: Response,
-    conditional: bool,
-) -> Result<Answer, FetchError> {
-    let max_age = max_age(answer.headers());
-    match answer.status() {
-        StatusCode::OK => Ok(Answer::Document {
+/// Reads the answer to a request for `url` that was not conditional.
+pub(super) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
+    let status = answer.status();
+    if status == StatusCode::OK {
+        return Ok(Document {
             etag: answer.headers().get(header::ETAG).cloned(),
+            max_age: max_age(answer.headers()),
             body: body(answer).await?,
-            max_age,
-        }),
-        StatusCode::NOT_MODIFIED if conditional => Ok(Answer::NotModified { max_age }),
-        status if status.is_redirection() => Err(FetchError::Redirect(url.to_string())),
-        status => Err(FetchError::Status {
-            url: url.to_string(),
-            status,
-            retry_after: retry_after(answer.headers()),
-        }),
+        });
     }
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(FetchError::Redirect(url.to_string()));
+    }
+    Err(FetchError::Status {
+        url: url.to_string(),
+        status,
+        retry_after: retry_after(answer.headers()),
+    })
 }
 
 /// For http.
@@ -188,11 +276,14 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
     Ok(body)
 }
 
-/// What happened is the last of an error's causes; those before it say in which layer.
+/// The last of an error's causes says what happened; those before it only name a layer.
 pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
+    }
+    if let Some(Local(address)) = cause.downcast_ref() {
+        return FetchError::local(url, &address.to_string());
     }
     FetchError::Unreachable(url.to_string(), cause.to_string())
 }

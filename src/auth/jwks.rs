@@ -1,9 +1,10 @@
 //! The key set of one issuer, kept fresh.
 //!
-//! A known key is never waited for: the set is read without a lock, and one task, the keeper,
-//! replaces it. An unknown `kid` asks the keeper for a fetch, one at a time and paid from a small
-//! budget, so a flood of made-up ones costs the issuer a handful of requests. A fetch that fails
-//! takes nothing away: the last good set stays for as long as `schedule.rs` says.
+//! A request never waits for a known key: it reads the set without a lock, and one task, the keeper,
+//! replaces the set. A request whose key is unknown asks the keeper for a fetch. Such fetches run one
+//! at a time and are paid from a small budget, so that a flood of made-up `kid`s costs the issuer a
+//! handful of requests. A request that finds no set at all asks in the same way. A failed fetch
+//! replaces nothing: the last good set is used for as long as `schedule.rs` allows.
 
 use std::{
     path::PathBuf,
@@ -28,7 +29,7 @@ use super::{
     fetch::{FetchError, Fetcher},
     keeper::Keeper,
     keys::{Key, KeySet, Miss},
-    schedule::{Asked, Policy, Schedule},
+    schedule::{Asked, Discovery, Policy, Schedule},
 };
 
 /// How long a request waits for a fetch.
@@ -61,16 +62,16 @@ impl Drop for Jwks {
 impl Jwks {
     /// Starts the keeper, within a tokio runtime, and the first fetch with it.
     pub(crate) fn keep(settings: Settings) -> Self {
-        let now = Instant::now();
-        let mut schedule = Schedule::new(settings.policy, now, settings.seed);
-        // Under way from here on, so that a request that comes before the keeper does waits for it.
-        schedule.begin(now);
+        let discovers = matches!(settings.source, Source::Discovery);
+        let mut schedule = Schedule::new(settings.policy, discovers, Instant::now(), settings.seed);
+        // A request that arrives before the keeper first runs waits for this fetch.
+        schedule.fetch();
         let shared = Arc::new(Shared {
             settings,
             held: ArcSwapOption::empty(),
             schedule: Mutex::new(schedule),
             asked: Notify::new(),
-            landed: watch::Sender::new(Landing::default()),
+            landed: watch::Sender::new(()),
             record: Mutex::default(),
             unpaid: AtomicU64::new(0),
         });
@@ -92,37 +93,35 @@ impl Jwks {
                 self.doubt("a broken key was named");
                 Err(AuthError::AlgorithmNotAllowed)
             }
-            Look::Missing => {
-                let arrived = Instant::now();
-                match self.shared.fetch_for(alg, kid, arrived) {
-                    Fetch::Needless(verdict) => verdict,
-                    // Boxed, since it is the exception: every request's future would have room for it.
-                    Fetch::Waited(flight) => {
-                        Box::pin(self.shared.key_after_fetch(alg, kid, arrived, flight)).await
-                    }
+            Look::Missing => match self.shared.fetch_for(alg, kid, None) {
+                Fetch::Needless(verdict) => verdict,
+                // Boxed because it is rare: otherwise every request's future would have room for it.
+                Fetch::Waited(flight) => {
+                    Box::pin(self.shared.key_after_fetch(alg, kid, flight)).await
                 }
-            }
+            },
         }
     }
 
-    /// The set may not be what the issuer has by now: a signature under a known `kid` was wrong,
-    /// and issuers do replace a key under its old name; or what has the name is broken, and issuers
-    /// do mend. It is looked at again in the background, if the budget has something left.
+    /// Asks for a fetch in the background, if the budget has a unit left: the issuer may have replaced
+    /// a key under its old name, or mended a broken one. Nobody waits for this fetch, so it repeats
+    /// discovery at once instead of in a follow-up.
     pub(crate) fn doubt(&self, why: &'static str) {
-        let asked = self.shared.schedule().ask(Instant::now());
+        let asked = {
+            let mut schedule = self.shared.schedule();
+            schedule.ask(Discovery::First, Instant::now())
+        };
         match asked {
-            Asked::Joined(_) => {}
+            Asked::Wait { started: true, .. } => self.shared.wake_keeper(why),
+            Asked::Wait { .. } | Asked::Settled => {}
             Asked::Refused => self.shared.unpaid(),
-            Asked::Started => {
-                tracing::debug!(issuer = self.issuer(), why, "refreshing the key set");
-                self.shared.asked.notify_one();
-            }
         }
     }
 
-    /// Fetches now, whatever the schedule says.
+    /// Fetches now, whatever the schedule says. The fetch begins after this call, even if another one
+    /// is in flight, and repeats discovery.
     pub(crate) fn refresh(&self) {
-        self.shared.schedule().begin(Instant::now());
+        self.shared.schedule().refresh();
         self.shared.asked.notify_one();
     }
 
@@ -176,7 +175,7 @@ impl Jwks {
         let now = Instant::now();
         let held = self.shared.held.load();
         // Before the record and not with it: the keeper takes the two in that order.
-        let next_fetch = self.shared.schedule().retry_after(now);
+        let next_fetch = self.shared.schedule().until_next(now);
         let record = self.shared.record();
         KeyStatus {
             issuer: self.issuer().to_owned(),
@@ -203,8 +202,8 @@ pub struct KeyStatus {
     pub issuer: String,
     /// How many usable keys are held; 0: not ready.
     pub keys: usize,
-    /// Since when the issuer has not confirmed them; none where none are held, or where they are
-    /// fixed.
+    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if they
+    /// are fixed.
     pub age: Option<Duration>,
     /// In how long the next fetch is due; none where the keys are fixed.
     pub next_fetch: Option<Duration>,
@@ -264,21 +263,17 @@ pub(super) struct Shared {
     pub(super) schedule: Mutex<Schedule>,
     /// Wakes the keeper.
     pub(super) asked: Notify,
-    /// Tells those who wait that a fetch has ended.
-    pub(super) landed: watch::Sender<Landing>,
+    /// Tells waiting requests that a fetch has ended.
+    pub(super) landed: watch::Sender<()>,
     pub(super) record: Mutex<Record>,
     /// Fetches that the budget had nothing left for.
     pub(super) unpaid: AtomicU64,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Landing {
-    pub(super) succeeded: bool,
-}
-
 /// For `status` alone.
 #[derive(Debug, Default)]
 pub(super) struct Record {
+    /// When the fetch began that last confirmed the set.
     pub(super) confirmed: Option<Instant>,
     pub(super) error: Option<FetchError>,
     pub(super) fetches: Fetches,
@@ -312,67 +307,59 @@ impl Shared {
         &self,
         alg: Algorithm,
         kid: Option<&str>,
-        arrived: Instant,
         mut flight: Flight,
     ) -> Result<Arc<Key>, AuthError> {
-        let deadline = arrived + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if timeout_at(deadline, flight.landed.changed()).await.is_err() {
                 return Err(self.missing());
             }
-            let succeeded = flight.landed.borrow().succeeded;
             match self.look(alg, kid) {
                 Look::Found(key) => return Ok(key),
                 Look::Refused(error) => return Err(error),
-                // The set is as new as it gets.
+                // Not asked about again: this set was fetched a moment ago.
                 Look::Broken => return Err(AuthError::AlgorithmNotAllowed),
-                // A fetch that began before we came may have missed a key that was added since.
-                Look::Missing if succeeded && flight.began < arrived => {}
-                Look::Missing => return Err(self.missing()),
+                Look::Missing => {}
             }
-            flight = match self.fetch_for(alg, kid, Instant::now()) {
+            flight = match self.fetch_for(alg, kid, Some(flight.fresh)) {
                 Fetch::Waited(flight) => flight,
                 Fetch::Needless(verdict) => return verdict,
             };
         }
     }
 
-    /// Joins the fetch under way, or starts one if the budget allows.
-    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, now: Instant) -> Fetch {
+    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch that
+    /// the request has waited for, if it has.
+    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> Fetch {
         let mut schedule = self.schedule();
-        // Under the lock: a fetch that landed since we looked is neither paid for again nor missed.
+        // Under the lock: a fetch that has ended since we looked is neither paid for again nor missed.
         if let Look::Found(key) = self.look(alg, kid) {
             return Fetch::Needless(Ok(key));
         }
-        let began = if self.held.load().is_none() {
-            // Without a set, time alone starts fetches: requests would only hurry a failing issuer.
-            schedule.under_way()
-        } else {
-            match schedule.ask(now) {
-                Asked::Joined(began) => Some(began),
-                Asked::Refused => {
-                    self.unpaid();
-                    None
-                }
-                Asked::Started => {
-                    let (issuer, why) = (&*self.settings.issuer, "an unknown kid was named");
-                    tracing::debug!(issuer, why, "refreshing the key set");
-                    self.asked.notify_one();
-                    Some(now)
-                }
-            }
+        let now = Instant::now();
+        let asked = match fresh {
+            None => schedule.ask(Discovery::Skip, now),
+            Some(fresh) => schedule.ask_again(fresh, now),
         };
-        if let Some(began) = began {
-            // Still under the lock, without which no fetch lands.
-            let landed = self.landed.subscribe();
-            return Fetch::Waited(Flight { began, landed });
+        match asked {
+            Asked::Wait { fresh, started } => {
+                if started {
+                    self.wake_keeper("a request lacks its key");
+                }
+                // Still under the lock, without which no fetch ends.
+                let landed = self.landed.subscribe();
+                return Fetch::Waited(Flight { fresh, landed });
+            }
+            // Without a set, no `kid` is unknown: `Fetches::refused` is about unknown ones.
+            Asked::Refused if self.held.load().is_some() => self.unpaid(),
+            Asked::Refused | Asked::Settled => {}
         }
-        // `missing` asks the schedule itself.
+        // `missing` locks the schedule itself.
         drop(schedule);
         Fetch::Needless(Err(self.missing()))
     }
 
-    /// What a request is told that found no key: without a set it is not the caller's fault.
+    /// Returns the error for a request that found no key. Without a set it is not the caller's fault.
     fn missing(&self) -> AuthError {
         if self.held.load().is_some() {
             return AuthError::UnknownKey;
@@ -380,6 +367,15 @@ impl Shared {
         AuthError::KeysUnavailable {
             retry_after: self.schedule().retry_after(Instant::now()),
         }
+    }
+
+    fn wake_keeper(&self, why: &'static str) {
+        tracing::debug!(
+            issuer = &*self.settings.issuer,
+            why,
+            "refreshing the key set"
+        );
+        self.asked.notify_one();
     }
 
     fn unpaid(&self) {
@@ -401,8 +397,9 @@ enum Fetch {
     Needless(Result<Arc<Key>, AuthError>),
 }
 
-/// A fetch that is under way.
+/// A fetch in flight that a request waits for.
 struct Flight {
-    began: Instant,
-    landed: watch::Receiver<Landing>,
+    /// The number of the first fetch that begins after the request's question.
+    fresh: u64,
+    landed: watch::Receiver<()>,
 }

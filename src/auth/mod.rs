@@ -30,7 +30,7 @@
 //!
 //! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
 //! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
-//! `schedule`, `fetch`, `discovery`; `builder`, which has every option; `resource`; last `error`,
+//! `schedule`, `fetch`, `discovery`, `locality`; `builder`, which has every option; `resource`; last `error`,
 //! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
 mod auth0;
@@ -49,6 +49,7 @@ mod jwks;
 mod jws;
 mod keeper;
 mod keys;
+mod locality;
 mod policy;
 #[cfg(feature = "service")]
 pub(crate) mod probe;

@@ -12,9 +12,11 @@ use reqwest::{Url, header, tls::TlsInfo};
 
 pub(crate) use super::keys::{Examined, examine};
 
+pub(crate) use super::fetch::Place;
+
 use super::{
     Auth, discovery,
-    fetch::{self, Answer, FetchError, endpoint},
+    fetch::{self, Document, FetchError, endpoint},
 };
 
 /// What one look saw.
@@ -33,55 +35,70 @@ pub(crate) struct Look {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Looks at `url`, for `limit` at most.
+/// Looks at an address that the operator configured, for `limit` at most.
 pub(crate) async fn look(url: &str, limit: Duration) -> Look {
+    match endpoint(url) {
+        Ok(url) => look_at(&Place::configured(url), limit).await,
+        Err(fault) => {
+            let error = FetchError::JwksUri(url.to_owned(), fault);
+            Look::failed(Duration::ZERO, &error)
+        }
+    }
+}
+
+/// Looks at `place`, for `limit` at most.
+pub(crate) async fn look_at(place: &Place, limit: Duration) -> Look {
     let (began, sent) = (Instant::now(), SystemTime::now());
-    let mut look = Look {
-        took: limit,
-        ahead: None,
-        certificate: None,
-        is_no_tls: false,
-        body: Err(FetchError::TimedOut(limit).to_string()),
-        max_age: None,
-    };
-    let Ok(outcome) = tokio::time::timeout(limit, ask(url, sent, &mut look)).await else {
+    let mut look = Look::failed(limit, &FetchError::TimedOut(limit));
+    let Ok(outcome) = tokio::time::timeout(limit, ask(place, sent, &mut look)).await else {
         return look;
     };
     look.took = began.elapsed();
     look.body = match outcome {
-        Ok(Answer::Document { body, max_age, .. }) => {
+        Ok(Document { body, max_age, .. }) => {
             look.max_age = max_age;
             Ok(body)
         }
-        Ok(Answer::NotModified { .. }) => Err("304, though nothing was asked about".to_owned()),
         Err(error) => Err(error.to_string()),
     };
     look
 }
 
-async fn ask(url: &str, sent: SystemTime, look: &mut Look) -> Result<Answer, FetchError> {
-    let url = endpoint(url).map_err(|fault| FetchError::JwksUri(url.to_owned(), fault))?;
-    let client = if url.scheme() == "http" {
-        fetch::plain()
-    } else {
-        fetch::secure().tls_info(true)
-    };
+impl Look {
+    fn failed(took: Duration, error: &FetchError) -> Self {
+        Self {
+            took,
+            ahead: None,
+            certificate: None,
+            is_no_tls: false,
+            body: Err(error.to_string()),
+            max_age: None,
+        }
+    }
+}
+
+async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Document, FetchError> {
+    let url = place.url();
+    let mut client = place.builder();
+    if url.scheme() == "https" {
+        client = client.tls_info(true);
+    }
     let client = client
         .build()
-        .map_err(|error| fetch::unreachable(&url, &error))?;
+        .map_err(|error| fetch::unreachable(url, &error))?;
     let asked = client
         .get(url.clone())
         .header(header::ACCEPT, "application/json");
     let answer = asked.send().await.map_err(|error| {
         look.is_no_tls = url.scheme() == "https" && is_of_tls(&error);
-        fetch::unreachable(&url, &error)
+        fetch::unreachable(url, &error)
     })?;
     look.ahead = ahead(answer.headers(), sent);
     let shown = answer.extensions().get::<TlsInfo>();
     look.certificate = shown
         .and_then(|tls| tls.peer_certificate())
         .map(<[u8]>::to_vec);
-    fetch::read(&url, answer, false).await
+    fetch::document(url, answer).await
 }
 
 /// Whether it is one of those that rustls hands to whoever reads and writes: a certificate that nobody
@@ -122,11 +139,10 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
     discovery::well_known(issuer).ok().map(String::from)
 }
 
-/// Where the issuer's metadata say that its keys are, or what is wrong with them.
-pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<String, String> {
+/// Returns where the issuer's metadata say that its keys are, or what is wrong with the metadata.
+pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<Place, String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
-    let found = discovery::read(body, &url, issuer);
-    found.map(String::from).map_err(|error| error.to_string())
+    discovery::read(body, &url, issuer).map_err(|error| error.to_string())
 }
 
 impl Auth {

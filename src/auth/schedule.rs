@@ -1,8 +1,17 @@
-//! When to fetch a key set: a state machine over instants that it is given.
+//! Decides when the key set of one issuer is fetched: a state machine over instants that it is given.
 //!
-//! It knows no network and reads no clock, so that a model can run it through years in a second.
-//! Two things start a fetch: time (the first one, the refresh ahead of the time to live, the retry
-//! after a failure) and requests (an unknown `kid`, a wrong signature). Requests pay from a budget.
+//! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
+//! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
+//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::ask`]).
+//! Only requests pay, from a small budget. At most one fetch is in flight at a time.
+//!
+//! Two invariants hold here, and the tests below check them over random sequences of events:
+//!
+//! - **Whoever asks for freshness gets a fetch that began after asking.** Fetches are numbered, and
+//!   [`Asked::Wait`] names the first one that begins after the question. A fetch that was in flight by
+//!   then may still bring the key, but it is never the last word.
+//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
+//!   most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
 
 use std::time::Duration;
 
@@ -57,48 +66,89 @@ pub(crate) struct Schedule {
     policy: Policy,
     budget: Budget,
     jitter: Jitter,
-    /// When the fetch under way began.
-    flight: Option<Instant>,
+    /// Whether the issuer's metadata name the address of the key set.
+    discovers: bool,
+    flight: Option<Flight>,
+    /// The number of the last fetch that has ended. The next one has the next number.
+    ended: u64,
+    /// `refresh` was called while a fetch was in flight, so another fetch follows it.
+    refresh_again: bool,
+    /// The last paid fetch used an address that was discovered earlier. If a request still lacks its
+    /// key, discovery may be repeated once without paying again.
+    follow_up: bool,
+    /// When discovery last succeeded. `None` if it has to be repeated with the next fetch.
+    discovered: Option<Instant>,
     /// When time alone starts the next fetch.
     next: Instant,
     /// Until when the set that is held may be used.
     usable_until: Option<Instant>,
-    /// Failures since the last success.
+    /// Failures of fetches that time started, since the last success.
     failures: u32,
-    /// The issuer asked to be left alone until then (`Retry-After`).
+    /// The end of the issuer's `Retry-After`.
     left_alone_until: Option<Instant>,
 }
 
-/// What a request that wants a newer set gets.
+/// A fetch that was asked for, or is in flight.
+#[derive(Debug)]
+struct Flight {
+    discovery: Discovery,
+    paid: bool,
+    has_begun: bool,
+}
+
+/// What a fetch does about the address of the key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// Fetches from the address that is known, if one is.
+    Skip,
+    /// Discovers the address, then fetches from it.
+    First,
+    /// A follow-up: discovers the address, and fetches only if it has changed. The old address was
+    /// asked a moment ago.
+    IfMoved,
+}
+
+/// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A fetch has to be made now; the budget has paid for it.
-    Started,
-    /// One is under way, begun at this instant.
-    Joined(Instant),
-    /// The budget is spent, or the issuer asked to be left alone.
+    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the question,
+    /// to be handed to [`Schedule::ask_again`]. If `started`, the fetch task has to be woken.
+    Wait { fresh: u64, started: bool },
+    /// The budget is spent, or the issuer's `Retry-After` is not over.
     Refused,
+    /// A fetch that began after the question has ended, and nothing else is left to try.
+    Settled,
 }
 
 /// What time alone brings next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
-    /// The set has served past its time to live for as long as it may.
+    /// The set has been used past its time to live for as long as the policy allows.
     Drop(Instant),
 }
 
 impl Schedule {
-    /// The longest that an issuer is left alone because it asked for that.
+    /// The longest `Retry-After` that is honoured.
     const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+    /// The longest that a discovered address is used before a refresh repeats discovery.
+    const DISCOVERY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
+    /// time to live of up to twelve hours is never cut short for the sake of discovery.
+    const DISCOVERY_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
-    /// The first fetch is due at once.
-    pub(crate) fn new(policy: Policy, now: Instant, seed: u64) -> Self {
+    /// Creates a schedule whose first fetch is due at once.
+    pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
             budget: Budget::full(),
             jitter: Jitter(seed),
+            discovers,
             flight: None,
+            ended: 0,
+            refresh_again: false,
+            follow_up: false,
+            discovered: None,
             next: now,
             usable_until: None,
             failures: 0,
@@ -107,28 +157,102 @@ impl Schedule {
     }
 
     /// A request wants a set newer than the one that is held.
-    pub(crate) fn ask(&mut self, now: Instant) -> Asked {
-        if let Some(began) = self.flight {
-            return Asked::Joined(began);
+    pub(crate) fn ask(&mut self, discovery: Discovery, now: Instant) -> Asked {
+        match &self.flight {
+            None => self.start_paid(discovery, now),
+            Some(flight) => {
+                // A fetch that has begun comes too early for this question. A follow-up has no number,
+                // because it may fetch nothing.
+                let is_early = flight.has_begun && flight.discovery != Discovery::IfMoved;
+                Asked::Wait {
+                    fresh: self.ended + 1 + u64::from(is_early),
+                    started: false,
+                }
+            }
         }
-        let left_alone = self.left_alone_until.is_some_and(|until| now < until);
-        if left_alone || !self.budget.pay(now, self.policy.cooldown, &mut self.jitter) {
+    }
+
+    /// The same request, after a fetch has ended that did not bring its key. `fresh` is from its
+    /// [`Asked::Wait`].
+    pub(crate) fn ask_again(&mut self, fresh: u64, now: Instant) -> Asked {
+        if self.flight.is_some() {
+            let started = false;
+            return Asked::Wait { fresh, started };
+        }
+        if self.ended < fresh {
+            return self.start_paid(Discovery::Skip, now);
+        }
+        if !self.follow_up || self.is_left_alone(now) {
+            return Asked::Settled;
+        }
+        self.follow_up = false;
+        self.flight = Some(Flight {
+            discovery: Discovery::IfMoved,
+            paid: false,
+            has_begun: false,
+        });
+        let started = true;
+        Asked::Wait { fresh, started }
+    }
+
+    fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Asked {
+        let cooldown = self.policy.cooldown;
+        if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
             return Asked::Refused;
         }
-        self.flight = Some(now);
-        Asked::Started
+        self.request(discovery, true);
+        Asked::Wait {
+            fresh: self.ended + 1,
+            started: true,
+        }
     }
 
-    /// Time alone, or whoever operates the service, starts a fetch; nobody pays.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.flight.get_or_insert(now);
+    /// Time alone starts a fetch. Nobody pays.
+    pub(crate) fn fetch(&mut self) {
+        if self.flight.is_none() {
+            self.request(Discovery::Skip, false);
+        }
     }
 
-    pub(crate) fn under_way(&self) -> Option<Instant> {
-        self.flight
+    /// An operator asks for a fetch that begins after this call, discovery included. Nobody pays, and
+    /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
+    pub(crate) fn refresh(&mut self) {
+        match &mut self.flight {
+            None => self.request(Discovery::First, false),
+            Some(flight) if flight.has_begun || flight.discovery == Discovery::IfMoved => {
+                self.refresh_again = true;
+            }
+            Some(flight) => flight.discovery = Discovery::First,
+        }
     }
 
-    /// What to wait for while nothing is under way.
+    fn request(&mut self, discovery: Discovery, paid: bool) {
+        self.flight = Some(Flight {
+            discovery,
+            paid,
+            has_begun: false,
+        });
+    }
+
+    /// Begins the fetch that was asked for, if one was. It is in flight until [`succeeded`](Self::succeeded),
+    /// [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
+    pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::DISCOVERY_AGE;
+        let is_due = self.discovers && self.discovered.is_none_or(is_old);
+        let flight = self.flight.as_mut()?;
+        if is_due && flight.discovery == Discovery::Skip {
+            flight.discovery = Discovery::First;
+        }
+        flight.has_begun = true;
+        Some(flight.discovery)
+    }
+
+    #[cfg(test)]
+    fn is_in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// What to wait for while nothing is in flight.
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -136,28 +260,72 @@ impl Schedule {
         }
     }
 
-    pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
-        let ttl = self.policy.time_to_live(max_age);
-        self.flight = None;
-        self.failures = 0;
-        self.left_alone_until = None;
-        self.next = now + self.jitter.around(ttl.mul_f64(0.8), 0.1);
-        self.usable_until = Some(now + ttl + self.policy.stale);
+    /// Discovery succeeded as part of the fetch in flight.
+    pub(crate) fn discovered(&mut self, now: Instant) {
+        self.discovered = Some(now);
     }
 
+    /// The fetch in flight brought a usable set, or confirmed the one that is held.
+    pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
+        let ttl = self.policy.time_to_live(max_age);
+        self.failures = 0;
+        self.left_alone_until = None;
+        let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
+        self.next = now + wait.min(self.longest_wait(now));
+        self.usable_until = Some(now + ttl + self.policy.stale);
+        self.end();
+    }
+
+    /// The longest until the next refresh, so that the address is discovered again within a day.
+    fn longest_wait(&self, now: Instant) -> Duration {
+        if !self.discovers {
+            return Duration::MAX;
+        }
+        let life = self.discovered.map(|at| at + Self::DISCOVERY_LIFE);
+        let rest = life.map(|until| until.saturating_duration_since(now));
+        rest.unwrap_or_default().max(Self::DISCOVERY_AGE)
+    }
+
+    /// The fetch in flight failed. The next one repeats discovery, because the keys may have moved.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        self.flight = None;
-        self.failures += 1;
         let asked_for = retry_after
             .unwrap_or_default()
             .min(Self::LONGEST_RETRY_AFTER);
         if !asked_for.is_zero() {
             self.left_alone_until = Some(now + asked_for);
         }
-        // A set that is not due yet has lost nothing by a failure that a request had asked for.
-        if self.next <= now || self.usable_until.is_none() {
+        if self.next <= now {
+            self.failures += 1;
             self.next = now + self.backoff().max(asked_for);
+        } else {
+            // A failed fetch that a request or an operator asked for does not move the refresh, and
+            // does not lengthen the backoff.
+            self.next = self.next.max(now + asked_for);
         }
+        self.discovered = None;
+        self.end();
+    }
+
+    /// The follow-up in flight found the address unchanged, or could not discover it.
+    pub(crate) fn unmoved(&mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
+        if flight.discovery != Discovery::IfMoved {
+            self.ended += 1;
+            self.follow_up = self.discovers && flight.paid && flight.discovery == Discovery::Skip;
+        }
+        if std::mem::take(&mut self.refresh_again) {
+            self.refresh();
+        }
+    }
+
+    fn is_left_alone(&self, now: Instant) -> bool {
+        self.left_alone_until.is_some_and(|until| now < until)
     }
 
     /// The set was dropped.
@@ -165,9 +333,18 @@ impl Schedule {
         self.usable_until = None;
     }
 
-    /// How long until the next attempt: what a 503 tells its caller.
-    pub(crate) fn retry_after(&self, now: Instant) -> Duration {
+    /// How long until time alone starts the next fetch.
+    pub(crate) fn until_next(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
+    }
+
+    /// When a request that found no set may try again: when time alone starts the next fetch, or when
+    /// the budget pays for one, whichever comes first. At least a second, unless a fetch is due sooner.
+    pub(crate) fn retry_after(&self, now: Instant) -> Duration {
+        let affordable = self.budget.refilled_at().unwrap_or(now);
+        let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
+        let paid = allowed.saturating_duration_since(now);
+        self.until_next(now).min(paid.max(Duration::from_secs(1)))
     }
 
     /// 1 s, 2 s, 4 s … 60 s, ± 20 %.
@@ -178,8 +355,8 @@ impl Schedule {
 }
 
 /// What requests may spend on fetches: four at most, and one more each cooldown. A new key is
-/// picked up at once even right after another fetch, and a flood of made-up `kid`s costs the issuer
-/// four fetches and then one per cooldown.
+/// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer four
+/// fetches and then one per cooldown.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -194,6 +371,11 @@ impl Budget {
             left: Self::MOST,
             refill: None,
         }
+    }
+
+    /// When an empty budget gets its next unit. `None` if it has units left.
+    fn refilled_at(&self) -> Option<Instant> {
+        self.refill.filter(|_| self.left == 0)
     }
 
     fn pay(&mut self, now: Instant, cooldown: Duration, jitter: &mut Jitter) -> bool {
@@ -237,10 +419,21 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn schedule() -> (Schedule, Instant) {
         let now = Instant::now();
-        (Schedule::new(Policy::default(), now, 7), now)
+        (Schedule::new(Policy::default(), true, now, 7), now)
+    }
+
+    /// A schedule that holds a set, fetched and discovered at the instant that it returns.
+    fn holding() -> (Schedule, Instant) {
+        let (mut schedule, now) = schedule();
+        schedule.fetch();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovered(now);
+        schedule.succeeded(now, None);
+        (schedule, now)
     }
 
     fn next_fetch(schedule: &Schedule, now: Instant) -> Duration {
@@ -249,8 +442,20 @@ mod tests {
         }
     }
 
+    fn ask(schedule: &mut Schedule, now: Instant) -> Asked {
+        schedule.ask(Discovery::Skip, now)
+    }
+
+    fn wait(fresh: u64, started: bool) -> Asked {
+        Asked::Wait { fresh, started }
+    }
+
+    fn has_started(asked: Asked) -> bool {
+        matches!(asked, Asked::Wait { started: true, .. })
+    }
+
     #[test]
-    fn a_set_is_refreshed_at_four_fifths_of_its_time_to_live() {
+    fn refreshes_at_four_fifths_of_the_time_to_live() {
         for (case, max_age, ttl) in [
             ("unsaid", None, 600),
             ("said", Some(3600), 3600),
@@ -259,7 +464,9 @@ mod tests {
             ("too long", Some(1_000_000), 86400),
         ] {
             let (mut schedule, now) = schedule();
+            schedule.fetch();
             schedule.begin(now);
+            schedule.discovered(now);
             schedule.succeeded(now, max_age.map(Duration::from_secs));
             let wait = next_fetch(&schedule, now).as_secs_f64() / f64::from(ttl);
             assert!((0.72..=0.88).contains(&wait), "{case}: {wait}");
@@ -268,15 +475,14 @@ mod tests {
 
     #[test]
     fn the_budget_is_four_and_then_one_each_cooldown() {
-        let (mut schedule, start) = schedule();
-        schedule.begin(start);
-        schedule.succeeded(start, None);
+        let (mut schedule, start) = holding();
         let mut fetches = 0;
         let hour = 3600;
         for second in 0..hour {
             let now = start + SECOND * second;
-            if schedule.ask(now) == Asked::Started {
+            if has_started(ask(&mut schedule, now)) {
                 fetches += 1;
+                schedule.begin(now);
                 schedule.succeeded(now, None);
             }
         }
@@ -285,32 +491,181 @@ mod tests {
     }
 
     #[test]
-    fn failed_attempts_cost_too() {
-        let (mut schedule, now) = schedule();
-        schedule.begin(now);
-        schedule.succeeded(now, None);
+    fn a_failed_fetch_costs_a_unit_too() {
+        let (mut schedule, now) = holding();
         for _ in 0..4 {
-            assert_eq!(schedule.ask(now), Asked::Started);
+            assert!(has_started(ask(&mut schedule, now)));
+            schedule.begin(now);
             schedule.failed(now, None);
         }
-        assert_eq!(schedule.ask(now), Asked::Refused);
+        assert_eq!(ask(&mut schedule, now), Asked::Refused);
     }
 
     #[test]
-    fn whoever_asks_during_a_fetch_joins_it_for_nothing() {
+    fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
         let (mut schedule, now) = schedule();
+        schedule.fetch();
+        assert_eq!(ask(&mut schedule, now), wait(1, false), "not begun");
         schedule.begin(now);
         for _ in 0..100 {
-            assert_eq!(schedule.ask(now + SECOND), Asked::Joined(now));
+            assert_eq!(
+                ask(&mut schedule, now),
+                wait(2, false),
+                "begun, for nothing"
+            );
         }
-        schedule.succeeded(now + SECOND, None);
-        assert_eq!(schedule.ask(now + SECOND), Asked::Started);
+        schedule.discovered(now);
+        schedule.succeeded(now, None);
+        let fresh = schedule.ask_again(1, now);
+        assert_eq!(
+            fresh,
+            Asked::Settled,
+            "a fetch that time started, and fresh"
+        );
+        assert_eq!(
+            schedule.ask_again(2, now),
+            wait(2, true),
+            "one more, paid for"
+        );
+        assert_eq!(
+            schedule.ask_again(2, now),
+            wait(2, false),
+            "which others join"
+        );
+        assert_eq!(schedule.budget.left, 3);
+    }
+
+    #[test]
+    fn a_paid_fetch_has_one_follow_up() {
+        for succeeds in [true, false] {
+            let (mut schedule, now) = holding();
+            assert_eq!(ask(&mut schedule, now), wait(2, true));
+            assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+            if succeeds {
+                schedule.succeeded(now, None);
+            } else {
+                schedule.failed(now, None);
+            }
+            assert_eq!(schedule.ask_again(2, now), wait(2, true));
+            assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
+            assert_eq!(ask(&mut schedule, now), wait(3, false), "a later question");
+            schedule.unmoved();
+            assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+            assert_eq!(schedule.budget.left, 3);
+            assert_eq!(schedule.ask_again(3, now), wait(3, true));
+            assert_eq!(schedule.budget.left, 2);
+        }
+    }
+
+    #[test]
+    fn a_fetch_without_a_question_behind_it_has_no_follow_up() {
+        let fetches: [(&str, fn(&mut Schedule, Instant)); 3] = [
+            ("time", |schedule, _| schedule.fetch()),
+            ("an operator", |schedule, _| schedule.refresh()),
+            ("a doubt", |schedule, now| {
+                schedule.ask(Discovery::First, now);
+            }),
+        ];
+        for (case, fetch) in fetches {
+            let (mut schedule, now) = holding();
+            fetch(&mut schedule, now);
+            let Asked::Wait { fresh, .. } = ask(&mut schedule, now) else {
+                panic!("{case}: it is joined");
+            };
+            schedule.begin(now);
+            schedule.succeeded(now, None);
+            assert_eq!(schedule.ask_again(fresh, now), Asked::Settled, "{case}");
+        }
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Policy::default(), false, now, 7);
+        schedule.ask(Discovery::Skip, now);
+        schedule.begin(now);
+        schedule.succeeded(now, None);
+        let again = schedule.ask_again(1, now);
+        assert_eq!(again, Asked::Settled, "a configured address");
+    }
+
+    #[test]
+    fn refresh_gets_a_fetch_that_begins_after_it() {
+        let (mut schedule, now) = holding();
+        schedule.fetch();
+        schedule.refresh();
+        assert_eq!(
+            schedule.begin(now),
+            Some(Discovery::First),
+            "not begun by then"
+        );
+        schedule.succeeded(now, None);
+        assert!(!schedule.is_in_flight());
+
+        for end in [Schedule::unmoved as fn(&mut Schedule), |schedule| {
+            schedule.failed(Instant::now(), None);
+        }] {
+            let (mut schedule, now) = holding();
+            schedule.fetch();
+            schedule.begin(now);
+            for _ in 0..3 {
+                schedule.refresh();
+            }
+            end(&mut schedule);
+            assert_eq!(schedule.begin(now), Some(Discovery::First), "another");
+            schedule.succeeded(now, None);
+            assert!(!schedule.is_in_flight(), "and one for all of them");
+        }
+    }
+
+    #[test]
+    fn refresh_is_not_satisfied_by_a_follow_up() {
+        let (mut schedule, now) = holding();
+        ask(&mut schedule, now);
+        schedule.begin(now);
+        schedule.succeeded(now, None);
+        schedule.ask_again(2, now);
+        schedule.refresh();
+        assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
+        schedule.unmoved();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+    }
+
+    #[test]
+    fn discovery_is_repeated_within_a_day_and_after_a_failure() {
+        for max_age in [0, 600, 3600, 30_000, 44_000, 54_000, 60_000, 86_400] {
+            for (case, ttl) in [("said", None), ("configured", Some(HOUR * 24 * 30))] {
+                let start = Instant::now();
+                let policy = Policy {
+                    ttl,
+                    ..Policy::default()
+                };
+                let mut schedule = Schedule::new(policy, true, start, max_age);
+                let mut discovered = start;
+                for _ in 0..200 {
+                    let Due::Fetch(now) = schedule.due() else {
+                        panic!("nothing fails");
+                    };
+                    assert!(now - discovered <= HOUR * 24, "{case}, {max_age}");
+                    schedule.fetch();
+                    if schedule.begin(now) == Some(Discovery::First) {
+                        schedule.discovered(now);
+                        discovered = now;
+                    }
+                    schedule.succeeded(now, Some(Duration::from_secs(max_age)));
+                }
+                assert!(discovered > start, "{case}, {max_age}");
+            }
+        }
+        let (mut schedule, now) = holding();
+        ask(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+        schedule.failed(now, None);
+        ask(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
     }
 
     #[test]
     fn failures_back_off_to_a_minute() {
         let (mut schedule, mut now) = schedule();
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0_f64] {
+            schedule.fetch();
             schedule.begin(now);
             schedule.failed(now, None);
             let wait = next_fetch(&schedule, now);
@@ -324,34 +679,68 @@ mod tests {
     fn retry_after_is_honoured_for_a_minute_at_most() {
         for (asked, least, most) in [(20, 20, 20), (3600, 60, 72), (0, 0, 2)] {
             let (mut schedule, now) = schedule();
+            schedule.fetch();
             schedule.begin(now);
             schedule.failed(now, Some(SECOND * asked));
             let wait = next_fetch(&schedule, now).as_secs();
             assert!((least..=most).contains(&wait), "{asked}: {wait}");
-            let refused = schedule.ask(now) == Asked::Refused;
+            let refused = ask(&mut schedule, now) == Asked::Refused;
             assert_eq!(refused, asked > 0, "{asked}");
         }
     }
 
     #[test]
-    fn a_failure_that_a_request_asked_for_moves_no_refresh() {
-        let (mut schedule, now) = schedule();
+    fn retry_after_postpones_the_refresh_and_the_follow_up_too() {
+        let (mut schedule, now) = holding();
+        let due = next_fetch(&schedule, now);
+        let now = now + due - SECOND * 5;
+        ask(&mut schedule, now);
         schedule.begin(now);
-        schedule.succeeded(now, None);
+        schedule.failed(now, Some(SECOND * 30));
+        assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+        assert_eq!(next_fetch(&schedule, now), SECOND * 30);
+    }
+
+    #[test]
+    fn a_503_says_when_a_request_can_start_a_fetch() {
+        let (mut schedule, mut now) = schedule();
+        for _ in 0..9 {
+            schedule.fetch();
+            schedule.begin(now);
+            schedule.failed(now, None);
+            now += next_fetch(&schedule, now);
+        }
+        schedule.fetch();
+        schedule.begin(now);
+        schedule.failed(now, None);
+        assert!(schedule.until_next(now) >= SECOND * 48);
+        assert_eq!(schedule.retry_after(now), SECOND, "the budget is full");
+        while has_started(ask(&mut schedule, now)) {
+            schedule.begin(now);
+            schedule.failed(now, None);
+        }
+        let wait = schedule.retry_after(now);
+        assert!((12..=18).contains(&wait.as_secs()), "a cooldown: {wait:?}");
+        assert!(has_started(ask(&mut schedule, now + wait)));
+    }
+
+    #[test]
+    fn a_failure_that_a_request_asked_for_moves_no_refresh() {
+        let (mut schedule, now) = holding();
         let due = schedule.due();
-        assert_eq!(schedule.ask(now), Asked::Started);
+        assert!(has_started(ask(&mut schedule, now)));
+        schedule.begin(now);
         schedule.failed(now, None);
         assert_eq!(schedule.due(), due);
     }
 
     #[test]
     fn a_set_is_dropped_an_hour_past_its_time_to_live() {
-        let (mut schedule, start) = schedule();
-        schedule.begin(start);
-        schedule.succeeded(start, None);
+        let (mut schedule, start) = holding();
         loop {
             match schedule.due() {
                 Due::Fetch(now) => {
+                    schedule.fetch();
                     schedule.begin(now);
                     schedule.failed(now, None);
                 }
@@ -365,74 +754,168 @@ mod tests {
         assert!(matches!(schedule.due(), Due::Fetch(_)));
     }
 
-    /// A life of random events: time passes, requests ask, fetches succeed, fail or hang.
+    /// Random lives: time passes, requests and operators ask, fetches succeed, fail or hang.
     #[test]
     fn no_life_breaks_the_invariants() {
         for seed in 0..500 {
-            live(seed);
+            Life::new(seed).live();
         }
     }
 
-    fn live(seed: u64) {
-        let (mut dice, start) = (Jitter(seed), Instant::now());
-        let mut now = start;
-        let mut schedule = Schedule::new(Policy::default(), start, seed);
-        let (mut paid, mut due_fetches) = (0, 0);
-        let mut good_until: Option<Instant> = None;
-        for _ in 0..400 {
-            now += Duration::from_secs_f64(dice.unit().powi(4) * 600.0);
-            if let Due::Drop(at) = schedule.due()
-                && at <= now
-                && schedule.under_way().is_none()
-            {
-                assert_eq!(Some(at), good_until, "seed {seed}: dropped when it is due");
-                schedule.dropped();
-                good_until = None;
+    /// A schedule, and a model of what it has promised.
+    struct Life {
+        dice: Jitter,
+        start: Instant,
+        now: Instant,
+        schedule: Schedule,
+        /// When each fetch of the set began. A follow-up is none.
+        begun: Vec<Instant>,
+        /// Requests that wait: when they asked, and for the number of which fetch.
+        waiting: Vec<(Instant, u64)>,
+        /// When an operator last asked, until a fetch begins after that.
+        refresh: Option<Instant>,
+        good_until: Option<Instant>,
+        paid: u32,
+        follow_ups: u32,
+        due_fetches: u32,
+        seed: u64,
+    }
+
+    impl Life {
+        fn new(seed: u64) -> Self {
+            let start = Instant::now();
+            Self {
+                dice: Jitter(seed),
+                start,
+                now: start,
+                schedule: Schedule::new(Policy::default(), true, start, seed),
+                begun: Vec::new(),
+                waiting: Vec::new(),
+                refresh: None,
+                good_until: None,
+                paid: 0,
+                follow_ups: 0,
+                due_fetches: 0,
+                seed,
             }
-            let began = match dice.unit() {
-                roll if roll < 0.4 => schedule.ask(now),
-                _ => match schedule.due() {
-                    Due::Fetch(at) if at <= now && schedule.under_way().is_none() => {
-                        due_fetches += 1;
-                        schedule.begin(now);
-                        Asked::Joined(now)
-                    }
-                    _ => Asked::Refused,
-                },
-            };
-            if began == Asked::Refused {
-                continue;
+        }
+
+        fn live(mut self) {
+            for _ in 0..400 {
+                let pause = self.dice.unit().powi(4) * 600.0;
+                self.now += Duration::from_secs_f64(pause);
+                self.time_passes();
+                match self.dice.unit() {
+                    roll if roll < 0.4 => self.ask(),
+                    roll if roll < 0.45 => self.refresh(),
+                    _ => {}
+                }
+                while self.schedule.is_in_flight() {
+                    self.fly();
+                }
+                assert!(self.refresh.is_none(), "seed {}: refreshed", self.seed);
+                self.count();
             }
-            paid += u32::from(began == Asked::Started);
-            assert_eq!(
-                schedule.under_way(),
-                Some(now),
-                "seed {seed}: one at a time"
-            );
-            assert_eq!(schedule.ask(now), Asked::Joined(now), "seed {seed}: joined");
-            now += Duration::from_secs_f64(dice.unit() * 5.0);
-            if dice.unit() < 0.5 {
-                schedule.succeeded(now, None);
-                good_until = Some(now + SECOND * (600 + 3600));
-                let wait = next_fetch(&schedule, now).as_secs_f64();
-                assert!((432.0..=528.0).contains(&wait), "seed {seed}: {wait}");
+            let happened = [self.paid, self.follow_ups, self.due_fetches];
+            assert!(!happened.contains(&0), "seed {}: {happened:?}", self.seed);
+        }
+
+        fn time_passes(&mut self) {
+            match self.schedule.due() {
+                Due::Drop(at) if at <= self.now => {
+                    let good_until = self.good_until.take();
+                    assert_eq!(Some(at), good_until, "seed {}: dropped in time", self.seed);
+                    self.schedule.dropped();
+                }
+                Due::Fetch(at) if at <= self.now => {
+                    self.due_fetches += 1;
+                    self.schedule.fetch();
+                }
+                _ => {}
+            }
+        }
+
+        fn ask(&mut self) {
+            let asked = self.schedule.ask(Discovery::Skip, self.now);
+            self.paid += u32::from(has_started(asked));
+            if let Asked::Wait { fresh, .. } = asked {
+                self.waiting.push((self.now, fresh));
+            }
+        }
+
+        fn refresh(&mut self) {
+            self.refresh = Some(self.now);
+            self.schedule.refresh();
+        }
+
+        /// One fetch, during which others ask.
+        fn fly(&mut self) {
+            let discovery = self.schedule.begin(self.now).unwrap();
+            let began = self.now;
+            if discovery == Discovery::IfMoved {
+                self.follow_ups += 1;
             } else {
-                schedule.failed(now, None);
-                let wait = schedule.retry_after(now).as_secs_f64();
-                assert!(
-                    wait <= 528.0,
-                    "seed {seed}: a failure postpones nothing: {wait}"
-                );
+                self.begun.push(began);
+                self.refresh = None;
             }
-            let elapsed = (now - start).as_secs_f64();
+            self.now += Duration::from_secs_f64(self.dice.unit() * 2.5 + 0.001);
+            match self.dice.unit() {
+                roll if roll < 0.2 => self.ask(),
+                roll if roll < 0.25 => self.refresh(),
+                _ => {}
+            }
+            self.now += Duration::from_secs_f64(self.dice.unit() * 2.5);
+            if discovery == Discovery::First {
+                self.schedule.discovered(self.now);
+            }
+            match self.dice.unit() {
+                _ if discovery == Discovery::IfMoved => self.schedule.unmoved(),
+                roll if roll < 0.5 => {
+                    self.schedule.succeeded(self.now, None);
+                    self.good_until = Some(self.now + SECOND * (600 + 3600));
+                    let wait = next_fetch(&self.schedule, self.now).as_secs_f64();
+                    assert!((432.0..=528.0).contains(&wait), "{}: {wait}", self.seed);
+                }
+                _ => {
+                    self.schedule.failed(self.now, None);
+                    let wait = self.schedule.until_next(self.now).as_secs_f64();
+                    assert!(wait <= 528.0, "{}: nothing is put off: {wait}", self.seed);
+                }
+            }
+            self.answer();
+        }
+
+        /// Whoever waits asks again, and is settled only by a fetch that began after the question.
+        fn answer(&mut self) {
+            for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
+                let was_in_flight = self.schedule.is_in_flight();
+                match self.schedule.ask_again(fresh, self.now) {
+                    Asked::Settled => {
+                        let began = self.begun[usize::try_from(fresh).unwrap() - 1];
+                        assert!(began >= asked_at, "seed {}: too early", self.seed);
+                    }
+                    Asked::Wait { started, .. } => {
+                        let is_free = self.begun.len() as u64 >= fresh;
+                        assert_eq!(started, !was_in_flight, "seed {}", self.seed);
+                        self.paid += u32::from(started && !is_free);
+                        self.waiting.push((asked_at, fresh));
+                    }
+                    Asked::Refused => {}
+                }
+            }
+        }
+
+        fn count(&self) {
+            let (seed, elapsed) = (self.seed, (self.now - self.start).as_secs_f64());
             let most = 4.0 + elapsed / (15.0 * 0.8);
+            assert!(f64::from(self.paid) <= most, "seed {seed}: {}", self.paid);
             assert!(
-                f64::from(paid) <= most,
-                "seed {seed}: {paid} paid in {elapsed} s"
+                self.follow_ups <= self.paid,
+                "seed {seed}: one for each unit"
             );
             let most = 1.0 + elapsed / 0.8;
-            assert!(f64::from(due_fetches) <= most, "seed {seed}: {due_fetches}");
+            let due = self.due_fetches;
+            assert!(f64::from(due) <= most, "seed {seed}: {due}");
         }
-        assert!(paid > 0 && due_fetches > 0, "seed {seed}: nothing happened");
     }
 }

@@ -31,6 +31,10 @@ pub enum Fault {
     NotJson,
     /// A key set without keys. Discovery answers as ever.
     EmptySet,
+    /// A 200 without a body.
+    EmptyBody,
+    /// A 304, whether or not the request was conditional.
+    NotModified,
     /// The right document, up to the middle, where the connection ends.
     HalfBody,
     /// The right document and 600 KiB more, in a member that nobody reads.
@@ -46,6 +50,9 @@ pub enum Fault {
     Hold,
     /// A discovery document of another issuer (RFC 8414 §3.3). The key set is not affected.
     WrongIssuer(String),
+    /// A discovery document with this `jwks_uri`, as of an issuer that has moved its key set. The key
+    /// set at the old address is not affected.
+    JwksUri(String),
 }
 
 impl FromStr for Fault {
@@ -59,6 +66,8 @@ impl FromStr for Fault {
             "html" => Self::Html,
             "not-json" => Self::NotJson,
             "empty-set" => Self::EmptySet,
+            "empty-body" => Self::EmptyBody,
+            "not-modified" => Self::NotModified,
             "half-body" => Self::HalfBody,
             "too-large" => Self::TooLarge,
             "redirect" => Self::Redirect("https://elsewhere.example/".to_owned()),
@@ -81,8 +90,8 @@ pub struct UnknownFault;
 impl fmt::Display for UnknownFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "one of hang, drip, html, not-json, empty-set, half-body, too-large, redirect, \
-             wrong-issuer, or a status from 400 to 599",
+            "one of hang, drip, html, not-json, empty-set, empty-body, not-modified, half-body, \
+             too-large, redirect, wrong-issuer, or a status from 400 to 599",
         )
     }
 }
@@ -124,8 +133,14 @@ impl Fault {
                 set(&mut document, "keys", json!([]));
                 ok(document.to_string())
             }
+            Self::EmptyBody => ok(String::new()),
+            Self::NotModified => StatusCode::NOT_MODIFIED.into_response(),
             Self::WrongIssuer(issuer) => {
                 set(&mut document, "issuer", json!(issuer));
+                ok(document.to_string())
+            }
+            Self::JwksUri(uri) => {
+                set(&mut document, "jwks_uri", json!(uri));
                 ok(document.to_string())
             }
         }

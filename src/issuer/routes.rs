@@ -96,7 +96,7 @@ async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
         (settings.keys.document(), settings.max_age, settings.etag)
     };
     match fault {
-        None | Some(Fault::WrongIssuer(_)) => {}
+        None | Some(Fault::WrongIssuer(_) | Fault::JwksUri(_)) => {}
         Some(fault) => return fault.answer(document).await,
     }
 

@@ -9,7 +9,7 @@ use super::{Section, certificate, keys};
 use crate::{
     auth::{
         Algorithm,
-        probe::{self, Look},
+        probe::{self, Look, Place},
     },
     service::{
         config::Config,
@@ -53,17 +53,28 @@ pub(in crate::service) async fn examine(
         }
         return section;
     }
-    let address = match &config.jwks_uri {
+    let seen = match &config.jwks_uri {
         Some(address) => {
             section.add(Mark::Plain, "discovery", "not asked: AUTH0_JWKS_URI is set");
-            let found = resolve(address, plan, &mut section, &tell).await;
-            found.then(|| address.clone())
+            if resolve(address, plan, &mut section, &tell).await {
+                tell(address);
+                let look = probe::look(address, config.jwks_timeout).await;
+                Some((address.clone(), look))
+            } else {
+                None
+            }
         }
-        None => discover(issuer, plan, &mut section, &tell).await,
+        None => match discover(issuer, plan, &mut section, &tell).await {
+            Some(place) => {
+                let address = place.url().to_string();
+                tell(&address);
+                let look = probe::look_at(&place, config.jwks_timeout).await;
+                Some((address, look))
+            }
+            None => None,
+        },
     };
-    if let Some(address) = address {
-        tell(&address);
-        let look = probe::look(&address, config.jwks_timeout).await;
+    if let Some((address, look)) = seen {
         if config.jwks_uri.is_some() {
             connection(&address, &look, plan, &mut section);
         }
@@ -81,13 +92,13 @@ pub(in crate::service) async fn examine(
     section
 }
 
-/// The address of the keys, where the issuer gives one that can be used.
+/// Returns the address of the keys, if the issuer names one that can be used.
 async fn discover(
     issuer: &str,
     plan: &Plan<'_>,
     section: &mut Section,
     tell: &impl Fn(&str),
-) -> Option<String> {
+) -> Option<Place> {
     let url = probe::metadata_of(issuer)?;
     if !resolve(&url, plan, section, tell).await {
         return None;

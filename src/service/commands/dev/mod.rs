@@ -60,7 +60,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "token")]
     rotate_every: Option<Duration>,
     /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
-    /// empty-set, half-body, too-large, redirect, wrong-issuer, or a status such as 500
+    /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a status
+    /// such as 500
     #[arg(long, value_name = "FAULT", conflicts_with = "token")]
     fail: Option<Fault>,
 }
