@@ -107,7 +107,9 @@ impl Builder {
         self
     }
 
-    /// How long until the budget of four fetches for unknown `kid`s gets one back. Defaults to 15 s.
+    /// How long until the budget of four fetches for requests gets one back. Unknown `kid`s, wrong
+    /// signatures, and requests that find no keys at all spend it; each fetch costs the issuer at most
+    /// three HTTP requests, discovery included. Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
         self.policy.cooldown = cooldown;

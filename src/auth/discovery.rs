@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::error::UrlFault;
 use super::fetch::{FetchError, Fetcher, Place, endpoint};
-use super::locality::local_host;
+use super::locality::{is_here, local_host};
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -47,14 +47,15 @@ pub(super) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
 /// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
 /// which we talk to anyway. Every other address is [guarded](super::locality).
 fn published(jwks_uri: String, metadata: &Url) -> Result<Place, FetchError> {
-    let is_here = local_host(metadata).is_some();
-    if let (false, Ok(url)) = (is_here, Url::parse(&jwks_uri))
+    let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
+    if let Ok(url) = Url::parse(&jwks_uri)
+        && !is_trusted(&url)
         && let Some(host) = local_host(&url)
     {
         return Err(FetchError::local(&url, host));
     }
     let url = endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri(jwks_uri, fault))?;
-    if is_here || url.origin() == metadata.origin() {
+    if is_trusted(&url) {
         return Ok(Place::configured(url));
     }
     Ok(Place::guarded(url))
@@ -118,6 +119,9 @@ mod tests {
         }
         let own = published("https://a.example/keys".to_owned(), &foreign).unwrap();
         assert!(!own.is_guarded(), "its own origin, which was configured");
+        let link = Url::parse("https://169.254.1.1/.well-known/openid-configuration").unwrap();
+        assert!(published("https://127.0.0.1/keys".to_owned(), &link).is_err());
+        assert!(published("https://169.254.1.1/keys".to_owned(), &link).is_ok());
         let plain = published("http://b.example/keys".to_owned(), &foreign);
         assert!(matches!(plain, Err(FetchError::JwksUri(..))));
     }

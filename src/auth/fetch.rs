@@ -196,28 +196,26 @@ impl Fetcher {
 
     async fn client(&self, place: &Place) -> Result<Client, FetchError> {
         let url = &place.url;
-        let made = if url.scheme() == "http" {
-            self.plain.get_or_try_init(|| plain().build()).cloned()
-        } else {
-            let cell = place.guarded.as_ref().unwrap_or(&self.secure);
-            match cell.get() {
-                Some(client) => Ok(client.clone()),
-                None => {
-                    // Reading certificate authorities and drawing the first random number takes some
-                    // 70 ms, for which requests must not wait where there is only one thread.
-                    let (cell, builder) = (Arc::clone(cell), place.builder());
-                    let make = move || {
-                        // A handshake needs randomness. Without any, it fails there.
-                        let _ = aws_lc_rs::rand::fill(&mut [0]);
-                        cell.get_or_try_init(|| builder.build()).cloned()
-                    };
-                    spawn_blocking(make).await.map_err(|error| {
-                        FetchError::Unreachable(url.to_string(), error.to_string())
-                    })?
-                }
-            }
+        let failed = |error| unreachable(url, &error);
+        if url.scheme() == "http" {
+            let made = self.plain.get_or_try_init(|| plain().build());
+            return made.cloned().map_err(failed);
+        }
+        let cell = place.guarded.as_ref().unwrap_or(&self.secure);
+        if let Some(client) = cell.get() {
+            return Ok(client.clone());
+        }
+        // Reading certificate authorities and drawing the first random number takes some 70 ms, for
+        // which requests must not wait where there is only one thread.
+        let (cell, builder) = (Arc::clone(cell), place.builder());
+        let build = move || {
+            // A handshake needs randomness. Without any, it fails there.
+            let _ = aws_lc_rs::rand::fill(&mut [0]);
+            cell.get_or_try_init(|| builder.build()).cloned()
         };
-        made.map_err(|error| unreachable(url, &error))
+        let made = spawn_blocking(build).await;
+        made.map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
+            .map_err(failed)
     }
 }
 
@@ -377,6 +375,23 @@ mod tests {
             let expected = expected.map(Duration::from_secs);
             assert_eq!(max_age(&headers), expected, "{case}");
         }
+    }
+
+    /// The proxy's name resolves to loopback; the name behind the proxy is not resolved here at all.
+    #[tokio::test]
+    async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let place = Place::guarded(Url::parse("https://keys.invalid/keys").unwrap());
+        let builder = place.builder().proxy(reqwest::Proxy::https(proxy).unwrap());
+        let client = builder.build().unwrap();
+        tokio::spawn(client.get(place.url().clone()).send());
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 24];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut head)
+            .await
+            .unwrap();
+        assert_eq!(&head, b"CONNECT keys.invalid:443");
     }
 
     #[test]

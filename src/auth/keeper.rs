@@ -53,7 +53,7 @@ struct Fetched {
 }
 
 enum Outcome {
-    Fetched(Fetched),
+    Fetched(Box<Fetched>),
     /// A follow-up found that the address has not changed, or could not discover it.
     Unmoved {
         discovered: bool,
@@ -74,13 +74,13 @@ impl Keeper {
     /// Runs until the task is aborted, which dropping `Jwks` does.
     pub(super) async fn keep(mut self) {
         loop {
-            let began = Instant::now();
-            let (begun, due) = {
+            let now = Instant::now();
+            let (fetch, due) = {
                 let mut schedule = self.shared.schedule();
-                (schedule.begin(began), schedule.due())
+                (schedule.begin(now), schedule.due())
             };
-            match (begun, due) {
-                (Some(discovery), _) => self.run(discovery, began).await,
+            match (fetch, due) {
+                (Some(discovery), _) => self.run(discovery, now).await,
                 (None, Due::Fetch(at)) => {
                     if self.nobody_asks_until(at).await {
                         self.shared.schedule().fetch();
@@ -111,7 +111,7 @@ impl Keeper {
         let limit = self.shared.settings.timeout;
         let outcome = timeout(limit, self.fetch(discovery)).await;
         match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
-            Ok(Outcome::Fetched(fetched)) => self.succeed(fetched, began),
+            Ok(Outcome::Fetched(fetched)) => self.succeed(*fetched, began),
             Ok(Outcome::Unmoved { discovered }) => {
                 let mut schedule = self.shared.schedule();
                 if discovered {
@@ -132,12 +132,12 @@ impl Keeper {
             Source::Address(url) => self.get(&Place::configured(url.clone())).await?,
             Source::Discovery => return self.fetch_discovered(discovery).await,
         };
-        Ok(Outcome::Fetched(Fetched {
+        Ok(Outcome::Fetched(Box::new(Fetched {
             held,
             max_age,
             place: None,
             discovered: false,
-        }))
+        })))
     }
 
     async fn fetch_discovered(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
@@ -171,12 +171,12 @@ impl Keeper {
 
     async fn fetch_from(&self, place: Place, discovered: bool) -> Result<Outcome, FetchError> {
         let (held, max_age) = self.get(&place).await?;
-        Ok(Outcome::Fetched(Fetched {
+        Ok(Outcome::Fetched(Box::new(Fetched {
             held,
             max_age,
             place: Some(place),
             discovered,
-        }))
+        })))
     }
 
     async fn discover(&mut self) -> Result<Place, FetchError> {

@@ -7,7 +7,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
 };
 
 use reqwest::{
@@ -16,49 +16,63 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-/// Whether `ip` is loopback, unspecified (which connects to loopback) or link-local, or an IPv6 form
-/// that carries such an IPv4 address.
+/// Whether `ip` is on this machine or its own link.
 pub(super) fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_local_v4(ip),
-        IpAddr::V6(ip) => {
-            let is_link_local = ip.segments()[0] & 0xffc0 == 0xfe80;
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || is_link_local
-                || embedded(ip).is_some_and(is_local_v4)
-        }
-    }
-}
-
-/// All of 0.0.0.0/8 counts as unspecified ("this network", RFC 6890).
-fn is_local_v4(ip: Ipv4Addr) -> bool {
-    ip.is_loopback() || ip.octets()[0] == 0 || ip.is_link_local()
-}
-
-/// The IPv4 address that an IPv6 one stands for: mapped and compatible (RFC 4291 §2.5.5), behind
-/// NAT64 (RFC 6052 §2.1), or of 6to4 (RFC 3056).
-fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let octets = ip.octets();
-    let at = |start: usize| {
-        let [a, b, c, d] = octets[start..start + 4].try_into().ok()?;
-        Some(Ipv4Addr::new(a, b, c, d))
+    let is_link_local = match embedded(ip) {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 == 0xfe80,
     };
-    match ip.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(12),
-        [0x2002, ..] => at(2),
-        _ => None,
+    is_link_local || is_this_machine(ip)
+}
+
+/// Whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8 counts as
+/// unspecified ("this network", RFC 6890).
+fn is_this_machine(ip: IpAddr) -> bool {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return true;
+    }
+    match embedded(ip) {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.octets()[0] == 0,
+        IpAddr::V6(_) => false,
     }
 }
 
-/// The host of `url`, if it is local as it is written: an address, or a `localhost` name (RFC 6761
-/// §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
+/// Returns the IPv4 address that an IPv6 one stands for: mapped and compatible (RFC 4291 §2.5.5),
+/// behind NAT64 (RFC 6052 §2.1), or of 6to4 (RFC 3056). Any other address is returned as it is.
+fn embedded(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else {
+        return ip;
+    };
+    let start = match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => 12,
+        [0x2002, ..] => 2,
+        _ => return ip,
+    };
+    let octets = v6.octets();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| octets[start + at]);
+    Ipv4Addr::new(a, b, c, d).into()
+}
+
+/// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name (RFC
+/// 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
 pub(super) fn local_host(url: &Url) -> Option<&str> {
-    let host = url.host_str()?;
-    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    let is_local = is_localhost(url) || address(url).is_some_and(is_local);
+    url.host_str().filter(|_| is_local)
+}
+
+/// Whether `url` names this machine as it is written.
+pub(super) fn is_here(url: &Url) -> bool {
+    is_localhost(url) || address(url).is_some_and(is_this_machine)
+}
+
+fn is_localhost(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
     let name = host.strip_suffix('.').unwrap_or(host);
-    let is_localhost = name == "localhost" || name.ends_with(".localhost");
-    (is_localhost || address.is_ok_and(is_local)).then_some(host)
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn address(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
 /// The error of a name that resolves to nothing but local addresses.
@@ -204,6 +218,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_of_the_link_is_not_this_machine() {
+        for (host, expected) in [
+            ("127.0.0.1", true),
+            ("0.0.0.0", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("[::]", true),
+            ("localhost.", true),
+            ("169.254.169.254", false),
+            ("[fe80::1]", false),
+            ("[::ffff:169.254.169.254]", false),
+            ("192.0.2.1", false),
+            ("a.example", false),
+        ] {
+            let url = Url::parse(&format!("https://{host}/")).unwrap();
+            assert_eq!(is_here(&url), expected, "{host}");
+        }
+    }
+
     /// Resolves every name to these addresses.
     struct Always(&'static [&'static str]);
 
@@ -218,7 +251,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_guarded_name_resolves_to_no_local_address() {
-        let rows: [(&str, &'static [&'static str], Result<&[&str], &str>); 5] = [
+        type Row = (&'static str, Addresses, Result<Addresses, &'static str>);
+        type Addresses = &'static [&'static str];
+        let rows: [Row; 5] = [
             ("keys.example", &["192.0.2.1"], Ok(&["192.0.2.1"])),
             ("Keys.Example", &["::1", "192.0.2.1"], Ok(&["192.0.2.1"])),
             ("keys.example", &["127.0.0.1"], Err("127.0.0.1")),

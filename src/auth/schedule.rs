@@ -559,7 +559,8 @@ mod tests {
 
     #[test]
     fn a_fetch_without_a_question_behind_it_has_no_follow_up() {
-        let fetches: [(&str, fn(&mut Schedule, Instant)); 3] = [
+        type Fetch = fn(&mut Schedule, Instant);
+        let fetches: [(&str, Fetch); 3] = [
             ("time", |schedule, _| schedule.fetch()),
             ("an operator", |schedule, _| schedule.refresh()),
             ("a doubt", |schedule, now| {

@@ -282,7 +282,8 @@ impl Auth {
         self.inner.cache.len()
     }
 
-    /// Fetches every issuer's keys now, in the background.
+    /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even if
+    /// another one is in flight, and repeats discovery.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]

@@ -298,7 +298,7 @@ fn describe() {
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
-    describe_gauge!("warp_bearer_keys_age_seconds", "Since the issuer last confirmed its keys; NaN where none are held or nobody fetches them.");
+    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are fixed.");
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
