@@ -35,10 +35,10 @@ use super::{
 /// How long a request waits for a fetch.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where a key set comes from.
+/// The origin of a key set.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// The issuer's metadata tells.
+    /// The address that the issuer's metadata name.
     Discovery,
     /// A known address.
     Address(Url),
@@ -104,7 +104,7 @@ impl Jwks {
     }
 
     /// Asks for a fetch in the background, if the budget has a unit left: the issuer may have replaced
-    /// a key under its old name, or mended a broken one. Nobody waits for this fetch, so it repeats
+    /// a key under its old name, or fixed a broken one. Nobody waits for this fetch, so it repeats
     /// discovery at once instead of in a follow-up.
     pub(crate) fn doubt(&self, why: &'static str) {
         let asked = {
@@ -194,7 +194,7 @@ impl Jwks {
     }
 }
 
-/// What `Auth::status` tells of one issuer.
+/// The state of one issuer's keys, as returned by `Auth::status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyStatus {
@@ -205,30 +205,30 @@ pub struct KeyStatus {
     /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if they
     /// are fixed.
     pub age: Option<Duration>,
-    /// In how long the next fetch is due; none where the keys are fixed.
+    /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
     /// Why the last fetch failed, if it did. A sentence about the issuer, for operators.
     pub last_error: Option<String>,
-    /// What came of the fetches so far.
+    /// The outcomes of the fetches so far.
     pub fetches: Fetches,
 }
 
-/// What came of the fetches of one issuer's keys since the start.
+/// The outcomes of the fetches of one issuer's keys since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
-    /// A set was fetched and took the place of the one before: the generation of the set.
+    /// Fetches that brought a new set. Equals the generation of the set.
     pub replaced: u64,
-    /// The set that is held was found to be current.
+    /// Fetches that found the held set unchanged.
     pub confirmed: u64,
-    /// No usable set came of it.
+    /// Fetches that brought no usable set.
     pub failed: u64,
     /// Unknown `kid`s and wrong signatures that the budget had no fetch for.
     pub refused: u64,
 }
 
 impl KeyStatus {
-    /// Of keys that nobody fetches.
+    /// Returns the status of fixed keys, which are never fetched.
     pub(crate) fn fixed(issuer: &str, keys: usize) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -241,7 +241,7 @@ impl KeyStatus {
     }
 }
 
-/// What a key set needs to be kept.
+/// The settings of one issuer's key set.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) issuer: Arc<str>,
@@ -282,7 +282,7 @@ pub(super) struct Record {
 enum Look {
     Found(Arc<Key>),
     Refused(AuthError),
-    /// What has this `kid` is broken.
+    /// The key with this `kid` is broken.
     Broken,
     /// No set, or one that does not know this `kid`.
     Missing,

@@ -19,7 +19,7 @@ use super::{
     fetch::{self, Document, FetchError, endpoint},
 };
 
-/// What one look saw.
+/// The result of one look.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) took: Duration,
@@ -101,8 +101,8 @@ async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Documen
     fetch::document(url, answer).await
 }
 
-/// Whether it is one of those that rustls hands to whoever reads and writes: a certificate that nobody
-/// vouches for, no TLS at all, a peer that leaves.
+/// Whether rustls reported this error through the stream: an untrusted certificate, a peer that does not
+/// speak TLS, or one that hangs up.
 fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
@@ -134,7 +134,7 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     })
 }
 
-/// Where the metadata of an issuer are.
+/// Returns the address of an issuer's metadata.
 pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
     discovery::well_known(issuer).ok().map(String::from)
 }

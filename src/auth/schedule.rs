@@ -7,7 +7,7 @@
 //!
 //! Two invariants hold here, and the tests below check them over random sequences of events:
 //!
-//! - **Whoever asks for freshness gets a fetch that began after asking.** Fetches are numbered, and
+//! - **A question for a newer set gets a fetch that began after it.** Fetches are numbered, and
 //!   [`Asked::Wait`] names the first one that begins after the question. A fetch that was in flight by
 //!   then may still bring the key, but it is never the last word.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
@@ -96,7 +96,7 @@ struct Flight {
     has_begun: bool,
 }
 
-/// What a fetch does about the address of the key set.
+/// How a fetch finds the address of the key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovery {
     /// Fetches from the address that is known, if one is.
@@ -120,7 +120,7 @@ pub(crate) enum Asked {
     Settled,
 }
 
-/// What time alone brings next.
+/// The next event that time alone brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
@@ -207,14 +207,14 @@ impl Schedule {
         }
     }
 
-    /// Time alone starts a fetch. Nobody pays.
+    /// Time alone starts a fetch, which is free.
     pub(crate) fn fetch(&mut self) {
         if self.flight.is_none() {
             self.request(Discovery::Skip, false);
         }
     }
 
-    /// An operator asks for a fetch that begins after this call, discovery included. Nobody pays, and
+    /// An operator asks for a fetch that begins after this call, discovery included. It is free, and
     /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
     pub(crate) fn refresh(&mut self) {
         match &mut self.flight {
@@ -252,7 +252,7 @@ impl Schedule {
         self.flight.is_some()
     }
 
-    /// What to wait for while nothing is in flight.
+    /// Returns what to wait for while nothing is in flight.
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -338,8 +338,9 @@ impl Schedule {
         self.next.saturating_duration_since(now)
     }
 
-    /// When a request that found no set may try again: when time alone starts the next fetch, or when
-    /// the budget pays for one, whichever comes first. At least a second, unless a fetch is due sooner.
+    /// Returns how long a request that found no set should wait before it tries again: until time alone
+    /// starts the next fetch, or until the budget pays for one, whichever comes first. At least a second,
+    /// unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
@@ -354,7 +355,7 @@ impl Schedule {
     }
 }
 
-/// What requests may spend on fetches: four at most, and one more each cooldown. A new key is
+/// The fetches that requests may start: four at most, and one more each cooldown. A new key is
 /// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer four
 /// fetches and then one per cooldown.
 #[derive(Debug)]
@@ -886,7 +887,7 @@ mod tests {
             self.answer();
         }
 
-        /// Whoever waits asks again, and is settled only by a fetch that began after the question.
+        /// Every waiting request asks again, and is settled only by a fetch that began after the question.
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();
