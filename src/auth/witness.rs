@@ -1,8 +1,8 @@
-//! Who was verified: what a log may know of a request's token.
+//! What a log may know about a request's token.
 //!
-//! A service answers a request within [`witnessed`], where [`testimony`] tells what became of its
-//! token. Neither a token nor a claim's value is handed out, the issuer aside, who is one of ours
-//! to the letter: a subject shows as a [`Pseudonym`].
+//! A service answers a request within [`witnessed`], where [`testimony`] returns the outcome of the
+//! verification. Neither the token nor the value of a claim is handed out. The issuer is: it equals one
+//! that is configured. A subject is shown as a [`Pseudonym`], which is of issuer and subject together.
 
 use std::{
     cell::Cell,
@@ -98,7 +98,7 @@ impl Identity {
         self.0.key.kid()
     }
 
-    /// What stands for the subject.
+    /// Returns what stands for the subject, together with its issuer. `None` if the token has no `sub`.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }
@@ -114,19 +114,27 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Stands for a subject: the same for the same subject as long as the process lives, and nothing
-/// that leads back to it. Displayed as sixteen hexadecimal digits.
+/// Stands for one subject of one issuer in a log. The same for the same pair as long as the process
+/// lives, and cannot be traced back to it. Displayed as sixteen hexadecimal digits.
 ///
-/// The first eight bytes of an HMAC-SHA256 under a random key that never leaves the process.
+/// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so two issuers' equal subjects have
+/// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key that
+/// never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// None where the system had no randomness to give for the key.
-    pub(crate) fn of(subject: &str) -> Option<Self> {
+    /// Returns the pseudonym of an issuer's subject. `None` if the system had no randomness for the key.
+    pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
-        let tag = hmac::sign(KEY.as_ref()?, subject.as_bytes());
+        let mut context = hmac::Context::with_key(KEY.as_ref()?);
+        // The length says where the issuer ends, so that no two pairs are hashed as the same bytes. A
+        // separator could occur in a subject.
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer.as_bytes());
+        context.update(subject.as_bytes());
+        let tag = context.sign();
         let mut digits = [0; 16];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(tag.as_ref()) {
             let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
@@ -152,11 +160,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pseudonym_stands_for_one_subject() {
-        let of = |subject| Pseudonym::of(subject).unwrap();
-        assert_eq!(of("auth0|1"), of("auth0|1"));
-        assert_ne!(of("auth0|1"), of("auth0|2"));
-        let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
-        assert!(of("").as_str().len() == 16 && of("").as_str().chars().all(is_hex));
+    fn a_pseudonym_stands_for_one_subject_of_one_issuer() {
+        let of = |issuer, subject| Pseudonym::of(issuer, subject).unwrap();
+        #[rustfmt::skip]
+        let rows = [
+            ("another subject", ("https://a/", "auth0|1"), ("https://a/", "auth0|2")),
+            ("another issuer", ("https://a/", "1"), ("https://b/", "1")),
+            ("the boundary one byte later", ("https://a/", "1"), ("https://a/1", "")),
+            ("the boundary one byte earlier", ("https://a/", "1"), ("https://a", "/1")),
+            ("a separator in the subject", ("https://a/", "\0x"), ("https://a/\0", "x")),
+            ("swapped", ("a", "b"), ("b", "a")),
+        ];
+        for (case, one, other) in rows {
+            assert_eq!(of(one.0, one.1), of(one.0, one.1), "{case}");
+            assert_ne!(of(one.0, one.1), of(other.0, other.1), "{case}");
+        }
+        let digits = of("", "");
+        assert_eq!(digits.as_str().len(), 16);
+        assert!(
+            digits
+                .as_str()
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        );
     }
 }
