@@ -58,7 +58,9 @@ impl<X> Claims<X> {
         &self.verified.origin.issuer
     }
 
-    /// `sub`: whom the token is about. Auth0 writes `{client_id}@clients` for a machine.
+    /// Returns `sub`: the user or machine that the token is about. Unique only within its issuer, so
+    /// identify a user by [`issuer`](Self::issuer) and subject together. Auth0 writes
+    /// `{client_id}@clients` for a machine.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }

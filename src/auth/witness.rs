@@ -19,18 +19,18 @@ tokio::task_local! {
     static SEEN: Cell<Option<Testimony>>;
 }
 
-/// What [`with_auth`](super::with_auth) made of the token of one request.
+/// The outcome of verifying the token of one request in [`with_auth`](super::with_auth).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Testimony {
-    /// How long the token took to judge, waiting for keys included.
+    /// Time spent on verification, including the wait for keys.
     pub took: Duration,
-    /// Whom it was verified for; none where it is bad. Known as well where the route then refused
-    /// what the token grants.
+    /// The identity in the token. `None` if the token was refused. Present if the token is valid and the
+    /// route then refused what it grants.
     pub identity: Option<Identity>,
 }
 
-/// Answers a request so that [`testimony`] can tell of its token, within and until the end of it.
+/// Runs the future that answers a request, so that [`testimony`] can be called inside it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -50,23 +50,23 @@ pub fn witnessed<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     SEEN.scope(Cell::new(None), answer)
 }
 
-/// What became of the token of the request that is being answered, told once; none where it had
-/// none, and outside of [`witnessed`].
+/// Returns and clears the outcome for the request that is being answered. `None` if the request had no
+/// token, on a second call, and outside of [`witnessed`].
 pub fn testimony() -> Option<Testimony> {
     SEEN.try_with(Cell::take).ok().flatten()
 }
 
-/// Watches one verification, if anybody wants to know.
+/// Times one verification, if it runs within [`witnessed`].
 pub(crate) struct Watch(Option<Instant>);
 
 impl Watch {
-    /// Begins when the verification does.
+    /// Starts the clock.
     pub(crate) fn begin() -> Self {
         let is_asked = SEEN.try_with(|_| ()).is_ok();
         Self(is_asked.then(Instant::now))
     }
 
-    /// Ends with its verdict.
+    /// Records the verdict for [`testimony`].
     pub(crate) fn end<X>(self, verdict: &Result<Claims<X>, AuthError>) {
         let Some(start) = self.0 else {
             return;
@@ -79,7 +79,7 @@ impl Watch {
     }
 }
 
-/// Whom a verified token is of, as far as a log may know. Cheap to clone.
+/// The part of a verified token's identity that a log may show. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity(Arc<Verified>);
 
@@ -88,12 +88,12 @@ impl Identity {
         Self(verified)
     }
 
-    /// The issuer, one of those that are configured.
+    /// Returns the issuer, which equals one that is configured.
     pub fn issuer(&self) -> &str {
         &self.0.origin.issuer
     }
 
-    /// The name of the key that verified the token, as the issuer publishes it.
+    /// Returns the `kid` of the key that verified the token, as the issuer publishes it.
     pub fn kid(&self) -> Option<&str> {
         self.0.key.kid()
     }
@@ -143,7 +143,7 @@ impl Pseudonym {
         Some(Self(digits))
     }
 
-    /// Its sixteen digits.
+    /// Returns the sixteen digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }

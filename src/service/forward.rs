@@ -29,16 +29,16 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The most scopes, and the most permissions, that one query may list. Whoever asks need not have a
-/// token, and what a policy costs grows with the square of its names.
+/// The largest number of scopes, and of permissions, in one query. A caller needs no token to ask, and the
+/// cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// What a query asks of the token: everything that `scope` and `permission` list, any number of times
-/// and separated by spaces; of an empty query, that it is valid.
+/// Returns the policy in a query: the token must have everything that `scope` and `permission` list. Both
+/// may be repeated, and separate names by spaces. `None` for an empty query, which asks for a valid token.
 ///
 /// # Errors
-/// [`Problem::BadRequest`] for a query that is read in part or not at all: a policy that somebody
-/// misspelt must not become one that asks for less.
+/// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
+/// that asks for less.
 pub(super) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
     if query.is_empty() {
         return Ok(None);
@@ -71,15 +71,15 @@ fn asked(query: &str) -> Option<Policy> {
     policies?.into_iter().reduce(|one, other| one & other)
 }
 
-/// An empty list leaves a blank too many, which no list may have.
+/// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
     let fits = list.split(' ').count() <= MOST;
     fits.then(|| read(&list)).flatten()
 }
 
-/// A value of `application/x-www-form-urlencoded`. Whatever is not ASCII becomes something that is not
-/// either, which no scope has.
+/// Decodes a value of `application/x-www-form-urlencoded`. A byte beyond ASCII becomes a character beyond
+/// ASCII, which no scope has.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = String::with_capacity(text.len());
