@@ -34,6 +34,9 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples" / "proxies"
 NAMES = ["X-Auth-Issuer", "X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
 # Fields that some application reads as one of these: CGI and WSGI turn every separator into `_`.
 LOOKS_LIKE_IDENTITY = re.compile("x[^a-z0-9]auth[^a-z0-9]")
+# Fields in which some framework or server takes the path, or a part of it, instead of the request's own.
+PATHS = ["X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Prefix",
+         "X-Script-Name", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
 # Every character of a field name (RFC 9110 §5.6.2) that is no letter and no digit.
 SEPARATORS = "!#$%&'*+-.^_`|~"
 PATIENCE = 20
@@ -494,6 +497,8 @@ def identity(name, port, plain, holds):
         names = [f"X{one}Auth{other}Subject" for other in SEPARATORS]
         lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
     lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
+    moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in PATHS])
+    holds("no other path arrives in a field", not any(moved.seen(field) for field in PATHS), moved)
     if PROXIES[name]["drops_prefix"]:
         lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
     for case, fields in lies:
