@@ -20,7 +20,6 @@ import http.server
 import json
 import os
 import pathlib
-import posixpath
 import re
 import socket
 import subprocess
@@ -175,8 +174,14 @@ def readings(target):
         return "".join(c if ord(c) < 256 else "?" for c in wide)
 
     def dots(path):
-        end = "/" if path.endswith(("/", "/.", "/..")) else ""
-        return "/".join(s for s in (posixpath.normpath("/" + path.lstrip("/")) + end).split("/")).replace("//", "/")
+        """Removes dot-segments and keeps empty ones (RFC 3986 §5.2.4)."""
+        kept, segments = [], path.split("/")
+        for segment in segments:
+            if segment == "..":
+                del kept[max(1, len(kept) - 1):]
+            elif segment != ".":
+                kept.append(segment)
+        return "/".join(kept) + ("/" if segments[-1] in [".", ".."] else "")
 
     steps = [
         lambda path: urllib.parse.unquote(path, "latin-1"),
@@ -353,16 +358,18 @@ def raw(port, target, fields=(), method="GET", more=b""):
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1"))
         answer = b""
-        while chunk := connection.recv(65536):
-            answer += chunk
-            head, end, body = answer.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            switched = answer.startswith(b"HTTP/1.1 101")
-            if end and switched and more:
-                connection.sendall(more)
-                more = b""
-            if end and (body.endswith(b"\n") if switched else length and len(body) >= int(length[1])):
-                break
+        # What came until then, if the proxy sends no more.
+        with contextlib.suppress(TimeoutError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+                head, end, body = answer.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                switched = answer.startswith(b"HTTP/1.1 101")
+                if end and switched and more:
+                    connection.sendall(more)
+                    more = b""
+                if end and (body.endswith(b"\n") if switched else length and len(body) >= int(length[1])):
+                    break
     return int(answer.split(b" ")[1]) if answer else 0, answer
 
 
