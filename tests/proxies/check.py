@@ -141,6 +141,10 @@ SPELLINGS = [
     "/profile/..%23x",
     "/profile/%2e%2e%2fmessages/1",
     "/profile/..%09/messages/1",
+    "/profile/..%20/messages/1",
+    "/profile/%20../messages/1",
+    "/profile/.%20./messages/1",
+    "/profile/..%20x/messages/1",
     "/profile/%zz/../messages/1",
     "/profile/%2e%2/../messages/1",
     "/%70rofile/../messages/1",
@@ -158,7 +162,7 @@ SPELLINGS = [
 ORDINARY = [
     "/profile/",
     "/profile/1?page=2&next=/../%2e%2e;",
-    "/profile/a.b/.well-known/...x/~me_-",
+    "/profile/a.b/.well-known/x..y/~me_-",
     "/profile/caf%C3%A9%20au%20lait/%E6%97%A5%E6%9C%AC",
     "/profile/a%40example.com/1,2:3=4+5!$&'()*/%5B1%5D",
 ]
@@ -171,7 +175,7 @@ def readings(target):
         """Decodes UTF-8 without a look at its length: %c0%af is a slash."""
         wide = re.sub(r"[\xc0-\xdf][\x80-\xbf]", lambda m: chr((ord(m[0][0]) & 31) << 6 | ord(m[0][1]) & 63), path)
         wide = re.sub(r"[\xe0-\xf7][\x80-\xbf]{2,3}", lambda m: chr(ord(m[0][-2]) << 6 & 4032 | ord(m[0][-1]) & 63), wide)
-        return "".join(c if ord(c) < 256 else "?" for c in wide)
+        return "".join(c if ord(c) < 256 else "\ufffd" for c in wide)
 
     def dots(path):
         """Removes dot-segments and keeps empty ones (RFC 3986 §5.2.4)."""
