@@ -105,7 +105,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
         ("no certificate in it", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which holds no certificate of an authority; {directories}")),
         ("no proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is no URL; {proxy}")),
         ("a blank", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is no URL; {proxy}")),
-        ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"…@proxy:1080\", which is neither http nor https; {proxy}")),
+        ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"socks5://…@proxy:1080\", which is neither http nor https; {proxy}")),
     ];
     for (case, name, value, told) in rows {
         let output = run(&directory, &[], &[AUDIENCE, DOMAIN, (name, value)]);

@@ -395,6 +395,28 @@ async fn a_token_does_nothing_to_the_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn shows_a_part_of_a_long_claim() {
+    let world = World::start().await;
+    let long = || "x".repeat(2000);
+    let many: Vec<_> = (0..50).map(|at| format!("urn:{at}")).collect();
+    let token = world.issuer.token();
+    let token = token.header("kid", long()).claim("iss", long());
+    let token = token.claim("sub", long()).claim("aud", many).sign();
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stdout.contains("xxxx"), "{}", told.stdout);
+    assert!(told.stdout.contains("… 40 more"), "{}", told.stdout);
+    for line in told.stdout.lines() {
+        assert!(line.chars().count() < 400, "{line}");
+    }
+
+    let refusal = json!({"error": long(), "error_description": long()});
+    let told = world.run(&["explain"], &refusal.to_string());
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(told.stderr.len() < 400, "{}", told.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_get_the_steps_with_the_time_on_their_wall() {
     let world = World::start().await;
     let token = world

@@ -14,9 +14,9 @@ struct Metadata {
 
 /// Asks the issuer where its keys are.
 pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, FetchError> {
-    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.to_owned(), fault))?;
+    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
     let Answer::Document { body, .. } = fetcher.get(&url, None).await? else {
-        return Err(FetchError::NoMetadata(url.to_string()));
+        return Err(FetchError::NoMetadata((&url).into()));
     };
     read(&body, &url, issuer)
 }
@@ -24,16 +24,13 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, Fet
 /// What the metadata at `url` say of the keys of `issuer`.
 pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
     let metadata: Metadata =
-        serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.to_string()))?;
+        serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.into()))?;
     // To the letter: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
-        return Err(FetchError::WrongIssuer {
-            configured: issuer.to_owned(),
-            found: metadata.issuer,
-        });
+        return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
     published(&metadata.jwks_uri, url)
-        .map_err(|fault| FetchError::JwksUri(metadata.jwks_uri, fault))
+        .map_err(|fault| FetchError::JwksUri((&*metadata.jwks_uri).into(), fault))
 }
 
 /// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).

@@ -2,7 +2,14 @@
 //!
 //! It follows no redirect, takes no more than 512 KiB and speaks https alone, loopback aside.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    iter,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use once_cell::sync::OnceCell;
 use reqwest::{
@@ -12,7 +19,11 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{error::UrlFault, keys::NoKeys};
+use super::{
+    display::{ShownText, ShownUrl},
+    error::UrlFault,
+    keys::NoKeys,
+};
 
 /// The most bytes that a document may have.
 const MAX_BODY: usize = 512 * 1024;
@@ -41,47 +52,89 @@ pub(crate) enum Answer {
     },
 }
 
-/// Why a fetch came to nothing. Its text is for the log: a fact about the issuer, never a token.
+/// Why a fetch failed.
+///
+/// The text is for the log, `check` and `explain`; `/readyz`, which anybody may ask, has
+/// [`word`](Self::word). Addresses and foreign texts are [`ShownUrl`] and [`ShownText`], so that no
+/// variant can carry a secret or half a megabyte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
-    Unreachable(String, String),
+    Unreachable(ShownUrl, ShownText, Layer),
     #[error("no whole answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
     Status {
-        url: String,
+        url: ShownUrl,
         status: StatusCode,
         retry_after: Option<Duration>,
     },
     #[error("{0} answered with a redirect, which is not followed")]
-    Redirect(String),
+    Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
-    TooLarge(String),
+    TooLarge(ShownUrl),
     #[error("{0} answered with what is no metadata of an issuer")]
-    NoMetadata(String),
+    NoMetadata(ShownUrl),
     #[error(
         "the issuer calls itself {found:?} and is configured as {configured:?}{}",
-        slash(configured, found)
+        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
     )]
-    WrongIssuer { configured: String, found: String },
+    WrongIssuer {
+        configured: ShownUrl,
+        found: ShownUrl,
+        differs_by_slash: bool,
+    },
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
-    JwksUri(String, UrlFault),
+    JwksUri(ShownUrl, UrlFault),
     #[error("{0} answered with {1}")]
-    NoKeys(String, NoKeys),
+    NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),
 }
 
-fn slash(configured: &str, found: &str) -> &'static str {
-    if configured.trim_end_matches('/') == found.trim_end_matches('/') {
-        "; they differ by the slash at the end"
-    } else {
-        ""
-    }
+/// How far a request came that got no whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Not connected: no such name, refused, no route.
+    Connect,
+    /// Connected, but the TLS handshake failed.
+    Tls,
+    /// Asked, but the answer did not come or broke off.
+    Answer,
+    /// Connected to nothing within the time for that.
+    Timeout,
 }
 
 impl FetchError {
+    /// The metadata name another issuer than the configured one.
+    pub(super) fn wrong_issuer(configured: &str, found: &str) -> Self {
+        let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
+        Self::WrongIssuer {
+            configured: configured.into(),
+            found: found.into(),
+            differs_by_slash,
+        }
+    }
+
+    /// The error as one word of a fixed list, which `docs/production.md` explains.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_, _, Layer::Connect) => "connect",
+            Self::Unreachable(_, _, Layer::Tls) => "tls",
+            Self::Unreachable(_, _, Layer::Answer) => "broken_answer",
+            Self::Unreachable(_, _, Layer::Timeout) | Self::TimedOut(_) => "timeout",
+            Self::Status { .. } => "status",
+            Self::Redirect(_) => "redirect",
+            Self::TooLarge(_) => "too_large",
+            Self::NoMetadata(_) => "no_metadata",
+            Self::WrongIssuer { .. } => "wrong_issuer",
+            Self::JwksUri(..) => "bad_jwks_uri",
+            Self::NoKeys(_, NoKeys::NotAKeySet) => "no_key_set",
+            Self::NoKeys(..) => "no_keys",
+            Self::File(..) => "file",
+        }
+    }
+
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -121,9 +174,9 @@ impl Fetcher {
                     let _ = aws_lc_rs::rand::fill(&mut [0]);
                     cell.get_or_try_init(|| secure().build()).cloned()
                 };
-                spawn_blocking(make)
-                    .await
-                    .map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
+                spawn_blocking(make).await.map_err(|error| {
+                    FetchError::Unreachable(url.into(), ShownText::message(error), Layer::Connect)
+                })?
             }
         };
         made.map_err(|error| unreachable(url, &error))
@@ -144,9 +197,9 @@ pub(super) async fn read(
             max_age,
         }),
         StatusCode::NOT_MODIFIED if conditional => Ok(Answer::NotModified { max_age }),
-        status if status.is_redirection() => Err(FetchError::Redirect(url.to_string())),
+        status if status.is_redirection() => Err(FetchError::Redirect(url.into())),
         status => Err(FetchError::Status {
-            url: url.to_string(),
+            url: url.into(),
             status,
             retry_after: retry_after(answer.headers()),
         }),
@@ -181,20 +234,48 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         .map_err(|error| unreachable(&url, &error))?
     {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(FetchError::TooLarge(url.to_string()));
+            return Err(FetchError::TooLarge((&url).into()));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// What happened is the last of an error's causes; those before it say in which layer.
+/// Only the innermost cause is told: it says what happened, the causes around it say where.
 pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    FetchError::Unreachable(url.to_string(), cause.to_string())
+    let layer = if error.is_timeout() {
+        Layer::Timeout
+    } else if error.is_connect() && url.scheme() == "https" && is_of_tls(error) {
+        Layer::Tls
+    } else if error.is_connect() || error.is_builder() {
+        Layer::Connect
+    } else {
+        Layer::Answer
+    };
+    FetchError::Unreachable(url.into(), ShownText::message(cause), layer)
+}
+
+/// Whether rustls reports this error through an I/O error: an untrusted certificate, a peer that
+/// does not speak TLS, a peer that closes the connection during the handshake.
+pub(super) fn is_of_tls(error: &reqwest::Error) -> bool {
+    let first: &dyn Error = error;
+    let mut causes = iter::successors(Some(first), |&cause| cause.source());
+    let of_tls = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    causes.any(|cause| {
+        cause
+            .downcast_ref()
+            .is_some_and(|error| of_tls(innermost_kind(error)))
+    })
+}
+
+/// The kind of the innermost I/O error. One that wraps another reports `Other`.
+fn innermost_kind(error: &io::Error) -> ErrorKind {
+    let within = error.get_ref().and_then(|within| within.downcast_ref());
+    within.map_or(error.kind(), innermost_kind)
 }
 
 /// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).
@@ -286,6 +367,52 @@ mod tests {
             let expected = expected.map(Duration::from_secs);
             assert_eq!(max_age(&headers), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn every_word_is_explained() {
+        let page = include_str!("../../docs/production.md");
+        let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let url = || ShownUrl::new("https://a.example/");
+        let unreachable = |layer| FetchError::Unreachable(url(), ShownText::new("no route"), layer);
+        let none_usable = NoKeys::NoneUsable {
+            keys: 1,
+            skipped: None,
+        };
+        let errors = [
+            unreachable(Layer::Connect),
+            unreachable(Layer::Tls),
+            unreachable(Layer::Answer),
+            unreachable(Layer::Timeout),
+            FetchError::TimedOut(CONNECT_TIMEOUT),
+            FetchError::Status {
+                url: url(),
+                status: StatusCode::NOT_FOUND,
+                retry_after: None,
+            },
+            FetchError::Redirect(url()),
+            FetchError::TooLarge(url()),
+            FetchError::NoMetadata(url()),
+            FetchError::wrong_issuer("a", "b"),
+            FetchError::JwksUri(url(), UrlFault::NotAUrl),
+            FetchError::NoKeys(url(), NoKeys::NotAKeySet),
+            FetchError::NoKeys(url(), none_usable),
+            FetchError::File("a".to_owned(), ErrorKind::NotFound),
+        ];
+        for error in errors {
+            let word = format!("`{}`", error.word());
+            assert!(table.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_slash_is_named_though_both_names_are_cut() {
+        let long = format!("https://a.example/{}", "b".repeat(100));
+        let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
+        let slash = "they differ by the slash at the end";
+        assert!(told(&format!("{long}/")).contains(slash));
+        assert!(!told(&format!("{long}c")).contains(slash));
     }
 
     #[test]

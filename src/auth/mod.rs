@@ -30,7 +30,7 @@
 //!
 //! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
 //! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
-//! `schedule`, `fetch`, `discovery`; `builder`, which has every option; `resource`; last `error`,
+//! `schedule`, `fetch`, `discovery`, `display`; `builder`, which has every option; `resource`; last `error`,
 //! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
 mod auth0;
@@ -40,6 +40,7 @@ mod cache;
 mod checks;
 mod claims;
 mod discovery;
+pub(crate) mod display;
 mod error;
 mod fetch;
 mod filter;

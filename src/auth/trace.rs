@@ -12,6 +12,7 @@ use super::{
     bearer::{self, MAX_TOKEN, within_limit},
     checks::{self, Times},
     claims::Claims,
+    display::ShownText,
     fetch::FetchError,
     jws::{self, Header, Parts},
     verified::Registered,
@@ -328,8 +329,26 @@ impl Trace {
     }
 }
 
+/// A member of the token as JSON, each string of it as far as foreign texts are shown.
 fn shown(value: Option<&Value>) -> String {
-    value.map_or("absent".to_owned(), Value::to_string)
+    /// How many items of an array are shown.
+    const ITEMS: usize = 10;
+    match value {
+        None => "absent".to_owned(),
+        Some(Value::String(text)) => quoted(text),
+        Some(Value::Array(items)) => {
+            let mut texts: Vec<_> = items
+                .iter()
+                .take(ITEMS)
+                .map(|item| shown(Some(item)))
+                .collect();
+            if items.len() > ITEMS {
+                texts.push(format!("… {} more", items.len() - ITEMS));
+            }
+            format!("[{}]", texts.join(","))
+        }
+        Some(other) => ShownText::new(&other.to_string()).to_string(),
+    }
 }
 
 fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
@@ -349,7 +368,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    format!("{:?}", ShownText::new(text))
 }
 
 fn any_of(items: impl Iterator<Item = String>) -> String {

@@ -9,6 +9,7 @@ use super::{Section, certificate, keys};
 use crate::{
     auth::{
         Algorithm,
+        display::{ShownText, ShownUrl},
         probe::{self, Look},
     },
     service::{
@@ -143,8 +144,14 @@ async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl 
             section.add_more(Mark::Good, "name", text, millis(began.elapsed()));
             return true;
         }
-        Ok(Err(error)) => section.add(Mark::Bad, "name", format!("{host}: {error}")),
-        Err(_) => section.add(Mark::Bad, "name", format!("{host}: no answer in time")),
+        Ok(Err(error)) => {
+            let (host, error) = (ShownText::new(host), ShownText::message(error));
+            section.add(Mark::Bad, "name", format!("{host}: {error}"));
+        }
+        Err(_) => {
+            let host = ShownText::new(host);
+            section.add(Mark::Bad, "name", format!("{host}: no answer in time"));
+        }
     }
     false
 }
@@ -210,7 +217,7 @@ fn took(section: &mut Section, name: &str, url: &str, look: &Look, more: &str) {
     let more = [millis(look.took), more.to_owned()];
     let more = more.iter().filter(|more| !more.is_empty());
     let more: Vec<_> = more.map(String::as_str).collect();
-    section.add_more(mark, name, url, more.join(", "));
+    section.add_more(mark, name, ShownUrl::new(url).to_string(), more.join(", "));
 }
 
 fn millis(took: Duration) -> String {

@@ -13,6 +13,7 @@ use super::{
     variables::{self, Unset, Variable},
     vars,
 };
+use crate::auth::display::ShownText;
 
 /// The variables, and what was found about them so far.
 pub(super) struct Reader {
@@ -248,5 +249,5 @@ fn unread_warning(name: &str) -> Warning {
 
 /// A name that somebody made up, fit for a line.
 fn escaped(name: &str) -> String {
-    name.escape_debug().take(80).collect()
+    ShownText::new(name).to_string()
 }

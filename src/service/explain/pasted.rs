@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::auth::display::ShownText;
+
 /// A token, and what was around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
@@ -96,10 +98,11 @@ fn of_json(text: &str) -> Result<Pasted, NoToken> {
     let Some(error) = answer["error"].as_str() else {
         return Err(NoToken::OtherJson);
     };
+    let error = ShownText::new(error);
     let description = answer["error_description"].as_str();
     Err(NoToken::Refusal(match description {
-        Some(description) => format!("{error} ({description})"),
-        None => error.to_owned(),
+        Some(description) => format!("{error} ({})", ShownText::new(description)),
+        None => error.to_string(),
     }))
 }
 

@@ -10,11 +10,10 @@ use serde_json::Value;
 
 use super::CLIENT;
 use crate::{
-    auth::is_loopback,
+    auth::{display::ShownText, is_loopback},
     service::{
         commands::Failure,
         config::{Door, Vars},
-        screen::Screen,
     },
 };
 
@@ -34,7 +33,7 @@ pub(super) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure>
             ))
         })?;
     let Some(token) = answer["access_token"].as_str() else {
-        let why = Screen::clean(&answer.to_string());
+        let why = ShownText::new(&answer.to_string());
         return Err(Failure::NoDev(format!(
             "{service}: its issuer answers {why}"
         )));
@@ -44,7 +43,7 @@ pub(super) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure>
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
         eprintln!(
             "{} is not granted: dev knows read:messages and write:messages",
-            Screen::clean(scope)
+            ShownText::new(scope)
         );
     }
     println!("{token}");
