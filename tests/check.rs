@@ -496,4 +496,5 @@ async fn an_untrusted_certificate_is_one_line_and_ours() {
     let (body, _, log) = not_ready(&vars).await;
     assert_eq!(body["issuers"][0]["last_error"], "tls");
     assert!(log.contains("UnknownIssuer"), "{log}");
+    assert!(!log.contains(" ERROR "), "{log}");
 }

@@ -148,6 +148,11 @@ fn a_fault_in_a_file_has_its_line() {
     let line = "AUTH0_DOMAIN: in .env, line 2, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com";
     assert_ends("serve", &run(&directory, &[], &[]), 78, line);
 
+    let text = "# mine\nAUTH0_SIGNING_SECRET=\"hunter2$hunter2\"\n";
+    fs::write(directory.path().join(".env"), text).unwrap();
+    let line = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+    assert_ends("a secret", &run(&directory, &[], &[]), 78, line);
+
     fs::write(
         directory.path().join(".env"),
         "SSL_CERT_FILE=ca.crt\nAUTH0_AUDIENCE=x\n",
