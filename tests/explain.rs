@@ -279,6 +279,8 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
     let rows = [
         ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
         ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("a machine's by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
+        ("a chosen name's", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
     ];
     for (case, token, cause) in rows {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::error::UrlFault;
 use super::fetch::{Answer, FetchError, Fetcher, endpoint, is_loopback};
+use super::json;
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -23,8 +24,10 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Url, Fet
 
 /// What the metadata at `url` say of the keys of `issuer`.
 pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
-    let metadata: Metadata =
-        serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.into()))?;
+    let text = std::str::from_utf8(body).ok();
+    let metadata: Metadata = text
+        .and_then(|text| json::object_as(text).ok())
+        .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
     // To the letter: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));

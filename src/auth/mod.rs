@@ -44,7 +44,7 @@ pub(crate) mod display;
 mod error;
 mod fetch;
 mod filter;
-mod json;
+pub(crate) mod json;
 mod jwk;
 mod jwks;
 mod jws;
@@ -56,6 +56,7 @@ pub(crate) mod probe;
 mod problem;
 mod resource;
 mod schedule;
+pub(crate) mod subject;
 #[cfg(feature = "service")]
 mod trace;
 mod trusted;

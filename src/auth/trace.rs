@@ -14,6 +14,7 @@ use super::{
     claims::Claims,
     display::ShownText,
     fetch::FetchError,
+    json,
     jws::{self, Header, Parts},
     verified::Registered,
     verifier::{Keys, Trusted},
@@ -23,10 +24,12 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) steps: Vec<Step>,
-    /// What the header says; null where it cannot be read.
+    /// What the header says; null if it is not strict JSON.
     pub(crate) header: Value,
-    /// What the payload says, be it true or not; null where it cannot be read.
+    /// What the payload says, true or not; null if it is not strict JSON.
     pub(crate) payload: Value,
+    /// Header or payload is not even JSON to a lenient reader.
+    pub(crate) damaged: bool,
 }
 
 /// One step of verification.
@@ -299,20 +302,22 @@ impl Trace {
 
     fn header(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
-        if let Ok(text) = &text {
-            self.header = serde_json::from_str(text).unwrap_or_default();
-        }
+        self.header = self.read(text.as_deref().ok());
         let judged = text.and_then(|text| Header::parse(&text).map(|_| ()).map(|()| text));
         self.object("header", judged)
     }
 
     fn payload(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
-        if let Ok(text) = &text {
-            self.payload = serde_json::from_str(text).unwrap_or_default();
-        }
+        self.payload = self.read(text.as_deref().ok());
         let judged = text.and_then(|text| Registered::parse(&text).map(|_| ()).map(|()| text));
         self.object("payload", judged)
+    }
+
+    fn read(&mut self, text: Option<&str>) -> Value {
+        self.damaged |= !text.is_some_and(json::is_json);
+        text.and_then(|text| json::value(text).ok())
+            .unwrap_or_default()
     }
 
     fn object<T>(&mut self, name: &'static str, judged: Result<T, AuthError>) -> Option<T> {

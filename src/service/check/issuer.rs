@@ -10,6 +10,7 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
+        json,
         probe::{self, Look},
     },
     service::{
@@ -226,7 +227,10 @@ fn millis(took: Duration) -> String {
 
 /// Algorithms that the issuer can sign with and that should not be met here.
 fn offers(metadata: &[u8], plan: &Plan<'_>, section: &mut Section) {
-    let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
+    let metadata = std::str::from_utf8(metadata).ok();
+    let metadata = metadata
+        .and_then(|text| json::value(text).ok())
+        .unwrap_or_default();
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();
     let offered: Vec<_> = offered
         .into_iter()

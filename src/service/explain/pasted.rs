@@ -3,7 +3,7 @@
 //! People paste what they have before them: a whole field, the token endpoint's whole answer, quotes
 //! and line breaks. What is taken off is said, since the service takes none of it off.
 
-use serde_json::Value;
+use crate::auth::json;
 
 use crate::auth::display::ShownText;
 
@@ -86,7 +86,7 @@ impl Pasted {
 }
 
 fn of_json(text: &str) -> Result<Pasted, NoToken> {
-    let answer: Value = serde_json::from_str(text).map_err(|_| NoToken::OtherJson)?;
+    let answer = json::value(text).map_err(|_| NoToken::OtherJson)?;
     for (member, note) in [("access_token", ANSWER), ("id_token", ID_TOKEN_ALONE)] {
         if let Some(token) = answer[member].as_str() {
             return Ok(Pasted {
