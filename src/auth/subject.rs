@@ -59,10 +59,10 @@ impl SubjectKind {
         }
         match (signs.show_machine(), signs.name_user()) {
             (true, false) => Self::Machine,
-            (true, true) => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.show_login() => Self::User,
-            (false, false) => Self::Unknown,
+            // No sign, or two that contradict each other.
+            _ => Self::Unknown,
         }
     }
 }
@@ -70,35 +70,40 @@ impl SubjectKind {
 impl Signs<'_> {
     /// Auth0 issues tokens to visitors who have not logged in, as `anon@…`.
     fn is_anonymous(&self) -> bool {
-        text(&self.sub).is_some_and(|sub| sub.starts_with("anon@"))
+        text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
     }
 
     /// The issuer says that the client asked for itself. The suffix `@clients` alone says nothing: where
     /// people choose their names, `eve@clients` is one.
     fn show_machine(&self) -> bool {
-        let sub = text(&self.sub);
-        let auth0 = [&self.azp, &self.client_id].into_iter().any(|client| {
-            let of_client = sub.and_then(|sub| sub.strip_suffix("@clients"));
-            of_client.is_some() && of_client == text(client)
-        });
-        let client = [&self.client_id, &self.cid].into_iter();
+        let sub = text(self.sub.as_ref());
+        let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
+            .into_iter()
+            .any(|client| {
+                let of_client = sub.and_then(|sub| sub.strip_suffix("@clients"));
+                of_client.is_some() && of_client == text(client)
+            });
+        let client = [self.client_id.as_ref(), self.cid.as_ref()].into_iter();
         let is_client = client.filter_map(text).any(|client| sub == Some(client));
         auth0
             || is_client
-            || contains(&self.gty, "client-credentials")
-            || text(&self.idtyp) == Some("app")
+            || contains(self.gty.as_ref(), "client-credentials")
+            || text(self.idtyp.as_ref()) == Some("app")
     }
 
     /// The issuer says that it is a user, in so many words: Entra's `idtyp`, and Okta's `uid`, which no
     /// token of a client has.
     fn name_user(&self) -> bool {
-        text(&self.idtyp) == Some("user") || text(&self.cid).and(text(&self.uid)).is_some()
+        text(self.idtyp.as_ref()) == Some("user")
+            || text(self.cid.as_ref())
+                .and(text(self.uid.as_ref()))
+                .is_some()
     }
 
     /// Claims that only a login brings about. `sid` and `acr` are none of them: Keycloak gives both to
     /// service accounts.
     fn show_login(&self) -> bool {
-        let name = text(&self.preferred_username);
+        let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
             return false;
         }
@@ -106,11 +111,15 @@ impl Signs<'_> {
             "password",
             "http://auth0.com/oauth/grant-type/password-realm",
         ];
-        let delegated = text(&self.tid).and(text(&self.scp)).is_some();
+        let delegated = text(self.tid.as_ref())
+            .and(text(self.scp.as_ref()))
+            .is_some();
         name.is_some()
             || delegated
-            || password.iter().any(|grant| contains(&self.gty, grant))
-            || text(&self.sub).is_some_and(is_of_connection)
+            || password
+                .iter()
+                .any(|grant| contains(self.gty.as_ref(), grant))
+            || text(self.sub.as_ref()).is_some_and(is_of_connection)
             || matches!(self.auth_time, Some(Value::Number(_)))
             || matches!(&self.amr, Some(Value::Texts(methods)) if !methods.is_empty())
     }
@@ -124,7 +133,7 @@ fn is_of_connection(sub: &str) -> bool {
     })
 }
 
-fn text<'v>(claim: &'v Option<Value<'_>>) -> Option<&'v str> {
+fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     match claim {
         Some(Value::Text(text)) => Some(text),
         _ => None,
@@ -132,7 +141,7 @@ fn text<'v>(claim: &'v Option<Value<'_>>) -> Option<&'v str> {
 }
 
 /// One string, or an array with it.
-fn contains(claim: &Option<Value<'_>>, wanted: &str) -> bool {
+fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,
         Some(Value::Texts(texts)) => texts.iter().any(|text| text == wanted),

@@ -105,7 +105,7 @@ fn opened(text: &str, bracket: char) -> Result<&str, Malformed> {
 }
 
 /// Returns the next value and what is behind it; none at the end. `last` is what stood before it.
-fn item<'a>(rest: &'a str, last: char, end: char) -> Result<Option<(&'a str, &'a str)>, Malformed> {
+fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malformed> {
     let here = rest.trim_start_matches(BLANKS);
     if last == end {
         // Nothing may stand behind the end.
