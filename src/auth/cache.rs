@@ -1,4 +1,4 @@
-//! Tokens already verified, invisible but for speed.
+//! A cache of verified tokens. It changes the speed of verification and nothing else.
 //!
 //! A hit is the whole token, compared byte for byte under a randomly keyed hash. What time decides
 //! is decided on every hit as on the first; an entry whose key set is no longer the current one is
@@ -22,7 +22,7 @@ use quick_cache::{Equivalent, Weighter, sync};
 
 use super::verified::Verified;
 
-/// What the tokens of an issuer are worth in memory, on the average: 1 KiB of token, its payload.
+/// The bytes that a token of average size takes in memory: 1 KiB of token, and its payload.
 const AVERAGE: u64 = 1536;
 
 /// How many headers are remembered. All tokens under one key usually have the same.
@@ -34,13 +34,13 @@ const LONGEST_HEADER: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Cache {
     headers: sync::Cache<Box<[u8]>, KnownHeader>,
-    /// None where it is turned off.
+    /// `None` if the cache is turned off.
     tokens: Option<sync::Cache<Token, Arc<Verified>, Bytes>>,
     hits: AtomicU64,
 }
 
 impl Cache {
-    /// Remembers some `tokens` of average size, or as many as weigh the same.
+    /// Creates a cache for `tokens` tokens of average size, or as many as weigh the same.
     pub(crate) fn new(tokens: usize) -> Self {
         let bytes = (tokens as u64).saturating_mul(AVERAGE);
         Self {
@@ -92,7 +92,7 @@ impl Cache {
         }
     }
 
-    /// An entry that is of no use any more gives its room back.
+    /// Removes an entry that no longer counts.
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
             tokens.remove(&Asked(token));
@@ -104,7 +104,7 @@ impl Cache {
 #[derive(Debug, PartialEq, Eq)]
 struct Token(Box<[u8]>);
 
-/// One that is looked for.
+/// A token that is looked up.
 struct Asked<'t>(&'t [u8]);
 
 impl Hash for Token {
@@ -113,9 +113,8 @@ impl Hash for Token {
     }
 }
 
-/// By its end, which is of its signature: no two verified tokens have that in common, whoever chose
-/// what they say, and hashing all of it takes longer than to compare it. Looking for one that ends as
-/// another does finds another, once compared.
+/// Hashes only the last 16 bytes, which belong to the signature and differ between verified tokens.
+/// Hashing the whole token would cost more than comparing it, which a hit does anyway.
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         const END: usize = 16;
@@ -129,8 +128,7 @@ impl Equivalent<Token> for Asked<'_> {
     }
 }
 
-/// Weighs an entry by what it holds in memory. Small ones weigh a kibibyte, so that their number
-/// has a bound as well.
+/// Weighs an entry by the memory it takes. Small entries weigh 1 KiB, which limits their number too.
 #[derive(Debug, Clone)]
 struct Bytes;
 

@@ -1,4 +1,4 @@
-//! A key set in memory: which key fits this header.
+//! A key set in memory. Finds the key for a token's header.
 //!
 //! A key is checked once, when it is imported, and parsed once for each algorithm that it may be used
 //! with. An entry that is no good key is left out with a reason and never costs the set.
@@ -19,8 +19,8 @@ use super::{
 /// How many entries of a set are read. Large issuers publish a dozen.
 const MAX_ENTRIES: usize = 512;
 
-/// What is said of the entries after those.
-const TOO_MANY: &str = "it comes after the first 512 entries, and so may others";
+/// The reason given once for all entries after those.
+const TOO_MANY: &str = "entries after the first 512 are not read";
 
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ pub(crate) struct KeySet {
 /// A key, with what it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
-    /// Of the set that it is in; a set that differs has another.
+    /// The generation of the set that holds the key. A set that differs has another.
     generation: u64,
     /// `None` for a secret, and for an entry that is no key.
     material: Option<Material>,
-    /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
-    /// the same, so that no request waits for another key of that name.
+    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so that it
+    /// never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// It is no key, and its issuer may mend it.
+    /// The entry is not a valid key. The issuer may correct it under the same `kid`.
     broken: bool,
 }
 
@@ -189,11 +189,11 @@ impl KeySet {
     }
 }
 
-/// A key as it stands in a document, with the algorithms that it is good for, or why it is left out.
+/// A key of a document, with the algorithms that it fits, or the reason why it is left out.
 #[cfg(feature = "service")]
 pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
 
-/// Each key of a document, judged as [`KeySet::parse`] would; none where it is no key set.
+/// Examines each key of a document as [`KeySet::parse`] would. `None` if it is not a key set.
 #[cfg(feature = "service")]
 pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
     let entries = Entries::of(document)?;
@@ -291,5 +291,35 @@ impl fmt::Debug for Key {
         f.debug_struct("Key")
             .field("kid", &self.kid)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RSA: &[Algorithm] = &[Algorithm::RS256];
+
+    #[test]
+    fn reports_the_entries_that_are_not_read_once() {
+        let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
+        let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
+        assert_eq!((set.usable(), set.keys.len()), (1, MAX_ENTRIES));
+        let reasons: Vec<_> = set.skipped.iter().map(|skipped| skipped.reason).collect();
+        assert_eq!(reasons.len(), MAX_ENTRIES);
+        assert_eq!(reasons[MAX_ENTRIES - 1], TOO_MANY);
+
+        let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
+        assert!(none.to_string().contains("among 260001"), "{none}");
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn examines_no_more_entries_than_are_read() {
+        let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
+        let examined = examine(document.as_bytes(), RSA).unwrap();
+        assert_eq!(examined.len(), MAX_ENTRIES + 1);
+        assert_eq!(examined[MAX_ENTRIES].1, Err(TOO_MANY));
     }
 }

@@ -530,6 +530,8 @@ mod tests {
             ("a header that is not UTF-8", issuer.sign_raw(b"\xff", b"{}")),
             ("a payload that is not UTF-8", issuer.sign_raw(br#"{"alg":"ES256"}"#, b"\xff")),
             ("a claim twice", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1,"iss":1}"#)),
+            ("a hidden claim", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"permissions":{"$serde_json::private::RawValue":"[\"a\"]"}}"#)),
+            ("a hidden payload", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"$serde_json::private::RawValue":"{}"}"#)),
             ("a number beyond numbers", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1e400}"#)),
         ];
         for (case, token) in rows {

@@ -10,7 +10,8 @@ use serde::{
 
 use super::{Malformed, Value, is_out_of_range, no_private_name, without_the_infinite};
 
-/// How deep values may be nested, counted over a whole document. `serde_json` stops one level earlier.
+/// How deep values may be nested, counted over a whole document. `serde_json` has the same limit and
+/// counts to 127, so a text that is read in one piece ends there.
 const MAX_DEPTH: usize = 128;
 
 /// How many values a document may have: 32,768, more than the largest token has room for.

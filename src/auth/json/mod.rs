@@ -2,8 +2,8 @@
 //!
 //! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and taking the
 //! last one. Two readers that choose differently see two tokens in one text, so this reader rejects
-//! duplicates, at any depth. It also rejects what comes after the value, more than 127 levels of
-//! nesting, and the member names that `serde_json` keeps for itself.
+//! duplicates, at any depth. It also rejects what comes after the value, more than 128 levels of
+//! nesting, counted over the whole document, and the member names that `serde_json` keeps for itself.
 //!
 //! Those names are why nothing else may read foreign text. With its feature `raw_value`, `serde_json`
 //! takes the string in `{"$serde_json::private::RawValue": "…"}` for the value itself: it parses the
