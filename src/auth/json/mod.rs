@@ -479,7 +479,9 @@ mod tests {
                 let other = serde_json::from_str(object[&name].get()).unwrap_or_default();
                 let other = match &other {
                     serde_json::Value::String(text) => Value::Text(text.into()),
-                    serde_json::Value::Number(number) => Value::Number(number.as_f64().unwrap()),
+                    serde_json::Value::Number(number) => {
+                        number.as_f64().map_or(Value::Other, Value::Number)
+                    }
                     serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
                         Value::Texts(items.iter().map(|item| item.as_str().unwrap().into()).collect())
                     }
