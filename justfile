@@ -82,7 +82,7 @@ soak:
 
 # Each fuzz target for a minute; needs cargo-fuzz
 fuzz seconds="60":
-    for target in field compact verifier key_set; do mkdir -p fuzz/corpus/$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target fuzz/corpus/$target fuzz/seeds/$target -- -max_total_time={{seconds}} -max_len=20000 || exit 1; done
+    for target in field compact verifier key_set nested; do mkdir -p fuzz/corpus/$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target fuzz/corpus/$target fuzz/seeds/$target -- -max_total_time={{seconds}} -max_len=20000 -dict=fuzz/json.dict || exit 1; done
 
 # Each for two hours
 fuzz-long: (fuzz "7200")

@@ -56,6 +56,9 @@
 //! - `testing`: the local issuer, for the tests of whoever uses the library.
 //! - none: the library alone.
 
+// Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;

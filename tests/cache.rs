@@ -47,6 +47,28 @@ async fn a_token_that_was_seen_is_not_verified_again() {
     assert_eq!(auth.cached_tokens(), 1);
 }
 
+/// Each key has a header of its own. `kid` is one way to have many; for `HS256` it names nothing.
+#[tokio::test]
+async fn finds_tokens_of_any_number_of_headers() {
+    const HEADERS: usize = 600;
+    let issuer = issuer().await;
+    let secret = "0123456789abcdef0123456789abcdef";
+    let auth = builder(&issuer)
+        .algorithms([Algorithm::HS256])
+        .signing_secret(secret)
+        .build()
+        .unwrap();
+    let key = SigningKey::from_secret(secret);
+    let token = |number: usize| issuer.token().key(&key).kid(&number.to_string()).sign();
+    let tokens: Vec<_> = (0..HEADERS).map(token).collect();
+    for _ in 0..2 {
+        for token in &tokens {
+            verify(&auth, token).await.unwrap();
+        }
+    }
+    assert_eq!(auth.cache_hits(), HEADERS as u64);
+}
+
 #[tokio::test]
 async fn time_is_judged_on_every_hit() {
     let issuer = issuer().await;

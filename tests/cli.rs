@@ -105,7 +105,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
         ("no certificate in it", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which holds no certificate of an authority; {directories}")),
         ("no proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is no URL; {proxy}")),
         ("a blank", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is no URL; {proxy}")),
-        ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"…@proxy:1080\", which is neither http nor https; {proxy}")),
+        ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"socks5://…@proxy:1080\", which is neither http nor https; {proxy}")),
     ];
     for (case, name, value, told) in rows {
         let output = run(&directory, &[], &[AUDIENCE, DOMAIN, (name, value)]);
@@ -147,6 +147,11 @@ fn a_fault_in_a_file_has_its_line() {
     fs::write(directory.path().join(".env"), text).unwrap();
     let line = "AUTH0_DOMAIN: in .env, line 2, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com";
     assert_ends("serve", &run(&directory, &[], &[]), 78, line);
+
+    let text = "# mine\nAUTH0_SIGNING_SECRET=\"hunter2$hunter2\"\n";
+    fs::write(directory.path().join(".env"), text).unwrap();
+    let line = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+    assert_ends("a secret", &run(&directory, &[], &[]), 78, line);
 
     fs::write(
         directory.path().join(".env"),

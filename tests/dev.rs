@@ -193,10 +193,34 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
         .replace("/api/public", "/readyz");
     let ready = by_hand(&ready).await;
     assert_eq!(ready.status, 200, "{ready:?}");
-    assert!(
-        ready.body.contains("500 Internal Server Error"),
-        "{ready:?}"
-    );
+    assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
+}
+
+/// See `refuses_a_host_that_is_no_name_of_loopback` in `issuer.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_for_names_of_loopback_alone() {
+    let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+    let page = Page::read(&mut dev);
+    let service = page.service().to_owned();
+    let port = service.rsplit(':').next().unwrap().to_owned();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let ready = async |host: String| {
+        let request = client.get(format!("http://{service}/readyz"));
+        request.header("host", host).send().await.unwrap()
+    };
+    for host in [format!("evil.example:{port}"), "evil.example".to_owned()] {
+        let answer = ready(host.clone()).await;
+        assert_eq!(answer.status().as_u16(), 400, "{host}");
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(body["code"], "bad_host", "{host}");
+    }
+    let answer = ready(format!("localhost:{port}")).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let issuer = body["issuers"][0]["issuer"].as_str().unwrap();
+    let keys = client.get(format!("{issuer}.well-known/jwks.json"));
+    let answer = keys.header("host", "evil.example").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 421);
 }
 
 #[tokio::test(flavor = "multi_thread")]

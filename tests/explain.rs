@@ -279,6 +279,8 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
     let rows = [
         ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
         ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("a machine's by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
+        ("a chosen name's", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
     ];
     for (case, token, cause) in rows {
@@ -392,6 +394,28 @@ async fn a_token_does_nothing_to_the_terminal() {
         assert!(!told.stdout.contains(hostile), "{:?}", told.stdout);
         assert!(told.stdout.contains("owned"), "{}", told.stdout);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_a_part_of_a_long_claim() {
+    let world = World::start().await;
+    let long = || "x".repeat(2000);
+    let many: Vec<_> = (0..50).map(|at| format!("urn:{at}")).collect();
+    let token = world.issuer.token();
+    let token = token.header("kid", long()).claim("iss", long());
+    let token = token.claim("sub", long()).claim("aud", many).sign();
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stdout.contains("xxxx"), "{}", told.stdout);
+    assert!(told.stdout.contains("… 40 more"), "{}", told.stdout);
+    for line in told.stdout.lines() {
+        assert!(line.chars().count() < 400, "{line}");
+    }
+
+    let refusal = json!({"error": long(), "error_description": long()});
+    let told = world.run(&["explain"], &refusal.to_string());
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(told.stderr.len() < 400, "{}", told.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,19 @@
-//! What is a proxy told that asks for somebody else's application?
+//! `/auth`, which a proxy asks in front of an application that does not verify tokens itself.
 
 mod support;
+
+use std::collections::HashSet;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use support::{Answer, Tenant, answer};
 use warp_bearer::{
-    auth::{Auth, scopes},
+    auth::{Auth, Claims, TrustedIssuer, scopes},
     issuer::{Fault, Issuer},
     service::{Access, Shutdown, routes},
 };
 
+const ISSUER: &str = "x-auth-issuer";
 const SUBJECT: &str = "x-auth-subject";
 const SCOPE: &str = "x-auth-scope";
 const CLAIMS: &str = "x-auth-claims";
@@ -71,7 +74,7 @@ async fn a_token_passes_where_it_grants_what_the_query_asks() {
             assert_eq!(answer.body, "", "{case}");
         } else {
             answer.assert_is_problem(case, status, code);
-            for name in [SUBJECT, SCOPE, CLAIMS] {
+            for name in [ISSUER, SUBJECT, SCOPE, CLAIMS] {
                 assert!(!answer.headers.contains_key(name), "{case}: {name}");
             }
         }
@@ -126,15 +129,57 @@ async fn the_application_is_told_whose_token_it_is() {
         let token = token.sign();
         let answer = tenant.get("/auth", Some(&token)).await;
         assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
-        for (name, expected) in [(SUBJECT, subject), (SCOPE, scope)] {
-            let found = answer
-                .headers
-                .get(name)
-                .map(|value| value.to_str().unwrap());
-            assert_eq!(found, Some(expected), "{case}: {name}");
+        let url = tenant.issuer.url();
+        for (name, expected) in [(ISSUER, url), (SUBJECT, subject), (SCOPE, scope)] {
+            let found: Vec<_> = answer.headers.get_all(name).iter().collect();
+            assert_eq!(found, [expected], "{case}: {name}");
         }
         let payload = token.split('.').nth(1).unwrap();
         assert_eq!(answer.header(CLAIMS), payload, "{case}: as it was signed");
+    }
+}
+
+/// `sub` is unique only within its issuer (RFC 7519 §4.1.2).
+#[tokio::test]
+async fn tells_two_issuers_with_one_subject_apart() {
+    let issuer = Issuer::start().await;
+    let other = Issuer::start().await;
+    let beyond_ascii = "https://caf\u{e9}.example/";
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .issuer(TrustedIssuer::new(other.url()).audience(other.audience()))
+        .issuer(TrustedIssuer::new(beyond_ascii).jwks_uri(issuer.jwks_uri()))
+        .audience(issuer.audience())
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let tenant = Tenant { issuer, auth };
+    let own = tenant.issuer.token().subject("7");
+    let foreign = other.token().subject("7");
+    let unwritable = tenant
+        .issuer
+        .token()
+        .subject("7")
+        .claim("iss", json!(beyond_ascii));
+    // An issuer that a field cannot carry arrives empty, as a subject does. X-Auth-Claims has it.
+    let rows = [
+        ("one", own, tenant.issuer.url()),
+        ("the other", foreign, other.url()),
+        ("beyond ASCII", unwritable, ""),
+    ];
+    let mut pseudonyms = HashSet::new();
+    for (case, token, expected) in rows {
+        let token = token.sign();
+        let claims: Claims = tenant.auth.verify(&token).await.unwrap();
+        let pseudonym = claims.identity().subject().unwrap();
+        assert!(
+            pseudonyms.insert(pseudonym),
+            "{case}: the log has two in one"
+        );
+        let answer = tenant.get("/auth", Some(&token)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+        assert_eq!(answer.headers[ISSUER], expected, "{case}");
+        assert_eq!(answer.headers[SUBJECT], "7", "{case}");
     }
 }
 
@@ -174,6 +219,7 @@ async fn what_the_client_says_of_itself_changes_nothing() {
         ("x-forwarded-uri", "/auth?scope=none"),
         ("x-original-uri", "/open"),
         ("x-forwarded-method", "OPTIONS"),
+        ("x-auth-issuer", "https://admin.example/"),
         ("x-auth-subject", "admin"),
         ("x-auth-scope", "read:messages"),
     ];
@@ -186,6 +232,7 @@ async fn what_the_client_says_of_itself_changes_nothing() {
         answer(&request.reply(&tenant.routes()).await)
     };
     let passed = ask("/auth").await;
+    assert_eq!(passed.header(ISSUER), tenant.issuer.url());
     assert_eq!(passed.header(SUBJECT), "auth0|7");
     assert_eq!(passed.headers[SCOPE], "");
     let refused = ask("/auth?scope=read:messages").await;

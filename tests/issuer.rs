@@ -741,6 +741,50 @@ async fn a_taken_port_is_an_error() {
     assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
 }
 
+/// A page can give its own name the address of this machine (DNS rebinding); it cannot send the
+/// `Host` of another.
+#[tokio::test]
+async fn refuses_a_host_that_is_no_name_of_loopback() {
+    let issuer = elliptic().await;
+    let port = issuer.addr().port();
+    let ask = async |host: &str, post: bool| {
+        let request = if post {
+            client()
+                .post(issuer.token_endpoint())
+                .header(header::CONTENT_TYPE, FORM)
+                .body(good_form(&issuer))
+        } else {
+            client().get(issuer.jwks_uri())
+        };
+        request.header(header::HOST, host).send().await.unwrap()
+    };
+    for host in [
+        format!("evil.example:{port}"),
+        format!("localhost.evil.example:{port}"),
+        format!("127.0.0.1.evil.example:{port}"),
+        format!("10.0.0.1:{port}"),
+        format!("127.0.0.1:{}", port ^ 1),
+        "localhost".to_owned(),
+        "evil.example".to_owned(),
+    ] {
+        for post in [false, true] {
+            let answer = ask(&host, post).await;
+            assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{host}");
+            assert_eq!(
+                json_of(answer).await,
+                json!({"error": "misdirected_request"})
+            );
+        }
+    }
+    assert_eq!(issuer.requests(), Requests::default());
+    for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"] {
+        for post in [false, true] {
+            let answer = ask(&format!("{host}:{port}"), post).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{host}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_issuer_stops_with_its_last_clone() {
     let issuer = elliptic().await;

@@ -236,9 +236,11 @@ fn what_a_good_token_says_is_what_its_claims_say() {
             prop_assert_eq!(claims.audience().collect::<Vec<_>>(), audience);
             prop_assert_eq!(claims.scopes().collect::<Vec<_>>(), scopes);
             prop_assert_eq!(claims.permissions().collect::<Vec<_>>(), permissions);
-            prop_assert_eq!(claims.private(), &Value::Object(payload));
+            let payload = Value::Object(payload);
+            prop_assert_eq!(claims.private(), &payload);
             prop_assert_eq!(claims.json(), &*text);
-            prop_assert_eq!(serde_json::to_string(&claims).unwrap(), text);
+            let serialized = serde_json::to_string(&claims).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(&serialized).unwrap(), payload);
             Ok(())
         },
     );

@@ -1,12 +1,16 @@
--- http-request lua.bearer: asks warp-bearer for the policy in txn.policy. A 200 lets the request go on
--- with what is told of the token; every other answer is the client's, as it is.
+-- http-request lua.bearer: asks warp-bearer for the policy in txn.policy. A 200 lets the request pass
+-- with the fields in IDENTITY; the client gets every other answer as it is.
 
 local AUTH = "http://127.0.0.1:8000/auth"
-local TOLD = { "x-auth-subject", "x-auth-scope", "x-auth-claims" }
-local HANDED_ON = { "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id" }
+-- Fields of the request that /auth gets.
+local ASKED_WITH = { "authorization", "x-request-id", "traceparent" }
+-- Fields of a 200 that the application gets.
+local IDENTITY = { "x-auth-issuer", "x-auth-subject", "x-auth-scope", "x-auth-claims" }
+-- Fields of a refusal that the client gets.
+local REFUSED_WITH = { "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id" }
 
--- Every field line under a name. What HAProxy itself hands out counts from 0, what its client
--- answers from 1.
+-- Returns every value of a field. HAProxy counts a request's values from 0 and those of its own client
+-- from 1.
 local function lines(headers, name)
     local found = {}
     for _, value in pairs(headers[name] or {}) do
@@ -17,17 +21,21 @@ end
 
 local function ask(txn)
     local policy = txn:get_var("txn.policy")
+    local sent, headers = txn.http:req_get_headers(), {}
+    for _, name in ipairs(ASKED_WITH) do
+        -- All values: it is warp-bearer that refuses two Authorization fields.
+        headers[name] = lines(sent, name)
+    end
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
-        -- Two of them are warp-bearer's to refuse.
-        headers = { authorization = lines(txn.http:req_get_headers(), "authorization") },
+        headers = headers,
         timeout = 5000,
     })
 end
 
 local function refuse(txn, status, headers, body)
     local reply = txn:reply({ status = status })
-    for _, name in ipairs(HANDED_ON) do
+    for _, name in ipairs(REFUSED_WITH) do
         for _, value in ipairs(lines(headers, name)) do
             reply:add_header(name, value)
         end
@@ -40,7 +48,7 @@ core.register_action("bearer", { "http-req" }, function(txn)
     local answer = ask(txn)
     local status = answer and answer.status or 0
     if status == 200 then
-        for _, name in ipairs(TOLD) do
+        for _, name in ipairs(IDENTITY) do
             local value = lines(answer.headers, name)[1]
             if value then
                 txn.http:req_set_header(name, value)
@@ -49,7 +57,7 @@ core.register_action("bearer", { "http-req" }, function(txn)
     elseif status >= 400 and status <= 599 then
         refuse(txn, status, answer.headers, answer.body)
     else
-        -- Nobody answered, or not /auth.
+        -- No answer, or one that /auth never gives.
         refuse(txn, 503, {}, "")
     end
 end)

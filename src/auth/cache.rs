@@ -1,9 +1,12 @@
-//! Tokens already verified, invisible but for speed.
+//! A cache of verified tokens. It changes the speed of verification and nothing else.
 //!
 //! A hit is the whole token, compared byte for byte under a randomly keyed hash. What time decides
 //! is decided on every hit as on the first; an entry whose key set is no longer the current one is
-//! verified again. Refused tokens are not remembered, and a token whose header no verified token
-//! ever had is not even hashed, so that strangers fill nothing and cost nothing here.
+//! verified again. Refused tokens are not remembered, so strangers fill nothing here. Looking one up
+//! hashes 16 bytes of it, however many keys and headers are live.
+//!
+//! Apart from the tokens there are the headers of verified tokens, which spare a new token the reading
+//! of its own. Both have a bound in memory.
 
 use std::{
     fmt,
@@ -14,42 +17,42 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
 use quick_cache::{Equivalent, Weighter, sync};
 
 use super::verified::Verified;
 
-/// What the tokens of an issuer are worth in memory, on the average: 1 KiB of token, its payload.
+/// The bytes that a token of average size takes in memory: 1 KiB of token, and its payload.
 const AVERAGE: u64 = 1536;
+
+/// How many headers are remembered. All tokens under one key usually have the same.
+const HEADERS: usize = 512;
+
+/// How many bytes a header segment may have to be remembered: 256 KiB for all of them.
+const LONGEST_HEADER: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
-    headers: Headers,
-    /// None where it is turned off.
+    headers: sync::Cache<Box<[u8]>, KnownHeader>,
+    /// `None` if the cache is turned off.
     tokens: Option<sync::Cache<Token, Arc<Verified>, Bytes>>,
     hits: AtomicU64,
 }
 
 impl Cache {
-    /// Remembers some `tokens` of average size, or as many as weigh the same.
+    /// Creates a cache for `tokens` tokens of average size, or as many as weigh the same.
     pub(crate) fn new(tokens: usize) -> Self {
         let bytes = (tokens as u64).saturating_mul(AVERAGE);
         Self {
-            headers: Headers::default(),
+            headers: sync::Cache::new(HEADERS),
             tokens: (tokens > 0).then(|| sync::Cache::with_weighter(tokens, bytes, Bytes)),
             hits: AtomicU64::new(0),
         }
     }
 
-    /// What the header segment of a verified token said.
+    /// Returns what this header segment says, if a verified token has had it.
     pub(crate) fn header(&self, segment: &[u8]) -> Option<KnownHeader> {
-        self.headers.find(segment)
-    }
-
-    /// Whether a verified token has had this header.
-    pub(crate) fn may_know(&self, segment: &[u8]) -> bool {
-        self.headers.has(segment)
+        self.headers.get(segment)
     }
 
     pub(crate) fn token(&self, token: &[u8]) -> Option<Arc<Verified>> {
@@ -77,13 +80,19 @@ impl Cache {
         header: &KnownHeader,
         verified: &Arc<Verified>,
     ) {
-        self.headers.add(segment, header);
+        self.remember_header(segment, header);
         if let Some(tokens) = &self.tokens {
             tokens.insert(Token(token.into()), Arc::clone(verified));
         }
     }
 
-    /// An entry that is of no use any more gives its room back.
+    fn remember_header(&self, segment: &[u8], header: &KnownHeader) {
+        if segment.len() <= LONGEST_HEADER && !self.headers.contains_key(segment) {
+            self.headers.insert(segment.into(), header.clone());
+        }
+    }
+
+    /// Removes an entry that no longer counts.
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
             tokens.remove(&Asked(token));
@@ -95,7 +104,7 @@ impl Cache {
 #[derive(Debug, PartialEq, Eq)]
 struct Token(Box<[u8]>);
 
-/// One that is looked for.
+/// A token that is looked up.
 struct Asked<'t>(&'t [u8]);
 
 impl Hash for Token {
@@ -104,9 +113,8 @@ impl Hash for Token {
     }
 }
 
-/// By its end, which is of its signature: no two verified tokens have that in common, whoever chose
-/// what they say, and hashing all of it takes longer than to compare it. Looking for one that ends as
-/// another does finds another, once compared.
+/// Hashes only the last 16 bytes, which belong to the signature and differ between verified tokens.
+/// Hashing the whole token would cost more than comparing it, which a hit does anyway.
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         const END: usize = 16;
@@ -120,8 +128,7 @@ impl Equivalent<Token> for Asked<'_> {
     }
 }
 
-/// Weighs an entry by what it holds in memory. Small ones weigh a kibibyte, so that their number
-/// has a bound as well.
+/// Weighs an entry by the memory it takes. Small entries weigh 1 KiB, which limits their number too.
 #[derive(Debug, Clone)]
 struct Bytes;
 
@@ -147,56 +154,36 @@ impl fmt::Debug for KnownHeader {
     }
 }
 
-/// The header segments of the tokens verified last: all tokens under one key have the same, so a
-/// handful is all there is. Read without a lock.
-#[derive(Debug, Default)]
-struct Headers(ArcSwap<Vec<(Box<[u8]>, KnownHeader)>>);
-
-impl Headers {
-    const MOST: usize = 16;
-
-    fn find(&self, segment: &[u8]) -> Option<KnownHeader> {
-        let known = self.0.load();
-        let mut known = known.iter();
-        let (_, header) = known.find(|(known, _)| **known == *segment)?;
-        Some(header.clone())
-    }
-
-    fn has(&self, segment: &[u8]) -> bool {
-        let known = self.0.load();
-        known.iter().any(|(known, _)| **known == *segment)
-    }
-
-    fn add(&self, segment: &[u8], header: &KnownHeader) {
-        if self.has(segment) {
-            return;
-        }
-        self.0.rcu(|known| {
-            let newest = [(Box::from(segment), header.clone())].into_iter();
-            newest
-                .chain(known.iter().cloned())
-                .take(Self::MOST)
-                .collect::<Vec<_>>()
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HEADER: KnownHeader = KnownHeader {
+        algorithm: Algorithm::RS256,
+        kid: None,
+    };
+
     #[test]
-    fn headers_are_few_and_the_newest() {
-        let headers = Headers::default();
-        let header = KnownHeader {
-            algorithm: Algorithm::RS256,
-            kid: None,
-        };
+    fn remembers_more_headers_than_an_issuer_has_and_not_any_number() {
+        let cache = Cache::new(0);
         for segment in 0..100 {
-            headers.add(segment.to_string().as_bytes(), &header);
+            cache.remember_header(segment.to_string().as_bytes(), &HEADER);
         }
-        assert_eq!(headers.find(b"99"), Some(header));
-        assert_eq!(headers.find(b"83"), None);
-        assert_eq!(headers.0.load().len(), Headers::MOST);
+        for segment in 0..100 {
+            let known = cache.header(segment.to_string().as_bytes());
+            assert_eq!(known, Some(HEADER), "{segment}");
+        }
+        for segment in 0..10_000 {
+            cache.remember_header(segment.to_string().as_bytes(), &HEADER);
+        }
+        assert!(cache.headers.len() <= HEADERS);
+    }
+
+    #[test]
+    fn does_not_remember_a_long_header() {
+        let cache = Cache::new(0);
+        cache.remember_header(&[b'a'; LONGEST_HEADER], &HEADER);
+        cache.remember_header(&[b'a'; LONGEST_HEADER + 1], &HEADER);
+        assert_eq!(cache.headers.len(), 1);
     }
 }

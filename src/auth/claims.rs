@@ -4,17 +4,14 @@
 //! by hand, so that a handler that takes them need not ask.
 
 use std::{
-    borrow::Cow,
-    collections::HashMap,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::value::RawValue;
 
-use super::{AuthError, Challenge, Identity, verified::Verified};
+use super::{AuthError, Challenge, Identity, json, verified::Verified};
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
 /// your own as `X`.
@@ -22,7 +19,9 @@ use super::{AuthError, Challenge, Identity, verified::Verified};
 /// `X` is any type that serde can read from the token's payload. Where the payload does not fit it,
 /// the request is refused as 401 `invalid_claim` before the handler runs.
 ///
-/// Serializes as the payload that the issuer signed: every member, nothing renamed, added or lost.
+/// Serializes as the payload that the issuer signed: the same members with the same values, in the same
+/// order. Integers beyond 64 bits become doubles and `1e400` becomes null; [`json`](Self::json) has the
+/// exact text.
 /// `Debug` shows no claim's value.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
@@ -58,7 +57,9 @@ impl<X> Claims<X> {
         &self.verified.origin.issuer
     }
 
-    /// `sub`: whom the token is about. Auth0 writes `{client_id}@clients` for a machine.
+    /// Returns `sub`: the user or machine that the token is about. Unique only within its issuer, so
+    /// identify a user by [`issuer`](Self::issuer) and subject together. Auth0 writes
+    /// `{client_id}@clients` for a machine.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }
@@ -141,9 +142,9 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
-        let path = || name.split('.').try_fold(self.json(), member);
-        let claim = member(self.json(), name).or_else(path)?;
-        serde_json::from_str(claim).ok()
+        let path = || name.split('.').try_fold(self.json(), json::member);
+        let claim = json::member(self.json(), name).or_else(path)?;
+        json::accepted(claim).ok()
     }
 
     /// The payload as the issuer signed it, JSON.
@@ -159,7 +160,7 @@ impl<X> Claims<X> {
     /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
     /// let payload: serde_json::Value = serde_json::from_str(claims.json())?;
     /// assert_eq!(payload["sub"], "auth0|alice");
-    /// assert_eq!(serde_json::to_string(&claims)?, claims.json(), "to the byte");
+    /// assert_eq!(serde_json::to_value(&claims)?, payload);
     /// # Ok(())
     /// # }
     /// ```
@@ -230,25 +231,17 @@ impl<X> Claims<X> {
     }
 }
 
-/// A member of an object as text; what else the object has is not read.
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
-    let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object).ok()?;
-    members.get(name).map(|value| value.get())
-}
-
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        let mut payload = serde_json::Deserializer::from_str(verified.payload());
-        let private = X::deserialize(&mut payload).map_err(|_| AuthError::InvalidClaim)?;
+        // `Registered::parse` has accepted the payload.
+        let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self { verified, private })
     }
 }
 
 impl<X> Serialize for Claims<X> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let payload: &RawValue =
-            serde_json::from_str(self.json()).map_err(serde::ser::Error::custom)?;
-        payload.serialize(serializer)
+        json::transcode(self.json(), serializer)
     }
 }
 

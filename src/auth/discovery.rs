@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::error::UrlFault;
 use super::fetch::{FetchError, Fetcher, Place, endpoint};
+use super::json;
 use super::locality::{is_here, local_host};
 
 #[derive(Deserialize)]
@@ -15,7 +16,7 @@ struct Metadata {
 
 /// Asks the issuer where its keys are.
 pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Place, FetchError> {
-    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.to_owned(), fault))?;
+    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
     let place = Place::configured(url);
     let document = fetcher.get(&place).await?;
     read(&document.body, place.url(), issuer)
@@ -23,14 +24,13 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Place, F
 
 /// Reads from the metadata at `url` where the keys of `issuer` are.
 pub(super) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Place, FetchError> {
-    let metadata: Metadata =
-        serde_json::from_slice(body).map_err(|_| FetchError::NoMetadata(url.to_string()))?;
+    let text = std::str::from_utf8(body).ok();
+    let metadata: Metadata = text
+        .and_then(|text| json::object_as(text).ok())
+        .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
     // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
     if metadata.issuer != issuer {
-        return Err(FetchError::WrongIssuer {
-            configured: issuer.to_owned(),
-            found: metadata.issuer,
-        });
+        return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
     published(metadata.jwks_uri, url)
 }
@@ -54,7 +54,8 @@ fn published(jwks_uri: String, metadata: &Url) -> Result<Place, FetchError> {
     {
         return Err(FetchError::local(&url, host));
     }
-    let url = endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri(jwks_uri, fault))?;
+    let url =
+        endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri((&*jwks_uri).into(), fault))?;
     if is_trusted(&url) {
         return Ok(Place::configured(url));
     }

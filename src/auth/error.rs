@@ -7,6 +7,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use warp::reject::Reject;
 
+use super::display::ShownUrl;
+
 /// Why a request was refused.
 ///
 /// `Display` states the fact in lower case; [`detail`](Self::detail) is the same as a sentence.
@@ -276,7 +278,7 @@ pub enum SetupError {
     #[error("the algorithm {0:?} is not supported")]
     UnsupportedAlgorithm(jsonwebtoken::Algorithm),
     /// An issuer or key set address that cannot be used.
-    #[error("{url:?} {fault}")]
+    #[error("{:?} {fault}", ShownUrl::new(url))]
     Url {
         /// What was given.
         url: String,
@@ -334,6 +336,17 @@ mod tests {
             assert!(error.detail().bytes().all(fits), "{error:?}");
             assert!(error.detail().ends_with(['.', '?']), "{error:?}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        let url = "https://me:hunter2@a.example/?code=hunter2".to_owned();
+        let fault = UrlFault::Decorated;
+        let told = SetupError::Url { url, fault }.to_string();
+        assert!(
+            told.starts_with(r#""https://…@a.example/?…" carries"#),
+            "{told}"
+        );
     }
 
     #[test]

@@ -3,7 +3,14 @@
 //! It follows no redirect, reads at most 512 KiB, and speaks https only, except to loopback. It knows
 //! nothing about key sets or schedules.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    iter,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use once_cell::sync::OnceCell;
 use reqwest::{
@@ -14,6 +21,7 @@ use reqwest::{
 use tokio::task::spawn_blocking;
 
 use super::{
+    display::{ShownText, ShownUrl},
     error::UrlFault,
     keys::NoKeys,
     locality::{Guard, Local, System},
@@ -98,56 +106,98 @@ pub(crate) enum Answer {
     NotModified { max_age: Option<Duration> },
 }
 
-/// Why a fetch failed. Its text is for the log: a fact about the issuer, never a token.
+/// Why a fetch failed.
+///
+/// The text is for the log, `check` and `explain`; `/readyz`, which anybody may ask, has
+/// [`word`](Self::word). Addresses and foreign texts are [`ShownUrl`] and [`ShownText`], so that no
+/// variant can carry a secret or half a megabyte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
-    Unreachable(String, String),
+    Unreachable(ShownUrl, ShownText, Layer),
     #[error("no whole answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
     Status {
-        url: String,
+        url: ShownUrl,
         status: StatusCode,
         retry_after: Option<Duration>,
     },
     #[error("{0} answered with a redirect, which is not followed")]
-    Redirect(String),
+    Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
-    TooLarge(String),
+    TooLarge(ShownUrl),
     #[error("{0} answered with what is no metadata of an issuer")]
-    NoMetadata(String),
+    NoMetadata(ShownUrl),
     #[error(
         "the issuer calls itself {found:?} and is configured as {configured:?}{}",
-        slash(configured, found)
+        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
     )]
-    WrongIssuer { configured: String, found: String },
+    WrongIssuer {
+        configured: ShownUrl,
+        found: ShownUrl,
+        differs_by_slash: bool,
+    },
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
-    JwksUri(String, UrlFault),
+    JwksUri(ShownUrl, UrlFault),
     #[error(
         "the issuer's metadata lead to {url}, which is {address}: an address of this machine or its \
          link, as only an issuer on this machine may name (a configured key set address may be any)"
     )]
-    Local { url: String, address: String },
+    Local { url: ShownUrl, address: ShownText },
     #[error("{0} answered with {1}")]
-    NoKeys(String, NoKeys),
+    NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),
 }
 
-fn slash(configured: &str, found: &str) -> &'static str {
-    if configured.trim_end_matches('/') == found.trim_end_matches('/') {
-        "; they differ by the slash at the end"
-    } else {
-        ""
-    }
+/// How far a request came that got no whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Not connected: no such name, refused, no route.
+    Connect,
+    /// Connected, but the TLS handshake failed.
+    Tls,
+    /// Asked, but the answer did not come or broke off.
+    Answer,
+    /// Connected to nothing within the time for that.
+    Timeout,
 }
 
 impl FetchError {
     pub(super) fn local(url: &Url, address: &str) -> Self {
         Self::Local {
-            url: url.to_string(),
-            address: address.to_owned(),
+            url: url.into(),
+            address: ShownText::new(address),
+        }
+    }
+
+    /// The metadata name another issuer than the configured one.
+    pub(super) fn wrong_issuer(configured: &str, found: &str) -> Self {
+        let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
+        Self::WrongIssuer {
+            configured: configured.into(),
+            found: found.into(),
+            differs_by_slash,
+        }
+    }
+
+    /// The error as one word of a fixed list, which `docs/production.md` explains.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_, _, Layer::Connect) => "connect",
+            Self::Unreachable(_, _, Layer::Tls) => "tls",
+            Self::Unreachable(_, _, Layer::Answer) => "broken_answer",
+            Self::Unreachable(_, _, Layer::Timeout) | Self::TimedOut(_) => "timeout",
+            Self::Status { .. } => "status",
+            Self::Redirect(_) => "redirect",
+            Self::TooLarge(_) => "too_large",
+            Self::NoMetadata(_) => "no_metadata",
+            Self::WrongIssuer { .. } => "wrong_issuer",
+            Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
+            Self::NoKeys(_, NoKeys::NotAKeySet) => "no_key_set",
+            Self::NoKeys(..) => "no_keys",
+            Self::File(..) => "file",
         }
     }
 
@@ -214,8 +264,10 @@ impl Fetcher {
             cell.get_or_try_init(|| builder.build()).cloned()
         };
         let made = spawn_blocking(build).await;
-        made.map_err(|error| FetchError::Unreachable(url.to_string(), error.to_string()))?
-            .map_err(failed)
+        made.map_err(|error| {
+            FetchError::Unreachable(url.into(), ShownText::message(error), Layer::Connect)
+        })?
+        .map_err(failed)
     }
 }
 
@@ -230,10 +282,10 @@ pub(super) async fn document(url: &Url, answer: Response) -> Result<Document, Fe
         });
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        return Err(FetchError::Redirect(url.to_string()));
+        return Err(FetchError::Redirect(url.into()));
     }
     Err(FetchError::Status {
-        url: url.to_string(),
+        url: url.into(),
         status,
         retry_after: retry_after(answer.headers()),
     })
@@ -267,23 +319,51 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         .map_err(|error| unreachable(&url, &error))?
     {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(FetchError::TooLarge(url.to_string()));
+            return Err(FetchError::TooLarge((&url).into()));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// The last of an error's causes says what happened; those before it only name a layer.
+/// Only the innermost cause is told: it says what happened, the causes around it say where.
 pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
     if let Some(Local(address)) = cause.downcast_ref() {
         return FetchError::local(url, &address.to_string());
     }
-    FetchError::Unreachable(url.to_string(), cause.to_string())
+    let layer = if error.is_timeout() {
+        Layer::Timeout
+    } else if error.is_connect() && url.scheme() == "https" && is_of_tls(error) {
+        Layer::Tls
+    } else if error.is_connect() || error.is_builder() {
+        Layer::Connect
+    } else {
+        Layer::Answer
+    };
+    FetchError::Unreachable(url.into(), ShownText::message(cause), layer)
+}
+
+/// Whether rustls reports this error through an I/O error: an untrusted certificate, a peer that
+/// does not speak TLS, a peer that closes the connection during the handshake.
+pub(super) fn is_of_tls(error: &reqwest::Error) -> bool {
+    let first: &dyn Error = error;
+    let mut causes = iter::successors(Some(first), |&cause| cause.source());
+    let of_tls = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    causes.any(|cause| {
+        cause
+            .downcast_ref()
+            .is_some_and(|error| of_tls(innermost_kind(error)))
+    })
+}
+
+/// The kind of the innermost I/O error. One that wraps another reports `Other`.
+fn innermost_kind(error: &io::Error) -> ErrorKind {
+    let within = error.get_ref().and_then(|within| within.downcast_ref());
+    within.map_or(error.kind(), innermost_kind)
 }
 
 /// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).
@@ -392,6 +472,53 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(&head, b"CONNECT keys.invalid:443");
+    }
+
+    #[test]
+    fn every_word_is_explained() {
+        let page = include_str!("../../docs/production.md");
+        let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let url = || ShownUrl::new("https://a.example/");
+        let unreachable = |layer| FetchError::Unreachable(url(), ShownText::new("no route"), layer);
+        let none_usable = NoKeys::NoneUsable {
+            keys: 1,
+            skipped: None,
+        };
+        let errors = [
+            unreachable(Layer::Connect),
+            unreachable(Layer::Tls),
+            unreachable(Layer::Answer),
+            unreachable(Layer::Timeout),
+            FetchError::TimedOut(CONNECT_TIMEOUT),
+            FetchError::Status {
+                url: url(),
+                status: StatusCode::NOT_FOUND,
+                retry_after: None,
+            },
+            FetchError::Redirect(url()),
+            FetchError::TooLarge(url()),
+            FetchError::NoMetadata(url()),
+            FetchError::wrong_issuer("a", "b"),
+            FetchError::JwksUri(url(), UrlFault::NotAUrl),
+            FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),
+            FetchError::NoKeys(url(), NoKeys::NotAKeySet),
+            FetchError::NoKeys(url(), none_usable),
+            FetchError::File("a".to_owned(), ErrorKind::NotFound),
+        ];
+        for error in errors {
+            let word = format!("`{}`", error.word());
+            assert!(table.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_slash_is_named_though_both_names_are_cut() {
+        let long = format!("https://a.example/{}", "b".repeat(100));
+        let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
+        let slash = "they differ by the slash at the end";
+        assert!(told(&format!("{long}/")).contains(slash));
+        assert!(!told(&format!("{long}c")).contains(slash));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Odd {
 }
 
 type Jwk = Map<String, Value>;
-type Imported = (Vec<u8>, Vec<(Algorithm, KeyVerifier)>);
+type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
 /// The key's material, and a verifier for each allowed algorithm that it is good for.
 pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd> {
@@ -63,7 +63,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd
             verifiers.push((*algorithm, verifier));
         }
     }
-    Ok((key.bytes(), verifiers))
+    Ok((key, verifiers))
 }
 
 /// A key set is public; whoever publishes a private key in it has lost it.
@@ -75,8 +75,20 @@ fn no_private_members(jwk: &Jwk) -> Result<(), Odd> {
     Ok(())
 }
 
+/// How many bytes a `kid` may have. It is kept in memory and written to the log.
+const MAX_KID: usize = 1024;
+
+/// Returns the `kid`, if there is one that can be kept.
+pub(crate) fn kid(jwk: &Value) -> Option<&str> {
+    let kid = jwk.get("kid").and_then(Value::as_str);
+    kid.filter(|kid| kid.len() <= MAX_KID)
+}
+
 fn kid_is_text(jwk: &Jwk) -> Result<(), Odd> {
     match jwk.get("kid") {
+        Some(Value::String(kid)) if kid.len() > MAX_KID => {
+            Err(Odd::Broken("kid is longer than 1024 bytes"))
+        }
         None | Some(Value::String(_)) => Ok(()),
         Some(_) => Err(Odd::Broken("kid is not a string")),
     }
@@ -111,8 +123,10 @@ fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Odd> {
     }
 }
 
-/// A public key as numbers, each within its limits.
-enum Material {
+/// A public key as numbers, each within its limits. Equal keys have equal material, however they were
+/// named.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
@@ -146,14 +160,6 @@ impl Material {
             Self::P256(_) => &[Algorithm::ES256],
             Self::P384(_) => &[Algorithm::ES384],
             Self::Ed25519(_) => &[Algorithm::EdDSA],
-        }
-    }
-
-    /// Curve points of different curves differ in length, so the bytes alone tell keys apart.
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Rsa { n, e } => [n.as_slice(), e].concat(),
-            Self::P256(bytes) | Self::P384(bytes) | Self::Ed25519(bytes) => bytes.clone(),
         }
     }
 
@@ -343,6 +349,7 @@ mod tests {
             (json!(null), "not an object that can be read"),
             (json!({"kty": "oct", "k": "AAAA"}), "it has private members"),
             (json!({"kty": "RSA", "kid": 1}), "kid is not a string"),
+            (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "kid is longer than 1024 bytes"),
             (json!({"kty": "RSA", "use": "enc"}), "use is not sig"),
             (json!({"kty": "RSA", "key_ops": ["sign"]}), "key_ops lacks verify"),
             (json!({"kty": "AKP"}), "a kty that we do not support"),

@@ -186,6 +186,7 @@ impl Jwks {
                 .map(|confirmed| now.saturating_duration_since(confirmed)),
             next_fetch: Some(next_fetch),
             last_error: record.error.as_ref().map(ToString::to_string),
+            last_error_code: record.error.as_ref().map(FetchError::word),
             fetches: Fetches {
                 refused: self.shared.unpaid.load(Relaxed),
                 ..record.fetches
@@ -207,8 +208,12 @@ pub struct KeyStatus {
     pub age: Option<Duration>,
     /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
-    /// Why the last fetch failed, if it did. A sentence about the issuer, for operators.
+    /// Why the last fetch failed, if it did: a sentence for operators. It names addresses, without
+    /// user information and query, and quotes at most 80 characters of what the issuer sent.
     pub last_error: Option<String>,
+    /// Why the last fetch failed, if it did, as one word of a fixed list (`timeout`, `status`,
+    /// `wrong_issuer`, …) that anybody may read.
+    pub last_error_code: Option<&'static str>,
     /// The outcomes of the fetches so far.
     pub fetches: Fetches,
 }
@@ -236,6 +241,7 @@ impl KeyStatus {
             age: None,
             next_fetch: None,
             last_error: None,
+            last_error_code: None,
             fetches: Fetches::default(),
         }
     }

@@ -22,12 +22,6 @@ pub(crate) struct Parts<'t> {
     pub(crate) signing_input: &'t [u8],
 }
 
-/// The first part, where there is another.
-pub(crate) fn header(token: &[u8]) -> Result<&[u8], AuthError> {
-    let dot = memchr::memchr(b'.', token).ok_or(AuthError::TokenNotJwt)?;
-    Ok(&token[..dot])
-}
-
 impl<'t> Parts<'t> {
     pub(crate) fn split(token: &'t [u8]) -> Result<Self, AuthError> {
         let mut dots = memchr::memchr_iter(b'.', token);

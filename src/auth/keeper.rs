@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     discovery,
+    display::ShownText,
     fetch::{Answer, Document, FetchError, Place},
     jwks::{Shared, Source},
     keys::KeySet,
@@ -247,7 +248,7 @@ impl Keeper {
         }
         let algorithms = &self.shared.settings.algorithms;
         let set = KeySet::parse(&document, algorithms, self.generation + 1)
-            .map_err(|fault| FetchError::NoKeys(from.to_owned(), fault))?;
+            .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
         Ok(Held {
             set: Arc::new(set),
             document: document.into(),
@@ -289,10 +290,10 @@ impl Keeper {
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
         for skipped in set.skipped() {
-            let kid = skipped.kid.as_deref().unwrap_or_default();
+            let kid = ShownText::new(skipped.kid.as_deref().unwrap_or_default());
             tracing::warn!(
                 issuer,
-                kid,
+                %kid,
                 reason = skipped.reason,
                 "a key of the set is left out"
             );

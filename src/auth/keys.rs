@@ -1,14 +1,26 @@
-//! A key set in memory: which key fits this header.
+//! A key set in memory. Finds the key for a token's header.
 //!
-//! A key is judged once, when it is imported, and parsed once for each algorithm that it may be
-//! used with. One odd key is left out with a reason; it never costs the set.
+//! A key is checked once, when it is imported, and parsed once for each algorithm that it may be used
+//! with. An entry that is no good key is left out with a reason and never costs the set.
+//!
+//! The document is foreign text. Each entry is read by the strict reader, by itself, with its depth
+//! counted from the root of the document; at most [`MAX_ENTRIES`] of them are read.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use jsonwebtoken::Algorithm;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use super::jwk::{self, KeyVerifier, Odd};
+use super::{
+    json,
+    jwk::{self, KeyVerifier, Material, Odd},
+};
+
+/// How many entries of a set are read. Large issuers publish a dozen.
+const MAX_ENTRIES: usize = 512;
+
+/// The reason given once for all entries after those.
+const TOO_MANY: &str = "entries after the first 512 are not read";
 
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
@@ -22,14 +34,14 @@ pub(crate) struct KeySet {
 /// A key, with what it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
-    /// Of the set that it is in; a set that differs has another.
+    /// The generation of the set that holds the key. A set that differs has another.
     generation: u64,
-    /// Equal for equal keys, whatever they are called.
-    material: Vec<u8>,
-    /// One for each allowed algorithm that the key is good for; none, and its `kid` is known all
-    /// the same, so that no request waits for another key of that name.
+    /// `None` for a secret, and for an entry that is no key.
+    material: Option<Material>,
+    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so that it
+    /// never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
-    /// It is no key, and its issuer may mend it.
+    /// The entry is not a valid key. The issuer may correct it under the same `kid`.
     broken: bool,
 }
 
@@ -80,20 +92,21 @@ impl KeySet {
         allowed: &[Algorithm],
         generation: u64,
     ) -> Result<Self, NoKeys> {
-        let jwks = entries(document).ok_or(NoKeys::NotAKeySet)?;
-        if jwks.is_empty() {
+        let entries = Entries::of(document).ok_or(NoKeys::NotAKeySet)?;
+        if entries.read.is_empty() {
             return Err(NoKeys::Empty);
         }
         let mut set = Self::empty(generation);
-        for jwk in &jwks {
-            // What is grammatical and still cannot be read, a number beyond a double or an array of
-            // a thousand, is that key's fault and nobody else's.
-            let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
+        for jwk in entries.jwks() {
             set.import(&jwk, allowed);
+        }
+        if entries.skipped > 0 {
+            let (kid, reason) = (None, TOO_MANY);
+            set.skipped.push(Skipped { kid, reason });
         }
         if set.usable() == 0 {
             return Err(NoKeys::NoneUsable {
-                keys: jwks.len(),
+                keys: entries.read.len() + entries.skipped,
                 skipped: set.skipped.first().map(|skipped| skipped.reason),
             });
         }
@@ -110,16 +123,15 @@ impl KeySet {
     }
 
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
-        let kid = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
-        let (imported, broken) = match jwk::import(jwk, allowed) {
-            Ok(imported) => (imported, false),
+        let kid = jwk::kid(jwk).map(str::to_owned);
+        let (material, verifiers, broken) = match jwk::import(jwk, allowed) {
+            Ok((material, verifiers)) => (Some(material), verifiers, false),
             Err(odd) => {
                 let (kid, reason) = (kid.clone(), odd.reason());
                 self.skipped.push(Skipped { kid, reason });
-                (Default::default(), matches!(odd, Odd::Broken(_)))
+                (None, Vec::new(), matches!(odd, Odd::Broken(_)))
             }
         };
-        let (material, verifiers) = imported;
         self.add(Arc::new(Key {
             kid,
             generation: self.generation,
@@ -177,27 +189,52 @@ impl KeySet {
     }
 }
 
-/// A key as it stands in a document, with the algorithms that it is good for, or why it is left out.
+/// A key of a document, with the algorithms that it fits, or the reason why it is left out.
 #[cfg(feature = "service")]
 pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
 
-/// Each key of a document, judged as [`KeySet::parse`] would; none where it is no key set.
+/// Examines each key of a document as [`KeySet::parse`] would. `None` if it is not a key set.
 #[cfg(feature = "service")]
 pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
-    let jwks = entries(document)?.into_iter().map(|jwk| {
-        let jwk = serde_json::from_str(jwk.get()).unwrap_or(Value::Null);
+    let entries = Entries::of(document)?;
+    let examined = entries.jwks().map(|jwk| {
         let good_for = jwk::import(&jwk, allowed)
             .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
             .map_err(jwk::Odd::reason);
         (jwk, good_for)
     });
-    Some(jwks.collect())
+    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
+    Some(examined.chain(beyond).collect())
 }
 
-/// The members of `keys`, unread.
-fn entries(document: &[u8]) -> Option<Vec<&RawValue>> {
-    let document: HashMap<String, &RawValue> = serde_json::from_slice(document).ok()?;
-    serde_json::from_str(document.get("keys")?.get()).ok()
+/// The entries of `keys` as they stand in a document.
+struct Entries<'a> {
+    read: Vec<&'a str>,
+    /// How many more there are.
+    skipped: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// How many levels an entry stands below the root: the document and `keys`.
+    const DEPTH: usize = 2;
+
+    fn of(document: &'a [u8]) -> Option<Self> {
+        let document = std::str::from_utf8(document).ok()?;
+        let members = json::object(document).ok()?;
+        let keys = members.iter().find(|(name, _)| name == "keys")?;
+        let mut others = members.iter().filter(|(name, _)| name != "keys");
+        if others.any(|(_, other)| json::check_below(1, other).is_err()) {
+            return None;
+        }
+        let (read, skipped) = json::array(keys.1, MAX_ENTRIES).ok()?;
+        Some(Self { read, skipped })
+    }
+
+    /// The entries, read one by one. One that is not strict JSON is null, and no key.
+    fn jwks(&self) -> impl Iterator<Item = Value> {
+        let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
+        self.read.iter().map(read)
+    }
 }
 
 /// The key that fits, if one does; identical ones count once, and of two different ones neither is
@@ -222,7 +259,7 @@ impl Key {
         Self {
             kid: None,
             generation: Self::FIXED,
-            material: Vec::new(),
+            material: None,
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
             broken: false,
         }
@@ -254,5 +291,35 @@ impl fmt::Debug for Key {
         f.debug_struct("Key")
             .field("kid", &self.kid)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RSA: &[Algorithm] = &[Algorithm::RS256];
+
+    #[test]
+    fn reports_the_entries_that_are_not_read_once() {
+        let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
+        let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
+        assert_eq!((set.usable(), set.keys.len()), (1, MAX_ENTRIES));
+        let reasons: Vec<_> = set.skipped.iter().map(|skipped| skipped.reason).collect();
+        assert_eq!(reasons.len(), MAX_ENTRIES);
+        assert_eq!(reasons[MAX_ENTRIES - 1], TOO_MANY);
+
+        let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
+        assert!(none.to_string().contains("among 260001"), "{none}");
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn examines_no_more_entries_than_are_read() {
+        let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
+        let examined = examine(document.as_bytes(), RSA).unwrap();
+        assert_eq!(examined.len(), MAX_ENTRIES + 1);
+        assert_eq!(examined[MAX_ENTRIES].1, Err(TOO_MANY));
     }
 }

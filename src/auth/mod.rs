@@ -30,7 +30,7 @@
 //!
 //! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
 //! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
-//! `schedule`, `fetch`, `discovery`, `locality`; `builder`, which has every option; `resource`; last `error`,
+//! `schedule`, `fetch`, `discovery`, `locality`, `display`; `builder`, which has every option; `resource`; last `error`,
 //! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
 mod auth0;
@@ -40,10 +40,11 @@ mod cache;
 mod checks;
 mod claims;
 mod discovery;
+pub(crate) mod display;
 mod error;
 mod fetch;
 mod filter;
-mod json;
+pub(crate) mod json;
 mod jwk;
 mod jwks;
 mod jws;
@@ -56,6 +57,7 @@ pub(crate) mod probe;
 mod problem;
 mod resource;
 mod schedule;
+pub(crate) mod subject;
 #[cfg(feature = "service")]
 mod trace;
 mod trusted;

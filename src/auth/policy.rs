@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{AuthError, Claims};
+use super::{AuthError, Claims, subject::SubjectKind};
 
 /// Scopes, permissions, roles and claims, combined with `&` and `|`.
 ///
@@ -39,8 +39,8 @@ enum Rule {
     Permission(Cow<'static, str>),
     Role(&'static str),
     Claim(&'static str, Wanted),
-    /// The token was issued to a machine, or to a user.
-    Machine(bool),
+    /// The token shows that it was issued to a subject of this kind.
+    IssuedTo(SubjectKind),
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
@@ -196,8 +196,12 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Contains(value.into()))
 }
 
-/// The token was issued to a client for itself: `gty` is `client-credentials`, `sub` ends in
-/// `@clients` (both Auth0's), or `sub` and `client_id` are the same (RFC 9068 §2.2).
+/// The token shows that it was issued to a client for itself.
+///
+/// It does if `gty` is `client-credentials` or `sub` is the client's id with `@clients` (Auth0), if
+/// `sub` is `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is `app` (Entra ID).
+/// A token that shows neither a machine nor a [`user`] meets neither policy: client-credentials tokens of
+/// Keycloak, and of Entra ID without `idtyp`, are among those. For Keycloak, use a [`role`].
 ///
 /// ```
 /// use warp_bearer::auth::{machine, scope, user};
@@ -208,13 +212,18 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
 /// ```
 #[must_use]
 pub const fn machine() -> Policy {
-    Policy(Rule::Machine(true))
+    Policy(Rule::IssuedTo(SubjectKind::Machine))
 }
 
-/// The token was issued for a user: it is not a [`machine`]'s.
+/// The token shows that it was issued to a user.
+///
+/// It does if `sub` names a connection, as in `auth0|123`, or `gty` is `password` (Auth0), if there is a
+/// `uid` (Okta), if `idtyp` is `user` or there are `tid` and a string `scp` (Entra ID), or by what only a
+/// login brings about: `auth_time`, `amr`, or a `preferred_username` that is no service account's.
+/// Auth0's anonymous sessions (`anon@…`) meet neither this policy nor [`machine`].
 #[must_use]
 pub const fn user() -> Policy {
-    Policy(Rule::Machine(false))
+    Policy(Rule::IssuedTo(SubjectKind::User))
 }
 
 /// The token was issued within this organization: Auth0's `org_id`.
@@ -259,7 +268,7 @@ impl Rule {
     fn named_scopes(&self) -> Vec<&str> {
         match self {
             Self::Scope(name) => vec![name],
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::Machine(_) => Vec::new(),
+            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => Vec::new(),
             Self::Any(rules) | Self::All(rules) => {
                 rules.iter().flat_map(Self::named_scopes).collect()
             }
@@ -272,7 +281,7 @@ impl Rule {
             Self::Permission(name) => claims.permissions().any(|granted| granted == *name),
             Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
             Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
-            Self::Machine(wanted) => is_machine(claims) == *wanted,
+            Self::IssuedTo(kind) => SubjectKind::of(claims.json()) == *kind,
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
         }
@@ -291,7 +300,7 @@ impl Rule {
     fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::Machine(_) => None,
+            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => None,
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
         }
@@ -317,16 +326,6 @@ impl Wanted {
             Match::Contains(value) => found.as_array().is_some_and(|items| items.contains(value)),
         }
     }
-}
-
-fn is_machine<X>(claims: &Claims<X>) -> bool {
-    let subject = claims.subject();
-    let client = claims.claim("client_id");
-    subject.is_some_and(|subject| subject.ends_with("@clients"))
-        || claims
-            .claim("gty")
-            .is_some_and(|gty| gty == "client-credentials")
-        || subject.is_some() && client.as_ref().and_then(Value::as_str) == subject
 }
 
 impl BitAnd for Policy {

@@ -1,12 +1,7 @@
 //! One look at an address of an issuer's, as the keeper would take it, with what the keeper has no
 //! use for: how long it took, what time it is there, and which certificate was shown.
 
-use std::{
-    error::Error,
-    io::{self, ErrorKind},
-    iter,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::{Url, header, tls::TlsInfo};
 
@@ -40,7 +35,7 @@ pub(crate) async fn look(url: &str, limit: Duration) -> Look {
     match endpoint(url) {
         Ok(url) => look_at(&Place::configured(url), limit).await,
         Err(fault) => {
-            let error = FetchError::JwksUri(url.to_owned(), fault);
+            let error = FetchError::JwksUri(url.into(), fault);
             Look::failed(Duration::ZERO, &error)
         }
     }
@@ -90,7 +85,7 @@ async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Documen
         .get(url.clone())
         .header(header::ACCEPT, "application/json");
     let answer = asked.send().await.map_err(|error| {
-        look.is_no_tls = url.scheme() == "https" && is_of_tls(&error);
+        look.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
         fetch::unreachable(url, &error)
     })?;
     look.ahead = ahead(answer.headers(), sent);
@@ -99,25 +94,6 @@ async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Documen
         .and_then(|tls| tls.peer_certificate())
         .map(<[u8]>::to_vec);
     fetch::document(url, answer).await
-}
-
-/// Whether rustls reported this error through the stream: an untrusted certificate, a peer that does not
-/// speak TLS, or one that hangs up.
-fn is_of_tls(error: &reqwest::Error) -> bool {
-    let first: &dyn Error = error;
-    let mut causes = iter::successors(Some(first), |&cause| cause.source());
-    let of_tls = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
-    causes.any(|cause| {
-        cause
-            .downcast_ref()
-            .is_some_and(|error| of_tls(kind(error)))
-    })
-}
-
-/// Of the innermost: an error that has another within passes for one of no kind, and for its cause.
-fn kind(error: &io::Error) -> ErrorKind {
-    let within = error.get_ref().and_then(|within| within.downcast_ref());
-    within.map_or(error.kind(), kind)
 }
 
 /// Our clock, halfway between question and answer, less the one there, which an answer out of a

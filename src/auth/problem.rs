@@ -125,7 +125,8 @@ fn find(rejection: &Rejection) -> Option<Response> {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
-/// // What belongs to somebody else is not there.
+/// // Somebody else's note is not found. Compare the issuer too if there are several: a subject is
+/// // unique only within its issuer.
 /// let note = warp::path!("notes" / String)
 ///     .and(with_auth(&auth))
 ///     .map(|owner: String, claims: Claims| match claims.subject() {

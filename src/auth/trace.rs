@@ -12,7 +12,9 @@ use super::{
     bearer::{self, MAX_TOKEN, within_limit},
     checks::{self, Times},
     claims::Claims,
+    display::ShownText,
     fetch::FetchError,
+    json,
     jws::{self, Header, Parts},
     verified::Registered,
     verifier::{Keys, Trusted},
@@ -22,10 +24,12 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) steps: Vec<Step>,
-    /// What the header says; null where it cannot be read.
+    /// What the header says; null if it is not strict JSON.
     pub(crate) header: Value,
-    /// What the payload says, be it true or not; null where it cannot be read.
+    /// What the payload says, true or not; null if it is not strict JSON.
     pub(crate) payload: Value,
+    /// Header or payload is not even JSON to a lenient reader.
+    pub(crate) damaged: bool,
 }
 
 /// One step of verification.
@@ -298,20 +302,22 @@ impl Trace {
 
     fn header(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
-        if let Ok(text) = &text {
-            self.header = serde_json::from_str(text).unwrap_or_default();
-        }
+        self.header = self.read(text.as_deref().ok());
         let judged = text.and_then(|text| Header::parse(&text).map(|_| ()).map(|()| text));
         self.object("header", judged)
     }
 
     fn payload(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
-        if let Ok(text) = &text {
-            self.payload = serde_json::from_str(text).unwrap_or_default();
-        }
+        self.payload = self.read(text.as_deref().ok());
         let judged = text.and_then(|text| Registered::parse(&text).map(|_| ()).map(|()| text));
         self.object("payload", judged)
+    }
+
+    fn read(&mut self, text: Option<&str>) -> Value {
+        self.damaged |= !text.is_some_and(json::is_json);
+        text.and_then(|text| json::value(text).ok())
+            .unwrap_or_default()
     }
 
     fn object<T>(&mut self, name: &'static str, judged: Result<T, AuthError>) -> Option<T> {
@@ -328,8 +334,26 @@ impl Trace {
     }
 }
 
+/// A member of the token as JSON, each string of it as far as foreign texts are shown.
 fn shown(value: Option<&Value>) -> String {
-    value.map_or("absent".to_owned(), Value::to_string)
+    /// How many items of an array are shown.
+    const ITEMS: usize = 10;
+    match value {
+        None => "absent".to_owned(),
+        Some(Value::String(text)) => quoted(text),
+        Some(Value::Array(items)) => {
+            let mut texts: Vec<_> = items
+                .iter()
+                .take(ITEMS)
+                .map(|item| shown(Some(item)))
+                .collect();
+            if items.len() > ITEMS {
+                texts.push(format!("… {} more", items.len() - ITEMS));
+            }
+            format!("[{}]", texts.join(","))
+        }
+        Some(other) => ShownText::new(&other.to_string()).to_string(),
+    }
 }
 
 fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
@@ -349,7 +373,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    format!("{:?}", ShownText::new(text))
 }
 
 fn any_of(items: impl Iterator<Item = String>) -> String {
@@ -506,6 +530,8 @@ mod tests {
             ("a header that is not UTF-8", issuer.sign_raw(b"\xff", b"{}")),
             ("a payload that is not UTF-8", issuer.sign_raw(br#"{"alg":"ES256"}"#, b"\xff")),
             ("a claim twice", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1,"iss":1}"#)),
+            ("a hidden claim", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"permissions":{"$serde_json::private::RawValue":"[\"a\"]"}}"#)),
+            ("a hidden payload", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"$serde_json::private::RawValue":"{}"}"#)),
             ("a number beyond numbers", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1e400}"#)),
         ];
         for (case, token) in rows {

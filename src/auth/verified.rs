@@ -82,7 +82,7 @@ impl Verified {
     }
 
     pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
-        let of = || self.subject().and_then(Pseudonym::of);
+        let of = || Pseudonym::of(&self.origin.issuer, self.subject()?);
         *self.pseudonym.get_or_init(of)
     }
 

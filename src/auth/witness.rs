@@ -1,8 +1,8 @@
-//! Who was verified: what a log may know of a request's token.
+//! What a log may know about a request's token.
 //!
-//! A service answers a request within [`witnessed`], where [`testimony`] tells what became of its
-//! token. Neither a token nor a claim's value is handed out, the issuer aside, who is one of ours
-//! to the letter: a subject shows as a [`Pseudonym`].
+//! A service answers a request within [`witnessed`], where [`testimony`] returns the outcome of the
+//! verification. Neither the token nor the value of a claim is handed out. The issuer is: it equals one
+//! that is configured. A subject is shown as a [`Pseudonym`], which is of issuer and subject together.
 
 use std::{
     cell::Cell,
@@ -19,18 +19,18 @@ tokio::task_local! {
     static SEEN: Cell<Option<Testimony>>;
 }
 
-/// What [`with_auth`](super::with_auth) made of the token of one request.
+/// The outcome of verifying the token of one request in [`with_auth`](super::with_auth).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Testimony {
-    /// How long the token took to judge, waiting for keys included.
+    /// Time spent on verification, including the wait for keys.
     pub took: Duration,
-    /// Whom it was verified for; none where it is bad. Known as well where the route then refused
-    /// what the token grants.
+    /// The identity in the token. `None` if the token was refused. Present if the token is valid and the
+    /// route then refused what it grants.
     pub identity: Option<Identity>,
 }
 
-/// Answers a request so that [`testimony`] can tell of its token, within and until the end of it.
+/// Runs the future that answers a request, so that [`testimony`] can be called inside it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -50,23 +50,23 @@ pub fn witnessed<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     SEEN.scope(Cell::new(None), answer)
 }
 
-/// What became of the token of the request that is being answered, told once; none where it had
-/// none, and outside of [`witnessed`].
+/// Returns and clears the outcome for the request that is being answered. `None` if the request had no
+/// token, on a second call, and outside of [`witnessed`].
 pub fn testimony() -> Option<Testimony> {
     SEEN.try_with(Cell::take).ok().flatten()
 }
 
-/// Watches one verification, if anybody wants to know.
+/// Times one verification, if it runs within [`witnessed`].
 pub(crate) struct Watch(Option<Instant>);
 
 impl Watch {
-    /// Begins when the verification does.
+    /// Starts the clock.
     pub(crate) fn begin() -> Self {
         let is_asked = SEEN.try_with(|_| ()).is_ok();
         Self(is_asked.then(Instant::now))
     }
 
-    /// Ends with its verdict.
+    /// Records the verdict for [`testimony`].
     pub(crate) fn end<X>(self, verdict: &Result<Claims<X>, AuthError>) {
         let Some(start) = self.0 else {
             return;
@@ -79,7 +79,7 @@ impl Watch {
     }
 }
 
-/// Whom a verified token is of, as far as a log may know. Cheap to clone.
+/// The part of a verified token's identity that a log may show. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity(Arc<Verified>);
 
@@ -88,17 +88,17 @@ impl Identity {
         Self(verified)
     }
 
-    /// The issuer, one of those that are configured.
+    /// Returns the issuer, which equals one that is configured.
     pub fn issuer(&self) -> &str {
         &self.0.origin.issuer
     }
 
-    /// The name of the key that verified the token, as the issuer publishes it.
+    /// Returns the `kid` of the key that verified the token, as the issuer publishes it.
     pub fn kid(&self) -> Option<&str> {
         self.0.key.kid()
     }
 
-    /// What stands for the subject.
+    /// Returns what stands for the subject, together with its issuer. `None` if the token has no `sub`.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }
@@ -114,19 +114,27 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Stands for a subject: the same for the same subject as long as the process lives, and nothing
-/// that leads back to it. Displayed as sixteen hexadecimal digits.
+/// Stands for one subject of one issuer in a log. The same for the same pair as long as the process
+/// lives, and cannot be traced back to it. Displayed as sixteen hexadecimal digits.
 ///
-/// The first eight bytes of an HMAC-SHA256 under a random key that never leaves the process.
+/// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so two issuers' equal subjects have
+/// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key that
+/// never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// None where the system had no randomness to give for the key.
-    pub(crate) fn of(subject: &str) -> Option<Self> {
+    /// Returns the pseudonym of an issuer's subject. `None` if the system had no randomness for the key.
+    pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
-        let tag = hmac::sign(KEY.as_ref()?, subject.as_bytes());
+        let mut context = hmac::Context::with_key(KEY.as_ref()?);
+        // The length says where the issuer ends, so that no two pairs are hashed as the same bytes. A
+        // separator could occur in a subject.
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer.as_bytes());
+        context.update(subject.as_bytes());
+        let tag = context.sign();
         let mut digits = [0; 16];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(tag.as_ref()) {
             let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
@@ -135,7 +143,7 @@ impl Pseudonym {
         Some(Self(digits))
     }
 
-    /// Its sixteen digits.
+    /// Returns the sixteen digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -152,11 +160,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pseudonym_stands_for_one_subject() {
-        let of = |subject| Pseudonym::of(subject).unwrap();
-        assert_eq!(of("auth0|1"), of("auth0|1"));
-        assert_ne!(of("auth0|1"), of("auth0|2"));
-        let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
-        assert!(of("").as_str().len() == 16 && of("").as_str().chars().all(is_hex));
+    fn a_pseudonym_stands_for_one_subject_of_one_issuer() {
+        let of = |issuer, subject| Pseudonym::of(issuer, subject).unwrap();
+        #[rustfmt::skip]
+        let rows = [
+            ("another subject", ("https://a/", "auth0|1"), ("https://a/", "auth0|2")),
+            ("another issuer", ("https://a/", "1"), ("https://b/", "1")),
+            ("the boundary one byte later", ("https://a/", "1"), ("https://a/1", "")),
+            ("the boundary one byte earlier", ("https://a/", "1"), ("https://a", "/1")),
+            ("a separator in the subject", ("https://a/", "\0x"), ("https://a/\0", "x")),
+            ("swapped", ("a", "b"), ("b", "a")),
+        ];
+        for (case, one, other) in rows {
+            assert_eq!(of(one.0, one.1), of(one.0, one.1), "{case}");
+            assert_ne!(of(one.0, one.1), of(other.0, other.1), "{case}");
+        }
+        let digits = of("", "");
+        assert_eq!(digits.as_str().len(), 16);
+        assert!(
+            digits
+                .as_str()
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        );
     }
 }

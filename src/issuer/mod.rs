@@ -101,6 +101,7 @@
 
 mod faults;
 mod grant;
+pub(crate) mod hosts;
 mod key_set;
 mod keys;
 mod mint;
@@ -158,6 +159,9 @@ impl Issuer {
     }
 
     /// Starts an issuer at `addr`; port 0 takes any that is free.
+    ///
+    /// A request gets 421 unless its `Host` is `localhost`, a loopback address or `addr`, with the
+    /// port of the issuer: no web page can take a token by DNS rebinding.
     ///
     /// # Errors
     /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.

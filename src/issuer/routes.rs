@@ -14,7 +14,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{faults::Fault, grant, keys::base64url, origins, state::State};
+use super::{faults::Fault, grant, hosts, keys::base64url, origins, state::State};
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const JWKS: &str = "/.well-known/jwks.json";
@@ -24,6 +24,7 @@ pub(super) const TOKEN: &str = "/oauth/token";
 pub(super) fn routes(
     state: Arc<State>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let foreign = hosts::foreign(state.addr).map(misdirected);
     let with_state = warp::any().map(move || state.clone());
 
     let discovery = warp::path!(".well-known" / "openid-configuration")
@@ -54,7 +55,9 @@ pub(super) fn routes(
             origins::preflight(&state, &headers).unwrap_or_else(|| refuse(TOKEN))
         });
 
-    discovery
+    foreign
+        .or(discovery)
+        .unify()
         .or(jwks)
         .unify()
         .or(token)
@@ -134,6 +137,10 @@ fn held(headers: &HeaderMap, tag: &str) -> bool {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
+}
+
+fn misdirected() -> Response {
+    error(StatusCode::MISDIRECTED_REQUEST, "misdirected_request").into_response()
 }
 
 fn refuse(path: &str) -> Response {

@@ -31,6 +31,7 @@ pub struct Requests {
 
 /// What the routes share. It does not hold the server, or the last `Issuer` could not stop it.
 pub(super) struct State {
+    pub(super) addr: SocketAddr,
     pub(super) url: String,
     pub(super) jwks_uri: String,
     pub(super) token_endpoint: String,
@@ -52,6 +53,7 @@ pub(super) struct Settings {
 impl State {
     pub(super) fn new(addr: SocketAddr, key: SigningKey, client: Client) -> Self {
         Self {
+            addr,
             url: format!("http://{addr}/"),
             jwks_uri: format!("http://{addr}{}", routes::JWKS),
             token_endpoint: format!("http://{addr}{}", routes::TOKEN),

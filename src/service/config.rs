@@ -179,7 +179,7 @@ impl Config {
         let issuers = reader.list("AUTH0_ISSUER", auth0.issuer, url::issuer);
         let issuers = issuers.or_else(|| Some(vec![format!("https://{}/", domain?)]));
         let algorithms = reader.list("AUTH0_ALGORITHMS", auth0.algorithms, value::algorithm);
-        let jwks_uri = reader.one("AUTH0_JWKS_URI", auth0.jwks_uri, url::web_address);
+        let jwks_uri = reader.one("AUTH0_JWKS_URI", auth0.jwks_uri, url::key_set);
         let jwks_file = reader.one("AUTH0_JWKS_FILE", auth0.jwks_file, value::file);
         let secret = reader.one("AUTH0_SIGNING_SECRET", auth0.signing_secret, value::secret);
         let ttl = reader.one("AUTH0_JWKS_TTL", auth0.jwks_ttl, somewhat());

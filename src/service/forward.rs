@@ -1,10 +1,12 @@
-//! Forward authentication: what a proxy asks of a token before it lets a request through, and what the
-//! application behind it is told of whoever sent it.
+//! Forward authentication: `/auth` tells a proxy whether a token meets a policy, and tells the
+//! application behind the proxy whose token it is.
 //!
-//! What is asked stands in the query, which the proxy writes beside the path that it protects. No
-//! field that repeats the client's own target (`X-Forwarded-Uri`, `X-Original-URI`) is looked at: a
-//! client can send one as well, and a path that proxy and service read differently is a way around
-//! the policy.
+//! The policy is in the query, which the proxy writes next to the path that it protects. `/auth` ignores
+//! fields that repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send
+//! them too, and a gate and an application must read a path the same way. A path that the two read
+//! differently is a way around the policy, so only the proxy, which forwards the path, looks at it.
+//!
+//! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use warp::{
@@ -18,23 +20,25 @@ use warp::{
 
 use crate::auth::{Claims, Policy, Problem, is_scope_token, permissions, scopes};
 
-/// `sub`, where a header field can carry it as it is; empty where not.
+/// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
+const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
+/// `sub`. Empty if there is none, or if a header field cannot carry it unchanged.
 const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
-/// The scopes that the token grants, separated by single spaces; empty where there are none.
+/// The scopes that the token grants, separated by single spaces. Empty if there are none.
 const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The most scopes, and the most permissions, that one query may list. Whoever asks need not have a
-/// token, and what a policy costs grows with the square of its names.
+/// The largest number of scopes, and of permissions, in one query. A caller needs no token to ask, and the
+/// cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// What a query asks of the token: everything that `scope` and `permission` list, any number of times
-/// and separated by spaces; of an empty query, that it is valid.
+/// Returns the policy in a query: the token must have everything that `scope` and `permission` list. Both
+/// may be repeated, and separate names by spaces. `None` for an empty query, which asks for a valid token.
 ///
 /// # Errors
-/// [`Problem::BadRequest`] for a query that is read in part or not at all: a policy that somebody
-/// misspelt must not become one that asks for less.
+/// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
+/// that asks for less.
 pub(super) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
     if query.is_empty() {
         return Ok(None);
@@ -67,15 +71,15 @@ fn asked(query: &str) -> Option<Policy> {
     policies?.into_iter().reduce(|one, other| one & other)
 }
 
-/// An empty list leaves a blank too many, which no list may have.
+/// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
     let fits = list.split(' ').count() <= MOST;
     fits.then(|| read(&list)).flatten()
 }
 
-/// A value of `application/x-www-form-urlencoded`. Whatever is not ASCII becomes something that is not
-/// either, which no scope has.
+/// Decodes a value of `application/x-www-form-urlencoded`. A byte beyond ASCII becomes a character beyond
+/// ASCII, which no scope has.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = String::with_capacity(text.len());
@@ -93,19 +97,22 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
-/// Yes, and whose token it is. 200, for Envoy takes no other 2xx.
+/// Answers 200 with the identity in four header fields. 200, because Envoy accepts no other 2xx.
 ///
-/// Every field is there, if need be empty: a proxy that copies one that is absent may leave the
-/// client's own in its place, or write a text of its own (Caddy 2.6 does).
+/// Every field is present, if need be empty. A proxy that copies an absent field may leave the client's
+/// own in its place, or write a text of its own (Caddy 2.6 does).
 pub(super) fn told(claims: &Claims) -> Response {
-    // What is no scope could not be asked for either, and one with a blank in it would arrive as two.
+    // A name that is not a scope token cannot be asked for, and one with a space would arrive as two.
     let scopes: Vec<_> = claims
         .scopes()
         .filter(|name| is_scope_token(name))
         .collect();
-    let subject = claims.subject().filter(|subject| survives(subject));
     let fields = [
-        (SUBJECT, subject.unwrap_or_default().to_owned()),
+        (ISSUER, unchanged(claims.issuer()).to_owned()),
+        (
+            SUBJECT,
+            unchanged(claims.subject().unwrap_or_default()).to_owned(),
+        ),
         (SCOPE, scopes.join(" ")),
         (CLAIMS, BASE64_URL_SAFE_NO_PAD.encode(claims.json())),
     ];
@@ -116,18 +123,23 @@ pub(super) fn told(claims: &Claims) -> Response {
     for (name, value) in fields {
         match HeaderValue::try_from(value) {
             Ok(value) => headers.insert(name, value),
-            // All three are printable ASCII by now; if not, nobody passes who was not told whole.
+            // Cannot happen: all values are printable ASCII here. If one is not, answer 500 rather than
+            // forward an incomplete identity.
             Err(_) => return Problem::Internal.response(),
         };
     }
     answer
 }
 
-/// Whether a value comes out of a header field as it went in: whoever reads one takes blanks off its
-/// ends (RFC 9110 §5.5), and `" admin"` is not `"admin"`.
-fn survives(value: &str) -> bool {
-    let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    printable && value.trim() == value
+/// Returns the value if a recipient reads it from a header field exactly as it was written, else an empty
+/// string. A recipient strips blanks from the ends (RFC 9110 §5.5), and `" admin"` is not `"admin"`.
+fn unchanged(value: &str) -> &str {
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_printable && value.trim() == value {
+        value
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]

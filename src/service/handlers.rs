@@ -53,6 +53,8 @@ pub async fn livez() -> Response {
 }
 
 /// `GET /readyz`: keys are held and the service is not about to stop.
+///
+/// Anybody may ask. Of a failed fetch it shows a word of a fixed list; the details go to the log.
 pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
     let ready = auth.is_ready() && !shutdown.is_asked();
     let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
@@ -112,7 +114,7 @@ fn issuer(status: &KeyStatus) -> Value {
         "keys": status.keys,
         "age_seconds": status.age.map(|age| age.as_secs()),
         "next_fetch_seconds": status.next_fetch.map(|next| next.as_secs()),
-        "last_error": status.last_error,
+        "last_error": status.last_error_code,
     })
 }
 

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::auth::display::{cut, escaped};
+
 /// How text is shown on this terminal, if it is one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
@@ -74,23 +76,12 @@ impl Screen {
         }
     }
 
-    /// A text that somebody else wrote: what moves the cursor, turns the writing around or rings a
-    /// bell is shown and not done, and what is endless is cut.
+    /// Escapes a whole line and cuts it after 1000 characters.
+    ///
+    /// A second line of defence: whoever composes a line shows the foreign parts of it as
+    /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which are shorter.
     pub(crate) fn clean(text: &str) -> String {
-        const ENOUGH: usize = 1000;
-        let mut clean = String::new();
-        for (count, c) in text.chars().enumerate() {
-            if count == ENOUGH {
-                clean.push('…');
-                break;
-            }
-            if matches!(c, '"' | '\'' | '\\') {
-                clean.push(c);
-            } else {
-                clean.extend(c.escape_debug());
-            }
-        }
-        clean
+        escaped(&cut(text, 1000))
     }
 }
 

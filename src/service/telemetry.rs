@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn no_text_moves_the_cursor_or_turns_the_writing_around() {
+        let odd = "a\u{9b}2J\u{7f}\u{202e}b\u{2066}\u{2028}é";
+        let log = || tracing::warn!(odd, shown = %odd, "{odd}");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, false, log);
+            let harmless = |c: char| matches!(c, '\n' | 'é' | ' '..='~');
+            assert!(text.chars().all(harmless), "{text:?}");
+        }
+        let text = logged(LogFormat::Json, false, log);
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for member in ["odd", "shown", "message"] {
+            assert_eq!(event[member], odd, "{member}");
+        }
+    }
+
+    #[test]
     fn text_has_colours_only_where_they_are_wanted() {
         for (case, color) in [("plain", false), ("colours", true)] {
             let text = logged(LogFormat::Text, color, || tracing::info!("hello"));

@@ -345,6 +345,34 @@ async fn a_header_parameter_is_there_once() {
     }
 }
 
+/// `serde_json` gives a meaning to these names, where a build has its features `raw_value` and
+/// `arbitrary_precision`: another document, or a number. Two readers would see two headers.
+#[tokio::test]
+async fn a_name_of_the_json_library_is_refused() {
+    let mut target = Target::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("a header in a string",       r#""$serde_json::private::RawValue":"{}""#),
+        ("escaped",                    r#""\u0024serde_json::private::RawValue":"{}""#),
+        ("a value in a string",        r#""x":{"$serde_json::private::RawValue":"[1]"}"#),
+        ("in an array",                r#""x":[{"$serde_json::private::RawValue":"1"}]"#),
+        ("a number",                   r#""x":{"$serde_json::private::Number":"1"}"#),
+        ("a number, escaped",          r#""x":{"$serde_json::private::Numbe\u0072":"1"}"#),
+    ];
+    for (case, members) in rows {
+        let header = target.header().text();
+        let header = format!("{},{members}}}", header.strip_suffix('}').unwrap());
+        let token = target.sign_text(header, target.claims().text());
+        target.refuses(case, &token, "token_malformed").await;
+
+        let claims = target.claims().text();
+        let claims = format!("{},{members}}}", claims.strip_suffix('}').unwrap());
+        let token = target.sign_text(target.header().text(), claims);
+        let case = format!("{case}, as a claim");
+        target.refuses(&case, &token, "token_malformed").await;
+    }
+}
+
 /// Names are compared to the letter (RFC 7515 §4.1.1, RFC 8259 §8.3).
 #[tokio::test]
 async fn a_header_parameter_in_another_case_is_another_one() {

@@ -39,6 +39,16 @@ pub(crate) fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
         .build()
 }
 
+/// Trusts the keys of this very document.
+fn fixed(document: String) -> Result<Auth, SetupError> {
+    Auth::builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::EdDSA])
+        .jwks(document)
+        .build()
+}
+
 /// The service over these very keys.
 async fn serve(keys: &[Value]) -> (Service, Client) {
     let service = Service::start(&auth(keys).unwrap()).await;
@@ -432,4 +442,123 @@ async fn an_entry_that_is_no_key_is_skipped() {
         let token = token(&good, Some(good.kid()));
         assert_ok(case, &service.client().await.with_token(&token).await);
     }
+}
+
+/// A text that `serde_json` with its feature `raw_value` takes for the value in the string.
+fn hidden(json: &str) -> String {
+    json!({"$serde_json::private::RawValue": json}).to_string()
+}
+
+/// `raw_value` reads such a string with a fresh depth limit, so that sixty documents within each other
+/// overflow the stack. Two readers, one with the feature and one without, see two keys.
+#[tokio::test]
+async fn a_document_in_a_string_is_not_read() {
+    let good = SigningKey::generate(Algorithm::EdDSA);
+    let other = SigningKey::generate(Algorithm::EdDSA);
+    let jwk = other.public_jwk().to_string();
+    let deep = (0..10).fold("1".to_owned(), |inner, _| {
+        hidden(&format!("{}{inner}{}", "[".repeat(120), "]".repeat(120)))
+    });
+    let within = format!(r#"{{"kty":{},"x":{deep}}}"#, hidden("\"OKP\""));
+    for (case, entry) in [
+        ("a key", hidden(&jwk)),
+        ("a key in a key", hidden(&hidden(&jwk))),
+        ("many", deep),
+        ("within a key", within),
+        ("a member", jwk.replace("\"OKP\"", &hidden("\"OKP\""))),
+    ] {
+        let document = format!(r#"{{"keys":[{entry},{}]}}"#, good.public_jwk());
+        let auth = fixed(document).expect(case);
+        let service = Service::start(&auth).await;
+        let mut client = service.client().await;
+        let answer = client.with_token(&token(&other, Some(other.kid()))).await;
+        answer.assert_is_problem(case, 401, "unknown_key");
+        assert_ok(
+            case,
+            &client.with_token(&token(&good, Some(good.kid()))).await,
+        );
+    }
+    let whole = hidden(&json!({"keys": [good.public_jwk()]}).to_string());
+    assert!(fixed(whole).is_err(), "a whole set");
+}
+
+/// The documents that are no set, and those that are one with something odd beside its keys.
+#[test]
+fn a_key_set_is_strict_json() {
+    let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    #[rustfmt::skip]
+    let rows = [
+        ("plain",                      format!(r#"{{"keys":[{key}]}}"#), true),
+        ("something else",             format!(r#"{{"x":{{"keys":1}},"keys":[{key}]}}"#), true),
+        ("keys twice",                 format!(r#"{{"keys":[],"keys":[{key}]}}"#), false),
+        ("twice, escaped",             format!(r#"{{"key\u0073":[],"keys":[{key}]}}"#), false),
+        ("another twice",              format!(r#"{{"x":1,"keys":[{key}],"x":1}}"#), false),
+        ("twice in depth",             format!(r#"{{"x":[{{"a":1,"a":1}}],"keys":[{key}]}}"#), false),
+        ("deep, beside the keys",      format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(127)), true),
+        ("too deep",                   format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(128)), false),
+        ("a private name",             format!(r#"{{"x":{},"keys":[{key}]}}"#, hidden("1")), false),
+        ("too many values",            format!(r#"{{"x":[0{}],"keys":[{key}]}}"#, ",0".repeat(40_000)), false),
+        ("an array of sets",           format!(r#"[{{"keys":[{key}]}}]"#), false),
+        ("something after it",         format!(r#"{{"keys":[{key}]}} 1"#), false),
+    ];
+    for (case, document, is_set) in rows {
+        assert_eq!(fixed(document).is_ok(), is_set, "{case}");
+    }
+}
+
+/// What is odd about one entry costs that entry alone, its depth counted from the document's root.
+#[tokio::test]
+async fn an_entry_is_strict_json() {
+    let good = SigningKey::generate(Algorithm::EdDSA);
+    let other = SigningKey::generate(Algorithm::EdDSA);
+    let jwk = other.public_jwk().to_string();
+    let with = |member: String| jwk.replacen('{', &format!("{{{member},"), 1);
+    let deep = |depth: usize| format!(r#""deep":{}{}"#, "[".repeat(depth), "]".repeat(depth));
+    #[rustfmt::skip]
+    let rows = [
+        ("as it is",                   jwk.clone(), true),
+        ("125 levels below the key",   with(deep(125)), true),
+        ("126 levels",                 with(deep(126)), false),
+        ("a member twice",             with(r#""kty":"OKP""#.to_owned()), false),
+        ("twice in depth",             with(r#""x5c":[{"a":1,"a":1}]"#.to_owned()), false),
+        ("too many values",            with(format!(r#""x5c":[0{}]"#, ",0".repeat(40_000))), false),
+        ("a kid of two thousand",      jwk.replace(other.kid(), &"a".repeat(2000)), false),
+    ];
+    for (case, entry, is_read) in rows {
+        let auth = fixed(format!(r#"{{"keys":[{entry},{}]}}"#, good.public_jwk())).expect(case);
+        let status = auth.status();
+        assert_eq!(status[0].keys, 1 + usize::from(is_read), "{case}");
+    }
+}
+
+/// What comes after the first 512 entries is not read, whatever it is; the first of them go on.
+#[tokio::test]
+async fn the_entries_of_a_set_are_limited() {
+    let first = SigningKey::generate(Algorithm::EdDSA);
+    let last = SigningKey::generate(Algorithm::EdDSA);
+    for (case, between, is_read) in [("512 entries", 510, true), ("513", 511, false)] {
+        let between = "1,".repeat(between);
+        let (first, last) = (first.public_jwk(), last.public_jwk());
+        let auth = fixed(format!(r#"{{"keys":[{first},{between}{last}]}}"#)).unwrap();
+        assert_eq!(auth.status()[0].keys, 1 + usize::from(is_read), "{case}");
+    }
+    assert!(fixed(format!(r#"{{"keys":[{}1]}}"#, "1,".repeat(200_000))).is_err());
+}
+
+/// Two keys whose numbers, written one after the other, are the same bytes: `n` and `e` of the second
+/// are split one byte later. A token without a `kid` names neither.
+#[tokio::test]
+async fn keys_are_compared_number_by_number() {
+    let key = SigningKey::generate(Algorithm::RS256);
+    let n = bytes_of(key.public_jwk()["n"].as_str().unwrap());
+    let rsa = |n: &[u8], e: &[u8]| json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)});
+    let longer = [&n[..], &[1]].concat();
+    let keys = [rsa(&n, &[1, 1, 1]), rsa(&longer, &[1, 1])];
+    let (_service, mut client) = serve(&keys).await;
+    let answer = client.with_token(&token(&key, None)).await;
+    answer.assert_is_problem("two keys", 401, "unknown_key");
+    let (_service, mut client) = serve(&[keys[0].clone(), keys[0].clone()]).await;
+    let answer = client.with_token(&token(&key, None)).await;
+    answer.assert_is_problem("one key twice", 401, "bad_signature");
 }

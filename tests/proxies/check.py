@@ -1,53 +1,73 @@
-"""Do the proxies in examples/proxies protect an application?
+"""Checks that the proxies in examples/proxies protect an application.
 
-Each is started as its example has it, but for the ports, in front of an application that tells what it
-was sent, with warp-bearer behind: one with its own issuer, one whose issuer is down, none at all, and
-one that is asked for a policy which the proxy's operator misspelt.
+Each proxy runs with its example, only the ports are changed. The application behind it answers with
+what it was sent. /auth is answered by warp-bearer with its own issuer, by one whose issuer is down, by
+stubs, or not at all; and once the policy in the example is misspelt.
+
+The two rules that matter most:
+
+- The proxy and the application read a path the same way. Every spelling in SPELLINGS is sent with a token
+  that has no scope; whatever reaches the application must be under /profile/ in every reading that an
+  application may have (see readings()).
+- The application gets the identity fields from /auth and from nowhere else.
 """
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples" / "proxies"
-NAMES = ["X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
+NAMES = ["X-Auth-Issuer", "X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
+# Fields that some application reads as one of these: CGI and WSGI turn every separator into `_`.
+LOOKS_LIKE_IDENTITY = re.compile("x[^a-z0-9]auth[^a-z0-9]")
+# Fields in which some framework or server takes the path, or a part of it, instead of the request's own.
+PATHS = ["X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Prefix",
+         "X-Script-Name", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
+# Every character of a field name (RFC 9110 §5.6.2) that is no letter and no digit.
+SEPARATORS = "!#$%&'*+-.^_`|~"
 PATIENCE = 20
 # Debian keeps servers where a user's PATH may not look.
 PATH = os.environ["PATH"] + ":/usr/sbin"
 
-# Where its example is, how it is started in a directory with a copy of it, and what it makes of
-# refusals that are not its client's doing.
+# The example, how to start it in a directory with a copy of it, what the client gets for failures that are
+# not its own, and whether the proxy can drop every X-Auth-* field instead of the four in NAMES.
 PROXIES = {
     "nginx": {
         "file": "nginx.conf",
         "start": ["nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off; pid nginx.pid;"],
-        "listens": "listen 8080",
+        "listens": "listen 127.0.0.1:8080",
         "misspelt": 500,
         "gone": 503,
+        "drops_prefix": False,
     },
     "caddy": {
         "file": "Caddyfile",
         "start": ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
-        "listens": ":8080",
+        "listens": "http://:8080",
         "misspelt": 400,
         "gone": 502,
+        "drops_prefix": True,
     },
     "haproxy": {
         "file": "haproxy.cfg",
         "start": ["haproxy", "-db", "-f", "haproxy.cfg"],
-        "listens": "bind :8080",
+        "listens": "bind 127.0.0.1:8080",
         "misspelt": 400,
         "gone": 503,
+        "drops_prefix": True,
     },
     "envoy": {
         "file": "envoy.yaml",
@@ -55,46 +75,198 @@ PROXIES = {
         "listens": "port_value: 8080",
         "misspelt": 400,
         "gone": 503,
+        "drops_prefix": True,
     },
 }
 
 
+# Ways to write a path. The first ones are other spellings of /messages/1, which needs a scope. The others
+# begin under /profile/, which needs none, and leave it in the reading of some application.
+SPELLINGS = [
+    "/messages/1",
+    "/messages",
+    "/Messages/1",
+    "/MESSAGES/1",
+    "/%6dessages/1",
+    "/%6Dessages/1",
+    "/%4dessages/1",
+    "/./messages/1",
+    "/x/../messages/1",
+    "/x/%2e%2e/messages/1",
+    "/x/.%2E/messages/1",
+    "//messages/1",
+    "/messages//1",
+    "/messages%2f1",
+    "/messages%2F1",
+    "/messages%5c1",
+    "/messages\\1",
+    "/messages;x=1/1",
+    "/messages%3bx/1",
+    "/;x/messages/1",
+    "/messages%00/1",
+    "/messages%252f1",
+    "/%256dessages/1",
+    "http://example.com/messages/1",
+    "/messages/1#/profile/",
+    "/profile",
+    "/profile/../messages/1",
+    "/profile/./../messages/1",
+    "/profile/%2e%2e/messages/1",
+    "/profile/%2E./messages/1",
+    "/profile/..%2fmessages/1",
+    "/profile/..%2Fmessages/1",
+    "/profile/..%5cmessages/1",
+    "/profile/..\\messages/1",
+    "/profile\\..\\messages/1",
+    "/profile/..;/messages/1",
+    "/profile/..;x=1/messages/1",
+    "/profile/..%3b/messages/1",
+    "/profile/;/../messages/1",
+    "/profile//../messages/1",
+    "/profile/x/..//../messages/1",
+    "/profile//../../messages/1",
+    "/profile/%252e%252e/messages/1",
+    "/profile/%25%32%65%25%32%65/messages/1",
+    "/profile/..%252fmessages/1",
+    "/profile/..%00/messages/1",
+    "/profile/%c0%ae%c0%ae/messages/1",
+    "/profile/..%c0%afmessages/1",
+    "/profile/..%e0%80%afmessages/1",
+    "/profile/..%f0%80%80%afmessages/1",
+    "/profile/..%c1%9cmessages/1",
+    "/profile/..",
+    "/profile/..?x",
+    "/profile/..%3fx",
+    "/profile/..#x",
+    "/profile/..%23x",
+    "/profile/%2e%2e%2fmessages/1",
+    "/profile/..%09/messages/1",
+    "/profile/..%20/messages/1",
+    "/profile/%20../messages/1",
+    "/profile/.%20./messages/1",
+    "/profile/..%20x/messages/1",
+    "/profile/%zz/../messages/1",
+    "/profile/%2e%2/../messages/1",
+    "/%70rofile/../messages/1",
+    "//profile/../messages/1",
+    "//example.com/profile/../messages/1",
+    "/profile/?/../messages/1",
+    "http://example.com/profile/../messages/1",
+    "http://example.com/profile/..%2fmessages/1",
+    "HTTP://example.com//profile/../messages/1",
+    "http://profile/messages/1",
+    "profile/../messages/1",
+    "*",
+]
+# Ordinary paths, which must arrive as they are.
+ORDINARY = [
+    "/profile/",
+    "/profile/1?page=2&next=/../%2e%2e;",
+    "/profile/a.b/.well-known/x..y/~me_-",
+    "/profile/caf%C3%A9%20au%20lait/%E6%97%A5%E6%9C%AC",
+    "/profile/a%40example.com/1,2:3=4+5!$&'()*/%5B1%5D",
+]
+
+
+def readings(target):
+    """Every path that some application could take a request target for."""
+
+    def overlong(path):
+        """Decodes UTF-8 without a look at its length: %c0%af is a slash."""
+        wide = re.sub(r"[\xc0-\xdf][\x80-\xbf]", lambda m: chr((ord(m[0][0]) & 31) << 6 | ord(m[0][1]) & 63), path)
+        wide = re.sub(r"[\xe0-\xf7][\x80-\xbf]{2,3}", lambda m: chr(ord(m[0][-2]) << 6 & 4032 | ord(m[0][-1]) & 63), wide)
+        return "".join(c if ord(c) < 256 else "\ufffd" for c in wide)
+
+    def dots(path):
+        """Removes dot-segments and keeps empty ones (RFC 3986 §5.2.4)."""
+        kept, segments = [], path.split("/")
+        for segment in segments:
+            if segment == "..":
+                del kept[max(1, len(kept) - 1):]
+            elif segment != ".":
+                kept.append(segment)
+        return "/".join(kept) + ("/" if segments[-1] in [".", ".."] else "")
+
+    steps = [
+        lambda path: urllib.parse.unquote(path, "latin-1"),
+        overlong,
+        dots,
+        lambda path: re.sub("/+", "/", path),
+        lambda path: path.replace("\\", "/"),
+        lambda path: re.sub(";[^/]*", "", path),
+        lambda path: re.sub("[?#].*", "", path, flags=re.DOTALL),
+        lambda path: re.sub("[\0-\x20].*", "", path, flags=re.DOTALL),
+        lambda path: re.sub("[\0-\x20]", "", path),
+        lambda path: re.sub("^(?i:https?:)?//[^/]*", "", path),
+        lambda path: path.lower(),
+    ]
+    # A query is nobody's path, unless its question mark is escaped.
+    found, new = set(), {target.split("?")[0]}
+    while new:
+        found |= new
+        new = {step(path) for path in new for step in steps} - found
+    return found
+
+
 class Application(http.server.BaseHTTPRequestHandler):
-    """Knows nothing of tokens, and tells what it was sent."""
+    """Does not verify tokens, and answers with what it was sent. Upgrades to whatever the client likes."""
 
     protocol_version = "HTTP/1.1"
-    asked = 0
+    # The targets and fields of all requests, in the order in which they came.
+    requests = []
 
     def answer(self):
-        Application.asked += 1
+        # Not self.path, which merges slashes at the start.
+        target, fields = self.requestline.split(" ")[1], self.headers.items()
+        Application.requests.append((target, fields))
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Connection", "upgrade")
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            # HAProxy verifies it (RFC 6455 §4.2.2).
+            key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+            self.send_header("Sec-WebSocket-Accept", accept)
+            self.end_headers()
+            self.wfile.write(self.rfile.readline())
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        told = {"fields": self.headers.items(), "body": body.decode(), "path": self.path}
-        page = json.dumps(told).encode()
+        page = json.dumps({"fields": fields, "body": body.decode(), "path": target}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
         self.wfile.write(page)
 
-    do_GET = do_POST = answer
+    do_GET = do_POST = do_OPTIONS = answer
 
     def log_message(self, *_):
-        """Says nothing: what was asked is in the answer."""
+        """Logs nothing: the answer has it all."""
 
 
 class Generous(http.server.BaseHTTPRequestHandler):
-    """In the place of /auth: lets everybody through, with claims of the largest size."""
+    """In the place of /auth: lets every request pass, with claims of the largest size. Remembers the fields of
+    the last request, and whether the proxy was the first to close the connection."""
 
+    protocol_version = "HTTP/1.1"
     CLAIMS = "e" * 16_000
+    fields = {}
+    proxy_left = threading.Event()
 
     def do_GET(self):
+        Generous.fields = self.headers
         self.send_response(200)
         for name in NAMES:
             self.send_header(name, self.CLAIMS if name == "X-Auth-Claims" else "")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def finish(self):
+        super().finish()
+        Generous.proxy_left.set()
+
     def log_message(self, *_):
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def serving(handler):
@@ -158,7 +330,7 @@ def proxy(name, auth, application, misspelt=False):
 
 class Answer:
     def __init__(self, port, path, fields=(), method="GET", body=None):
-        before = Application.asked
+        before = len(Application.requests)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.putrequest(method, path)
         for name, value in fields:
@@ -168,15 +340,41 @@ class Answer:
         connection.endheaders(body)
         reply = connection.getresponse()
         self.status, self.fields, self.body = reply.status, reply.headers, reply.read().decode()
-        self.arrived = Application.asked - before
+        self.arrived = len(Application.requests) - before
         connection.close()
 
     def seen(self, name):
-        """What the application saw under a name, read as an application does that knows no case and
-        takes underscores for hyphens; an empty field is none."""
-        name = name.lower()
-        fields = json.loads(self.body)["fields"]
-        return [value for key, value in fields if key.lower().replace("_", "-") == name and value]
+        """What the application saw under a name, read as CGI does: without case, and with every separator
+        alike. An empty field is none."""
+        return seen(json.loads(self.body)["fields"], name)
+
+
+def seen(fields, name):
+    alike = lambda key: re.sub("[^a-z0-9]", "_", key.lower())
+    return [value for key, value in fields if alike(key) == alike(name) and value]
+
+
+def raw(port, target, fields=(), method="GET", more=b""):
+    """The status and the bytes of the answer to a request whose target no client library would send. What comes
+    as `more` is sent once the protocol was switched."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"{name}: {value}" for name, value in fields]
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1"))
+        answer = b""
+        # What came until then, if the proxy sends no more.
+        with contextlib.suppress(TimeoutError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+                head, end, body = answer.partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                switched = answer.startswith(b"HTTP/1.1 101")
+                if end and switched and more:
+                    connection.sendall(more)
+                    more = b""
+                if end and (body.endswith(b"\n") if switched else length and len(body) >= int(length[1])):
+                    break
+    return int(answer.split(b" ")[1]) if answer else 0, answer
 
 
 def bearer(token):
@@ -185,19 +383,22 @@ def bearer(token):
 
 SPOOFED = [
     (spelling, value)
-    for name, value in zip(NAMES, ["admin", "read:messages admin", "e30"])
+    for name, value in zip(NAMES, ["https://admin.example/", "admin", "read:messages admin", "e30"])
     for spelling in [name, name.lower(), name.replace("-", "_"), name.replace("h-", "h_"), name.replace("X-", "x_")]
 ]
 
 
-def check(name, plain, reader, auth, down, generous, application):
+def check(name, plain, reader, auth, down, generous, application, table):
     failed = []
 
     def holds(case, truth, answer):
         print(f"  {'ok' if truth else 'FAILED':6} {case}")
         if not truth:
             failed.append(case)
-            print(f"         {answer.status} {answer.fields.items()} {answer.body[:2000]}")
+            about = answer
+            if isinstance(answer, Answer):
+                about = f"{answer.status} {answer.fields.items()} {answer.body[:2000]}"
+            print(f"         {about}")
 
     def refused(case, answer, status, challenge=None):
         found = answer.fields.get_all("WWW-Authenticate") or []
@@ -212,9 +413,9 @@ def check(name, plain, reader, auth, down, generous, application):
 
     with proxy(name, auth, application) as port:
         ask = lambda *arguments, **more: Answer(port, *arguments, **more)
-        refused("no token", ask("/"), 401, ['Bearer realm="api"'])
-        refused("no token, and a scope", ask("/messages/1"), 401, ['scope="read:messages"'])
-        refused("spoofed fields and no token", ask("/", SPOOFED), 401, ["Bearer"])
+        refused("no token", ask("/"), 401, ['scope="read:messages"'])
+        refused("no token, and no scope needed", ask("/profile/"), 401, ['Bearer realm="api"'])
+        refused("spoofed fields and no token", ask("/profile/", SPOOFED), 401, ["Bearer"])
         refused("a bad token", ask("/", bearer("a.b.c")), 401, ['error="invalid_token"'])
         refused("what is no token", ask("/", bearer("é".encode())), 400, ['error="invalid_request"'])
         large = ask("/", bearer("a" * 16_000))
@@ -233,18 +434,21 @@ def check(name, plain, reader, auth, down, generous, application):
         holds("the path as it came", json.loads(passed.body)["path"] == "/messages/1?page=2", passed)
         claims, payload = reader.split(".")[1], payload_of(reader)
         seen = [passed.seen(name) for name in NAMES]
-        expected = [[payload["sub"]], ["read:messages"], [claims]]
+        expected = [[payload["iss"]], [payload["sub"]], ["read:messages"], [claims]]
         holds("the application knows whose it is", seen == expected, passed)
         holds("the client does not", not any(passed.fields.get(name) for name in NAMES), passed)
-
-        spoofed = ask("/", bearer(plain) + SPOOFED)
-        seen = [spoofed.seen(name) for name in NAMES]
-        expected = [[payload["sub"]], [], [plain.split(".")[1]]]
-        holds("spoofed fields are gone", spoofed.status == 200 and seen == expected, spoofed)
+        holds("the Host has its port", passed.seen("Host") == [f"127.0.0.1:{port}"], passed)
 
         posted = ask("/messages/", bearer(reader), method="POST", body=b"hello")
         arrived = posted.status == 200 and json.loads(posted.body)["body"] == "hello"
         holds("a body arrives", arrived, posted)
+
+        for path in ORDINARY:
+            arrived = ask(path, bearer(plain))
+            holds(f"{path}: 200", arrived.status == 200 and json.loads(arrived.body)["path"] == path, arrived)
+        spellings(port, plain, reader, holds, table)
+        identity(name, port, plain, holds)
+        upgrades(port, plain, holds)
 
     with proxy(name, down, application) as port:
         answer = Answer(port, "/", bearer(plain))
@@ -254,12 +458,87 @@ def check(name, plain, reader, auth, down, generous, application):
     with proxy(name, generous, application) as port:
         large = Answer(port, "/", bearer("a" * 16_000))
         holds("large claims arrive", large.seen("X-Auth-Claims") == [Generous.CLAIMS], large)
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        named = Answer(port, "/", [("X-Request-Id", "r-1"), ("Traceparent", trace)])
+        holds("X-Request-Id reaches /auth and the application",
+              named.seen("X-Request-Id") == ["r-1"] == Generous.fields.get_all("X-Request-Id"), named)
+        holds("traceparent reaches /auth", Generous.fields.get_all("Traceparent"), named)
+        unnamed = Answer(port, "/")
+        holds("one is made where there is none",
+              unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)
+        # Otherwise a request can meet a connection that warp-bearer is closing (IDLE_TIMEOUT).
+        Generous.proxy_left.clear()
+        last = Answer(port, "/")
+        holds("the proxy closes an idle connection to /auth first", Generous.proxy_left.wait(PATIENCE), last)
     with proxy(name, free_port(), application) as port:
         refused("nobody at /auth", Answer(port, "/", bearer(plain)), PROXIES[name]["gone"])
     with proxy(name, auth, application, misspelt=True) as port:
         misspelt = Answer(port, "/messages/1", bearer(reader))
         refused("a misspelt policy", misspelt, PROXIES[name]["misspelt"])
     return failed
+
+
+def spellings(port, plain, reader, holds, table):
+    """Sends every spelling without the scope, and with it."""
+    for target in SPELLINGS:
+        for token in [plain, reader]:
+            before = len(Application.requests)
+            status, answer = raw(port, target, bearer(token))
+            arrived = [target for target, _ in Application.requests[before:]]
+            if token == plain:
+                table.setdefault(target, []).append(f"{status}" if not arrived else f"{status} as {arrived[0]}")
+                outside = [path for got in arrived for path in readings(got) if not path.startswith("/profile/")]
+                # 301: nginx redirects /profile to /profile/.
+                truth = not outside and (arrived or status in [301, 400, 401, 403])
+                holds(f"{target} without the scope: {status}", truth, (answer, arrived, outside))
+            else:
+                # The normalized path, or none: every reading is the one that arrived, but for its case.
+                one = lambda path: urllib.parse.unquote(path).lower()
+                truth = all(one(path) == one(got.split("?")[0]) for got in arrived for path in readings(got))
+                holds(f"{target} with the scope: {status}", truth and (arrived or status in [301, 400]), (answer, arrived))
+
+
+def identity(name, port, plain, holds):
+    """The identity of a token that has no scope is what the application sees, whatever the client adds."""
+    payload = payload_of(plain)
+    expected = [[payload["iss"]], [payload["sub"]], [], [plain.split(".")[1]]]
+    nominated = [("Connection", "X-Auth-Subject, X-Auth-Claims, X-Auth-Issuer, X-Request-Id, keep-alive")]
+    lies = [("all four, in five spellings", SPOOFED), ("Connection names them", nominated + [("X.Auth.Subject", "admin")])]
+    for one in SEPARATORS:
+        names = [f"X{one}Auth{other}Subject" for other in SEPARATORS]
+        lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
+    lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
+    moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in PATHS])
+    holds("no other path arrives in a field", not any(moved.seen(field) for field in PATHS), moved)
+    if PROXIES[name]["drops_prefix"]:
+        lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
+    for case, fields in lies:
+        for more in [[], [("Connection", "Authorization"), ("Connection", "x-auth-scope")]]:
+            answer = Answer(port, "/profile/", bearer(plain) + fields + more)
+            if answer.status in [400, 401] and not answer.arrived:
+                holds(f"{case}: {answer.status}", True, answer)
+                continue
+            fields_seen = json.loads(answer.body)["fields"]
+            found = [answer.seen(name) for name in NAMES]
+            strange = [key for key, _ in fields_seen if LOOKS_LIKE_IDENTITY.match(key.lower()) and key.lower() not in map(str.lower, NAMES)]
+            named = [value for key, value in fields_seen if key.lower() == "connection" and "auth" in value.lower()]
+            holds(f"{case}: none of it arrives", found == expected and not strange and not named, answer)
+
+
+def upgrades(port, plain, holds):
+    """A WebSocket works. An upgrade to h2c would be a tunnel past the proxy, and never arrives."""
+    websocket = [("Connection", "keep-alive, Upgrade, X-Auth-Subject"), ("Upgrade", "WebSocket"),
+                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+    status, answer = raw(port, "/profile/socket", bearer(plain) + websocket, more=b"hello\n")
+    target, fields = Application.requests[-1]
+    holds("a WebSocket", status == 101 and answer.endswith(b"hello\n"), answer)
+    holds("and whose it is", seen(fields, "X-Auth-Subject") == [payload_of(plain)["sub"]], fields)
+    for value in ["h2c", "h2c, websocket", "TLS/1.0"]:
+        before = len(Application.requests)
+        fields = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", value), ("HTTP2-Settings", "AAMAAABkAAQAAP__")]
+        status, answer = raw(port, "/profile/", bearer(plain) + fields)
+        arrived = [seen(fields, "Upgrade") for _, fields in Application.requests[before:]]
+        holds(f"no upgrade to {value}: {status}", status != 101 and not any(arrived), answer)
 
 
 def token_of(warp_bearer, listen, scope):
@@ -278,7 +557,7 @@ def main(warp_bearer):
     warp_bearer = os.path.abspath(warp_bearer)
     application, generous = serving(Application), serving(Generous)
     well, ill = free_port(), free_port()
-    failed = []
+    failed, table = [], {}
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         listen = f"127.0.0.1:{well}"
@@ -294,8 +573,11 @@ def main(warp_bearer):
         stack.enter_context(running([warp_bearer, "serve"], ill, directory, **down))
         for name in PROXIES:
             print(name)
-            checked = check(name, plain, reader, well, ill, generous, application)
+            checked = check(name, plain, reader, well, ill, generous, application, table)
             failed += [f"{name}: {case}" for case in checked]
+    print(f"\nA token without the scope: {', '.join(PROXIES)}")
+    for target, found in table.items():
+        print(f"  {target:45} {' | '.join(found)}")
     for case in failed:
         print(f"FAILED {case}")
     return 1 if failed else 0

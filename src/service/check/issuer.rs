@@ -9,6 +9,8 @@ use super::{Section, certificate, keys};
 use crate::{
     auth::{
         Algorithm,
+        display::{ShownText, ShownUrl},
+        json,
         probe::{self, Look, Place},
     },
     service::{
@@ -154,8 +156,14 @@ async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl 
             section.add_more(Mark::Good, "name", text, millis(began.elapsed()));
             return true;
         }
-        Ok(Err(error)) => section.add(Mark::Bad, "name", format!("{host}: {error}")),
-        Err(_) => section.add(Mark::Bad, "name", format!("{host}: no answer in time")),
+        Ok(Err(error)) => {
+            let (host, error) = (ShownText::new(host), ShownText::message(error));
+            section.add(Mark::Bad, "name", format!("{host}: {error}"));
+        }
+        Err(_) => {
+            let host = ShownText::new(host);
+            section.add(Mark::Bad, "name", format!("{host}: no answer in time"));
+        }
     }
     false
 }
@@ -221,7 +229,7 @@ fn took(section: &mut Section, name: &str, url: &str, look: &Look, more: &str) {
     let more = [millis(look.took), more.to_owned()];
     let more = more.iter().filter(|more| !more.is_empty());
     let more: Vec<_> = more.map(String::as_str).collect();
-    section.add_more(mark, name, url, more.join(", "));
+    section.add_more(mark, name, ShownUrl::new(url).to_string(), more.join(", "));
 }
 
 fn millis(took: Duration) -> String {
@@ -230,7 +238,10 @@ fn millis(took: Duration) -> String {
 
 /// Algorithms that the issuer can sign with and that should not be met here.
 fn offers(metadata: &[u8], plan: &Plan<'_>, section: &mut Section) {
-    let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
+    let metadata = std::str::from_utf8(metadata).ok();
+    let metadata = metadata
+        .and_then(|text| json::value(text).ok())
+        .unwrap_or_default();
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();
     let offered: Vec<_> = offered
         .into_iter()

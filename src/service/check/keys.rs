@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::{Section, certificate, issuer::Plan};
 use crate::{
-    auth::probe::{Examined, examine},
+    auth::{
+        display::{ShownText, ShownUrl},
+        probe::{Examined, examine},
+    },
     service::{
         screen::Mark,
         when::{length, local},
@@ -19,7 +22,10 @@ use crate::{
 pub(super) fn judge(section: &mut Section, document: &[u8], from: &str, plan: &Plan<'_>) {
     let algorithms = &plan.config.algorithms;
     let Some(keys) = examine(document, algorithms) else {
-        let text = format!("{from}: not a JSON object with an array \"keys\"");
+        let text = format!(
+            "{}: not a JSON object with an array \"keys\"",
+            ShownUrl::new(from)
+        );
         section.add(Mark::Bad, "keys", text);
         return;
     };
@@ -43,14 +49,14 @@ fn is_used<E>(good_for: &Result<Vec<crate::auth::Algorithm>, E>) -> bool {
 }
 
 fn key(section: &mut Section, (jwk, good_for): &Examined, plan: &Plan<'_>) {
-    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let kind = [text("kty"), text("crv")].into_iter().flatten();
-    let kind = kind
-        .map(str::to_owned)
-        .chain(bits(jwk))
-        .chain(text("alg").map(str::to_owned));
-    let kind = kind.collect::<Vec<_>>().join(" ");
-    let named = format!("{}: {kind}", text("kid").unwrap_or("without a kid"));
+    let text = |name: &str| {
+        let text = jwk.get(name).and_then(Value::as_str);
+        text.map(|text| ShownText::new(text).to_string())
+    };
+    let parts = [text("kty"), text("crv"), bits(jwk), text("alg")];
+    let kind = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let name = text("kid").unwrap_or_else(|| "without a kid".to_owned());
+    let named = format!("{name}: {kind}");
     match good_for {
         Ok(algorithms) if algorithms.is_empty() => {
             let more = "not for an algorithm of AUTH0_ALGORITHMS";

@@ -8,11 +8,14 @@ use std::{
 use clap::Args;
 
 use super::Failure;
-use crate::service::{
-    Tls,
-    check::{Plan, Report, Section, examine},
-    config::{Config, Faults, Vars},
-    screen::{Mark, Screen, ascii},
+use crate::{
+    auth::display::ShownUrl,
+    service::{
+        Tls,
+        check::{Plan, Report, Section, examine},
+        config::{Config, Faults, Vars},
+        screen::{Mark, Screen, ascii},
+    },
 };
 
 const EXAMPLES: &str = r#"Examples:
@@ -114,7 +117,7 @@ impl Progress {
     /// With the terminal's wrapping off: of a line that is longer than the terminal is wide, a part
     /// would stay.
     fn tell(&self, what: &str) {
-        let what = Screen::clean(what);
+        let what = ShownUrl::new(what);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {what} …\x1b[?7h"));
     }
 

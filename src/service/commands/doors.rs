@@ -1,11 +1,14 @@
 //! What `serve` and `dev` share: the sockets of the process, what is served on them, and what a
 //! signal refreshes.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
+
+use warp::{Filter, reply::Response};
 
 use super::Failure;
 use crate::{
-    auth::Auth,
+    auth::{Auth, Problem},
+    issuer::hosts,
     service::{
         Access, Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
     },
@@ -16,6 +19,8 @@ pub(super) struct Doors {
     service: Listener,
     metrics: Option<Listener>,
     tls: Option<Tls>,
+    /// Set for `dev`: the service answers only for this address and the names of loopback.
+    only_for: Option<SocketAddr>,
 }
 
 impl Doors {
@@ -38,7 +43,15 @@ impl Doors {
             service,
             metrics,
             tls,
+            only_for: None,
         })
+    }
+
+    /// Answers only requests whose `Host` is the service's address or a name of loopback, so that
+    /// no web page can read the service under the page's own name (DNS rebinding).
+    pub(super) fn only_for_loopback(self) -> Result<Self, Failure> {
+        let only_for = Some(self.service()?);
+        Ok(Self { only_for, ..self })
     }
 
     /// Where the service listens.
@@ -68,10 +81,32 @@ impl Doors {
         };
         let routes = routes(access, &shutdown);
         tokio::select! {
-            () = serve(self.service, routes, limits, cors, sight, shutdown) => {}
+            () = answer(self.service, routes, self.only_for, limits, cors, sight, shutdown) => {}
             () = show(metrics) => {}
             () = watch(self.tls.clone()) => {}
             () = refresh(hangups, &access.auth, self.tls.as_ref()) => {}
+        }
+    }
+}
+
+/// Serves the routes; where `only_for` is given, a request for another host gets 400 `bad_host`.
+async fn answer<F>(
+    listener: Listener,
+    routes: F,
+    only_for: Option<SocketAddr>,
+    limits: Limits,
+    cors: Option<Cors>,
+    sight: Sight,
+    shutdown: Shutdown,
+) where
+    F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
+{
+    match only_for {
+        None => serve(listener, routes, limits, cors, sight, shutdown).await,
+        Some(address) => {
+            let foreign = hosts::foreign(address).map(|| Problem::BadHost.response());
+            let routes = foreign.or(routes).unify();
+            serve(listener, routes, limits, cors, sight, shutdown).await;
         }
     }
 }

@@ -32,22 +32,30 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
 
     let at = Cell::new(0);
     let mut vars: Vec<Entry> = Vec::new();
+    let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        let (name, value) = item.map_err(|error| unreadable(&error, at.get()))?;
-        judge(&name, &value, &vars, at.get(), &lines[at.get() - 1])?;
-        let line = at.get() - value.matches('\n').count();
+        let (name, value) = item.map_err(|error| unreadable(&error, at.get(), &lines))?;
+        let line = done + 1 + skipped(&lines[done..at.get()]);
+        judge(&name, &value, &vars, line, &lines[line - 1..at.get()])?;
+        done = at.get();
         vars.push(Entry { name, value, line });
     }
     Ok(vars)
 }
 
-/// Refuses what dotenvy reads, but not as it was meant.
+/// How many blank lines and comments stand before an entry.
+fn skipped(lines: &[String]) -> usize {
+    let is_empty = |line: &&String| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]);
+    lines.iter().take_while(is_empty).count()
+}
+
+/// Refuses an entry that dotenvy reads, but not as it was meant. `source` is the lines of the entry.
 fn judge(
     name: &str,
     value: &str,
     before: &[Entry],
     line: usize,
-    source: &str,
+    source: &[String],
 ) -> Result<(), Fault> {
     if !variables::is_known(name) {
         return Ok(());
@@ -60,17 +68,51 @@ fn judge(
             format_args!("found twice in .env, the second time on line {line}; keep one"),
         ));
     }
-    // `a$b` becomes `a`, and nobody would see why no signature fits.
-    let expanded = source.contains('$') && !value.contains('$');
-    if Variable::named(name).is_secret() && expanded {
-        return Err(Fault::new(
-            name,
-            format_args!(
-                "found a \"$\" on line {line} of .env, which starts a reference; put the secret in single quotes"
-            ),
-        ));
+    match reference_in_secret(&source.concat(), line) {
+        Some(fault) => Err(fault),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The fault of a secret with a `$` that dotenvy takes for a reference: `a$b` becomes `a`, and no
+/// signature ever verifies. `source` is the entry that begins on `line`.
+fn reference_in_secret(source: &str, line: usize) -> Option<Fault> {
+    let (name, value) = source.split_once('=')?;
+    let name = name.trim();
+    let name = name.strip_prefix("export ").unwrap_or(name).trim();
+    if !variables::is_known(name)
+        || !Variable::named(name).is_secret()
+        || !has_reference(value.trim())
+    {
+        return None;
+    }
+    Some(Fault::new(
+        name,
+        format_args!(
+            "found a \"$\" on line {line} of .env, which starts a reference; put the secret in single quotes"
+        ),
+    ))
+}
+
+/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its comment.
+fn has_reference(value: &str) -> bool {
+    let (mut single, mut double, mut escaped) = (false, false, false);
+    for (at, c) in value.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match c {
+            '\'' if !double => single = !single,
+            _ if single => {}
+            '"' => double = !double,
+            '\\' => escaped = true,
+            '$' => return true,
+            ' ' | '\t' if !double && value[at..].trim_start().starts_with('#') => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A line as dotenvy can read it.
@@ -93,15 +135,20 @@ fn quoted(line: &str) -> Option<String> {
         .then(|| format!("{name}='{value}'"))
 }
 
-/// The fault of a line; `at` is the last one that dotenvy was handed.
-fn unreadable(error: &dotenvy::Error, at: usize) -> Fault {
+/// The fault of an entry that dotenvy cannot read; `at` is the last line that it was handed.
+fn unreadable(error: &dotenvy::Error, at: usize, lines: &[String]) -> Fault {
     // Of a value over several lines, the first is the one where a quote may be missing.
-    let lines = match error {
+    let count = match error {
         dotenvy::Error::LineParse(text, _) => text.lines().count().max(1),
         _ => 1,
     };
+    let first = at + 1 - count;
+    // dotenvy also stumbles over `"a$"`: after a reference it overlooks the closing quote.
+    if let Some(fault) = reference_in_secret(&lines[first - 1], first) {
+        return fault;
+    }
     fault(
-        at + 1 - lines,
+        first,
         "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"",
     )
 }
@@ -167,6 +214,44 @@ mod tests {
             let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
             let found = vars.iter().find(|entry| entry.name == name);
             assert_eq!(found.map(|entry| &*entry.value), Some(value), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_no_dollar_that_starts_a_reference() {
+        let secret = |value: &str| format!("B=x$y\nAUTH0_SIGNING_SECRET={value}\nLISTEN=$B\n");
+        #[rustfmt::skip]
+        let altered = [
+            ("bare", "hunter$2"),
+            ("at the end", "hunter2$"),
+            ("in double quotes", "\"hunter$2\""),
+            ("last in double quotes", "\"hunter2$x\""),
+            ("beside an escaped one", r"hun\$ter$2"),
+            ("beside one in single quotes", "'hun$ter'$2"),
+            ("an open brace", "hunter${2"),
+            ("that expands to one", "hunter$B"),
+            ("after a blank", "hunter 2$x"),
+            ("on the first of two lines", "\"hun$ter\n2\""),
+        ];
+        for (case, value) in altered {
+            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+            match parse(secret(value).as_bytes()) {
+                Ok(_) => panic!("{case}"),
+                Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
+            }
+        }
+        #[rustfmt::skip]
+        let kept = [
+            ("in single quotes", "'hunter$2'", "hunter$2"),
+            ("escaped", r"hunter\$2", "hunter$2"),
+            ("escaped in double quotes", r#""hunter\$2""#, "hunter$2"),
+            ("in a comment", "hunter2 # costs $2", "hunter2"),
+            ("an escaped backslash", r#""hunter\\2""#, r"hunter\2"),
+        ];
+        for (case, text, value) in kept {
+            let vars =
+                parse(secret(text).as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            assert_eq!(vars[1].value, value, "{case}");
         }
     }
 

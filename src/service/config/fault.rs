@@ -1,11 +1,12 @@
 //! What is wrong with a configuration, a line each.
 //!
-//! A line names the variable, where it stands, what was found and what would be right. It never shows a secret, and
-//! never spans two lines, whatever was found.
+//! A line names the variable, where it is set, what was found and what would be right. It never
+//! shows a secret and never spans two lines, whatever was found.
 
 use std::{borrow::Cow, fmt};
 
 use super::{Origin, Vars, variables::Variable};
+use crate::auth::display::ShownUrl;
 
 /// One thing that stops the start, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,10 +174,14 @@ impl Wrong {
         }
     }
 
-    /// A guess at what was meant; without one, what the variable wants is said instead.
+    /// A guess at what was meant; without one, what the variable wants is said instead. The guess
+    /// repeats part of the value and is shown like it.
     pub(super) fn meant(self, guess: Option<impl fmt::Display>) -> Self {
         match guess {
-            Some(guess) => self.hint(format!("did you mean {guess}?")),
+            Some(guess) => {
+                let guess = ShownUrl::new(&guess.to_string());
+                self.hint(format!("did you mean {guess}?"))
+            }
             None => self,
         }
     }
@@ -185,21 +190,11 @@ impl Wrong {
 /// How a key begins that somebody put in the place of its path.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// What was found, quoted, escaped and cut; nothing of it that may be a password in a URL.
+/// A value that was found, quoted. It is shown as an address, whatever it was meant to be: one with
+/// a password may be in the place of anything. Of a key, only the first word is shown.
 pub(in crate::service) fn shown(text: &str) -> String {
-    const ENOUGH: usize = 80;
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");
     }
-    let mut shown = match text.rfind('@') {
-        Some(at) => format!("…{}", &text[at..]),
-        None => text.to_owned(),
-    };
-    if let Some(query) = shown.find('?').filter(|_| text.contains("://")) {
-        shown.replace_range(query + 1.., "…");
-    }
-    if let Some((cut, _)) = shown.char_indices().nth(ENOUGH) {
-        shown.replace_range(cut.., "…");
-    }
-    format!("{shown:?}")
+    format!("{:?}", ShownUrl::new(text))
 }

@@ -13,6 +13,7 @@ use super::{
     variables::{self, Unset, Variable},
     vars,
 };
+use crate::auth::display::ShownText;
 
 /// The variables, and what was found about them so far.
 pub(super) struct Reader {
@@ -181,6 +182,11 @@ impl Reader {
             self.fault(variable.name, right);
             return None;
         }
+        if is_quoted(text.trim()) {
+            self.faults
+                .push(Fault::wrong(variable, &text, &still_quoted()));
+            return None;
+        }
         Some(if variable.is_secret() {
             text
         } else {
@@ -194,7 +200,9 @@ impl Reader {
         text: &str,
         parse: impl FnOnce(&str) -> Parsed<T>,
     ) -> Option<T> {
-        let parsed = if is_placeholder(text) {
+        let parsed = if is_quoted(text) {
+            Err(still_quoted())
+        } else if is_placeholder(text) {
             Err(Wrong::new("is a placeholder"))
         } else {
             parse(text)
@@ -238,6 +246,19 @@ impl Reader {
     }
 }
 
+/// Whether a value still has the quotes that a shell or `.env` takes off. `docker --env-file`
+/// passes them on, and no value of ours begins and ends with them.
+fn is_quoted(text: &str) -> bool {
+    ["'", "\""].into_iter().any(|quote| {
+        let inner = text.strip_prefix(quote);
+        inner.is_some_and(|inner| inner.ends_with(quote))
+    })
+}
+
+fn still_quoted() -> Wrong {
+    Wrong::new("is still in quotes").hint("take them off")
+}
+
 fn unread_warning(name: &str) -> Warning {
     let hint = match variables::nearest(name) {
         Some(known) => format!("did you mean {known}?"),
@@ -248,5 +269,5 @@ fn unread_warning(name: &str) -> Warning {
 
 /// A name that somebody made up, fit for a line.
 fn escaped(name: &str) -> String {
-    name.escape_debug().take(80).collect()
+    ShownText::new(name).to_string()
 }

@@ -79,7 +79,8 @@ fn two_variables_are_enough() {
     assert_eq!(config.metrics_listen, None);
     assert_eq!(config.cors, None);
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.log.filter.to_string(), "info");
+    let filter = config.log.filter.to_string();
+    assert_eq!(filter, "rustls_platform_verifier=off,info");
     assert!(config.docs);
     assert_eq!(config.log.format, LogFormat::Text);
     assert!(config.log.color);
@@ -206,7 +207,11 @@ fn every_value_ends_up_in_its_field() {
         drain: Duration::from_secs(9),
     };
     assert_eq!(config.limits, limits);
-    assert_eq!(config.log.filter.to_string(), "warp_bearer=debug,warn");
+    let filter = config.log.filter.to_string();
+    assert_eq!(
+        filter,
+        "rustls_platform_verifier=off,warp_bearer=debug,warn"
+    );
     assert!(!config.docs);
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.log.color);
@@ -274,7 +279,6 @@ fn an_issuer_is_an_https_url() {
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
-        ("a fragment", "AUTH0_ISSUER", "https://a/#b", "has a fragment"),
         ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
         ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a character that no URL has"),
@@ -300,6 +304,7 @@ fn an_algorithm_is_one_that_is_verified_here() {
 fn keys_come_over_https_or_from_a_path() {
     #[rustfmt::skip]
     assert_refused(&[
+        ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
         ("not https", "AUTH0_JWKS_URI", "http://a/keys", "is not https; did you mean https://a/keys?"),
         ("a URL", "AUTH0_JWKS_FILE", "https://a/keys", "is a URL"),
     ]);
@@ -343,6 +348,9 @@ fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
         ("a slip", "RUST_LOG", "inof", "names no level; did you mean info?"),
         ("a long word", "RUST_LOG", "warp=debug,warning", "names no level; did you mean warn?"),
         ("no such level", "RUST_LOG", "warp=loud", "is no log filter"),
+        ("a word that is no level", "RUST_LOG", "verbose", "names no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
+        ("a target without a level", "RUST_LOG", "info,warp_bearer", "names no level; did you mean warp_bearer=debug?"),
+        ("the name of the package", "RUST_LOG", "info,warp-bearer=debug", "names a target with a hyphen; did you mean warp_bearer=debug?"),
         ("not ASCII", "RUST_LOG", "info, é=info", "is no log filter"),
         ("a word of another tongue", "DOCS", "False", "is neither on nor off; did you mean off?"),
         ("neither", "DOCS", "maybe", "is neither on nor off"),
@@ -383,9 +391,31 @@ fn a_profile_a_scope_and_a_resource_are_what_they_say() {
         ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is no list of scopes"),
         ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
         ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
-        ("a fragment", "AUTH0_RESOURCE", "https://a.example/#b", "has a fragment"),
+        ("two URLs", "AUTH0_RESOURCE", "https://a.example,https://b.example", "has a comma in it; give one URL, the one that clients use"),
+        ("a comma in the path", "AUTH0_RESOURCE", "https://a.example/b,c", "has a comma in it; give one URL, the one that clients use"),
         ("a document", "AUTH0_RESOURCE", "https://a.example/.well-known/oauth-protected-resource", "is the address of a document; give the resource that this document describes"),
     ]);
+}
+
+/// As `docker run --env-file` and systemd hand a quoted value over.
+#[test]
+fn rejects_a_value_that_is_still_in_quotes() {
+    let other = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
+    for variable in VARIABLES.iter().filter(|v| !other.contains(&v.name)) {
+        for quote in ['\'', '"'] {
+            let value = format!("{quote}{}{quote}", variable.example.trim_matches('\''));
+            let found = faults(with(&[(variable.name, &value)]));
+            let right = "which is still in quotes; take them off";
+            assert!(
+                found.iter().any(|fault| fault.contains(right)),
+                "{}: {found:?}",
+                variable.name
+            );
+        }
+    }
+    let each = faults(with(&[("AUTH0_API_AUDIENCE", "urn:a,'urn:b'")]));
+    let fault = r#"AUTH0_API_AUDIENCE: found "'urn:b'", which is still in quotes; take them off"#;
+    assert_eq!(each, [fault]);
 }
 
 #[test]
@@ -417,7 +447,12 @@ fn what_is_found_is_shown_as_far_as_it_may_be() {
         ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
         ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
+        ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
+        ("an @ in a query", "AUTH0_ISSUER", "https://a/?code=a@hunter2", r#"found "https://…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a fragment", "AUTH0_RESOURCE", "https://a/#access_token=hunter2", r#"found "https://a/#…", which has a fragment; give the URL of this service, such as https://api.example.com"#),
+        ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which holds a character that no URL has; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
         ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),

@@ -75,11 +75,26 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// What clients know the service by, without query and fragment (RFC 9728 §1.2).
+/// The one address of a key set. A comma may be part of a URL; before another URL it is not.
+pub(super) fn key_set(text: &str) -> Parsed<String> {
+    let mut after_commas = text.split(',').skip(1);
+    if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
+        return Err(Wrong::new("is more than one URL").hint("keep one"));
+    }
+    web_address(text)
+}
+
+/// The URL that clients know the service by, without query and fragment (RFC 9728 §1.2).
+///
+/// A comma is a fault, though a URL may have one: whoever writes one means a list, and there is
+/// none here.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(Wrong::new("is the address of a document")
             .hint("give the resource that this document describes"));
+    }
+    if text.contains(',') {
+        return Err(Wrong::new("has a comma in it").hint("give one URL, the one that clients use"));
     }
     web_address(text)?;
     if text.contains('?') {

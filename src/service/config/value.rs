@@ -265,28 +265,63 @@ pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
-/// What is logged, as tracing-subscriber understands it.
+/// A dependency that logs every untrusted certificate as an error, at each retry and with the path
+/// of a source file. Our own line says the same once.
+const NOISY: &str = "rustls_platform_verifier";
+
+/// Parses a log filter of tracing-subscriber; [`NOISY`] is off unless the filter names it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
-    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let mut directives = Vec::new();
     // tracing-subscriber 0.3.23 cuts a name short where a blank stands before it.
     for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
-        // `inof` would be read as the name of a module, and the log would stay empty.
-        let lower = directive.to_ascii_lowercase();
-        let near = |level: &&&str| {
-            strsim::damerau_levenshtein(&lower, level) == 1
-                || (lower.len() > 2 && (lower.starts_with(**level) || level.starts_with(&lower)))
-        };
-        let level = LEVELS.iter().find(near).copied();
-        if level.is_some_and(|level| level != lower) {
-            return Err(Wrong::new("names no level").meant(level));
+        match directive.split_once('=') {
+            Some((target, level)) => hyphen(target, level)?,
+            None => bare_level(directive)?,
         }
-        directives.push(directive);
+        directives.push(directive.to_owned());
     }
     if directives.is_empty() || !text.is_ascii() {
         return Err(Wrong::new("is no log filter"));
     }
+    if !directives.iter().any(|one| one.starts_with(NOISY)) {
+        directives.push(format!("{NOISY}=off"));
+    }
     EnvFilter::try_new(directives.join(",")).map_err(|_| Wrong::new("is no log filter"))
+}
+
+/// A directive without `=` is a level, or a span in brackets. tracing-subscriber would take any
+/// other word for a target and, without a level for the rest, log nothing at all.
+fn bare_level(directive: &str) -> Result<(), Wrong> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let lower = directive.to_ascii_lowercase();
+    let is_number = matches!(directive.as_bytes(), [b'0'..=b'5']);
+    if is_number || directive.starts_with('[') || LEVELS.contains(&&*lower) {
+        return Ok(());
+    }
+    let near = |level: &&&str| {
+        strsim::damerau_levenshtein(&lower, level) == 1
+            || (lower.len() > 2 && (lower.starts_with(**level) || level.starts_with(&lower)))
+    };
+    let wrong = Wrong::new("names no level");
+    if let Some(level) = LEVELS.iter().find(near) {
+        return Err(wrong.meant(Some(level)));
+    }
+    if directive.contains(['_', ':']) {
+        return Err(wrong.meant(Some(format!("{directive}=debug"))));
+    }
+    Err(wrong.hint(
+        "give error, warn, info, debug, trace or off, alone or after a target, such as \
+         info,warp_bearer=debug",
+    ))
+}
+
+/// Targets are paths of modules, which have underscores: `warp-bearer=debug` would match nothing.
+fn hyphen(target: &str, level: &str) -> Result<(), Wrong> {
+    if target.contains('[') || !target.contains('-') {
+        return Ok(());
+    }
+    let guess = format!("{}={level}", target.replace('-', "_"));
+    Err(Wrong::new("names a target with a hyphen").meant(Some(guess)))
 }
 
 /// `text` or `json`.

@@ -111,6 +111,7 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
 }
 
 /// Every code with the body of its answers, to be referred to.
+#[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 pub(super) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {
         let body: Value =

@@ -25,10 +25,14 @@ pub(super) fn success(form: Form) -> Response {
             .content(JSON, of("Message")),
         Form::Claims => answer.description("The claims").content(JSON, of("Claims")),
         Form::Forwarded => answer
-            .description("The token grants what was asked; whose it is stands in these fields")
+            .description("The token meets the policy; these fields say whose it is")
+            .header(
+                "X-Auth-Issuer",
+                text_header("`iss`. Empty if a field cannot carry it unchanged."),
+            )
             .header(
                 "X-Auth-Subject",
-                text_header("`sub`, where a field can carry it."),
+                text_header("`sub`. Empty if a field cannot carry it unchanged."),
             )
             .header(
                 "X-Auth-Scope",

@@ -282,8 +282,8 @@ pub const OTHER_ORIGIN: Cause = cause(
     "Add the origin to those that the service allows.",
 );
 pub const ODD_HOST: Cause = cause(
-    "The request has no Host field, two of them, or one that is no host.",
-    "Have the client or the proxy send exactly one.",
+    "The request has no Host field, two of them, or one that is no host. The command dev answers only for its own address and the names of loopback.",
+    "Have the client or the proxy send exactly one; to dev, localhost or 127.0.0.1 with its port.",
 );
 pub const LONG_TARGET: Cause = cause(
     "The path with its query is longer than MAX_URI_BYTES.",

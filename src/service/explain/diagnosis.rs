@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::{
-    auth::{Auth, AuthError, Step, Told, Trace, Trouble},
+    auth::{Auth, AuthError, Step, Told, Trace, Trouble, subject::SubjectKind},
     service::errors::{Cause, causes},
 };
 
@@ -75,10 +75,10 @@ impl Evidence<'_> {
         }
     }
 
-    /// What is JSON to others and not to us has a member twice; what is not was damaged.
+    /// A part that only a lenient reader takes was made that way; one that is no JSON at all was
+    /// damaged later.
     fn malformed(&self) -> Cause {
-        let read = |part: &Value| !part.is_null();
-        if !self.failed("encoding") && read(&self.trace.header) && read(&self.trace.payload) {
+        if !self.failed("encoding") && !self.trace.damaged {
             return causes::NOT_STRICT;
         }
         causes::RE_ENCODED
@@ -295,15 +295,9 @@ pub(super) fn of_policy(error: AuthError, scope: Option<&str>, payload: &Value) 
     if wanted.all(|scope| granted.contains(&scope)) {
         return causes::SCOPE_AS_PERMISSION;
     }
-    let subject = payload.get("sub").and_then(Value::as_str);
-    let machine = payload
-        .get("gty")
-        .is_some_and(|gty| gty == "client-credentials")
-        || subject.is_some_and(|subject| subject.ends_with("@clients"));
-    if machine {
-        causes::SCOPE_OF_MACHINE
-    } else {
-        causes::SCOPE_OF_USER
+    match SubjectKind::of(&payload.to_string()) {
+        SubjectKind::Machine => causes::SCOPE_OF_MACHINE,
+        SubjectKind::User | SubjectKind::Unknown => causes::SCOPE_OF_USER,
     }
 }
 

@@ -3,7 +3,9 @@
 //! People paste what they have before them: a whole field, the token endpoint's whole answer, quotes
 //! and line breaks. What is taken off is said, since the service takes none of it off.
 
-use serde_json::Value;
+use crate::auth::json;
+
+use crate::auth::display::ShownText;
 
 /// A token, and what was around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Pasted {
 }
 
 fn of_json(text: &str) -> Result<Pasted, NoToken> {
-    let answer: Value = serde_json::from_str(text).map_err(|_| NoToken::OtherJson)?;
+    let answer = json::value(text).map_err(|_| NoToken::OtherJson)?;
     for (member, note) in [("access_token", ANSWER), ("id_token", ID_TOKEN_ALONE)] {
         if let Some(token) = answer[member].as_str() {
             return Ok(Pasted {
@@ -96,10 +98,11 @@ fn of_json(text: &str) -> Result<Pasted, NoToken> {
     let Some(error) = answer["error"].as_str() else {
         return Err(NoToken::OtherJson);
     };
+    let error = ShownText::new(error);
     let description = answer["error_description"].as_str();
     Err(NoToken::Refusal(match description {
-        Some(description) => format!("{error} ({description})"),
-        None => error.to_owned(),
+        Some(description) => format!("{error} ({})", ShownText::new(description)),
+        None => error.to_string(),
     }))
 }
 

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 };
 
 use super::bounds::{Bounds, Turn};
-use crate::service::config::LogFormat;
+use crate::{auth::display::escaped, service::config::LogFormat};
 
 /// The form of a line.
 #[derive(Debug)]
@@ -110,19 +110,14 @@ const fn colored(level: Level) -> &'static str {
     }
 }
 
-/// What would leave the line, or paint it, is escaped.
+/// Writes a message, and escapes what would leave the line, paint it or turn it around.
 fn message(line: &mut String, message: &dyn fmt::Debug) {
     line.push(' ');
     let start = line.len();
     let _ = write!(line, "{message:?}");
-    if line[start..].contains(char::is_control) {
-        for c in line.split_off(start).chars() {
-            if c.is_control() {
-                line.extend(c.escape_debug());
-            } else {
-                line.push(c);
-            }
-        }
+    if !all(&line[start..], |byte| matches!(byte, b' '..=b'~')) {
+        let message = line.split_off(start);
+        line.push_str(&escaped(&message));
     }
 }
 
@@ -218,14 +213,24 @@ impl Json<'_> {
     }
 }
 
-/// A string (RFC 8259 §7).
+/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too: a
+/// log is read on terminals.
 fn quote(line: &mut String, value: &str) {
-    if all(value, |byte| !matches!(byte, 0..=0x1f | b'"' | b'\\')) {
+    let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if all(value, plain) {
         line.push('"');
         line.push_str(value);
         line.push('"');
-    } else {
-        line.push_str(&serde_json::Value::from(value).to_string());
+        return;
+    }
+    for c in serde_json::Value::from(value).to_string().chars() {
+        if matches!(c, ' '..='~') || c.escape_debug().len() == 1 {
+            line.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
     }
 }
 

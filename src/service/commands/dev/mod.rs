@@ -105,6 +105,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let auth = auth(&issuer, &options)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let doors = Doors::open(config.listen, None, Some(metrics_listen)).await?;
+    let doors = doors.only_for_loopback()?;
     let port = doors.service()?.port();
     issuer.allow_origins([
         format!("http://{}", doors.service()?),

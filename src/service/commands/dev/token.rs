@@ -10,11 +10,10 @@ use serde_json::Value;
 
 use super::CLIENT;
 use crate::{
-    auth::is_loopback,
+    auth::{display::ShownText, is_loopback, json},
     service::{
         commands::Failure,
         config::{Door, Vars},
-        screen::Screen,
     },
 };
 
@@ -34,7 +33,7 @@ pub(super) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure>
             ))
         })?;
     let Some(token) = answer["access_token"].as_str() else {
-        let why = Screen::clean(&answer.to_string());
+        let why = ShownText::new(&answer.to_string());
         return Err(Failure::NoDev(format!(
             "{service}: its issuer answers {why}"
         )));
@@ -44,7 +43,7 @@ pub(super) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure>
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
         eprintln!(
             "{} is not granted: dev knows read:messages and write:messages",
-            Screen::clean(scope)
+            ShownText::new(scope)
         );
     }
     println!("{token}");
@@ -60,7 +59,7 @@ async fn fetch(service: &str, scope: &str) -> Result<Value, &'static str> {
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
     let ready = ready.map_err(|_| "nothing answers")?;
-    let ready = json(ready).await.ok_or("it is no dev that answers")?;
+    let ready = read(ready).await.ok_or("it is no dev that answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
@@ -87,9 +86,10 @@ async fn fetch(service: &str, scope: &str) -> Result<Value, &'static str> {
         .send()
         .await
         .map_err(|_| "its issuer does not answer")?;
-    json(answer).await.ok_or("its issuer answers no JSON")
+    read(answer).await.ok_or("its issuer answers no JSON")
 }
 
-async fn json(answer: reqwest::Response) -> Option<Value> {
-    serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+async fn read(answer: reqwest::Response) -> Option<Value> {
+    let answer = answer.bytes().await.ok()?;
+    json::value(std::str::from_utf8(&answer).ok()?).ok()
 }

@@ -1,12 +1,37 @@
-//! JSON objects read strictly: no member twice, at any depth, and nothing after the object.
+//! The strict JSON reader. Every JSON text that comes from outside is read through it.
 //!
-//! RFC 7515 §4 and RFC 7519 §4 leave a reader the choice between refusing duplicate members and
-//! taking the last one. Two readers that choose differently see two tokens in one, so we refuse.
+//! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and taking the
+//! last one. Two readers that choose differently see two tokens in one text, so this reader rejects
+//! duplicates, at any depth. It also rejects what comes after the value, more than 128 levels of
+//! nesting, counted over the whole document, and the member names that `serde_json` keeps for itself.
+//!
+//! Those names are why nothing else may read foreign text. With its feature `raw_value`, `serde_json`
+//! takes the string in `{"$serde_json::private::RawValue": "…"}` for the value itself: it parses the
+//! string again, with a fresh depth limit, and other readers see another document. The feature
+//! `arbitrary_precision` gives a meaning to `$serde_json::private::Number` in the same way. Cargo
+//! unifies features, so any crate in a build can turn them on; this reader rejects the names either way.
+//!
+//! **Invariant**: foreign text reaches `serde_json` through this module only. `clippy.toml` holds it.
+//!
+//! - This file reads an object member by member; it is what every request's token passes.
+//! - `document.rs` makes a [`serde_json::Value`] or a type, and has limits for whole documents.
+//! - `parts.rs` finds the pieces of a text without reading them.
+
+mod document;
+mod parts;
 
 use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+
+pub(crate) use document::{accepted, check_below, is_json, object_as, value, value_below};
+pub(crate) use parts::{array, member, object, transcode};
+
+/// How the member names begin that `serde_json` keeps for itself.
+const PRIVATE: &str = "$serde_json::private::";
+
+/// The name under which `serde_json` passes a number on with its feature `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
 
 /// A value, in as much detail as a token's header and registered claims need.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,16 +45,18 @@ pub(crate) enum Value<'a> {
     Other,
 }
 
-/// The text is no such object.
+/// The text is not strict JSON, or not of the kind that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Hands each member of the object in `text` to `member`, some of them twice where a number in it
-/// is none that a double holds.
+/// Reads the whole of `text` as one object and passes each member of it to `member`.
+///
+/// If `text` has a number that no double holds, the first members may be passed twice.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
 ) -> Result<(), Malformed> {
+    no_private_name(text)?;
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
             let finite = without_the_infinite(text);
@@ -40,10 +67,29 @@ pub(crate) fn members<'a>(
     .map_err(|_| Malformed)
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
     reader.deserialize_map(Members(member, PhantomData))?;
     reader.end()
+}
+
+/// Rejects a text in which one of `serde_json`'s own names stands as it is, without escapes.
+///
+/// The visitors reject the names with escapes. Here it has to be done on the text: with
+/// `arbitrary_precision` a visitor cannot tell `{"$serde_json::private::Number": "1"}` from `1`. The
+/// search for `$` costs some fifty instructions; few tokens have one.
+fn no_private_name(text: &str) -> Result<(), Malformed> {
+    let bytes = text.as_bytes();
+    let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
+    if memchr::memchr_iter(b'$', bytes).any(is_name) {
+        return Err(Malformed);
+    }
+    Ok(())
+}
+
+fn is_private(name: &str) -> bool {
+    name.starts_with(PRIVATE)
 }
 
 /// `serde_json` has no category for it; a test holds the text.
@@ -51,7 +97,7 @@ fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// The same text, with `null` in the place of each number that no double holds.
+/// Returns the same text with `null` in the place of each number that no double holds.
 fn without_the_infinite(text: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
@@ -86,7 +132,7 @@ fn token_length(text: &str, first: char) -> usize {
 
 /// JSON writes a number in fewer ways than Rust reads one.
 fn is_infinite(number: &str) -> bool {
-    number.parse().is_ok_and(f64::is_infinite) && serde_json::from_str::<&RawValue>(number).is_ok()
+    number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
 
 impl Value<'_> {
@@ -110,12 +156,28 @@ impl<'a, F: FnMut(&str, Value<'a>)> Visitor<'a> for Members<'a, F> {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let first = map.next_key()?;
+        self.read(first, map)
+    }
+}
+
+impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
+    fn read<A: MapAccess<'a>>(
+        mut self,
+        first: Option<Text<'a>>,
+        mut map: A,
+    ) -> Result<(), A::Error> {
         let mut names = Names::default();
-        while let Some(Text(name)) = map.next_key()? {
+        let mut next = first;
+        while let Some(Text(name)) = next {
+            if is_private(&name) {
+                return Err(A::Error::custom("a private name of serde_json"));
+            }
             let value = map.next_value()?;
             (self.0)(&name, value);
             names.insert(name)?;
+            next = map.next_key()?;
         }
         Ok(())
     }
@@ -219,8 +281,17 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(texts.map_or(Value::Other, Value::Texts))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Members(|_: &str, _: Value<'de>| {}, PhantomData).visit_map(map)?;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let first = map.next_key()?;
+        // A number, with `arbitrary_precision`: the name is borrowed, and `no_private_name` has found
+        // none such in the text.
+        if let Some(Text(Cow::Borrowed(NUMBER))) = first {
+            let Text(digits) = map.next_value()?;
+            let number: f64 = digits.parse().map_err(A::Error::custom)?;
+            let number = Some(number).filter(|number| number.is_finite());
+            return Ok(number.map_or(Value::Other, Value::Number));
+        }
+        Members(|_: &str, _: Value<'de>| {}, PhantomData).read(first, map)?;
         Ok(Value::Other)
     }
 }
@@ -255,6 +326,7 @@ mod tests {
     use std::collections::HashMap;
 
     use proptest::{collection::vec, prelude::*, sample::Index};
+    use serde_json::value::RawValue;
 
     use super::*;
 
@@ -407,7 +479,9 @@ mod tests {
                 let other = serde_json::from_str(object[&name].get()).unwrap_or_default();
                 let other = match &other {
                     serde_json::Value::String(text) => Value::Text(text.into()),
-                    serde_json::Value::Number(number) => Value::Number(number.as_f64().unwrap()),
+                    serde_json::Value::Number(number) => {
+                        number.as_f64().map_or(Value::Other, Value::Number)
+                    }
                     serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
                         Value::Texts(items.iter().map(|item| item.as_str().unwrap().into()).collect())
                     }

@@ -1,0 +1,208 @@
+//! Shows addresses and texts that others wrote: in the log, in `check` and in `explain`.
+//!
+//! An address may carry a password in its user information or a key in its query. A text may move
+//! a terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
+//! and [`ShownText`] drop everything that must not be shown when they are made, so that code that
+//! prints one cannot print the rest. `FetchError` is made of them.
+//!
+//! Not done here: `/readyz` shows neither, only a word of a fixed list (`FetchError::word`).
+
+use std::fmt;
+
+use reqwest::Url;
+
+/// How many characters of an address or a text are shown.
+const ENOUGH: usize = 80;
+
+/// How many characters of a library's message are shown. The library's own words surround the
+/// foreign ones: rustls needs 100 characters before the first name of a certificate.
+const MESSAGE: usize = 240;
+
+/// A foreign text, reduced to the part that may be shown.
+///
+/// It has at most 80 characters, and addresses in it are shown as [`ShownUrl`] shows them.
+/// `Display` escapes control and bidi characters; `Debug` also quotes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ShownText(String);
+
+/// An address without user information, query and fragment.
+///
+/// It has at most 80 characters. An ellipsis stands where something was removed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ShownUrl(ShownText);
+
+impl ShownText {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(cut(&without_secrets_in_words(text), ENOUGH))
+    }
+
+    /// The message of a library, which may quote what it read.
+    pub(crate) fn message(message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self(cut(&without_secrets_in_words(&message), MESSAGE))
+    }
+}
+
+impl ShownUrl {
+    /// Takes a text for an address, whether or not it is a valid one.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(ShownText(cut(&without_secrets(text), ENOUGH)))
+    }
+}
+
+impl From<&Url> for ShownUrl {
+    fn from(url: &Url) -> Self {
+        let mut bare = url.clone();
+        // These two fail for a URL that can have no user information.
+        let _ = bare.set_username("");
+        let _ = bare.set_password(None);
+        bare.set_query(None);
+        bare.set_fragment(None);
+        let query = if url.query().is_some() { "?…" } else { "" };
+        Self(ShownText(cut(&format!("{bare}{query}"), ENOUGH)))
+    }
+}
+
+impl From<&str> for ShownUrl {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for ShownText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escaped(&self.0))
+    }
+}
+
+impl fmt::Debug for ShownText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for ShownUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ShownUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Escapes every character that would not be seen as itself: control characters, bidi overrides,
+/// zero-width and unassigned ones. Quotes and backslashes stay as they are.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '"' | '\'' | '\\') {
+            escaped.push(c);
+        } else {
+            escaped.extend(c.escape_debug());
+        }
+    }
+    escaped
+}
+
+/// Cuts a text after so many characters, and marks that with an ellipsis.
+pub(crate) fn cut(text: &str, enough: usize) -> String {
+    match text.char_indices().nth(enough) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn without_secrets_in_words(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    words
+        .map(|word| {
+            if !word.contains("://") {
+                return word.to_owned();
+            }
+            let shown = without_secrets(word.trim_end());
+            shown + &word[word.trim_end().len()..]
+        })
+        .collect()
+}
+
+/// Removes user information, query and fragment by the characters that mark them. A password may
+/// itself contain such a character, so that a doubtful address loses everything after its scheme.
+fn without_secrets(address: &str) -> String {
+    let (scheme, rest) = match address.find("://") {
+        Some(at) => address.split_at(at + 3),
+        None => ("", address),
+    };
+    let (user, query) = (rest.rfind('@'), rest.find(['?', '#']));
+    match (user, query) {
+        (None, None) => address.to_owned(),
+        (Some(at), None) => format!("{scheme}…{}", &rest[at..]),
+        (None, Some(query)) => format!("{scheme}{}…", &rest[..=query]),
+        (Some(at), Some(query)) if at < query => format!("{scheme}…{}…", &rest[at..=query]),
+        (Some(_), Some(_)) => format!("{scheme}…"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        #[rustfmt::skip]
+        let rows = [
+            ("plain", "https://a.example/b", "https://a.example/b"),
+            ("a query", "https://a.example/b?code=hunter2", "https://a.example/b?…"),
+            ("a fragment", "https://a.example/#hunter2", "https://a.example/#…"),
+            ("both", "https://a.example/?hunter2#hunter2", "https://a.example/?…"),
+            ("a password", "https://me:hunter2@a.example/", "https://…@a.example/"),
+            ("a password and a query", "https://me:hunter2@a.example/?hunter2", "https://…@a.example/?…"),
+            ("a slash in a password", "https://me:hun/ter2@a.example/", "https://…@a.example/"),
+            ("a ? in a password", "https://me:hun?ter2@a.example/", "https://…"),
+            ("an @ in a query", "https://a.example/?q=a@hunter2", "https://…"),
+            ("no scheme", "me:hunter2@a.example?hunter2", "…@a.example?…"),
+            ("a blank in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
+            ("a right-to-left override", "https://a.example/\u{202e}b", "https://a.example/\\u{202e}b"),
+        ];
+        for (case, address, shown) in rows {
+            assert_eq!(ShownUrl::new(address).to_string(), shown, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_by_its_parts() {
+        #[rustfmt::skip]
+        let rows = [
+            ("plain", "https://a.example/b", "https://a.example/b"),
+            ("everything", "https://me:hunter2@a.example:1/b@c?q=a@hunter2#hunter2", "https://a.example:1/b@c?…"),
+        ];
+        for (case, url, shown) in rows {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(ShownUrl::from(&url).to_string(), shown, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_short_and_does_nothing_to_a_terminal() {
+        let long = "x".repeat(1000);
+        #[rustfmt::skip]
+        let rows = [
+            ("plain", r#""a\b" 'c' é 日"#, r#""a\b" 'c' é 日"#.to_owned()),
+            ("an escape sequence", "\x1b]0;x\x07", r"\u{1b}]0;x\u{7}".to_owned()),
+            ("C1", "\u{9b}2J", r"\u{9b}2J".to_owned()),
+            ("a line break", "a\r\nb", r"a\r\nb".to_owned()),
+            ("bidi", "\u{202e}\u{2066}\u{61c}a", r"\u{202e}\u{2066}\u{61c}a".to_owned()),
+            ("zero width", "a\u{200b}\u{feff}b", r"a\u{200b}\u{feff}b".to_owned()),
+            ("an address within", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
+            ("long", &*long, format!("{}…", "x".repeat(80))),
+        ];
+        for (case, text, shown) in rows {
+            assert_eq!(ShownText::new(text).to_string(), shown, "{case}");
+        }
+        let message = ShownText::message(long).to_string();
+        assert_eq!(message.chars().count(), MESSAGE + 1);
+        assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
+    }
+}
