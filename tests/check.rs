@@ -466,10 +466,10 @@ async fn readiness_has_a_word_and_the_log_the_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_part_of_the_name_of_a_key_that_is_left_out() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
-    let mut keys = grotesque();
-    let good = issuer.key().public_jwk();
-    keys["keys"].as_array_mut().unwrap().push(good);
-    issuer.publish(keys);
+    // The longest `kid` that is read, so that it can be named.
+    let kid = "x".repeat(1024);
+    let broken = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": kid});
+    issuer.publish(json!({"keys": [broken, issuer.key().public_jwk()]}));
     let vars = [
         ("AUTH0_ISSUER", issuer.url()),
         ("AUTH0_API_AUDIENCE", issuer.audience()),
