@@ -1,5 +1,5 @@
-//! Where connections come from. Nothing that goes wrong in taking one ends the service, or makes it
-//! spin: a peer's fault costs that peer, a fault of ours (no more file descriptors) costs a pause.
+//! Accepts connections. No error in accepting ends the service or makes it spin: a peer's fault costs
+//! that peer, a fault of ours (no more file descriptors) costs a pause.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -54,13 +54,14 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// The next connection. Dropping the wait loses none.
+    /// Returns the next connection. Dropping the future loses none.
     pub(super) async fn accept(&self) -> Stream {
-        let (stream, _peer) = persist(|| self.tcp.accept()).await;
-        stream_of(stream, self.tls.as_ref())
+        let (tcp, _peer) = persist(|| self.tcp.accept()).await;
+        stream(tcp, self.tls.as_ref())
     }
 
-    /// Closes the door behind those whom the kernel has let in already: it would throw them out.
+    /// Closes the listener and returns the connections that the kernel has completed already, which it
+    /// would reset otherwise, `room` at most.
     pub(super) async fn close(self, room: usize) -> Vec<Stream> {
         if admit_no_more(&self.tcp).is_ok() {
             sleep(HANDSHAKE).await;
@@ -71,7 +72,7 @@ impl Listener {
         let inside = door.incoming().map_while(Result::ok).take(room);
         inside
             .filter_map(into_tokio)
-            .map(|stream| stream_of(stream, self.tls.as_ref()))
+            .map(|tcp| stream(tcp, self.tls.as_ref()))
             .collect()
     }
 }
@@ -100,13 +101,8 @@ fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {
     TcpStream::from_std(stream).ok()
 }
 
-fn stream_of(stream: TcpStream, tls: Option<&Tls>) -> Stream {
-    // Answers are small and whole: holding one back for a fuller packet only delays it.
-    let _ = stream.set_nodelay(true);
-    match tls {
-        Some(tls) => Stream::tls(tls.acceptor().accept(stream)),
-        None => Stream::plain(stream),
-    }
+fn stream(tcp: TcpStream, tls: Option<&Tls>) -> Stream {
+    Stream::new(tcp, tls.map(Tls::acceptor).as_ref())
 }
 
 async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T

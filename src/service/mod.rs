@@ -2,6 +2,7 @@
 //!
 //! It is the library's first user: everything about tokens is [`auth`](crate::auth)'s.
 
+mod answer;
 mod body;
 mod check;
 pub mod commands;
@@ -24,6 +25,7 @@ mod screen;
 mod server;
 mod shutdown;
 mod sight;
+mod socket;
 mod stream;
 pub mod table;
 pub mod telemetry;

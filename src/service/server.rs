@@ -17,20 +17,21 @@ use futures_util::{FutureExt, StreamExt};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+use super::answer::{Answer, Streams};
 use super::body::Bounded;
 use super::guard::Guard;
 use super::heads::Framing;
 use super::pulse::Pulse;
+use super::stream::Stream;
 use super::wire::Wire;
 use super::{Cors, Limits, Listener, Shutdown, Sight};
 
@@ -76,12 +77,19 @@ pub async fn serve<F>(
 
 /// What all connections share.
 struct Server<R> {
-    http: auto::Builder<TokioExecutor>,
+    http: auto::Builder<Streams>,
     guard: Arc<Guard<R>>,
 }
 
-fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+/// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them: HTTP/2's own
+/// default. hyper's is 1 MiB, and a handler that waits for keys reads nothing.
+const UNREAD: u32 = 64 * 1024;
+
+/// Bytes that an HTTP/2 stream may hold for a socket that takes none. hyper's default is 400 KiB.
+const UNSENT: usize = 32 * 1024;
+
+fn http(limits: &Limits) -> auto::Builder<Streams> {
+    let mut http = auto::Builder::new(Streams);
     http.http1()
         // Head and body in one buffer: answers are short, and a vector of two costs the kernel more than
         // copying them.
@@ -91,6 +99,9 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
     http.http2()
+        .initial_connection_window_size(UNREAD)
+        .initial_stream_window_size(UNREAD)
+        .max_send_buf_size(UNSENT)
         .max_header_list_size(limits.head)
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(limits.resets)
@@ -151,17 +162,17 @@ where
         }
     }
 
-    async fn connection<T>(self: Arc<Self>, stream: T)
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (pulse, framing) = (Pulse::new(), Framing::default());
+    async fn connection(self: Arc<Self>, stream: Stream) {
+        let (pulse, framing) = (stream.pulse(), Framing::default());
         let _seen = self.guard.sight.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
-            let sighting = self.guard.sight.sighting(pulse.at_work(), &request);
-            let answer = self.guard.answer(request, sighting.since());
-            at_once(sighting.of(answer)).map(Ok::<_, Infallible>)
+            let at_work = pulse.at_work();
+            let sighting = self.guard.sight.sighting(at_work.since(), &request);
+            let answer = self.guard.answer(request, at_work.since());
+            at_once(sighting.of(answer, at_work)).map(|(answer, at_work)| {
+                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, at_work)))
+            })
         });
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));

@@ -4,7 +4,6 @@
 //! path, a token or a claim's value, so that none of them can end up in a log or a label.
 
 use std::error::Error;
-use std::time::Duration;
 use std::{io, mem};
 
 use futures_util::future::{Either, FutureExt};
@@ -92,8 +91,8 @@ impl Sight {
         }
     }
 
-    /// Sees a request from here on.
-    pub(super) fn sighting<B>(&self, at_work: AtWork, request: &Request<B>) -> Sighting {
+    /// Sees a request, which came at `since`, from here on.
+    pub(super) fn sighting<B>(&self, since: Instant, request: &Request<B>) -> Sighting {
         let log = self.log && tracing::enabled!(target: TARGET, Level::INFO);
         let metrics = self.metrics.clone();
         if let Some(metrics) = &metrics {
@@ -102,12 +101,12 @@ impl Sight {
         Sighting {
             metrics,
             log,
-            since: at_work.since(),
-            at_work: Some(at_work),
+            since,
             method: method(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
             probed: false,
+            is_over: false,
         }
     }
 }
@@ -136,27 +135,24 @@ pub(super) struct Sighting {
     metrics: Option<Metrics>,
     log: bool,
     since: Instant,
-    at_work: Option<AtWork>,
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
     probed: bool,
+    is_over: bool,
 }
 
 impl Sighting {
-    /// When the request came.
-    pub(super) fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// Sees what comes of it, and names the answer in any case.
+    /// Logs and measures the answer when it is there, and gives it its `X-Request-Id`. Hands on
+    /// `at_work`, which notes that the request is answered.
     pub(super) fn of(
         self,
         answer: impl Future<Output = Response>,
-    ) -> impl Future<Output = Response> {
+        mut at_work: AtWork,
+    ) -> impl Future<Output = (Response, AtWork)> {
         let is_told = self.is_told();
         // Not an `async` block, which would have room for the answer's future twice.
-        let answer = answer.map(|answer| self.end(answer));
+        let answer = answer.map(|answer| (self.end(answer, &mut at_work), at_work));
         if is_told {
             Either::Left(tracked(witnessed(answer)))
         } else {
@@ -168,27 +164,27 @@ impl Sighting {
         self.log || self.metrics.is_some()
     }
 
-    fn end(mut self, mut answer: Response) -> Response {
-        let code = answer.extensions().get().copied();
-        self.probed = answer.extensions().get::<Probed>().is_some();
-        self.tell(Some(answer.status()), code.map(Code::as_str));
+    fn end(mut self, mut answer: Response, at_work: &mut AtWork) -> Response {
+        self.is_over = true;
+        if self.is_told() {
+            let code = answer.extensions().get().copied();
+            self.probed = answer.extensions().get::<Probed>().is_some();
+            // One look at the clock, for the connection as well.
+            let until = at_work.answered();
+            self.tell(until, Some(answer.status()), code.map(Code::as_str));
+        }
         let request_id = mem::replace(&mut self.request_id, NAMELESS);
         answer.headers_mut().insert(X_REQUEST_ID, request_id);
         answer
     }
 
-    fn tell(&mut self, status: Option<StatusCode>, code: Option<&'static str>) {
-        let at_work = self.at_work.take();
-        if !self.is_told() {
-            return;
-        }
+    fn tell(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
         let outcome = Outcome {
             method: self.method,
             route: arrived().unwrap_or("unrouted"),
             status,
             code,
-            // One look at the clock, for the connection as well.
-            took: at_work.map_or(Duration::ZERO, |at_work| at_work.end() - self.since),
+            took: until - self.since,
             testimony: testimony(),
         };
         if self.log {
@@ -234,8 +230,8 @@ impl Sighting {
 /// The peer left, or the server had to, before there was an answer.
 impl Drop for Sighting {
     fn drop(&mut self) {
-        if self.at_work.is_some() {
-            self.tell(None, Some("abandoned"));
+        if !self.is_over && self.is_told() {
+            self.tell(Instant::now(), None, Some("abandoned"));
         }
     }
 }

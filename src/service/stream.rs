@@ -1,52 +1,74 @@
-//! A connection's bytes, plain or through TLS. Nobody above knows which.
+//! A connection's bytes, plain or through TLS. The code above does not know which.
 //!
-//! The handshake is made when something is first read, so that whatever bounds a connection bounds
-//! its handshake as well: a peer that stops in the middle of one has gone silent like any other.
+//! The TLS handshake runs with the first read, so the limits of a connection hold for its handshake as
+//! well: a peer that stops in the middle of one is idle like any other.
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
-/// A connection that was taken.
-pub(super) struct Stream(State);
+use super::pulse::Pulse;
+use super::socket::Socket;
+
+/// Bytes that TLS holds for a socket that takes none. rustls' default is 64 KiB.
+const UNSENT: usize = 16 * 1024;
+
+/// An accepted connection.
+pub(super) struct Stream {
+    state: State,
+    pulse: Arc<Pulse>,
+}
 
 enum State {
-    Plain(TcpStream),
-    Handshake(Box<Accept<TcpStream>>),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// The handshake came to nothing, and took the connection with it.
+    Plain(Socket),
+    Handshake(Box<Accept<Socket>>),
+    Tls(Box<TlsStream<Socket>>),
+    /// The handshake failed and ended the connection.
     Broken,
 }
 
 impl Stream {
-    pub(super) fn plain(tcp: TcpStream) -> Self {
-        Self(State::Plain(tcp))
+    /// Creates the stream of an accepted socket, with TLS if there is an acceptor.
+    pub(super) fn new(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Self {
+        let socket = Socket::new(tcp);
+        Self {
+            pulse: socket.pulse(),
+            state: match tls {
+                Some(tls) => State::Handshake(Box::new(tls.accept(socket))),
+                None => State::Plain(socket),
+            },
+        }
     }
 
-    pub(super) fn tls(handshake: Accept<TcpStream>) -> Self {
-        Self(State::Handshake(Box::new(handshake)))
+    /// Returns the clock of the connection, which began with it.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
-    /// What carries bytes, after the handshake.
+    /// Returns the bytes' way to the peer, after the handshake.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
-        if let State::Handshake(handshake) = &mut self.0 {
+        if let State::Handshake(handshake) = &mut self.state {
             let shaken = ready!(Pin::new(handshake).poll(cx));
-            self.0 = match shaken {
-                Ok(tls) => State::Tls(Box::new(tls)),
+            self.state = match shaken {
+                Ok(mut tls) => {
+                    tls.get_mut().1.set_buffer_limit(Some(UNSENT));
+                    State::Tls(Box::new(tls))
+                }
                 Err(error) => {
-                    tracing::debug!(%error, "no TLS");
-                    self.0 = State::Broken;
+                    tracing::debug!(%error, "TLS handshake failed");
+                    self.state = State::Broken;
                     return Poll::Ready(Err(error));
                 }
             };
         }
-        Poll::Ready(match &mut self.0 {
+        Poll::Ready(match &mut self.state {
             State::Plain(tcp) => Ok(Pin::new(tcp)),
             State::Tls(tls) => Ok(Pin::new(tls)),
             State::Handshake(_) | State::Broken => Err(io::ErrorKind::NotConnected.into()),
@@ -79,7 +101,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             State::Tls(tls) => Pin::new(tls).poll_flush(cx),
             // Nothing has been written.
@@ -88,7 +110,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             // There is nobody to say farewell to; dropping it closes.

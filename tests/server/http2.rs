@@ -5,6 +5,7 @@ use hyper::body::Bytes;
 use hyper::{Method, Request};
 use warp_bearer::service::Limits;
 
+use crate::frames::{GOAWAY, HEADERS, RST_STREAM, frame};
 use crate::support::{GET, Server};
 
 fn request(method: Method, target: &str) -> hyper::http::request::Builder {
@@ -107,9 +108,6 @@ async fn limits_hold_in_http2() {
 
 #[tokio::test]
 async fn rapid_resets_end_the_connection() {
-    const HEADERS: u8 = 1;
-    const RST_STREAM: u8 = 3;
-    const GOAWAY: u8 = 7;
     const ENHANCE_YOUR_CALM: u8 = 11;
 
     let server = Server::start(Limits::default()).await;
@@ -146,10 +144,4 @@ async fn rapid_resets_end_the_connection() {
             .status,
         200
     );
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [&head, payload].concat()
 }

@@ -5,9 +5,11 @@
 //! are part of `just ci-full`: `cargo test --release --test server -- --ignored --test-threads=1`.
 
 mod bodies;
+mod frames;
 mod heads;
 mod http2;
 mod leaving;
 mod patience;
 mod room;
 mod support;
+mod untaken;

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use warp::http::StatusCode;
+use warp::http::{Response, StatusCode};
 use warp::{Filter, Rejection, Reply};
 use warp_bearer::service::{Limits, Listener, Shutdown, Sight, serve};
 
@@ -22,6 +23,10 @@ use warp_bearer::service::{Limits, Listener, Shutdown, Sight, serve};
 pub(crate) const FOREVER: Duration = Duration::from_secs(20);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Bytes of the answer of `/large`, which is one constant.
+/// More than a kernel holds for a peer that does not read.
+pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 
 pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -80,6 +85,14 @@ impl Server {
             .expect("the server listens")
     }
 
+    /// A peer whose kernel reads no further ahead of it than some kilobytes.
+    pub(crate) async fn narrow_peer(&self) -> Peer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        Peer::of(stream)
+    }
+
     /// Connects again and again until nobody is let in any more, and is the last who was.
     pub(crate) async fn last_peer(&self) -> Peer {
         let mut last = self.peer().await;
@@ -121,6 +134,17 @@ fn routes(
     let hello = warp::path::end()
         .and(warp::get().or(warp::head()).unify())
         .map(|| "hello");
+    let (gate_of_events, at_gate_too) = (Arc::clone(&gate), at_gate.clone());
+    let events = warp::path!("events").map(move || {
+        let (gate, at_gate) = (Arc::clone(&gate_of_events), at_gate_too.clone());
+        let second = async move {
+            at_gate.send_modify(|arrived| *arrived += 1);
+            gate.acquire().await.unwrap().forget();
+            "two"
+        };
+        let events = stream::once(async { "one" }).chain(stream::once(second));
+        warp::reply::stream(events.map(Ok::<_, Infallible>))
+    });
     let gate = warp::path!("gate").then(move || {
         let gate = Arc::clone(&gate);
         at_gate.send_modify(|arrived| *arrived += 1);
@@ -134,12 +158,16 @@ fn routes(
         .and(warp::body::bytes())
         .map(|body: Bytes| body.len().to_string());
     let unread = warp::path!("unread").and(warp::post()).map(|| "unread");
+    let constant = Bytes::from(vec![b'x'; LARGE]);
+    let large = warp::path!("large").map(move || Response::new(constant.clone()));
     let panic = warp::path!("panic").map(|| -> &'static str { panic!("a secret") });
 
     hello
         .or(gate)
         .or(body)
         .or(unread)
+        .or(large)
+        .or(events)
         .or(panic)
         .recover(|rejection: Rejection| async move {
             let (words, status) = if rejection.is_not_found() {
@@ -177,11 +205,14 @@ impl Answer {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(address).await.ok()?;
-        Some(Self {
+        TcpStream::connect(address).await.ok().map(Self::of)
+    }
+
+    fn of(stream: TcpStream) -> Self {
+        Self {
             stream,
             heard: Vec::new(),
-        })
+        }
     }
 
     /// Sends what it can; a server that has closed shows in what is heard.
@@ -227,6 +258,28 @@ impl Peer {
     pub(crate) async fn hear_bytes_to_the_end(&mut self) -> Vec<u8> {
         while self.more().await.is_some() {}
         std::mem::take(&mut self.heard)
+    }
+
+    /// The next bytes, as many at most, or none when the connection ends.
+    pub(crate) async fn hear_some(&mut self, most: usize) -> Vec<u8> {
+        while self.heard.is_empty() {
+            let mut bytes = vec![0; most];
+            let read = timeout(FOREVER, self.stream.read(&mut bytes)).await;
+            match read.expect("the server neither answers nor closes") {
+                Ok(read) if read > 0 => self.heard.extend(&bytes[..read]),
+                _ => return Vec::new(),
+            }
+        }
+        let most = most.min(self.heard.len());
+        self.heard.drain(..most).collect()
+    }
+
+    /// The next bytes, exactly as many, or `None` when the connection ends first.
+    pub(crate) async fn hear_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.heard.len() < count {
+            self.more().await?;
+        }
+        Some(self.heard.drain(..count).collect())
     }
 
     async fn more(&mut self) -> Option<()> {

@@ -1,0 +1,168 @@
+//! Answers that the peer does not take: each ends in time, whatever else happens on its connection, and
+//! neither a slow reader nor a silent handler is mistaken for one.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, interval, timeout};
+use warp_bearer::service::Limits;
+
+use crate::frames::{DATA, END_STREAM, Frame, GOAWAY, Http2Peer, RST_STREAM};
+use crate::support::{LARGE, Peer, Server, millis};
+
+const IDLE: Duration = Duration::from_millis(400);
+
+fn impatient() -> Limits {
+    Limits {
+        idle: IDLE,
+        grace: millis(50),
+        ..Limits::default()
+    }
+}
+
+/// Keeps the connection busy with requests until a frame fits; `None` when the connection ends first.
+async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+    let (start, mut pulse) = (Instant::now(), interval(millis(20)));
+    loop {
+        assert!(start.elapsed() < IDLE * 10, "the answer is still held");
+        pulse.tick().await;
+        peer.ask("HEAD", "/").await?;
+        if let Ok(heard) = timeout(millis(20), peer.hear_until(&fits)).await {
+            return heard;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_untaken_http2_answer_ends_with_its_stream() {
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+    let server = Server::start(impatient()).await;
+    for path in ["/", "/large"] {
+        let mut peer = Http2Peer::with_window(&server, 0).await;
+        let (start, stream) = (Instant::now(), peer.ask("GET", path).await.unwrap());
+
+        let reset = busy_until(&mut peer, |frame| frame.kind == RST_STREAM).await;
+        let reset = reset.expect("the connection goes on");
+        assert!(start.elapsed() >= IDLE, "{path}: {:?}", start.elapsed());
+        assert_eq!((reset.stream, &*reset.payload), (stream, &CANCEL[..]));
+
+        let next = peer.ask("HEAD", "/").await.unwrap();
+        let answer = peer.hear_until(|frame| frame.stream == next).await;
+        assert!(answer.is_some(), "{path}: the connection goes on");
+    }
+}
+
+/// With a window that is too small for it, hyper has the whole answer and nothing is left of its stream
+/// but bytes in a buffer.
+#[tokio::test]
+async fn an_untaken_rest_of_an_http2_answer_ends_the_connection() {
+    let server = Server::start(impatient()).await;
+    let mut peer = Http2Peer::with_window(&server, 1).await;
+    let start = Instant::now();
+    peer.ask("GET", "/").await.unwrap();
+
+    let goaway = busy_until(&mut peer, |frame| frame.kind == GOAWAY).await;
+    assert!(goaway.is_some(), "it is told");
+    assert!(start.elapsed() >= IDLE, "{:?}", start.elapsed());
+    assert!(peer.hear_until(|_| false).await.is_none(), "and closed");
+}
+
+#[tokio::test]
+async fn an_untaken_http1_answer_ends_the_connection() {
+    let server = Server::start(impatient()).await;
+    let mut peer = server.narrow_peer().await;
+    peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    let (start, mut pulse) = (Instant::now(), interval(millis(20)));
+    while peer.say("x").await {
+        pulse.tick().await;
+        assert!(start.elapsed() < IDLE * 10, "still open");
+    }
+    assert!(start.elapsed() >= IDLE, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_http1_reader_gets_all_of_it() {
+    let server = Server::start(impatient()).await;
+    let mut peer = server.narrow_peer().await;
+    peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    let (start, mut pulse, mut heard) = (Instant::now(), interval(millis(20)), 0);
+    while heard < LARGE {
+        pulse.tick().await;
+        let next = LARGE.min(heard + 128 * 1024);
+        while heard < next {
+            let some = peer.hear_some(16 * 1024).await.len();
+            assert!(some > 0, "cut after {heard} bytes, {:?}", start.elapsed());
+            heard += some;
+        }
+    }
+    assert!(start.elapsed() > IDLE * 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_http2_reader_gets_all_of_it() {
+    const GRANT: u32 = 128 * 1024;
+
+    let server = Server::start(impatient()).await;
+    let mut peer = Http2Peer::with_window(&server, 0).await;
+    let stream = peer.ask("GET", "/large").await.unwrap();
+
+    let (start, mut pulse, mut heard, mut is_over) =
+        (Instant::now(), interval(millis(20)), 0, false);
+    while !is_over {
+        pulse.tick().await;
+        assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
+        let granted = LARGE.min(heard + GRANT as usize);
+        while heard < granted {
+            let frame = peer.hear_until(|frame| frame.kind == DATA).await;
+            let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));
+            heard += frame.payload.len();
+            is_over = frame.flags & END_STREAM > 0;
+        }
+    }
+    assert_eq!(heard, LARGE);
+    assert!(start.elapsed() > IDLE * 2, "{:?}", start.elapsed());
+}
+
+/// Waits until a connection without a request has been ended as idle, `times` times in a row.
+async fn outlast_idle(server: &Server, times: usize) {
+    for _ in 0..times {
+        server.peer().await.hear_to_the_end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_http1_handler_is_waited_for() {
+    let server = Server::start(impatient()).await;
+    let mut peer = server.peer().await;
+    peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    hear_words(&mut peer, "one").await;
+
+    outlast_idle(&server, 3).await;
+    server.open_gate(1);
+    hear_words(&mut peer, "two").await;
+}
+
+async fn hear_words(peer: &mut Peer, words: &str) {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(words) {
+        let some = peer.hear_some(1024).await;
+        assert!(!some.is_empty(), "cut before {words:?}");
+        heard.extend(some);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_http2_handler_is_waited_for() {
+    let server = Server::start(impatient()).await;
+    let mut peer = Http2Peer::with_window(&server, 100).await;
+    peer.ask("GET", "/events").await.unwrap();
+    let data = |frame: &crate::frames::Frame| frame.kind == DATA;
+    assert_eq!(peer.hear_until(data).await.unwrap().payload, b"one");
+
+    outlast_idle(&server, 3).await;
+    server.open_gate(1);
+    let second = peer.hear_until(data).await.expect("not cut");
+    assert_eq!(second.payload, b"two");
+}
