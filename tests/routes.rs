@@ -238,3 +238,38 @@ async fn a_scope_can_be_required_of_every_private_route() {
         );
     }
 }
+
+#[tokio::test]
+async fn constant_documents_are_shared_and_not_copied_for_each_request() {
+    let tenant = Tenant::start().await;
+    let auth = Auth::builder()
+        .issuer(tenant.issuer.url())
+        .audience(tenant.issuer.audience())
+        .resource("https://api.example.com")
+        .build()
+        .unwrap();
+    let routes = routes(&Access::from(&auth), &Shutdown::new());
+    for path in [
+        "/docs",
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-initializer.js",
+        "/openapi.json",
+        "/errors",
+        "/errors/token_expired",
+        "/.well-known/oauth-protected-resource",
+    ] {
+        for accept in ["text/html", "application/json"] {
+            let request = || {
+                let request = warp::test::request().path(path);
+                request.header("accept", accept).reply(&routes)
+            };
+            let (one, other) = (request().await, request().await);
+            assert_eq!(one.status(), 200, "{path}");
+            assert_eq!(
+                one.body().as_ptr(),
+                other.body().as_ptr(),
+                "{path}, {accept}"
+            );
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //!
 //! This module measures no time. [`Pulse`](super::pulse::Pulse) does, and ends what nobody takes.
 
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -50,8 +51,11 @@ pub(super) struct Answer<B> {
     rest: Bytes,
     at_work: AtWork,
     /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and
-    /// [`Wire`](super::wire::Wire) sees whether it takes bytes.
+    /// [`Socket`](super::socket::Socket) sees whether it takes bytes.
     offer: Option<Offer>,
+    has_begun: bool,
+    /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
+    is_unwritten: bool,
 }
 
 impl<B> Answer<B> {
@@ -61,7 +65,22 @@ impl<B> Answer<B> {
             rest: Bytes::new(),
             at_work,
             offer: None,
+            has_begun: false,
+            is_unwritten: false,
         }
+    }
+
+    /// Returns whether hyper may have another piece. In HTTP/1.1 it may only once it has written the one
+    /// before, since it would copy piece after piece into a buffer as large as a request's head may be.
+    /// In HTTP/2 it asks for no more than it can send.
+    fn is_welcome(&mut self, cx: &mut Context<'_>) -> bool {
+        if take(&mut self.is_unwritten) {
+            // hyper writes after this poll and then polls again because of the wake.
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        // The socket wakes this task when it takes bytes again.
+        !self.has_begun || self.offer.is_some() || !self.at_work.is_blocked()
     }
 
     fn piece(&mut self) -> Piece {
@@ -69,6 +88,7 @@ impl<B> Answer<B> {
             let stream = STREAM.try_with(AbortHandle::clone);
             self.offer = stream.ok().map(|stream| self.at_work.offer(stream));
         }
+        (self.has_begun, self.is_unwritten) = (true, self.offer.is_none());
         Piece {
             bytes: self.rest.split_to(self.rest.len().min(PIECE)),
             untaken: self.offer.as_ref().map(Offer::piece),
@@ -85,6 +105,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = &mut *self;
+        if !this.is_welcome(cx) {
+            return Poll::Pending;
+        }
         if this.rest.is_empty() {
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {

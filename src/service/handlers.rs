@@ -1,9 +1,7 @@
 //! What the routes answer. Plain async functions that have never heard of filters.
 #![allow(clippy::unused_async)] // a handler is async whether it waits or not
 
-#[cfg(feature = "docs")]
-use std::sync::Arc;
-
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use warp::{
     Reply,
@@ -15,9 +13,9 @@ use warp::{
 };
 
 #[cfg(feature = "docs")]
-use super::docs::Docs;
+use super::docs::Pages;
 use super::{Shutdown, errors::show, forward, sight::Probed};
-use crate::auth::{Auth, Claims, KeyStatus, ResourceMetadata, readiness};
+use crate::auth::{Auth, Claims, KeyStatus, readiness};
 
 /// `GET /api/public`
 pub async fn public() -> Response {
@@ -74,8 +72,8 @@ fn probed(mut response: Response) -> Response {
 }
 
 /// `GET /.well-known/oauth-protected-resource`: the same for everybody, until the next start.
-pub async fn metadata(metadata: ResourceMetadata) -> Response {
-    let document = warp::reply::json(&metadata);
+pub async fn metadata(document: Bytes) -> Response {
+    let document = json_text(document);
     warp::reply::with_header(document, CACHE_CONTROL, "public, max-age=3600").into_response()
 }
 
@@ -91,21 +89,21 @@ pub async fn error(code: String, headers: HeaderMap) -> Response {
 
 /// `GET /openapi.json`
 #[cfg(feature = "docs")]
-pub async fn openapi(document: Arc<str>) -> Response {
-    let response = json_text(String::from(&*document));
+pub async fn openapi(document: Bytes) -> Response {
+    let response = json_text(document);
     warp::reply::with_header(response, CACHE_CONTROL, "no-cache").into_response()
 }
 
 /// `GET /docs`
 #[cfg(feature = "docs")]
-pub async fn docs(docs: Docs) -> Response {
-    docs.page()
+pub(super) async fn docs(pages: Pages) -> Response {
+    pages.page()
 }
 
 /// `GET /docs/{file}`
 #[cfg(feature = "docs")]
-pub async fn docs_file(docs: Docs, file: String) -> Response {
-    docs.file(&file)
+pub(super) async fn docs_file(pages: Pages, file: String) -> Response {
+    pages.file(&file)
 }
 
 fn issuer(status: &KeyStatus) -> Value {

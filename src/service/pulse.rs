@@ -159,6 +159,11 @@ impl AtWork {
         self.until = None;
     }
 
+    /// Returns whether the socket takes no more.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.pulse.state().blocked.is_some()
+    }
+
     /// Registers the answer as one on an HTTP/2 stream, which `stream` ends.
     pub(super) fn offer(&self, stream: AbortHandle) -> Offer {
         let mut state = self.pulse.state();

@@ -1,9 +1,8 @@
 //! The route table: every path, method and policy on one screen.
 
 use std::convert::Infallible;
-#[cfg(feature = "docs")]
-use std::sync::Arc;
 
+use hyper::body::Bytes;
 use warp::{Filter, reply::Response};
 
 #[cfg(feature = "docs")]
@@ -64,14 +63,18 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
     ];
     rows.extend(error_pages());
     // Where a resource is configured, what the rows above require of its clients (RFC 9728).
-    rows.extend(access.auth.metadata(named_scopes(&rows)).map(|metadata| {
-        route!(GET, ".well-known" / "oauth-protected-resource")
+    let metadata = access.auth.metadata(named_scopes(&rows));
+    rows.extend(metadata.and_then(|metadata| {
+        // It holds strings alone, which always serialize.
+        let document = Bytes::from(serde_json::to_vec(&metadata).ok()?);
+        let row = route!(GET, ".well-known" / "oauth-protected-resource")
             .also_at(metadata.path())
-            .then(move || handlers::metadata(metadata.clone()))
+            .then(move || handlers::metadata(document.clone()))
             .says(
                 "What a client needs to know to get a token (RFC 9728)",
                 Form::Object,
-            )
+            );
+        Some(row)
     }));
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
@@ -99,18 +102,19 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
         return Vec::new();
     };
     // The description has these rows in it too, and they need it: what they are is known without.
-    let named = docs_rows(docs, "");
+    let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
-    docs_rows(docs, &docs.openapi(&all)).into()
+    docs_rows(docs, docs.openapi(&all)).into()
 }
 
 #[cfg(feature = "docs")]
-fn docs_rows(docs: &Docs, openapi: &str) -> [Row; 3] {
-    let openapi: Arc<str> = openapi.into();
-    let (page, files) = (docs.clone(), docs.clone());
+fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
+    let openapi = Bytes::from(openapi);
+    let page = docs.pages();
+    let files = page.clone();
     [
         route!(GET, "openapi.json")
-            .then(move || handlers::openapi(Arc::clone(&openapi)))
+            .then(move || handlers::openapi(openapi.clone()))
             .says("This description of the routes (OpenAPI 3.1)", Form::Object),
         //
         route!(GET, "docs")

@@ -42,13 +42,19 @@ impl Socket {
         Arc::clone(&self.pulse)
     }
 
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_pending() != self.is_blocked {
             self.is_blocked = written.is_pending();
             if self.is_blocked {
                 self.pulse.block();
             } else {
                 self.pulse.unblock();
+                // The answer waits for this with its next piece.
+                cx.waker().wake_by_ref();
             }
         }
         written
@@ -72,7 +78,7 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.note(written)
+        self.note(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -89,7 +95,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.note(written)
+        self.note(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

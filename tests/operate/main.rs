@@ -1,8 +1,11 @@
 //! How does the process answer whoever operates it: signals, health, certificates, a long day?
 
+#[path = "../support/frames.rs"]
+mod frames;
 mod leaving;
 mod process;
 mod soak;
+mod untaken;
 
 use std::{fs, net::SocketAddr, process::Command};
 

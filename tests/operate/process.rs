@@ -1,6 +1,7 @@
 //! The binary, running.
 
 use std::{
+    fs,
     net::SocketAddr,
     process::Stdio,
     time::{Duration, Instant},
@@ -98,4 +99,15 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < patience, "it never came");
         tokio::task::yield_now().await;
     }
+}
+
+/// Resident memory of a process.
+pub(crate) fn kibibytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
 }

@@ -5,7 +5,6 @@
 //! of the budget from which an unknown key would be fetched.
 
 use std::{
-    fs,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -21,7 +20,7 @@ use tokio::{
 };
 use warp_bearer::issuer::Issuer;
 
-use crate::process::{Process, until};
+use crate::process::{Process, kibibytes, until};
 
 const ROTATION: u64 = 10;
 const CLIENTS: usize = 8;
@@ -144,15 +143,4 @@ impl Load {
 fn tokens(issuer: &Issuer) -> Vec<String> {
     let token = |number| issuer.token().subject(format!("soak|{number}")).sign();
     (0..TOKENS).map(token).collect()
-}
-
-/// What a process has in memory.
-fn kibibytes(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
 }

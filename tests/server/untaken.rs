@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, timeout};
 use warp_bearer::service::Limits;
 
-use crate::frames::{DATA, END_STREAM, Frame, GOAWAY, Http2Peer, RST_STREAM};
+use crate::frames::{DATA, END_STREAM, GOAWAY, RST_STREAM};
+use crate::http2_peer::{Frame, Http2Peer};
 use crate::support::{LARGE, Peer, Server, millis};
 
 const IDLE: Duration = Duration::from_millis(400);
@@ -158,7 +159,7 @@ async fn a_silent_http2_handler_is_waited_for() {
     let server = Server::start(impatient()).await;
     let mut peer = Http2Peer::with_window(&server, 100).await;
     peer.ask("GET", "/events").await.unwrap();
-    let data = |frame: &crate::frames::Frame| frame.kind == DATA;
+    let data = |frame: &Frame| frame.kind == DATA;
     assert_eq!(peer.hear_until(data).await.unwrap().payload, b"one");
 
     outlast_idle(&server, 3).await;

@@ -15,6 +15,8 @@ mod page;
 
 #[cfg(feature = "docs")]
 pub use page::FILES;
+#[cfg(feature = "docs")]
+pub(super) use page::Pages;
 
 /// How the routes are shown.
 #[derive(Debug, Clone, Default)]

@@ -3,9 +3,10 @@
 //! The page loads nothing from anywhere else, and is allowed to ask no other host than the one that
 //! it comes from; in development the local issuer's token endpoint too.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use utoipa_swagger_ui::{Config, SwaggerFile, oauth, serve};
+use hyper::body::Bytes;
+use utoipa_swagger_ui::{Config, oauth, serve};
 use warp::{
     Reply,
     http::{
@@ -50,45 +51,82 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-impl Docs {
+/// What `/docs` serves, made once: every request shares the bytes.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct Pages(Arc<Made>);
+
+#[derive(Debug)]
+struct Made {
+    policy: HeaderValue,
+    files: Vec<File>,
+}
+
+#[derive(Debug)]
+struct File {
+    name: &'static str,
+    bytes: Bytes,
+    content_type: HeaderValue,
+    is_compressed: bool,
+}
+
+impl Pages {
     /// `GET /docs`
     pub(in crate::service) fn page(&self) -> Response {
         let mut response = HttpResponse::new(PAGE).into_response();
         set(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
         set(&mut response, CACHE_CONTROL, "no-cache");
         set(&mut response, REFERRER_POLICY, "no-referrer");
-        set(&mut response, CONTENT_SECURITY_POLICY, &self.policy());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, self.0.policy.clone());
         response
     }
 
     /// `GET /docs/{file}`
     pub(in crate::service) fn file(&self, name: &str) -> Response {
-        if !FILES.contains(&name) {
+        let Some(file) = self.0.files.iter().find(|file| file.name == name) else {
             return Problem::NotFound.response();
+        };
+        let mut response = HttpResponse::new(file.bytes.clone()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, file.content_type.clone());
+        set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if file.is_compressed {
+            set(&mut response, CONTENT_ENCODING, "gzip");
         }
-        match serve(name, Arc::new(self.settings())) {
-            Ok(Some(file)) => answer(file, name),
-            // A test holds that each of the names is there.
-            Ok(None) => Problem::NotFound.response(),
-            Err(error) => {
-                tracing::error!(%error, "the settings of /docs cannot be written");
-                Problem::Internal.response()
-            }
-        }
+        let caching = match name {
+            SETTINGS => "no-cache",
+            _ => "public, max-age=3600",
+        };
+        set(&mut response, CACHE_CONTROL, caching);
+        response
+    }
+}
+
+impl Docs {
+    /// Makes what `/docs` serves.
+    pub(in crate::service) fn pages(&self) -> Pages {
+        let settings = Arc::new(self.settings());
+        let files = FILES.iter().filter_map(|name| file(name, &settings));
+        Pages(Arc::new(Made {
+            policy: self.policy(),
+            files: files.collect(),
+        }))
     }
 
     /// Swagger UI styles elements inline, and its style sheet has pictures in it.
-    fn policy(&self) -> String {
+    fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens
             .as_ref()
             .map(|tokens| format!(" {}", tokens.url));
-        format!(
+        let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
              img-src 'self' data:; connect-src 'self'{}; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'",
             issuer.unwrap_or_default()
-        )
+        );
+        // The policy is ASCII unless the URL is not. Then the page may load nothing.
+        HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
     }
 
     fn settings(&self) -> Config<'static> {
@@ -111,27 +149,30 @@ impl Docs {
     }
 }
 
-fn answer(file: SwaggerFile<'static>, name: &str) -> Response {
-    let mut response = HttpResponse::new(file.bytes.into_owned()).into_response();
-    set(&mut response, CONTENT_TYPE, &file.content_type);
-    set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if file.gzpipped {
-        set(&mut response, CONTENT_ENCODING, "gzip");
+/// Reads a file out of the binary; `None` if it cannot be made, which is logged.
+fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
+    match serve(name, Arc::clone(settings)) {
+        Ok(found) => {
+            // A test holds that each of the names is there.
+            let found = found?;
+            Some(File {
+                name,
+                bytes: match found.bytes {
+                    Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                    Cow::Owned(bytes) => bytes.into(),
+                },
+                content_type: HeaderValue::from_str(&found.content_type).ok()?,
+                is_compressed: found.gzpipped,
+            })
+        }
+        Err(error) => {
+            tracing::error!(%error, file = name, "cannot make a file of /docs");
+            None
+        }
     }
-    let caching = match name {
-        SETTINGS => "no-cache",
-        _ => "public, max-age=3600",
-    };
-    set(&mut response, CACHE_CONTROL, caching);
-    response
 }
 
-/// The values are ours and ASCII; one that is not is left out rather than taken for a reason to
-/// panic.
-fn set(response: &mut Response, name: HeaderName, value: &str) {
-    let Ok(value) = HeaderValue::from_str(value) else {
-        tracing::error!(%name, "a header value that is not ASCII is left out");
-        return;
-    };
+fn set(response: &mut Response, name: HeaderName, value: &'static str) {
+    let value = HeaderValue::from_static(value);
     response.headers_mut().insert(name, value);
 }

@@ -1,7 +1,10 @@
 //! The pages over HTTP: HTML for people, JSON for programs, by `Accept`.
+//!
+//! They are the same for everybody, so each is made once and every answer shares its bytes.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::LazyLock};
 
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use warp::{
     Reply,
@@ -15,21 +18,66 @@ use warp::{
 use super::{PAGES, Page};
 use crate::auth::Problem;
 
+static INDEX: LazyLock<Shown> = LazyLock::new(|| Shown {
+    html: index_html().into(),
+    json: PAGES
+        .iter()
+        .map(summary)
+        .collect::<Value>()
+        .to_string()
+        .into(),
+});
+
+/// By the order of [`PAGES`].
+static SHOWN: LazyLock<Vec<Shown>> = LazyLock::new(|| {
+    let shown = |page| Shown {
+        html: page_html(page).into(),
+        json: page_json(page).to_string().into(),
+    };
+    PAGES.iter().map(shown).collect()
+});
+
+/// A page in both forms.
+struct Shown {
+    html: Bytes,
+    json: Bytes,
+}
+
 /// `GET /errors`: every code.
 pub(in crate::service) fn index(headers: &HeaderMap) -> Response {
-    if wants_html(headers) {
-        return html(&index_html());
-    }
-    json(&PAGES.iter().map(summary).collect())
+    INDEX.answer(headers)
 }
 
 /// `GET /errors/{code}`.
 pub(in crate::service) fn page(code: &str, headers: &HeaderMap) -> Response {
-    match Page::of(code) {
+    match PAGES
+        .iter()
+        .zip(&*SHOWN)
+        .find(|(page, _)| page.code == code)
+    {
         None => Problem::NotFound.response(),
-        Some(page) if wants_html(headers) => html(&page_html(page)),
-        Some(page) => json(&page_json(page)),
+        Some((_, shown)) => shown.answer(headers),
     }
+}
+
+impl Shown {
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        if wants_html(headers) {
+            let mut response = answer(&self.html, "text/html; charset=utf-8");
+            let policy = "default-src 'none'; style-src 'unsafe-inline'";
+            set(&mut response, CONTENT_SECURITY_POLICY, policy);
+            return response;
+        }
+        answer(&self.json, "application/json")
+    }
+}
+
+fn answer(document: &Bytes, kind: &'static str) -> Response {
+    let mut response = HttpResponse::new(document.clone()).into_response();
+    set(&mut response, CONTENT_TYPE, kind);
+    set(&mut response, CACHE_CONTROL, "public, max-age=3600");
+    set(&mut response, VARY, "Accept");
+    response
 }
 
 fn summary(page: &Page) -> Value {
@@ -118,25 +166,6 @@ fn escaped(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
-}
-
-fn html(document: &str) -> Response {
-    let mut response = shown(document, "text/html; charset=utf-8");
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    set(&mut response, CONTENT_SECURITY_POLICY, policy);
-    response
-}
-
-fn json(document: &Value) -> Response {
-    shown(&document.to_string(), "application/json")
-}
-
-fn shown(document: &str, kind: &'static str) -> Response {
-    let mut response = HttpResponse::new(document.to_owned()).into_response();
-    set(&mut response, CONTENT_TYPE, kind);
-    set(&mut response, CACHE_CONTROL, "public, max-age=3600");
-    set(&mut response, VARY, "Accept");
-    response
 }
 
 fn set(response: &mut Response, name: HeaderName, value: &'static str) {

@@ -1,23 +1,7 @@
-//! HTTP/2 frame by frame, for peers that no client library would be.
+//! An HTTP/2 peer that no client library would be.
 
+use crate::frames::{WINDOW_UPDATE, frame, preface, request};
 use crate::support::{Peer, Server};
-
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-
-pub(crate) const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const INITIAL_WINDOW_SIZE: u8 = 4;
-
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [&head, payload].concat()
-}
 
 /// A frame that was heard.
 #[derive(Debug)]
@@ -37,10 +21,7 @@ pub(crate) struct Http2Peer {
 impl Http2Peer {
     pub(crate) async fn with_window(server: &Server, window: u32) -> Self {
         let mut peer = server.peer().await;
-        let setting = [&[0, INITIAL_WINDOW_SIZE][..], &window.to_be_bytes()].concat();
-        let settings = frame(SETTINGS, 0, 0, &setting);
-        peer.say([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat())
-            .await;
+        peer.say(preface(window)).await;
         Self {
             peer,
             next_stream: 1,
@@ -49,23 +30,8 @@ impl Http2Peer {
 
     /// Sends a request without a body; `None` when the server has closed.
     pub(crate) async fn ask(&mut self, method: &str, path: &str) -> Option<u32> {
-        // Literal fields under the static table's names: `:method`, `:path`, `:authority`.
-        let literal = |name: u8, value: &str| {
-            [
-                &[name, u8::try_from(value.len()).unwrap()],
-                value.as_bytes(),
-            ]
-            .concat()
-        };
-        let http = 0x86;
-        let fields = [
-            literal(2, method),
-            literal(4, path),
-            vec![http],
-            literal(1, "a"),
-        ];
         let stream = self.next_stream;
-        let request = frame(HEADERS, END_STREAM | END_HEADERS, stream, &fields.concat());
+        let request = request(method, path, stream);
         self.next_stream += 2;
         self.peer.say(request).await.then_some(stream)
     }

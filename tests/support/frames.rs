@@ -1,0 +1,46 @@
+//! HTTP/2 frame by frame.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+
+pub const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const INITIAL_WINDOW_SIZE: u8 = 4;
+
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// What a client begins with, where it grants each answer so many bytes at first.
+pub fn preface(window: u32) -> Vec<u8> {
+    let setting = [&[0, INITIAL_WINDOW_SIZE][..], &window.to_be_bytes()].concat();
+    let settings = frame(SETTINGS, 0, 0, &setting);
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat()
+}
+
+/// A request without a body. Its fields are literals under the names `:method`, `:path` and
+/// `:authority` of HPACK's static table.
+pub fn request(method: &str, path: &str, stream: u32) -> Vec<u8> {
+    let literal = |name: u8, value: &str| {
+        [
+            &[name, u8::try_from(value.len()).unwrap()],
+            value.as_bytes(),
+        ]
+        .concat()
+    };
+    let http = 0x86;
+    let fields = [
+        literal(2, method),
+        literal(4, path),
+        vec![http],
+        literal(1, "a"),
+    ];
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &fields.concat())
+}
