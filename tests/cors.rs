@@ -217,6 +217,40 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
     }
 }
 
+/// `/auth` is a gate: a proxy lets through whatever it answers with 2xx.
+#[tokio::test]
+async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
+    for cors in [Some(listed()), Some(Cors::Any), None] {
+        let service = Service::start(cors.clone()).await;
+        let token = service.tenant.issuer.token().sign();
+        let token = format!("Authorization: Bearer {token}\r\n");
+        for path in [
+            "/auth",
+            "/auth/",
+            "/auth?scope=openid",
+            "http://localhost/auth",
+        ] {
+            for origin in [PAGE, OTHER] {
+                let preflight = format!("Origin: {origin}\r\n{ASKS}");
+                let answer = service.ask(&format!("OPTIONS {path}"), &preflight).await;
+                assert_eq!(answer.status.as_u16(), 401, "{cors:?}, {path}: {answer:?}");
+                assert_eq!(answer.code(), "missing_token", "{cors:?}, {path}");
+                assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
+            }
+        }
+        // A path below it has no route, and no preflight either.
+        let below = format!("Origin: {PAGE}\r\n{ASKS}");
+        let answer = service.ask("OPTIONS /auth/orders", &below).await;
+        assert_eq!(answer.status.as_u16(), 404, "{cors:?}: {answer:?}");
+        let good = format!("Origin: {PAGE}\r\n{ASKS}{token}");
+        let answer = service.ask("OPTIONS /auth", &good).await;
+        assert!(answer.status.is_success(), "{cors:?}: {answer:?}");
+        let bad = format!("Origin: {PAGE}\r\n{ASKS}Authorization: Bearer a.b.c\r\n");
+        let answer = service.ask("OPTIONS /auth", &bad).await;
+        assert_eq!(answer.status.as_u16(), 401, "{cors:?}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
     for (cors, star) in [(Some(Cors::Any), "*"), (None, "")] {

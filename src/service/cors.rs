@@ -22,6 +22,16 @@ use super::request_id::only;
 use super::table::arrive;
 use crate::auth::Problem;
 
+/// The path that has no preflight. It is a gate: a proxy lets through whatever it answers with 2xx, and
+/// some proxies ask it with the client's own method and fields. So `OPTIONS` needs a token there.
+pub(super) const GATE: &str = "/auth";
+
+/// Returns whether the path is the gate or below it, where some proxies append the client's own path.
+fn is_gate(path: &str) -> bool {
+    let rest = path.strip_prefix(GATE);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Which route a preflight has come to, in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
@@ -55,7 +65,8 @@ impl Cors {
             allowed: origin.and_then(|origin| self.allowed(origin)),
             is_preflight: origin.is_some()
                 && head.method == Method::OPTIONS
-                && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+                && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+                && !is_gate(head.uri.path()),
         }
     }
 
@@ -76,11 +87,11 @@ pub(super) struct Crossing {
 }
 
 impl Crossing {
-    /// The answer to a preflight, whatever its path and without a token, since browsers send none
-    /// with it; none where the request is an ordinary one.
+    /// Returns the answer to a preflight, or `None` if the request is an ordinary one. A preflight needs
+    /// no token, since browsers send none with it, and its path need not exist.
     ///
-    /// An origin that is not listed is told so in words: a browser would be content with silence,
-    /// whoever forgot to list it would not.
+    /// An origin that is not listed gets a 403 with a reason. A browser needs no more than silence, but
+    /// whoever forgot to list the origin does.
     pub(super) fn preflight(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;

@@ -155,10 +155,11 @@ fn target_length(head: &Parts) -> usize {
     path + authority
 }
 
-/// One host, and a valid one (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Returns whether the request names one host, and a valid one (RFC 9112 §3.2, RFC 9113 §8.3.1).
 ///
-/// HTTP/1.0 may name none. Beside an absolute target HTTP/1.1's `Host` is ignored, though it must be
-/// there (RFC 9112 §3.2.2); beside HTTP/2's `:authority` it must agree.
+/// HTTP/1.0 may name none. An empty `Host` is valid: it says that the target has no authority
+/// (RFC 9110 §7.2). Beside an absolute target HTTP/1.1's `Host` is ignored, though it must be there
+/// (RFC 9112 §3.2.2); beside HTTP/2's `:authority` it must agree.
 fn has_one_host(head: &Parts) -> bool {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, doubled) = (fields.next(), fields.next().is_some());
@@ -170,7 +171,8 @@ fn has_one_host(head: &Parts) -> bool {
     match (field, target) {
         (None, None) => head.version == Version::HTTP_10,
         (None, Some(_)) => head.version != Version::HTTP_11,
-        (Some(field), None) => is_name(field.as_bytes()) || parse_host(field).is_some(),
+        (Some(field), None) => is_name_or_empty(field.as_bytes()) || parse_host(field).is_some(),
+        (Some(field), Some(_)) if field.is_empty() => head.version < Version::HTTP_2,
         (Some(field), Some(target)) => {
             parse_host(field).is_some_and(|host| head.version < Version::HTTP_2 || host == *target)
         }
@@ -178,9 +180,9 @@ fn has_one_host(head: &Parts) -> bool {
 }
 
 /// Most hosts are a name and no more; parsing copies them.
-fn is_name(host: &[u8]) -> bool {
+fn is_name_or_empty(host: &[u8]) -> bool {
     let fits = |c: &u8| c.is_ascii_alphanumeric() || b"-.".contains(c);
-    !host.is_empty() && host.iter().all(fits)
+    host.iter().all(fits)
 }
 
 fn parse_host(value: &HeaderValue) -> Option<Authority> {

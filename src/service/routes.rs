@@ -126,3 +126,18 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
             .says("What that page loads", Form::File),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{cors::GATE, table::Methods};
+    use super::*;
+    use crate::auth::Auth;
+
+    #[tokio::test]
+    async fn the_gate_is_the_row_that_takes_any_method() {
+        let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
+        let rows = rows(&Access::from(&auth), &Shutdown::new());
+        let any = rows.iter().filter(|row| row.methods == Methods::Any);
+        assert_eq!(any.map(|row| row.template).collect::<Vec<_>>(), [GATE]);
+    }
+}

@@ -469,7 +469,8 @@ impl Place {
     }
 }
 
-/// As warp reads a path, one slash at its end is nothing. A segment in braces is any but an empty one.
+/// Returns whether a path is the known one. As in warp, one slash at its end is ignored; a segment in
+/// braces matches any but an empty one.
 fn is_at(known: &str, path: &str) -> bool {
     let known = known.strip_suffix('/').unwrap_or(known);
     let path = path.strip_suffix('/').unwrap_or(path);

@@ -96,6 +96,11 @@ async fn limits_hold_in_http2() {
             400,
         ),
         (
+            "an empty host",
+            get().header("host", "").body(nothing()),
+            400,
+        ),
+        (
             "the same host",
             get().header("host", "localhost").body(nothing()),
             200,
