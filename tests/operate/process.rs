@@ -19,11 +19,14 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_warp-bearer");
 const FOREVER: Duration = Duration::from_secs(20);
 
 /// `warp-bearer serve`; it ends with this.
+#[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
     pub(crate) id: u32,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// Lines that were read while another one was waited for.
+    skipped: Vec<String>,
 }
 
 impl Process {
@@ -46,21 +49,31 @@ impl Process {
             id: child.id().unwrap(),
             child,
             log,
+            skipped: Vec::new(),
         };
         process.address = process.logged("listening address=").await.parse().unwrap();
         process
     }
 
-    /// Waits for a line of the log that has these words, and is what follows them.
+    /// Waits for a line of the log that has these words, and returns what follows them. Each line is
+    /// found once, whatever was waited for before: lines of different tasks come in any order.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
-        loop {
+        let known = self.skipped.iter().position(|line| line.contains(words));
+        let mut found = known.map(|at| self.skipped.remove(at));
+        while found.is_none() {
             let line = timeout(FOREVER, self.log.next_line()).await;
-            let line = line.expect("it is never logged").unwrap();
-            let line = line.expect("the process runs");
-            if let Some((_, rest)) = line.split_once(words) {
-                return rest.to_owned();
+            let line = line.unwrap_or_else(|_| panic!("{words:?} is never logged: {self:#?}"));
+            let line = line.unwrap();
+            let line = line.unwrap_or_else(|| panic!("ended without {words:?}: {self:#?}"));
+            if line.contains(words) {
+                found = Some(line);
+            } else {
+                self.skipped.push(line);
             }
         }
+        let found = found.unwrap_or_default();
+        let (_, rest) = found.split_once(words).unwrap_or_default();
+        rest.to_owned()
     }
 
     pub(crate) fn hangup(&self) {

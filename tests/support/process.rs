@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
+        Once,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
@@ -75,6 +76,8 @@ impl Process {
         let directory = Directory::new();
         let mut command = directory.command(arguments, vars);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        heed_hangups();
         let mut child = command.spawn().unwrap();
         Self {
             stdout: Lines::of(child.stdout.take().unwrap()),
@@ -123,6 +126,26 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sees to it that the binary starts with SIGHUP's default, also under `nohup`: a signal that this
+/// process ignores is ignored by its children, one that it handles is not.
+#[cfg(unix)]
+fn heed_hangups() {
+    use tokio::{
+        runtime::Builder,
+        signal::unix::{SignalKind, signal},
+    };
+
+    static HANDLED: Once = Once::new();
+    HANDLED.call_once(|| {
+        // On a thread of its own: a runtime must not end within another one.
+        let handle = || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let _handled = runtime.block_on(async { signal(SignalKind::hangup()) }).unwrap();
+        };
+        thread::spawn(handle).join().unwrap();
+    });
 }
 
 struct Lines(Receiver<String>);
