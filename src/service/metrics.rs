@@ -20,6 +20,10 @@ use warp::http::header::CONTENT_TYPE;
 use super::{Limits, Listener, Shutdown, Sight, serve};
 use crate::auth::{Auth, Testimony, handle_rejection};
 
+/// Connections at once to the listener of the metrics. Their descriptors come from the reserve that
+/// key fetches need too.
+const SCRAPERS: usize = 16;
+
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
@@ -111,7 +115,11 @@ impl Metrics {
             let text = "text/plain; version=0.0.4; charset=utf-8";
             warp::reply::with_header(metrics.render(), CONTENT_TYPE, text)
         });
-        let (limits, shutdown) = (Limits::default(), Shutdown::new());
+        let limits = Limits {
+            connections: SCRAPERS,
+            ..Limits::default()
+        };
+        let shutdown = Shutdown::new();
         tokio::select! {
             () = serve(listener, page.recover(handle_rejection), limits, None, Sight::none(), shutdown) => {}
             () = self.upkeep() => {}

@@ -8,6 +8,7 @@ mod check;
 pub mod commands;
 pub mod config;
 mod cors;
+mod descriptors;
 pub mod docs;
 pub mod errors;
 mod explain;

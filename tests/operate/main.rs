@@ -182,3 +182,27 @@ async fn metrics_are_where_they_are_asked_for() {
     );
     service.stop().await;
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn idle_peers_leave_descriptors_for_a_key_fetch() {
+    let issuer = Issuer::start().await;
+    issuer.go_down().await;
+    let mut service = Process::serve_after("ulimit -Sn 80; ulimit -Hn 128", &issuer).await;
+    let told = service.logged("MAX_CONNECTIONS lowered").await;
+    assert!(told.contains("connections=64 descriptors=128"), "{told}");
+
+    let mut peers = Vec::new();
+    for _ in 0..150 {
+        let peer = tokio::net::TcpStream::connect(service.address).await;
+        peers.push(peer.unwrap());
+    }
+    let open = || fs::read_dir(format!("/proc/{}/fd", service.id)).unwrap();
+    until(|| open().count() >= 70).await;
+
+    issuer.come_back().await;
+    service.hangup();
+    service.logged("key set fetched").await;
+    drop(peers);
+    service.stop().await;
+}

@@ -31,8 +31,18 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn serve(issuer: &Issuer, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(BINARY)
-            .arg("serve")
+        Self::of(Command::new(BINARY).arg("serve"), issuer, variables).await
+    }
+
+    /// As [`serve`](Self::serve), after commands of the shell.
+    pub(crate) async fn serve_after(commands: &str, issuer: &Issuer) -> Self {
+        let script = format!(r#"{commands}; exec "$0" serve"#);
+        let mut shell = Command::new("/bin/sh");
+        Self::of(shell.args(["-c", &script, BINARY]), issuer, &[]).await
+    }
+
+    async fn of(command: &mut Command, issuer: &Issuer, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .env("AUTH0_ISSUER", issuer.url())
             .env("AUTH0_API_AUDIENCE", issuer.audience())

@@ -142,7 +142,9 @@ fn heed_hangups() {
         // On a thread of its own: a runtime must not end within another one.
         let handle = || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            let _handled = runtime.block_on(async { signal(SignalKind::hangup()) }).unwrap();
+            let _handled = runtime
+                .block_on(async { signal(SignalKind::hangup()) })
+                .unwrap();
         };
         thread::spawn(handle).join().unwrap();
     });

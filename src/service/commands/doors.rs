@@ -10,7 +10,8 @@ use crate::{
     auth::{Auth, Problem},
     issuer::hosts,
     service::{
-        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
+        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight, Tls, descriptors, routes, serve,
+        tls::Files,
     },
 };
 
@@ -74,6 +75,7 @@ impl Doors {
         hangups: Option<Hangups>,
         shutdown: Shutdown,
     ) {
+        let limits = descriptors::fit(limits);
         let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
         let sight = match &metrics {
             Some((metrics, _)) => Sight::measured(metrics.clone()),
