@@ -7,13 +7,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a connection may stay open with nothing being answered on it: before its first byte,
-    /// while a head arrives, between two requests, and while an answer waits to be taken.
-    /// Defaults to 30 s.
+    /// while a head arrives, and between two requests. Also how long an answer is held of which the
+    /// peer takes nothing, whatever else happens on its connection. Defaults to 30 s.
     pub idle: Duration,
     /// How long a request may take from its head to its answer, its body included; then it is
     /// answered with 503. Defaults to 30 s.
     pub request: Duration,
-    /// Connections served at once; the next ones wait in the kernel's backlog. Defaults to 10,000.
+    /// Connections served at once; the next ones wait in the kernel's backlog. Each needs a file
+    /// descriptor. Defaults to 10,000.
     pub connections: usize,
     /// Bytes of a request's head, its first line included; no less than 8 KiB. Beyond: 431.
     /// Defaults to 32 KiB.

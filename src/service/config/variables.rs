@@ -242,7 +242,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "IDLE_TIMEOUT",
         unset: Unset::Is("30s"),
-        meaning: "How long a connection may stay open with nothing being answered on it.",
+        meaning: "How long a connection may stay open with nothing being answered on it, and how long an answer is held that the peer does not take.",
         example: "1m",
         wants: "a duration, such as 30s",
         secret: false,
