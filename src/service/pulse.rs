@@ -172,16 +172,13 @@ impl AtWork {
             since: self.since,
             stream: Some(stream),
         };
-        let place = match state.offers.iter().position(Offered::is_over) {
-            Some(place) => {
-                state.offers[place] = offered;
-                place
-            }
-            None => {
-                state.offers.push(offered);
-                state.offers.len() - 1
-            }
-        };
+        let free = state.offers.iter().position(Offered::is_over);
+        let place = free.unwrap_or(state.offers.len());
+        if free.is_some() {
+            state.offers[place] = offered;
+        } else {
+            state.offers.push(offered);
+        }
         Offer {
             pulse: Arc::clone(&self.pulse),
             place,
