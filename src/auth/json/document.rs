@@ -18,6 +18,7 @@ const MAX_DEPTH: usize = 128;
 const MAX_VALUES: usize = 1 << 15;
 
 /// Reads `text` as one value. A number that no double holds becomes null.
+#[cfg(any(test, feature = "service"))]
 pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
     value_below(0, text)
 }

@@ -24,7 +24,9 @@ use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-pub(crate) use document::{accepted, check_below, is_json, object_as, value, value_below};
+#[cfg(any(test, feature = "service"))]
+pub(crate) use document::value;
+pub(crate) use document::{accepted, check_below, is_json, object_as, value_below};
 pub(crate) use parts::{array, member, object, transcode};
 
 /// How the member names begin that `serde_json` keeps for itself.
