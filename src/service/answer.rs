@@ -1,11 +1,11 @@
 //! The body of an answer on its way to the peer: in pieces of bounded size, counted until the peer has
 //! taken them.
 //!
-//! hyper copies what a body hands over into a buffer of its own (HTTP/1.1) or keeps it until the peer's
-//! window has room (HTTP/2). So a body hands over at most [`PIECE`] bytes at a time, and the rest stays
+//! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's window
+//! has room (HTTP/2). So a body hands over at most [`PIECE`] bytes at a time, and the rest stays
 //! where it is: shared, where the document is the same for everybody. Slicing copies nothing.
 //!
-//! This module measures no time. [`Pulse`](super::pulse::Pulse) does, and ends what nobody takes.
+//! This module measures no time. [`Pulse`](super::pulse::Pulse) does, and ends untaken answers.
 
 use std::mem::take;
 use std::pin::Pin;
@@ -47,7 +47,7 @@ where
 #[derive(Debug)]
 pub(super) struct Answer<B> {
     body: B,
-    /// What the body gave last and hyper has not been handed yet.
+    /// The rest of the body's last frame, which hyper does not have yet.
     rest: Bytes,
     at_work: AtWork,
     /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and

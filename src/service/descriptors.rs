@@ -33,7 +33,7 @@ fn connections(wanted: usize, descriptors: u64) -> usize {
     wanted.min(descriptors.saturating_sub(RESERVE)).max(1)
 }
 
-/// Raises the limit and returns it, or `None` if there is none.
+/// Raises the limit and returns it, or `None` if it is unlimited.
 #[cfg(unix)]
 fn raised() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

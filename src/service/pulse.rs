@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// What one connection is doing.
+/// The state of one connection, by which it ends.
 #[derive(Debug)]
 pub(super) struct Pulse(Mutex<State>);
 
@@ -28,9 +28,9 @@ pub(super) struct Pulse(Mutex<State>);
 struct State {
     /// Requests whose answers have not been handed over to their end.
     at_work: usize,
-    /// When a request last began or ended, or the peer last took something after it had not.
+    /// The time when a request last began or ended, or a blocked socket last took bytes again.
     since: Instant,
-    /// When the socket began to take no more, while it does.
+    /// The time since which the socket takes no bytes, if it takes none.
     blocked: Option<Instant>,
     /// HTTP/2 answers, each at the place that its [`Offer`] knows.
     offers: Vec<Offered>,
@@ -41,7 +41,7 @@ struct State {
 struct Offered {
     /// Pieces that hyper holds and the peer has not taken.
     pieces: usize,
-    /// When the first of them was handed over, or the peer last took some of them.
+    /// The time when a piece was last handed over or taken.
     since: Instant,
     /// Ends the stream, while its task runs. Afterwards hyper holds the last pieces by itself, and only
     /// the end of the connection frees them.
