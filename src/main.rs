@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use warp_bearer::service::commands;
+use warp_bearer::service::cli;
 
 fn main() -> ExitCode {
-    match commands::run(std::env::args_os()) {
+    match cli::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprint!("{failure}");

@@ -15,7 +15,7 @@ use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey},
-    service::{Limits, Listener, Shutdown, Sight, Tls, serve, tls::Files},
+    service::{Limits, Listener, Shutdown, Sight, Tls, http::tls::Files, serve},
 };
 use world::{Told, World, with_date};
 

@@ -12,10 +12,12 @@ use warp_bearer::{
     auth::{AuthError, Policy, Problem},
     service::{
         Access, Docs, Shutdown,
-        docs::{FILES, TokenEndpoint},
+        api::{
+            docs::{FILES, TokenEndpoint},
+            routes::rows,
+            table::{Methods, Row},
+        },
         routes,
-        routes::rows,
-        table::{Methods, Row},
     },
 };
 

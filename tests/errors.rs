@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Answer, Tenant, answer};
-use warp_bearer::service::errors::PAGES;
+use warp_bearer::service::api::errors::PAGES;
 
 async fn get(tenant: &Tenant, path: &str, accept: &str) -> Answer {
     let request = warp::test::request().path(path).header("accept", accept);

@@ -18,7 +18,7 @@ use tokio::{io::AsyncReadExt, net::TcpListener};
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey, TokenBuilder},
-    service::errors::{Cause, Page, causes},
+    service::api::errors::{Cause, Page, causes},
 };
 use world::{World, with_date};
 

@@ -19,7 +19,7 @@ use warp_bearer::{
     issuer::{Fault, Issuer, SigningKey},
     service::{
         config::{LogConfig, LogFormat},
-        telemetry,
+        observe::logging,
     },
 };
 
@@ -878,7 +878,7 @@ impl Log {
             format: LogFormat::Text,
             color: false,
         };
-        let subscriber = telemetry::subscriber(&config, false, move || writer.clone());
+        let subscriber = logging::subscriber(&config, false, move || writer.clone());
         (log, tracing::subscriber::set_default(subscriber))
     }
 

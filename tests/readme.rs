@@ -15,9 +15,8 @@ use warp_bearer::{
     auth::{Algorithm, Auth, Policy},
     service::{
         Access, Shutdown,
+        api::{errors::PAGES, routes::rows},
         config::{Unset, VARIABLES},
-        errors::PAGES,
-        routes::rows,
     },
 };
 

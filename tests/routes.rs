@@ -7,7 +7,11 @@ use support::{Answer, Tenant, answer};
 use warp_bearer::{
     auth::{Auth, scopes},
     issuer::Issuer,
-    service::{Access, Shutdown, routes, routes::rows, table::Methods},
+    service::{
+        Access, Shutdown,
+        api::{routes::rows, table::Methods},
+        routes,
+    },
 };
 
 #[tokio::test]

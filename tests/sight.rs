@@ -22,7 +22,8 @@ use warp_bearer::{
     service::{
         Access, Cors, Limits, Listener, Metrics, Shutdown, Sight,
         config::{LogConfig, LogFormat},
-        routes, serve, telemetry,
+        observe::logging,
+        routes, serve,
     },
 };
 
@@ -162,7 +163,7 @@ impl Log {
             format,
             color: false,
         };
-        let subscriber = telemetry::subscriber(&log, false, move || writer.clone());
+        let subscriber = logging::subscriber(&log, false, move || writer.clone());
         Self {
             lines,
             _guard: tracing::subscriber::set_default(subscriber),

@@ -24,7 +24,7 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Access, Limits, Listener, Metrics, Shutdown, Sight, Tls, routes, serve, tls::Files,
+    Access, Limits, Listener, Metrics, Shutdown, Sight, Tls, http::tls::Files, routes, serve,
 };
 
 use clock::StoppedClock;

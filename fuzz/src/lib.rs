@@ -8,10 +8,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use warp_bearer::{
-    auth::{Algorithm, Auth, Builder},
-    issuer::SigningKey,
-};
+use warp_bearer::{auth::{Algorithm, Auth, Builder}, issuer::SigningKey};
 
 pub const ISSUER: &str = "https://issuer.example/";
 pub const AUDIENCE: &str = "https://api.example.com";

@@ -11,19 +11,19 @@ use std::{
 
 use jsonwebtoken::Algorithm;
 
-use super::{
-    Auth, SetupError,
+use crate::auth::{
     cache::Cache,
-    checks::TimeRules,
-    error::{Challenge, UrlFault},
-    fetch::{Fetcher, endpoint},
-    jwks::{Jwks, Settings, Source},
-    keys::{Key, KeySet},
+    error::{Challenge, SetupError, UrlFault},
+    issuer::{KeySource, Options, TrustedIssuer, options},
+    keys::{
+        fetch::{Fetcher, endpoint},
+        jwks::{Jwks, Settings, Source},
+        key_set::{Key, KeySet},
+        schedule::Policy,
+    },
     resource::Resource,
-    schedule::Policy,
-    trusted::{KeySource, Options, TrustedIssuer, options},
-    verified::Origin,
-    verifier::{Clock, Inner, Keys, Trusted},
+    token::{checks::TimeRules, payload::Origin},
+    verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
 
 /// Builds an [`Auth`].
@@ -257,7 +257,7 @@ impl Builder {
         self
     }
 
-    /// Where [`role`](super::role) finds a token's roles: a member of the payload by its whole name,
+    /// Where [`role`](crate::auth::role) finds a token's roles: a member of the payload by its whole name,
     /// such as Auth0's `https://my.app/roles`, or by a path, such as Keycloak's
     /// `realm_access.roles`. Defaults to `roles`.
     #[must_use]

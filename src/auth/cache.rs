@@ -20,7 +20,7 @@ use std::{
 use jsonwebtoken::Algorithm;
 use quick_cache::{Equivalent, Weighter, sync};
 
-use super::verified::Verified;
+use crate::auth::token::payload::Verified;
 
 /// The bytes that a token of average size takes in memory: 1 KiB of token, and its payload.
 const AVERAGE: u64 = 1536;

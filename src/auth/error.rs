@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use warp::reject::Reject;
 
-use super::display::ShownUrl;
+use crate::auth::display::ShownUrl;
 
 /// Why a request was refused.
 ///
@@ -21,7 +21,7 @@ pub enum AuthError {
     MalformedAuthorization,
     /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
     MultipleCredentials,
-    /// Over [`MAX_TOKEN`](super::MAX_TOKEN) bytes of token.
+    /// Over [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes of token.
     TokenTooLarge,
     /// Not three dot-separated parts: an opaque token or a JWE.
     TokenNotJwt,
@@ -260,7 +260,7 @@ fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] 
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
 
-/// Why an [`Auth`](super::Auth) could not be built: a fault of the configuration, never of the
+/// Why an [`Auth`](crate::auth::Auth) could not be built: a fault of the configuration, never of the
 /// network, which is tried later and again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -302,7 +302,7 @@ pub enum SetupError {
     AmbiguousKeySet,
     /// The fixed key set holds no key that one of the allowed algorithms can use.
     #[error("the key set: {0}")]
-    KeySet(#[from] super::keys::NoKeys),
+    KeySet(#[from] crate::auth::keys::key_set::NoKeys),
     /// Key sets are kept fresh by a task, so that an `Auth` is built within a tokio runtime.
     #[error("an Auth that fetches keys is built within a tokio runtime")]
     NoRuntime,

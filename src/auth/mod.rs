@@ -33,69 +33,52 @@
 //! `schedule`, `fetch`, `discovery`, `locality`, `display`; `builder`, which has every option; `resource`; last `error`,
 //! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
-mod auth0;
-mod bearer;
 mod builder;
 mod cache;
-mod checks;
-mod claims;
-mod discovery;
+pub(crate) mod credential;
 pub(crate) mod display;
 mod error;
-mod fetch;
-mod filter;
-pub(crate) mod json;
-mod jwk;
-mod jwks;
-mod jws;
-mod keeper;
-mod keys;
-mod locality;
-mod policy;
 #[cfg(feature = "service")]
-pub(crate) mod probe;
+mod explain;
+mod issuer;
+pub(crate) mod keys;
+mod policy;
 mod problem;
 mod resource;
-mod schedule;
-pub(crate) mod subject;
-#[cfg(feature = "service")]
-mod trace;
-mod trusted;
+pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
-mod verified;
 mod verifier;
-mod websocket;
-mod witness;
+pub(crate) mod warp;
 
 pub use jsonwebtoken::Algorithm;
 
-pub use auth0::Auth0;
-pub use bearer::MAX_TOKEN;
-pub use builder::Builder;
-pub use claims::{Claims, NoPrivate};
-pub use error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
-pub use filter::{Require, Route, with_auth, with_optional_auth};
-pub use jwks::{Fetches, KeyStatus};
-pub use keys::NoKeys;
-pub use policy::{
+pub use self::builder::Builder;
+pub use self::credential::bearer::MAX_TOKEN;
+pub use self::error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
+pub use self::issuer::TrustedIssuer;
+pub use self::keys::jwks::{Fetches, KeyStatus};
+pub use self::keys::key_set::NoKeys;
+pub use self::policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     permissions, role, scope, scopes, user,
 };
-pub use problem::{Code, Problem, handle_refusal, handle_rejection, readiness, status};
-pub use resource::ResourceMetadata;
-pub use trusted::TrustedIssuer;
-pub use verifier::Auth;
-pub use websocket::{Subprotocol, subprotocol, with_websocket_auth};
-pub use witness::{Identity, Pseudonym, Testimony, testimony, witnessed};
+pub use self::problem::{Code, Problem, handle_refusal, handle_rejection, readiness, status};
+pub use self::resource::ResourceMetadata;
+pub use self::token::auth0::Auth0;
+pub use self::token::claims::{Claims, NoPrivate};
+pub use self::verifier::Auth;
+pub use self::warp::filter::{Require, Route, with_auth, with_optional_auth};
+pub use self::warp::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
+pub use self::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
 
 #[cfg(feature = "docs")]
-pub(crate) use problem::body;
+pub(crate) use self::problem::body;
 #[cfg(feature = "service")]
-pub(crate) use {
-    fetch::is_loopback,
-    filter::{authorize, closed},
+pub(crate) use self::{
+    explain::{Step, Told, Trace, Trouble},
+    keys::fetch::is_loopback,
     policy::is_scope_token,
     problem::refused,
-    trace::{Step, Told, Trace, Trouble},
+    warp::filter::{authorize, closed},
 };

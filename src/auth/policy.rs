@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{AuthError, Claims, subject::SubjectKind};
+use crate::auth::{
+    error::AuthError,
+    token::{claims::Claims, subject::SubjectKind},
+};
 
 /// Scopes, permissions, roles and claims, combined with `&` and `|`.
 ///
@@ -133,7 +136,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
     }
 }
 
-/// The token's roles contain `name`. Where they are is [`Builder::roles_at`](super::Builder::roles_at)'s
+/// The token's roles contain `name`. Where they are is [`Builder::roles_at`](crate::auth::Builder::roles_at)'s
 /// to say.
 ///
 /// ```

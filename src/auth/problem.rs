@@ -21,7 +21,7 @@ use warp::{
     reply::Response,
 };
 
-use super::error::{AuthError, Refusal};
+use crate::auth::error::{AuthError, Refusal};
 
 /// The last word of a warp service: every rejection as JSON, ours, warp's own and any other.
 ///
@@ -321,7 +321,7 @@ pub const fn readiness(ready: bool) -> StatusCode {
 /// assert_eq!(status(AuthError::TokenTooLarge), 400);
 /// ```
 pub fn status(error: AuthError) -> StatusCode {
-    use super::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
+    use crate::auth::error::BearerError::{InsufficientScope, InvalidRequest, InvalidToken};
     match (error, error.error()) {
         (AuthError::KeysUnavailable { .. }, _) => StatusCode::SERVICE_UNAVAILABLE,
         (_, None | Some(InvalidToken)) => StatusCode::UNAUTHORIZED,
@@ -374,7 +374,7 @@ fn answer(status: StatusCode, code: &'static str) -> Response {
 /// The bodies by their codes: there are only so many, and they never change.
 static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     let refusals = AuthError::ALL.map(|error| {
-        let name = error.error().map(super::BearerError::as_str);
+        let name = error.error().map(crate::auth::error::BearerError::as_str);
         let body = write(status(error), name, error.code(), error.detail());
         (error.code(), body)
     });

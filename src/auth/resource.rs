@@ -37,7 +37,7 @@ impl Resource {
     }
 }
 
-/// The metadata of a protected resource (RFC 9728 §2); [`Auth::metadata`](super::Auth::metadata)
+/// The metadata of a protected resource (RFC 9728 §2); [`Auth::metadata`](crate::auth::Auth::metadata)
 /// makes it. Serializes as the document.
 #[derive(Debug, Clone, Serialize)]
 pub struct ResourceMetadata {

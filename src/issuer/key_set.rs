@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::keys::SigningKey;
+use crate::issuer::keys::SigningKey;
 
 /// The key that signs, and the keys that verifiers are shown.
 pub(super) struct KeySet {

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 /// A private key and its name.
 ///
-/// [`Issuer`](super::Issuer) makes its own. Make another to sign a token with a key that the issuer
+/// [`Issuer`](crate::issuer::Issuer) makes its own. Make another to sign a token with a key that the issuer
 /// has not published, or to publish a key that signs nothing. Clones are the same key.
 #[derive(Clone)]
 pub struct SigningKey {

@@ -12,11 +12,11 @@ use jsonwebtoken::Algorithm;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::keys::{SigningKey, base64url, random_name};
+use crate::issuer::keys::{SigningKey, base64url, random_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An access token in the making; [`Issuer::token`](super::Issuer::token) starts one.
+/// An access token in the making; [`Issuer::token`](crate::issuer::Issuer::token) starts one.
 ///
 /// As it is, it would be accepted: `iss` and `aud` are the issuer's, `sub` is `auth0|alice`, `iat` is
 /// now and `exp` an hour from now; the header holds `alg`, `kid` and `typ: JWT`. Each method departs

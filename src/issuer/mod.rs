@@ -119,14 +119,14 @@ use std::{
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+use crate::issuer::{faults::Faults, grant::Client, server::Server, state::State};
+
 pub use self::{
     faults::{Fault, UnknownFault},
     keys::SigningKey,
     mint::{Profile, TokenBuilder},
     state::Requests,
 };
-
-use self::{faults::Faults, grant::Client, server::Server, state::State};
 
 /// A running issuer. Clones are the same one; it stops with the last of them.
 ///

@@ -14,7 +14,7 @@ use warp::{
     reply::Response,
 };
 
-use super::state::State;
+use crate::issuer::state::State;
 
 /// The answer to a preflight; none for a page that may not.
 pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> {

@@ -14,7 +14,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use super::{faults::Fault, grant, hosts, keys::base64url, origins, state::State};
+use crate::issuer::{faults::Fault, grant, hosts, keys::base64url, origins, state::State};
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const JWKS: &str = "/.well-known/jwks.json";

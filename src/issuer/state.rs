@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{
+use crate::issuer::{
     faults::{Fault, Faults},
     grant::Client,
     key_set::KeySet,
@@ -16,7 +16,7 @@ use super::{
     routes,
 };
 
-/// What has been asked of an issuer since it started, or since [`reset_requests`](super::Issuer::reset_requests).
+/// What has been asked of an issuer since it started, or since [`reset_requests`](crate::issuer::Issuer::reset_requests).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
     /// Requests of the discovery document, failed ones included.

@@ -8,7 +8,7 @@ use std::{
     io::{self, Read},
 };
 
-use super::{
+use crate::service::config::{
     fault::Fault,
     variables::{self, Variable},
 };

@@ -5,8 +5,13 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{Origin, Vars, variables::Variable};
-use crate::auth::display::ShownUrl;
+use crate::{
+    auth::display::ShownUrl,
+    service::config::{
+        env::{Origin, Vars},
+        variables::Variable,
+    },
+};
 
 /// One thing that stops the start, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

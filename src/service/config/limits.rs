@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{
-    reader::Reader,
-    value::{self, number, size},
+use crate::service::{
+    config::{
+        reader::Reader,
+        value::{self, number, size},
+    },
+    http::limits::Limits,
 };
-use crate::service::Limits;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    fault::{Fault, Faults, Warning, Wrong},
-    value::{Parsed, is_placeholder},
-    variables::{self, Unset, Variable},
-    vars,
+use crate::{
+    auth::display::ShownText,
+    service::config::{
+        env,
+        fault::{Fault, Faults, Warning, Wrong},
+        value::{Parsed, is_placeholder},
+        variables::{self, Unset, Variable},
+    },
 };
-use crate::auth::display::ShownText;
 
 /// The variables, and what was found about them so far.
 pub(super) struct Reader {
@@ -81,7 +83,7 @@ impl Reader {
     pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let (vars, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
             vars.into_iter().partition(|(name, _)| {
-                variables::is_known(name) || vars::OF_TERMINALS.contains(&&**name)
+                variables::is_known(name) || env::OF_TERMINALS.contains(&&**name)
             });
         let unread: Vec<String> = others
             .into_keys()

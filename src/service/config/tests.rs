@@ -2,8 +2,7 @@ use std::{collections::BTreeSet, fs};
 
 use warp::http::HeaderValue;
 
-use super::*;
-use crate::auth::scope;
+use crate::{auth::scope, service::config::*};
 
 const TENANT: &[(&str, &str)] = &[
     ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),

@@ -6,8 +6,10 @@
 use reqwest::Url;
 use warp::http::HeaderValue;
 
-use super::{fault::Wrong, value::Parsed};
-use crate::auth::is_loopback;
+use crate::{
+    auth::is_loopback,
+    service::config::{fault::Wrong, value::Parsed},
+};
 
 /// The host of a tenant, a port allowed, in lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {

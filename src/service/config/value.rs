@@ -14,11 +14,13 @@ use std::{
 use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
-use super::{
-    LogFormat, Secret, TokenProfile,
-    fault::{PEM, Wrong},
+use crate::{
+    auth::{self, Policy},
+    service::config::{
+        LogFormat, Secret, TokenProfile,
+        fault::{PEM, Wrong},
+    },
 };
-use crate::auth::{self, Policy};
 
 pub(super) type Parsed<T> = Result<T, Wrong>;
 

@@ -1,0 +1,3 @@
+//! How a request presents a token.
+
+pub(super) mod bearer;

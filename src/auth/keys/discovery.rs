@@ -1,0 +1,144 @@
+//! An issuer → its metadata → the address of its key set (OpenID Connect Discovery §4, RFC 8414).
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::auth::{
+    error::UrlFault,
+    keys::{
+        fetch::{FetchError, Fetcher, Place, endpoint},
+        locality::{is_here, local_host},
+    },
+    token::json,
+};
+
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+/// Asks the issuer where its keys are.
+pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Place, FetchError> {
+    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
+    let place = Place::configured(url);
+    let document = fetcher.get(&place).await?;
+    read(&document.body, place.url(), issuer)
+}
+
+/// Reads from the metadata at `url` where the keys of `issuer` are.
+pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Place, FetchError> {
+    let text = std::str::from_utf8(body).ok();
+    let metadata: Metadata = text
+        .and_then(|text| json::object_as(text).ok())
+        .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
+    // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
+    if metadata.issuer != issuer {
+        return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
+    }
+    published(metadata.jwks_uri, url)
+}
+
+/// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).
+pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    endpoint(&format!("{base}/.well-known/openid-configuration"))
+}
+
+/// Decides how far an address that an issuer published is trusted. `metadata` is the address of the
+/// issuer's metadata, which the operator configured.
+///
+/// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
+/// which we talk to anyway. Every other address is [guarded](crate::auth::keys::locality).
+fn published(jwks_uri: String, metadata: &Url) -> Result<Place, FetchError> {
+    let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
+    if let Ok(url) = Url::parse(&jwks_uri)
+        && !is_trusted(&url)
+        && let Some(host) = local_host(&url)
+    {
+        return Err(FetchError::local(&url, host));
+    }
+    let url =
+        endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri((&*jwks_uri).into(), fault))?;
+    if is_trusted(&url) {
+        return Ok(Place::configured(url));
+    }
+    Ok(Place::guarded(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_stands_below_the_issuer() {
+        for (issuer, expected) in [
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/openid-configuration",
+            ),
+            (
+                "https://a.example",
+                "https://a.example/.well-known/openid-configuration",
+            ),
+            (
+                "https://a.example/realms/b",
+                "https://a.example/realms/b/.well-known/openid-configuration",
+            ),
+            (
+                "https://a.example/b//",
+                "https://a.example/b//.well-known/openid-configuration",
+            ),
+        ] {
+            assert_eq!(well_known(issuer).unwrap().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn only_an_issuer_on_this_machine_may_name_addresses_on_it() {
+        let foreign = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
+        let here = Url::parse("http://127.0.0.1:1/.well-known/openid-configuration").unwrap();
+        for local in [
+            "http://127.0.0.1:2/keys",
+            "https://127.0.0.1/keys",
+            "https://0.0.0.0/keys",
+            "https://[::]/keys",
+            "https://[::ffff:127.0.0.1]/keys",
+            "https://[fe80::1]/keys",
+            "https://169.254.169.254/keys",
+            "https://0x7f.1/keys",
+            "https://localhost/keys",
+            "https://localhost./keys",
+            "https://a.localhost/keys",
+        ] {
+            let refused = published(local.to_owned(), &foreign);
+            let is_refused = matches!(refused, Err(FetchError::Local { .. }));
+            assert!(is_refused, "{local}: {refused:?}");
+            if endpoint(local).is_ok() {
+                assert!(published(local.to_owned(), &here).is_ok(), "{local}");
+            }
+        }
+        for elsewhere in ["https://b.example/keys", "https://a.example:8443/keys"] {
+            let place = published(elsewhere.to_owned(), &foreign).unwrap();
+            assert!(place.is_guarded(), "{elsewhere}");
+        }
+        let own = published("https://a.example/keys".to_owned(), &foreign).unwrap();
+        assert!(!own.is_guarded(), "its own origin, which was configured");
+        let link = Url::parse("https://169.254.1.1/.well-known/openid-configuration").unwrap();
+        assert!(published("https://127.0.0.1/keys".to_owned(), &link).is_err());
+        assert!(published("https://169.254.1.1/keys".to_owned(), &link).is_ok());
+        let plain = published("http://b.example/keys".to_owned(), &foreign);
+        assert!(matches!(plain, Err(FetchError::JwksUri(..))));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
+        // `localhost` is refused by its spelling before that; here it stands for any such name.
+        let place = Place::guarded(Url::parse("https://localhost:1/keys").unwrap());
+        let refused = Fetcher::default().get(&place).await.unwrap_err();
+        assert!(matches!(refused, FetchError::Local { .. }), "{refused}");
+        let configured = Place::configured(place.url().clone());
+        let refused = Fetcher::default().get(&configured).await.unwrap_err();
+        assert!(matches!(refused, FetchError::Unreachable(..)), "{refused}");
+    }
+}

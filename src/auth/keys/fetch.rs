@@ -1,0 +1,566 @@
+//! Fetches one small JSON document of an issuer, within limits.
+//!
+//! It follows no redirect, reads at most 512 KiB, and speaks https only, except to loopback. It knows
+//! nothing about key sets or schedules.
+
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    iter,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use once_cell::sync::OnceCell;
+use reqwest::{
+    Client, ClientBuilder, Response, StatusCode, Url,
+    header::{self, HeaderMap, HeaderValue},
+    redirect,
+};
+use tokio::task::spawn_blocking;
+
+use crate::auth::{
+    display::{ShownText, ShownUrl},
+    error::UrlFault,
+    keys::{
+        key_set::NoKeys,
+        locality::{Guard, Local, System},
+    },
+};
+
+/// The most bytes that a document may have.
+const MAX_BODY: usize = 512 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Fetches documents; its TLS client is made when it is first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Fetcher {
+    /// For https.
+    secure: Arc<OnceCell<Client>>,
+    /// For plain http, which is for loopback: before it stands no proxy, and it has no need of the
+    /// certificate authorities that a slim image may lack.
+    plain: OnceCell<Client>,
+}
+
+/// An address to fetch from.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    url: Url,
+    /// The client for an address that the operator did not configure, made when it is first needed.
+    /// It refuses to connect to local addresses.
+    guarded: Option<Arc<OnceCell<Client>>>,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Place {
+    /// An address that the operator configured, or that has the same origin as one: it may be anywhere.
+    pub(crate) fn configured(url: Url) -> Self {
+        Self { url, guarded: None }
+    }
+
+    /// An address that an issuer named. Fetching from it fails if its name resolves to an address of
+    /// this machine or its link.
+    pub(in crate::auth) fn guarded(url: Url) -> Self {
+        let guarded = Some(Arc::default());
+        Self { url, guarded }
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    #[cfg(test)]
+    pub(in crate::auth) fn is_guarded(&self) -> bool {
+        self.guarded.is_some()
+    }
+
+    /// The client for this address, not yet built.
+    pub(in crate::auth) fn builder(&self) -> ClientBuilder {
+        match (self.url.scheme(), &self.guarded) {
+            ("http", _) => plain(),
+            (_, None) => secure(),
+            (_, Some(_)) => {
+                let host = self.url.host_str().unwrap_or_default();
+                secure().dns_resolver(Guard::new(host, System))
+            }
+        }
+    }
+}
+
+/// A document with what its answer says about it.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) body: Vec<u8>,
+    pub(crate) etag: Option<HeaderValue>,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// The answer to a conditional request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Document(Document),
+    NotModified { max_age: Option<Duration> },
+}
+
+/// Why a fetch failed.
+///
+/// The text is for the log, `check` and `explain`; `/readyz`, which anybody may ask, has
+/// [`word`](Self::word). Addresses and foreign texts are [`ShownUrl`] and [`ShownText`], so that no
+/// variant can carry a secret or half a megabyte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(ShownUrl, ShownText, Layer),
+    #[error("no whole answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{url} answered {status}")]
+    Status {
+        url: ShownUrl,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    },
+    #[error("{0} answered with a redirect, which is not followed")]
+    Redirect(ShownUrl),
+    #[error("{0} answered with more than 512 KiB")]
+    TooLarge(ShownUrl),
+    #[error("{0} answered with what is no metadata of an issuer")]
+    NoMetadata(ShownUrl),
+    #[error(
+        "the issuer calls itself {found:?} and is configured as {configured:?}{}",
+        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
+    )]
+    WrongIssuer {
+        configured: ShownUrl,
+        found: ShownUrl,
+        differs_by_slash: bool,
+    },
+    #[error("the jwks_uri of the issuer, {0:?}, {1}")]
+    JwksUri(ShownUrl, UrlFault),
+    #[error(
+        "the issuer's metadata lead to {url}, which is {address}: an address of this machine or its \
+         link, as only an issuer on this machine may name (a configured key set address may be any)"
+    )]
+    Local { url: ShownUrl, address: ShownText },
+    #[error("{0} answered with {1}")]
+    NoKeys(ShownUrl, NoKeys),
+    #[error("{0} cannot be read: {1}")]
+    File(String, std::io::ErrorKind),
+}
+
+/// How far a request came that got no whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Not connected: no such name, refused, no route.
+    Connect,
+    /// Connected, but the TLS handshake failed.
+    Tls,
+    /// Asked, but the answer did not come or broke off.
+    Answer,
+    /// Connected to nothing within the time for that.
+    Timeout,
+}
+
+impl FetchError {
+    pub(in crate::auth) fn local(url: &Url, address: &str) -> Self {
+        Self::Local {
+            url: url.into(),
+            address: ShownText::new(address),
+        }
+    }
+
+    /// The metadata name another issuer than the configured one.
+    pub(in crate::auth) fn wrong_issuer(configured: &str, found: &str) -> Self {
+        let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
+        Self::WrongIssuer {
+            configured: configured.into(),
+            found: found.into(),
+            differs_by_slash,
+        }
+    }
+
+    /// The error as one word of a fixed list, which `docs/production.md` explains.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_, _, Layer::Connect) => "connect",
+            Self::Unreachable(_, _, Layer::Tls) => "tls",
+            Self::Unreachable(_, _, Layer::Answer) => "broken_answer",
+            Self::Unreachable(_, _, Layer::Timeout) | Self::TimedOut(_) => "timeout",
+            Self::Status { .. } => "status",
+            Self::Redirect(_) => "redirect",
+            Self::TooLarge(_) => "too_large",
+            Self::NoMetadata(_) => "no_metadata",
+            Self::WrongIssuer { .. } => "wrong_issuer",
+            Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
+            Self::NoKeys(_, NoKeys::NotAKeySet) => "no_key_set",
+            Self::NoKeys(..) => "no_keys",
+            Self::File(..) => "file",
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Fetcher {
+    /// Fetches the document at `place`. A 304 is an error here, because nothing was asked about.
+    pub(crate) async fn get(&self, place: &Place) -> Result<Document, FetchError> {
+        let answer = self.send(place, None).await?;
+        document(&place.url, answer).await
+    }
+
+    /// Fetches the document at `place` unless it still has this entity tag.
+    pub(crate) async fn get_unless(
+        &self,
+        place: &Place,
+        etag: &HeaderValue,
+    ) -> Result<Answer, FetchError> {
+        let answer = self.send(place, Some(etag)).await?;
+        if answer.status() == StatusCode::NOT_MODIFIED {
+            let max_age = max_age(answer.headers());
+            return Ok(Answer::NotModified { max_age });
+        }
+        document(&place.url, answer).await.map(Answer::Document)
+    }
+
+    async fn send(
+        &self,
+        place: &Place,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Response, FetchError> {
+        let mut request = self.client(place).await?.get(place.url.clone());
+        request = request.header(header::ACCEPT, "application/json");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let answer = request.send().await;
+        answer.map_err(|error| unreachable(&place.url, &error))
+    }
+
+    async fn client(&self, place: &Place) -> Result<Client, FetchError> {
+        let url = &place.url;
+        let failed = |error| unreachable(url, &error);
+        if url.scheme() == "http" {
+            let made = self.plain.get_or_try_init(|| plain().build());
+            return made.cloned().map_err(failed);
+        }
+        let cell = place.guarded.as_ref().unwrap_or(&self.secure);
+        if let Some(client) = cell.get() {
+            return Ok(client.clone());
+        }
+        // Reading certificate authorities and drawing the first random number takes some 70 ms, for
+        // which requests must not wait where there is only one thread.
+        let (cell, builder) = (Arc::clone(cell), place.builder());
+        let build = move || {
+            // A handshake needs randomness. Without any, it fails there.
+            let _ = aws_lc_rs::rand::fill(&mut [0]);
+            cell.get_or_try_init(|| builder.build()).cloned()
+        };
+        let made = spawn_blocking(build).await;
+        made.map_err(|error| {
+            FetchError::Unreachable(url.into(), ShownText::message(error), Layer::Connect)
+        })?
+        .map_err(failed)
+    }
+}
+
+/// Reads the answer to a request for `url` that was not conditional.
+pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
+    let status = answer.status();
+    if status == StatusCode::OK {
+        return Ok(Document {
+            etag: answer.headers().get(header::ETAG).cloned(),
+            max_age: max_age(answer.headers()),
+            body: body(answer).await?,
+        });
+    }
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(FetchError::Redirect(url.into()));
+    }
+    Err(FetchError::Status {
+        url: url.into(),
+        status,
+        retry_after: retry_after(answer.headers()),
+    })
+}
+
+/// For http.
+pub(in crate::auth) fn plain() -> ClientBuilder {
+    client().no_proxy().tls_certs_only([])
+}
+
+/// For https.
+pub(in crate::auth) fn secure() -> ClientBuilder {
+    client().https_only(true)
+}
+
+fn client() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Fetches are minutes apart: an idle connection would only be found dead.
+        .pool_max_idle_per_host(0)
+}
+
+async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+    let url = answer.url().clone();
+    let mut body = Vec::new();
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| unreachable(&url, &error))?
+    {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(FetchError::TooLarge((&url).into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Only the innermost cause is told: it says what happened, the causes around it say where.
+pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if let Some(Local(address)) = cause.downcast_ref() {
+        return FetchError::local(url, &address.to_string());
+    }
+    let layer = if error.is_timeout() {
+        Layer::Timeout
+    } else if error.is_connect() && url.scheme() == "https" && is_of_tls(error) {
+        Layer::Tls
+    } else if error.is_connect() || error.is_builder() {
+        Layer::Connect
+    } else {
+        Layer::Answer
+    };
+    FetchError::Unreachable(url.into(), ShownText::message(cause), layer)
+}
+
+/// Whether rustls reports this error through an I/O error: an untrusted certificate, a peer that
+/// does not speak TLS, a peer that closes the connection during the handshake.
+pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
+    let first: &dyn Error = error;
+    let mut causes = iter::successors(Some(first), |&cause| cause.source());
+    let of_tls = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    causes.any(|cause| {
+        cause
+            .downcast_ref()
+            .is_some_and(|error| of_tls(innermost_kind(error)))
+    })
+}
+
+/// The kind of the innermost I/O error. One that wraps another reports `Other`.
+fn innermost_kind(error: &io::Error) -> ErrorKind {
+    let within = error.get_ref().and_then(|within| within.downcast_ref());
+    within.map_or(error.kind(), innermost_kind)
+}
+
+/// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let fields = headers.get_all(header::CACHE_CONTROL).iter();
+    let mut directives = fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','));
+    let said = directives.find_map(|directive| {
+        let (name, value) = directive.trim().split_once('=')?;
+        let value = value.trim_matches('"');
+        name.eq_ignore_ascii_case("max-age")
+            .then(|| delta_seconds(value))?
+    })?;
+    let age = seconds(headers.get(header::AGE)).unwrap_or_default();
+    Some(said.saturating_sub(age))
+}
+
+/// A field of whole seconds; more than we can count is more than anybody waits (RFC 9111 §1.2.2).
+pub(in crate::auth) fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
+    delta_seconds(field?.to_str().ok()?.trim())
+}
+
+fn delta_seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
+}
+
+/// `Retry-After` in either of its forms: seconds, or a date, which is as far off as it lies after
+/// the answer's own (RFC 9110 §10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let field = headers.get(header::RETRY_AFTER);
+    if let Some(seconds) = seconds(field) {
+        return Some(seconds);
+    }
+    let date = |field: &HeaderValue| httpdate::parse_http_date(field.to_str().ok()?).ok();
+    let (until, now) = (date(field?)?, date(headers.get(header::DATE)?)?);
+    until.duration_since(now).ok()
+}
+
+/// The address of an issuer or a key set: https, or http on loopback.
+pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
+    let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
+    if !url.has_host() {
+        return Err(UrlFault::NotAUrl);
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err(UrlFault::NotHttps),
+    }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let address: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age_is_what_is_left_of_it() {
+        for (case, control, age, expected) in [
+            ("alone", "max-age=60", "", Some(60)),
+            (
+                "among others",
+                "public, max-age=60, must-revalidate",
+                "",
+                Some(60),
+            ),
+            ("in capitals", "Max-Age=60", "", Some(60)),
+            ("quoted", "max-age=\"60\"", "", Some(60)),
+            ("aged", "max-age=60", "20", Some(40)),
+            ("aged beyond", "max-age=60", "90", Some(0)),
+            ("absent", "no-store", "", None),
+            ("not a number", "max-age=soon", "", None),
+            ("s-maxage is for proxies", "s-maxage=5", "", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, control.parse().unwrap());
+            if !age.is_empty() {
+                headers.insert(header::AGE, age.parse().unwrap());
+            }
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(max_age(&headers), expected, "{case}");
+        }
+    }
+
+    /// The proxy's name resolves to loopback; the name behind the proxy is not resolved here at all.
+    #[tokio::test]
+    async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let place = Place::guarded(Url::parse("https://keys.invalid/keys").unwrap());
+        let builder = place.builder().proxy(reqwest::Proxy::https(proxy).unwrap());
+        let client = builder.build().unwrap();
+        tokio::spawn(client.get(place.url().clone()).send());
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 24];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut head)
+            .await
+            .unwrap();
+        assert_eq!(&head, b"CONNECT keys.invalid:443");
+    }
+
+    #[test]
+    fn every_word_is_explained() {
+        let page = include_str!("../../../docs/production.md");
+        let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let url = || ShownUrl::new("https://a.example/");
+        let unreachable = |layer| FetchError::Unreachable(url(), ShownText::new("no route"), layer);
+        let none_usable = NoKeys::NoneUsable {
+            keys: 1,
+            skipped: None,
+        };
+        let errors = [
+            unreachable(Layer::Connect),
+            unreachable(Layer::Tls),
+            unreachable(Layer::Answer),
+            unreachable(Layer::Timeout),
+            FetchError::TimedOut(CONNECT_TIMEOUT),
+            FetchError::Status {
+                url: url(),
+                status: StatusCode::NOT_FOUND,
+                retry_after: None,
+            },
+            FetchError::Redirect(url()),
+            FetchError::TooLarge(url()),
+            FetchError::NoMetadata(url()),
+            FetchError::wrong_issuer("a", "b"),
+            FetchError::JwksUri(url(), UrlFault::NotAUrl),
+            FetchError::local(&Url::parse("https://a.example/").unwrap(), "127.0.0.1"),
+            FetchError::NoKeys(url(), NoKeys::NotAKeySet),
+            FetchError::NoKeys(url(), none_usable),
+            FetchError::File("a".to_owned(), ErrorKind::NotFound),
+        ];
+        for error in errors {
+            let word = format!("`{}`", error.word());
+            assert!(table.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_slash_is_named_though_both_names_are_cut() {
+        let long = format!("https://a.example/{}", "b".repeat(100));
+        let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
+        let slash = "they differ by the slash at the end";
+        assert!(told(&format!("{long}/")).contains(slash));
+        assert!(!told(&format!("{long}c")).contains(slash));
+    }
+
+    #[test]
+    fn an_endpoint_is_https_or_on_loopback() {
+        for (url, expected) in [
+            ("https://a.example/", Ok(())),
+            ("http://127.0.0.1:1/", Ok(())),
+            ("http://127.9.9.9/", Ok(())),
+            ("http://localhost:1", Ok(())),
+            ("http://[::1]:1/", Ok(())),
+            ("http://a.example/", Err(UrlFault::NotHttps)),
+            ("http://localhost.example/", Err(UrlFault::NotHttps)),
+            ("http://127.0.0.1.example/", Err(UrlFault::NotHttps)),
+            ("file:///etc/passwd", Err(UrlFault::NotAUrl)),
+            ("ftp://a.example/", Err(UrlFault::NotHttps)),
+            ("a.example", Err(UrlFault::NotAUrl)),
+            ("", Err(UrlFault::NotAUrl)),
+        ] {
+            assert_eq!(endpoint(url).map(|_| ()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        #[rustfmt::skip]
+        let rows = [
+            ("seconds", "20", Some(20)),
+            ("more than can be counted", "99999999999999999999", Some(u64::from(u32::MAX))),
+            ("a date", "Mon, 23 Nov 2026 10:00:20 GMT", Some(20)),
+            ("a date that is past", "Mon, 23 Nov 2026 09:59:00 GMT", None),
+            ("neither", "soon", None),
+            ("negative", "-1", None),
+        ];
+        for (case, field, expected) in rows {
+            let mut headers = HeaderMap::new();
+            let date = HeaderValue::from_static("Mon, 23 Nov 2026 10:00:00 GMT");
+            headers.insert(header::DATE, date);
+            headers.insert(header::RETRY_AFTER, field.parse().unwrap());
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! A key set in memory. Finds the key for a token's header.
+//!
+//! A key is checked once, when it is imported, and parsed once for each algorithm that it may be used
+//! with. An entry that is no good key is left out with a reason and never costs the set.
+//!
+//! The document is foreign text. Each entry is read by the strict reader, by itself, with its depth
+//! counted from the root of the document; at most [`MAX_ENTRIES`] of them are read.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use jsonwebtoken::Algorithm;
+use serde_json::Value;
+
+use crate::auth::{
+    keys::jwk::{self, KeyVerifier, Material, Odd},
+    token::json,
+};
+
+/// How many entries of a set are read. Large issuers publish a dozen.
+const MAX_ENTRIES: usize = 512;
+
+/// The reason given once for all entries after those.
+const TOO_MANY: &str = "entries after the first 512 are not read";
+
+/// The keys of one issuer (RFC 7517 §5), in one version of them.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    generation: u64,
+    keys: Vec<Arc<Key>>,
+    by_kid: HashMap<String, Vec<Arc<Key>>>,
+    skipped: Vec<Skipped>,
+}
+
+/// A key, with what it may verify.
+pub(crate) struct Key {
+    kid: Option<String>,
+    /// The generation of the set that holds the key. A set that differs has another.
+    generation: u64,
+    /// `None` for a secret, and for an entry that is no key.
+    material: Option<Material>,
+    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so that it
+    /// never triggers a refetch.
+    verifiers: Vec<(Algorithm, KeyVerifier)>,
+    /// The entry is not a valid key. The issuer may correct it under the same `kid`.
+    broken: bool,
+}
+
+/// A key that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) kid: Option<String>,
+    pub(crate) reason: &'static str,
+}
+
+/// Why there is no key for a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// No key has this `kid`; a newer set might.
+    UnknownKid,
+    /// The key that the header names is not for its algorithm.
+    NotForIt,
+    /// What the header names is broken; a newer set may have it mended.
+    Broken,
+    /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
+    Ambiguous,
+}
+
+/// Why a document is no key set that we can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoKeys {
+    /// Not a JSON object with an array `keys`.
+    #[error("not a JSON object with an array \"keys\"")]
+    NotAKeySet,
+    /// `keys` is empty.
+    #[error("an empty key set")]
+    Empty,
+    /// No key of it can be used with an allowed algorithm.
+    #[error("no usable key among {keys}{}", skipped.as_ref().map(|s| format!("; the first: {s}")).unwrap_or_default())]
+    NoneUsable {
+        /// How many keys there are.
+        keys: usize,
+        /// Why the first of them was left out.
+        skipped: Option<&'static str>,
+    },
+}
+
+impl KeySet {
+    /// Imports the keys of a JWK Set one by one.
+    pub(crate) fn parse(
+        document: &[u8],
+        allowed: &[Algorithm],
+        generation: u64,
+    ) -> Result<Self, NoKeys> {
+        let entries = Entries::of(document).ok_or(NoKeys::NotAKeySet)?;
+        if entries.read.is_empty() {
+            return Err(NoKeys::Empty);
+        }
+        let mut set = Self::empty(generation);
+        for jwk in entries.jwks() {
+            set.import(&jwk, allowed);
+        }
+        if entries.skipped > 0 {
+            let (kid, reason) = (None, TOO_MANY);
+            set.skipped.push(Skipped { kid, reason });
+        }
+        if set.usable() == 0 {
+            return Err(NoKeys::NoneUsable {
+                keys: entries.read.len() + entries.skipped,
+                skipped: set.skipped.first().map(|skipped| skipped.reason),
+            });
+        }
+        Ok(set)
+    }
+
+    fn empty(generation: u64) -> Self {
+        Self {
+            generation,
+            keys: Vec::new(),
+            by_kid: HashMap::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
+        let kid = jwk::kid(jwk).map(str::to_owned);
+        let (material, verifiers, broken) = match jwk::import(jwk, allowed) {
+            Ok((material, verifiers)) => (Some(material), verifiers, false),
+            Err(odd) => {
+                let (kid, reason) = (kid.clone(), odd.reason());
+                self.skipped.push(Skipped { kid, reason });
+                (None, Vec::new(), matches!(odd, Odd::Broken(_)))
+            }
+        };
+        self.add(Arc::new(Key {
+            kid,
+            generation: self.generation,
+            material,
+            verifiers,
+            broken,
+        }));
+    }
+
+    fn add(&mut self, key: Arc<Key>) {
+        if let Some(kid) = &key.kid {
+            let named = self.by_kid.entry(kid.clone()).or_default();
+            named.push(Arc::clone(&key));
+        }
+        self.keys.push(key);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How many keys verify something.
+    pub(crate) fn usable(&self) -> usize {
+        self.keys
+            .iter()
+            .filter(|key| !key.verifiers.is_empty())
+            .count()
+    }
+
+    /// The names of those.
+    #[cfg(feature = "service")]
+    pub(crate) fn kids(&self) -> Vec<String> {
+        let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
+        usable.filter_map(|key| key.kid.clone()).collect()
+    }
+
+    pub(crate) fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// The one key for a header's `alg` and `kid`.
+    pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
+        let Some(kid) = kid else {
+            return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
+        };
+        let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
+        let broken = || named.iter().any(|key| key.broken);
+        the_only(named, alg)?.ok_or_else(|| {
+            if broken() {
+                Miss::Broken
+            } else {
+                Miss::NotForIt
+            }
+        })
+    }
+}
+
+/// A key of a document, with the algorithms that it fits, or the reason why it is left out.
+#[cfg(feature = "service")]
+pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
+
+/// Examines each key of a document as [`KeySet::parse`] would. `None` if it is not a key set.
+#[cfg(feature = "service")]
+pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
+    let entries = Entries::of(document)?;
+    let examined = entries.jwks().map(|jwk| {
+        let good_for = jwk::import(&jwk, allowed)
+            .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
+            .map_err(jwk::Odd::reason);
+        (jwk, good_for)
+    });
+    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
+    Some(examined.chain(beyond).collect())
+}
+
+/// The entries of `keys` as they stand in a document.
+struct Entries<'a> {
+    read: Vec<&'a str>,
+    /// How many more there are.
+    skipped: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// How many levels an entry stands below the root: the document and `keys`.
+    const DEPTH: usize = 2;
+
+    fn of(document: &'a [u8]) -> Option<Self> {
+        let document = std::str::from_utf8(document).ok()?;
+        let members = json::object(document).ok()?;
+        let keys = members.iter().find(|(name, _)| name == "keys")?;
+        let mut others = members.iter().filter(|(name, _)| name != "keys");
+        if others.any(|(_, other)| json::check_below(1, other).is_err()) {
+            return None;
+        }
+        let (read, skipped) = json::array(keys.1, MAX_ENTRIES).ok()?;
+        Some(Self { read, skipped })
+    }
+
+    /// The entries, read one by one. One that is not strict JSON is null, and no key.
+    fn jwks(&self) -> impl Iterator<Item = Value> {
+        let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
+        self.read.iter().map(read)
+    }
+}
+
+/// The key that fits, if one does; identical ones count once, and of two different ones neither is
+/// used: which of them the issuer means is not ours to guess.
+fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
+    let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
+    let Some(first) = fitting.next() else {
+        return Ok(None);
+    };
+    if fitting.any(|other| other.material != first.material) {
+        return Err(Miss::Ambiguous);
+    }
+    Ok(Some(first))
+}
+
+impl Key {
+    /// The generation of keys that nobody fetches. Sets that are fetched count from one.
+    pub(crate) const FIXED: u64 = 0;
+
+    /// The shared secret of `HS256`, which no key set may hold.
+    pub(crate) fn secret(secret: &[u8]) -> Self {
+        Self {
+            kid: None,
+            generation: Self::FIXED,
+            material: None,
+            verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
+            broken: false,
+        }
+    }
+
+    /// The name under which the issuer publishes it.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn verifier(&self, alg: Algorithm) -> Option<&KeyVerifier> {
+        let of = |(algorithm, _): &&(Algorithm, KeyVerifier)| *algorithm == alg;
+        self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
+        self.verifier(alg)
+            .is_some_and(|verifier| verifier.verify(message, signature))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RSA: &[Algorithm] = &[Algorithm::RS256];
+
+    #[test]
+    fn reports_the_entries_that_are_not_read_once() {
+        let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
+        let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
+        assert_eq!((set.usable(), set.keys.len()), (1, MAX_ENTRIES));
+        let reasons: Vec<_> = set.skipped.iter().map(|skipped| skipped.reason).collect();
+        assert_eq!(reasons.len(), MAX_ENTRIES);
+        assert_eq!(reasons[MAX_ENTRIES - 1], TOO_MANY);
+
+        let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
+        assert!(none.to_string().contains("among 260001"), "{none}");
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn examines_no_more_entries_than_are_read() {
+        let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
+        let examined = examine(document.as_bytes(), RSA).unwrap();
+        assert_eq!(examined.len(), MAX_ENTRIES + 1);
+        assert_eq!(examined[MAX_ENTRIES].1, Err(TOO_MANY));
+    }
+}

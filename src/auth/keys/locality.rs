@@ -1,0 +1,285 @@
+//! Which addresses are on this machine or its own link, and who may name them?
+//!
+//! An issuer elsewhere could put an address of our own machine, or of the cloud's metadata service,
+//! into its discovery document and have us send requests there. [`Guard`] therefore checks the
+//! addresses that are connected to, not how they are written. Addresses that the operator configured
+//! are not checked: see [`Place`](crate::auth::keys::fetch::Place) for which ones are.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+};
+
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use tokio::task::spawn_blocking;
+
+/// Whether `ip` is on this machine or its own link.
+pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
+    let is_link_local = match embedded(ip) {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 == 0xfe80,
+    };
+    is_link_local || is_this_machine(ip)
+}
+
+/// Whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8 counts as
+/// unspecified ("this network", RFC 6890).
+fn is_this_machine(ip: IpAddr) -> bool {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return true;
+    }
+    match embedded(ip) {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.octets()[0] == 0,
+        IpAddr::V6(_) => false,
+    }
+}
+
+/// Returns the IPv4 address that an IPv6 one stands for: mapped and compatible (RFC 4291 §2.5.5),
+/// behind NAT64 (RFC 6052 §2.1), or of 6to4 (RFC 3056). Any other address is returned as it is.
+fn embedded(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else {
+        return ip;
+    };
+    let start = match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => 12,
+        [0x2002, ..] => 2,
+        _ => return ip,
+    };
+    let octets = v6.octets();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| octets[start + at]);
+    Ipv4Addr::new(a, b, c, d).into()
+}
+
+/// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name (RFC
+/// 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
+pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
+    let is_local = is_localhost(url) || address(url).is_some_and(is_local);
+    url.host_str().filter(|_| is_local)
+}
+
+/// Whether `url` names this machine as it is written.
+pub(in crate::auth) fn is_here(url: &Url) -> bool {
+    is_localhost(url) || address(url).is_some_and(is_this_machine)
+}
+
+fn is_localhost(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let name = host.strip_suffix('.').unwrap_or(host);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn address(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+/// The error of a name that resolves to nothing but local addresses.
+#[derive(Debug)]
+pub(in crate::auth) struct Local(pub(in crate::auth) IpAddr);
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is an address of this machine or its link", self.0)
+    }
+}
+
+impl std::error::Error for Local {}
+
+/// A resolver that drops the local addresses of one name.
+///
+/// It leaves other names alone: behind a forward proxy the only name that is resolved here is the
+/// proxy's, which may well be on this machine.
+pub(in crate::auth) struct Guard<R> {
+    host: String,
+    resolver: R,
+}
+
+impl<R> Guard<R> {
+    pub(in crate::auth) fn new(host: impl Into<String>, resolver: R) -> Self {
+        let host = host.into();
+        Self { host, resolver }
+    }
+}
+
+impl<R: Resolve> Resolve for Guard<R> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let is_guarded = name.as_str().eq_ignore_ascii_case(&self.host);
+        let resolving = self.resolver.resolve(name);
+        if !is_guarded {
+            return resolving;
+        }
+        Box::pin(async move {
+            let (local, elsewhere): (Vec<_>, Vec<_>) =
+                resolving.await?.partition(|address| is_local(address.ip()));
+            match local.first() {
+                Some(first) if elsewhere.is_empty() => Err(Local(first.ip()).into()),
+                _ => Ok(Box::new(elsewhere.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// The resolver of the operating system.
+#[derive(Debug)]
+pub(in crate::auth) struct System;
+
+impl Resolve for System {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let lookup = move || (name.as_str(), 0).to_socket_addrs();
+            let found: Vec<SocketAddr> = spawn_blocking(lookup).await??.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: [&str; 20] = [
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "0.1.2.3",
+        "169.254.169.254",
+        "::1",
+        "::",
+        "fe80::1",
+        "febf::1",
+        "::ffff:127.0.0.1",
+        "::ffff:0.0.0.0",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
+        "::0.0.0.2",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b::169.254.169.254",
+        "2002:7f00:1::",
+        "2002:a9fe:a9fe::1",
+        "2002::",
+        "::ffff:127.255.255.255",
+    ];
+
+    const ELSEWHERE: [&str; 9] = [
+        "192.0.2.1",
+        "10.0.0.1",
+        "128.0.0.1",
+        "169.253.0.1",
+        "2001:db8::1",
+        "fec0::1",
+        "::ffff:192.0.2.1",
+        "64:ff9b::192.0.2.1",
+        "2002:c000:201::1",
+    ];
+
+    #[test]
+    fn an_address_is_local_in_every_form() {
+        for (addresses, expected) in [(&LOCAL[..], true), (&ELSEWHERE[..], false)] {
+            for address in addresses {
+                assert_eq!(is_local(address.parse().unwrap()), expected, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_is_local_in_every_spelling() {
+        let literal = |address: &&str| match address.parse().unwrap() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let spellings = [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "a.localhost.",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "0x7f000001",
+            "127.0.0.1.",
+            "0",
+            "１２７.0.0.1",
+            "%31%32%37.0.0.1",
+        ];
+        let local = LOCAL.iter().map(literal);
+        for host in local.chain(spellings.map(str::to_owned)) {
+            let url = Url::parse(&format!("https://{host}/keys")).unwrap();
+            assert!(local_host(&url).is_some(), "{host}");
+        }
+        let names = ["localhost.example", "alocalhost", "127.0.0.1.example"];
+        let elsewhere = ELSEWHERE.iter().map(literal);
+        for host in elsewhere.chain(names.map(str::to_owned)) {
+            let url = Url::parse(&format!("https://{host}/keys")).unwrap();
+            assert_eq!(local_host(&url), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_link_is_not_this_machine() {
+        for (host, expected) in [
+            ("127.0.0.1", true),
+            ("0.0.0.0", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("[::]", true),
+            ("localhost.", true),
+            ("169.254.169.254", false),
+            ("[fe80::1]", false),
+            ("[::ffff:169.254.169.254]", false),
+            ("192.0.2.1", false),
+            ("a.example", false),
+        ] {
+            let url = Url::parse(&format!("https://{host}/")).unwrap();
+            assert_eq!(is_here(&url), expected, "{host}");
+        }
+    }
+
+    /// Resolves every name to these addresses.
+    struct Always(&'static [&'static str]);
+
+    impl Resolve for Always {
+        fn resolve(&self, _: Name) -> Resolving {
+            let addresses = self.0.iter().map(|ip| ip.parse().unwrap());
+            let addresses: Vec<IpAddr> = addresses.collect();
+            let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
+            Box::pin(async move { Ok(Box::new(addresses) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guarded_name_resolves_to_no_local_address() {
+        type Row = (&'static str, Addresses, Result<Addresses, &'static str>);
+        type Addresses = &'static [&'static str];
+        let rows: [Row; 5] = [
+            ("keys.example", &["192.0.2.1"], Ok(&["192.0.2.1"])),
+            ("Keys.Example", &["::1", "192.0.2.1"], Ok(&["192.0.2.1"])),
+            ("keys.example", &["127.0.0.1"], Err("127.0.0.1")),
+            (
+                "keys.example",
+                &["::ffff:127.0.0.1", "::"],
+                Err("::ffff:127.0.0.1"),
+            ),
+            ("proxy.example", &["127.0.0.1"], Ok(&["127.0.0.1"])),
+        ];
+        for (name, resolved, expected) in rows {
+            let guard = Guard::new("keys.example", Always(resolved));
+            let found = guard.resolve(name.parse().unwrap()).await;
+            let found = found.map(|found| found.map(|at| at.ip().to_string()).collect::<Vec<_>>());
+            let found = found.map_err(|error| error.downcast::<Local>().unwrap().0.to_string());
+            let expected = expected.map(|ips| ips.iter().map(|&ip| ip.to_owned()).collect());
+            assert_eq!(found, expected.map_err(str::to_owned), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_system_resolves_localhost_and_the_guard_refuses_it() {
+        let resolved = System.resolve("localhost".parse().unwrap()).await.unwrap();
+        assert!(resolved.map(|at| at.ip()).all(is_local));
+        let guard = Guard::new("localhost", System);
+        let refused = guard.resolve("localhost".parse().unwrap()).await;
+        assert!(refused.err().unwrap().is::<Local>());
+    }
+}

@@ -1,0 +1,12 @@
+//! An issuer's keys: which ones can be used, how they are found, and how they are kept fresh.
+
+pub(super) mod discovery;
+pub(crate) mod fetch;
+pub(super) mod jwk;
+pub(super) mod jwks;
+pub(crate) mod key_set;
+pub(super) mod locality;
+#[cfg(feature = "service")]
+pub(crate) mod probe;
+pub(super) mod refresher;
+pub(super) mod schedule;

@@ -1,0 +1,354 @@
+//! The keeper: the one task that fetches an issuer's key set.
+//!
+//! It sleeps until `schedule.rs` has a fetch for it or a request asks for one, fetches, and replaces
+//! the set that requests read in `jwks.rs`. A failed fetch takes nothing away.
+//!
+//! Invariant: **a successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a
+//! [`Held`] set in it, new or as before. An answer can only be "unchanged" compared with a `Held` set:
+//! without one, no request is conditional, and an empty body or a 304 is a failure like any other.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use reqwest::{Url, header::HeaderValue};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::auth::{
+    display::ShownText,
+    keys::{
+        discovery,
+        fetch::{Answer, Document, FetchError, Place},
+        jwks::{Shared, Source},
+        key_set::KeySet,
+        schedule::{Discovery, Due},
+    },
+};
+
+/// The keeper's own state.
+pub(in crate::auth) struct Keeper {
+    shared: Arc<Shared>,
+    /// The discovered address that last gave a usable set.
+    place: Option<Place>,
+    held: Option<Held>,
+    /// Of the last set that was held.
+    generation: u64,
+    /// Why discovery last failed while the known address was used, so that each reason is logged once.
+    discovery_error: Option<FetchError>,
+}
+
+/// A set that is held, with what later answers are compared to.
+#[derive(Clone)]
+struct Held {
+    set: Arc<KeySet>,
+    /// The bytes that the set was parsed from.
+    document: Arc<[u8]>,
+    /// The entity tag of the document at this address.
+    tag: Option<(Url, HeaderValue)>,
+}
+
+/// A successful fetch.
+struct Fetched {
+    /// What is held from now on. The same set as before if the answer has not changed.
+    held: Held,
+    max_age: Option<Duration>,
+    /// Where the set came from, if discovery is used.
+    place: Option<Place>,
+    discovered: bool,
+}
+
+enum Outcome {
+    Fetched(Box<Fetched>),
+    /// A follow-up found that the address has not changed, or could not discover it.
+    Unmoved {
+        discovered: bool,
+    },
+}
+
+impl Keeper {
+    pub(in crate::auth) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            place: None,
+            held: None,
+            generation: 0,
+            discovery_error: None,
+        }
+    }
+
+    /// Runs until the task is aborted, which dropping `Jwks` does.
+    pub(in crate::auth) async fn keep(mut self) {
+        loop {
+            let now = Instant::now();
+            let (fetch, due) = {
+                let mut schedule = self.shared.schedule();
+                (schedule.begin(now), schedule.due())
+            };
+            match (fetch, due) {
+                (Some(discovery), _) => self.run(discovery, now).await,
+                (None, Due::Fetch(at)) => {
+                    if self.nobody_asks_until(at).await {
+                        self.shared.schedule().fetch();
+                    }
+                }
+                (None, Due::Drop(at)) => {
+                    if self.nobody_asks_until(at).await {
+                        self.drop_held();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn nobody_asks_until(&self, at: Instant) -> bool {
+        // A timer rounds up to its next tick, so it is not used for what is due already.
+        if at <= Instant::now() {
+            return true;
+        }
+        tokio::select! {
+            () = self.shared.asked.notified() => false,
+            () = sleep_until(at) => true,
+        }
+    }
+
+    /// Runs one fetch, and wakes the requests that wait for it.
+    async fn run(&mut self, discovery: Discovery, began: Instant) {
+        let limit = self.shared.settings.timeout;
+        let outcome = timeout(limit, self.fetch(discovery)).await;
+        match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
+            Ok(Outcome::Fetched(fetched)) => self.succeed(*fetched, began),
+            Ok(Outcome::Unmoved { discovered }) => {
+                let mut schedule = self.shared.schedule();
+                if discovered {
+                    schedule.discovered(Instant::now());
+                }
+                schedule.unmoved();
+            }
+            Err(error) => self.fail(error),
+        }
+        self.shared.landed.send_replace(());
+    }
+
+    /// May be cancelled at any await, so it leaves what is held to [`succeed`](Self::succeed).
+    async fn fetch(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
+        let shared = Arc::clone(&self.shared);
+        let (held, max_age) = match &shared.settings.source {
+            Source::File(path) => (self.read(path).await?, None),
+            Source::Address(url) => self.get(&Place::configured(url.clone())).await?,
+            Source::Discovery => return self.fetch_discovered(discovery).await,
+        };
+        Ok(Outcome::Fetched(Box::new(Fetched {
+            held,
+            max_age,
+            place: None,
+            discovered: false,
+        })))
+    }
+
+    async fn fetch_discovered(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
+        let (place, failure) = match (discovery, self.place.clone()) {
+            (_, None) => (self.discover().await?, None),
+            (Discovery::Skip, Some(known)) => return self.fetch_from(known, false).await,
+            (Discovery::First, Some(known)) => match self.discover_again(&known).await {
+                Ok(place) => (place, None),
+                // A discovery endpoint that is down must not cost keys that can still be fetched.
+                Err(error) => (known, Some(error)),
+            },
+            (Discovery::IfMoved, Some(known)) => match self.discover_again(&known).await {
+                Ok(place) if place == known => return Ok(Outcome::Unmoved { discovered: true }),
+                Ok(place) => (place, None),
+                Err(error) => {
+                    self.log_discovery_failure(error);
+                    return Ok(Outcome::Unmoved { discovered: false });
+                }
+            },
+        };
+        let outcome = self.fetch_from(place, failure.is_none()).await;
+        match (outcome, failure) {
+            (Ok(outcome), Some(error)) => {
+                self.log_discovery_failure(error);
+                Ok(outcome)
+            }
+            (Err(_), Some(error)) => Err(error),
+            (outcome, None) => outcome,
+        }
+    }
+
+    async fn fetch_from(&self, place: Place, discovered: bool) -> Result<Outcome, FetchError> {
+        let (held, max_age) = self.get(&place).await?;
+        Ok(Outcome::Fetched(Box::new(Fetched {
+            held,
+            max_age,
+            place: Some(place),
+            discovered,
+        })))
+    }
+
+    async fn discover(&mut self) -> Result<Place, FetchError> {
+        let settings = &self.shared.settings;
+        let place = discovery::jwks_uri(&settings.fetcher, &settings.issuer).await?;
+        self.discovery_error = None;
+        Ok(place)
+    }
+
+    /// Discovers in half of the time, so that the known address still has the other half.
+    async fn discover_again(&mut self, known: &Place) -> Result<Place, FetchError> {
+        let limit = self.shared.settings.timeout / 2;
+        let found = timeout(limit, self.discover()).await;
+        let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
+        // The known place has a client already.
+        Ok(if found == *known {
+            known.clone()
+        } else {
+            found
+        })
+    }
+
+    async fn get(&self, place: &Place) -> Result<(Held, Option<Duration>), FetchError> {
+        let fetcher = &self.shared.settings.fetcher;
+        let tagged = self.held.as_ref().and_then(|held| {
+            let (url, etag) = held.tag.as_ref()?;
+            (url == place.url()).then_some((held, etag))
+        });
+        let document = match tagged {
+            None => fetcher.get(place).await?,
+            Some((held, etag)) => match fetcher.get_unless(place, etag).await? {
+                Answer::NotModified { max_age } => return Ok((held.clone(), max_age)),
+                Answer::Document(document) => document,
+            },
+        };
+        let Document {
+            body,
+            etag,
+            max_age,
+        } = document;
+        let tag = etag.map(|etag| (place.url().clone(), etag));
+        Ok((self.parse(body, tag, place.url().as_str())?, max_age))
+    }
+
+    async fn read(&self, path: &Path) -> Result<Held, FetchError> {
+        let name = path.display().to_string();
+        let document = tokio::fs::read(path)
+            .await
+            .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
+        self.parse(document, None, &name)
+    }
+
+    /// Parses a usable set. The same bytes give the same set, so that what was verified with it stays
+    /// verified.
+    fn parse(
+        &self,
+        document: Vec<u8>,
+        tag: Option<(Url, HeaderValue)>,
+        from: &str,
+    ) -> Result<Held, FetchError> {
+        if let Some(held) = &self.held
+            && *held.document == *document
+        {
+            return Ok(Held {
+                tag,
+                ..held.clone()
+            });
+        }
+        let algorithms = &self.shared.settings.algorithms;
+        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+            .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
+        Ok(Held {
+            set: Arc::new(set),
+            document: document.into(),
+            tag,
+        })
+    }
+
+    fn succeed(&mut self, fetched: Fetched, began: Instant) {
+        let now = Instant::now();
+        let Fetched { held, .. } = fetched;
+        let is_same = |before: &Held| Arc::ptr_eq(&before.set, &held.set);
+        let is_confirmed = self.held.as_ref().is_some_and(is_same);
+        let mut schedule = self.shared.schedule();
+        let mut record = self.shared.record();
+        let failed_before = record.error.take().is_some();
+        if is_confirmed {
+            record.fetches.confirmed += 1;
+            if failed_before {
+                let issuer = &*self.shared.settings.issuer;
+                tracing::info!(issuer, "key set fetched again; it is the one that is held");
+            }
+        } else {
+            self.log_set(&held.set);
+            self.shared.held.store(Some(Arc::clone(&held.set)));
+            record.fetches.replaced += 1;
+        }
+        if fetched.discovered {
+            schedule.discovered(now);
+        }
+        schedule.succeeded(now, fetched.max_age);
+        // The issuer's answer may be as old as the request for it.
+        record.confirmed = Some(began);
+        drop((schedule, record));
+        self.generation = held.set.generation();
+        self.held = Some(held);
+        self.place = fetched.place;
+    }
+
+    fn log_set(&self, set: &KeySet) {
+        let issuer = &*self.shared.settings.issuer;
+        for skipped in set.skipped() {
+            let kid = ShownText::new(skipped.kid.as_deref().unwrap_or_default());
+            tracing::warn!(
+                issuer,
+                %kid,
+                reason = skipped.reason,
+                "a key of the set is left out"
+            );
+        }
+        let (keys, skipped) = (set.usable(), set.skipped().len());
+        tracing::info!(issuer, keys, skipped, "key set fetched");
+    }
+
+    fn fail(&mut self, error: FetchError) {
+        let now = Instant::now();
+        let mut schedule = self.shared.schedule();
+        let mut record = self.shared.record();
+        schedule.failed(now, error.retry_after());
+        let next = schedule.until_next(now);
+        if record.error.as_ref() == Some(&error) {
+            let issuer = &*self.shared.settings.issuer;
+            tracing::debug!(issuer, "key set not fetched again, for the same reason");
+        } else {
+            self.log_failure(&error, next);
+        }
+        record.fetches.failed += 1;
+        record.error = Some(error);
+    }
+
+    /// Logs each reason once: an issuer that is down for an hour is one line. `/readyz` and the metrics
+    /// count every attempt.
+    fn log_failure(&self, error: &FetchError, next: Duration) {
+        let issuer = &*self.shared.settings.issuer;
+        let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+        if self.held.is_some() {
+            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
+        } else {
+            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+        }
+    }
+
+    /// Logs that discovery failed although the key set could be fetched from the known address.
+    fn log_discovery_failure(&mut self, error: FetchError) {
+        if self.discovery_error.as_ref() != Some(&error) {
+            let issuer = &*self.shared.settings.issuer;
+            tracing::warn!(issuer, %error, "discovery failed; the known address of the key set is used");
+        }
+        self.discovery_error = Some(error);
+    }
+
+    fn drop_held(&mut self) {
+        let mut schedule = self.shared.schedule();
+        schedule.dropped();
+        self.shared.held.store(None);
+        self.held = None;
+        tracing::error!(
+            issuer = &*self.shared.settings.issuer,
+            "the key set has been stale for too long and is dropped"
+        );
+    }
+}

@@ -1,0 +1,414 @@
+//! The steps of verification that need no key, each a function of what the token says.
+//!
+//! `verifier.rs` puts them in order; here is what each of them means.
+
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use crate::auth::{
+    error::AuthError,
+    token::{json::Value, jws::Header, payload::Registered},
+};
+
+/// `alg` is one that was allowed beforehand: the token has no say in it (RFC 8725 §3.1).
+pub(crate) fn algorithm(
+    header: &Header<'_>,
+    allowed: &[Algorithm],
+) -> Result<Algorithm, AuthError> {
+    let Some(Value::Text(name)) = &header.alg else {
+        return Err(AuthError::AlgorithmNotAllowed);
+    };
+    // jsonwebtoken parses exact names alone, and `none` is not among them.
+    name.parse()
+        .ok()
+        .filter(|algorithm| allowed.contains(algorithm))
+        .ok_or(AuthError::AlgorithmNotAllowed)
+}
+
+/// `alg` is one of those of the issuer that the token names.
+pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(), AuthError> {
+    if of_issuer.contains(&algorithm) {
+        return Ok(());
+    }
+    Err(AuthError::AlgorithmNotAllowed)
+}
+
+/// We implement no extension, so every critical one is unsupported (RFC 7515 §4.1.11), and an
+/// unencoded payload (RFC 7797) is refused even where it is not marked as critical.
+pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
+    if header.extended {
+        return Err(AuthError::UnsupportedCriticalHeader);
+    }
+    Ok(())
+}
+
+/// `typ` keeps a JWT of another kind, a logout token or a DPoP proof, from passing as an access
+/// token (RFC 8725 §3.11, RFC 9068 §4). Absent is common, and so is plain `JWT`; the strict profile
+/// takes neither.
+pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<(), AuthError> {
+    const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
+    match &header.typ {
+        None if !strict => Ok(()),
+        Some(Value::Text(typ)) if STRICT.iter().any(|a| a.eq_ignore_ascii_case(typ)) => Ok(()),
+        Some(Value::Text(typ)) if !strict && typ.eq_ignore_ascii_case("JWT") => Ok(()),
+        _ => Err(AuthError::WrongTokenType),
+    }
+}
+
+/// `iss`, present and a string.
+pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthError> {
+    match &claims.iss {
+        None => Err(AuthError::MissingClaim),
+        Some(Value::Text(issuer)) => Ok(issuer),
+        Some(_) => Err(AuthError::InvalidClaim),
+    }
+}
+
+/// One of `aud` is one of ours (RFC 7519 §4.1.3). A token for everybody is for nobody.
+pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), AuthError> {
+    let found = match &claims.aud {
+        None => return Err(AuthError::MissingClaim),
+        Some(Value::Text(audience)) => ours.iter().any(|our| our == audience),
+        Some(Value::Texts(audiences)) => ours.iter().any(|our| audiences.iter().any(|a| our == a)),
+        Some(_) => return Err(AuthError::InvalidClaim),
+    };
+    found.then_some(()).ok_or(AuthError::WrongAudience)
+}
+
+/// What the clock is asked beside the token's own dates.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeRules {
+    /// The clock skew that is granted.
+    pub(crate) leeway: Duration,
+    /// The longest that a token is taken after `iat`.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// `exp`, `nbf` and `iat`, in seconds since the epoch (RFC 7519 §4.1.4 to §4.1.6).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Times {
+    pub(crate) expires: f64,
+    pub(in crate::auth) not_before: Option<f64>,
+    pub(in crate::auth) issued: Option<f64>,
+}
+
+impl Times {
+    /// The dates of a token, each a number, `exp` among them.
+    pub(crate) fn of(claims: &Registered<'_>) -> Result<Self, AuthError> {
+        let expires = date(claims.exp.as_ref())?;
+        Ok(Self {
+            not_before: date(claims.nbf.as_ref())?,
+            issued: date(claims.iat.as_ref())?,
+            expires: expires.ok_or(AuthError::MissingClaim)?,
+        })
+    }
+
+    /// Against the clock, `leeway` granted on each side.
+    pub(crate) fn hold(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
+        self.not_expired(now, rules)?;
+        self.not_too_old(now, rules)?;
+        begun(self.not_before, now, rules)?;
+        begun(self.issued, now, rules)
+    }
+
+    pub(in crate::auth) fn not_expired(
+        &self,
+        now: f64,
+        rules: &TimeRules,
+    ) -> Result<(), AuthError> {
+        // "on or after which the JWT MUST NOT be accepted"
+        if now >= self.expires + rules.leeway.as_secs_f64() {
+            return Err(AuthError::TokenExpired);
+        }
+        Ok(())
+    }
+
+    pub(in crate::auth) fn not_too_old(
+        &self,
+        now: f64,
+        rules: &TimeRules,
+    ) -> Result<(), AuthError> {
+        let Some(age) = rules.max_age else {
+            return Ok(());
+        };
+        let issued = self.issued.ok_or(AuthError::MissingClaim)?;
+        if now >= issued + age.as_secs_f64() + rules.leeway.as_secs_f64() {
+            return Err(AuthError::TokenExpired);
+        }
+        Ok(())
+    }
+}
+
+/// `nbf` or `iat` has come, where it is there at all.
+pub(in crate::auth) fn begun(
+    begins: Option<f64>,
+    now: f64,
+    rules: &TimeRules,
+) -> Result<(), AuthError> {
+    if begins.is_some_and(|begins| now < begins - rules.leeway.as_secs_f64()) {
+        return Err(AuthError::TokenNotYetValid);
+    }
+    Ok(())
+}
+
+fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {
+    match claim {
+        None => Ok(None),
+        Some(Value::Number(seconds)) => Ok(Some(*seconds)),
+        Some(_) => Err(AuthError::InvalidClaim),
+    }
+}
+
+/// `sub` and `jti` are strings where they are there at all.
+pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
+    for claim in [&claims.sub, &claims.jti] {
+        if !matches!(claim, None | Some(Value::Text(_))) {
+            return Err(AuthError::InvalidClaim);
+        }
+    }
+    Ok(())
+}
+
+/// What RFC 9068 §2.2 requires beside `iss`, `aud` and `exp`.
+pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
+    let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
+    if required.iter().any(|claim| claim.is_none()) {
+        return Err(AuthError::MissingClaim);
+    }
+    match &claims.client_id {
+        Some(Value::Text(_)) => Ok(()),
+        _ => Err(AuthError::InvalidClaim),
+    }
+}
+
+/// A token bound to a key (DPoP, mutual TLS) that comes as a plain bearer token may be stolen: we
+/// cannot check the binding, so we do not pretend (RFC 7800 §3).
+pub(crate) fn not_bound(claims: &Registered<'_>) -> Result<(), AuthError> {
+    if claims.bound {
+        return Err(AuthError::TokenBound);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: f64 = 1_000_000.0;
+    const RULES: TimeRules = TimeRules {
+        leeway: Duration::from_secs(30),
+        max_age: None,
+    };
+
+    #[test]
+    fn an_algorithm_is_one_of_the_allowed_to_the_letter() {
+        let allowed = [Algorithm::RS256, Algorithm::ES256];
+        for (case, header, expected) in [
+            ("allowed", r#"{"alg":"RS256"}"#, true),
+            ("of another family", r#"{"alg":"ES256"}"#, true),
+            ("not allowed", r#"{"alg":"RS512"}"#, false),
+            ("none", r#"{"alg":"none"}"#, false),
+            ("None", r#"{"alg":"None"}"#, false),
+            ("lower case", r#"{"alg":"rs256"}"#, false),
+            ("with a blank", r#"{"alg":"RS256 "}"#, false),
+            ("a number", r#"{"alg":256}"#, false),
+            ("an array", r#"{"alg":["RS256"]}"#, false),
+            ("null", r#"{"alg":null}"#, false),
+            ("absent", "{}", false),
+            ("in another case", r#"{"Alg":"RS256"}"#, false),
+        ] {
+            let header = Header::parse(header).unwrap();
+            assert_eq!(algorithm(&header, &allowed).is_ok(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn no_extension_is_taken_for_understood() {
+        for (case, header, expected) in [
+            ("none", "{}", true),
+            ("crit", r#"{"crit":["exp"]}"#, false),
+            ("an empty crit", r#"{"crit":[]}"#, false),
+            ("crit of null", r#"{"crit":null}"#, false),
+            ("b64", r#"{"b64":false}"#, false),
+            ("b64 of true", r#"{"b64":true}"#, false),
+            ("b64 of null", r#"{"b64":null}"#, false),
+        ] {
+            let header = Header::parse(header).unwrap();
+            assert_eq!(no_extension(&header).is_ok(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_that_of_an_access_token_or_absent() {
+        for (case, header, expected) in [
+            ("absent", "{}", true),
+            ("JWT", r#"{"typ":"JWT"}"#, true),
+            ("jwt", r#"{"typ":"jwt"}"#, true),
+            ("at+jwt", r#"{"typ":"at+jwt"}"#, true),
+            ("AT+JWT", r#"{"typ":"AT+JWT"}"#, true),
+            ("the media type", r#"{"typ":"application/at+jwt"}"#, true),
+            ("a logout token", r#"{"typ":"logout+jwt"}"#, false),
+            ("a DPoP proof", r#"{"typ":"dpop+jwt"}"#, false),
+            ("empty", r#"{"typ":""}"#, false),
+            ("null", r#"{"typ":null}"#, false),
+        ] {
+            let header = Header::parse(header).unwrap();
+            assert_eq!(
+                access_token_type(&header, false).is_ok(),
+                expected,
+                "{case}"
+            );
+            let strictly = case.to_ascii_lowercase().contains("at+jwt") || case == "the media type";
+            assert_eq!(access_token_type(&header, true).is_ok(), strictly, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_there_and_a_string() {
+        use AuthError::{InvalidClaim, MissingClaim};
+        for (case, payload, expected) in [
+            ("a string", r#"{"iss":"a"}"#, Ok("a")),
+            ("absent", "{}", Err(MissingClaim)),
+            ("null", r#"{"iss":null}"#, Err(InvalidClaim)),
+            ("an array", r#"{"iss":["a"]}"#, Err(InvalidClaim)),
+            ("a number", r#"{"iss":1}"#, Err(InvalidClaim)),
+        ] {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(issuer(&claims), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_audience_is_ours_or_refused() {
+        use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
+        let ours = ["a".to_owned(), "b".to_owned()];
+        for (case, payload, expected) in [
+            ("a string", r#"{"aud":"a"}"#, Ok(())),
+            ("the second of ours", r#"{"aud":"b"}"#, Ok(())),
+            ("one of an array", r#"{"aud":["x","b"]}"#, Ok(())),
+            ("another", r#"{"aud":"x"}"#, Err(WrongAudience)),
+            ("a part of ours", r#"{"aud":"a b"}"#, Err(WrongAudience)),
+            ("an empty string", r#"{"aud":""}"#, Err(WrongAudience)),
+            ("an empty array", r#"{"aud":[]}"#, Err(WrongAudience)),
+            ("absent", "{}", Err(MissingClaim)),
+            ("null", r#"{"aud":null}"#, Err(InvalidClaim)),
+            ("a number in it", r#"{"aud":["a",1]}"#, Err(InvalidClaim)),
+            ("an object", r#"{"aud":{"a":1}}"#, Err(InvalidClaim)),
+        ] {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(audience(&claims, &ours), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn dates_are_numbers_and_leeway_is_exact() {
+        use AuthError::{InvalidClaim, MissingClaim, TokenExpired, TokenNotYetValid};
+        for (case, payload, expected) in [
+            ("ahead", r#"{"exp":1000001}"#, Ok(())),
+            ("within leeway", r#"{"exp":999970.5}"#, Ok(())),
+            (
+                "at the end of leeway",
+                r#"{"exp":999970}"#,
+                Err(TokenExpired),
+            ),
+            ("past it", r#"{"exp":999969}"#, Err(TokenExpired)),
+            ("negative", r#"{"exp":-1}"#, Err(TokenExpired)),
+            ("minus nought", r#"{"exp":-0}"#, Err(TokenExpired)),
+            ("huge", r#"{"exp":1e300}"#, Ok(())),
+            ("absent", "{}", Err(MissingClaim)),
+            ("a string", r#"{"exp":"1000001"}"#, Err(InvalidClaim)),
+            ("null", r#"{"exp":null}"#, Err(InvalidClaim)),
+            ("true", r#"{"exp":true}"#, Err(InvalidClaim)),
+            ("nbf at leeway", r#"{"exp":2e6,"nbf":1000030}"#, Ok(())),
+            (
+                "nbf past it",
+                r#"{"exp":2e6,"nbf":1000031}"#,
+                Err(TokenNotYetValid),
+            ),
+            (
+                "nbf a string",
+                r#"{"exp":2e6,"nbf":"1"}"#,
+                Err(InvalidClaim),
+            ),
+            ("iat at leeway", r#"{"exp":2e6,"iat":1000030}"#, Ok(())),
+            (
+                "iat past it",
+                r#"{"exp":2e6,"iat":1000031}"#,
+                Err(TokenNotYetValid),
+            ),
+            ("iat null", r#"{"exp":2e6,"iat":null}"#, Err(InvalidClaim)),
+        ] {
+            let claims = Registered::parse(payload).unwrap();
+            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &RULES));
+            assert_eq!(verdict, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_date_beyond_double_is_an_invalid_claim() {
+        for date in ["exp", "nbf", "iat"] {
+            let payload = format!(r#"{{"exp":2e6,"{date}":1e400}}"#).replace("2e6,\"exp\":", "");
+            let claims = Registered::parse(&payload).unwrap();
+            assert_eq!(Times::of(&claims), Err(AuthError::InvalidClaim), "{date}");
+        }
+    }
+
+    #[test]
+    fn sub_and_jti_are_strings() {
+        for (case, payload, expected) in [
+            ("absent", "{}", true),
+            ("strings", r#"{"sub":"a","jti":"b"}"#, true),
+            ("a number", r#"{"sub":1}"#, false),
+            ("null", r#"{"jti":null}"#, false),
+        ] {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(strings(&claims).is_ok(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_bound_token_is_no_bearer_token() {
+        for payload in [r#"{"cnf":{"jkt":"x"}}"#, r#"{"cnf":null}"#] {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(not_bound(&claims), Err(AuthError::TokenBound));
+        }
+    }
+
+    #[test]
+    fn an_age_limit_counts_from_iat() {
+        let rules = TimeRules {
+            max_age: Some(Duration::from_secs(60)),
+            ..RULES
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("young", r#"{"exp":2e6,"iat":999950}"#, Ok(())),
+            ("old, within leeway", r#"{"exp":2e6,"iat":999911}"#, Ok(())),
+            ("old", r#"{"exp":2e6,"iat":999910}"#, Err(AuthError::TokenExpired)),
+            ("of no age", r#"{"exp":2e6}"#, Err(AuthError::MissingClaim)),
+        ];
+        for (case, payload, expected) in rows {
+            let claims = Registered::parse(payload).unwrap();
+            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &rules));
+            assert_eq!(verdict, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_strict_profile_requires_what_rfc_9068_does() {
+        #[rustfmt::skip]
+        let rows = [
+            ("all", r#"{"sub":"a","client_id":"b","iat":1,"jti":"c"}"#, Ok(())),
+            ("no sub", r#"{"client_id":"b","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no client_id", r#"{"sub":"a","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no iat", r#"{"sub":"a","client_id":"b","jti":"c"}"#, Err(AuthError::MissingClaim)),
+            ("no jti", r#"{"sub":"a","client_id":"b","iat":1}"#, Err(AuthError::MissingClaim)),
+            ("a client_id of a number", r#"{"sub":"a","client_id":1,"iat":1,"jti":"c"}"#, Err(AuthError::InvalidClaim)),
+        ];
+        for (case, payload, expected) in rows {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(rfc9068(&claims), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A whole JSON text → a [`serde_json::Value`] or a type of ours, after the strict check.
+//!
+//! A token is bounded by its size. A document may have half a megabyte, and a value in memory takes up
+//! to a hundred times the bytes of its text, so documents have a limit on the number of values too.
+
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+
+use crate::auth::token::json::{
+    Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
+};
+
+/// How deep values may be nested, counted over a whole document. `serde_json` has the same limit and
+/// counts to 127, so a text that is read in one piece ends there.
+const MAX_DEPTH: usize = 128;
+
+/// How many values a document may have: 32,768, more than the largest token has room for.
+const MAX_VALUES: usize = 1 << 15;
+
+/// Reads `text` as one value. A number that no double holds becomes null.
+#[cfg(any(test, feature = "service"))]
+pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
+    value_below(0, text)
+}
+
+/// Reads `text` as one value that stands `depth` levels below the root of its document.
+#[expect(clippy::disallowed_methods, reason = "after the strict check")]
+pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
+    check_below(depth, text)?;
+    match serde_json::from_str(text) {
+        Err(error) if is_out_of_range(&error) => serde_json::from_str(&without_the_infinite(text)),
+        read => read,
+    }
+    .map_err(|_| Malformed)
+}
+
+/// Reads `text` as one object of type `T`.
+///
+/// A derived struct would also read an array of its fields in order, so the text has to begin as an
+/// object does.
+pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
+    if !text.trim_start().starts_with('{') {
+        return Err(Malformed);
+    }
+    check_below(0, text)?;
+    accepted(text).map_err(|_| Malformed)
+}
+
+/// Reads a text, or a piece of one, that this module has accepted before.
+///
+/// This is for claims out of a verified payload, which are read again for each request. The caller
+/// vouches that [`members`](crate::auth::token::json::members) accepted the text; a payload that was verified has passed it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the text passed the strict check"
+)]
+pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+    T::deserialize(&mut serde_json::Deserializer::from_str(text))
+}
+
+/// Returns whether `text` is JSON to a lenient reader. Nothing of it is kept or interpreted.
+#[expect(clippy::disallowed_methods, reason = "it makes no value")]
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Checks that `text` is strict JSON and within the limits, `depth` levels below its root.
+pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
+    let shape = Shape::of(text);
+    if depth + shape.depth > MAX_DEPTH || shape.values > MAX_VALUES {
+        return Err(Malformed);
+    }
+    no_private_name(text)?;
+    match read(text) {
+        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text)),
+        read => read,
+    }
+    .map_err(|_| Malformed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
+fn read(text: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<Value<'_>>(text).map(drop)
+}
+
+/// How deep and how large a text would be if it were JSON. Found by its brackets and commas alone, so
+/// that nothing is recursed into before the limits hold.
+struct Shape {
+    depth: usize,
+    values: usize,
+}
+
+impl Shape {
+    fn of(text: &str) -> Self {
+        let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
+        let (mut quoted, mut escaped) = (false, false);
+        for byte in text.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                    values += 1;
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b',' => values += 1,
+                _ => {}
+            }
+        }
+        Self {
+            depth: deepest,
+            values,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Metadata {
+        issuer: String,
+    }
+
+    fn nested(depth: usize) -> String {
+        format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+    }
+
+    /// `serde_json`'s own names, plain, escaped, at any depth, with what each would hide.
+    #[test]
+    fn rejects_the_private_names_of_serde_json() {
+        let raw = r#""$serde_json::private::RawValue""#;
+        let number = r#""$serde_json::private::Number""#;
+        let escaped = r#""\u0024serde_json::private::RawValue""#;
+        let escaped_number = r#""$serde_json::private::Numbe\u0072""#;
+        for (case, text) in [
+            ("a document in a string", format!(r#"{{{raw}:"{{}}"}}"#)),
+            ("with blanks", format!(r#"{{ {raw} : "1" }}"#)),
+            ("escaped", format!(r#"{{{escaped}:"{{}}"}}"#)),
+            ("below", format!(r#"{{"a":[{{{raw}:"[1]"}}]}}"#)),
+            ("a number", format!(r#"{{{number}:"1"}}"#)),
+            ("a number below", format!(r#"{{"a":{{{number}:"1"}}}}"#)),
+            (
+                "an escaped number",
+                format!(r#"{{"a":{{{escaped_number}:"1"}}}}"#),
+            ),
+            ("second", format!(r#"{{"a":{{"b":1,{raw}:"1"}}}}"#)),
+            (
+                "another of them",
+                r#"{"$serde_json::private::New":1}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(value(&text), Err(Malformed), "{case}");
+            assert_eq!(
+                crate::auth::token::json::members(&text, |_, _| {}),
+                Err(Malformed),
+                "{case}"
+            );
+            let below = format!(r#"{{"x":{text}}}"#);
+            assert_eq!(
+                crate::auth::token::json::members(&below, |_, _| {}),
+                Err(Malformed),
+                "{case}"
+            );
+        }
+        let other = r#"{"$schema":"$serde_json","x":"$"}"#;
+        assert_eq!(
+            value(other),
+            Ok(json!({"$schema": "$serde_json", "x": "$"}))
+        );
+    }
+
+    #[test]
+    fn counts_depth_over_the_whole_document() {
+        for (depth, above, is_fine) in [
+            (127, 0, true),
+            (127, 1, true),
+            (128, 0, false),
+            (127, 2, false),
+            (100, 28, true),
+            (100, 29, false),
+        ] {
+            let read = value_below(above, &nested(depth));
+            assert_eq!(read.is_ok(), is_fine, "{depth} below {above}");
+        }
+    }
+
+    #[test]
+    fn limits_the_number_of_values() {
+        let list = |items: usize| format!("[{}1]", "1,".repeat(items - 1));
+        assert!(value(&list(MAX_VALUES - 2)).is_ok());
+        assert_eq!(value(&list(MAX_VALUES)), Err(Malformed));
+        let quoted = format!(r#"["\"{}"]"#, "[,".repeat(MAX_VALUES));
+        assert!(value(&quoted).is_ok(), "brackets in a string are none");
+    }
+
+    #[test]
+    fn reads_what_others_read() {
+        for (case, text, expected) in [
+            (
+                "an object",
+                r#" {"a":[1,"b",null,true,-1.5]} "#,
+                Ok(json!({"a": [1, "b", null, true, -1.5]})),
+            ),
+            ("a string", r#""a\u00e9""#, Ok(json!("a\u{e9}"))),
+            ("twice below", r#"[{"a":1,"a":1}]"#, Err(Malformed)),
+            ("two values", "1 2", Err(Malformed)),
+            ("nothing", "", Err(Malformed)),
+            ("a lone surrogate", r#"["\ud800"]"#, Err(Malformed)),
+        ] {
+            assert_eq!(value(text), expected, "{case}");
+        }
+        // With `arbitrary_precision` it is a number all the same.
+        let beyond = value(r#"{"a":1e400,"b":1}"#).unwrap();
+        assert!(beyond["a"].is_null() || beyond["a"].is_number());
+        assert_eq!(beyond["b"], 1);
+    }
+
+    #[test]
+    fn a_type_is_read_from_an_object() {
+        let issuer = |issuer: &str| {
+            Ok(Metadata {
+                issuer: issuer.to_owned(),
+            })
+        };
+        for (case, text, expected) in [
+            ("an object", r#"{"issuer":"a","x":{"y":1}}"#, issuer("a")),
+            ("an array of its fields", r#"["a"]"#, Err(Malformed)),
+            (
+                "another member twice",
+                r#"{"issuer":"a","x":1,"x":1}"#,
+                Err(Malformed),
+            ),
+            (
+                "a member of another type",
+                r#"{"issuer":1}"#,
+                Err(Malformed),
+            ),
+        ] {
+            assert_eq!(object_as(text), expected, "{case}");
+        }
+    }
+}

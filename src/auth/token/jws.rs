@@ -1,0 +1,169 @@
+//! A token → header, payload and signature, strictly (RFC 7515 §3.1 and §4).
+//!
+//! Everything here is judged without a key, and nothing here makes a token more than text.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::NO_PAD};
+use once_cell::sync::Lazy;
+
+use crate::auth::{
+    error::AuthError,
+    token::json::{self, Malformed, Value},
+};
+
+/// The three parts of a compact serialization, as they came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'t> {
+    pub(crate) header: &'t [u8],
+    pub(crate) payload: &'t [u8],
+    pub(crate) signature: &'t [u8],
+    /// What the signature is of: the first two parts with their dot.
+    pub(crate) signing_input: &'t [u8],
+}
+
+impl<'t> Parts<'t> {
+    pub(crate) fn split(token: &'t [u8]) -> Result<Self, AuthError> {
+        let mut dots = memchr::memchr_iter(b'.', token);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(AuthError::TokenNotJwt);
+        };
+        Ok(Self {
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+            signing_input: &token[..second],
+        })
+    }
+}
+
+/// Without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5): one text has one
+/// encoding, so that no second spelling of a token verifies.
+pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
+    let mut bytes = Vec::with_capacity(base64::decoded_len_estimate(part.len()));
+    BASE64URL
+        .decode_vec(part, &mut bytes)
+        .map_err(|_| AuthError::TokenMalformed)?;
+    Ok(bytes)
+}
+
+/// With the vector instructions of the processor, which decode a token in a fifth of the time.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static BASE64URL: Lazy<base64::engine::Simd> = Lazy::new(|| base64::engine::Simd::url_safe(NO_PAD));
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static BASE64URL: Lazy<base64::engine::GeneralPurpose> =
+    Lazy::new(|| base64::engine::GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD));
+
+pub(crate) fn text(part: Vec<u8>) -> Result<String, AuthError> {
+    String::from_utf8(part).map_err(|_| AuthError::TokenMalformed)
+}
+
+/// The members of a JOSE header that we act on. `jku`, `jwk`, `x5u` and `x5c` are not among them:
+/// a token does not choose the key that it is verified with (RFC 8725 §3.10).
+#[derive(Debug, Default)]
+pub(crate) struct Header<'a> {
+    pub(crate) alg: Option<Value<'a>>,
+    pub(crate) typ: Option<Value<'a>>,
+    pub(crate) kid: Option<Cow<'a, str>>,
+    /// `crit` or `b64` is there, whatever its value.
+    pub(crate) extended: bool,
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, AuthError> {
+        let mut header = Self::default();
+        let mut kid = None;
+        json::members(text, |name, value| match name {
+            "alg" => header.alg = Some(value),
+            "typ" => header.typ = Some(value),
+            "kid" => kid = Some(value),
+            "crit" | "b64" => header.extended = true,
+            _ => {}
+        })
+        .map_err(|Malformed| AuthError::TokenMalformed)?;
+        header.kid = match kid {
+            None => None,
+            Some(Value::Text(kid)) => Some(kid),
+            Some(_) => return Err(AuthError::TokenMalformed),
+        };
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::{prelude::*, sample::Index};
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_three_strict_parts() {
+        use AuthError::{TokenMalformed, TokenNotJwt};
+        for (case, token, expected) in [
+            ("three parts", "e30.e30.AA", Ok(())),
+            ("no signature", "e30.e30.", Ok(())),
+            ("opaque", "sDf4", Err(TokenNotJwt)),
+            ("two parts", "e30.e30", Err(TokenNotJwt)),
+            ("four parts", "e30.e30.AA.AA", Err(TokenNotJwt)),
+            ("a JWE", "e30..AA.AA.AA", Err(TokenNotJwt)),
+            ("padding", "e30=.e30.AA", Err(TokenMalformed)),
+            ("trailing bits", "e30.e30.AB", Err(TokenMalformed)),
+            ("a length of one", "e30.e30.A", Err(TokenMalformed)),
+            ("base64, not base64url", "e30.e30.+/+/", Err(TokenMalformed)),
+            ("not UTF-8", "_w.e30.AA", Err(TokenMalformed)),
+        ] {
+            let verdict = Parts::split(token.as_bytes()).and_then(|parts| {
+                text(base64url(parts.header)?)?;
+                text(base64url(parts.payload)?)?;
+                base64url(parts.signature)
+            });
+            assert_eq!(verdict.map(|_| ()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_signing_input_is_what_came() {
+        let parts = Parts::split(b"e30.e30.AA").unwrap();
+        assert_eq!(parts.signing_input, b"e30.e30");
+    }
+
+    #[test]
+    fn a_kid_is_a_string() {
+        for (case, header, expected) in [
+            ("absent", "{}", Ok(None)),
+            ("a string", r#"{"kid":"a"}"#, Ok(Some("a"))),
+            ("escaped", r#"{"kid":"\u0061"}"#, Ok(Some("a"))),
+            ("null", r#"{"kid":null}"#, Err(AuthError::TokenMalformed)),
+            ("a number", r#"{"kid":1}"#, Err(AuthError::TokenMalformed)),
+        ] {
+            let kid = Header::parse(header).map(|header| header.kid.map(Cow::into_owned));
+            assert_eq!(kid, expected.map(|kid| kid.map(str::to_owned)), "{case}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn one_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
+            if let Ok(bytes) = base64url(part.as_bytes()) {
+                prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), part);
+            }
+        }
+
+        /// Long enough for vectors, with a character that may be none of the alphabet's, anywhere.
+        #[test]
+        fn vectors_decode_as_bytes_one_by_one(
+            part in "[A-Za-z0-9_-]{0,300}", at in any::<Index>(), odd in proptest::option::of(any::<char>()),
+        ) {
+            let mut part: Vec<char> = part.chars().collect();
+            if let Some(odd) = odd {
+                part.insert(at.index(part.len() + 1), odd);
+            }
+            let part: String = part.into_iter().collect();
+            prop_assert_eq!(base64url(part.as_bytes()).ok(), URL_SAFE_NO_PAD.decode(&part).ok());
+        }
+    }
+}

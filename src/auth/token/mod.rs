@@ -1,0 +1,9 @@
+//! What a token is: its three parts, its claims, and the checks that need no key.
+
+pub(super) mod auth0;
+pub(super) mod checks;
+pub(super) mod claims;
+pub(crate) mod json;
+pub(super) mod jws;
+pub(super) mod payload;
+pub(crate) mod subject;

@@ -1,0 +1,217 @@
+//! Rows → `OpenAPI` 3.1.
+
+use utoipa::openapi::{
+    Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem,
+    PathsBuilder, Required, SecurityRequirement,
+    path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    security::{
+        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+    },
+};
+use warp::http::Method;
+
+use crate::{
+    auth::Policy,
+    service::api::{
+        docs::{
+            Docs, TokenEndpoint,
+            page::FILES,
+            responses::{answers, catalogue},
+            schemas::{one_of, schemas, scope_list},
+        },
+        errors::PAGES,
+        table::{Form, Methods, Requires, Row},
+    },
+};
+
+/// Names of the security schemes.
+const BEARER: &str = "bearer";
+const FETCHED: &str = "fetched";
+
+const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
+`/errors/{code}` says what it means and how it is mended. `HEAD` works wherever `GET` does; any other \
+method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
+
+impl Docs {
+    /// The description of these rows.
+    pub(in crate::service) fn openapi(&self, rows: &[&Row]) -> String {
+        let mut paths = PathsBuilder::new();
+        for row in rows {
+            for path in [Some(row.template), row.also.as_deref()]
+                .into_iter()
+                .flatten()
+            {
+                let item = PathItem::new(method(&row.methods), self.operation(row, path));
+                paths = paths.path(path, item);
+            }
+        }
+        let info = InfoBuilder::new()
+            .title(env!("CARGO_PKG_NAME"))
+            .version(env!("CARGO_PKG_VERSION"))
+            .description(Some(ABOUT))
+            .license(Some(
+                LicenseBuilder::new()
+                    .name("MIT")
+                    .identifier(Some(env!("CARGO_PKG_LICENSE")))
+                    .build(),
+            ))
+            .build();
+        let document = OpenApiBuilder::new()
+            .info(info)
+            .paths(paths)
+            .components(Some(self.components(rows)))
+            .build();
+        document
+            .to_json()
+            .expect("its keys are strings, and its values none that serde_json refuses")
+    }
+
+    fn operation(&self, row: &Row, path: &str) -> Operation {
+        let mut operation = OperationBuilder::new()
+            .tag(tag(path))
+            .summary(Some(row.summary))
+            .operation_id(Some(operation_id(&row.methods, path)))
+            .responses(answers(row));
+        for parameter in segment(row.template).into_iter().chain(queries(row.form)) {
+            operation = operation.parameter(parameter);
+        }
+        let Some(requires) = &row.requires else {
+            return operation.build();
+        };
+        let scopes = scopes(requires);
+        operation = operation
+            .description(Some(needs(row, &scopes)))
+            .security(SecurityRequirement::new(BEARER, &scopes));
+        if self.tokens.is_some() {
+            operation = operation.security(SecurityRequirement::new(FETCHED, &scopes));
+        }
+        operation.build()
+    }
+
+    fn components(&self, rows: &[&Row]) -> Components {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "An access token of the issuer's for this API (RFC 6750).",
+            ))
+            .build();
+        let mut components = ComponentsBuilder::new()
+            .schemas_from_iter(schemas())
+            .security_scheme(BEARER, SecurityScheme::Http(bearer));
+        for (code, example) in catalogue() {
+            components = components.example(code, example);
+        }
+        if let Some(tokens) = &self.tokens {
+            components = components.security_scheme(FETCHED, fetched(tokens, rows));
+        }
+        components.build()
+    }
+}
+
+/// The local issuer's own flow: the page fetches the token.
+fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
+    let policies = rows
+        .iter()
+        .filter_map(|row| row.requires.as_ref()?.policy.as_ref());
+    let scopes: Scopes = policies
+        .flat_map(Policy::named_scopes)
+        .map(|scope| (scope.to_owned(), String::new()))
+        .collect();
+    let flow = Flow::ClientCredentials(ClientCredentials::new(&tokens.url, scopes));
+    SecurityScheme::OAuth2(OAuth2::with_description(
+        [flow],
+        "A token of the issuer that runs beside this service, for development: tick the scopes, and authorize.",
+    ))
+}
+
+fn scopes(requires: &Requires) -> Vec<String> {
+    let policy = requires.policy.as_ref();
+    let scopes = policy.and_then(Policy::scopes).unwrap_or_default();
+    scopes.split_whitespace().map(str::to_owned).collect()
+}
+
+fn needs(row: &Row, scopes: &[String]) -> String {
+    let mut needs = match scopes {
+        [] => "Needs a valid token.".to_owned(),
+        scopes => format!("Needs a valid token with the scope `{}`.", scopes.join(" ")),
+    };
+    if row.form == Form::Forwarded {
+        needs += " What else it has to grant, the query says.";
+    }
+    if row.methods == Methods::Any {
+        needs += " Any method is answered like `GET`.";
+    }
+    needs
+}
+
+/// The segment that is the caller's, with what it can be.
+fn segment(template: &str) -> Option<Parameter> {
+    let (_, rest) = template.split_once('{')?;
+    let (name, _) = rest.split_once('}')?;
+    let values: Vec<&str> = match name {
+        "code" => PAGES.iter().map(|page| page.code).collect(),
+        _ => FILES.to_vec(),
+    };
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(one_of(values)));
+    Some(parameter.build())
+}
+
+/// What a proxy can ask for.
+fn queries(form: Form) -> Vec<Parameter> {
+    let asked: &[(&str, &str)] = match form {
+        Form::Forwarded => &[
+            (
+                "scope",
+                "The scopes that the token has to grant, separated by spaces.",
+            ),
+            (
+                "permission",
+                "The permissions that it has to have, separated by spaces.",
+            ),
+        ],
+        _ => &[],
+    };
+    let parameter = |(name, what): &(&str, &str)| {
+        ParameterBuilder::new()
+            .name(*name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(*what))
+            .schema(Some(scope_list()))
+            .build()
+    };
+    asked.iter().map(parameter).collect()
+}
+
+/// The description has no word for every method; `GET` stands for them.
+fn method(methods: &Methods) -> HttpMethod {
+    match methods {
+        Methods::Only(Method::POST) => HttpMethod::Post,
+        Methods::Only(Method::PUT) => HttpMethod::Put,
+        Methods::Only(Method::PATCH) => HttpMethod::Patch,
+        Methods::Only(Method::DELETE) => HttpMethod::Delete,
+        Methods::Only(_) | Methods::Any => HttpMethod::Get,
+    }
+}
+
+/// The page shows what is for callers apart from what is about the service.
+fn tag(path: &str) -> &'static str {
+    if path.starts_with("/api/") {
+        "API"
+    } else {
+        "Service"
+    }
+}
+
+/// `get_api_private_scoped`
+fn operation_id(methods: &Methods, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    let method = methods.to_string().to_ascii_lowercase();
+    let words = words.filter(|word| !word.is_empty());
+    words.fold(method, |id, word| id + "_" + word)
+}

@@ -1,0 +1,178 @@
+//! What a row answers with where nothing goes wrong, and the schemas that it refers to.
+
+use utoipa::openapi::{
+    ArrayBuilder, Content, Header, HeaderBuilder, Object, ObjectBuilder, OneOfBuilder, Ref,
+    Response, ResponseBuilder, Schema, Type, schema::SchemaType,
+};
+
+use crate::service::api::table::Form;
+
+pub(in crate::service) const JSON: &str = "application/json";
+const HTML: &str = "text/html";
+
+/// The 200 of a row.
+pub(in crate::service) fn success(form: Form) -> Response {
+    let answer = ResponseBuilder::new();
+    match form {
+        Form::Object => {
+            let object = Object::with_type(Type::Object);
+            answer
+                .description("An object")
+                .content(JSON, Content::new(Some(Schema::from(object))))
+        }
+        Form::Message => answer
+            .description("The message")
+            .content(JSON, of("Message")),
+        Form::Claims => answer.description("The claims").content(JSON, of("Claims")),
+        Form::Forwarded => answer
+            .description("The token meets the policy; these fields say whose it is")
+            .header(
+                "X-Auth-Issuer",
+                text_header("`iss`. Empty if a field cannot carry it unchanged."),
+            )
+            .header(
+                "X-Auth-Subject",
+                text_header("`sub`. Empty if a field cannot carry it unchanged."),
+            )
+            .header(
+                "X-Auth-Scope",
+                text_header("The scopes that the token grants."),
+            )
+            .header(
+                "X-Auth-Claims",
+                text_header("The payload as base64url, without padding."),
+            ),
+        Form::Readiness => answer
+            .description("Keys of every issuer are held")
+            .content(JSON, of("Readiness")),
+        Form::Codes => answer
+            .description("The codes, as `Accept` asks for")
+            .content(JSON, Content::new(Some(list("Code"))))
+            .content(HTML, Content::new(Some(text()))),
+        Form::Code => answer
+            .description("The code, as `Accept` asks for")
+            .content(JSON, of("Code"))
+            .content(HTML, Content::new(Some(text()))),
+        Form::Page => answer
+            .description("The page")
+            .content(HTML, Content::new(Some(text()))),
+        Form::File => ["text/css", "text/javascript", "image/png"]
+            .into_iter()
+            .fold(answer.description("The file"), |answer, kind| {
+                answer.content(kind, Content::new(Some(text())))
+            }),
+    }
+    .build()
+}
+
+/// The schemas that answers refer to, by name.
+pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
+    let message = object(&[("status", text()), ("msg", text())]);
+    let claims = object(&[
+        ("iss", text()),
+        ("aud", OneOfBuilder::new().item(text()).item(texts()).into()),
+        ("exp", number()),
+    ]);
+    let issuer = object(&[
+        ("issuer", text()),
+        ("keys", number()),
+        ("age_seconds", or_null(Type::Integer)),
+        ("next_fetch_seconds", or_null(Type::Integer)),
+        ("last_error", or_null(Type::String)),
+    ]);
+    let readiness = object(&[
+        ("ready", truth()),
+        ("stopping", truth()),
+        ("issuers", ArrayBuilder::new().items(issuer).into()),
+    ]);
+    let code = object(&[
+        ("code", text()),
+        ("status", number()),
+        ("error", or_null(Type::String)),
+        ("detail", text()),
+        ("when", text()),
+    ]);
+    [
+        ("Problem", problem()),
+        ("Message", message.into()),
+        ("Claims", claims.into()),
+        ("Readiness", readiness.into()),
+        ("Code", code.into()),
+    ]
+}
+
+/// RFC 9457, with `detail` where FastAPI's clients look and `error` as RFC 6750 has it.
+fn problem() -> Schema {
+    let required = [
+        ("title", text()),
+        ("status", number()),
+        ("detail", text()),
+        ("code", text()),
+    ];
+    object(&required).property("error", text()).into()
+}
+
+/// These members, each of which is there.
+fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
+    members.iter().fold(
+        ObjectBuilder::new().schema_type(Type::Object),
+        |object, (name, schema)| object.property(*name, schema.clone()).required(*name),
+    )
+}
+
+/// A text that is one of these.
+pub(in crate::service) fn one_of(values: Vec<&'static str>) -> Schema {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(values))
+        .into()
+}
+
+pub(in crate::service) fn text() -> Schema {
+    Object::with_type(Type::String).into()
+}
+
+/// Scope tokens with single spaces between them (RFC 6749 §3.3).
+pub(in crate::service) fn scope_list() -> Schema {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))
+        .into()
+}
+
+/// A field of an answer.
+pub(in crate::service) fn text_header(description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(text()))
+        .description(Some(description))
+        .build()
+}
+
+fn texts() -> Schema {
+    let text = Object::with_type(Type::String);
+    ArrayBuilder::new().items(text).into()
+}
+
+fn list(name: &str) -> Schema {
+    ArrayBuilder::new()
+        .items(Ref::from_schema_name(name))
+        .into()
+}
+
+fn number() -> Schema {
+    Object::with_type(Type::Number).into()
+}
+
+fn truth() -> Schema {
+    Object::with_type(Type::Boolean).into()
+}
+
+fn or_null(kind: Type) -> Schema {
+    let either = SchemaType::from_iter([kind, Type::Null]);
+    ObjectBuilder::new().schema_type(either).into()
+}
+
+/// What this schema describes.
+pub(in crate::service) fn of(name: &str) -> Content {
+    Content::new(Some(Ref::from_schema_name(name)))
+}

@@ -1,0 +1,110 @@
+//! A page for each code that an answer can carry: what it means, what is likely to have caused it,
+//! and how that is mended where it was made.
+//!
+//! It is the one place where these things are said: `/errors/{code}` shows the pages, `explain`
+//! picks a cause from them, and the README's table is their first sentences. It knows no token.
+
+pub mod causes;
+mod pages;
+pub(super) mod show;
+
+use warp::http::StatusCode;
+
+use crate::auth::{AuthError, BearerError, Problem, status};
+
+pub use self::pages::PAGES;
+
+/// What there is to say about one code.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// The code, as the body of an answer has it.
+    pub code: &'static str,
+    /// When it is answered.
+    pub when: &'static str,
+    /// What is likely to have caused it, the likeliest first.
+    pub causes: &'static [Cause],
+}
+
+/// One thing that leads to a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cause {
+    /// What happened, as a sentence.
+    pub what: &'static str,
+    /// How it is mended where it was made, as a sentence.
+    pub mend: &'static str,
+}
+
+/// The parts of an answer that its code decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// RFC 6750's error, where it has one.
+    pub error: Option<&'static str>,
+    /// The sentence in the body.
+    pub detail: &'static str,
+}
+
+impl Page {
+    /// The page of this code.
+    pub fn of(code: &str) -> Option<&'static Self> {
+        PAGES.iter().find(|page| page.code == code)
+    }
+
+    /// What an answer with this code looks like.
+    ///
+    /// # Panics
+    /// On a page of one's own, of a code that there is not.
+    pub fn answer(&self) -> Answer {
+        let of_tokens = AuthError::ALL.into_iter().map(|error| {
+            let answer = Answer {
+                status: status(error),
+                error: error.error().map(BearerError::as_str),
+                detail: error.detail(),
+            };
+            (error.code(), answer)
+        });
+        let others = Problem::ALL.into_iter().map(|problem| {
+            let (status, code, detail) = problem.entry();
+            let answer = Answer {
+                status,
+                error: None,
+                detail,
+            };
+            (code, answer)
+        });
+        let mut answers = of_tokens.chain(others);
+        let found = answers.find(|(code, _)| *code == self.code);
+        found.expect("a test holds that every page has a code").1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page_in_the_order_of_the_codes() {
+        let codes = AuthError::ALL.map(AuthError::code).into_iter();
+        let codes = codes.chain(Problem::ALL.map(|problem| problem.entry().1));
+        let pages = PAGES.iter().map(|page| page.code);
+        assert_eq!(pages.collect::<Vec<_>>(), codes.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_page_says_something_and_no_cause_stands_on_two() {
+        let mut seen = HashSet::new();
+        for page in PAGES {
+            assert!(!page.when.is_empty(), "{}", page.code);
+            assert!(!page.causes.is_empty(), "{}", page.code);
+            for cause in page.causes {
+                let sentence = |text: &str| text.ends_with('.') && text.is_ascii();
+                assert!(sentence(cause.what), "{}: {}", page.code, cause.what);
+                assert!(sentence(cause.mend), "{}: {}", page.code, cause.mend);
+                assert!(seen.insert(cause.what), "twice: {}", cause.what);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The pages, in the order in which verification meets their codes.
+
+use crate::service::api::errors::{
+    Page,
+    causes::{
+        AUDIENCE_SPELLING, BODY_TOO_LARGE, BOUND, CHANGED, CLOCK_AHEAD, CLOCK_BEHIND,
+        CUSTOM_DOMAIN, CUT_SIGNATURE, DPOP_BOUND, DPOP_PROOF, ENCRYPTED, EXPIRED, EXTENSION,
+        FIELD_LOST, FOREIGN_CHARACTER, HS256_API, ID_TOKEN, ISSUER_UNREACHABLE, KEY_FOR_ANOTHER,
+        LARGE_HEAD, LOGOUT_TOKEN, LONG_TARGET, MANAGEMENT_API, MILLISECONDS, MTLS_BOUND,
+        NO_AUDIENCE, NO_EXPIRY, NO_FIELD, NO_ISSUER, NO_KEY_SET, NO_KID, NO_LENGTH, NO_SUCH_PATH,
+        NO_TIME_OF_ISSUE, NOT_ASSIGNED, NOT_AT_JWT, NOT_ITS_NAME, NOT_RFC9068, NOT_STRICT,
+        NOT_WHOLE, NOT_YET, NOTHING_SENT, ODD_HOST, ODD_POLICY, OPAQUE, OTHER_ALGORITHM, OTHER_API,
+        OTHER_CONTENT, OTHER_METHOD, OTHER_ORIGIN, OTHER_SECRET, OTHER_TENANT, OTHER_TYPE,
+        OUR_FAULT, OWN_CLAIMS, RBAC_OFF, RE_ENCODED, REPLACED_KEY, ROTATED, SCHEME_OR_CASE,
+        SCOPE_AS_PERMISSION, SCOPE_OF_MACHINE, SCOPE_OF_USER, SLASH, SLOW_REQUEST, TOO_LARGE,
+        TOO_OLD, TWO_CREDENTIALS, UNREADABLE_BODY, UNREADABLE_PART, UNSIGNED, USERINFO_ONLY,
+        WRONG_TYPE,
+    },
+};
+
+/// Every page.
+#[rustfmt::skip]
+pub const PAGES: &[Page] = &[
+    Page { code: "missing_token", when: "no `Authorization`, or another scheme", causes: &[NO_FIELD, FIELD_LOST] },
+    Page { code: "malformed_authorization", when: "`Bearer` with nothing, or with characters that no token has (RFC 6750 §2.1)", causes: &[FOREIGN_CHARACTER, NOTHING_SENT] },
+    Page { code: "multiple_credentials", when: "two `Authorization` fields, or a comma in one", causes: &[TWO_CREDENTIALS] },
+    Page { code: "token_too_large", when: "over 16 KiB of token", causes: &[TOO_LARGE] },
+    Page { code: "token_not_jwt", when: "not three parts: an opaque token, or an encrypted one; Auth0 issues these where the token request named no `audience`", causes: &[OPAQUE, ENCRYPTED, NOT_WHOLE] },
+    Page { code: "token_malformed", when: "not strict base64url, not JSON objects, or a member twice", causes: &[RE_ENCODED, NOT_STRICT] },
+    Page { code: "algorithm_not_allowed", when: "`alg` is not in `AUTH0_ALGORITHMS`, or not what the key named by `kid` is for", causes: &[HS256_API, OTHER_ALGORITHM, KEY_FOR_ANOTHER, UNSIGNED] },
+    Page { code: "unsupported_critical_header", when: "`crit` or `b64` in the header", causes: &[EXTENSION] },
+    Page { code: "wrong_token_type", when: "`typ` is neither `JWT` nor `at+jwt` nor absent: a logout token, a DPoP proof; in the strict profile, anything but `at+jwt`", causes: &[OTHER_TYPE, LOGOUT_TOKEN, DPOP_PROOF, NOT_AT_JWT] },
+    Page { code: "unknown_issuer", when: "`iss` is none of the configured issuers, to the letter; look for the slash at the end", causes: &[SLASH, CUSTOM_DOMAIN, OTHER_TENANT, SCHEME_OR_CASE] },
+    Page { code: "wrong_audience", when: "`aud` names none of the configured audiences", causes: &[ID_TOKEN, USERINFO_ONLY, OTHER_API, AUDIENCE_SPELLING, MANAGEMENT_API] },
+    Page { code: "token_expired", when: "`exp` has passed, leeway granted, or the longest age, `AUTH0_TOKEN_MAX_AGE`", causes: &[EXPIRED, CLOCK_AHEAD, TOO_OLD] },
+    Page { code: "token_not_yet_valid", when: "`nbf` or `iat` lies ahead, leeway granted", causes: &[CLOCK_BEHIND, NOT_YET, MILLISECONDS] },
+    Page { code: "missing_claim", when: "no `iss`, `aud` or `exp`; in the strict profile, no `sub`, `client_id`, `iat` or `jti`", causes: &[NO_AUDIENCE, NO_ISSUER, NO_EXPIRY, NOT_RFC9068, NO_TIME_OF_ISSUE] },
+    Page { code: "invalid_claim", when: "a registered claim of the wrong JSON type, or claims of your own that do not fit", causes: &[WRONG_TYPE, OWN_CLAIMS] },
+    Page { code: "token_bound", when: "`cnf`: the token is bound to a key by DPoP or mutual TLS, which cannot be checked here", causes: &[DPOP_BOUND, MTLS_BOUND, BOUND] },
+    Page { code: "keys_unavailable", when: "no keys are held, since the issuer cannot be reached or answers no key set; with `Retry-After`", causes: &[ISSUER_UNREACHABLE, NOT_ITS_NAME, NO_KEY_SET] },
+    Page { code: "unknown_key", when: "no key of the issuer's fits `kid`, after a fetch where the budget had one left", causes: &[ROTATED, NO_KID] },
+    Page { code: "bad_signature", when: "the signature does not verify", causes: &[CHANGED, CUT_SIGNATURE, REPLACED_KEY, OTHER_SECRET] },
+    Page { code: "insufficient_scope", when: "a scope is not granted; the challenge names those that suffice", causes: &[SCOPE_OF_MACHINE, SCOPE_OF_USER, SCOPE_AS_PERMISSION] },
+    Page { code: "insufficient_permissions", when: "a permission, a role or another rule is not met, and scopes alone would not mend it", causes: &[RBAC_OFF, NOT_ASSIGNED] },
+    Page { code: "not_found", when: "no route has this path", causes: &[NO_SUCH_PATH] },
+    Page { code: "method_not_allowed", when: "the path has a route, the method has none; the service's own answers carry `Allow`, `handle_rejection` alone cannot know it", causes: &[OTHER_METHOD] },
+    Page { code: "bad_request", when: "a query, header field or cookie that cannot be read", causes: &[UNREADABLE_PART, ODD_POLICY] },
+    Page { code: "length_required", when: "a body without its length, where the route needs it", causes: &[NO_LENGTH] },
+    Page { code: "payload_too_large", when: "a body over the limit of the route, or over `MAX_BODY_BYTES`", causes: &[BODY_TOO_LARGE] },
+    Page { code: "unsupported_media_type", when: "a body of a `Content-Type` that the route does not take", causes: &[OTHER_CONTENT] },
+    Page { code: "invalid_body", when: "a body that is not what its `Content-Type` says", causes: &[UNREADABLE_BODY] },
+    Page { code: "cors_forbidden", when: "a preflight from an origin that `CORS_ORIGINS` does not list; in a service of your own, whatever warp's CORS filter refuses", causes: &[OTHER_ORIGIN] },
+    Page { code: "bad_host", when: "`Host` is absent, doubled, or no host", causes: &[ODD_HOST] },
+    Page { code: "uri_too_long", when: "a request target over `MAX_URI_BYTES`", causes: &[LONG_TARGET] },
+    Page { code: "headers_too_large", when: "a head over `MAX_HEADER_BYTES` or `MAX_HEADER_FIELDS`", causes: &[LARGE_HEAD] },
+    Page { code: "request_timeout", when: "a request over `REQUEST_TIMEOUT`", causes: &[SLOW_REQUEST] },
+    Page { code: "internal_error", when: "a fault of ours; the body says nothing about it", causes: &[OUR_FAULT] },
+];

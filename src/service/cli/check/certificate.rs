@@ -1,0 +1,106 @@
+//! When a certificate is valid (RFC 5280 §4.1.2.5), read out of its DER and nothing else.
+//!
+//! Whether it is to be trusted is for whoever made the connection to say.
+
+use jiff::{civil::DateTime, tz::TimeZone};
+
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+
+/// The first and the last moment, in seconds since the epoch.
+pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
+    let (certificate, _) = expect(SEQUENCE, certificate)?;
+    let (mut rest, _) = expect(SEQUENCE, certificate)?;
+    if let Some((_, after)) = expect(VERSION, rest) {
+        rest = after;
+    }
+    // Serial number, signature algorithm, issuer.
+    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+        (_, rest) = expect(tag, rest)?;
+    }
+    let (validity, _) = expect(SEQUENCE, rest)?;
+    let (from, rest) = time(validity)?;
+    let (until, _) = time(rest)?;
+    Some((from, until))
+}
+
+/// The contents of the first element, if it is of this kind, and what stands after it.
+fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match usize::from(*first) {
+        short @ 0..=0x7f => (short, rest),
+        // No certificate has more bytes than three can count.
+        long => {
+            let (length, rest) = rest.split_at_checked(long & 0x7f)?;
+            let digits = length
+                .iter()
+                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+            (Some(digits).filter(|_| length.len() <= 3)?, rest)
+        }
+    };
+    let (contents, rest) = rest.split_at_checked(length)?;
+    (*found == tag).then_some((contents, rest))
+}
+
+fn time(der: &[u8]) -> Option<(f64, &[u8])> {
+    let (text, rest, century) = if der.first()? == &UTC_TIME {
+        let (text, rest) = expect(UTC_TIME, der)?;
+        // Fifty is the hinge of the centuries.
+        let century = if text.first()? < &b'5' { "20" } else { "19" };
+        (text, rest, century)
+    } else {
+        let (text, rest) = expect(GENERALIZED_TIME, der)?;
+        (text, rest, "")
+    };
+    let text = format!("{century}{}", str::from_utf8(text).ok()?);
+    let date = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
+    let zoned = date.to_zoned(TimeZone::UTC).ok()?;
+    // Seconds of four-digit years are exact as doubles.
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = zoned.timestamp().as_second() as f64;
+    Some((seconds, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(from: i32, until: i32) -> Vec<u8> {
+        let mut params = CertificateParams::new(["tenant.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 3, 1);
+        params.not_after = date_time_ymd(until, 3, 1);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_is_valid() {
+        for (from, until, expected) in [
+            (2024, 2026, (1_709_251_200.0, 1_772_323_200.0)),
+            (1999, 2049, (920_246_400.0, 2_498_169_600.0)),
+            (2024, 2051, (1_709_251_200.0, 2_561_241_600.0)),
+        ] {
+            assert_eq!(validity(&certificate(from, until)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_says_nothing() {
+        let certificate = certificate(2024, 2026);
+        for length in 0..certificate.len() {
+            assert_eq!(validity(&certificate[..length]), None, "{length}");
+        }
+        for (at, _) in certificate.iter().enumerate().take(200) {
+            let mut changed = certificate.clone();
+            changed[at] ^= 0xff;
+            let _ = validity(&changed);
+        }
+        assert_eq!(validity(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+}

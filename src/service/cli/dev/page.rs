@@ -1,0 +1,119 @@
+//! What `dev` prints: where everything is, and what to paste.
+
+use std::{env, fmt::Write, net::SocketAddr};
+
+use crate::{
+    issuer::Issuer,
+    service::cli::{
+        dev::Options,
+        terminal::{Mark, Screen},
+    },
+};
+
+/// What there is to show.
+pub(in crate::service) struct Page<'a> {
+    pub(in crate::service) issuer: &'a Issuer,
+    pub(in crate::service) service: SocketAddr,
+    pub(in crate::service) metrics: SocketAddr,
+    pub(in crate::service) docs: bool,
+    pub(in crate::service) screen: Screen,
+}
+
+impl Page<'_> {
+    /// One screen of 80 by 24, where the service has the port that it has by itself. Each command is
+    /// one line, below the line that says what it does.
+    pub(in crate::service) fn text(&self, options: &Options) -> String {
+        let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
+        let mut page = self.screen.strong(Mark::Plain, title) + "\n\n";
+        for (what, address) in self.addresses() {
+            // Writing to a string does not fail.
+            let _ = writeln!(page, "  {what:8} {address}");
+        }
+        page.push('\n');
+        page += &self.promises(options);
+        for (what, command) in self.commands() {
+            page += &self.screen.faint(what);
+            page.push('\n');
+            page += &command;
+            page.push('\n');
+        }
+        page += "Stop with Ctrl-C.\n";
+        page
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, String)> {
+        let service = format!("http://{}", self.service);
+        let mut addresses = vec![("service", service.clone())];
+        if self.docs {
+            let docs = format!("{service}/docs   to try it in a browser");
+            addresses.push(("docs", docs));
+        }
+        let issuer = format!("{}   its keys are made now", self.issuer.url());
+        addresses.extend([
+            ("ready", format!("{service}/readyz")),
+            ("metrics", format!("http://{}/metrics", self.metrics)),
+            ("issuer", issuer),
+        ]);
+        addresses
+    }
+
+    fn commands(&self) -> [(&'static str, String); 6] {
+        let url = |path: &str| format!("http://{}{path}", self.service);
+        let call = |path: &str| format!("curl -i {}", url(path));
+        let with = |path: &str| format!("curl -iH \"Authorization: Bearer $TOKEN\" {}", url(path));
+        let explain = format!(
+            "echo $TOKEN | AUTH0_ISSUER={} AUTH0_API_AUDIENCE={} {} explain",
+            self.issuer.url(),
+            self.issuer.audience(),
+            program()
+        );
+        let token = format!(
+            "TOKEN=$({} dev --token --scope read:messages)",
+            self.program()
+        );
+        [
+            ("In another terminal, a token, good for a day:", token),
+            ("Open to all, 200:", call("/api/public")),
+            ("Without a token, 401:", call("/api/private")),
+            ("With it, 200 and its claims:", with("/api/private")),
+            (
+                "For its scope, 200; with a token of no --scope, 403:",
+                with("/api/private-scoped"),
+            ),
+            ("Why a token is taken, or refused:", explain),
+        ]
+    }
+
+    /// What the options will have happen.
+    fn promises(&self, options: &Options) -> String {
+        let mut promises = Vec::new();
+        if let Some(every) = options.rotate_every {
+            promises.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
+        }
+        if options.fail.is_some() {
+            promises.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key.".to_owned());
+        }
+        let told = promises
+            .iter()
+            .map(|one| self.screen.strong(Mark::Note, one) + "\n\n");
+        told.collect()
+    }
+
+    /// How this program is called again, so that it finds this `dev`.
+    fn program(&self) -> String {
+        match self.service.to_string().as_str() {
+            "127.0.0.1:8000" => program(),
+            other => format!("LISTEN={other} {}", program()),
+        }
+    }
+}
+
+/// As it was called, where a shell takes that as it is.
+fn program() -> String {
+    let called = env::args().next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if called.is_empty() || !called.chars().all(plain) {
+        return "warp-bearer".to_owned();
+    }
+    called
+}

@@ -1,0 +1,162 @@
+//! `warp-bearer explain`: why a token is refused, or that it is not, by the configuration that the
+//! service would run with.
+//!
+//! The token comes from standard input, so that it stays out of the shell's history, and goes
+//! nowhere: the issuer is asked for its keys, as the service would.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use crate::{
+    auth::{Auth, Policy, SetupError, permissions, scopes},
+    service::{
+        api::table::Access,
+        cli::{
+            Failure,
+            explain::{Pasted, Skew, Wanted, explain},
+            serve,
+            terminal::{Screen, ascii},
+        },
+        config::Config,
+    },
+};
+
+const EXAMPLES: &str = r"Examples:
+  warp-bearer explain                                   paste it, and an empty line
+  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain --permission messages:read < token.txt
+  warp-bearer explain --jwks jwks.json < token.txt      asks no network";
+
+/// What can be said on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// The token; `-`, or none, reads it from standard input, where no shell remembers it
+    token: Option<String>,
+    /// Verify with the key set in this file, and ask no network
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "SCOPES", value_parser = wanted_scopes)]
+    scope: Option<Wanted>,
+    /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
+    permission: Option<Wanted>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a list is none of scopes, or of permissions, which are written alike (RFC 6749 §3.3).
+const NO_LIST: &str = "give names with single blanks between them";
+
+fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
+    wanted("scopes", list, scopes(list))
+}
+
+fn wanted_permissions(list: &str) -> Result<Wanted, &'static str> {
+    wanted("permissions", list, permissions(list))
+}
+
+fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'static str> {
+    let words = format!("{kind} {list}");
+    policy.map(|policy| Wanted { words, policy }).ok_or(NO_LIST)
+}
+
+impl Options {
+    fn wanted(&self) -> Option<Wanted> {
+        let wanted = [&self.scope, &self.permission]
+            .into_iter()
+            .flatten()
+            .cloned();
+        wanted.reduce(|one, other| Wanted {
+            words: format!("{}, {}", one.words, other.words),
+            policy: one.policy & other.policy,
+        })
+    }
+}
+
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let access = Access {
+        auth: auth(&config, options.jwks.as_deref())?,
+        required: config.required_scope.clone(),
+        docs: None,
+    };
+    let text = match options.token.as_deref() {
+        None | Some("-") => standard_input()?,
+        Some(token) => token.to_owned(),
+    };
+    let pasted = Pasted::read(&text)
+        .map_err(|why| Failure::Input(Screen::clean(&format!("no token: {why}"))))?;
+    let offline = options.jwks.is_some();
+    let explanation = explain(&access, pasted, options.wanted(), async || {
+        if offline {
+            return None;
+        }
+        let (issuer, seconds) = access.auth.ahead(config.jwks_timeout).await?;
+        Some(Skew { issuer, seconds })
+    })
+    .await;
+    if options.json {
+        println!("{}", ascii(&explanation.json()));
+    } else {
+        print!("{}", explanation.text(Screen::stdout(config.log.color)));
+    }
+    if explanation.is_accepted() {
+        return Ok(());
+    }
+    Err(Failure::Told)
+}
+
+fn auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+    let mut builder = serve::builder(config).token_cache(0);
+    if let Some(path) = jwks {
+        let told = |why: &dyn std::fmt::Display| {
+            Failure::Input(format!("--jwks: {}: {why}", path.display()))
+        };
+        let set = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        builder = builder.jwks(set);
+        return builder.build().map_err(|error| match error {
+            SetupError::KeySet(error) => told(&error),
+            error => Failure::Setup(error),
+        });
+    }
+    builder.build().map_err(Failure::Setup)
+}
+
+/// A pipe is read to its end; from a terminal, lines up to an empty one.
+fn standard_input() -> Result<String, Failure> {
+    /// More than any answer that has a token in it.
+    const ENOUGH: u64 = 1024 * 1024;
+    /// What is left of a longer line: terminals edit one of 4096 bytes, its end included.
+    const LINE: usize = 4095;
+    let input = io::stdin().lock();
+    let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));
+    let mut text = String::new();
+    if !input.is_terminal() {
+        let mut bytes = Vec::new();
+        input.take(ENOUGH).read_to_end(&mut bytes).map_err(failed)?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    eprintln!("Paste the token, and end with an empty line:");
+    for line in input.lines() {
+        let line = line.map_err(failed)?;
+        if line.len() >= LINE {
+            return Err(Failure::Input(format!(
+                "no token: a terminal hands over no more than {LINE} characters of a line; read it \
+                 from a file instead, warp-bearer explain < token.txt"
+            )));
+        }
+        if line.is_empty() {
+            break;
+        }
+        text += &line;
+        text.push('\n');
+    }
+    Ok(text)
+}

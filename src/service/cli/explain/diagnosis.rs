@@ -1,0 +1,325 @@
+//! A refusal, and what was seen on the way → its cause.
+//!
+//! It guesses, and from what is likely: the verdict is not its business, only where to look first.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use crate::{
+    auth::{Auth, AuthError, Step, Told, Trace, Trouble, token::subject::SubjectKind},
+    service::api::errors::{Cause, causes},
+};
+
+/// What there is to go by.
+pub(in crate::service) struct Evidence<'a> {
+    pub(in crate::service) token: &'a str,
+    pub(in crate::service) trace: &'a Trace,
+    pub(in crate::service) auth: &'a Auth,
+    /// How far this clock is ahead of the issuer's, where it was asked.
+    pub(in crate::service) skew: Option<f64>,
+}
+
+impl Evidence<'_> {
+    pub(in crate::service) fn cause(&self, error: AuthError) -> Cause {
+        match error {
+            AuthError::MissingToken => causes::NOTHING_SENT,
+            AuthError::MalformedAuthorization => causes::FOREIGN_CHARACTER,
+            AuthError::MultipleCredentials => causes::TWO_CREDENTIALS,
+            AuthError::TokenTooLarge => causes::TOO_LARGE,
+            AuthError::TokenNotJwt => self.not_a_jwt(),
+            AuthError::TokenMalformed => self.malformed(),
+            AuthError::AlgorithmNotAllowed => self.algorithm(),
+            AuthError::UnsupportedCriticalHeader => causes::EXTENSION,
+            AuthError::WrongTokenType => self.wrong_type(),
+            AuthError::UnknownIssuer => self.issuer(),
+            AuthError::WrongAudience => self.audience(),
+            AuthError::TokenExpired => self.expired(),
+            AuthError::TokenNotYetValid => self.not_yet(),
+            AuthError::MissingClaim => self.missing(),
+            AuthError::InvalidClaim => causes::WRONG_TYPE,
+            AuthError::TokenBound => self.bound(),
+            AuthError::KeysUnavailable { .. } => self.no_keys(),
+            AuthError::UnknownKey => self.key(),
+            AuthError::BadSignature => self.signature(),
+            AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
+                of_policy(error, None, &self.trace.payload)
+            }
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.trace.header.get(name)?.as_str()
+    }
+
+    fn claim(&self, name: &str) -> Option<&Value> {
+        self.trace.payload.get(name)
+    }
+
+    fn failed(&self, step: &str) -> bool {
+        let step = self.trace.step(step);
+        step.is_some_and(|step| step.outcome.is_err())
+    }
+
+    fn held(&self, step: &str) -> bool {
+        let step = self.trace.step(step);
+        step.is_some_and(|step| step.outcome.is_ok())
+    }
+
+    fn not_a_jwt(&self) -> Cause {
+        // How a header begins, `{"`, as base64url. Some tokens that are none of JSON have dots, too.
+        let of_json = self.token.contains("eyJ");
+        match self.token.matches('.').count() {
+            4 if of_json => causes::ENCRYPTED,
+            _ if of_json => causes::NOT_WHOLE,
+            _ => causes::OPAQUE,
+        }
+    }
+
+    /// A part that only a lenient reader takes was made that way; one that is no JSON at all was
+    /// damaged later.
+    fn malformed(&self) -> Cause {
+        if !self.failed("encoding") && !self.trace.damaged {
+            return causes::NOT_STRICT;
+        }
+        causes::RE_ENCODED
+    }
+
+    fn algorithm(&self) -> Cause {
+        match self.header("alg") {
+            _ if self.failed("key") => causes::KEY_FOR_ANOTHER,
+            Some("HS256") => causes::HS256_API,
+            Some(name) if name.eq_ignore_ascii_case("none") => causes::UNSIGNED,
+            _ => causes::OTHER_ALGORITHM,
+        }
+    }
+
+    fn wrong_type(&self) -> Cause {
+        let typ = self.header("typ").unwrap_or_default().to_ascii_lowercase();
+        match typ.trim_start_matches("application/") {
+            "logout+jwt" => causes::LOGOUT_TOKEN,
+            "dpop+jwt" => causes::DPOP_PROOF,
+            "jwt" | ""
+                if self.header("typ").is_some() || self.trace.header.get("typ").is_none() =>
+            {
+                causes::NOT_AT_JWT
+            }
+            _ => causes::OTHER_TYPE,
+        }
+    }
+
+    fn issuer(&self) -> Cause {
+        let Some(found) = self.claim("iss").and_then(Value::as_str) else {
+            return causes::OTHER_TENANT;
+        };
+        let ours = || self.auth.trusts().map(|(issuer, _)| issuer);
+        if ours().any(|our| without_slash(our) == without_slash(found)) {
+            return causes::SLASH;
+        }
+        if ours().any(|our| loose(our) == loose(found)) {
+            return causes::SCHEME_OR_CASE;
+        }
+        // A tenant has one key set, whichever of its names it is asked by.
+        if self.held("signature") {
+            return causes::CUSTOM_DOMAIN;
+        }
+        let judged = self.failed("signature") || self.is_unknown_key();
+        let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
+        if !judged && !is_local(found) && ours().any(|our| auth0(our) != auth0(found)) {
+            return causes::CUSTOM_DOMAIN;
+        }
+        causes::OTHER_TENANT
+    }
+
+    fn is_unknown_key(&self) -> bool {
+        let key = self.trace.step("key");
+        key.is_some_and(|key| key.outcome == Err(AuthError::UnknownKey))
+    }
+
+    fn audience(&self) -> Cause {
+        let found = texts(self.claim("aud"));
+        if self.is_id_token(&found) {
+            return causes::ID_TOKEN;
+        }
+        if !found.is_empty() && found.iter().all(|one| one.ends_with("/userinfo")) {
+            return causes::USERINFO_ONLY;
+        }
+        let ours = || self.auth.trusts().flat_map(|(_, audiences)| audiences);
+        if ours().any(|our| found.iter().any(|one| loose(our) == loose(one))) {
+            return causes::AUDIENCE_SPELLING;
+        }
+        if found.iter().any(|one| one.ends_with("/api/v2/")) {
+            return causes::MANAGEMENT_API;
+        }
+        causes::OTHER_API
+    }
+
+    /// OpenID Connect Core §2 and §3.1.3.6: members that no access token has; or, with what only a
+    /// profile has and nothing that grants, an audience that is a client's id.
+    fn is_id_token(&self, audiences: &[&str]) -> bool {
+        let has = |names: &[&str]| names.iter().any(|name| self.claim(name).is_some());
+        let of_client = audiences.iter().all(|audience| !audience.contains(':'));
+        let keycloak = self.claim("typ").is_some_and(|typ| typ == "ID");
+        keycloak
+            || has(&["nonce", "at_hash", "c_hash"])
+            || of_client
+                && has(&["sid", "email", "name", "nickname", "picture"])
+                && !has(&["scope", "permissions", "gty"])
+    }
+
+    fn expired(&self) -> Cause {
+        let of_date = |name| match self.trace.step(name) {
+            Some(Step {
+                expected: Told::After(limit, _),
+                found: Told::Date(date),
+                outcome: Err(_),
+                ..
+            }) => Some((*limit, *date)),
+            _ => None,
+        };
+        let (exp, age) = (of_date("exp"), of_date("age"));
+        match (self.skew, exp.or(age)) {
+            (Some(skew), Some((limit, date))) if skew > 0.0 && limit - skew < date => {
+                causes::CLOCK_AHEAD
+            }
+            _ if exp.is_none() => causes::TOO_OLD,
+            _ => causes::EXPIRED,
+        }
+    }
+
+    fn not_yet(&self) -> Cause {
+        // In the year 5138, or today in milliseconds.
+        const FAR: f64 = 1e11;
+        let begins = ["nbf", "iat"].map(|name| match self.trace.step(name) {
+            Some(step) if step.outcome.is_err() => match step.found {
+                Told::Date(date) => date,
+                _ => 0.0,
+            },
+            _ => 0.0,
+        });
+        let latest = begins[0].max(begins[1]);
+        if latest > FAR {
+            return causes::MILLISECONDS;
+        }
+        match self.skew {
+            Some(skew) if self.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
+            // Nobody issues a token tomorrow.
+            None if self.failed("iat") => causes::CLOCK_BEHIND,
+            _ => causes::NOT_YET,
+        }
+    }
+
+    fn missing(&self) -> Cause {
+        if self.failed("iss") {
+            causes::NO_ISSUER
+        } else if self.failed("aud") {
+            causes::NO_AUDIENCE
+        } else if self.failed("exp, nbf, iat") {
+            causes::NO_EXPIRY
+        } else if self.failed("age") {
+            causes::NO_TIME_OF_ISSUE
+        } else {
+            causes::NOT_RFC9068
+        }
+    }
+
+    fn bound(&self) -> Cause {
+        let by = |method: &str| {
+            self.claim("cnf")
+                .is_some_and(|cnf| cnf.get(method).is_some())
+        };
+        if by("jkt") {
+            causes::DPOP_BOUND
+        } else if by("x5t#S256") {
+            causes::MTLS_BOUND
+        } else {
+            causes::BOUND
+        }
+    }
+
+    fn no_keys(&self) -> Cause {
+        match self.auth.trouble() {
+            Some(Trouble::OtherName) => causes::NOT_ITS_NAME,
+            Some(Trouble::NoKeySet) => causes::NO_KEY_SET,
+            Some(Trouble::Unreachable) | None => causes::ISSUER_UNREACHABLE,
+        }
+    }
+
+    fn key(&self) -> Cause {
+        if self.trace.header.get("kid").is_none() {
+            return causes::NO_KID;
+        }
+        causes::ROTATED
+    }
+
+    fn signature(&self) -> Cause {
+        let part = self.token.rsplit('.').next().unwrap_or_default();
+        let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
+        let whole = match self.header("alg").unwrap_or_default() {
+            "HS256" => return causes::OTHER_SECRET,
+            "ES256" | "EdDSA" => length >= 64,
+            "ES384" => length >= 96,
+            // RSA, of 2048 bits or more.
+            _ => length >= 256,
+        };
+        if !whole {
+            return causes::CUT_SIGNATURE;
+        }
+        let issuer = self
+            .claim("iss")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if is_local(issuer) {
+            return causes::REPLACED_KEY;
+        }
+        causes::CHANGED
+    }
+}
+
+/// An issuer that somebody develops with.
+fn is_local(issuer: &str) -> bool {
+    issuer.starts_with("http://")
+}
+
+/// Why a good token does not open a route that asks for `scope`.
+pub(in crate::service) fn of_policy(
+    error: AuthError,
+    scope: Option<&str>,
+    payload: &Value,
+) -> Cause {
+    let permissions = payload.get("permissions");
+    if error == AuthError::InsufficientPermissions {
+        return if permissions.is_none() {
+            causes::RBAC_OFF
+        } else {
+            causes::NOT_ASSIGNED
+        };
+    }
+    let mut wanted = scope.unwrap_or_default().split(' ');
+    let granted = texts(permissions);
+    if wanted.all(|scope| granted.contains(&scope)) {
+        return causes::SCOPE_AS_PERMISSION;
+    }
+    match SubjectKind::of(&payload.to_string()) {
+        SubjectKind::Machine => causes::SCOPE_OF_MACHINE,
+        SubjectKind::User | SubjectKind::Unknown => causes::SCOPE_OF_USER,
+    }
+}
+
+fn texts(claim: Option<&Value>) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn without_slash(url: &str) -> &str {
+    url.strip_suffix('/').unwrap_or(url)
+}
+
+/// What is left of a URL where people think that two are the same.
+fn loose(url: &str) -> String {
+    let url = url.trim().to_ascii_lowercase();
+    let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    without_slash(bare.unwrap_or(&url)).to_owned()
+}

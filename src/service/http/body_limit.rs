@@ -1,0 +1,83 @@
+//! A request's body, cut at the limit. What lies beyond is never handed on: the reader sees an error,
+//! and [`Overflow`] remembers why, because warp's own rejection does not say.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+
+/// A body of at most so many bytes.
+#[derive(Debug)]
+pub(in crate::service) struct Bounded {
+    inner: Incoming,
+    left: u64,
+    overflow: Overflow,
+}
+
+/// Whether somebody read a body beyond its limit; none where there is nothing to read.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
+
+impl Bounded {
+    pub(in crate::service) fn new(inner: Incoming, limit: u64) -> (Self, Overflow) {
+        let overflow = Overflow((!inner.is_end_stream()).then(Arc::default));
+        let body = Self {
+            inner,
+            left: limit,
+            overflow: overflow.clone(),
+        };
+        (body, overflow)
+    }
+}
+
+impl Overflow {
+    pub(in crate::service) fn happened(&self) -> bool {
+        self.0.as_ref().is_some_and(|it| it.load(Ordering::Relaxed))
+    }
+
+    fn raise(&self) -> Box<dyn Error + Send + Sync> {
+        if let Some(it) = &self.0 {
+            it.store(true, Ordering::Relaxed);
+        }
+        "the body is over its limit".into()
+    }
+}
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        // One that announces too much is refused unread, before `100 Continue` invites it.
+        if self.inner.size_hint().lower() > self.left {
+            return Poll::Ready(Some(Err(self.overflow.raise())));
+        }
+        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)?) else {
+            return Poll::Ready(None);
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(left) = self.left.checked_sub(length) else {
+            return Poll::Ready(Some(Err(self.overflow.raise())));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

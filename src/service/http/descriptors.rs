@@ -1,0 +1,78 @@
+//! File descriptors: how many connections the process has them for.
+//!
+//! A connection takes one. The rest of the process needs some as well: listeners, logs, the connections
+//! of `METRICS_LISTEN`, and above all key fetches, which would fail while idle peers held every
+//! descriptor. So [`RESERVE`] descriptors are never given to connections.
+
+use crate::service::http::limits::Limits;
+
+/// Descriptors that are left to everything but connections.
+const RESERVE: usize = 64;
+
+/// Raises the process's soft limit of descriptors to the hard one, and lowers the limit of connections,
+/// with a warning, if there are not enough for it.
+pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
+    let Some(descriptors) = raised() else {
+        return limits;
+    };
+    let connections = connections(limits.connections, descriptors);
+    if connections < limits.connections {
+        tracing::warn!(
+            wanted = limits.connections,
+            connections,
+            descriptors,
+            "MAX_CONNECTIONS lowered: the process may not open as many files; raise its limit (ulimit -n, LimitNOFILE)"
+        );
+        limits.connections = connections;
+    }
+    limits
+}
+
+fn connections(wanted: usize, descriptors: u64) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    wanted.min(descriptors.saturating_sub(RESERVE)).max(1)
+}
+
+/// Raises the limit and returns it, or `None` if it is unlimited.
+#[cfg(unix)]
+fn raised() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        // Some systems report a hard limit that they do not grant.
+        Err(error) => {
+            tracing::debug!(%error, "soft limit of descriptors not raised");
+            current
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn raised() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_in_reserve() {
+        for (case, wanted, descriptors, expected) in [
+            ("plenty", 10_000, 65_536, 10_000),
+            ("just enough", 10_000, 10_064, 10_000),
+            ("one too few", 10_000, 10_063, 9_999),
+            ("few", 10_000, 128, 64),
+            ("hardly any", 10_000, 65, 1),
+            ("less than the reserve", 10_000, 20, 1),
+        ] {
+            assert_eq!(connections(wanted, descriptors), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What hyper leaves to the stream: to hand on heads whose lines end as they must, and to end a
+//! connection so that its last answer arrives. It never delays a byte in between.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use crate::service::http::line_endings::{Framing, Heads};
+
+/// How long a peer may go on sending after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream under HTTP.
+#[derive(Debug)]
+pub(in crate::service) struct Wire<T> {
+    stream: T,
+    heads: Heads,
+    /// Read, but beyond what may be handed on yet.
+    held: Vec<u8>,
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Wire<T> {
+    /// `framing` learns of each head that hyper has understood.
+    pub(in crate::service) fn new(stream: T, framing: Framing) -> Self {
+        Self {
+            stream,
+            heads: Heads::new(framing),
+            held: Vec::new(),
+            lingering: None,
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let start = buf.filled().len();
+        if this.held.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else {
+            let room = this.held.len().min(buf.remaining());
+            buf.put_slice(&this.held[..room]);
+            this.held.drain(..room);
+        }
+        let fresh = &mut buf.filled_mut()[start..];
+        let admitted = this.heads.admit(fresh);
+        this.held.splice(..0, fresh[admitted..].iter().copied());
+        buf.set_filled(start + admitted);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx)
+    }
+
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+impl<T: AsyncRead + Unpin> Wire<T> {
+    /// TCP throws an answer away when its sender closes with bytes still unread. So what comes after
+    /// the end is read, for a moment, until the peer has closed as well.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let patience = self
+            .lingering
+            .get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut bin = [0; 4096];
+        loop {
+            let mut bin = ReadBuf::new(&mut bin);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut bin));
+            if read.is_err() || bin.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}

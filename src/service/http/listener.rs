@@ -1,0 +1,171 @@
+//! Accepts connections. No error in accepting ends the service or makes it spin: a peer's fault costs
+//! that peer, a fault of ours (no more file descriptors) costs a pause.
+
+use std::{
+    future::Future,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+use crate::service::http::{stream::Stream, tls::Tls};
+
+/// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a handshake that has begun may take to end once we close.
+const HANDSHAKE: Duration = Duration::from_millis(50);
+
+/// A bound address that connections can be taken from.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// Listens on an address; port 0 takes any that is free.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, not ours, or not for us to bind.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        Ok(Self { tcp, tls: None })
+    }
+
+    /// Speaks TLS and nothing else.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
+        }
+    }
+
+    /// The address in use, with the port that was found.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Returns the next connection. Dropping the future loses none.
+    pub(in crate::service) async fn accept(&self) -> Stream {
+        let (tcp, _peer) = persist(|| self.tcp.accept()).await;
+        stream(tcp, self.tls.as_ref())
+    }
+
+    /// Closes the listener and returns the connections that the kernel has completed already, which it
+    /// would reset otherwise, `room` at most.
+    pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
+        if admit_no_more(&self.tcp).is_ok() {
+            sleep(HANDSHAKE).await;
+        }
+        let Ok(door) = self.tcp.into_std() else {
+            return Vec::new();
+        };
+        let inside = door.incoming().map_while(Result::ok).take(room);
+        inside
+            .filter_map(into_tokio)
+            .map(|tcp| stream(tcp, self.tls.as_ref()))
+            .collect()
+    }
+}
+
+/// Has the kernel drop each SYN, so that no connection can come in between our last look and the
+/// closing. Who knocks in between tries again after a second, and learns that nobody is there.
+#[cfg(target_os = "linux")]
+fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+
+    SockRef::from(tcp).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, 13), // load the byte of flags in the TCP header
+        SockFilter::new(0x45, 0, 1, 0x02), // is SYN among them?
+        SockFilter::new(0x06, 0, 0, 0),  // keep none of the packet
+        SockFilter::new(0x06, 0, 0, u32::MAX), // keep all of it
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn admit_no_more(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {
+    stream.set_nonblocking(true).ok()?;
+    TcpStream::from_std(stream).ok()
+}
+
+fn stream(tcp: TcpStream, tls: Option<&Tls>) -> Stream {
+    Stream::new(tcp, tls.map(Tls::acceptor).as_ref())
+}
+
+async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
+            Err(error) => {
+                tracing::error!(%error, "no connection can be taken; trying again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Such an error has taken its connection off the queue, so that the next try meets another one.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_in_accepting_neither_end_nor_spin_the_loop() {
+        const ECONNABORTED: i32 = 103;
+        const ECONNRESET: i32 = 104;
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
+        const ENOBUFS: i32 = 105;
+
+        for (errno, pause) in [
+            (ECONNABORTED, Duration::ZERO),
+            (ECONNRESET, Duration::ZERO),
+            (EMFILE, PAUSE),
+            (ENFILE, PAUSE),
+            (ENOBUFS, PAUSE),
+        ] {
+            let start = Instant::now();
+            let mut outcomes = [Err(io::Error::from_raw_os_error(errno)), Ok("taken")].into_iter();
+            let taken = persist(|| ready(outcomes.next().expect("no third try"))).await;
+
+            assert_eq!(taken, "taken", "errno {errno}");
+            assert_eq!(start.elapsed(), pause, "errno {errno}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What is done around every request, whatever the route: refuse what no route should see, answer a
+//! preflight, bound its time and its body, survive its panic, and mark its answer. It knows no path and
+//! no token, and it looks at no `Forwarded` or `X-Forwarded-*`: nothing here depends on who the peer
+//! says it is.
+
+use std::{
+    convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
+    sync::Arc, task::Poll,
+};
+
+use futures_util::{FutureExt, future::CatchUnwind};
+use hyper::{
+    Method, Request, Version,
+    body::{Body, Incoming},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    http::{request::Parts, uri::Authority},
+    service::Service,
+};
+use tokio::time::{Instant, timeout_at};
+use warp::reply::Response;
+
+use crate::{
+    auth::Problem,
+    service::{
+        http::{
+            body_limit::{Bounded, Overflow},
+            cors::{Cors, Crossing},
+            limits::Limits,
+            shutdown::Shutdown,
+        },
+        observe::request_log::Sight,
+    },
+};
+
+/// What every request meets before and after the routes.
+#[derive(Debug)]
+pub(in crate::service) struct Guard<R> {
+    pub(in crate::service) routes: R,
+    pub(in crate::service) limits: Limits,
+    pub(in crate::service) cors: Option<Cors>,
+    pub(in crate::service) sight: Sight,
+    pub(in crate::service) shutdown: Shutdown,
+}
+
+impl<R> Guard<R>
+where
+    R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
+{
+    /// Answers a request from the routes, or without them.
+    ///
+    /// What takes no waiting is done before there is a future: hyper moves it about for each request,
+    /// and one that held the request through each of its steps was three kilobytes to move.
+    pub(in crate::service) fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        since: Instant,
+    ) -> impl Future<Output = Response> + use<R> {
+        let (guard, deadline) = (Arc::clone(self), since + self.limits.request);
+        let (head, body) = request.into_parts();
+        let (is_head, version) = (head.method == Method::HEAD, head.version);
+        let is_chunked = body.size_hint().exact().is_none();
+        let crossing = self.cors.as_ref().map(|cors| cors.of(&head));
+        let course = match refuse(&head, &self.limits) {
+            Some(problem) => Err(problem),
+            None => Ok(self.route(head, body)),
+        };
+        async move {
+            let outcome = match course {
+                Err(problem) => Err(problem),
+                Ok(routed) => match crossing.as_ref().and_then(Crossing::preflight) {
+                    Some(answer) => Ok(answer),
+                    None => guard.outcome(routed, deadline).await,
+                },
+            };
+            // After a refusal of ours the rest of the request may still be under way; where chunks end
+            // only hyper knows, so what follows them could not be checked as a head; and once asked to
+            // stop, a client that is told does not send its next request into a connection about to
+            // close.
+            let is_last = outcome.is_err() || is_chunked || guard.shutdown.is_asked();
+
+            let mut answer = outcome.unwrap_or_else(Problem::response);
+            mark(&mut answer, version, is_last);
+            if let Some(crossing) = crossing {
+                crossing.mark(answer.headers_mut());
+            }
+            if is_head {
+                answer = without_body(answer);
+            }
+            answer
+        }
+    }
+
+    fn route(&self, head: Parts, body: Incoming) -> Routed<R::Future> {
+        let (body, overflow) = Bounded::new(body, self.limits.body);
+        let answer = self.routes.call(Request::from_parts(head, body));
+        Routed {
+            answer: Box::pin(AssertUnwindSafe(answer).catch_unwind()),
+            overflow,
+        }
+    }
+
+    async fn outcome(
+        &self,
+        routed: Routed<R::Future>,
+        deadline: Instant,
+    ) -> Result<Response, Problem> {
+        match by(deadline, routed.answer).await {
+            // Whatever the route made of its broken body, the caller should learn the reason.
+            Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
+            Some(Ok(Ok(answer))) => Ok(answer),
+            // What it says stays with the panic hook: it may quote anything.
+            Some(Err(_panic)) => {
+                self.sight.panicked();
+                Err(Problem::Internal)
+            }
+            None => Err(Problem::RequestTimeout),
+        }
+    }
+}
+
+/// A request on its way through the routes, which have not seen it yet: their first step may panic as
+/// well as any other.
+struct Routed<A> {
+    answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
+    overflow: Overflow,
+}
+
+/// What comes of it until then. Most answers are there at once, and cost no timer.
+async fn by<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
+    match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => Box::pin(timeout_at(deadline, future)).await.ok(),
+    }
+}
+
+fn refuse(head: &Parts, limits: &Limits) -> Option<Problem> {
+    if target_length(head) > limits.uri {
+        return Some(Problem::UriTooLong);
+    }
+    // HTTP/1.1 cannot come here with more (hyper counts), HTTP/2 can.
+    if head.headers.len() > limits.fields {
+        return Some(Problem::HeadersTooLarge);
+    }
+    if !has_one_host(head) {
+        return Some(Problem::BadHost);
+    }
+    // `CONNECT a:443` has no path, which warp takes for a fault of its own and panics.
+    head.uri
+        .path_and_query()
+        .is_none()
+        .then_some(Problem::NotFound)
+}
+
+fn target_length(head: &Parts) -> usize {
+    let path = head
+        .uri
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let authority = head.uri.authority().map_or(0, |host| host.as_str().len());
+    path + authority
+}
+
+/// Returns whether the request names one host, and a valid one (RFC 9112 §3.2, RFC 9113 §8.3.1).
+///
+/// HTTP/1.0 may name none. An empty `Host` is valid: it says that the target has no authority
+/// (RFC 9110 §7.2). Beside an absolute target HTTP/1.1's `Host` is ignored, though it must be there
+/// (RFC 9112 §3.2.2); beside HTTP/2's `:authority` it must agree.
+fn has_one_host(head: &Parts) -> bool {
+    let mut fields = head.headers.get_all(HOST).iter();
+    let (field, doubled) = (fields.next(), fields.next().is_some());
+    let target = head.uri.authority();
+
+    if doubled || !target.is_none_or(is_host) {
+        return false;
+    }
+    match (field, target) {
+        (None, None) => head.version == Version::HTTP_10,
+        (None, Some(_)) => head.version != Version::HTTP_11,
+        (Some(field), None) => is_name_or_empty(field.as_bytes()) || parse_host(field).is_some(),
+        (Some(field), Some(_)) if field.is_empty() => head.version < Version::HTTP_2,
+        (Some(field), Some(target)) => {
+            parse_host(field).is_some_and(|host| head.version < Version::HTTP_2 || host == *target)
+        }
+    }
+}
+
+/// Most hosts are a name and no more; parsing copies them.
+fn is_name_or_empty(host: &[u8]) -> bool {
+    let fits = |c: &u8| c.is_ascii_alphanumeric() || b"-.".contains(c);
+    host.iter().all(fits)
+}
+
+fn parse_host(value: &HeaderValue) -> Option<Authority> {
+    let host = Authority::try_from(value.as_bytes()).ok()?;
+    is_host(&host).then_some(host)
+}
+
+/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4), brackets are an IPv6
+/// address's (RFC 3986 §3.2.2), and `host:99999` is none that can be reached. Behind its colon a port
+/// may be empty (§3.2.3).
+fn is_host(authority: &Authority) -> bool {
+    let (host, text) = (authority.host(), authority.as_str());
+    if text.contains('@') {
+        return false;
+    }
+    let port = &text[host.len()..];
+    let is_port = match port.strip_prefix(':') {
+        Some(port) => {
+            let digits = port.bytes().all(|c| c.is_ascii_digit());
+            port.is_empty() || digits && port.parse::<u16>().is_ok()
+        }
+        None => port.is_empty(),
+    };
+    let within = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_name_or_address = match within {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(['[', ']']),
+    };
+    is_port && is_name_or_address
+}
+
+fn mark(answer: &mut Response, version: Version, is_last: bool) {
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_last && version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// hyper keeps the body of an answer to HEAD from the wire in HTTP/1.1, not in HTTP/2.
+fn without_body(mut answer: Response) -> Response {
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer
+            .headers_mut()
+            .entry(CONTENT_LENGTH)
+            .or_insert(length.into());
+    }
+    answer.map(|_| warp::reply::Response::default().into_body())
+}

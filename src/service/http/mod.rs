@@ -1,0 +1,18 @@
+//! The server: connections, limits and everything that wraps a request.
+
+pub(super) mod body_limit;
+pub(super) mod cors;
+pub(super) mod descriptors;
+pub(super) mod idle_timeout;
+pub(super) mod limits;
+pub(super) mod line_endings;
+pub(super) mod lingering_close;
+pub(super) mod listener;
+pub(super) mod middleware;
+pub(super) mod request_id;
+pub(super) mod response_body;
+pub(super) mod server;
+pub(super) mod shutdown;
+pub(super) mod socket;
+pub(super) mod stream;
+pub mod tls;

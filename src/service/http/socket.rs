@@ -1,0 +1,108 @@
+//! The TCP socket under a connection: it notes when the peer takes no more bytes, and it keeps the
+//! kernel from gathering many for a peer that does not read.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::service::http::idle_timeout::Pulse;
+
+/// Bytes that the kernel takes ahead of what it can send. Without a limit it takes megabytes. What has
+/// been sent and not acknowledged is not counted, so a fast peer far away is served as fast as before.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// A socket that tells its connection's clock whether the peer takes bytes.
+#[derive(Debug)]
+pub(in crate::service) struct Socket {
+    tcp: TcpStream,
+    pulse: Arc<Pulse>,
+    is_blocked: bool,
+}
+
+impl Socket {
+    pub(in crate::service) fn new(tcp: TcpStream) -> Self {
+        // Answers are small and whole: holding one back for a fuller packet only delays it.
+        let _ = tcp.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT);
+        Self {
+            tcp,
+            pulse: Pulse::new(),
+            is_blocked: false,
+        }
+    }
+
+    /// Returns the clock of the connection.
+    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    fn note(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_pending() != self.is_blocked {
+            self.is_blocked = written.is_pending();
+            if self.is_blocked {
+                self.pulse.block();
+            } else {
+                self.pulse.unblock();
+                // The answer waits for this with its next piece.
+                cx.waker().wake_by_ref();
+            }
+        }
+        written
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.note(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.note(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}

@@ -1,0 +1,140 @@
+//! A connection's bytes, plain or through TLS. The code above does not know which.
+//!
+//! The TLS handshake runs with the first read, so the limits of a connection hold for its handshake as
+//! well: a peer that stops in the middle of one is idle like any other.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
+
+use crate::service::http::{idle_timeout::Pulse, socket::Socket};
+
+/// Bytes that TLS holds for a socket that takes none. rustls' default is 64 KiB.
+const UNSENT: usize = 16 * 1024;
+
+/// An accepted connection.
+pub(in crate::service) struct Stream {
+    state: State,
+    pulse: Arc<Pulse>,
+}
+
+enum State {
+    Plain(Socket),
+    Handshake(Box<Accept<Socket>>),
+    Tls(Box<TlsStream<Socket>>),
+    /// The handshake failed and ended the connection.
+    Broken,
+}
+
+impl Stream {
+    /// Creates the stream of an accepted socket, with TLS if there is an acceptor.
+    pub(in crate::service) fn new(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Self {
+        let socket = Socket::new(tcp);
+        Self {
+            pulse: socket.pulse(),
+            state: match tls {
+                Some(tls) => State::Handshake(Box::new(tls.accept(socket))),
+                None => State::Plain(socket),
+            },
+        }
+    }
+
+    /// Returns the clock of the connection, which began with it.
+    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// Returns the bytes' way to the peer, after the handshake.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
+        if let State::Handshake(handshake) = &mut self.state {
+            let shaken = ready!(Pin::new(handshake).poll(cx));
+            self.state = match shaken {
+                Ok(mut tls) => {
+                    tls.get_mut().1.set_buffer_limit(Some(UNSENT));
+                    State::Tls(Box::new(tls))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "TLS handshake failed");
+                    self.state = State::Broken;
+                    return Poll::Ready(Err(error));
+                }
+            };
+        }
+        Poll::Ready(match &mut self.state {
+            State::Plain(tcp) => Ok(Pin::new(tcp)),
+            State::Tls(tls) => Ok(Pin::new(tls)),
+            State::Handshake(_) | State::Broken => Err(io::ErrorKind::NotConnected.into()),
+        })
+    }
+}
+
+/// Bytes both ways.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_open(cx))?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_open(cx))?.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.state {
+            State::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            State::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            // Nothing has been written.
+            State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.state {
+            State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            // There is nobody to say farewell to; dropping it closes.
+            State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_open(cx))?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // Both are.
+        true
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! Logs: for people as text, for machines as JSON, always on stderr.
+//!
+//! stdout belongs to what a command prints. What is logged and how was decided by the
+//! configuration; nothing of the environment is read here.
+
+mod buffered_writer;
+mod format;
+mod panics;
+mod rate_limit;
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+
+use crate::service::{
+    config::LogConfig,
+    observe::logging::{buffered_writer::Outbox, format::Line},
+};
+
+pub use self::buffered_writer::Log;
+
+/// Starts logging for the whole process, panics included, until what it returns is dropped. Where a
+/// program logs already, that stays as it is.
+#[must_use = "what is logged is written as long as it is held"]
+pub fn init(log: &LogConfig) -> Log {
+    let color = log.color && io::stderr().is_terminal();
+    let outbox = Outbox::default();
+    if subscriber(log, color, outbox.clone()).try_init().is_ok() {
+        panics::log_panics();
+    }
+    outbox.open(io::stderr(), |lost| {
+        tracing::warn!(lost, "lines of the log were lost: nobody took them");
+    })
+}
+
+/// What [`init`] starts, with another place to write to.
+pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        // Told of a stderr that is gone, it would print that there, and panic.
+        .log_internal_errors(false)
+        .with_env_filter(log.filter.clone())
+        .with_ansi(color)
+        .event_format(Line::new(log.format))
+        .with_writer(writer);
+    Box::new(builder.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::service::config::LogFormat;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn listener(format: LogFormat, color: bool) -> (Lines, Box<dyn Subscriber + Send + Sync>) {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let config = LogConfig {
+            filter: "debug".parse().unwrap(),
+            format,
+            color,
+        };
+        (lines, subscriber(&config, color, move || writer.clone()))
+    }
+
+    fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
+        let (lines, subscriber) = listener(format, color);
+        tracing::subscriber::with_default(subscriber, log);
+        lines.text()
+    }
+
+    /// Every kind of value that an event can have.
+    fn events() {
+        let error = io::Error::other("no\nsuch \"thing\"");
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::info!(
+            keys = 2,
+            less = -2,
+            share = 0.5,
+            nan = f64::NAN,
+            on = true,
+            "key set replaced"
+        );
+        tracing::warn!(
+            kid = "a b",
+            path = "/api",
+            none = None::<&str>,
+            "odd {}",
+            "\u{1b}[31m\n"
+        );
+        tracing::error!(error, wait = ?std::time::Duration::from_millis(1500), address = %"[::1]:0");
+        tracing::debug!(nothing = "", back = "\\", smile = "\u{263a}", "café");
+    }
+
+    /// Without the timestamp, which is checked for its form.
+    fn rest(line: &str) -> &str {
+        let (time, rest) = line.split_at(27);
+        let form: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000000Z");
+        rest
+    }
+
+    #[test]
+    fn text_is_a_line_an_event_with_odd_values_in_quotes() {
+        let text = logged(LogFormat::Text, false, events);
+        let lines: Vec<_> = text.lines().map(rest).collect();
+        let target = module_path!();
+        let expected = [
+            format!("  INFO {target}: key set replaced keys=2 less=-2 share=0.5 nan=NaN on=true"),
+            format!(r#"  WARN {target}: odd \u{{1b}}[31m\n kid="a b" path=/api"#),
+            format!(r#" ERROR {target}: error="no\nsuch \"thing\"" wait=1.5s address=[::1]:0"#),
+            format!(r#" DEBUG {target}: café nothing="" back="\\" smile="☺""#),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn no_text_moves_the_cursor_or_turns_the_writing_around() {
+        let odd = "a\u{9b}2J\u{7f}\u{202e}b\u{2066}\u{2028}é";
+        let log = || tracing::warn!(odd, shown = %odd, "{odd}");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, false, log);
+            let harmless = |c: char| matches!(c, '\n' | 'é' | ' '..='~');
+            assert!(text.chars().all(harmless), "{text:?}");
+        }
+        let text = logged(LogFormat::Json, false, log);
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for member in ["odd", "shown", "message"] {
+            assert_eq!(event[member], odd, "{member}");
+        }
+    }
+
+    #[test]
+    fn text_has_colours_only_where_they_are_wanted() {
+        for (case, color) in [("plain", false), ("colours", true)] {
+            let text = logged(LogFormat::Text, color, || tracing::info!("hello"));
+            assert!(text.contains("hello"), "{case}: {text}");
+            assert_eq!(text.contains('\u{1b}'), color, "{case}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_that_comes_by_the_thousand_is_twenty_lines_a_minute() {
+        let (lines, subscriber) = listener(LogFormat::Text, false);
+        let logging = tracing::subscriber::set_default(subscriber);
+        let flood = || {
+            for _ in 0..1000 {
+                tracing::warn!(of = "a stranger", "again");
+                tracing::info!("answered");
+            }
+        };
+        flood();
+        tracing::error!("from another place");
+        advance(Duration::from_secs(59)).await;
+        flood();
+        advance(Duration::from_secs(1)).await;
+        flood();
+        drop(logging);
+
+        let text = lines.text();
+        let (bounded, others): (Vec<_>, Vec<_>) = text
+            .lines()
+            .map(rest)
+            .partition(|line| line.contains("again"));
+        let plain = format!("  WARN {}: again of=\"a stranger\"", module_path!());
+        let minute = |after: &str| {
+            let mut lines = vec![plain.clone(); 20];
+            lines[0] += after;
+            lines[19] += " silent_s=60";
+            lines
+        };
+        assert_eq!(bounded, [minute(""), minute(" left_out=1980")].concat());
+        assert_eq!(others.len(), 3001);
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_fields_as_members() {
+        let text = logged(LogFormat::Json, false, events);
+        let mut events: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        for event in &mut events {
+            let event = event.as_object_mut().unwrap();
+            let time = event.remove("timestamp").unwrap();
+            assert_eq!(rest(time.as_str().unwrap()), "");
+            assert_eq!(event.remove("target").unwrap(), module_path!());
+        }
+        #[rustfmt::skip]
+        let expected = [
+            serde_json::json!({"level": "INFO", "message": "key set replaced", "keys": 2, "less": -2, "share": 0.5, "nan": null, "on": true}),
+            serde_json::json!({"level": "WARN", "message": "odd \u{1b}[31m\n", "kid": "a b", "path": "/api"}),
+            serde_json::json!({"level": "ERROR", "error": "no\nsuch \"thing\"", "wait": "1.5s", "address": "[::1]:0"}),
+            serde_json::json!({"level": "DEBUG", "message": "café", "nothing": "", "back": "\\", "smile": "\u{263a}"}),
+        ];
+        assert_eq!(events, expected);
+    }
+}

@@ -1,0 +1,99 @@
+//! A panic in the log: a line like any other, in the form that was asked for.
+//!
+//! It tells where, and tells what only as far as that stands in the source: a text that was put
+//! together while the service ran may quote a token.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, PanicHookInfo},
+    thread,
+};
+
+/// From here on panics are logged, and written nowhere else.
+pub(in crate::service) fn log_panics() {
+    panic::set_hook(Box::new(log));
+}
+
+fn log(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    let said = panic.payload().downcast_ref::<&'static str>();
+    // As everywhere, RUST_BACKTRACE asks for one.
+    let backtrace = Backtrace::capture();
+    let has_backtrace = backtrace.status() == BacktraceStatus::Captured;
+    tracing::error!(
+        location,
+        thread = thread::current().name(),
+        said = said.copied().unwrap_or("not shown: it may quote anything"),
+        backtrace = has_backtrace.then(|| backtrace.to_string()),
+        "panicked"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        process::{Command, Stdio},
+    };
+
+    use serde_json::Value;
+
+    use crate::service::{
+        config::{LogConfig, LogFormat},
+        observe::logging,
+    };
+
+    /// The hook is the whole process's, which is why this test runs itself in another one.
+    #[test]
+    fn a_panic_is_one_line_that_quotes_no_secret() {
+        const CHILD: &str = "PANICS_TEST_CHILD";
+        let secret = "hunter2".to_owned();
+        if env::var_os(CHILD).is_some() {
+            let _log = logging::init(&LogConfig {
+                filter: "info".parse().unwrap(),
+                format: LogFormat::Json,
+                color: false,
+            });
+            for panic in [
+                |_: &str| panic!("a fixed text"),
+                |text: &str| panic!("about {text}"),
+            ] {
+                assert!(std::panic::catch_unwind(|| panic(&secret)).is_err());
+            }
+            return;
+        }
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg(
+                concat!(
+                    module_path!(),
+                    "::a_panic_is_one_line_that_quotes_no_secret"
+                )
+                .split_once("::")
+                .unwrap()
+                .1,
+            )
+            .env(CHILD, "1")
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::null())
+            .output()
+            .unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let said: Vec<_> = lines
+            .iter()
+            .map(|line| line["said"].as_str().unwrap())
+            .collect();
+        assert_eq!(said, ["a fixed text", "not shown: it may quote anything"]);
+        for line in lines {
+            assert_eq!(line["level"], "ERROR");
+            assert_eq!(line["message"], "panicked");
+            let location = line["location"].as_str().unwrap();
+            assert!(location.starts_with(file!()), "{location}");
+        }
+        assert!(output.status.success() && !log.contains(&secret), "{log}");
+    }
+}

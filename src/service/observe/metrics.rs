@@ -1,0 +1,324 @@
+//! Numbers for whoever is on call, as Prometheus text.
+//!
+//! Every label has a bounded set of values by construction: routes are templates, codes come from
+//! the catalogue, methods that people make up have one name together, and issuers are the
+//! configured ones. Nothing that a caller sent is a label.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use tokio::time::{MissedTickBehavior, interval};
+use warp::{
+    Filter,
+    http::{StatusCode, header::CONTENT_TYPE},
+};
+
+use crate::{
+    auth::{Auth, Testimony, handle_rejection},
+    service::{
+        http::{limits::Limits, listener::Listener, server::serve, shutdown::Shutdown},
+        observe::request_log::Sight,
+    },
+};
+
+/// Connections at once to the listener of the metrics. Their descriptors come from the reserve that
+/// key fetches need too.
+const SCRAPERS: usize = 16;
+
+const REQUEST_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+/// From a refusal at a glance to a wait for keys.
+const VERIFICATION_BUCKETS: [f64; 13] = [
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
+    1.0, 3.0,
+];
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The numbers of one service. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    auth: Auth,
+    recorder: PrometheusRecorder,
+    series: ArcSwap<Known>,
+    fixed: Fixed,
+}
+
+/// The numbers without labels that come up later.
+struct Fixed {
+    in_flight: Gauge,
+    verified: Histogram,
+    refused: Histogram,
+    connections: Gauge,
+    accepted: Counter,
+    waited: Counter,
+    unreadable: Counter,
+    panics: Counter,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub(in crate::service) struct Outcome {
+    pub(in crate::service) method: &'static str,
+    pub(in crate::service) route: &'static str,
+    /// None where nobody was left to answer.
+    pub(in crate::service) status: Option<StatusCode>,
+    pub(in crate::service) code: Option<&'static str>,
+    pub(in crate::service) took: Duration,
+    /// Of its token, if it had one.
+    pub(in crate::service) testimony: Option<Testimony>,
+}
+
+/// Requests that count as the same: where their words stand in the program, and the status. Should
+/// one word stand in two places, both lead to the same numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Series([usize; 4]);
+
+/// Nobody else chooses what is hashed, and std's own hasher would cost as much as the counting.
+type Known = HashMap<Series, Handles, FixedState>;
+
+#[derive(Clone)]
+struct Handles {
+    requests: Counter,
+    refusals: Option<Counter>,
+    latency: Histogram,
+}
+
+impl Metrics {
+    /// All at nothing, for a service with this `Auth`.
+    pub fn new(auth: &Auth) -> Self {
+        let recorder = recorder();
+        let fixed = with_local_recorder(&recorder, || {
+            describe();
+            gauge!("warp_bearer_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+            Fixed::new()
+        });
+        Self(Arc::new(Inner {
+            auth: auth.clone(),
+            recorder,
+            series: ArcSwap::default(),
+            fixed,
+        }))
+    }
+
+    /// As Prometheus reads it, version 0.0.4 of the text.
+    pub fn render(&self) -> String {
+        self.look_at_auth();
+        self.0.recorder.handle().render()
+    }
+
+    /// Answers `GET /metrics` on a listener of its own, until it is dropped.
+    pub async fn serve(self, listener: Listener) {
+        let metrics = self.clone();
+        let page = warp::path!("metrics").and(warp::get()).map(move || {
+            let text = "text/plain; version=0.0.4; charset=utf-8";
+            warp::reply::with_header(metrics.render(), CONTENT_TYPE, text)
+        });
+        let limits = Limits {
+            connections: SCRAPERS,
+            ..Limits::default()
+        };
+        let shutdown = Shutdown::new();
+        tokio::select! {
+            () = serve(listener, page.recover(handle_rejection), limits, None, Sight::none(), shutdown) => {}
+            () = self.upkeep() => {}
+        }
+    }
+
+    /// Histograms gather single values, which somebody has to sum up where nobody scrapes.
+    async fn upkeep(&self) {
+        let mut ticks = interval(UPKEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.0.recorder.handle().run_upkeep();
+        }
+    }
+
+    pub(in crate::service) fn request_begins(&self) {
+        self.0.fixed.in_flight.increment(1);
+    }
+
+    pub(in crate::service) fn request_ends(&self, outcome: &Outcome) {
+        self.0.fixed.in_flight.decrement(1);
+        match self.0.series.load().get(&Series::of(outcome)) {
+            Some(handles) => handles.count(outcome.took),
+            None => self.0.first_of(outcome).count(outcome.took),
+        }
+        if let Some(testimony) = &outcome.testimony {
+            let histogram = match testimony.identity {
+                Some(_) => &self.0.fixed.verified,
+                None => &self.0.fixed.refused,
+            };
+            histogram.record(testimony.took);
+        }
+    }
+
+    pub(in crate::service) fn connection_begins(&self) {
+        self.0.fixed.connections.increment(1);
+        self.0.fixed.accepted.increment(1);
+    }
+
+    pub(in crate::service) fn connection_waited(&self) {
+        self.0.fixed.waited.increment(1);
+    }
+
+    pub(in crate::service) fn connection_ends(&self) {
+        self.0.fixed.connections.decrement(1);
+    }
+
+    pub(in crate::service) fn unreadable(&self) {
+        self.0.fixed.unreadable.increment(1);
+    }
+
+    pub(in crate::service) fn panicked(&self) {
+        self.0.fixed.panics.increment(1);
+    }
+
+    /// What the library counts is read when somebody asks.
+    fn look_at_auth(&self) {
+        with_local_recorder(&self.0.recorder, || {
+            for keys in self.0.auth.status() {
+                let issuer = keys.issuer;
+                gauge!("warp_bearer_keys", "issuer" => issuer.clone()).set(number(keys.keys));
+                let age = keys.age.map_or(f64::NAN, |age| age.as_secs_f64());
+                gauge!("warp_bearer_keys_age_seconds", "issuer" => issuer.clone()).set(age);
+                let fetches = [
+                    ("replaced", keys.fetches.replaced),
+                    ("confirmed", keys.fetches.confirmed),
+                    ("failed", keys.fetches.failed),
+                ];
+                for (outcome, fetches) in fetches {
+                    counter!("warp_bearer_key_fetches_total", "issuer" => issuer.clone(), "outcome" => outcome)
+                        .absolute(fetches);
+                }
+                counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
+                    .absolute(keys.fetches.refused);
+            }
+            counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
+            let cached = number(self.0.auth.cached_tokens());
+            gauge!("warp_bearer_token_cache_entries").set(cached);
+        });
+    }
+}
+
+impl Fixed {
+    fn new() -> Self {
+        let verification = |outcome: &'static str| histogram!("warp_bearer_verification_duration_seconds", "outcome" => outcome);
+        Self {
+            in_flight: gauge!("warp_bearer_requests_in_flight"),
+            verified: verification("verified"),
+            refused: verification("refused"),
+            connections: gauge!("warp_bearer_connections"),
+            accepted: counter!("warp_bearer_connections_accepted_total"),
+            waited: counter!("warp_bearer_connections_waited_total"),
+            unreadable: counter!("warp_bearer_connections_unreadable_total"),
+            panics: counter!("warp_bearer_handler_panics_total"),
+        }
+    }
+}
+
+impl Inner {
+    /// From here on found at once.
+    fn first_of(&self, outcome: &Outcome) -> Handles {
+        let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
+        self.series.rcu(|known| {
+            let mut known = Known::clone(known);
+            known.insert(Series::of(outcome), handles.clone());
+            known
+        });
+        handles
+    }
+}
+
+impl Series {
+    fn of(outcome: &Outcome) -> Self {
+        let place = |word: &'static str| word.as_ptr().addr();
+        let status = outcome.status.map_or(0, |status| status.as_u16().into());
+        let code = outcome.code.map_or(0, place);
+        Self([place(outcome.method), place(outcome.route), status, code])
+    }
+}
+
+impl Handles {
+    fn of(outcome: &Outcome) -> Self {
+        let (route, code) = (outcome.route, outcome.code);
+        let status = outcome
+            .status
+            .map_or("none".to_owned(), |status| status.as_str().to_owned());
+        Self {
+            requests: counter!(
+                "warp_bearer_requests_total",
+                "route" => route, "method" => outcome.method, "status" => status
+            ),
+            refusals: code.map(|code| counter!("warp_bearer_refusals_total", "code" => code)),
+            latency: histogram!("warp_bearer_request_duration_seconds", "route" => route),
+        }
+    }
+
+    fn count(&self, took: Duration) {
+        self.requests.increment(1);
+        if let Some(refusals) = &self.refusals {
+            refusals.increment(1);
+        }
+        self.latency.record(took);
+    }
+}
+
+fn recorder() -> PrometheusRecorder {
+    let buckets = [
+        ("warp_bearer_request_duration_seconds", &REQUEST_BUCKETS[..]),
+        (
+            "warp_bearer_verification_duration_seconds",
+            &VERIFICATION_BUCKETS,
+        ),
+    ];
+    let builder =
+        buckets
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
+            });
+    builder
+        .expect("there are buckets, the one thing it asks for")
+        .build_recorder()
+}
+
+#[allow(clippy::cast_precision_loss)] // nothing here counts beyond 2^52
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+#[rustfmt::skip]
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+    describe_gauge!("warp_bearer_build_info", "Which version runs; always 1.");
+    describe_counter!("warp_bearer_requests_total", "Requests by route template, method and status; status none: the peer left, or the service had to, before there was an answer.");
+    describe_counter!("warp_bearer_refusals_total", "Answers that are no success by their code.");
+    describe_histogram!("warp_bearer_request_duration_seconds", "From a request's head to its answer.");
+    describe_gauge!("warp_bearer_requests_in_flight", "Requests at work.");
+    describe_histogram!("warp_bearer_verification_duration_seconds", "Judging one token, waiting for keys included.");
+    describe_gauge!("warp_bearer_connections", "Connections being served.");
+    describe_counter!("warp_bearer_connections_accepted_total", "Connections taken.");
+    describe_counter!("warp_bearer_connections_waited_total", "Connections taken after the limit of connections had been reached.");
+    describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
+    describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
+    describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
+    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are fixed.");
+    describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
+    describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
+    describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
+    describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

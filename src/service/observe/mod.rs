@@ -1,0 +1,5 @@
+//! What operators see: the log and the metrics.
+
+pub mod logging;
+pub mod metrics;
+pub(super) mod request_log;

@@ -1,0 +1,257 @@
+//! What is seen of a request: a line in the log, a name in the answer, and numbers.
+//!
+//! It sees the method, the route, the outcome and whom a token was verified for. It never sees the
+//! path, a token or a claim's value, so that none of them can end up in a log or a label.
+
+use std::{error::Error, io, mem};
+
+use futures_util::future::{Either, FutureExt};
+use hyper::{Method, Request, header::HeaderValue};
+use tokio::time::Instant;
+use tracing::Level;
+use warp::{http::StatusCode, reply::Response};
+
+use crate::{
+    auth::{Code, Identity, Pseudonym, testimony, witnessed},
+    service::{
+        api::table::{arrived, tracked},
+        http::{
+            idle_timeout::AtWork,
+            request_id::{Trace, X_REQUEST_ID, request_id},
+        },
+        observe::metrics::{Metrics, Outcome},
+    },
+};
+
+/// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
+const TARGET: &str = "warp_bearer::request";
+
+/// Marks the answer to a machine that asks every few seconds, and need not be told of each time.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::service) struct Probed;
+
+/// What a server tells of its requests.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    log: bool,
+    metrics: Option<Metrics>,
+}
+
+impl Sight {
+    /// A line of the log for each request, and no numbers.
+    pub fn logged() -> Self {
+        Self {
+            log: true,
+            metrics: None,
+        }
+    }
+
+    /// A line of the log for each request, and its numbers.
+    pub fn measured(metrics: Metrics) -> Self {
+        Self {
+            log: true,
+            metrics: Some(metrics),
+        }
+    }
+
+    /// Nothing: for a listener that is asked every few seconds by a machine.
+    pub fn none() -> Self {
+        Self {
+            log: false,
+            metrics: None,
+        }
+    }
+
+    /// Sees a connection, until the answer drops.
+    pub(in crate::service) fn connection(&self) -> Option<Connected> {
+        self.metrics.clone().map(Connected::new)
+    }
+
+    /// The next connection had to wait for another one to end.
+    pub(in crate::service) fn waited(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connection_waited();
+        }
+    }
+
+    /// Sees how a connection ends. What was no request has been answered below, if at all.
+    pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
+        let no_http = |error: &hyper::Error| error.is_parse();
+        let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        let unreadable = end.is_err_and(|error| {
+            error.downcast_ref().is_some_and(no_http) || error.downcast_ref().is_some_and(no_tls)
+        });
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| unreadable) {
+            metrics.unreadable();
+        }
+    }
+
+    /// A handler panicked. What it says stays with the panic hook: it may quote anything.
+    pub(in crate::service) fn panicked(&self) {
+        tracing::error!("a handler panicked");
+        if let Some(metrics) = &self.metrics {
+            metrics.panicked();
+        }
+    }
+
+    /// Sees a request, which came at `since`, from here on.
+    pub(in crate::service) fn sighting<B>(&self, since: Instant, request: &Request<B>) -> Sighting {
+        let log = self.log && tracing::enabled!(target: TARGET, Level::INFO);
+        let metrics = self.metrics.clone();
+        if let Some(metrics) = &metrics {
+            metrics.request_begins();
+        }
+        Sighting {
+            metrics,
+            log,
+            since,
+            method: method(request.method()),
+            request_id: request_id(request.headers()),
+            trace: log.then(|| Trace::of(request.headers())).flatten(),
+            probed: false,
+            is_over: false,
+        }
+    }
+}
+
+/// A method by its name; those that people make up have one together.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "other",
+    }
+}
+
+const NAMELESS: HeaderValue = HeaderValue::from_static("");
+
+/// A request under way.
+#[derive(Debug)]
+pub(in crate::service) struct Sighting {
+    metrics: Option<Metrics>,
+    log: bool,
+    since: Instant,
+    method: &'static str,
+    request_id: HeaderValue,
+    trace: Option<Trace>,
+    probed: bool,
+    is_over: bool,
+}
+
+impl Sighting {
+    /// Logs and measures the answer when it is there, and gives it its `X-Request-Id`. Hands on
+    /// `at_work`, which notes that the request is answered.
+    pub(in crate::service) fn of(
+        self,
+        answer: impl Future<Output = Response>,
+        mut at_work: AtWork,
+    ) -> impl Future<Output = (Response, AtWork)> {
+        let is_told = self.is_told();
+        // Not an `async` block, which would have room for the answer's future twice.
+        let answer = answer.map(|answer| (self.end(answer, &mut at_work), at_work));
+        if is_told {
+            Either::Left(tracked(witnessed(answer)))
+        } else {
+            Either::Right(answer)
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.log || self.metrics.is_some()
+    }
+
+    fn end(mut self, mut answer: Response, at_work: &mut AtWork) -> Response {
+        self.is_over = true;
+        if self.is_told() {
+            let code = answer.extensions().get().copied();
+            self.probed = answer.extensions().get::<Probed>().is_some();
+            // One look at the clock, for the connection as well.
+            let until = at_work.answered();
+            self.tell(until, Some(answer.status()), code.map(Code::as_str));
+        }
+        let request_id = mem::replace(&mut self.request_id, NAMELESS);
+        answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        answer
+    }
+
+    fn tell(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
+        let outcome = Outcome {
+            method: self.method,
+            route: arrived().unwrap_or("unrouted"),
+            status,
+            code,
+            took: until - self.since,
+            testimony: testimony(),
+        };
+        if self.log {
+            self.log(&outcome);
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.request_ends(&outcome);
+        }
+    }
+
+    fn log(&self, outcome: &Outcome) {
+        let testimony = outcome.testimony.as_ref();
+        let identity = testimony.and_then(|testimony| testimony.identity.as_ref());
+        let subject = identity.and_then(Identity::subject);
+        // A macro, because where an event is has one level for all of its life.
+        macro_rules! answered {
+            ($level:expr) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    method = outcome.method,
+                    route = outcome.route,
+                    status = outcome.status.map(|status| status.as_u16()),
+                    code = outcome.code,
+                    latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
+                    request_id = self.request_id.to_str().unwrap_or_default(),
+                    trace_id = self.trace.as_ref().map(Trace::id),
+                    issuer = identity.map(Identity::issuer),
+                    kid = identity.and_then(Identity::kid),
+                    subject = subject.as_ref().map(Pseudonym::as_str),
+                    "answered"
+                )
+            };
+        }
+        if self.probed {
+            answered!(Level::DEBUG);
+        } else {
+            answered!(Level::INFO);
+        }
+    }
+}
+
+/// The peer left, or the server had to, before there was an answer.
+impl Drop for Sighting {
+    fn drop(&mut self) {
+        if !self.is_over && self.is_told() {
+            self.tell(Instant::now(), None, Some("abandoned"));
+        }
+    }
+}
+
+/// A connection being served.
+#[derive(Debug)]
+pub(in crate::service) struct Connected(Metrics);
+
+impl Connected {
+    fn new(metrics: Metrics) -> Self {
+        metrics.connection_begins();
+        Self(metrics)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connection_ends();
+    }
+}
