@@ -59,6 +59,7 @@
 // Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;

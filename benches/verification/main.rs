@@ -6,8 +6,8 @@
 mod support;
 
 use divan::Bencher;
-use jsonwebtoken::Algorithm;
-use warp_bearer::issuer::SigningKey;
+
+use warp_bearer::{auth::Algorithm, issuer::SigningKey};
 
 use self::support::{ALGORITHMS, Beside, Subject, raw, sized};
 

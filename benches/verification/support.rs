@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use futures_util::FutureExt;
-use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode};
+use jsonwebtoken::{DecodingKey, TokenData, Validation, decode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use warp_bearer::{
-    auth::{Auth, AuthError, Claims},
+    auth::{Algorithm, Auth, AuthError, Claims},
     issuer::{Issuer, SigningKey, TokenBuilder},
 };
 
@@ -107,7 +107,7 @@ impl Beside {
             let jwk = serde_json::from_value(subject.key.public_jwk()).unwrap();
             DecodingKey::from_jwk(&jwk).unwrap()
         };
-        let mut validation = Validation::new(algorithm);
+        let mut validation = Validation::new(algorithm.as_str().parse().unwrap());
         validation.set_issuer(&[issuer.url()]);
         validation.set_audience(&[issuer.audience()]);
         Self { key, validation }

@@ -17,9 +17,9 @@ use std::{
     },
 };
 
-use jsonwebtoken::Algorithm;
 use quick_cache::{Equivalent, Weighter, sync};
 
+use crate::algorithm::Algorithm;
 use crate::auth::token::payload::Verified;
 
 /// The bytes that a token of average size takes in memory: 1 KiB of token, and its payload.

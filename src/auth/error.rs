@@ -274,9 +274,6 @@ pub enum SetupError {
     /// The allow-list of algorithms is empty.
     #[error("no algorithm is allowed")]
     NoAlgorithm,
-    /// `HS384` or `HS512`, which no issuer that we know of needs.
-    #[error("the algorithm {0:?} is not supported")]
-    UnsupportedAlgorithm(jsonwebtoken::Algorithm),
     /// An issuer or key set address that cannot be used.
     #[error("{:?} {fault}", ShownUrl::new(url))]
     Url {

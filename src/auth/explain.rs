@@ -4,9 +4,9 @@
 //! formed here: that is [`Auth::verify`]'s, and this only tells how it comes about. It goes on after
 //! a step that does not hold, as far as the token can be read, for what comes later may tell why.
 
-use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     credential::bearer::{self, MAX_TOKEN, within_limit},
     display::ShownText,

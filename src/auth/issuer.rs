@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jsonwebtoken::Algorithm;
+use crate::algorithm::Algorithm;
 
 /// An issuer whose tokens are trusted, and what differs for it from the rest of the
 /// [`Builder`](crate::auth::Builder). A string will do where nothing does.

@@ -51,8 +51,6 @@ mod vectors;
 mod verifier;
 pub(crate) mod warp;
 
-pub use jsonwebtoken::Algorithm;
-
 pub use self::builder::Builder;
 pub use self::credential::bearer::MAX_TOKEN;
 pub use self::error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
@@ -71,6 +69,7 @@ pub use self::verifier::Auth;
 pub use self::warp::filter::{Require, Route, with_auth, with_optional_auth};
 pub use self::warp::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
 pub use self::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
+pub use crate::algorithm::{Algorithm, UnknownAlgorithm};
 
 #[cfg(feature = "docs")]
 pub(crate) use self::problem::body;

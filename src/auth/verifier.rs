@@ -6,9 +6,9 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use jsonwebtoken::Algorithm;
 use serde::de::DeserializeOwned;
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     builder::Builder,
     cache::{Cache, KnownHeader},

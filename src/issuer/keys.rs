@@ -18,8 +18,9 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Value, json};
+
+use crate::algorithm::Algorithm;
 
 /// A private key and its name.
 ///
@@ -82,7 +83,7 @@ impl SigningKey {
         let mut jwk = self.private.public();
         jwk["kid"] = json!(self.kid);
         jwk["use"] = json!("sig");
-        jwk["alg"] = json!(self.algorithm);
+        jwk["alg"] = json!(self.algorithm.as_str());
         jwk
     }
 
@@ -135,16 +136,15 @@ enum Private {
 
 impl Private {
     fn generate(algorithm: Algorithm) -> io::Result<Self> {
-        match algorithm.family() {
-            AlgorithmFamily::Rsa => RsaKeyPair::generate(KeySize::Rsa2048).map(Self::Rsa),
-            AlgorithmFamily::Ec if algorithm == Algorithm::ES384 => {
-                EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec)
+        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
+        match algorithm {
+            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
+                RsaKeyPair::generate(KeySize::Rsa2048).map(Self::Rsa)
             }
-            AlgorithmFamily::Ec => {
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::Ec)
-            }
-            AlgorithmFamily::Ed => Ed25519KeyPair::generate().map(Self::Ed),
-            AlgorithmFamily::Hmac => {
+            ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::Ec),
+            ES384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec),
+            EdDSA => Ed25519KeyPair::generate().map(Self::Ed),
+            HS256 => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
                     "an HMAC has no public key to publish",

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jsonwebtoken::Algorithm;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::algorithm::Algorithm;
 use crate::issuer::keys::{SigningKey, base64url, random_name};
 
 const HOUR: Duration = Duration::from_secs(3600);

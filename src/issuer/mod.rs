@@ -116,9 +116,9 @@ use std::{
     sync::Arc,
 };
 
-use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::issuer::{faults::Faults, grant::Client, server::Server, state::State};
 
 pub use self::{

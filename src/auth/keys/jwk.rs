@@ -2,7 +2,8 @@
 //!
 //! `jsonwebtoken`'s own import ignores `alg`, `use`, `key_ops` and `crv`, takes `oct` keys for HMAC
 //! and checks no lengths; its verifier rebuilds the key for each token. So the import is ours, and
-//! the key is parsed once and stands behind `jsonwebtoken`'s [`JwtVerifier`].
+//! the key is parsed once, behind `jsonwebtoken`'s [`Verifier`]. No backend of `jsonwebtoken` is
+//! enabled: two crates that enable different ones make its own functions panic.
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
@@ -13,12 +14,10 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{
-    Algorithm,
-    crypto::JwtVerifier,
-    signature::{Error, Verifier},
-};
+use jsonwebtoken::signature::{Error, Verifier};
 use serde_json::{Map, Value};
+
+use crate::algorithm::Algorithm;
 
 /// What is wrong with a key that is left out.
 pub(crate) type Reason = &'static str;
@@ -175,7 +174,7 @@ impl Material {
             Self::Ed25519(point) => parse(&ED25519, point),
         };
         let parsed = parsed.map_err(|_| Odd::Broken("its numbers make no public key"))?;
-        Ok(KeyVerifier(algorithm, parsed))
+        Ok(KeyVerifier(parsed))
     }
 }
 
@@ -292,7 +291,7 @@ fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Odd> {
 }
 
 /// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
-pub(crate) struct KeyVerifier(Algorithm, Kind);
+pub(crate) struct KeyVerifier(Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
@@ -304,7 +303,7 @@ enum Kind {
 impl KeyVerifier {
     pub(crate) fn secret(secret: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self(Algorithm::HS256, Kind::Secret(Box::new(key)))
+        Self(Kind::Secret(Box::new(key)))
     }
 
     pub(crate) fn verify(&self, message: &[u8], signature: &Vec<u8>) -> bool {
@@ -314,7 +313,7 @@ impl KeyVerifier {
 
 impl Verifier<Vec<u8>> for KeyVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
-        match &self.1 {
+        match &self.0 {
             Kind::Public(key) => key.verify_sig(message, signature),
             Kind::Rsa(key, algorithm) => {
                 key.verify_digest_sig(&digest::digest(algorithm, message), signature)
@@ -322,12 +321,6 @@ impl Verifier<Vec<u8>> for KeyVerifier {
             Kind::Secret(key) => hmac::verify(key, message, signature),
         }
         .map_err(|_| Error::new())
-    }
-}
-
-impl JwtVerifier for KeyVerifier {
-    fn algorithm(&self) -> Algorithm {
-        self.0
     }
 }
 

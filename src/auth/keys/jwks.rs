@@ -16,7 +16,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use tokio::{
     sync::{Notify, watch},
@@ -24,6 +23,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
     keys::{

@@ -8,9 +8,9 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     keys::jwk::{self, KeyVerifier, Material, Odd},
     token::json,

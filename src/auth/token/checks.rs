@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
-
+use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
     token::{json::Value, jws::Header, payload::Registered},

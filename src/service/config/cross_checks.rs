@@ -4,8 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use jsonwebtoken::Algorithm;
-
+use crate::algorithm::Algorithm;
 use crate::service::config::{Secret, reader::Reader};
 
 /// Adds the faults and warnings that lie between variables. What is `None` has a fault already, or

@@ -9,13 +9,13 @@ use std::{
     path::Path,
 };
 
-use jsonwebtoken::Algorithm;
 use tokio_rustls::rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use warp::http::Uri;
 
+use crate::algorithm::Algorithm;
 use crate::{
     auth::{Auth, SetupError},
     service::config::{

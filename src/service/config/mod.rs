@@ -19,7 +19,6 @@ mod variables;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -29,6 +28,8 @@ use crate::{
         http::{cors::Cors, limits::Limits, tls::Files},
     },
 };
+
+use crate::algorithm::Algorithm;
 
 pub(in crate::service) use self::fault::shown;
 pub use self::fault::{Fault, Faults, Warning};

@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
+use crate::algorithm::Algorithm;
 use crate::{
     auth::{self, Policy},
     service::config::{
@@ -65,21 +65,10 @@ pub(super) fn audience(text: &str) -> Parsed<String> {
 
 /// An algorithm that is verified here.
 pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
-    const KNOWN: [(&str, Algorithm); 10] = [
-        ("RS256", Algorithm::RS256),
-        ("RS384", Algorithm::RS384),
-        ("RS512", Algorithm::RS512),
-        ("PS256", Algorithm::PS256),
-        ("PS384", Algorithm::PS384),
-        ("PS512", Algorithm::PS512),
-        ("ES256", Algorithm::ES256),
-        ("ES384", Algorithm::ES384),
-        ("EdDSA", Algorithm::EdDSA),
-        ("HS256", Algorithm::HS256),
-    ];
-    if let Some((_, algorithm)) = KNOWN.iter().find(|(name, _)| *name == text) {
-        return Ok(*algorithm);
+    if let Ok(algorithm) = text.parse() {
+        return Ok(algorithm);
     }
+    let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     Err(match text.to_ascii_uppercase().as_str() {
         "NONE" => Wrong::new("would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
         "HS384" | "HS512" => Wrong::new("is not supported")
@@ -88,9 +77,7 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
             Wrong::new("is not supported").hint("ES256 and ES384 are the elliptic curves here")
         }
         "ED25519" => Wrong::new("is no algorithm we know").meant(Some("EdDSA")),
-        _ => {
-            Wrong::new("is no algorithm we know").meant(nearest(text, KNOWN.map(|(name, _)| name)))
-        }
+        _ => Wrong::new("is no algorithm we know").meant(nearest(text, known)),
     })
 }
 
@@ -352,7 +339,7 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
 }
 
 /// The one that two slips of the hand or fewer could have made into this.
-fn nearest<const N: usize>(text: &str, known: [&'static str; N]) -> Option<&'static str> {
+fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     known
         .into_iter()

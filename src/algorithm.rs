@@ -1,0 +1,103 @@
+//! [`Algorithm`]: the names of the signature algorithms, shared by the verifier and the test issuer.
+//!
+//! Only the names are shared. Verification and signing have no code in common, so that a mistake in
+//! one cannot hide a mistake in the other.
+
+use std::{fmt, str::FromStr};
+
+use serde::Serialize;
+
+/// A signature algorithm of JOSE that is supported (RFC 7518 §3.1, RFC 8037 §3.1).
+///
+/// Parses and displays as the registered name, compared exactly.
+///
+/// ```
+/// use warp_bearer::auth::Algorithm;
+///
+/// assert_eq!("ES256".parse(), Ok(Algorithm::ES256));
+/// assert!("es256".parse::<Algorithm>().is_err());
+/// assert_eq!(Algorithm::EdDSA.to_string(), "EdDSA");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// HMAC with SHA-256, under a secret that is shared with the issuer.
+    HS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA over P-256 with SHA-256.
+    ES256,
+    /// ECDSA over P-384 with SHA-384.
+    ES384,
+    /// EdDSA over Ed25519.
+    EdDSA,
+}
+
+impl Algorithm {
+    /// Every supported algorithm.
+    pub const ALL: &'static [Self] = &[
+        Self::HS256,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// Returns the registered name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+
+    /// Returns whether the algorithm needs a secret that is shared with the issuer.
+    pub const fn is_symmetric(self) -> bool {
+        matches!(self, Self::HS256)
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        let mut all = Self::ALL.iter();
+        let found = all.find(|algorithm| algorithm.as_str() == name);
+        found.copied().ok_or(UnknownAlgorithm)
+    }
+}
+
+/// The error of parsing an [`Algorithm`] from a name that is not supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a supported algorithm")]
+#[non_exhaustive]
+pub struct UnknownAlgorithm;

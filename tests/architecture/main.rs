@@ -1,0 +1,257 @@
+//! Holds ARCHITECTURE.md to the imports in `src/`: which room may import which, and no circles.
+//!
+//! Reads every file with `syn`, follows each path to the file that defines its item, through
+//! re-exports, and looks at the graph. Test modules and doc comments do not count.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use syn::{
+    Attribute, Item, ItemMacro, UseTree,
+    visit::{self, Visit},
+};
+
+/// A module's path from the crate's root; empty for the root.
+type ModulePath = Vec<String>;
+
+/// The files of `src/`, and which of them import which.
+struct Sources {
+    /// The parsed files by the path of their module.
+    modules: BTreeMap<ModulePath, Module>,
+}
+
+#[derive(Default)]
+struct Module {
+    /// Relative to `src/`.
+    file: String,
+    /// What is re-exported here, by the name it has here.
+    exports: BTreeMap<String, ModulePath>,
+    /// Every path that the file names, absolute.
+    paths: BTreeSet<ModulePath>,
+}
+
+impl Sources {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut modules = BTreeMap::new();
+        for file in files_below(&root) {
+            let relative = file.strip_prefix(&root).unwrap().to_str().unwrap();
+            if relative == "main.rs" {
+                continue;
+            }
+            let path = module_path(relative);
+            let syntax = syn::parse_file(&fs::read_to_string(&file).unwrap()).unwrap();
+            let mut reader = Reader {
+                module: path.clone(),
+                is_public: false,
+                found: Module {
+                    file: relative.to_owned(),
+                    ..Module::default()
+                },
+            };
+            reader.visit_file(&syntax);
+            modules.insert(path, reader.found);
+        }
+        Self { modules }
+    }
+
+    /// The module in whose file the item at `path` is defined. `None` if the path leads nowhere.
+    fn definition(&self, path: &[String]) -> Option<&Module> {
+        let mut path = path.to_vec();
+        for _ in 0..8 {
+            let depth = (0..=path.len())
+                .rev()
+                .find(|depth| self.modules.contains_key(&path[..*depth]))?;
+            let module = &self.modules[&path[..depth]];
+            let Some(target) = path.get(depth).and_then(|name| module.exports.get(name)) else {
+                return Some(module);
+            };
+            let rest = path[depth + 1..].to_vec();
+            path = [target.clone(), rest].concat();
+        }
+        None
+    }
+
+    /// The files that each file imports, itself aside.
+    fn imports(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut imports = BTreeMap::new();
+        for module in self.modules.values() {
+            let targets = module.paths.iter();
+            let targets = targets
+                .filter_map(|path| self.definition(path))
+                .map(|target| target.file.as_str())
+                .filter(|file| *file != module.file && *file != "lib.rs");
+            imports.insert(module.file.as_str(), targets.collect());
+        }
+        imports
+    }
+}
+
+/// Collects what one file names and re-exports.
+struct Reader {
+    module: ModulePath,
+    is_public: bool,
+    found: Module,
+}
+
+impl Reader {
+    /// An absolute path, where it is one into this crate.
+    fn absolute(&self, segments: &[String]) -> Option<ModulePath> {
+        let ups = segments.iter().take_while(|s| *s == "super").count();
+        match segments.first()?.as_str() {
+            "crate" | "$crate" => Some(segments[1..].to_vec()),
+            "self" => Some([&self.module[..], &segments[1..]].concat()),
+            "super" => {
+                let base = &self.module[..self.module.len().checked_sub(ups)?];
+                Some([base, &segments[ups..]].concat())
+            }
+            _ => None,
+        }
+    }
+
+    fn name(&mut self, segments: &[String]) {
+        if let Some(path) = self.absolute(segments) {
+            self.found.paths.insert(path);
+        }
+    }
+
+    fn import(&mut self, tree: &UseTree, before: &[String]) {
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.import(&path.tree, &with(&path.ident)),
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.import(tree, before);
+                }
+            }
+            UseTree::Glob(_) => self.name(before),
+            UseTree::Name(name) if name.ident == "self" => {
+                let shown = before.last().cloned();
+                self.bind(before, &shown.unwrap_or_default());
+            }
+            UseTree::Name(name) => self.bind(&with(&name.ident), &name.ident.to_string()),
+            UseTree::Rename(name) => self.bind(&with(&name.ident), &name.rename.to_string()),
+        }
+    }
+
+    fn bind(&mut self, segments: &[String], shown: &str) {
+        if self.is_public {
+            if let Some(path) = self.absolute(segments) {
+                self.found.exports.insert(shown.to_owned(), path);
+            }
+        } else {
+            self.name(segments);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item(&mut self, item: &'ast Item) {
+        match item {
+            Item::Mod(module) if is_for_tests(&module.attrs) => {}
+            Item::Use(import) if is_for_tests(&import.attrs) => {}
+            Item::Use(import) => {
+                self.is_public = !matches!(import.vis, syn::Visibility::Inherited);
+                self.import(&import.tree, &[]);
+            }
+            item => visit::visit_item(self, item),
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<_> = path.segments.iter().map(|s| s.ident.to_string()).collect();
+        self.name(&segments);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
+    fn visit_item_macro(&mut self, item: &'ast ItemMacro) {
+        let tokens = item.mac.tokens.to_string().replace(' ', "");
+        for start in tokens.match_indices("$crate::").map(|(start, _)| start) {
+            let path = tokens[start..].split(|c: char| !(c.is_alphanumeric() || "_:$".contains(c)));
+            let path = path.into_iter().next().unwrap_or_default();
+            let segments: Vec<_> = path.split("::").map(str::to_owned).collect();
+            self.name(&segments);
+        }
+    }
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Ident>()
+                .is_ok_and(|condition| condition == "test")
+    })
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn module_path(file: &str) -> ModulePath {
+    let path = file.trim_end_matches(".rs");
+    let path = path.trim_end_matches("/mod");
+    let segments = path.split('/').filter(|segment| *segment != "lib");
+    segments.map(str::to_owned).collect()
+}
+
+/// Files of which each leads back to itself, in groups (Tarjan's components would do as well; for a
+/// hundred files, reachability both ways is shorter).
+fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
+    let reachable = |from: &'a str| {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(file) = next.pop() {
+            for target in imports.get(file).into_iter().flatten() {
+                if seen.insert(*target) {
+                    next.push(target);
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<_, _> = imports
+        .keys()
+        .map(|file| (*file, reachable(file)))
+        .collect();
+    let files = imports.keys();
+    files
+        .filter(|file| reached[*file].contains(*file))
+        .map(|file| {
+            let mates = reached[file].iter();
+            mates
+                .filter(|mate| reached[*mate].contains(file))
+                .copied()
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn no_file_imports_itself_through_others() {
+    let sources = Sources::read();
+    let imports = sources.imports();
+    let circles = circles(&imports);
+    for circle in &circles {
+        println!("circle: {circle:?}");
+        for file in circle {
+            let within: Vec<_> = imports[file].intersection(circle).collect();
+            println!("    {file} -> {within:?}");
+        }
+    }
+    assert!(circles.is_empty(), "{} circles", circles.len());
+}
