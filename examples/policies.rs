@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
-        Auth, Claims, NoPrivate, Policy, Require, Requirement, Route, check, claim, equals,
+        Auth, BearerFilterExt, Claims, NoPrivate, Policy, Requirement, check, claim, equals,
         handle_rejection, organization, permission, role, scope, user, with_auth,
     },
     issuer::Issuer,

@@ -18,7 +18,7 @@ use warp::{
     reply::Response,
 };
 use warp_bearer::{
-    auth::{Auth, Claims, Route, handle_rejection, with_auth},
+    auth::{Auth, BearerFilterExt, Claims, handle_rejection, with_auth},
     issuer::Issuer,
 };
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, future::ready};
 use warp::{Filter, reply::Response, ws::WebSocket};
 use warp_bearer::{
     auth::{
-        Auth, Claims, Require, Route, Subprotocol, handle_rejection, scope, subprotocol,
+        Auth, BearerFilterExt, Claims, Subprotocol, handle_rejection, scope, subprotocol,
         with_websocket_auth,
     },
     issuer::Issuer,

@@ -11,7 +11,7 @@ use warp::{
     reply::Response,
 };
 use warp_bearer::{
-    auth::{Claims, Route, handle_rejection, with_auth},
+    auth::{BearerFilterExt, Claims, handle_rejection, with_auth},
     service::{Cors, Limits, Metrics, Sight},
 };
 

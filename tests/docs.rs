@@ -164,8 +164,8 @@ async fn every_code_has_its_body_in_the_description() {
     let tenant = Tenant::start().await;
     let description = described(&tenant).await;
     let examples = &description["components"]["examples"];
-    let codes = AuthError::ALL.map(AuthError::code).into_iter();
-    let codes = codes.chain(Problem::ALL.map(|problem| problem.entry().1));
+    let codes = AuthError::ALL.iter().map(|error| error.code());
+    let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
     for code in codes {
         assert_eq!(examples[code]["value"]["code"], code);
     }

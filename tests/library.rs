@@ -6,7 +6,7 @@ use serde::Deserialize;
 use support::{Tenant, answer};
 use warp::Filter;
 use warp_bearer::auth::{
-    Claims, Refusal, Require, Route, handle_rejection, permission, scope, with_auth,
+    BearerFilterExt, Claims, Refusal, handle_rejection, permission, scope, with_auth,
     with_optional_auth,
 };
 

@@ -22,7 +22,7 @@ use warp::{
 };
 use warp_bearer::{
     auth::{
-        Algorithm, Auth, Claims, Require, Route, claim, equals, handle_rejection, scope, with_auth,
+        Algorithm, Auth, BearerFilterExt, Claims, claim, equals, handle_rejection, scope, with_auth,
     },
     issuer::{Fault, Issuer, SigningKey},
 };

@@ -8,7 +8,7 @@ use support::answer;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
-        Algorithm, Auth, AuthError, Builder, Claims, Require, Requirement, Route, SetupError,
+        Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, Requirement, SetupError,
         TrustedIssuer, check, claim, contains, equals, handle_rejection, machine, organization,
         permission, role, scope, user, with_auth,
     },

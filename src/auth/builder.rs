@@ -12,7 +12,8 @@ use std::{
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
-    error::{Challenge, SetupError, UrlFault},
+    challenge::Challenge,
+    error::{SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
         fetch::{Fetcher, endpoint},
@@ -24,6 +25,44 @@ use crate::auth::{
     token::{checks::TimeRules, payload::Origin},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
+
+impl Auth {
+    /// Trusts `issuer`'s tokens for `audience`, signed with `RS256`.
+    ///
+    /// The issuer's keys are found by discovery, in the background: this returns at once, and
+    /// [`ready`](Self::ready) waits for them. [`builder`](Self::builder) has every option.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use warp_bearer::{auth::Auth, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// // For a tenant of yours: Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")
+    /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// assert!(!auth.is_ready(), "it has returned at once");
+    ///
+    /// tokio::time::timeout(Duration::from_secs(10), auth.ready()).await?;
+    /// assert!(auth.is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A [`SetupError`] where the issuer is no URL, not https (loopback aside), or the audience is
+    /// empty; and outside of a tokio runtime. An issuer that cannot be reached is none: it is tried
+    /// again until it can.
+    pub fn discover(issuer: &str, audience: &str) -> Result<Self, SetupError> {
+        Self::builder().issuer(issuer).audience(audience).build()
+    }
+
+    /// Every option, each with its default.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
 
 /// Builds an [`Auth`].
 ///
@@ -197,7 +236,7 @@ impl Builder {
     ///
     /// ```
     /// use warp::Filter;
-    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    /// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, with_auth};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
@@ -224,7 +263,7 @@ impl Builder {
     ///
     /// ```
     /// use warp::Filter;
-    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    /// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, with_auth};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {

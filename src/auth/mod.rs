@@ -1,7 +1,7 @@
 //! The library: bearer tokens for warp.
 //!
 //! [`Auth`] verifies tokens against the issuer's keys, [`with_auth`] makes it a filter,
-//! [`Require::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
+//! [`BearerFilterExt::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
 //! ```
@@ -9,7 +9,7 @@
 //!
 //! use warp::{Filter, reply::Response};
 //! use warp_bearer::auth::{
-//!     Auth, Claims, Require, Route, handle_rejection, permission, scope, with_auth,
+//!     Auth, Claims, BearerFilterExt, handle_rejection, permission, scope, with_auth,
 //! };
 //!
 //! fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -35,6 +35,7 @@
 
 mod builder;
 mod cache;
+mod challenge;
 pub(crate) mod credential;
 pub(crate) mod display;
 mod error;
@@ -52,8 +53,10 @@ mod verifier;
 pub(crate) mod warp;
 
 pub use self::builder::Builder;
+pub use self::challenge::{Challenge, Refusal};
+pub use self::credential::RequestHead;
 pub use self::credential::bearer::MAX_TOKEN;
-pub use self::error::{AuthError, BearerError, Challenge, Refusal, SetupError, UrlFault};
+pub use self::error::{AuthError, BearerError, SetupError, UrlFault};
 pub use self::issuer::TrustedIssuer;
 pub use self::keys::jwks::{Fetches, KeyStatus};
 pub use self::keys::key_set::NoKeys;
@@ -61,13 +64,14 @@ pub use self::policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     permissions, role, scope, scopes, user,
 };
-pub use self::problem::{Code, Problem, handle_refusal, handle_rejection, readiness, status};
+pub use self::problem::{Code, Problem};
 pub use self::resource::ResourceMetadata;
 pub use self::token::auth0::Auth0;
 pub use self::token::claims::{Claims, NoPrivate};
 pub use self::verifier::Auth;
-pub use self::warp::filter::{Require, Route, with_auth, with_optional_auth};
+pub use self::warp::filter::{BearerFilterExt, with_auth, with_auth_from, with_optional_auth};
 pub use self::warp::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
+pub use self::warp::rejection::{handle_refusal, handle_rejection};
 pub use self::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
 pub use crate::algorithm::{Algorithm, UnknownAlgorithm};
 
@@ -78,6 +82,5 @@ pub(crate) use self::{
     explain::{Step, Told, Trace, Trouble},
     keys::fetch::is_loopback,
     policy::is_scope_token,
-    problem::refused,
     warp::filter::{authorize, closed},
 };

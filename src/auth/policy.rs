@@ -141,7 +141,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 ///
 /// ```
 /// # use warp::Filter;
-/// use warp_bearer::auth::{Auth, Claims, Require, Route, role, with_auth};
+/// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, role, with_auth};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {

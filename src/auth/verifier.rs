@@ -6,14 +6,18 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
+use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    builder::Builder,
     cache::{Cache, KnownHeader},
-    credential::bearer::within_limit,
-    error::{AuthError, Challenge, SetupError},
+    challenge::{Challenge, Refusal},
+    credential::{
+        RequestHead,
+        bearer::{self, within_limit},
+    },
+    error::AuthError,
     keys::{
         jwks::{Jwks, KeyStatus},
         key_set::{Key, KeySet, Miss},
@@ -25,6 +29,7 @@ use crate::auth::{
         jws::{self, Header, Parts},
         payload::{Extract, Origin, Registered, Verified},
     },
+    warp::outcome::Watch,
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -67,46 +72,41 @@ pub(crate) enum Keys {
 }
 
 impl Auth {
-    /// Trusts `issuer`'s tokens for `audience`, signed with `RS256`.
-    ///
-    /// The issuer's keys are found by discovery, in the background: this returns at once, and
-    /// [`ready`](Self::ready) waits for them. [`builder`](Self::builder) has every option.
-    ///
-    #[cfg_attr(feature = "testing", doc = "```")]
-    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
-    /// use std::time::Duration;
-    /// use warp_bearer::{auth::Auth, issuer::Issuer};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let issuer = Issuer::start().await;
-    /// // For a tenant of yours: Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")
-    /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
-    /// assert!(!auth.is_ready(), "it has returned at once");
-    ///
-    /// tokio::time::timeout(Duration::from_secs(10), auth.ready()).await?;
-    /// assert!(auth.is_ready());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// A [`SetupError`] where the issuer is no URL, not https (loopback aside), or the audience is
-    /// empty; and outside of a tokio runtime. An issuer that cannot be reached is none: it is tried
-    /// again until it can.
-    pub fn discover(issuer: &str, audience: &str) -> Result<Self, SetupError> {
-        Self::builder().issuer(issuer).audience(audience).build()
-    }
-
-    /// Every option, each with its default.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(inner: Inner) -> Self {
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Authenticates a request: takes the token out of `Authorization` and verifies it.
+    ///
+    /// The filters of warp are thin over this; call it from any other framework.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with the first thing that is wrong, and the challenge to answer with.
+    pub async fn authenticate<X: DeserializeOwned>(
+        &self,
+        request: &RequestHead<'_>,
+    ) -> Result<Claims<X>, Refusal> {
+        self.authenticate_by(request, bearer::token).await
+    }
+
+    /// As [`authenticate`](Self::authenticate), with another place for the token.
+    pub(crate) async fn authenticate_by<X: DeserializeOwned>(
+        &self,
+        request: &RequestHead<'_>,
+        token: impl FnOnce(&HeaderMap) -> Result<&[u8], AuthError>,
+    ) -> Result<Claims<X>, Refusal> {
+        let token = token(request.headers).map_err(|error| self.refusal(error))?;
+        let watch = Watch::begin();
+        let verdict = self.verify_presented(token).await;
+        watch.end(&verdict);
+        verdict.map_err(|error| self.refusal(bearer::blame(token, error)))
+    }
+
+    /// Returns the refusal of a request for `error`, with the challenge of this API.
+    pub fn refusal(&self, error: AuthError) -> Refusal {
+        Refusal::new(error, self.inner.challenge.clone())
     }
 
     /// Verifies a token, without the scheme's name.
@@ -341,11 +341,6 @@ impl Auth {
         let issuers = issuers.map(|issuer| issuer.origin.issuer.to_string());
         let resource = self.inner.resource.as_ref()?;
         Some(ResourceMetadata::new(resource, issuers, scopes))
-    }
-
-    /// What every challenge says.
-    pub(crate) fn challenge(&self) -> Challenge {
-        self.inner.challenge.clone()
     }
 }
 

@@ -16,7 +16,7 @@
 //! ```
 //! use warp::Filter;
 //! use warp_bearer::{
-//!     auth::{Auth, Claims, Route, with_auth},
+//!     auth::{Auth, Claims, BearerFilterExt, with_auth},
 //!     issuer::Issuer,
 //! };
 //!

@@ -1,3 +1,55 @@
 //! How a request presents a token.
 
 pub(super) mod bearer;
+
+use http::{HeaderMap, Method};
+
+/// The parts of a request that authentication looks at.
+///
+/// ```
+/// use warp::http::Request;
+/// use warp_bearer::auth::{Auth, Claims, RequestHead};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let request = Request::get("/me").body(()).unwrap();
+/// let head = RequestHead::new(request.method(), request.uri().path(), request.headers());
+/// let refusal = auth.authenticate::<warp_bearer::auth::NoPrivate>(&head).await.unwrap_err();
+/// assert_eq!(refusal.error.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path as the client sent it, without the query.
+    pub path: &'a str,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The certificate that the client has shown, DER. `None` without mutual TLS.
+    pub certificate: Option<&'a [u8]>,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The head of a request over a connection without a client certificate.
+    pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+        Self {
+            method,
+            path,
+            headers,
+            certificate: None,
+        }
+    }
+
+    /// The same head with the certificate that the client has shown, DER.
+    #[must_use]
+    pub fn with_certificate(self, certificate: &'a [u8]) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
+    }
+}

@@ -12,7 +12,8 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::auth::{
-    error::{AuthError, Challenge},
+    challenge::Challenge,
+    error::AuthError,
     token::{json, payload::Verified},
     warp::outcome::Identity,
 };

@@ -12,7 +12,8 @@ use std::{
 use smallvec::SmallVec;
 
 use crate::auth::{
-    error::{AuthError, Challenge},
+    challenge::Challenge,
+    error::AuthError,
     keys::key_set::Key,
     token::{
         checks::Times,

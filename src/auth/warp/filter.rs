@@ -1,33 +1,41 @@
-//! The filters: [`with_auth`], [`with_optional_auth`], [`Require::require`] and [`Route::route`].
+//! The filters: [`with_auth`], [`with_optional_auth`] and [`BearerFilterExt`].
 //!
-//! They carry a request to `verifier.rs` and its verdict back; they decide nothing themselves.
-//! Inside a route the order is path, method, auth, policy, body.
+//! They take a request to [`Auth::authenticate`] and its verdict back; they decide nothing
+//! themselves. Inside a route the order is path, method, auth, policy, body.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
-    Filter, Rejection, Reply, filters::BoxedFilter, http::HeaderMap, reject, reply::Response,
+    Filter, Rejection, Reply,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method},
+    path::FullPath,
+    reply::Response,
 };
 
 use crate::auth::{
-    credential::bearer,
-    error::{AuthError, Challenge, Refusal},
+    challenge::{Challenge, Refusal},
+    credential::{RequestHead, bearer},
+    error::AuthError,
     policy::Requirement,
-    problem,
     token::claims::Claims,
     verifier::Auth,
-    warp::outcome::Watch,
+    warp::rejection::{final_answer, reject},
 };
 
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
-/// Rejects with a [`Refusal`]; [`Route::route`] or [`handle_rejection`](crate::auth::handle_rejection)
-/// make it the JSON answer.
+/// **Close the route with [`.route()`](BearerFilterExt::route).** In warp a rejection asks the next
+/// route: without `.route()`, `protected.or(catch_all)` answers an anonymous request from
+/// `catch_all`. (The refusal that was lost is then reported as an error in the log.)
+///
+/// Rejects with a [`Refusal`]; `.route()` or [`handle_rejection`](crate::auth::handle_rejection)
+/// turn it into the JSON answer.
 ///
 /// ```
 /// use warp::Filter;
-/// use warp_bearer::auth::{Auth, Claims, Route, handle_rejection, with_auth};
+/// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, handle_rejection, with_auth};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
@@ -50,63 +58,65 @@ pub fn with_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    verified(auth, bearer::token)
+    with_auth_from(auth, bearer::token)
 }
 
-/// The claims of the token that `token` takes out of a request's header fields.
-pub(crate) fn verified<X>(
+/// As [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.
+///
+/// `token` takes the token out of the header fields, without a scheme's name, or says why it cannot;
+/// [`AuthError::MissingToken`] means that there is none. Everything else, the challenge included, is
+/// as for [`with_auth`].
+///
+/// ```
+/// use warp::{Filter, http::HeaderMap};
+/// use warp_bearer::auth::{Auth, AuthError, BearerFilterExt, Claims, with_auth_from};
+///
+/// fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
+///     let mut fields = headers.get_all("x-forwarded-access-token").iter();
+///     match (fields.next(), fields.next()) {
+///         (Some(token), None) => Ok(token.as_bytes()),
+///         (None, _) => Err(AuthError::MissingToken),
+///         _ => Err(AuthError::MultipleCredentials),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me").and(with_auth_from(&auth, token)).map(|_: Claims| "you").route();
+/// let answer = warp::test::request().path("/me").reply(&me).await;
+/// assert_eq!(answer.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+pub fn with_auth_from<X, T>(
     auth: &Auth,
-    token: fn(&HeaderMap) -> Result<&[u8], AuthError>,
-) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
+    token: T,
+) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X, T>
 where
     X: DeserializeOwned + Send + 'static,
+    T: Fn(&HeaderMap) -> Result<&[u8], AuthError> + Clone + Send + Sync + 'static,
 {
     let auth = auth.clone();
-    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
-        let auth = auth.clone();
-        async move { judged(&auth, token(&headers)).await.map_err(reject::custom) }
-    })
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and_then(move |method: Method, path: FullPath, headers: HeaderMap| {
+            let (auth, token) = (auth.clone(), token.clone());
+            async move {
+                let request = RequestHead::new(&method, path.as_str(), &headers);
+                let verdict = auth.authenticate_by(&request, token).await;
+                verdict.map_err(reject)
+            }
+        })
 }
 
-async fn judged<X>(auth: &Auth, token: Result<&[u8], AuthError>) -> Result<Claims<X>, Refusal>
-where
-    X: DeserializeOwned,
-{
-    let token = token.map_err(|error| refuse(auth, error))?;
-    let watch = Watch::begin();
-    let verdict = auth.verify_presented(token).await;
-    watch.end(&verdict);
-    verdict.map_err(|error| refuse(auth, bearer::blame(token, error)))
-}
-
-/// What [`with_auth`] and [`Require::require`] say of a request's header fields, where the policy is
-/// known no sooner than with the request.
-#[cfg(feature = "service")]
-pub(crate) async fn authorize(
-    auth: &Auth,
-    headers: &HeaderMap,
-    policy: Option<crate::auth::policy::Policy>,
-) -> Result<Claims, Refusal> {
-    let verdict = judged(auth, bearer::token(headers)).await;
-    let Some(policy) = policy else {
-        return verdict;
-    };
-    let policy = Requirement::from(policy);
-    match verdict {
-        Ok(claims) => granted(&policy, claims),
-        Err(mut refusal) => {
-            refusal.challenge.scope = policy.scopes().map(Into::into);
-            Err(refusal)
-        }
-    }
-}
-
-/// As [`with_auth`], for routes that answer the unauthenticated too: no credential extracts `None`.
-/// A credential that is bad is refused all the same.
+/// As [`with_auth`], for routes that also answer unauthenticated requests: no credential extracts
+/// `None`. A bad credential is refused nevertheless.
 ///
 /// ```
 /// use warp::Filter;
-/// use warp_bearer::auth::{Auth, Claims, Route, with_optional_auth};
+/// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, with_optional_auth};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
@@ -145,46 +155,67 @@ where
 
 fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
     match rejection.find::<Refusal>() {
-        Some(refusal) if refusal.error == AuthError::MissingToken => Ok((None,)),
+        Some(refusal) if refusal.error == AuthError::MissingToken => {
+            refusal.answered();
+            Ok((None,))
+        }
         _ => Err(rejection),
     }
 }
 
-fn refuse(auth: &Auth, error: AuthError) -> Refusal {
-    Refusal {
-        error,
-        challenge: auth.challenge(),
+/// What [`with_auth`] and [`BearerFilterExt::require`] answer to a request whose policy is known
+/// only with the request.
+#[cfg(feature = "service")]
+pub(crate) async fn authorize(
+    auth: &Auth,
+    request: &RequestHead<'_>,
+    policy: Option<crate::auth::policy::Policy>,
+) -> Result<Claims, Refusal> {
+    let verdict = auth.authenticate(request).await;
+    let Some(policy) = policy else {
+        return verdict;
+    };
+    let policy = Requirement::from(policy);
+    match verdict {
+        Ok(claims) => granted(&policy, claims),
+        Err(mut refusal) => {
+            refusal.challenge.scope = policy.scopes().map(Into::into);
+            Err(refusal)
+        }
     }
 }
 
-fn granted<X>(policy: &Requirement<X>, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
-    match policy.check(&claims) {
+fn granted<X>(requirement: &Requirement<X>, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
+    match requirement.check(&claims) {
         Ok(()) => Ok(claims),
-        Err((error, scope)) => Err(Refusal {
-            error,
-            challenge: Challenge {
+        Err((error, scope)) => {
+            let challenge = Challenge {
                 scope: scope.map(Into::into),
                 ..claims.challenge()
-            },
-        }),
+            };
+            Err(Refusal::new(error, challenge))
+        }
     }
 }
 
-/// `.require(..)` on a filter that extracts [`Claims`].
-pub trait Require<X>:
-    Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + Sized + 'static
-where
-    X: Send + 'static,
-{
-    /// Requires that the claims grant `policy`; what it knows of scopes stands in the challenge of
-    /// the 403, and in that of the 401 to a request without a token.
+/// What a filter can do once [`with_auth`] is in it: `.require(..)` and `.route()`.
+pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
+    /// Requires that the claims grant `requirement`: a [`Policy`](crate::auth::policy::Policy), a
+    /// [`check`](crate::auth::policy::check), or both combined.
     ///
-    /// Takes what `with_auth` gives: `with_auth(&auth).require(scope("read:messages"))`.
+    /// The scopes that would suffice are named in the challenge of the 403, and in that of the 401
+    /// to a request without a token.
+    ///
+    /// Call it on what `with_auth` returns: `with_auth(&auth).require(scope("read:messages"))`. A
+    /// filter that extracts more than the claims, such as one with a path parameter, has no
+    /// `require`.
     ///
     /// ```
     /// use warp::Filter;
     /// use warp_bearer::auth::{
-    ///     Auth, Claims, Require, Route, handle_rejection, permission, scope, with_auth,
+    ///     Auth, BearerFilterExt, Claims, handle_rejection,
+    ///     policy::{permission, scope},
+    ///     with_auth,
     /// };
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -203,56 +234,34 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    fn require(
+    fn require<X>(
         self,
-        policy: impl Into<Requirement<X>>,
+        requirement: impl Into<Requirement<X>>,
     ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static
+    where
+        Self: Filter<Extract = (Claims<X>,), Error = Rejection>,
+        X: Send + 'static,
     {
-        let policy = policy.into();
-        let scope: Option<Arc<str>> = policy.scopes().map(Into::into);
-        let policy = Arc::new(policy);
+        let requirement = requirement.into();
+        let scope: Option<Arc<str>> = requirement.scopes().map(Into::into);
+        let requirement = Arc::new(requirement);
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
-            .and_then(move |claims: Claims<X>| {
-                ready(granted(&policy, claims).map_err(reject::custom))
-            })
+            .and_then(move |claims: Claims<X>| ready(granted(&requirement, claims).map_err(reject)))
     }
-}
 
-impl<X, F> Require<X> for F
-where
-    X: Send + 'static,
-    F: Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static,
-{
-}
-
-fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
-    match rejection.find::<Refusal>() {
-        Some(refusal) => {
-            let mut refusal = refusal.clone();
-            refusal.challenge.scope = scope;
-            reject::custom(refusal)
-        }
-        None => rejection,
-    }
-}
-
-/// `.route()` on a filter that extracts a reply.
-pub trait Route<R, E>:
-    Filter<Extract = (R,), Error = E> + Clone + Send + Sync + Sized + 'static
-where
-    R: Reply + Send + 'static,
-{
     /// Closes the route: its refusals become answers here and are final.
     ///
-    /// In warp a rejection is an invitation to try the next route, so that
-    /// `protected.or(catch_all)` would answer the anonymous. A path or a method that does not fit
-    /// still goes on to the next route, and so do rejections that are neither ours nor warp's.
+    /// In warp a rejection asks the next route, so that `protected.or(catch_all)` would answer an
+    /// anonymous request. A path or a method that does not fit still goes on to the next route, and
+    /// so do rejections that are neither ours nor warp's. Errors of the route's own body filters
+    /// are answered here too; put a `recover` of your own before `.route()` to answer them
+    /// yourself.
     ///
-    /// Boxed, which keeps a table of many routes quick to compile.
+    /// The filter is boxed, which keeps a table of many routes quick to compile.
     ///
     /// ```
     /// use warp::Filter;
-    /// use warp_bearer::auth::{Auth, Claims, Route, with_auth};
+    /// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, with_auth};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
@@ -268,30 +277,54 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    fn route(self) -> BoxedFilter<(Response,)>;
+    fn route<R, E>(self) -> BoxedFilter<(Response,)>
+    where
+        Self: Close<R, E>,
+    {
+        self.close()
+    }
 }
 
-impl<R, F> Route<R, Rejection> for F
+impl<F: Filter + Clone + Send + Sync + 'static> BearerFilterExt for F {}
+
+/// A filter that [`BearerFilterExt::route`] can close: one that extracts a reply.
+pub trait Close<R, E>: Sized {
+    #[doc(hidden)]
+    fn close(self) -> BoxedFilter<(Response,)>;
+}
+
+impl<R, F> Close<R, Rejection> for F
 where
     R: Reply + Send + 'static,
     F: Filter<Extract = (R,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
-    fn route(self) -> BoxedFilter<(Response,)> {
+    fn close(self) -> BoxedFilter<(Response,)> {
         closed(self).boxed()
     }
 }
 
-impl<R, F> Route<R, Infallible> for F
+impl<R, F> Close<R, Infallible> for F
 where
     R: Reply + Send + 'static,
     F: Filter<Extract = (R,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
-    fn route(self) -> BoxedFilter<(Response,)> {
+    fn close(self) -> BoxedFilter<(Response,)> {
         self.map(Reply::into_response).boxed()
     }
 }
 
-/// A route that is closed, and not boxed yet.
+fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
+    match rejection.find::<Refusal>() {
+        Some(refusal) => {
+            let mut refusal = refusal.clone();
+            refusal.challenge.scope = scope;
+            reject(refusal)
+        }
+        None => rejection,
+    }
+}
+
+/// A route that is closed and not boxed yet.
 pub(crate) fn closed<R, F>(
     route: F,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
@@ -301,5 +334,5 @@ where
 {
     route
         .map(Reply::into_response)
-        .or_else(|rejection| ready(problem::refusal(rejection).map(|reply| (reply,))))
+        .or_else(|rejection| ready(final_answer(rejection).map(|reply| (reply,))))
 }

@@ -2,4 +2,5 @@
 
 pub(super) mod filter;
 pub(super) mod outcome;
+pub(super) mod rejection;
 pub(super) mod websocket;

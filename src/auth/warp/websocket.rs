@@ -18,7 +18,7 @@ use warp::{
 
 use crate::auth::{
     credential::bearer, error::AuthError, token::claims::Claims, verifier::Auth,
-    warp::filter::verified,
+    warp::filter::with_auth_from,
 };
 
 /// The name of the subprotocol whose successor in the list is the token.
@@ -34,7 +34,7 @@ const BEARER: &str = "bearer";
 /// ```no_run
 /// use warp::{Filter, ws::{WebSocket, Ws}};
 /// use warp_bearer::auth::{
-///     Auth, Claims, Require, Route, Subprotocol, scope, subprotocol, with_websocket_auth,
+///     Auth, Claims, BearerFilterExt, Subprotocol, scope, subprotocol, with_websocket_auth,
 /// };
 ///
 /// # let auth = Auth::builder().build().unwrap();
@@ -64,7 +64,7 @@ pub fn with_websocket_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    verified(auth, token)
+    with_auth_from(auth, token)
 }
 
 /// The subprotocol that the handshake's answer has to name, without which browsers close the socket
@@ -121,7 +121,7 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::warp::filter::Route;
+    use crate::auth::warp::filter::BearerFilterExt;
 
     type Fields = &'static [&'static str];
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use warp::{
     Reply,
     http::{
-        HeaderMap, Response as HttpResponse,
+        HeaderMap, Response as HttpResponse, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     },
     reply::Response,
@@ -15,7 +15,7 @@ use warp::{
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Pages;
 use crate::{
-    auth::{Auth, Claims, KeyStatus, readiness},
+    auth::{Auth, Claims, KeyStatus},
     service::{
         api::{errors::show, forward_auth},
         http::shutdown::Shutdown,
@@ -68,7 +68,9 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
         "issuers": issuers,
     });
     let mut response = json_text(body.to_string());
-    *response.status_mut() = readiness(ready);
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
     probed(warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response())
 }
 

@@ -15,7 +15,9 @@ use warp::{
 };
 
 use crate::{
-    auth::{Auth, Claims, Policy, Problem, Require, authorize, closed, refused, with_auth},
+    auth::{
+        Auth, BearerFilterExt, Claims, Policy, Problem, RequestHead, authorize, closed, with_auth,
+    },
     service::api::docs::Docs,
 };
 
@@ -366,21 +368,24 @@ impl<F: Path> Asked<'_, F> {
     {
         let Protected { row, auth, policy } = self.row;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
-        let answer = move |query: String, headers: HeaderMap| {
+        let answer = move |method: Method, path: FullPath, query: String, headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
+                let request = RequestHead::new(&method, path.as_str(), &headers);
                 let policy = match read(&query) {
                     Ok(asked) => both(required, asked),
                     Err(problem) => return problem.response(),
                 };
-                match authorize(&auth, &headers, policy).await {
+                match authorize(&auth, &request, policy).await {
                     Ok(claims) => handler(claims).await.into_response(),
-                    Err(refusal) => refused(&refusal),
+                    Err(refusal) => refusal.response(),
                 }
             }
         };
         let asked = row
             .path_and_method
+            .and(warp::method())
+            .and(warp::path::full())
             .and(query())
             .and(warp::header::headers_cloned());
         row.place

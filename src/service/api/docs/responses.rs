@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use warp::http::StatusCode;
 
 use crate::{
-    auth::{AuthError, Problem, body, readiness},
+    auth::{AuthError, Problem, body},
     service::api::{
         docs::schemas::{JSON, of, one_of, success, text_header},
         errors::{PAGES, Page},
@@ -49,19 +49,19 @@ pub(in crate::service) fn answers(row: &Row) -> Responses {
 
 /// The codes that a row's problems can have.
 fn codes(row: &Row) -> Vec<&'static str> {
-    let anywhere = ANYWHERE.iter().map(|problem| problem.entry().1);
+    let anywhere = ANYWHERE.iter().map(|problem| problem.code());
     let mut codes: Vec<_> = anywhere.collect();
     if row.template.contains('{') {
-        codes.push(Problem::NotFound.entry().1);
+        codes.push(Problem::NotFound.code());
     }
     // A query can ask for anything, and be no query.
     let by_query = row.form == Form::Forwarded;
     if by_query {
-        codes.push(Problem::BadRequest.entry().1);
+        codes.push(Problem::BadRequest.code());
     }
     if let Some(requires) = &row.requires {
         let policy = requires.policy.as_ref();
-        let refusals = AuthError::ALL.into_iter().filter(|error| match error {
+        let refusals = AuthError::ALL.iter().filter(|error| match error {
             AuthError::InsufficientScope => {
                 by_query || policy.is_some_and(|policy| !policy.named_scopes().is_empty())
             }
@@ -70,7 +70,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
             }
             _ => true,
         });
-        codes.extend(refusals.map(AuthError::code));
+        codes.extend(refusals.map(|error| error.code()));
     }
     codes
 }
@@ -104,7 +104,7 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
             text_header("The challenge (RFC 6750 §3)."),
         );
     }
-    if form == Form::Readiness && status == readiness(false) {
+    if form == Form::Readiness && status == StatusCode::SERVICE_UNAVAILABLE {
         response = response.content(JSON, of("Readiness"));
     }
     response.build()

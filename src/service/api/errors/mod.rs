@@ -10,7 +10,7 @@ pub(super) mod show;
 
 use warp::http::StatusCode;
 
-use crate::auth::{AuthError, BearerError, Problem, status};
+use crate::auth::{AuthError, BearerError, Problem};
 
 pub use self::pages::PAGES;
 
@@ -56,22 +56,21 @@ impl Page {
     /// # Panics
     /// On a page of one's own, of a code that there is not.
     pub fn answer(&self) -> Answer {
-        let of_tokens = AuthError::ALL.into_iter().map(|error| {
+        let of_tokens = AuthError::ALL.iter().map(|error| {
             let answer = Answer {
-                status: status(error),
+                status: error.status(),
                 error: error.error().map(BearerError::as_str),
                 detail: error.detail(),
             };
             (error.code(), answer)
         });
-        let others = Problem::ALL.into_iter().map(|problem| {
-            let (status, code, detail) = problem.entry();
+        let others = Problem::ALL.iter().map(|problem| {
             let answer = Answer {
-                status,
+                status: problem.status(),
                 error: None,
-                detail,
+                detail: problem.detail(),
             };
-            (code, answer)
+            (problem.code(), answer)
         });
         let mut answers = of_tokens.chain(others);
         let found = answers.find(|(code, _)| *code == self.code);
@@ -87,8 +86,8 @@ mod tests {
 
     #[test]
     fn every_code_has_a_page_in_the_order_of_the_codes() {
-        let codes = AuthError::ALL.map(AuthError::code).into_iter();
-        let codes = codes.chain(Problem::ALL.map(|problem| problem.entry().1));
+        let codes = AuthError::ALL.iter().map(|error| error.code());
+        let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
         let pages = PAGES.iter().map(|page| page.code);
         assert_eq!(pages.collect::<Vec<_>>(), codes.collect::<Vec<_>>());
     }

@@ -11,7 +11,7 @@ mod report;
 
 pub(in crate::service) use self::pasted::Pasted;
 use crate::{
-    auth::{Auth, AuthError, Claims, Policy, Requirement, Told, Trace, status},
+    auth::{Auth, AuthError, Claims, Policy, Requirement, Told, Trace},
     service::{
         api::{errors::Cause, routes::rows, table::Access},
         cli::{explain::diagnosis::Evidence, time_format},
@@ -168,5 +168,5 @@ fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> 
 
 /// The status and the code of an answer, as one text.
 fn told(error: AuthError) -> String {
-    format!("{} {}", status(error).as_u16(), error.code())
+    format!("{} {}", error.status().as_u16(), error.code())
 }

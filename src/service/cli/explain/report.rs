@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    auth::{AuthError, Step, Told, status},
+    auth::{AuthError, Step, Told},
     service::{
         api::errors::Cause,
         cli::{
@@ -63,13 +63,13 @@ impl Explanation {
         let routes = self.routes.iter().map(|route| {
             json!({
                 "route": route.route,
-                "status": route.refusal.map_or(200, |(error, _)| status(error).as_u16()),
+                "status": route.refusal.map_or(200, |(error, _)| error.status().as_u16()),
                 "code": route.refusal.map(|(error, _)| error.code()),
             })
         });
         json!({
             "accepted": self.is_accepted(),
-            "status": refusal.map_or(200, |(error, _)| status(*error).as_u16()),
+            "status": refusal.map_or(200, |(error, _)| error.status().as_u16()),
             "code": refusal.map(|(error, _)| error.code()),
             "detail": refusal.map(|(error, _)| error.detail()),
             "cause": advice.map(|cause| cause.what),

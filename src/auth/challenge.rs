@@ -1,0 +1,175 @@
+//! [`Refusal`]: an [`AuthError`] with the [`Challenge`] that its answer carries (RFC 6750 §3).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use crate::auth::error::{AuthError, BearerError};
+
+/// What a challenge says beside the error: the part that the route knows (RFC 6750 §3).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Challenge {
+    /// The protection space, printable ASCII without `"` and `\`.
+    pub realm: Arc<str>,
+    /// The scopes that would suffice, separated by spaces. `None` if scopes would not help.
+    pub scope: Option<Arc<str>>,
+    /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
+    pub resource_metadata: Option<Arc<str>>,
+}
+
+/// The refusal of a request: the error, and the challenge to answer with.
+///
+/// In warp it is a rejection; find it with `rejection.find::<Refusal>()`. If a filter refused a
+/// request and no answer was made of the refusal, neither by [`response`](Self::response) nor with
+/// [`www_authenticate`](Self::www_authenticate), then another route has answered a request that
+/// was refused, and an error is logged: the route was not closed by
+/// [`route()`](crate::auth::BearerFilterExt::route).
+///
+/// ```
+/// use std::convert::Infallible;
+/// use warp::{Filter, Rejection, Reply, http::{HeaderValue, StatusCode}, reply::Response};
+/// use warp_bearer::auth::{Auth, AuthError, Claims, Refusal, with_auth};
+///
+/// /// Answers in plain text, with the challenge.
+/// async fn as_text(rejection: Rejection) -> Result<Response, Infallible> {
+///     let Some(refusal) = rejection.find::<Refusal>() else {
+///         return Ok(StatusCode::NOT_FOUND.into_response());
+///     };
+///     let text = warp::reply::with_status(refusal.error.detail(), refusal.error.status());
+///     let mut answer = text.into_response();
+///     if let Some(Ok(challenge)) = refusal.www_authenticate().map(HeaderValue::try_from) {
+///         answer.headers_mut().insert("www-authenticate", challenge);
+///     }
+///     Ok(answer)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you").recover(as_text);
+/// let answer = warp::test::request().path("/me").reply(&me).await;
+/// assert_eq!(answer.status(), 401);
+/// assert_eq!(answer.body(), AuthError::MissingToken.detail());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The reason.
+    pub error: AuthError,
+    /// The realm, and the scope if the route knows one.
+    pub challenge: Challenge,
+    pending: Pending,
+}
+
+impl Refusal {
+    pub(crate) fn new(error: AuthError, challenge: Challenge) -> Self {
+        Self {
+            error,
+            challenge,
+            pending: Pending::default(),
+        }
+    }
+
+    /// From now on, dropping the refusal before an answer was made of it is reported.
+    pub(crate) fn expect_answer(&mut self) {
+        self.pending.0.store(true, Relaxed);
+    }
+
+    /// Dropping the refusal is no longer reported: the request was answered on purpose.
+    pub(crate) fn answered(&self) {
+        self.pending.0.store(false, Relaxed);
+    }
+
+    /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
+    pub fn www_authenticate(&self) -> Option<String> {
+        self.answered();
+        if matches!(self.error, AuthError::KeysUnavailable { .. }) {
+            return None;
+        }
+        let Challenge {
+            realm,
+            resource_metadata,
+            ..
+        } = &self.challenge;
+        let error = self.error.error();
+        let parameters = [
+            parameter("Bearer realm=\"", Some(realm)),
+            parameter(", error=\"", error.map(BearerError::as_str)),
+            parameter(", error_description=\"", error.map(|_| self.error.detail())),
+            parameter(", scope=\"", self.scope()),
+            parameter(", resource_metadata=\"", resource_metadata.as_deref()),
+        ];
+        Some(parameters.as_flattened().concat())
+    }
+
+    /// A scope helps a client without a token, and one whose token grants too little. It would
+    /// mislead a client that lacks a permission or a role.
+    fn scope(&self) -> Option<&str> {
+        match self.error {
+            AuthError::MissingToken | AuthError::InsufficientScope => {
+                self.challenge.scope.as_deref()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Returns nothing if there is no value.
+fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
+    value.map_or([""; 3], |value| [opening, value, "\""])
+}
+
+/// Whether an answer is still to be made of a refusal. Reports a refusal that is dropped before.
+///
+/// Of clones, the last one made is pending.
+#[derive(Debug, Default)]
+struct Pending(AtomicBool);
+
+impl Clone for Pending {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.0.swap(false, Relaxed)))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        static REPORTED: AtomicBool = AtomicBool::new(false);
+        if !*self.0.get_mut() {
+            return;
+        }
+        // Once: strangers could fill the log otherwise.
+        if !REPORTED.swap(true, Relaxed) {
+            tracing::error!(
+                "a refused request was answered by another route; close the route that refused it \
+                 with .route()"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_scope_only_if_it_helps() {
+        for error in AuthError::ALL {
+            let challenge = Challenge {
+                realm: "api".into(),
+                scope: Some("a b".into()),
+                resource_metadata: None,
+            };
+            let refusal = Refusal::new(*error, challenge);
+            let told = refusal.www_authenticate().unwrap_or_default();
+            let helps = matches!(
+                error,
+                AuthError::MissingToken | AuthError::InsufficientScope
+            );
+            assert_eq!(told.contains(r#"scope="a b""#), helps, "{error:?}");
+        }
+    }
+}
