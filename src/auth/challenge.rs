@@ -74,7 +74,15 @@ impl Refusal {
         }
     }
 
+    /// The same refusal, naming the scopes that would suffice.
+    #[must_use]
+    pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
+        self.challenge.scope = scope;
+        self
+    }
+
     /// From now on, dropping the refusal before an answer was made of it is reported.
+    #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
     }

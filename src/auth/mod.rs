@@ -43,6 +43,7 @@ mod error;
 mod explain;
 mod issuer;
 pub(crate) mod keys;
+mod outcome;
 mod policy;
 mod problem;
 mod resource;
@@ -50,6 +51,7 @@ pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
 mod verifier;
+#[cfg(feature = "warp")]
 pub(crate) mod warp;
 
 pub use self::builder::Builder;
@@ -60,6 +62,7 @@ pub use self::error::{AuthError, BearerError, SetupError, UrlFault};
 pub use self::issuer::TrustedIssuer;
 pub use self::keys::jwks::{Fetches, KeyStatus};
 pub use self::keys::key_set::NoKeys;
+pub use self::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
 pub use self::policy::{
     Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
     permissions, role, scope, scopes, user,
@@ -69,9 +72,11 @@ pub use self::resource::ResourceMetadata;
 pub use self::token::auth0::Auth0;
 pub use self::token::claims::{Claims, NoPrivate};
 pub use self::verifier::Auth;
+#[cfg(feature = "warp")]
 pub use self::warp::filter::{BearerFilterExt, with_auth, with_auth_from, with_optional_auth};
-pub use self::warp::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
+#[cfg(feature = "warp")]
 pub use self::warp::rejection::{handle_refusal, handle_rejection};
+#[cfg(feature = "warp")]
 pub use self::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
 pub use crate::algorithm::{Algorithm, UnknownAlgorithm};
 
@@ -82,5 +87,5 @@ pub(crate) use self::{
     explain::{Step, Told, Trace, Trouble},
     keys::fetch::is_loopback,
     policy::is_scope_token,
-    warp::filter::{authorize, closed},
+    warp::filter::closed,
 };

@@ -14,6 +14,7 @@ use std::{
 use serde_json::Value;
 
 use crate::auth::{
+    challenge::Refusal,
     error::AuthError,
     token::{claims::Claims, subject::SubjectKind},
 };
@@ -390,6 +391,17 @@ impl<X> Requirement<X> {
             Some(scopes) => (AuthError::InsufficientScope, Some(scopes.join(" "))),
             None => (AuthError::InsufficientPermissions, None),
         })
+    }
+
+    /// Passes the claims on if they grant what is required.
+    pub(crate) fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
+        match self.check(&claims) {
+            Ok(()) => Ok(claims),
+            Err((error, scope)) => {
+                let refusal = Refusal::new(error, claims.challenge());
+                Err(refusal.with_scope(scope.map(Into::into)))
+            }
+        }
     }
 
     /// As [`Policy::scopes`]; scopes meet no check.

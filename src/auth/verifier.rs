@@ -22,6 +22,8 @@ use crate::auth::{
         jwks::{Jwks, KeyStatus},
         key_set::{Key, KeySet, Miss},
     },
+    outcome::Watch,
+    policy::Requirement,
     resource::{Resource, ResourceMetadata},
     token::{
         checks::{self, TimeRules, Times},
@@ -29,7 +31,6 @@ use crate::auth::{
         jws::{self, Header, Parts},
         payload::{Extract, Origin, Registered, Verified},
     },
-    warp::outcome::Watch,
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -89,6 +90,23 @@ impl Auth {
         request: &RequestHead<'_>,
     ) -> Result<Claims<X>, Refusal> {
         self.authenticate_by(request, bearer::token).await
+    }
+
+    /// Authenticates a request and checks that its claims meet `requirement`.
+    ///
+    /// The challenge of a refusal names the scopes that would suffice.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: as for [`authenticate`](Self::authenticate), or 403.
+    pub async fn authorize<X: DeserializeOwned>(
+        &self,
+        request: &RequestHead<'_>,
+        requirement: &Requirement<X>,
+    ) -> Result<Claims<X>, Refusal> {
+        match self.authenticate(request).await {
+            Ok(claims) => requirement.grant(claims),
+            Err(refusal) => Err(refusal.with_scope(requirement.scopes().map(Into::into))),
+        }
     }
 
     /// As [`authenticate`](Self::authenticate), with another place for the token.

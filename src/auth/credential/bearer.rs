@@ -6,7 +6,7 @@
 //! The characters of a token are looked at last, and only where it could not be read: three parts in
 //! base64url have none but a token's, and a token that was verified before is the same to the byte.
 
-use warp::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::error::AuthError;
 

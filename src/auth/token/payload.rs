@@ -15,11 +15,11 @@ use crate::auth::{
     challenge::Challenge,
     error::AuthError,
     keys::key_set::Key,
+    outcome::Pseudonym,
     token::{
         checks::Times,
         json::{self, Malformed, Value},
     },
-    warp::outcome::Pseudonym,
 };
 
 /// A payload whose token was verified, with the claims that every request asks for.

@@ -15,7 +15,7 @@ use warp::{
 };
 
 use crate::auth::{
-    challenge::{Challenge, Refusal},
+    challenge::Refusal,
     credential::{RequestHead, bearer},
     error::AuthError,
     policy::Requirement,
@@ -163,41 +163,6 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
     }
 }
 
-/// What [`with_auth`] and [`BearerFilterExt::require`] answer to a request whose policy is known
-/// only with the request.
-#[cfg(feature = "service")]
-pub(crate) async fn authorize(
-    auth: &Auth,
-    request: &RequestHead<'_>,
-    policy: Option<crate::auth::policy::Policy>,
-) -> Result<Claims, Refusal> {
-    let verdict = auth.authenticate(request).await;
-    let Some(policy) = policy else {
-        return verdict;
-    };
-    let policy = Requirement::from(policy);
-    match verdict {
-        Ok(claims) => granted(&policy, claims),
-        Err(mut refusal) => {
-            refusal.challenge.scope = policy.scopes().map(Into::into);
-            Err(refusal)
-        }
-    }
-}
-
-fn granted<X>(requirement: &Requirement<X>, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
-    match requirement.check(&claims) {
-        Ok(()) => Ok(claims),
-        Err((error, scope)) => {
-            let challenge = Challenge {
-                scope: scope.map(Into::into),
-                ..claims.challenge()
-            };
-            Err(Refusal::new(error, challenge))
-        }
-    }
-}
-
 /// What a filter can do once [`with_auth`] is in it: `.require(..)` and `.route()`.
 pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// Requires that the claims grant `requirement`: a [`Policy`](crate::auth::policy::Policy), a
@@ -246,7 +211,7 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
         let scope: Option<Arc<str>> = requirement.scopes().map(Into::into);
         let requirement = Arc::new(requirement);
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
-            .and_then(move |claims: Claims<X>| ready(granted(&requirement, claims).map_err(reject)))
+            .and_then(move |claims: Claims<X>| ready(requirement.grant(claims).map_err(reject)))
     }
 
     /// Closes the route: its refusals become answers here and are final.
@@ -315,11 +280,7 @@ where
 
 fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
     match rejection.find::<Refusal>() {
-        Some(refusal) => {
-            let mut refusal = refusal.clone();
-            refusal.challenge.scope = scope;
-            reject(refusal)
-        }
+        Some(refusal) => reject(refusal.clone().with_scope(scope)),
         None => rejection,
     }
 }

@@ -16,7 +16,7 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Policy, Problem, RequestHead, authorize, closed, with_auth,
+        Auth, BearerFilterExt, Claims, Policy, Problem, RequestHead, Requirement, closed, with_auth,
     },
     service::api::docs::Docs,
 };
@@ -376,7 +376,11 @@ impl<F: Path> Asked<'_, F> {
                     Ok(asked) => both(required, asked),
                     Err(problem) => return problem.response(),
                 };
-                match authorize(&auth, &request, policy).await {
+                let verdict = match policy {
+                    Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
+                    None => auth.authenticate(&request).await,
+                };
+                match verdict {
                     Ok(claims) => handler(claims).await.into_response(),
                     Err(refusal) => refusal.response(),
                 }
