@@ -7,7 +7,9 @@ use std::{convert::Infallible, env, process::ExitCode};
 
 use warp::{Filter, reply::Response};
 use warp_bearer::auth::{
-    Auth, BearerFilterExt, Claims, handle_rejection, permission, scope, with_auth,
+    Auth, BearerFilterExt, Claims, handle_rejection,
+    policy::{permission, scope},
+    with_auth,
 };
 
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {

@@ -5,8 +5,13 @@ use std::convert::Infallible;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
-        Auth, BearerFilterExt, Claims, NoPrivate, Policy, Requirement, check, claim, equals,
-        handle_rejection, organization, permission, role, scope, user, with_auth,
+        Auth, BearerFilterExt, Claims,
+        claims::NoPrivate,
+        handle_rejection,
+        policy::{
+            Policy, Requirement, check, claim, equals, organization, permission, role, scope, user,
+        },
+        with_auth,
     },
     issuer::Issuer,
 };

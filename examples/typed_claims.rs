@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use serde::Deserialize;
 use warp::{Filter, reply::Response};
 use warp_bearer::{
-    auth::{Auth, Auth0, BearerFilterExt, Claims, handle_rejection, with_auth},
+    auth::{Auth, BearerFilterExt, Claims, claims::Auth0, handle_rejection, with_auth},
     issuer::Issuer,
 };
 

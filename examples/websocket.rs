@@ -7,8 +7,9 @@ use futures_util::{StreamExt, TryStreamExt, future::ready};
 use warp::{Filter, reply::Response, ws::WebSocket};
 use warp_bearer::{
     auth::{
-        Auth, BearerFilterExt, Claims, Subprotocol, handle_rejection, scope, subprotocol,
-        with_websocket_auth,
+        Auth, BearerFilterExt, Claims, handle_rejection,
+        policy::scope,
+        websocket::{Subprotocol, subprotocol, with_websocket_auth},
     },
     issuer::Issuer,
 };

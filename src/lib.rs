@@ -8,7 +8,9 @@
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
 //! use warp::Filter;
-//! use warp_bearer::auth::{Auth, Claims, BearerFilterExt, handle_rejection, scope, with_auth};
+//! use warp_bearer::auth::{
+//!     Auth, Claims, BearerFilterExt, handle_rejection, policy::scope, with_auth,
+//! };
 //! use warp_bearer::issuer::Issuer;
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use support::{Tenant, answer};
 use warp_bearer::{
-    auth::{AuthError, Policy, Problem},
+    auth::{AuthError, Problem, policy::Policy},
     service::{
         Access, Docs, Shutdown,
         api::{

@@ -8,7 +8,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use support::{Answer, Tenant, answer};
 use warp_bearer::{
-    auth::{Auth, Claims, TrustedIssuer, scopes},
+    auth::{Auth, Claims, TrustedIssuer, policy::scopes},
     issuer::{Fault, Issuer},
     service::{Access, Shutdown, routes},
 };

@@ -15,7 +15,7 @@ use futures_util::{FutureExt, future::join_all};
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
 use warp_bearer::{
-    auth::{Algorithm, Auth, AuthError, Builder, Claims, Fetches},
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, keys::Fetches},
     issuer::{Fault, Issuer, SigningKey},
     service::{
         config::{LogConfig, LogFormat},

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use support::{Tenant, answer};
 use warp::Filter;
 use warp_bearer::auth::{
-    BearerFilterExt, Claims, Refusal, handle_rejection, permission, scope, with_auth,
-    with_optional_auth,
+    BearerFilterExt, Claims, Refusal, handle_rejection,
+    policy::{permission, scope},
+    with_auth, with_optional_auth,
 };
 
 #[derive(Deserialize)]

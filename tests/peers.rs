@@ -22,7 +22,9 @@ use warp::{
 };
 use warp_bearer::{
     auth::{
-        Algorithm, Auth, BearerFilterExt, Claims, claim, equals, handle_rejection, scope, with_auth,
+        Algorithm, Auth, BearerFilterExt, Claims, handle_rejection,
+        policy::{claim, equals, scope},
+        with_auth,
     },
     issuer::{Fault, Issuer, SigningKey},
 };
@@ -176,7 +178,9 @@ async fn ours(issuer: &Issuer, (path, fields): Sent) -> String {
     }
     let request = request.body(String::new()).unwrap();
     let answer = warp::service(routes(&auth)).call(request).await.unwrap();
-    let code = answer.extensions().get::<warp_bearer::auth::Code>();
+    let code = answer
+        .extensions()
+        .get::<warp_bearer::auth::problem::Code>();
     let code = code.map(|code| code.as_str());
     told(answer.status().as_u16(), answer.headers(), code)
 }

@@ -8,9 +8,13 @@ use support::answer;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
-        Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, Requirement, SetupError,
-        TrustedIssuer, check, claim, contains, equals, handle_rejection, machine, organization,
-        permission, role, scope, user, with_auth,
+        Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, SetupError, TrustedIssuer,
+        handle_rejection,
+        policy::{
+            Requirement, check, claim, contains, equals, machine, organization, permission, role,
+            scope, user,
+        },
+        with_auth,
     },
     issuer::{Issuer, TokenBuilder},
 };
@@ -102,7 +106,7 @@ async fn a_policy_reads_what_issuers_write() {
         ("neither", scope("a") | role("r"), json!({}), 403),
     ];
     for (case, policy, claims, expected) in rows {
-        let route = requiring::<warp_bearer::auth::NoPrivate>(&auth, policy);
+        let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, policy);
         let Value::Object(claims) = claims else {
             unreachable!()
         };
@@ -161,7 +165,7 @@ async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
     ];
     for (policy, code, named) in rows {
         let policy_needs_more = policy.scopes().is_none();
-        let route = requiring::<warp_bearer::auth::NoPrivate>(&auth, policy);
+        let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, policy);
         let routes = route.recover(handle_rejection);
         let token = issuer.token().permissions(["held"]).sign();
         for token in [Some(token), None] {
@@ -250,7 +254,7 @@ async fn every_challenge_leads_to_the_metadata_of_the_resource() {
     let issuer = issuer().await;
     let url = "https://api.example.com/.well-known/oauth-protected-resource";
     let auth = ready(builder(&issuer).resource_metadata(url)).await;
-    let route = requiring::<warp_bearer::auth::NoPrivate>(&auth, scope("a"));
+    let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, scope("a"));
     let routes = route.recover(handle_rejection);
     let (poor, bad) = (issuer.token().sign(), issuer.token().expired().sign());
     for (field, status) in [

@@ -12,7 +12,7 @@ use std::{
 };
 
 use warp_bearer::{
-    auth::{Algorithm, Auth, Policy},
+    auth::{Algorithm, Auth, policy::Policy},
     service::{
         Access, Shutdown,
         api::{errors::PAGES, routes::rows},

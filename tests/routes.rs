@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{Answer, Tenant, answer};
 use warp_bearer::{
-    auth::{Auth, scopes},
+    auth::{Auth, policy::scopes},
     issuer::Issuer,
     service::{
         Access, Shutdown,

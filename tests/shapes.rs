@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use warp_bearer::{
     auth::{
-        Auth, Auth0, AuthError, Builder, Claims, Requirement, TrustedIssuer, check, machine,
-        permission, role, scope, user,
+        Auth, AuthError, Builder, Claims, TrustedIssuer,
+        claims::Auth0,
+        policy::{Requirement, check, machine, permission, role, scope, user},
     },
     issuer::Issuer,
 };

@@ -181,7 +181,7 @@ impl Builder {
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::{Issuer, Profile}};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::{Issuer, Profile}};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -210,7 +210,7 @@ impl Builder {
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
     /// use std::time::Duration;
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -295,7 +295,7 @@ impl Builder {
         self
     }
 
-    /// Where [`role`](crate::auth::role) finds a token's roles: a member of the payload by its whole name,
+    /// Where [`role`](crate::auth::policy::role) finds a token's roles: a member of the payload by its whole name,
     /// such as Auth0's `https://my.app/roles`, or by a path, such as Keycloak's
     /// `realm_access.roles`. Defaults to `roles`.
     #[must_use]
@@ -317,7 +317,7 @@ impl Builder {
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
     /// use std::time::{Duration, SystemTime};
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

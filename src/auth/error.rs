@@ -7,6 +7,8 @@ use std::{fmt, time::Duration};
 
 use http::StatusCode;
 
+pub use crate::algorithm::UnknownAlgorithm;
+
 use crate::auth::display::ShownUrl;
 
 macro_rules! auth_errors {

@@ -9,7 +9,7 @@
 //!
 //! use warp::{Filter, reply::Response};
 //! use warp_bearer::auth::{
-//!     Auth, Claims, BearerFilterExt, handle_rejection, permission, scope, with_auth,
+//!     Auth, Claims, BearerFilterExt, handle_rejection, policy::{permission, scope}, with_auth,
 //! };
 //!
 //! fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -36,56 +36,58 @@
 mod builder;
 mod cache;
 mod challenge;
-pub(crate) mod credential;
+mod credential;
 pub(crate) mod display;
-mod error;
 #[cfg(feature = "service")]
-mod explain;
+pub(crate) mod explain;
 mod issuer;
-pub(crate) mod keys;
-mod outcome;
-mod policy;
-mod problem;
-mod resource;
 pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
 mod verifier;
 #[cfg(feature = "warp")]
-pub(crate) mod warp;
+mod warp;
 
-pub use self::builder::Builder;
-pub use self::challenge::{Challenge, Refusal};
-pub use self::credential::RequestHead;
-pub use self::credential::bearer::MAX_TOKEN;
-pub use self::error::{AuthError, BearerError, SetupError, UrlFault};
-pub use self::issuer::TrustedIssuer;
-pub use self::keys::jwks::{Fetches, KeyStatus};
-pub use self::keys::key_set::NoKeys;
-pub use self::outcome::{Identity, Pseudonym, Testimony, testimony, witnessed};
-pub use self::policy::{
-    Policy, Requirement, Wanted, check, claim, contains, equals, machine, organization, permission,
-    permissions, role, scope, scopes, user,
+pub mod error;
+pub mod keys;
+pub mod outcome;
+pub mod policy;
+pub mod problem;
+pub mod resource;
+
+/// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
+pub mod claims {
+    pub use super::{
+        outcome::{Identity, Pseudonym},
+        token::{
+            auth0::Auth0,
+            claims::{Claims, NoPrivate},
+        },
+    };
+}
+
+/// Tokens in the handshake of a WebSocket.
+#[cfg(feature = "warp")]
+pub mod websocket {
+    pub use super::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
+}
+
+#[cfg(feature = "warp")]
+pub use self::warp::{
+    filter::{BearerFilterExt, with_auth, with_auth_from, with_optional_auth},
+    rejection::{handle_refusal, handle_rejection},
 };
-pub use self::problem::{Code, Problem};
-pub use self::resource::ResourceMetadata;
-pub use self::token::auth0::Auth0;
-pub use self::token::claims::{Claims, NoPrivate};
-pub use self::verifier::Auth;
-#[cfg(feature = "warp")]
-pub use self::warp::filter::{BearerFilterExt, with_auth, with_auth_from, with_optional_auth};
-#[cfg(feature = "warp")]
-pub use self::warp::rejection::{handle_refusal, handle_rejection};
-#[cfg(feature = "warp")]
-pub use self::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};
-pub use crate::algorithm::{Algorithm, UnknownAlgorithm};
+pub use self::{
+    builder::Builder,
+    challenge::Refusal,
+    claims::Claims,
+    credential::{RequestHead, bearer::MAX_TOKEN},
+    error::{AuthError, SetupError},
+    issuer::TrustedIssuer,
+    problem::Problem,
+    verifier::Auth,
+};
+pub use crate::algorithm::Algorithm;
 
-#[cfg(feature = "docs")]
-pub(crate) use self::problem::body;
 #[cfg(feature = "service")]
-pub(crate) use self::{
-    explain::{Step, Told, Trace, Trouble},
-    keys::fetch::is_loopback,
-    policy::is_scope_token,
-    warp::filter::closed,
-};
+pub(crate) use self::{keys::fetch::is_loopback, warp::filter::closed};

@@ -38,7 +38,7 @@ pub struct Testimony {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use warp_bearer::auth::{testimony, witnessed};
+/// use warp_bearer::auth::outcome::{testimony, witnessed};
 ///
 /// # let answer = async {};
 /// let who = witnessed(async {

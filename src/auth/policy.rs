@@ -22,7 +22,7 @@ use crate::auth::{
 /// Scopes, permissions, roles and claims, combined with `&` and `|`.
 ///
 /// ```
-/// use warp_bearer::auth::{Policy, claim, equals, permission, role, scope};
+/// use warp_bearer::auth::policy::{Policy, claim, equals, permission, role, scope};
 ///
 /// const READ: Policy = scope("read:messages"); // a name that is no scope does not compile
 /// let policy = READ | permission("messages:read") & role("clerk");
@@ -30,7 +30,7 @@ use crate::auth::{
 /// ```
 ///
 /// ```compile_fail
-/// use warp_bearer::auth::{Policy, scope};
+/// use warp_bearer::auth::policy::{Policy, scope};
 ///
 /// const READ: Policy = scope("read messages");
 /// ```
@@ -63,7 +63,7 @@ enum Match {
 /// array, as Entra ID and Okta write it.
 ///
 /// ```
-/// use warp_bearer::auth::{Policy, scope};
+/// use warp_bearer::auth::policy::{Policy, scope};
 ///
 /// const READ: Policy = scope("read:messages"); // judged as it compiles
 /// let either = READ | scope("admin");
@@ -86,7 +86,7 @@ pub const fn scope(name: &'static str) -> Policy {
 /// [`scope`] for what is known no sooner than at the start. None where it is no such list.
 ///
 /// ```
-/// use warp_bearer::auth::{scope, scopes};
+/// use warp_bearer::auth::policy::{scope, scopes};
 ///
 /// assert_eq!(scopes("read write"), Some(scope("read") & scope("write")));
 /// assert_eq!(scopes("read, write"), Some(scope("read,") & scope("write")), "a comma is part of a name");
@@ -100,7 +100,7 @@ pub fn scopes(list: &str) -> Option<Policy> {
 /// Token" is on.
 ///
 /// ```
-/// use warp_bearer::auth::{permission, scope};
+/// use warp_bearer::auth::policy::{permission, scope};
 ///
 /// let read = permission("messages:read") | scope("read:messages");
 /// assert_eq!(read.scopes().as_deref(), Some("read:messages"));
@@ -119,7 +119,7 @@ pub const fn permission(name: &'static str) -> Policy {
 /// for what is known no sooner than at the start. None where it is no such list.
 ///
 /// ```
-/// use warp_bearer::auth::{permission, permissions};
+/// use warp_bearer::auth::policy::{permission, permissions};
 ///
 /// let both = permissions("messages:read messages:write");
 /// assert_eq!(both, Some(permission("messages:read") & permission("messages:write")));
@@ -142,7 +142,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 ///
 /// ```
 /// # use warp::Filter;
-/// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, role, with_auth};
+/// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, policy::role, with_auth};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
@@ -172,7 +172,7 @@ pub const fn role(name: &'static str) -> Policy {
 /// members with dots between them. An absent claim is nothing that could be wanted.
 ///
 /// ```
-/// use warp_bearer::auth::{claim, contains, equals, scope};
+/// use warp_bearer::auth::policy::{claim, contains, equals, scope};
 ///
 /// let verified = claim("https://my.app/email_verified", equals(true));
 /// let tester = claim("app_metadata.groups", contains("testers")); // a path of members
@@ -208,7 +208,7 @@ pub fn contains(value: impl Into<Value>) -> Wanted {
 /// Keycloak, and of Entra ID without `idtyp`, are among those. For Keycloak, use a [`role`].
 ///
 /// ```
-/// use warp_bearer::auth::{machine, scope, user};
+/// use warp_bearer::auth::policy::{machine, scope, user};
 ///
 /// let jobs = machine() & scope("run:jobs");
 /// let page = user() & scope("read:page");
@@ -233,7 +233,7 @@ pub const fn user() -> Policy {
 /// The token was issued within this organization: Auth0's `org_id`.
 ///
 /// ```
-/// use warp_bearer::auth::{claim, equals, organization};
+/// use warp_bearer::auth::policy::{claim, equals, organization};
 ///
 /// assert_eq!(organization("org_1"), claim("org_id", equals("org_1")));
 /// ```
@@ -364,7 +364,7 @@ enum Node<X> {
 ///
 /// ```
 /// use serde::Deserialize;
-/// use warp_bearer::auth::{Claims, Requirement, check, scope};
+/// use warp_bearer::auth::{Claims, policy::{Requirement, check, scope}};
 ///
 /// #[derive(Deserialize)]
 /// struct Account {

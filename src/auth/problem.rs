@@ -13,6 +13,8 @@ use http::{
 use once_cell::sync::Lazy;
 use serde::Serialize;
 
+pub use crate::auth::challenge::Challenge;
+
 use crate::auth::{
     challenge::Refusal,
     error::{AuthError, BearerError},
@@ -171,7 +173,7 @@ impl Problem {
 ///
 /// ```
 /// use warp::Filter;
-/// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, Code, with_auth};
+/// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, problem::Code, with_auth};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {

@@ -131,10 +131,7 @@ impl Auth {
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
-    /// use warp_bearer::{
-    ///     auth::{Auth, AuthError, Claims, NoPrivate},
-    ///     issuer::Issuer,
-    /// };
+    /// use warp_bearer::{auth::{Auth, AuthError, Claims, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

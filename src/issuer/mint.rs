@@ -188,7 +188,9 @@ impl TokenBuilder {
     /// issuer's current one when the token was begun.
     ///
     /// ```
-    /// use warp_bearer::{auth::{Algorithm, Auth, AuthError, NoPrivate}, issuer::{Issuer, SigningKey}};
+    /// use warp_bearer::{
+    ///     auth::{Algorithm, Auth, AuthError, claims::NoPrivate}, issuer::{Issuer, SigningKey},
+    /// };
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -257,7 +257,7 @@ impl Issuer {
     /// Signs any header and any payload, byte for byte, JSON or not, with the current key.
     ///
     /// ```
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -311,7 +311,7 @@ impl Issuer {
     /// does that is restarted.
     ///
     /// ```
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -427,7 +427,7 @@ impl Issuer {
     /// port stays this issuer's.
     ///
     /// ```
-    /// use warp_bearer::{auth::{Auth, AuthError, NoPrivate}, issuer::Issuer};
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

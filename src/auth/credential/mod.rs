@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
 /// let request = Request::get("/me").body(()).unwrap();
 /// let head = RequestHead::new(request.method(), request.uri().path(), request.headers());
-/// let refusal = auth.authenticate::<warp_bearer::auth::NoPrivate>(&head).await.unwrap_err();
+/// let refusal = auth.authenticate::<warp_bearer::auth::claims::NoPrivate>(&head).await.unwrap_err();
 /// assert_eq!(refusal.error.status(), 401);
 /// # Ok(())
 /// # }

@@ -10,3 +10,8 @@ pub(super) mod locality;
 pub(crate) mod probe;
 pub(super) mod refresher;
 pub(super) mod schedule;
+
+pub use self::{
+    jwks::{Fetches, KeyStatus},
+    key_set::NoKeys,
+};

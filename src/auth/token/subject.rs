@@ -1,6 +1,6 @@
 //! What a payload shows of its subject: a machine, a user, or neither for sure.
 //!
-//! [`machine()`](crate::auth::machine), [`user()`](crate::auth::user) and `explain` share this one definition. A
+//! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain` share this one definition. A
 //! guess in either direction opens a route to whom it was closed, so a payload that shows nothing, or
 //! both, is [`Unknown`](SubjectKind::Unknown), and neither policy is met. `docs/decisions.md` has the
 //! signs with their sources.

@@ -34,7 +34,8 @@ const BEARER: &str = "bearer";
 /// ```no_run
 /// use warp::{Filter, ws::{WebSocket, Ws}};
 /// use warp_bearer::auth::{
-///     Auth, Claims, BearerFilterExt, Subprotocol, scope, subprotocol, with_websocket_auth,
+///     Auth, Claims, BearerFilterExt, websocket::{Subprotocol, subprotocol, with_websocket_auth},
+///     policy::scope,
 /// };
 ///
 /// # let auth = Auth::builder().build().unwrap();

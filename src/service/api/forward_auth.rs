@@ -18,7 +18,10 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{Claims, Policy, Problem, is_scope_token, permissions, scopes};
+use crate::auth::{
+    Claims, Problem,
+    policy::{Policy, is_scope_token, permissions, scopes},
+};
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
 const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
@@ -145,7 +148,7 @@ fn unchanged(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{permission, scope};
+    use crate::auth::policy::{permission, scope};
 
     #[test]
     fn a_query_is_a_policy_or_a_problem() {

@@ -15,7 +15,7 @@ use warp::{
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Pages;
 use crate::{
-    auth::{Auth, Claims, KeyStatus},
+    auth::{Auth, Claims, keys::KeyStatus},
     service::{
         api::{errors::show, forward_auth},
         http::shutdown::Shutdown,

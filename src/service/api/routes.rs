@@ -8,7 +8,7 @@ use warp::{Filter, reply::Response};
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Docs;
 use crate::{
-    auth::scope,
+    auth::policy::scope,
     service::{
         api::{
             forward_auth, handlers,

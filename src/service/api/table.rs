@@ -16,7 +16,9 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Policy, Problem, RequestHead, Requirement, closed, with_auth,
+        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        policy::{Policy, Requirement},
+        with_auth,
     },
     service::api::docs::Docs,
 };

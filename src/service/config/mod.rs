@@ -22,7 +22,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    auth::Policy,
+    auth::policy::Policy,
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fs};
 
 use warp::http::HeaderValue;
 
-use crate::{auth::scope, service::config::*};
+use crate::{auth::policy::scope, service::config::*};
 
 const TENANT: &[(&str, &str)] = &[
     ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::algorithm::Algorithm;
 use crate::{
-    auth::{self, Policy},
+    auth::{self, policy::Policy},
     service::config::{
         LogFormat, Secret, TokenProfile,
         fault::{PEM, Wrong},
@@ -213,7 +213,7 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
         return Err(Wrong::new("has a comma in it").hint(right));
     }
-    auth::scopes(text).ok_or_else(|| Wrong::new("is no list of scopes"))
+    auth::policy::scopes(text).ok_or_else(|| Wrong::new("is no list of scopes"))
 }
 
 /// `any` or `rfc9068`.

@@ -17,7 +17,7 @@ use warp::{
 };
 
 use crate::{
-    auth::{Auth, Testimony, handle_rejection},
+    auth::{Auth, handle_rejection, outcome::Testimony},
     service::{
         http::{limits::Limits, listener::Listener, server::serve, shutdown::Shutdown},
         observe::request_log::Sight,

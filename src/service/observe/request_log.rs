@@ -12,7 +12,11 @@ use tracing::Level;
 use warp::{http::StatusCode, reply::Response};
 
 use crate::{
-    auth::{Code, Identity, Pseudonym, testimony, witnessed},
+    auth::{
+        claims::{Identity, Pseudonym},
+        outcome::{testimony, witnessed},
+        problem::Code,
+    },
     service::{
         api::table::{arrived, tracked},
         http::{

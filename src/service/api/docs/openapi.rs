@@ -11,7 +11,7 @@ use utoipa::openapi::{
 use warp::http::Method;
 
 use crate::{
-    auth::Policy,
+    auth::policy::Policy,
     service::api::{
         docs::{
             Docs, TokenEndpoint,

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use warp::http::StatusCode;
 
 use crate::{
-    auth::{AuthError, Problem, body},
+    auth::{AuthError, Problem, problem::body},
     service::api::{
         docs::schemas::{JSON, of, one_of, success, text_header},
         errors::{PAGES, Page},

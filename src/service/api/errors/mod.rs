@@ -10,7 +10,7 @@ pub(super) mod show;
 
 use warp::http::StatusCode;
 
-use crate::auth::{AuthError, BearerError, Problem};
+use crate::auth::{AuthError, Problem, error::BearerError};
 
 pub use self::pages::PAGES;
 

@@ -12,7 +12,10 @@ use std::{
 use clap::Args;
 
 use crate::{
-    auth::{Auth, Policy, SetupError, permissions, scopes},
+    auth::{
+        Auth, SetupError,
+        policy::{Policy, permissions, scopes},
+    },
     service::{
         api::table::Access,
         cli::{

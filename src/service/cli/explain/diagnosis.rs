@@ -6,7 +6,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::{
-    auth::{Auth, AuthError, Step, Told, Trace, Trouble, token::subject::SubjectKind},
+    auth::{
+        Auth, AuthError,
+        explain::{Step, Told, Trace, Trouble},
+        token::subject::SubjectKind,
+    },
     service::api::errors::{Cause, causes},
 };
 

@@ -11,7 +11,11 @@ mod report;
 
 pub(in crate::service) use self::pasted::Pasted;
 use crate::{
-    auth::{Auth, AuthError, Claims, Policy, Requirement, Told, Trace},
+    auth::{
+        Auth, AuthError, Claims,
+        explain::{Told, Trace},
+        policy::{Policy, Requirement},
+    },
     service::{
         api::{errors::Cause, routes::rows, table::Access},
         cli::{explain::diagnosis::Evidence, time_format},

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    auth::{AuthError, Step, Told},
+    auth::{
+        AuthError,
+        explain::{Step, Told},
+    },
     service::{
         api::errors::Cause,
         cli::{
