@@ -3,14 +3,10 @@
 //! With the issuer that `cargo run -- dev` starts and names, or any other:
 //! `ISSUER=http://127.0.0.1:PORT/ cargo run --example hello`
 
-use std::{convert::Infallible, env, process::ExitCode};
+use std::{convert::Infallible, env, error::Error};
 
 use warp::{Filter, reply::Response};
-use warp_bearer::auth::{
-    Auth, BearerFilterExt, Claims, handle_rejection,
-    policy::{permission, scope},
-    with_auth,
-};
+use warp_bearer::auth::{Auth, BearerFilterExt, Claims, handle_rejection, policy, with_auth};
 
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let me = warp::path!("me")
@@ -21,7 +17,10 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
 
     let messages = warp::path!("messages")
         .and(warp::get())
-        .and(with_auth(auth).require(scope("read:messages") | permission("messages:read")))
+        .and(
+            with_auth(auth)
+                .require(policy::scope("read:messages") | policy::permission("messages:read")),
+        )
         .map(|claims: Claims| format!("none for {}", claims.subject().unwrap_or("you")))
         .route(); // closes the route: its refusals are final, in JSON
 
@@ -29,17 +28,11 @@ fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible>
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let issuer = env::var("ISSUER").unwrap_or_default();
+async fn main() -> Result<(), Box<dyn Error>> {
     // Returns at once; `auth.ready().await` would wait for the issuer's keys.
-    match Auth::discover(&issuer, "https://api.example.com") {
-        Ok(auth) => warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await,
-        Err(error) => {
-            eprintln!("ISSUER has to be the URL of an issuer: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    let auth = Auth::discover(&env::var("ISSUER")?, "https://api.example.com")?;
+    warp::serve(routes(&auth)).run(([127, 0, 0, 1], 8001)).await;
+    Ok(())
 }
 
 #[cfg(test)]

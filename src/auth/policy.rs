@@ -394,7 +394,10 @@ impl<X> Requirement<X> {
     }
 
     /// Passes the claims on if they grant what is required.
-    pub(crate) fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
+    ///
+    /// # Errors
+    /// A [`Refusal`], 403, whose challenge names the scopes that would suffice.
+    pub fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         match self.check(&claims) {
             Ok(()) => Ok(claims),
             Err((error, scope)) => {
