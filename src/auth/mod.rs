@@ -48,21 +48,21 @@ mod verifier;
 #[cfg(feature = "warp")]
 mod warp;
 
+pub mod context;
 pub mod error;
 pub mod keys;
-pub mod outcome;
+
 pub mod policy;
 pub mod problem;
 pub mod resource;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
 pub mod claims {
-    pub use super::{
-        outcome::{Identity, Pseudonym},
-        token::{
-            auth0::Auth0,
-            claims::{Claims, NoPrivate},
-        },
+    pub use super::token::{
+        auth0::Auth0,
+        claims::{Claims, NoPrivate},
+        identity::Identity,
+        pseudonym::Pseudonym,
     };
 }
 

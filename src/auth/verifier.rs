@@ -13,6 +13,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal},
+    context::Timer,
     credential::{
         RequestHead,
         bearer::{self, within_limit},
@@ -22,7 +23,6 @@ use crate::auth::{
         jwks::{Jwks, KeyStatus},
         key_set::{Key, KeySet, Miss},
     },
-    outcome::Watch,
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
     token::{
@@ -116,9 +116,9 @@ impl Auth {
         token: impl FnOnce(&HeaderMap) -> Result<&[u8], AuthError>,
     ) -> Result<Claims<X>, Refusal> {
         let token = token(request.headers).map_err(|error| self.refusal(error))?;
-        let watch = Watch::begin();
+        let timer = Timer::start();
         let verdict = self.verify_presented(token).await;
-        watch.end(&verdict);
+        timer.stop(&verdict);
         verdict.map_err(|error| self.refusal(bearer::blame(token, error)))
     }
 

@@ -14,8 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use crate::auth::{
     challenge::Challenge,
     error::AuthError,
-    outcome::Identity,
-    token::{json, payload::Verified},
+    token::{identity::Identity, json, payload::Verified},
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and

@@ -3,7 +3,9 @@
 pub(super) mod auth0;
 pub(super) mod checks;
 pub(super) mod claims;
+pub(super) mod identity;
 pub(crate) mod json;
 pub(super) mod jws;
 pub(super) mod payload;
+pub(super) mod pseudonym;
 pub(crate) mod subject;

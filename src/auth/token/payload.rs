@@ -15,7 +15,7 @@ use crate::auth::{
     challenge::Challenge,
     error::AuthError,
     keys::key_set::Key,
-    outcome::Pseudonym,
+    token::pseudonym::Pseudonym,
     token::{
         checks::Times,
         json::{self, Malformed, Value},

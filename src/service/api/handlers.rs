@@ -15,11 +15,10 @@ use warp::{
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Pages;
 use crate::{
-    auth::{Auth, Claims, keys::KeyStatus},
+    auth::{Auth, Claims, context, keys::KeyStatus},
     service::{
         api::{errors::show, forward_auth},
         http::shutdown::Shutdown,
-        observe::request_log::Probed,
     },
 };
 
@@ -53,13 +52,15 @@ pub async fn forwarded(claims: Claims) -> Response {
 
 /// `GET /livez`: the process runs.
 pub async fn livez() -> Response {
-    probed(json_text(r#"{"status":"alive"}"#))
+    context::set_probe();
+    json_text(r#"{"status":"alive"}"#)
 }
 
 /// `GET /readyz`: keys are held and the service is not about to stop.
 ///
 /// Anybody may ask. Of a failed fetch it shows a word of a fixed list; the details go to the log.
 pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
+    context::set_probe();
     let ready = auth.is_ready() && !shutdown.is_asked();
     let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
     let body = json!({
@@ -71,12 +72,7 @@ pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
-    probed(warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response())
-}
-
-fn probed(mut response: Response) -> Response {
-    response.extensions_mut().insert(Probed);
-    response
+    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 
 /// `GET /.well-known/oauth-protected-resource`: the same for everybody, until the next start.

@@ -3,7 +3,7 @@
 //! A row names its path, method and policy once. The chain answers requests; the data answers
 //! everybody else: `Allow` of a 405, route names in logs, scopes in descriptions.
 
-use std::{cell::Cell, convert::Infallible, fmt, future::Future, slice, sync::Arc};
+use std::{convert::Infallible, fmt, future::Future, slice, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use warp::{
@@ -16,7 +16,7 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed, context,
         policy::{Policy, Requirement},
         with_auth,
     },
@@ -50,29 +50,6 @@ macro_rules! route {
     };
 }
 pub(crate) use route;
-
-tokio::task_local! {
-    static ARRIVED: Cell<Option<&'static str>>;
-}
-
-/// Answers a request so that [`arrived`] can tell which row it has come to, within and until the end
-/// of it.
-pub(crate) fn tracked<F: Future>(answer: F) -> impl Future<Output = F::Output> {
-    ARRIVED.scope(Cell::new(None), answer)
-}
-
-/// Says which row a request has come to, by its template, or by the name of what answers in a row's
-/// place.
-pub(crate) fn arrive(template: &'static str) {
-    // Outside of `tracked` nobody asks.
-    let _ = ARRIVED.try_with(|arrived| arrived.set(Some(template)));
-}
-
-/// The template of the row that a request has come to, whatever becomes of it there; none where no
-/// row has its path and method, and outside of [`tracked`].
-pub(crate) fn arrived() -> Option<&'static str> {
-    ARRIVED.try_with(Cell::get).ok().flatten()
-}
 
 /// What every protected row asks for.
 #[derive(Debug, Clone)]
@@ -535,7 +512,7 @@ fn only(
         .and_then(move |method: Method| {
             let fits = wanted.have(&method);
             if fits {
-                arrive(template);
+                context::set_route(template);
             }
             async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
         })

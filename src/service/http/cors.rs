@@ -19,8 +19,8 @@ use hyper::{
 use warp::{Reply, http::StatusCode, reply::Response};
 
 use crate::{
-    auth::Problem,
-    service::{api::table::arrive, http::request_id::only},
+    auth::{Problem, context},
+    service::http::request_id::only,
 };
 
 /// The path that has no preflight. It is a gate: a proxy lets through whatever it answers with 2xx, and
@@ -97,7 +97,7 @@ impl Crossing {
         if !self.is_preflight {
             return None;
         }
-        arrive(PREFLIGHT);
+        context::set_route(PREFLIGHT);
         if self.allowed.is_none() {
             return Some(Problem::CorsForbidden.response());
         }

@@ -17,7 +17,7 @@ use warp::{
 };
 
 use crate::{
-    auth::{Auth, handle_rejection, outcome::Testimony},
+    auth::{Auth, context::Authentication, handle_rejection},
     service::{
         http::{limits::Limits, listener::Listener, server::serve, shutdown::Shutdown},
         observe::request_log::Sight,
@@ -70,8 +70,9 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
-    /// Of its token, if it had one.
-    pub(in crate::service) testimony: Option<Testimony>,
+    pub(in crate::service) is_probe: bool,
+    /// `None` if the request carried no token, or if its route asks for none.
+    pub(in crate::service) authentication: Option<Authentication>,
 }
 
 /// Requests that count as the same: where their words stand in the program, and the status. Should
@@ -150,12 +151,12 @@ impl Metrics {
             Some(handles) => handles.count(outcome.took),
             None => self.0.first_of(outcome).count(outcome.took),
         }
-        if let Some(testimony) = &outcome.testimony {
-            let histogram = match testimony.identity {
+        if let Some(authentication) = &outcome.authentication {
+            let histogram = match authentication.identity {
                 Some(_) => &self.0.fixed.verified,
                 None => &self.0.fixed.refused,
             };
-            histogram.record(testimony.took);
+            histogram.record(authentication.duration);
         }
     }
 

@@ -14,11 +14,10 @@ use warp::{http::StatusCode, reply::Response};
 use crate::{
     auth::{
         claims::{Identity, Pseudonym},
-        outcome::{testimony, witnessed},
+        context,
         problem::Code,
     },
     service::{
-        api::table::{arrived, tracked},
         http::{
             idle_timeout::AtWork,
             request_id::{Trace, X_REQUEST_ID, request_id},
@@ -29,10 +28,6 @@ use crate::{
 
 /// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
 const TARGET: &str = "warp_bearer::request";
-
-/// Marks the answer to a machine that asks every few seconds, and need not be told of each time.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::service) struct Probed;
 
 /// What a server tells of its requests.
 #[derive(Debug, Clone)]
@@ -112,7 +107,6 @@ impl Sight {
             method: method(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
-            probed: false,
             is_over: false,
         }
     }
@@ -145,7 +139,6 @@ pub(in crate::service) struct Sighting {
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
-    probed: bool,
     is_over: bool,
 }
 
@@ -161,7 +154,7 @@ impl Sighting {
         // Not an `async` block, which would have room for the answer's future twice.
         let answer = answer.map(|answer| (self.end(answer, &mut at_work), at_work));
         if is_told {
-            Either::Left(tracked(witnessed(answer)))
+            Either::Left(context::scope(answer))
         } else {
             Either::Right(answer)
         }
@@ -175,7 +168,6 @@ impl Sighting {
         self.is_over = true;
         if self.is_told() {
             let code = answer.extensions().get().copied();
-            self.probed = answer.extensions().get::<Probed>().is_some();
             // One look at the clock, for the connection as well.
             let until = at_work.answered();
             self.tell(until, Some(answer.status()), code.map(Code::as_str));
@@ -186,13 +178,15 @@ impl Sighting {
     }
 
     fn tell(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
+        let context = context::take();
         let outcome = Outcome {
             method: self.method,
-            route: arrived().unwrap_or("unrouted"),
+            route: context.route.unwrap_or("unrouted"),
+            is_probe: context.is_probe,
             status,
             code,
             took: until - self.since,
-            testimony: testimony(),
+            authentication: context.authentication,
         };
         if self.log {
             self.log(&outcome);
@@ -203,8 +197,8 @@ impl Sighting {
     }
 
     fn log(&self, outcome: &Outcome) {
-        let testimony = outcome.testimony.as_ref();
-        let identity = testimony.and_then(|testimony| testimony.identity.as_ref());
+        let authentication = outcome.authentication.as_ref();
+        let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
         // A macro, because where an event is has one level for all of its life.
         macro_rules! answered {
@@ -226,7 +220,7 @@ impl Sighting {
                 )
             };
         }
-        if self.probed {
+        if outcome.is_probe {
             answered!(Level::DEBUG);
         } else {
             answered!(Level::INFO);

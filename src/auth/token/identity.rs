@@ -1,0 +1,40 @@
+//! [`Identity`]: what a log may know about a verified token.
+
+use std::{fmt, sync::Arc};
+
+use crate::auth::token::{payload::Verified, pseudonym::Pseudonym};
+
+/// The part of a verified token's identity that a log may show. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity(Arc<Verified>);
+
+impl Identity {
+    pub(crate) fn new(verified: Arc<Verified>) -> Self {
+        Self(verified)
+    }
+
+    /// Returns the issuer, which equals one that is configured.
+    pub fn issuer(&self) -> &str {
+        &self.0.origin.issuer
+    }
+
+    /// Returns the `kid` of the key that verified the token, as the issuer publishes it.
+    pub fn kid(&self) -> Option<&str> {
+        self.0.key.kid()
+    }
+
+    /// Returns what stands for the subject, together with its issuer. `None` if the token has no `sub`.
+    pub fn subject(&self) -> Option<Pseudonym> {
+        self.0.pseudonym()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("issuer", &self.issuer())
+            .field("kid", &self.kid())
+            .field("subject", &self.subject())
+            .finish()
+    }
+}
