@@ -17,7 +17,7 @@ use crate::auth::{
         claims::Claims,
         json,
         jws::{self, Header, Parts},
-        payload::Registered,
+        registered::Registered,
     },
     verifier::{Auth, Keys, Trusted},
 };

@@ -29,7 +29,8 @@ use crate::auth::{
         checks::{self, TimeRules, Times},
         claims::Claims,
         jws::{self, Header, Parts},
-        payload::{Extract, Origin, Registered, Verified},
+        payload::{Extract, Origin, Verified},
+        registered::Registered,
     },
 };
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
-    token::{json::Value, jws::Header, payload::Registered},
+    token::{json::Value, jws::Header, registered::Registered},
 };
 
 /// `alg` is one that was allowed beforehand: the token has no say in it (RFC 8725 §3.1).

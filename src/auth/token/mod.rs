@@ -9,3 +9,4 @@ pub(super) mod jws;
 pub(super) mod payload;
 pub(super) mod pseudonym;
 pub(crate) mod subject;
+pub(super) mod registered;

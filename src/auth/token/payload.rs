@@ -1,7 +1,7 @@
-//! A payload, and what it says of the claims that are acted on; verified, once its token is.
+//! [`Verified`]: the payload of a verified token, with the claims that every request reads.
 //!
-//! Each claim is a piece of the payload that it was read from: nothing is copied but what JSON escapes
-//! keep from being one. It decides nothing about a claim; that is `checks.rs`.
+//! A claim is kept as a position in the payload, so nothing is copied except texts with JSON escapes.
+//! Whether a claim is acceptable is decided in `checks.rs`.
 
 use std::{
     borrow::Cow,
@@ -13,13 +13,8 @@ use smallvec::SmallVec;
 
 use crate::auth::{
     challenge::Challenge,
-    error::AuthError,
     keys::key_set::Key,
-    token::pseudonym::Pseudonym,
-    token::{
-        checks::Times,
-        json::{self, Malformed, Value},
-    },
+    token::{checks::Times, json::Value, pseudonym::Pseudonym, registered::Registered},
 };
 
 /// A payload whose token was verified, with the claims that every request asks for.
@@ -223,46 +218,5 @@ fn texts<'v, 'a>(claim: Option<&'v Value<'a>>) -> &'v [Cow<'a, str>] {
         Some(Value::Text(text)) => slice::from_ref(text),
         Some(Value::Texts(texts)) => texts,
         _ => &[],
-    }
-}
-
-/// The claims that we act on as the payload has them, of whatever type.
-#[derive(Debug, Default)]
-pub(crate) struct Registered<'a> {
-    pub(crate) iss: Option<Value<'a>>,
-    pub(crate) sub: Option<Value<'a>>,
-    pub(crate) aud: Option<Value<'a>>,
-    pub(crate) exp: Option<Value<'a>>,
-    pub(crate) nbf: Option<Value<'a>>,
-    pub(crate) iat: Option<Value<'a>>,
-    pub(crate) jti: Option<Value<'a>>,
-    pub(crate) scope: Option<Value<'a>>,
-    pub(crate) scp: Option<Value<'a>>,
-    pub(crate) permissions: Option<Value<'a>>,
-    pub(crate) client_id: Option<Value<'a>>,
-    /// `cnf` is there, whatever its value.
-    pub(crate) bound: bool,
-}
-
-impl<'a> Registered<'a> {
-    pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
-        let mut claims = Self::default();
-        json::members(payload, |name, value| match name {
-            "iss" => claims.iss = Some(value),
-            "sub" => claims.sub = Some(value),
-            "aud" => claims.aud = Some(value),
-            "exp" => claims.exp = Some(value),
-            "nbf" => claims.nbf = Some(value),
-            "iat" => claims.iat = Some(value),
-            "jti" => claims.jti = Some(value),
-            "scope" => claims.scope = Some(value),
-            "scp" => claims.scp = Some(value),
-            "permissions" => claims.permissions = Some(value),
-            "client_id" => claims.client_id = Some(value),
-            "cnf" => claims.bound = true,
-            _ => {}
-        })
-        .map_err(|Malformed| AuthError::TokenMalformed)?;
-        Ok(claims)
     }
 }
