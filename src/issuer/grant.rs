@@ -2,7 +2,7 @@
 //!
 //! One client is registered. It is not kept apart from others, because there are no others.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use crate::issuer::{keys::random_name, mint::Profile, state::State};
+use crate::issuer::{client::Client, mint::Profile, state::State};
 
 /// What the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
@@ -26,23 +26,6 @@ const LIFETIME: Duration = Duration::from_secs(86400);
 
 /// More than any form that this endpoint can answer.
 const MAX_BODY: u64 = 16 * 1024;
-
-/// The registered client.
-pub(super) struct Client {
-    pub(super) id: String,
-    pub(super) secret: String,
-}
-
-impl Client {
-    /// Random, in characters that form encoding leaves as they are, so that it need not be undone
-    /// in HTTP Basic credentials (RFC 6749 §2.3.1).
-    pub(super) fn register() -> io::Result<Self> {
-        Ok(Self {
-            id: random_name(24)?,
-            secret: random_name(48)?,
-        })
-    }
-}
 
 #[derive(Deserialize)]
 pub(super) struct Parameters {

@@ -99,6 +99,7 @@
 //! It stops when the last clone of it is dropped. Under tokio's paused clock nothing in it makes
 //! time pass, so that a test may leap over hours of refreshes.
 
+mod client;
 mod faults;
 mod grant;
 pub(crate) mod hosts;
@@ -119,7 +120,7 @@ use std::{
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
-use crate::issuer::{faults::Faults, grant::Client, server::Server, state::State};
+use crate::issuer::{client::Client, faults::Faults, server::Server, state::State};
 
 pub use self::{
     faults::{Fault, UnknownFault},

@@ -14,11 +14,15 @@ use warp::{
     reply::{self, Response},
 };
 
-use crate::issuer::{faults::Fault, grant, hosts, keys::base64url, origins, state::State};
+use crate::issuer::{
+    faults::Fault,
+    grant, hosts,
+    keys::base64url,
+    origins,
+    state::{JWKS, State, TOKEN},
+};
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
-pub(super) const JWKS: &str = "/.well-known/jwks.json";
-pub(super) const TOKEN: &str = "/oauth/token";
 
 /// Every route. Nothing is left over: what no route takes is refused in JSON.
 pub(super) fn routes(

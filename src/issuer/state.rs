@@ -8,13 +8,15 @@ use std::{
 use tokio::sync::watch;
 
 use crate::issuer::{
+    client::Client,
     faults::{Fault, Faults},
-    grant::Client,
     key_set::KeySet,
     keys::SigningKey,
     mint::{Profile, TokenBuilder},
-    routes,
 };
+
+pub(super) const JWKS: &str = "/.well-known/jwks.json";
+pub(super) const TOKEN: &str = "/oauth/token";
 
 /// What has been asked of an issuer since it started, or since [`reset_requests`](crate::issuer::Issuer::reset_requests).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +57,8 @@ impl State {
         Self {
             addr,
             url: format!("http://{addr}/"),
-            jwks_uri: format!("http://{addr}{}", routes::JWKS),
-            token_endpoint: format!("http://{addr}{}", routes::TOKEN),
+            jwks_uri: format!("http://{addr}{}", JWKS),
+            token_endpoint: format!("http://{addr}{}", TOKEN),
             audience: "https://api.example.com".to_owned(),
             client,
             settings: Mutex::new(Settings {

@@ -8,5 +8,5 @@ pub(crate) mod json;
 pub(super) mod jws;
 pub(super) mod payload;
 pub(super) mod pseudonym;
-pub(crate) mod subject;
 pub(super) mod registered;
+pub(crate) mod subject;
