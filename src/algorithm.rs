@@ -39,7 +39,7 @@ pub enum Algorithm {
     ES256,
     /// ECDSA over P-384 with SHA-384.
     ES384,
-    /// EdDSA over Ed25519.
+    /// `EdDSA` over Ed25519.
     EdDSA,
 }
 

@@ -196,7 +196,7 @@ impl Code {
 }
 
 /// The body of every failure (RFC 9457 §3), with `detail` where FastAPI's clients look for it and
-/// `error` as RFC 6750 has it. The service's OpenAPI description is made of this type as well.
+/// `error` as RFC 6750 has it. The service's description for `OpenAPI` is made of it as well.
 #[derive(Serialize)]
 #[cfg_attr(feature = "docs", derive(utoipa::ToSchema))]
 pub(crate) struct ProblemBody {

@@ -57,8 +57,8 @@ impl State {
         Self {
             addr,
             url: format!("http://{addr}/"),
-            jwks_uri: format!("http://{addr}{}", JWKS),
-            token_endpoint: format!("http://{addr}{}", TOKEN),
+            jwks_uri: format!("http://{addr}{JWKS}"),
+            token_endpoint: format!("http://{addr}{TOKEN}"),
             audience: "https://api.example.com".to_owned(),
             client,
             settings: Mutex::new(Settings {

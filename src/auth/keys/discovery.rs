@@ -36,7 +36,7 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Plac
     if metadata.issuer != issuer {
         return Err(FetchError::wrong_issuer(issuer, &metadata.issuer));
     }
-    published(metadata.jwks_uri, url)
+    published(&metadata.jwks_uri, url)
 }
 
 /// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).
@@ -50,16 +50,15 @@ pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
 ///
 /// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
 /// which we talk to anyway. Every other address is [guarded](crate::auth::keys::locality).
-fn published(jwks_uri: String, metadata: &Url) -> Result<Place, FetchError> {
+fn published(jwks_uri: &str, metadata: &Url) -> Result<Place, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
-    if let Ok(url) = Url::parse(&jwks_uri)
+    if let Ok(url) = Url::parse(jwks_uri)
         && !is_trusted(&url)
         && let Some(host) = local_host(&url)
     {
         return Err(FetchError::local(&url, host));
     }
-    let url =
-        endpoint(&jwks_uri).map_err(|fault| FetchError::JwksUri((&*jwks_uri).into(), fault))?;
+    let url = endpoint(jwks_uri).map_err(|fault| FetchError::JwksUri(jwks_uri.into(), fault))?;
     if is_trusted(&url) {
         return Ok(Place::configured(url));
     }
@@ -111,23 +110,23 @@ mod tests {
             "https://localhost./keys",
             "https://a.localhost/keys",
         ] {
-            let refused = published(local.to_owned(), &foreign);
+            let refused = published(local, &foreign);
             let is_refused = matches!(refused, Err(FetchError::Local { .. }));
             assert!(is_refused, "{local}: {refused:?}");
             if endpoint(local).is_ok() {
-                assert!(published(local.to_owned(), &here).is_ok(), "{local}");
+                assert!(published(local, &here).is_ok(), "{local}");
             }
         }
         for elsewhere in ["https://b.example/keys", "https://a.example:8443/keys"] {
-            let place = published(elsewhere.to_owned(), &foreign).unwrap();
+            let place = published(elsewhere, &foreign).unwrap();
             assert!(place.is_guarded(), "{elsewhere}");
         }
-        let own = published("https://a.example/keys".to_owned(), &foreign).unwrap();
+        let own = published("https://a.example/keys", &foreign).unwrap();
         assert!(!own.is_guarded(), "its own origin, which was configured");
         let link = Url::parse("https://169.254.1.1/.well-known/openid-configuration").unwrap();
-        assert!(published("https://127.0.0.1/keys".to_owned(), &link).is_err());
-        assert!(published("https://169.254.1.1/keys".to_owned(), &link).is_ok());
-        let plain = published("http://b.example/keys".to_owned(), &foreign);
+        assert!(published("https://127.0.0.1/keys", &link).is_err());
+        assert!(published("https://169.254.1.1/keys", &link).is_ok());
+        let plain = published("http://b.example/keys", &foreign);
         assert!(matches!(plain, Err(FetchError::JwksUri(..))));
     }
 
