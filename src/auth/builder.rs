@@ -22,7 +22,7 @@ use crate::auth::{
         schedule::Policy,
     },
     resource::Resource,
-    token::{checks::TimeRules, payload::Origin},
+    token::{checks::TimeRules, payload::IssuerContext},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
 
@@ -390,7 +390,7 @@ impl Builder {
         let issuer: Arc<str> = own.issuer.as_str().into();
         Ok(Trusted {
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
-            origin: Arc::new(Origin {
+            context: Arc::new(IssuerContext {
                 issuer,
                 challenge: self.challenge(),
                 roles_at: self.roles_at.as_str().into(),

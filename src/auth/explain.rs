@@ -144,7 +144,7 @@ impl Auth {
         let found = kid.as_deref().map_or("no kid".to_owned(), quoted);
         let key = issuer.key(algorithm, kid.as_deref()).await;
         let key = trace.add("key", expected, found, key)?;
-        let signed = issuer.signed(&key, algorithm, parts, &signature?);
+        let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         let expected = format!("by that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)
@@ -186,8 +186,8 @@ impl Auth {
         trace: &mut Trace,
     ) -> Option<&Trusted> {
         let ours: Vec<_> = self.inner.issuers.iter().collect();
-        let expected = ours.iter().map(|one| quoted(&one.origin.issuer));
-        let issuer = checks::issuer(claims).and_then(|issuer| self.trusted(issuer));
+        let expected = ours.iter().map(|one| quoted(&one.context.issuer));
+        let issuer = checks::issuer(claims).and_then(|issuer| self.trusted_issuer(issuer));
         let found = trace.claimed("iss");
         let issuer = trace.add("iss", any_of(expected), found, issuer);
         // Of a token that calls its issuer otherwise, the keys of the only one we know tell whether
@@ -283,7 +283,7 @@ impl Auth {
     /// The issuers and, for each, the audiences that its tokens have to be for.
     pub(crate) fn trusts(&self) -> impl Iterator<Item = (&str, &[String])> {
         let issuers = self.inner.issuers.iter();
-        issuers.map(|issuer| (&*issuer.origin.issuer, &*issuer.audiences))
+        issuers.map(|issuer| (&*issuer.context.issuer, &*issuer.audiences))
     }
 }
 
@@ -368,10 +368,10 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
         None => Vec::new(),
     };
     if kids.is_empty() {
-        return format!("a key of {}", issuer.origin.issuer);
+        return format!("a key of {}", issuer.context.issuer);
     }
     let kids = any_of(kids.iter().map(|kid| quoted(kid)));
-    format!("a key of {}: {kids}", issuer.origin.issuer)
+    format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
 fn quoted(text: &str) -> String {

@@ -1,8 +1,9 @@
-//! A token → its claims.
+//! [`Auth`]: a request or a token → its claims.
 //!
-//! One rule gives the order: whatever can be judged without a key is judged before a key is
-//! touched, so that a token that would fail anyway costs neither a fetch nor an RSA verification.
-//! And nothing but a verified signature makes [`Claims`].
+//! Every check that needs no key comes before a key is looked up, so that a token that would fail
+//! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
+//! The order is in [`Auth::verify_token`] and [`Auth::check_without_key`], one step a line; each
+//! step is a function in `token/checks.rs`.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -29,7 +30,7 @@ use crate::auth::{
         checks::{self, TimeRules, Times},
         claims::Claims,
         jws::{self, Header, Parts},
-        payload::{Extract, Origin, Verified},
+        payload::{Extract, IssuerContext, Source, Verified},
         registered::Registered,
     },
 };
@@ -60,7 +61,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// An issuer, what its tokens have to be for, and what they are verified with.
 pub(crate) struct Trusted {
-    pub(crate) origin: Arc<Origin>,
+    pub(crate) context: Arc<IssuerContext>,
     pub(crate) audiences: Arc<[String]>,
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) keys: Option<Keys>,
@@ -153,46 +154,48 @@ impl Auth {
         self.verify_presented(token.as_bytes()).await
     }
 
-    /// The same of what somebody presented as a token.
+    /// As [`verify`](Self::verify), for bytes that may not even be text.
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
         token: &[u8],
     ) -> Result<Claims<X>, AuthError> {
-        self.verified(token).await.and_then(Claims::new)
+        self.verify_token(token).await.and_then(Claims::new)
     }
 
-    async fn verified(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
+    async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token)?;
-        if let Some(verified) = self.seen(token)? {
+        if let Some(verified) = self.cached(token)? {
             return Ok(verified);
         }
         let parts = Parts::split(token)?;
-        let judged = self.judged(parts)?;
-        let (header, issuer) = (judged.header, judged.issuer);
+        let checked = self.check_without_key(parts)?;
+        let (header, issuer) = (checked.header, checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
-        issuer.signed(&key, header.algorithm, parts, &judged.signature)?;
-        let origin = Arc::clone(&issuer.origin);
-        let verified = Arc::new(judged.extract.verified(judged.payload, origin, key));
+        issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
+        let context = Arc::clone(&issuer.context);
+        let source = Source::of(header.algorithm, key);
+        let verified = checked.extract.verified(checked.payload, context, source);
+        let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
         Ok(verified)
     }
 
-    /// All that can be judged without a key, in this order. What comes of it is not to be trusted yet.
-    fn judged(&self, parts: Parts<'_>) -> Result<Judged<'_>, AuthError> {
+    /// Makes every check that needs no key, in this order. The result must not be trusted yet.
+    fn check_without_key(&self, parts: Parts<'_>) -> Result<Checked<'_>, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
         let header = match self.inner.cache.header(parts.header) {
             Some(known) => known,
-            None => self.header(parts.header)?,
+            None => self.check_header(parts.header)?,
         };
         let payload = jws::text(payload)?;
         let claims = Registered::parse(&payload)?;
-        let issuer = self.trusted(checks::issuer(&claims)?)?;
+        let issuer = self.trusted_issuer(checks::issuer(&claims)?)?;
         checks::allowed(header.algorithm, &issuer.algorithms)?;
         checks::audience(&claims, &issuer.audiences)?;
         let times = Times::of(&claims)?;
-        times.hold(self.now(), &self.inner.rules)?;
+        times.check(self.now(), &self.inner.rules)?;
         checks::strings(&claims)?;
         if self.inner.strict {
             checks::rfc9068(&claims)?;
@@ -200,7 +203,7 @@ impl Auth {
         checks::not_bound(&claims)?;
         let extract = Extract::new(&payload, &claims, times);
         drop(claims);
-        Ok(Judged {
+        Ok(Checked {
             header,
             issuer,
             payload,
@@ -209,19 +212,19 @@ impl Auth {
         })
     }
 
-    /// A token that was verified before, judged again by all that may have changed: the time, and
-    /// the key set.
-    fn seen(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+    /// Returns a token that was verified before, if what may have changed since still allows it: the
+    /// time and the key set.
+    fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
         let mut issuers = self.inner.issuers.iter();
-        let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.origin, &verified.origin));
-        if !issuer.is_some_and(|issuer| issuer.stands_by(verified.key.generation())) {
+        let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.context, &verified.context));
+        if !issuer.is_some_and(|issuer| issuer.still_trusts(&verified.source)) {
             self.inner.cache.forget(token);
             return Ok(None);
         }
-        if let Err(error) = verified.times.hold(self.now(), &self.inner.rules) {
+        if let Err(error) = verified.times.check(self.now(), &self.inner.rules) {
             self.inner.cache.forget(token);
             return Err(error);
         }
@@ -229,8 +232,8 @@ impl Auth {
         Ok(Some(verified))
     }
 
-    /// A header that no verified token has had yet.
-    fn header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
+    /// Checks a header that no verified token has had yet.
+    fn check_header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
         let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
@@ -242,11 +245,12 @@ impl Auth {
         })
     }
 
-    /// To the letter (RFC 7519 §4.1.1). An issuer that is not ours costs no network.
-    pub(super) fn trusted(&self, issuer: &str) -> Result<&Trusted, AuthError> {
+    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer costs
+    /// no network.
+    pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<&Trusted, AuthError> {
         let mut issuers = self.inner.issuers.iter();
         issuers
-            .find(|trusted| &*trusted.origin.issuer == issuer)
+            .find(|trusted| &*trusted.context.issuer == issuer)
             .ok_or(AuthError::UnknownIssuer)
     }
 
@@ -354,14 +358,14 @@ impl Auth {
         scopes: impl IntoIterator<Item: Into<String>>,
     ) -> Option<ResourceMetadata> {
         let issuers = self.inner.issuers.iter();
-        let issuers = issuers.map(|issuer| issuer.origin.issuer.to_string());
+        let issuers = issuers.map(|issuer| issuer.context.issuer.to_string());
         let resource = self.inner.resource.as_ref()?;
         Some(ResourceMetadata::new(resource, issuers, scopes))
     }
 }
 
-/// A token that waits for its key.
-struct Judged<'a> {
+/// A token that has passed every check that needs no key.
+struct Checked<'a> {
     header: KnownHeader,
     issuer: &'a Trusted,
     payload: String,
@@ -388,7 +392,9 @@ impl Trusted {
         }
     }
 
-    pub(super) fn signed(
+    /// Checks the signature. A wrong one makes the refresher look at the key set: the issuer may have
+    /// replaced the key under the same name.
+    pub(super) fn verify_signature(
         &self,
         key: &Key,
         alg: Algorithm,
@@ -406,21 +412,23 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Whether what was verified with a key of that generation would be verified again.
-    fn stands_by(&self, generation: u64) -> bool {
-        match &self.keys {
-            Some(Keys::Kept(jwks)) if generation != Key::FIXED => {
-                jwks.generation() == Some(generation)
+    /// Returns whether a token that `source` verified would be verified again.
+    fn still_trusts(&self, source: &Source) -> bool {
+        match (source, &self.keys) {
+            (Source::Secret, _) => self.secret.is_some(),
+            (Source::Key(key), Some(Keys::Kept(jwks))) => {
+                jwks.generation() == Some(key.generation())
             }
-            _ => generation == Key::FIXED,
+            (Source::Key(_), Some(Keys::Fixed(_))) => true,
+            (Source::Key(_), None) => false,
         }
     }
 
     fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Kept(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.origin.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.origin.issuer, usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
+            None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
         }
     }
 }
@@ -431,7 +439,7 @@ impl fmt::Debug for Auth {
             .inner
             .issuers
             .iter()
-            .map(|issuer| &issuer.origin.issuer);
+            .map(|issuer| &issuer.context.issuer);
         f.debug_struct("Auth")
             .field("issuers", &issuers.collect::<Vec<_>>())
             .finish_non_exhaustive()

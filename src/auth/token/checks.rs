@@ -104,7 +104,7 @@ impl Times {
     }
 
     /// Against the clock, `leeway` granted on each side.
-    pub(crate) fn hold(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
+    pub(crate) fn check(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
         self.not_expired(now, rules)?;
         self.not_too_old(now, rules)?;
         begun(self.not_before, now, rules)?;
@@ -339,7 +339,7 @@ mod tests {
             ("iat null", r#"{"exp":2e6,"iat":null}"#, Err(InvalidClaim)),
         ] {
             let claims = Registered::parse(payload).unwrap();
-            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &RULES));
+            let verdict = Times::of(&claims).and_then(|times| times.check(NOW, &RULES));
             assert_eq!(verdict, expected, "{case}");
         }
     }
@@ -389,7 +389,7 @@ mod tests {
         ];
         for (case, payload, expected) in rows {
             let claims = Registered::parse(payload).unwrap();
-            let verdict = Times::of(&claims).and_then(|times| times.hold(NOW, &rules));
+            let verdict = Times::of(&claims).and_then(|times| times.check(NOW, &rules));
             assert_eq!(verdict, expected, "{case}");
         }
     }

@@ -58,7 +58,7 @@ pub struct Claims<X = NoPrivate> {
 impl<X> Claims<X> {
     /// `iss`: who issued the token, one of the configured issuers to the letter.
     pub fn issuer(&self) -> &str {
-        &self.verified.origin.issuer
+        &self.verified.context.issuer
     }
 
     /// Returns `sub`: the user or machine that the token is about. Unique only within its issuer, so
@@ -116,7 +116,7 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn roles(&self) -> Vec<String> {
-        match self.claim(&self.verified.origin.roles_at) {
+        match self.claim(&self.verified.context.roles_at) {
             Some(serde_json::Value::String(role)) => vec![role],
             Some(serde_json::Value::Array(roles)) => roles
                 .iter()
@@ -197,7 +197,7 @@ impl<X> Claims<X> {
 
     /// What a challenge says where the token was presented, for a policy's refusal.
     pub(crate) fn challenge(&self) -> Challenge {
-        self.verified.origin.challenge.clone()
+        self.verified.context.challenge.clone()
     }
 
     /// Your own claims.

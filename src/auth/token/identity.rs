@@ -15,12 +15,12 @@ impl Identity {
 
     /// Returns the issuer, which equals one that is configured.
     pub fn issuer(&self) -> &str {
-        &self.0.origin.issuer
+        &self.0.context.issuer
     }
 
     /// Returns the `kid` of the key that verified the token, as the issuer publishes it.
     pub fn kid(&self) -> Option<&str> {
-        self.0.key.kid()
+        self.0.source.kid()
     }
 
     /// Returns what stands for the subject, together with its issuer. `None` if the token has no `sub`.

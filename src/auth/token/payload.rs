@@ -11,6 +11,8 @@ use std::{
 
 use smallvec::SmallVec;
 
+use crate::algorithm::Algorithm;
+
 use crate::auth::{
     challenge::Challenge,
     keys::key_set::Key,
@@ -24,8 +26,8 @@ pub(crate) struct Verified {
     payload: Place,
     claims: Pieces,
     pub(crate) times: Times,
-    pub(crate) origin: Arc<Origin>,
-    pub(crate) key: Arc<Key>,
+    pub(crate) context: Arc<IssuerContext>,
+    pub(crate) source: Source,
     /// Made when a log first asks for it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
@@ -81,7 +83,7 @@ impl Verified {
     }
 
     pub(crate) fn pseudonym(&self) -> Option<Pseudonym> {
-        let of = || Pseudonym::of(&self.origin.issuer, self.subject()?);
+        let of = || Pseudonym::of(&self.context.issuer, self.subject()?);
         *self.pseudonym.get_or_init(of)
     }
 
@@ -149,7 +151,12 @@ impl Extract {
     }
 
     /// Called once in `verifier.rs`, after the signature.
-    pub(crate) fn verified(self, payload: String, origin: Arc<Origin>, key: Arc<Key>) -> Verified {
+    pub(crate) fn verified(
+        self,
+        payload: String,
+        context: Arc<IssuerContext>,
+        source: Source,
+    ) -> Verified {
         let length = place(payload.len());
         let mut text = payload;
         text.push_str(&self.escaped);
@@ -158,16 +165,45 @@ impl Extract {
             payload: length,
             claims: self.claims,
             times: self.times,
-            origin,
-            key,
+            context,
+            source,
             pseudonym: OnceLock::new(),
         }
     }
 }
 
-/// Where a token came from and where it was presented.
+/// What a token was verified by.
 #[derive(Debug)]
-pub(crate) struct Origin {
+pub(crate) enum Source {
+    /// A key of the issuer's set.
+    Key(Arc<Key>),
+    /// The secret that is shared with the issuer.
+    Secret,
+}
+
+impl Source {
+    /// The source of a token that `key` has verified.
+    pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
+        if algorithm.is_symmetric() {
+            Self::Secret
+        } else {
+            Self::Key(key)
+        }
+    }
+
+    /// Returns the `kid` of the key, if it has one.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => key.kid(),
+            Self::Secret => None,
+        }
+    }
+}
+
+/// What the tokens of one issuer have in common: its name, the challenge of this API, and where roles
+/// are.
+#[derive(Debug)]
+pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
