@@ -2,6 +2,14 @@
 
 mod support;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::answer;
@@ -9,10 +17,12 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
         Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, SetupError, TrustedIssuer,
+        claims::NoPrivate,
+        error::DurationOption,
         handle_rejection,
         policy::{
-            Requirement, check, claim, contains, equals, machine, organization, permission, role,
-            scope, user,
+            Requirement, check, check_async, claim, contains, equals, machine, organization,
+            permission, role, scope, user,
         },
         with_auth,
     },
@@ -278,6 +288,39 @@ async fn every_challenge_leads_to_the_metadata_of_the_resource() {
 }
 
 #[tokio::test]
+async fn an_async_check_is_asked_once_and_only_if_it_decides() {
+    type Make = fn(Requirement<NoPrivate>) -> Requirement<NoPrivate>;
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer)).await;
+    let (reader, stranger) = (|| issuer.token().scope("read"), || issuer.token());
+    #[rustfmt::skip]
+    let rows: [(&str, Make, bool, TokenBuilder, u16, usize); 7] = [
+        ("alone, met", |check| check, true, stranger(), 200, 1),
+        ("alone, unmet", |check| check, false, stranger(), 403, 1),
+        ("and, met", |check| scope("read") & check, true, reader(), 200, 1),
+        ("and, unmet", |check| scope("read") & check, false, reader(), 403, 1),
+        ("and, scope missing", |check| scope("read") & check, true, stranger(), 403, 0),
+        ("or, scope granted", |check| scope("read") | check, false, reader(), 200, 0),
+        ("or, scope missing", |check| scope("read") | check, true, stranger(), 200, 1),
+    ];
+    for (case, make, answer, token, expected, asked) in rows {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let check = check_async(move |_: Claims| {
+            let counted = Arc::clone(&counted);
+            async move {
+                tokio::task::yield_now().await;
+                counted.fetch_add(1, Relaxed);
+                answer
+            }
+        });
+        let route = requiring(&auth, make(check));
+        assert_eq!(status(&route, token).await, expected, "{case}");
+        assert_eq!(count.load(Relaxed), asked, "{case}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_built_says_why() {
     let issuer = issuer().await;
     let base = || builder(&issuer);
@@ -288,6 +331,14 @@ async fn what_cannot_be_built_says_why() {
         ("an empty audience", base().audience(""), SetupError::NoAudience),
         ("no algorithm", base().algorithms([]), SetupError::NoAlgorithm),
         ("HS256 without a secret", base().algorithms([Algorithm::HS256]), SetupError::NoSecret),
+        ("a secret without HS256", base().signing_secret([0; 32]), SetupError::UnusedSecret),
+        ("a short secret", base().algorithms([Algorithm::HS256]).signing_secret([0; 31]), SetupError::ShortSecret),
+        ("a leeway over five minutes", base().leeway(Duration::from_secs(301)), SetupError::OutOfRange(DurationOption::Leeway)),
+        ("an age of zero", base().max_age(Duration::ZERO), SetupError::OutOfRange(DurationOption::MaxAge)),
+        ("a time to live of zero", base().jwks_ttl(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTtl)),
+        ("a cooldown of zero", base().jwks_cooldown(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksCooldown)),
+        ("an endless stale time", base().jwks_stale(Duration::MAX), SetupError::OutOfRange(DurationOption::JwksStale)),
+        ("a timeout of zero", base().jwks_timeout(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTimeout)),
         ("a realm with a quote", base().realm("a\"b"), SetupError::Realm),
         ("a secret of two", base().issuer("https://b.example/").algorithms([Algorithm::HS256]).signing_secret([0; 32]), SetupError::AmbiguousKeySet),
         ("a key set of two", base().issuer("https://b.example/").jwks_uri("https://b.example/keys"), SetupError::AmbiguousKeySet),

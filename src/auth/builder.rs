@@ -13,7 +13,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::Challenge,
-    error::{SetupError, UrlFault},
+    error::{DurationOption, SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
         fetch::{Fetcher, endpoint},
@@ -121,7 +121,10 @@ impl Default for Builder {
     }
 }
 
-/// The longest duration that is taken: beyond it, instants would overflow.
+/// The largest clock skew that is granted.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The longest duration that is accepted. Instants would overflow beyond it.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
@@ -351,7 +354,7 @@ impl Builder {
     /// # Errors
     /// The first [`SetupError`] among the options. The network is not asked.
     pub fn build(self) -> Result<Auth, SetupError> {
-        self.judge()?;
+        self.check()?;
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
         for own in &self.issuers {
@@ -381,12 +384,12 @@ impl Builder {
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        judge_bare_url(&own.issuer)?;
+        check_bare_url(&own.issuer)?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
-        judge_algorithms(algorithms)?;
-        judge_secret(secret, algorithms)?;
+        check_algorithms(algorithms)?;
+        check_secret(secret, algorithms)?;
         let issuer: Arc<str> = own.issuer.as_str().into();
         Ok(Trusted {
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
@@ -412,7 +415,7 @@ impl Builder {
         }
     }
 
-    fn judge(&self) -> Result<(), SetupError> {
+    fn check(&self) -> Result<(), SetupError> {
         if self.issuers.is_empty() {
             return Err(SetupError::NoIssuer);
         }
@@ -425,38 +428,35 @@ impl Builder {
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
         }
-        if self.leeway > Duration::from_secs(300) {
-            return Err(SetupError::Range("a leeway is of 5 minutes at most"));
-        }
-        let times = [
-            self.policy.cooldown,
-            self.timeout,
-            self.policy.ttl.unwrap_or(self.timeout),
-            self.max_age.unwrap_or(self.timeout),
-        ];
-        if times.iter().any(Duration::is_zero) {
-            return Err(SetupError::Range(
-                "a time to live, cooldown, timeout or age is more than nothing",
-            ));
-        }
-        if times
-            .iter()
-            .chain([&self.policy.stale])
-            .any(|time| *time > CENTURY)
-        {
-            return Err(SetupError::Range(
-                "a duration is of a hundred years at most",
-            ));
-        }
+        self.check_durations()?;
         if let Some(url) = &self.resource {
-            judge_bare_url(url)?;
-            judge_quotable(url)?;
+            check_bare_url(url)?;
+            check_quotable(url)?;
         }
         if let Some(url) = &self.resource_metadata {
-            judge_url(url)?;
-            judge_quotable(url)?;
+            check_url(url)?;
+            check_quotable(url)?;
         }
-        judge_quotable(&self.realm)
+        check_quotable(&self.realm)
+    }
+
+    fn check_durations(&self) -> Result<(), SetupError> {
+        use DurationOption::{JwksCooldown, JwksStale, JwksTimeout, JwksTtl, Leeway, MaxAge};
+        let positive = Duration::from_nanos(1)..=CENTURY;
+        let rows = [
+            (Leeway, Some(self.leeway), Duration::ZERO..=MAX_LEEWAY),
+            (MaxAge, self.max_age, positive.clone()),
+            (JwksTtl, self.policy.ttl, positive.clone()),
+            (JwksCooldown, Some(self.policy.cooldown), positive.clone()),
+            (JwksStale, Some(self.policy.stale), Duration::ZERO..=CENTURY),
+            (JwksTimeout, Some(self.timeout), positive),
+        ];
+        for (option, duration, range) in rows {
+            if duration.is_some_and(|duration| !range.contains(&duration)) {
+                return Err(SetupError::OutOfRange(option));
+            }
+        }
+        Ok(())
     }
 
     fn keys(
@@ -475,7 +475,7 @@ impl Builder {
                 return Ok(Some(Keys::Fixed(set)));
             }
             None => (Source::Discovery, self.policy),
-            Some(KeySource::Address(url)) => (Source::Address(judge_url(url)?), self.policy),
+            Some(KeySource::Address(url)) => (Source::Address(check_url(url)?), self.policy),
             Some(KeySource::File(path)) => (Source::File(path.clone()), self.policy.for_a_file()),
         };
         if tokio::runtime::Handle::try_current().is_err() {
@@ -503,8 +503,8 @@ fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
-fn judge_bare_url(text: &str) -> Result<(), SetupError> {
-    let url = judge_url(text)?;
+fn check_bare_url(text: &str) -> Result<(), SetupError> {
+    let url = check_url(text)?;
     let bare = url.username().is_empty() && url.password().is_none();
     if !bare || text.contains(['?', '#']) {
         return Err(url_fault(text, UrlFault::Decorated));
@@ -512,7 +512,7 @@ fn judge_bare_url(text: &str) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn judge_url(url: &str) -> Result<reqwest::Url, SetupError> {
+fn check_url(url: &str) -> Result<reqwest::Url, SetupError> {
     endpoint(url).map_err(|fault| url_fault(url, fault))
 }
 
@@ -523,28 +523,24 @@ fn url_fault(url: &str, fault: UrlFault) -> SetupError {
     }
 }
 
-fn judge_algorithms(algorithms: &[Algorithm]) -> Result<(), SetupError> {
+fn check_algorithms(algorithms: &[Algorithm]) -> Result<(), SetupError> {
     if algorithms.is_empty() {
         return Err(SetupError::NoAlgorithm);
     }
     Ok(())
 }
 
-fn judge_secret(secret: Option<&[u8]>, algorithms: &[Algorithm]) -> Result<(), SetupError> {
+fn check_secret(secret: Option<&[u8]>, algorithms: &[Algorithm]) -> Result<(), SetupError> {
     let wanted = algorithms.contains(&Algorithm::HS256);
     match secret {
         None if wanted => Err(SetupError::NoSecret),
-        Some(_) if !wanted => Err(SetupError::Secret(
-            "a signing secret is for HS256, which is not allowed",
-        )),
-        Some(secret) if secret.len() < 32 => {
-            Err(SetupError::Secret("a signing secret has 32 bytes or more"))
-        }
+        Some(_) if !wanted => Err(SetupError::UnusedSecret),
+        Some(secret) if secret.len() < 32 => Err(SetupError::ShortSecret),
         _ => Ok(()),
     }
 }
 
-fn judge_quotable(realm: &str) -> Result<(), SetupError> {
+fn check_quotable(realm: &str) -> Result<(), SetupError> {
     let fits = |c: u8| matches!(c, b' '..=b'~') && c != b'"' && c != b'\\';
     if realm.is_empty() || !realm.bytes().all(fits) {
         return Err(SetupError::Realm);

@@ -194,24 +194,51 @@ pub enum SetupError {
     /// `HS256` is allowed and there is no secret to verify it with.
     #[error("HS256 needs a signing secret")]
     NoSecret,
-    /// A signing secret of fewer than 32 bytes (RFC 7518 §3.2), or one that nothing uses.
+    /// A signing secret is given and `HS256` is not allowed.
+    #[error("a signing secret is given, but HS256 is not allowed")]
+    UnusedSecret,
+    /// A signing secret of fewer than 32 bytes (RFC 7518 §3.2).
+    #[error("a signing secret must have at least 32 bytes")]
+    ShortSecret,
+    /// A duration that is out of its range.
     #[error("{0}")]
-    Secret(&'static str),
-    /// A number out of its range.
-    #[error("{0}")]
-    Range(&'static str),
+    OutOfRange(DurationOption),
     /// A realm that a quoted string cannot carry.
-    #[error("a realm is printable ASCII without quotes and backslashes")]
+    #[error("a realm must be printable ASCII without quotes and backslashes")]
     Realm,
-    /// One key set or secret, and several issuers: whoever signs for one could sign for all.
+    /// One key set or secret for several issuers: each of them could sign for the others.
     #[error("one key set or secret cannot serve several issuers")]
     AmbiguousKeySet,
     /// The fixed key set holds no key that one of the allowed algorithms can use.
     #[error("the key set: {0}")]
     KeySet(#[from] crate::auth::keys::key_set::NoKeys),
-    /// Key sets are kept fresh by a task, so that an `Auth` is built within a tokio runtime.
-    #[error("an Auth that fetches keys is built within a tokio runtime")]
+    /// A task keeps the key sets fresh, so an `Auth` must be built within a tokio runtime.
+    #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,
+}
+
+/// An option of the [`Builder`](crate::auth::Builder) that takes a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DurationOption {
+    /// [`leeway`](crate::auth::Builder::leeway).
+    #[error("leeway must be at most 5 minutes")]
+    Leeway,
+    /// [`max_age`](crate::auth::Builder::max_age).
+    #[error("max_age must be more than zero and at most 100 years")]
+    MaxAge,
+    /// [`jwks_ttl`](crate::auth::Builder::jwks_ttl).
+    #[error("jwks_ttl must be more than zero and at most 100 years")]
+    JwksTtl,
+    /// [`jwks_cooldown`](crate::auth::Builder::jwks_cooldown).
+    #[error("jwks_cooldown must be more than zero and at most 100 years")]
+    JwksCooldown,
+    /// [`jwks_stale`](crate::auth::Builder::jwks_stale).
+    #[error("jwks_stale must be at most 100 years")]
+    JwksStale,
+    /// [`jwks_timeout`](crate::auth::Builder::jwks_timeout).
+    #[error("jwks_timeout must be more than zero and at most 100 years")]
+    JwksTimeout,
 }
 
 /// What is wrong with the address of an issuer or of a key set.

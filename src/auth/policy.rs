@@ -8,6 +8,7 @@ use std::{
     borrow::Cow,
     fmt,
     ops::{BitAnd, BitOr},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -348,23 +349,53 @@ impl BitOr for Policy {
     }
 }
 
-/// What a route requires of `Claims<X>`: a [`Policy`], a [`check`], or some of each.
+/// What a route requires of `Claims<X>`: a [`Policy`], a [`check`], a [`check_async`], or a
+/// combination by `&` and `|`.
 pub struct Requirement<X>(Node<X>);
 
 type Check<X> = Arc<dyn Fn(&Claims<X>) -> bool + Send + Sync>;
+type AsyncCheck<X> = Arc<dyn Fn(&Claims<X>) -> Answer + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 enum Node<X> {
     Policy(Rule),
     Check(Check<X>),
+    Async(AsyncCheck<X>),
     All(Vec<Node<X>>),
     Any(Vec<Node<X>>),
 }
 
-/// Whatever a function says of the claims: the last resort, for what is no data.
+/// Why claims do not meet a [`Requirement`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+#[non_exhaustive]
+pub struct RequirementError {
+    /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token, and
+    /// [`AuthError::InsufficientPermissions`] if not.
+    pub error: AuthError,
+    /// The scopes that would suffice, separated by spaces.
+    pub scopes: Option<String>,
+}
+
+impl RequirementError {
+    fn new(scopes: Option<Vec<&str>>) -> Self {
+        let error = match scopes {
+            Some(_) => AuthError::InsufficientScope,
+            None => AuthError::InsufficientPermissions,
+        };
+        let scopes = scopes.map(|scopes| scopes.join(" "));
+        Self { error, scopes }
+    }
+}
+
+/// A requirement that a function decides, for what a [`Policy`] cannot express.
 ///
 /// ```
 /// use serde::Deserialize;
-/// use warp_bearer::auth::{Claims, policy::{Requirement, check, scope}};
+/// use warp_bearer::auth::{
+///     Claims,
+///     policy::{Requirement, check, scope},
+/// };
 ///
 /// #[derive(Deserialize)]
 /// struct Account {
@@ -377,69 +408,172 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
     Requirement(Node::Check(Arc::new(is_met)))
 }
 
-impl<X> Requirement<X> {
-    /// Whether the claims grant what is required.
+/// As [`check`], for a function that has to wait: for a database, or for another service.
+///
+/// It runs after the token is verified and before the handler, once for each request, and only if
+/// the rest of the requirement has not decided yet.
+///
+/// ```
+/// use warp_bearer::auth::{
+///     Claims,
+///     policy::{Requirement, check_async, scope},
+/// };
+///
+/// async fn is_suspended(_subject: &str) -> bool {
+///     false // asks a database
+/// }
+///
+/// let requirement = scope("spend")
+///     & check_async(|claims: Claims| async move {
+///         !is_suspended(claims.subject().unwrap_or_default()).await
+///     });
+/// ```
+pub fn check_async<X, F>(is_met: impl Fn(Claims<X>) -> F + Send + Sync + 'static) -> Requirement<X>
+where
+    X: Clone,
+    F: Future<Output = bool> + Send + 'static,
+{
+    Requirement(Node::Async(Arc::new(move |claims: &Claims<X>| {
+        Box::pin(is_met(claims.clone()))
+    })))
+}
+
+impl Policy {
+    /// Checks that the claims grant what is required.
     ///
     /// # Errors
-    /// [`AuthError::InsufficientScope`] where scopes alone would mend it, for this token, with those
-    /// that would do; [`AuthError::InsufficientPermissions`] where they would not.
-    pub fn check(&self, claims: &Claims<X>) -> Result<(), (AuthError, Option<String>)> {
+    /// A [`RequirementError`] with the scopes that would suffice.
+    pub fn check<X>(&self, claims: &Claims<X>) -> Result<(), RequirementError> {
         if self.0.is_met(claims) {
             return Ok(());
         }
-        Err(match self.0.scopes_for(claims) {
-            Some(scopes) => (AuthError::InsufficientScope, Some(scopes.join(" "))),
-            None => (AuthError::InsufficientPermissions, None),
-        })
+        Err(RequirementError::new(self.0.scopes_for(claims)))
+    }
+}
+
+impl<X> Requirement<X> {
+    /// Checks that the claims grant what is required.
+    ///
+    /// # Errors
+    /// A [`RequirementError`] with the scopes that would suffice.
+    pub async fn check(&self, claims: &Claims<X>) -> Result<(), RequirementError> {
+        let mut answers = Vec::new();
+        loop {
+            match self.step(claims, &answers) {
+                Step::Decided(verdict) => return verdict,
+                Step::Ask(check, answer) => answers.push((check, answer.await)),
+            }
+        }
     }
 
     /// Passes the claims on if they grant what is required.
     ///
     /// # Errors
     /// A [`Refusal`], 403, whose challenge names the scopes that would suffice.
-    pub fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
-        match self.check(&claims) {
-            Ok(()) => Ok(claims),
-            Err((error, scope)) => {
-                let refusal = Refusal::new(error, claims.challenge());
-                Err(refusal.with_scope(scope.map(Into::into)))
+    pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
+        let mut answers = Vec::new();
+        // Not by `check`: a borrow of the claims across an `await` would demand `X: Sync`.
+        let unmet = loop {
+            match self.step(&claims, &answers) {
+                Step::Decided(Ok(())) => return Ok(claims),
+                Step::Decided(Err(unmet)) => break unmet,
+                Step::Ask(check, answer) => answers.push((check, answer.await)),
             }
+        };
+        let refusal = Refusal::new(unmet.error, claims.challenge());
+        Err(refusal.with_scope(unmet.scopes.map(Into::into)))
+    }
+
+    /// Decides as far as the answers allow.
+    fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
+        match self.0.is_met(claims, answers) {
+            Ok(true) => Step::Decided(Ok(())),
+            Ok(false) => {
+                let scopes = self.0.scopes_for(claims, answers);
+                Step::Decided(Err(RequirementError::new(scopes)))
+            }
+            Err(Pending(check)) => Step::Ask(check, check(claims)),
         }
     }
 
-    /// As [`Policy::scopes`]; scopes meet no check.
+    /// As [`Policy::scopes`]. A check is not met by scopes.
     pub fn scopes(&self) -> Option<String> {
         self.0.scopes().map(|scopes| scopes.join(" "))
     }
 }
 
+/// The answers of the asynchronous checks that were asked so far.
+type Answers<'n, X> = [(&'n AsyncCheck<X>, bool)];
+
+enum Step<'n, X> {
+    Decided(Result<(), RequirementError>),
+    /// Ask this check, by awaiting its answer, and decide again.
+    Ask(&'n AsyncCheck<X>, Answer),
+}
+
+/// An asynchronous check that has to be asked before the requirement can be decided.
+struct Pending<'n, X>(&'n AsyncCheck<X>);
+
 impl<X> Node<X> {
-    fn is_met(&self, claims: &Claims<X>) -> bool {
+    fn is_met<'n>(
+        &'n self,
+        claims: &Claims<X>,
+        answers: &Answers<'n, X>,
+    ) -> Result<bool, Pending<'n, X>> {
         match self {
-            Self::Policy(rule) => rule.is_met(claims),
-            Self::Check(is_met) => is_met(claims),
-            Self::All(nodes) => nodes.iter().all(|node| node.is_met(claims)),
-            Self::Any(nodes) => nodes.iter().any(|node| node.is_met(claims)),
+            Self::Policy(rule) => Ok(rule.is_met(claims)),
+            Self::Check(is_met) => Ok(is_met(claims)),
+            Self::Async(check) => answer(check, answers).ok_or(Pending(check)),
+            Self::All(nodes) => {
+                for node in nodes {
+                    if !node.is_met(claims, answers)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Any(nodes) => {
+                for node in nodes {
+                    if node.is_met(claims, answers)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
         }
     }
 
-    fn scopes_for(&self, claims: &Claims<X>) -> Option<Vec<&str>> {
+    /// Returns the scopes that would suffice. An asynchronous check that was not asked counts as met:
+    /// it is asked once the scopes are there.
+    fn scopes_for<'n>(
+        &'n self,
+        claims: &Claims<X>,
+        answers: &Answers<'n, X>,
+    ) -> Option<Vec<&'n str>> {
+        let each = |node: &'n Self| node.scopes_for(claims, answers);
         match self {
             Self::Policy(rule) => rule.scopes_for(claims),
             Self::Check(is_met) => is_met(claims).then(Vec::new),
-            Self::Any(nodes) => nodes.iter().find_map(|node| node.scopes_for(claims)),
-            Self::All(nodes) => all_scopes(nodes.iter().map(|node| node.scopes_for(claims))),
+            Self::Async(check) => answer(check, answers).unwrap_or(true).then(Vec::new),
+            Self::Any(nodes) => nodes.iter().find_map(each),
+            Self::All(nodes) => all_scopes(nodes.iter().map(each)),
         }
     }
 
     fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Policy(rule) => rule.scopes(),
-            Self::Check(_) => None,
+            Self::Check(_) | Self::Async(_) => None,
             Self::Any(nodes) => nodes.iter().find_map(Self::scopes),
             Self::All(nodes) => all_scopes(nodes.iter().map(Self::scopes)),
         }
     }
+}
+
+fn answer<X>(check: &AsyncCheck<X>, answers: &Answers<'_, X>) -> Option<bool> {
+    let mut asked = answers.iter();
+    let asked = asked.find(|(asked, _)| Arc::ptr_eq(asked, check));
+    asked.map(|(_, answer)| *answer)
 }
 
 impl<X> From<Policy> for Requirement<X> {

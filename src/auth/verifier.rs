@@ -106,7 +106,7 @@ impl Auth {
         requirement: &Requirement<X>,
     ) -> Result<Claims<X>, Refusal> {
         match self.authenticate(request).await {
-            Ok(claims) => requirement.grant(claims),
+            Ok(claims) => requirement.grant(claims).await,
             Err(refusal) => Err(refusal.with_scope(requirement.scopes().map(Into::into))),
         }
     }

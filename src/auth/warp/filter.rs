@@ -166,7 +166,8 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
 /// What a filter can do once [`with_auth`] is in it: `.require(..)` and `.route()`.
 pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// Requires that the claims grant `requirement`: a [`Policy`](crate::auth::policy::Policy), a
-    /// [`check`](crate::auth::policy::check), or both combined.
+    /// [`check`](crate::auth::policy::check), a [`check_async`](crate::auth::policy::check_async), or a
+    /// combination.
     ///
     /// The scopes that would suffice are named in the challenge of the 403, and in that of the 401
     /// to a request without a token.
@@ -211,7 +212,10 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
         let scope: Option<Arc<str>> = requirement.scopes().map(Into::into);
         let requirement = Arc::new(requirement);
         self.or_else(move |rejection| ready(Err(with_scope(rejection, scope.clone()))))
-            .and_then(move |claims: Claims<X>| ready(requirement.grant(claims).map_err(reject)))
+            .and_then(move |claims: Claims<X>| {
+                let requirement = Arc::clone(&requirement);
+                async move { requirement.grant(claims).await.map_err(reject) }
+            })
     }
 
     /// Closes the route: its refusals become answers here and are final.

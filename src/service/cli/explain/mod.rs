@@ -14,7 +14,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims,
         explain::{Told, Trace},
-        policy::{Policy, Requirement},
+        policy::Policy,
     },
     service::{
         api::{errors::Cause, routes::rows, table::Access},
@@ -109,13 +109,13 @@ impl Explanation {
 
 /// One step more: what the token grants. Why that is too little, where it is.
 fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
-    let verdict = Requirement::from(wanted.policy).check(claims);
+    let verdict = wanted.policy.check(claims);
     let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));
-    let outcome = verdict.as_ref().map_err(|(error, _)| *error);
+    let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
     trace.add("grants", wanted.words, found.join(", "), outcome);
-    let (error, scope) = verdict.err()?;
-    let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
-    Some((error, cause))
+    let unmet = verdict.err()?;
+    let cause = diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
+    Some((unmet.error, cause))
 }
 
 /// What is worth a sentence beside the steps.
@@ -156,14 +156,15 @@ fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> 
     let protected = rows.into_iter().filter_map(|row| {
         let policy = row.requires?.policy;
         let verdict = policy
-            .clone()
-            .map_or(Ok(()), |policy| Requirement::from(policy).check(claims));
+            .as_ref()
+            .map_or(Ok(()), |policy| policy.check(claims));
         Some(RouteVerdict {
             route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
-            refusal: verdict.err().map(|(error, scope)| {
-                let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
-                (error, cause)
+            refusal: verdict.err().map(|unmet| {
+                let cause =
+                    diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
+                (unmet.error, cause)
             }),
         })
     });
