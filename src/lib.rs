@@ -1,9 +1,9 @@
 //! Bearer tokens for [warp]: a [`with_auth()`](auth::with_auth) filter that verifies JWTs against
 //! the issuer's cached key set, and the service built on it.
 //!
-//! A route says what it needs, in the order in which it is judged: path, method, token, policy. A
-//! handler that takes [`Claims`](auth::Claims) runs for verified tokens alone, since nothing else
-//! makes them. Whatever fails is answered in JSON, with the challenge of RFC 6750.
+//! A route states what it needs in the order in which it is checked: path, method, token, policy. A
+//! handler that takes [`Claims`](auth::Claims) runs for verified tokens only, since nothing else
+//! makes them. Every failure is answered in JSON, with the challenge of RFC 6750.
 //!
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -42,22 +42,24 @@
 //! # }
 //! ```
 //!
-//! The modules in reading order:
-//! - [`auth`], the library. It knows nothing of the others.
-#![cfg_attr(
-    feature = "service",
-    doc = "- [`service`], its first user: the routes, the configuration, a server with limits, the commands."
-)]
+//! The modules:
+//! - [`auth`], the library. It depends on neither of the others.
 #![cfg_attr(
     feature = "testing",
-    doc = "- [`issuer`], a small real issuer on loopback, for tests and for `warp-bearer dev`."
+    doc = "- [`issuer`], a small real OpenID issuer on loopback, for tests and for `warp-bearer dev`."
 )]
 //!
 //! The features:
-//! - `service`, the default: what the binary needs. It includes `testing`.
-//! - `testing`: the local issuer, for the tests of whoever uses the library.
-//! - none: the library alone.
+//! - `warp`: the filters. Without it, [`auth`] depends on no framework.
+//! - `testing`: the local issuer, for your own tests. It includes `warp`.
+//! - `service`: what the binary needs. It includes `testing`.
+//! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
+//!
+//! The default is all of them, so that `cargo run` works in a clone. As a library, depend on it with
+//! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
 
+// Without the feature there is nothing for these links to lead to; docs.rs builds with all features.
+#![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 

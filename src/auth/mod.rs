@@ -1,15 +1,21 @@
-//! The library: bearer tokens for warp.
+//! The library: verifies bearer tokens against the issuer's key set.
 //!
-//! [`Auth`] verifies tokens against the issuer's keys, [`with_auth`] makes it a filter,
-//! [`BearerFilterExt::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
-//! every failure into JSON with the right status. It knows nothing of the service in this crate.
+//! [`Auth`] verifies requests and tokens. For warp, [`with_auth`] makes it a filter,
+//! [`BearerFilterExt::require`] adds what a route requires beyond a valid token, and
+//! [`handle_rejection`] turns every failure into JSON with the right status. For other frameworks,
+//! [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] makes the answer.
 //!
-//! ```
+//! The library logs by [`tracing`](https://docs.rs/tracing) and installs no subscriber.
+//!
+#![cfg_attr(feature = "warp", doc = "```")]
+#![cfg_attr(not(feature = "warp"), doc = "```ignore")]
 //! use std::convert::Infallible;
 //!
 //! use warp::{Filter, reply::Response};
 //! use warp_bearer::auth::{
-//!     Auth, Claims, BearerFilterExt, handle_rejection, policy::{permission, scope}, with_auth,
+//!     Auth, BearerFilterExt, Claims, handle_rejection,
+//!     policy::{permission, scope},
+//!     with_auth,
 //! };
 //!
 //! fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -22,16 +28,15 @@
 //! }
 //! ```
 //!
+//! What is named in the first example of the README is at the top of this module; the rest is in
+//! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
+//! [`resource`] and, for warp, `websocket`.
+//!
 //! The [cookbook] answers what people ask next: several issuers, claims of your own, a claim beside
-//! a segment of the path, keys from a file, tests without a tenant. `docs/` has it, and a page each
-//! for whoever comes from the FastAPI tutorial, from Express or from axum.
+//! a path segment, keys from a file, tests without a tenant. `docs/` has it, and a page each for those
+//! who come from the FastAPI tutorial, from Express or from axum.
 //!
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
-//!
-//! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
-//! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
-//! `schedule`, `fetch`, `discovery`, `locality`, `display`; `builder`, which has every option; `resource`; last `error`,
-//! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 
 mod builder;
 mod cache;
