@@ -45,18 +45,15 @@
 //! The modules in reading order:
 //! - [`auth`], the library. It knows nothing of the others.
 #![cfg_attr(
-    feature = "service",
-    doc = "- [`service`], its first user: the routes, the configuration, a server with limits, the commands."
-)]
-#![cfg_attr(
     feature = "testing",
     doc = "- [`issuer`], a small real issuer on loopback, for tests and for `warp-bearer dev`."
 )]
 //!
 //! The features:
-//! - `service`, the default: what the binary needs. It includes `testing`.
-//! - `testing`: the local issuer, for the tests of whoever uses the library.
-//! - none: the library alone.
+//! - `warp`, a default: the filters. Without it the library knows no framework.
+//! - `testing`: the local issuer, for your own tests. It includes `warp`.
+//! - `service` and `docs`, defaults: what the binary of this package needs. Its module is not part of
+//!   the API; a library turns them off with `default-features = false`.
 
 // Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -65,7 +62,9 @@ mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
+// Public for the binary and the tests. It is no part of the API and changes without notice.
 #[cfg(feature = "service")]
+#[doc(hidden)]
 pub mod service;
 
 /// The Rust of the pages compiles, and what it asserts holds.

@@ -4,7 +4,8 @@
 //! [`BearerFilterExt::require`] adds what a route asks beyond a good token, and [`handle_rejection`] turns
 //! every failure into JSON with the right status. It knows nothing of the service in this crate.
 //!
-//! ```
+#![cfg_attr(feature = "warp", doc = "```")]
+#![cfg_attr(not(feature = "warp"), doc = "```ignore")]
 //! use std::convert::Infallible;
 //!
 //! use warp::{Filter, reply::Response};
