@@ -52,13 +52,29 @@ bench-gate:
 peers:
     bench/behaviour
 
+# Every test and every doc example with each feature set
+features:
+    .ci/features
+
+# The public API beside tests/api/public.txt; `tests/api/run --write` writes it. Installs cargo-public-api
+api:
+    tests/api/run
+
+# The public API beside the last release's, by cargo-semver-checks; until the first tag there is none
+semver:
+    if tag="$(git describe --tags --match 'v*' --abbrev=0 2>/dev/null)"; then cargo semver-checks --baseline-rev "$tag" --only-explicit-features --features warp,testing; else echo 'semver: no baseline until the first tag (v0.1.0); `just api` compares with tests/api/public.txt'; fi
+
+# A crate with another backend of jsonwebtoken beside the library
+neighbour:
+    tests/neighbour/run
+
 # All that CI runs
 ci:
     .ci/run
 
 # The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, and proxies; some ten minutes more
 ci-full:
-    .ci/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/peers/run && tests/proxies/run && cargo package --locked --allow-dirty
+    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/peers/run && tests/proxies/run && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:

@@ -67,7 +67,9 @@ mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
+// Public for the binary and the tests. It is no part of the API and changes without notice.
 #[cfg(feature = "service")]
+#[doc(hidden)]
 pub mod service;
 
 /// The Rust of the pages compiles, and what it asserts holds.

@@ -237,7 +237,8 @@ impl Builder {
 
     /// The realm of challenges (RFC 9110 §11.5). Defaults to `api`.
     ///
-    /// ```
+    #[cfg_attr(feature = "warp", doc = "```")]
+    #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
     /// use warp::Filter;
     /// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, with_auth};
     ///
@@ -264,7 +265,8 @@ impl Builder {
     /// fragment. Every challenge then names the place of its metadata, and
     /// [`Auth::metadata`] makes the document. Defaults to none.
     ///
-    /// ```
+    #[cfg_attr(feature = "warp", doc = "```")]
+    #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
     /// use warp::Filter;
     /// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, with_auth};
     ///

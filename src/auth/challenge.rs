@@ -27,7 +27,8 @@ pub struct Challenge {
 /// was refused, and an error is logged: the route was not closed by
 /// [`route()`](crate::auth::BearerFilterExt::route).
 ///
-/// ```
+#[cfg_attr(feature = "warp", doc = "```")]
+#[cfg_attr(not(feature = "warp"), doc = "```ignore")]
 /// use std::convert::Infallible;
 /// use warp::{Filter, Rejection, Reply, http::{HeaderValue, StatusCode}, reply::Response};
 /// use warp_bearer::auth::{Auth, AuthError, Claims, Refusal, with_auth};

@@ -141,7 +141,8 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 /// The token's roles contain `name`. Where they are is [`Builder::roles_at`](crate::auth::Builder::roles_at)'s
 /// to say.
 ///
-/// ```
+#[cfg_attr(feature = "warp", doc = "```")]
+#[cfg_attr(not(feature = "warp"), doc = "```ignore")]
 /// # use warp::Filter;
 /// use warp_bearer::auth::{Auth, Claims, BearerFilterExt, policy::role, with_auth};
 ///

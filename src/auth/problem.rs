@@ -68,7 +68,8 @@ macro_rules! problems {
     )+) => {
         /// A failure that is not about authorization: one of warp's own rejections, or the server's.
         ///
-        /// ```
+        #[cfg_attr(feature = "warp", doc = "```")]
+        #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
         /// use warp::{Filter, Reply};
         /// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, Problem, with_auth};
         ///
@@ -171,7 +172,8 @@ impl Problem {
 ///
 /// Only the catalogue makes codes, so their number is bounded.
 ///
-/// ```
+#[cfg_attr(feature = "warp", doc = "```")]
+#[cfg_attr(not(feature = "warp"), doc = "```ignore")]
 /// use warp::Filter;
 /// use warp_bearer::auth::{Auth, BearerFilterExt, Claims, problem::Code, with_auth};
 ///

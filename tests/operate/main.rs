@@ -1,10 +1,10 @@
 //! How does the process answer whoever operates it: signals, health, certificates, a long day?
 
-#[path = "../support/frames.rs"]
-mod frames;
 mod leaving;
 mod process;
 mod soak;
+#[path = "../support/mod.rs"]
+mod support;
 mod untaken;
 
 use std::{fs, net::SocketAddr, process::Command};

@@ -10,8 +10,8 @@ use tokio::{
 use warp_bearer::issuer::Issuer;
 
 use crate::{
-    frames::{RST_STREAM, preface, request},
     process::{Process, kibibytes},
+    support::frames::{RST_STREAM, preface, request},
 };
 
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";

@@ -1,4 +1,4 @@
-"""Compares our verdicts with PyJWT's, over the corpus that tests/second_opinion.rs has written.
+"""Compares our verdicts with PyJWT's, over the corpus that tests/tokens/second_opinion.rs has written.
 
 What we accept, PyJWT must accept. What we refuse and PyJWT accepts must be of a class that stands in
 STRICTER, with the sentence that decides it. A class that PyJWT has come to refuse may stay there.

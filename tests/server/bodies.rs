@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use warp_bearer::service::Limits;
 
-use crate::support::{GET, Server};
+use crate::harness::{GET, Server};
 
 fn small() -> Limits {
     Limits {

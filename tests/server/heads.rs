@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use warp_bearer::service::Limits;
 
-use crate::support::{GET, Server, millis};
+use crate::harness::{GET, Server, millis};
 
 fn with_fields(count: usize, size: usize) -> String {
     let mut request = "GET / HTTP/1.1\r\nHost: a\r\n".to_owned();

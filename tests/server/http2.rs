@@ -5,8 +5,8 @@ use hyper::body::Bytes;
 use hyper::{Method, Request};
 use warp_bearer::service::Limits;
 
-use crate::frames::{GOAWAY, HEADERS, RST_STREAM, frame};
-use crate::support::{GET, Server};
+use crate::harness::{GET, Server};
+use crate::support::frames::{GOAWAY, HEADERS, RST_STREAM, frame};
 
 fn request(method: Method, target: &str) -> hyper::http::request::Builder {
     Request::builder().method(method).uri(target)

@@ -1,7 +1,7 @@
 //! An HTTP/2 peer that no client library would be.
 
-use crate::frames::{WINDOW_UPDATE, frame, preface, request};
-use crate::support::{Peer, Server};
+use crate::harness::{Peer, Server};
+use crate::support::frames::{WINDOW_UPDATE, frame, preface, request};
 
 /// A frame that was heard.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use warp_bearer::service::{Limits, Shutdown};
 
-use crate::support::{FOREVER, GET, Peer, Server, millis};
+use crate::harness::{FOREVER, GET, Peer, Server, millis};
 
 const GATE: &str = "GET /gate HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use warp_bearer::service::Limits;
 
-use crate::support::{GET, Peer, Server, millis};
+use crate::harness::{GET, Peer, Server, millis};
 
 fn impatient() -> Limits {
     Limits {

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use warp_bearer::service::Limits;
 
-use crate::support::{GET, Peer, Server, millis};
+use crate::harness::{GET, Peer, Server, millis};
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_for_another_to_end() {

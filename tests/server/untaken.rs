@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, timeout};
 use warp_bearer::service::Limits;
 
-use crate::frames::{DATA, END_STREAM, GOAWAY, RST_STREAM};
+use crate::harness::{LARGE, Peer, Server, millis};
 use crate::http2_peer::{Frame, Http2Peer};
-use crate::support::{LARGE, Peer, Server, millis};
+use crate::support::frames::{DATA, END_STREAM, GOAWAY, RST_STREAM};
 
 const IDLE: Duration = Duration::from_millis(400);
 

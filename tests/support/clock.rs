@@ -2,11 +2,10 @@
 //!
 //! A paused clock leaps to the next timer whenever the runtime is idle, which with real sockets is
 //! whenever an answer is on its way. A blocking task in flight keeps it from that.
-#![allow(unreachable_pub)] // shared by the tests that need it
 
 use std::{sync::mpsc, time::Duration};
 
-pub struct StoppedClock(#[allow(dead_code)] mpsc::Sender<()>);
+pub struct StoppedClock(mpsc::Sender<()>);
 
 impl StoppedClock {
     /// Stops the clock of the runtime, a current-thread one, until it is dropped.

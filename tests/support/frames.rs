@@ -1,5 +1,4 @@
 //! HTTP/2 frame by frame.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;

@@ -1,20 +1,38 @@
-//! What the tests share: the service's routes over a local issuer, and answers taken apart.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
+//! What the tests share.
+//!
+//! | to test | use |
+//! |---|---|
+//! | the service's routes, without a socket | [`Tenant`], which answers with an [`Answer`] |
+//! | routes of your own | [`Tenant::auth`] and `warp::test`, then [`answer`] |
+//! | a request byte for byte, over a socket | [`raw::Service`] and [`raw::Client`] |
+//! | HTTP/2 frame by frame | [`frames`] |
+//! | a token with a malformed header or payload | [`text::Object`], signed by `Issuer::sign_raw` |
+//! | any other good or bad token | `Issuer::token`, of the library |
+//! | what happens as time passes | [`clock::StoppedClock`] |
+//! | the binary: its output and its end | [`process::Process`], or [`process::run`] |
+//! | the binary beside an issuer that fits it | [`world::World`] |
+//! | limits and shutdown of the server | `tests/server/harness.rs` |
+//! | request log and metrics | `tests/observe/service.rs` |
+//! | the library with fixed keys, no issuer | `tests/library/authenticate.rs` |
+#![allow(dead_code, unreachable_pub)] // each test uses its part
 
+pub mod clock;
+pub mod frames;
+#[cfg(feature = "service")]
+pub mod process;
+#[cfg(feature = "service")]
 pub mod raw;
 pub mod text;
+#[cfg(feature = "service")]
+pub mod world;
 
 use serde_json::Value;
-use warp::{
-    Filter,
-    http::{HeaderMap, StatusCode, header},
-    reply::Response,
-};
-use warp_bearer::{
-    auth::Auth,
-    issuer::Issuer,
-    service::{Access, Shutdown, routes},
-};
+use warp::http::{HeaderMap, StatusCode, header};
+#[cfg(feature = "service")]
+use warp::{Filter, reply::Response};
+#[cfg(feature = "service")]
+use warp_bearer::service::{Access, Shutdown, routes};
+use warp_bearer::{auth::Auth, issuer::Issuer};
 
 /// An issuer, and an `Auth` that holds its keys.
 pub struct Tenant {
@@ -29,7 +47,10 @@ impl Tenant {
         auth.ready().await;
         Self { issuer, auth }
     }
+}
 
+#[cfg(feature = "service")]
+impl Tenant {
     /// The service's own routes.
     pub fn routes(
         &self,

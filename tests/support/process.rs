@@ -1,6 +1,5 @@
 //! The binary as its users meet it: in a directory of its own, with nothing of this process's
 //! configuration, and gone with the test.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::{
     fs,

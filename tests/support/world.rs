@@ -1,5 +1,4 @@
 //! The binary beside an issuer, with the configuration that fits it until a test breaks that.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::{
     io::Write,
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use warp::Filter;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-use crate::process::Directory;
+use super::process::Directory;
 
 /// What came of a run.
 pub struct Told {

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 /// The parts of a request that authentication looks at.
 ///
 /// ```
-/// use warp::http::Request;
+/// use http::Request;
 /// use warp_bearer::auth::{Auth, Claims, RequestHead};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

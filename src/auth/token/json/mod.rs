@@ -24,7 +24,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-#[cfg(any(test, feature = "service"))]
+#[cfg(feature = "service")]
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
 pub(crate) use self::parts::{array, member, object, transcode};

@@ -1,0 +1,409 @@
+//! Do the commands that `dev` prints and that the README shows do what stands beside them?
+//!
+//! Each is run as pasted, by `sh` and curl, and made once more without them: a machine that has no
+//! curl proves the same.
+
+use std::process::Command;
+
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::support::process::{Directory, Process, run};
+
+/// What `dev` prints: the line above a command, and the command.
+struct Page(Vec<(String, String)>);
+
+impl Page {
+    fn read(dev: &mut Process) -> Self {
+        Self::of(&dev.printed(|line| line == "Stop with Ctrl-C."))
+    }
+
+    fn of(lines: &[String]) -> Self {
+        let pairs = lines.windows(2).filter(|pair| pair[0].ends_with(':'));
+        Self(
+            pairs
+                .map(|pair| (pair[0].clone(), pair[1].clone()))
+                .collect(),
+        )
+    }
+
+    fn command(&self, path: &str) -> &str {
+        let mut commands = self.0.iter().map(|(_, command)| command);
+        commands.find(|command| command.ends_with(path)).unwrap()
+    }
+
+    /// `127.0.0.1:PORT` of the service.
+    fn service(&self) -> &str {
+        let address = self.command("/api/public").split("http://").nth(1).unwrap();
+        address.split('/').next().unwrap()
+    }
+
+    /// A token as scripts get it.
+    fn token(&self, scope: &str) -> String {
+        let arguments = ["dev", "--token", "--scope", scope];
+        let output = run(&Directory::new(), &arguments, &[("LISTEN", self.service())]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let token = printed.trim_end_matches('\n').to_owned();
+        assert_eq!(token.matches('.').count(), 2, "{token}");
+        token
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dev_prints_works_as_pasted() {
+    let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+    let page = Page::read(&mut dev);
+    let reader = page.token("read:messages");
+
+    #[rustfmt::skip]
+    let rows = [
+        ("In another terminal, a token, good for a day:", 0, ""),
+        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("Without a token, 401:", 401, r#""code":"missing_token""#),
+        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("For its scope, 200; with a token of no --scope, 403:", 200, "Hello from a private endpoint!"),
+        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+    ];
+    assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
+    for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
+        assert_eq!(above, case);
+        if command.starts_with("curl") {
+            // A terminal of the usual width has it in one line, at the usual port.
+            assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
+            for answer in answers(command, &reader).await {
+                assert_eq!(answer.status, status, "{command}: {answer:?}");
+                assert!(answer.body.contains(body), "{command}: {answer:?}");
+            }
+        } else {
+            let line = format!("TOKEN={reader}; {command}; test -n \"$TOKEN\"");
+            let told = shell(&line);
+            assert!(told.contains(body), "{command}: {told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_calls_get_what_stands_beside_them() {
+    let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+    let page = Page::read(&mut dev);
+    let token = page.token("read:messages");
+    let commands = readme();
+    assert!(commands.len() >= 5, "{commands:#?}");
+    for (command, status) in &commands {
+        let command = command.replace("127.0.0.1:8000", page.service());
+        for answer in answers(&command, &token).await {
+            assert_eq!(answer.status, *status, "{command}: {answer:?}");
+        }
+    }
+}
+
+/// `docs/session.txt`: each command again, with a `dev` that is started anew where its reader did.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorded_session_is_what_the_program_still_says() {
+    let session = include_str!("../../docs/session.txt");
+    let recorded: Vec<_> = session.split("\n# ").map(commands).collect();
+    let [started, called, why] = &*recorded else {
+        panic!("{} terminals", recorded.len())
+    };
+    let start = || {
+        let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+        let lines = dev.printed(|line| line == "Stop with Ctrl-C.");
+        (dev, lines)
+    };
+
+    let (dev, lines) = start();
+    let page = Page::of(&lines);
+    assert_eq!(started[0].0, "cargo run -- dev");
+    // Above the page are cargo's lines and the log's.
+    let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
+    assert_eq!(masked(&started[0].1[page_at..]), masked(&lines.join("\n")));
+    let token = page.token("read:messages");
+    replay(called, &page, &token);
+    drop(dev);
+
+    let (_dev, lines) = start();
+    replay(why, &Page::of(&lines), &token);
+    assert!(why.last().unwrap().1.contains("Refused: 401"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_has_the_shape_that_was_asked_for() {
+    for (profile, typ, has, has_not) in [
+        ("auth0", "JWT", "azp", "client_id"),
+        ("rfc9068", "at+jwt", "client_id", "gty"),
+    ] {
+        let vars = [("LISTEN", "127.0.0.1:0")];
+        let mut dev = Process::start(&["dev", "--profile", profile], &vars);
+        let page = Page::read(&mut dev);
+        let token = page.token("read:messages");
+        let listen = [("LISTEN", page.service())];
+        let part = |at: usize| -> Value {
+            let bytes = base64url(token.split('.').nth(at).unwrap());
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        assert_eq!(part(0)["typ"], typ, "{profile}");
+        assert_eq!(part(1)[has], "dev", "{profile}");
+        assert!(part(1).get(has_not).is_none(), "{profile}");
+        let answer = by_hand(&format!(
+            "{} -H 'Authorization: Bearer {token}'",
+            page.command("/api/private")
+        ))
+        .await;
+        assert_eq!(answer.status, 200, "{profile}: {answer:?}");
+
+        let output = run(
+            &Directory::new(),
+            &["dev", "--token", "--scope", "a b"],
+            &listen,
+        );
+        let told = String::from_utf8(output.stderr).unwrap();
+        let line =
+            |scope| format!("{scope} is not granted: dev knows read:messages and write:messages\n");
+        assert_eq!(told, line("a") + &line("b"), "{profile}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_survives_rotation_and_an_issuer_that_fails() {
+    let vars = [("LISTEN", "127.0.0.1:0"), ("RUST_LOG", "info")];
+    let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
+    let page = Page::read(&mut dev);
+    for _ in 0..2 {
+        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        let call = page.command("/api/private");
+        let token = page.token("read:messages");
+        let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    drop(dev);
+
+    let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
+    let page = Page::read(&mut dev);
+    let token = page.token("read:messages");
+    dev.logged(|line| line.contains("key set not fetched"));
+    let call = page.command("/api/private");
+    let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let ready = page
+        .command("/api/public")
+        .replace("/api/public", "/readyz");
+    let ready = by_hand(&ready).await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
+}
+
+/// See `refuses_a_host_that_is_no_name_of_loopback` in `issuer.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_for_names_of_loopback_alone() {
+    let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+    let page = Page::read(&mut dev);
+    let service = page.service().to_owned();
+    let port = service.rsplit(':').next().unwrap().to_owned();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let ready = async |host: String| {
+        let request = client.get(format!("http://{service}/readyz"));
+        request.header("host", host).send().await.unwrap()
+    };
+    for host in [format!("evil.example:{port}"), "evil.example".to_owned()] {
+        let answer = ready(host.clone()).await;
+        assert_eq!(answer.status().as_u16(), 400, "{host}");
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(body["code"], "bad_host", "{host}");
+    }
+    let answer = ready(format!("localhost:{port}")).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let issuer = body["issuers"][0]["issuer"].as_str().unwrap();
+    let keys = client.get(format!("{issuer}.well-known/jwks.json"));
+    let answer = keys.header("host", "evil.example").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 421);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = other.local_addr().unwrap().to_string();
+    let tenant = r#"{"issuers":[{"issuer":"https://tenant.eu.auth0.com/"}]}"#;
+    let routes = warp::Filter::map(warp::any(), move || tenant);
+    tokio::spawn(warp::serve(routes).incoming(other).run());
+    for (listen, why) in [
+        (nowhere, "nothing answers"),
+        (elsewhere, "it is no dev that answers"),
+    ] {
+        let output = run(
+            &Directory::new(),
+            &["dev", "--token"],
+            &[("LISTEN", &listen)],
+        );
+        let line = format!(
+            "http://{listen}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to where it listens\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+        assert_eq!(output.status.code(), Some(69));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_terminal_ends_it() {
+    let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+    Page::read(&mut dev);
+    assert_eq!(dev.hang_up().code(), None);
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// The README's calls of the service, and the status in the comment after each.
+fn readme() -> Vec<(String, u16)> {
+    let lines = include_str!("../../README.md").lines();
+    lines
+        .map(str::trim)
+        .filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8000"))
+        .map(|line| {
+            let (command, status) = line.split_once('#').expect("a status after #");
+            (command.trim().to_owned(), status.trim().parse().unwrap())
+        })
+        .collect()
+}
+
+/// The commands of one terminal, and what came of each.
+fn commands(terminal: &str) -> Vec<(&str, &str)> {
+    let commands = terminal.split("\n$ ").skip(1);
+    commands
+        .map(|one| one.split_once('\n').unwrap_or((one, "")))
+        .collect()
+}
+
+/// What was recorded, said again by this `dev`.
+fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
+    let curl = Command::new("curl").arg("--version").output().is_ok();
+    let directory = Directory::new();
+    for (command, told) in recorded {
+        if command.starts_with("curl") && !curl {
+            continue;
+        }
+        // The command of this page that differs from it by nothing but where things are.
+        let mut printed = page.0.iter().map(|(_, printed)| printed);
+        let printed = printed.find(|printed| masked(printed) == masked(command));
+        let printed = printed.unwrap_or_else(|| panic!("dev does not print {command}"));
+        let line = format!(
+            "cd {}; TOKEN={token}; {printed}; true",
+            directory.path().display()
+        );
+        assert_eq!(masked(&shell(&line)), masked(told), "{command}");
+    }
+}
+
+/// Without what is another in each run: ports, dates, sizes, names of keys and requests, and where
+/// the program is.
+fn masked(text: &str) -> String {
+    let line = |line: &str| {
+        if line.starts_with("date: ") {
+            return "date:".to_owned();
+        }
+        // A date, and how long that is from now.
+        for dated in ["  ✓ exp", "  ✓ iat"] {
+            if line.starts_with(dated) {
+                return dated.to_owned();
+            }
+        }
+        let program = env!("CARGO_BIN_EXE_warp-bearer");
+        let mut line = line.replace(program, "target/debug/warp-bearer");
+        while let Some(start) = line.find("LISTEN=") {
+            let end = line[start..].find(' ').unwrap();
+            line.replace_range(start..=start + end, "");
+        }
+        let words = line.split([' ', '"', ':', '/', ',']).map(|word| {
+            let name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            let number = word.len() > 3 && word.chars().all(|c| c.is_ascii_digit());
+            let long = word.len() >= 32 && word.chars().all(name);
+            if number || long { "…" } else { word }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let lines: Vec<_> = text.trim().lines().map(line).collect();
+    lines.join("\n")
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    body: String,
+}
+
+/// What a command gets: by curl where there is one, and without it in any case.
+async fn answers(command: &str, token: &str) -> Vec<Answer> {
+    let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
+    if Command::new("curl").arg("--version").output().is_ok() {
+        answers.push(by_curl(&format!("TOKEN={token}; {command}")));
+    }
+    answers
+}
+
+fn shell(command: &str) -> String {
+    // A proxy of this machine's has no business on its loopback.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn by_curl(command: &str) -> Answer {
+    let text = shell(command);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body: body.to_owned(),
+    }
+}
+
+/// The request that curl would make of the options used here.
+async fn by_hand(command: &str) -> Answer {
+    let mut words = words(command).into_iter().skip(1);
+    let (mut url, mut fields) = (String::new(), Vec::new());
+    while let Some(word) = words.next() {
+        match &*word {
+            "-i" => {}
+            "-H" | "-iH" => fields.push(words.next().unwrap()),
+            _ => url = word,
+        }
+    }
+    let client = Client::builder().no_proxy().build().unwrap();
+    let mut request = client.get(&url);
+    for field in fields {
+        let (name, value) = field.split_once(": ").unwrap();
+        request = request.header(name, value);
+    }
+    let answer = request.send().await.unwrap();
+    Answer {
+        status: answer.status().as_u16(),
+        body: answer.text().await.unwrap(),
+    }
+}
+
+/// A command as the shell splits it, of blanks and quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in command.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if c == ' ' => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}

@@ -1,0 +1,10 @@
+//! The binary as its users run it.
+
+mod check;
+mod commands;
+mod dev;
+mod explain;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(unix)]
+mod terminal;

@@ -1,0 +1,230 @@
+//! What does a terminal get that a pipe does not?
+//!
+//! The terminal is a real one, a pseudo-terminal of the system, and what is sent to it is shown as a
+//! terminal shows it.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
+
+use crate::support::process::Directory;
+use crate::support::world::World;
+
+/// What whoever sits before the terminal has of it, and what a program has.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let mut theirs = File::options();
+    let theirs = theirs.read(true).write(true).open(name.to_str().unwrap());
+    (ours.into(), theirs.unwrap())
+}
+
+/// Which of a program's streams end at the terminal.
+#[derive(Clone, Copy, PartialEq)]
+enum Streams {
+    Both,
+    Errors,
+}
+
+/// A program on a terminal. What it prints elsewhere is in the child's stdout.
+fn start(mut command: Command, streams: Streams) -> (Child, File) {
+    let (ours, theirs) = terminal();
+    command
+        .stdin(theirs.try_clone().unwrap())
+        .stderr(theirs.try_clone().unwrap())
+        .stdout(match streams {
+            Streams::Both => Stdio::from(theirs),
+            Streams::Errors => Stdio::piped(),
+        });
+    // With the command the program's end of the terminal is gone from here, so that it closes with
+    // the program.
+    (command.spawn().unwrap(), ours)
+}
+
+/// Everything that the terminal was sent, up to `last` or to the end.
+fn sent(terminal: &mut File, last: &str) -> String {
+    let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
+    loop {
+        // A terminal that nobody writes to any more is an error to read.
+        let count = terminal.read(&mut some).unwrap_or_default();
+        bytes.extend(&some[..count]);
+        let text = String::from_utf8_lossy(&bytes);
+        if count == 0 || !last.is_empty() && text.contains(last) {
+            return text.into_owned();
+        }
+    }
+}
+
+fn on_terminal(command: Command, streams: Streams) -> (String, String) {
+    let (mut child, mut terminal) = start(command, streams);
+    let text = sent(&mut terminal, "");
+    let mut elsewhere = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut elsewhere).unwrap();
+    }
+    child.wait().unwrap();
+    (text, elsewhere)
+}
+
+/// What a terminal of so many columns shows in the end (ECMA-48, and DEC's mode 7).
+fn shown(text: &str, columns: usize) -> String {
+    let mut rows = vec![Vec::new()];
+    let (mut column, mut wraps) = (0, true);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\r' => column = 0,
+            '\n' => rows.push(Vec::new()),
+            '\x1b' => {
+                let end = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+                match &rest[..=end] {
+                    "[2K" => rows.last_mut().unwrap().clear(),
+                    "[?7l" => wraps = false,
+                    "[?7h" => wraps = true,
+                    color if color.ends_with('m') => {}
+                    other => panic!("{other:?}"),
+                }
+                rest = &rest[end + 1..];
+            }
+            c => {
+                if column == columns && wraps {
+                    rows.push(Vec::new());
+                    column = 0;
+                }
+                column = column.min(columns - 1);
+                let row = rows.last_mut().unwrap();
+                row.resize(row.len().max(column + 1), ' ');
+                row[column] = c;
+                column += 1;
+            }
+        }
+    }
+    let rows = rows.into_iter().map(String::from_iter);
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// How long something took differs from run to run.
+fn timeless(text: &str) -> String {
+    let parts = text
+        .split(" ms")
+        .map(|part| part.trim_end_matches(char::is_numeric));
+    parts.collect::<Vec<_>>().join("some ms")
+}
+
+fn has_colors(text: &str) -> bool {
+    text.contains("\x1b[1;32m")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_stands() {
+    let world = World::start().await;
+    let piped = world.run(&["check"], "");
+    assert!(!piped.stdout.contains('\x1b'), "{:?}", piped.stdout);
+    assert_eq!(piped.stderr, "");
+
+    let progress = format!(
+        "asking {}.well-known/openid-configuration …",
+        world.issuer.url()
+    );
+    for (case, name, value, colors, moves) in [
+        ("as it is", "TERM", "xterm", true, true),
+        ("no colours", "NO_COLOR", "1", false, true),
+        ("NO_COLOR of nothing", "NO_COLOR", "", true, true),
+        ("one that can do nothing", "TERM", "dumb", false, false),
+    ] {
+        let mut command = world.command(&["check"]);
+        command.env(name, value);
+        let (text, _) = on_terminal(command, Streams::Both);
+        assert_eq!(has_colors(&text), colors, "{case}: {text:?}");
+        assert_eq!(text.contains(&progress), moves, "{case}: {text:?}");
+        assert_eq!(text.contains('\x1b'), moves, "{case}: {text:?}");
+        assert_eq!(
+            timeless(&shown(&text, 1000)),
+            timeless(&piped.stdout),
+            "{case}"
+        );
+        // A line that is longer than the terminal is wide leaves nothing either.
+        let narrow = shown(&text, 20);
+        assert!(!narrow.contains("asking"), "{case}: {narrow}");
+        assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");
+    }
+
+    let (text, json) = on_terminal(world.command(&["check", "--json"]), Streams::Errors);
+    assert!(text.contains(&progress), "{text:?}");
+    assert_eq!(shown(&text, 20), "");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["good"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_explain_and_help_print_has_colours_on_a_terminal_alone() {
+    let world = World::start().await;
+    let token = world.issuer.token().sign();
+    for arguments in [&["explain", &token][..], &["--help"]] {
+        let piped = world.run(arguments, "");
+        assert_eq!(piped.code, Some(0), "{}", piped.stderr);
+        assert!(!piped.stdout.contains('\x1b'), "{:?}", piped.stdout);
+        for (name, value, colors) in [("TERM", "xterm", true), ("NO_COLOR", "1", false)] {
+            let mut command = world.command(arguments);
+            command.env(name, value);
+            let (text, _) = on_terminal(command, Streams::Both);
+            assert_eq!(text.contains("\x1b[1"), colors, "{name}: {text:?}");
+            // Seconds go by.
+            if arguments == ["--help"] {
+                assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_typed_unless_it_is_longer_than_a_line_of_the_terminals() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    let long = token().claim("groups", "a".repeat(4000)).sign();
+    for (typed, code, told) in [
+        (token().sign(), 0, "Accepted: the token is good."),
+        (
+            long,
+            66,
+            "no token: a terminal hands over no more than 4095 characters",
+        ),
+    ] {
+        let (mut child, mut terminal) = start(world.command(&["explain"]), Streams::Both);
+        sent(&mut terminal, "an empty line:");
+        terminal
+            .write_all(format!("{typed}\n\n").as_bytes())
+            .unwrap();
+        let text = sent(&mut terminal, "");
+        assert!(text.contains(told), "{text}");
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{text}");
+    }
+}
+
+#[test]
+fn what_dev_prints_and_logs_has_colours_unless_they_are_not_wanted() {
+    for (name, value, colors) in [("TERM", "xterm", true), ("NO_COLOR", "1", false)] {
+        let directory = Directory::new();
+        let mut command = directory.command(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
+        command.env(name, value);
+        let (mut child, mut terminal) = start(command, Streams::Both);
+        let mut text = sent(&mut terminal, "Stop with Ctrl-C.");
+        if !text.contains("key set fetched") {
+            text += &sent(&mut terminal, "key set fetched");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let of_page = text.contains("\x1b[1mwarp-bearer dev");
+        let of_log = text.contains("\x1b[32m  INFO ");
+        assert_eq!((of_page, of_log), (colors, colors), "{name}: {text:?}");
+        assert_eq!(text.contains('\x1b'), colors, "{name}: {text:?}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Does the service get on with an issuer that is not ours, and knows nothing of us?
+//!
+//! The provider is npm's `oidc-provider`, which `tests/interop/run` installs; the service is the
+//! binary as it is, told by its configuration alone.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+
+use support::process::Process;
+
+const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
+
+/// The provider at work; it ends with this.
+struct Provider {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    /// Where it is, and whom it gives tokens to.
+    about: Value,
+    client: Client,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let mut child = Command::new("node")
+            .arg("provider.js")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node; tests/interop/run installs what it runs");
+        let stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            about: heard(&mut stdout),
+            child,
+            stdin,
+            stdout,
+            client: Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    fn say(&self, name: &str) -> &str {
+        self.about[name].as_str().unwrap()
+    }
+
+    /// Puts new keys before those so far.
+    fn rotate(&mut self) {
+        self.tell("rotate");
+    }
+
+    /// How often the key set was asked for.
+    fn asked(&mut self) -> u64 {
+        self.tell("count")["asked"].as_u64().unwrap()
+    }
+
+    fn tell(&mut self, word: &str) -> Value {
+        writeln!(self.stdin, "{word}").unwrap();
+        heard(&mut self.stdout)
+    }
+
+    /// An access token for the API by client credentials, signed by this algorithm.
+    async fn token(&self, algorithm: &str, scope: Option<&str>) -> String {
+        let resource = format!("{}/{algorithm}", self.say("audience"));
+        let scope = scope.map_or(String::new(), |scope| format!("&scope={scope}"));
+        let body = format!("grant_type=client_credentials&resource={resource}{scope}");
+        let answer = self
+            .client
+            .post(format!("{}/token", self.say("issuer")))
+            .basic_auth(self.say("client_id"), Some(self.say("client_secret")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let answer = answer.text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).expect(&answer);
+        let token = answer["access_token"].as_str();
+        token
+            .unwrap_or_else(|| panic!("{algorithm}: {answer}"))
+            .to_owned()
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Its next line of JSON; it has a word for its operator now and then.
+fn heard(stdout: &mut BufReader<ChildStdout>) -> Value {
+    loop {
+        let mut line = String::new();
+        let bytes = stdout.read_line(&mut line).unwrap();
+        assert!(bytes > 0, "the provider has ended");
+        if line.starts_with('{') {
+            return serde_json::from_str(&line).unwrap();
+        }
+    }
+}
+
+struct Service {
+    url: String,
+    client: Client,
+    _process: Process,
+}
+
+impl Service {
+    fn start(provider: &Provider) -> Self {
+        let algorithms = ALGORITHMS.join(",");
+        let mut process = Process::start(
+            &["serve"],
+            &[
+                ("AUTH0_ISSUER", provider.say("issuer")),
+                ("AUTH0_API_AUDIENCE", provider.say("audience")),
+                ("AUTH0_ALGORITHMS", &algorithms),
+                ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+                ("LISTEN", "127.0.0.1:0"),
+                ("LOG_FORMAT", "json"),
+            ],
+        );
+        let log = process.logged(|line| line.contains("\"listening\""));
+        let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
+        Self {
+            url: format!("http://{}", listening["address"].as_str().unwrap()),
+            client: Client::builder().no_proxy().build().unwrap(),
+            _process: process,
+        }
+    }
+
+    async fn ask(&self, token: &str) -> Response {
+        let url = format!("{}/api/private-scoped", self.url);
+        self.client
+            .get(url)
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap()
+    }
+}
+
+// Several threads: one waits for what a process says.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js: tests/interop/run"]
+async fn a_certified_provider_is_understood_through_rotation_and_outage() {
+    let mut provider = Provider::start();
+    let service = Service::start(&provider);
+
+    let mut good = Vec::new();
+    for algorithm in ALGORITHMS {
+        let token = provider.token(algorithm, Some("read:messages")).await;
+        let answer = service.ask(&token).await;
+        assert_eq!(answer.status(), 200, "{algorithm}: {answer:?}");
+        let poor = provider.token(algorithm, None).await;
+        let answer = service.ask(&poor).await;
+        assert_eq!(answer.status(), 403, "{algorithm}: no scope");
+        let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+        assert!(
+            challenge.ends_with(r#"scope="read:messages""#),
+            "{challenge}"
+        );
+        good.push((algorithm, token));
+    }
+    assert_eq!(provider.asked(), 1, "one set for all of them");
+
+    provider.rotate();
+    for algorithm in ALGORITHMS {
+        let token = provider.token(algorithm, Some("read:messages")).await;
+        let answer = service.ask(&token).await;
+        assert_eq!(answer.status(), 200, "{algorithm}, a new key: {answer:?}");
+        good.push((algorithm, token));
+    }
+    assert_eq!(provider.asked(), 2, "one fetch for all the new keys");
+
+    // Those it has met it may remember; these it has not.
+    for algorithm in ALGORITHMS {
+        good.push((
+            algorithm,
+            provider.token(algorithm, Some("read:messages")).await,
+        ));
+    }
+    provider.stop();
+    for (algorithm, token) in good {
+        let answer = service.ask(&token).await;
+        assert_eq!(
+            answer.status(),
+            200,
+            "{algorithm}, without the provider: {answer:?}"
+        );
+    }
+}

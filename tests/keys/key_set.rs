@@ -1,0 +1,1042 @@
+//! Does the key set survive its issuer? Real sockets, a real issuer that counts what reaches it, and
+//! a clock that stands still unless told otherwise.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::join_all};
+use serde_json::json;
+use tracing::subscriber::DefaultGuard;
+use warp_bearer::{
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, keys::Fetches},
+    issuer::{Fault, Issuer, SigningKey},
+    service::{
+        config::{LogConfig, LogFormat},
+        observe::logging,
+    },
+};
+
+use crate::support::clock::{StoppedClock, until};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The longest that a cooldown of 15 s ± 20 % takes.
+const COOLDOWN: Duration = Duration::from_secs(18);
+
+fn builder(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+/// Quick keys: what they are made of is not the question here.
+async fn issuer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+async fn ready(issuer: &Issuer) -> Auth {
+    let auth = builder(issuer).build().unwrap();
+    auth.ready().await;
+    auth
+}
+
+async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
+    auth.verify(token).await.map(|_: Claims| ())
+}
+
+/// The verdict of a request that waits for nothing; one that waits fails the test.
+fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
+    let verdict = verify(auth, token).now_or_never();
+    verdict.expect("a request waited")
+}
+
+fn fetches(issuer: &Issuer) -> u64 {
+    issuer.requests().jwks
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let good = issuer.token().sign();
+    let unknown = issuer.token();
+    let tokens: Vec<_> = (0..5000)
+        .map(|i| unknown.clone().kid(&format!("made-up-{i}")).sign())
+        .collect();
+
+    let flood = |range: std::ops::Range<usize>| {
+        let connections = (0..64).map(|connection| {
+            let (auth, good) = (&auth, &good);
+            let share = tokens[range.clone()].iter().skip(connection).step_by(64);
+            async move {
+                for token in share {
+                    assert_eq!(verify(auth, token).await, Err(AuthError::UnknownKey));
+                    assert_eq!(at_once(auth, good), Ok(()), "a good token is not held up");
+                }
+            }
+        });
+        join_all(connections)
+    };
+    flood(0..2500).await;
+    assert_eq!(fetches(&issuer), 1 + 4, "the budget");
+    for cooldowns in 1..=3 {
+        clock.pass(COOLDOWN).await;
+        let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
+        flood(share).await;
+        // Each took 12 s to 18 s.
+        let most = cooldowns as u64 * 18 / 12;
+        let since = fetches(&issuer) - 5;
+        assert!(
+            (cooldowns as u64..=most).contains(&since),
+            "one each cooldown: {since}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let mut made_up = 0;
+    let mut flood = async |count: usize| {
+        for _ in 0..count {
+            made_up += 1;
+            let token = issuer.token().kid(&format!("made-up-{made_up}")).sign();
+            assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+        }
+    };
+    flood(100).await;
+    issuer.rotate();
+    let rotated = issuer.token().sign();
+    let mut passed = Duration::ZERO;
+    while verify(&auth, &rotated).await.is_err() {
+        clock.pass(SECOND).await;
+        passed += SECOND;
+        flood(20).await;
+    }
+    assert!(passed <= COOLDOWN * 2, "{passed:?}");
+}
+
+#[tokio::test]
+async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refusal() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let old = issuer.token().sign();
+    for rotation in 1..=3 {
+        issuer.rotate();
+        let new = issuer.token().sign();
+        let requests = (0..200).map(|i| verify(&auth, if i % 2 == 0 { &new } else { &old }));
+        assert!(join_all(requests).await.iter().all(Result::is_ok));
+        assert_eq!(fetches(&issuer), 1 + rotation, "one fetch each");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    for _ in 0..4 {
+        issuer.rotate();
+        assert_eq!(verify(&auth, &issuer.token().sign()).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_early() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let made_up = issuer.token().kid("made-up").sign();
+    issuer.fail_jwks(Fault::Hold);
+    let early = tokio::spawn({
+        let auth = auth.clone();
+        async move { verify(&auth, &made_up).await }
+    });
+    issuer.jwks_requested(2).await;
+    clock.pass(SECOND / 100).await;
+    // The answer of that fetch is written down when it is let go; a key that comes after needs one
+    // that began later.
+    let (first, second) = (
+        issuer.token().kid("a").sign(),
+        issuer.token().kid("b").sign(),
+    );
+    let late = [first, second].map(|token| {
+        let auth = auth.clone();
+        tokio::spawn(async move { verify(&auth, &token).await })
+    });
+    clock.pass(SECOND / 100).await;
+    issuer.recover();
+    assert_eq!(early.await.unwrap(), Err(AuthError::UnknownKey));
+    for late in late {
+        assert_eq!(late.await.unwrap(), Err(AuthError::UnknownKey));
+    }
+    assert_eq!(fetches(&issuer), 3, "the two that came late share one more");
+}
+
+#[tokio::test]
+async fn known_keys_survive_every_fault_for_the_stale_hour_and_not_longer() {
+    let faults = [
+        ("an error", Some(Fault::Status(500))),
+        ("not found", Some(Fault::Status(404))),
+        ("too many requests", Some(Fault::StatusRetryAfter(429, 30))),
+        ("HTML", Some(Fault::Html)),
+        ("not JSON", Some(Fault::NotJson)),
+        ("an empty set", Some(Fault::EmptySet)),
+        ("an empty body", Some(Fault::EmptyBody)),
+        ("half a body", Some(Fault::HalfBody)),
+        ("600 KiB", Some(Fault::TooLarge)),
+        (
+            "a redirect",
+            Some(Fault::Redirect("http://localhost:9/".into())),
+        ),
+        ("dripping", Some(Fault::Drip)),
+        ("hanging", Some(Fault::Hang)),
+        ("refusing", None),
+    ];
+    let clock = StoppedClock::stop();
+    for (case, fault) in faults {
+        survives(case, fault, &clock).await;
+    }
+}
+
+async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let (good, made_up) = (
+        issuer.token().expires_in(SECOND * 9000).sign(),
+        issuer.token().kid("x").sign(),
+    );
+    match fault {
+        Some(fault) => issuer.fail(fault),
+        None => issuer.go_down().await,
+    }
+
+    // The set lives for 10 min, and goes on for 1 h.
+    let mut passed = Duration::ZERO;
+    while passed < SECOND * (600 + 3600 - 20) {
+        clock.pass(SECOND * 10).await;
+        passed += SECOND * 10;
+        assert_eq!(at_once(&auth, &good), Ok(()), "{case} after {passed:?}");
+    }
+    let patience = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
+    assert_eq!(
+        patience,
+        Err(AuthError::UnknownKey),
+        "{case}: a set is held"
+    );
+
+    let dropped = clock.pass_until(SECOND, || !auth.is_ready()).await;
+    assert!(dropped <= SECOND * 40, "{case}: {dropped:?}");
+    let late = within(clock, SECOND * 3, verify(&auth, &good)).await;
+    let Err(AuthError::KeysUnavailable { retry_after }) = late else {
+        panic!("{case}: {late:?}");
+    };
+    assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
+
+    match issuer.requests() {
+        // Nothing reaches an issuer that is down.
+        _ if case == "refusing" => issuer.come_back().await,
+        _ => issuer.recover(),
+    }
+    let back = clock.pass_until(SECOND, || auth.is_ready()).await;
+    assert!(back <= SECOND * 80, "{case}: {back:?}");
+    assert_eq!(at_once(&auth, &good), Ok(()), "{case}: without a restart");
+}
+
+/// Runs `request` while at most `limit` of time passes.
+async fn within<T>(clock: &StoppedClock, limit: Duration, request: impl Future<Output = T>) -> T {
+    let mut request = std::pin::pin!(request);
+    let step = SECOND / 10;
+    let mut passed = Duration::ZERO;
+    loop {
+        if let Some(verdict) = request.as_mut().now_or_never() {
+            return verdict;
+        }
+        assert!(passed <= limit, "it took longer than {limit:?}");
+        clock.pass(step).await;
+        passed += step;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
+    let auth = Auth::discover("https://issuer.invalid/", "a").unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let issuer = issuer().await;
+    let token = issuer.token().algorithm(Algorithm::RS256);
+    let token = token
+        .claim("iss", "https://issuer.invalid/")
+        .claim("aud", "a");
+    let verdict = verify(&auth, &token.sign()).await;
+    assert!(
+        matches!(verdict, Err(AuthError::KeysUnavailable { .. })),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
+    let clock = StoppedClock::stop();
+    for (case, fault, patience) in [
+        ("hanging", Some(Fault::Hang), SECOND * 3),
+        ("dripping", Some(Fault::Drip), SECOND * 3),
+        ("an error", Some(Fault::Status(500)), SECOND / 10),
+        ("down", None, SECOND / 10),
+    ] {
+        let issuer = issuer().await;
+        match fault {
+            Some(fault) => issuer.fail(fault),
+            None => issuer.go_down().await,
+        }
+        let auth = builder(&issuer).build().unwrap();
+        let token = issuer.token().sign();
+        let clients = join_all((0..100).map(|_| verify(&auth, &token)));
+        for verdict in within(&clock, patience, clients).await {
+            let is_unavailable = matches!(verdict, Err(AuthError::KeysUnavailable { .. }));
+            assert!(is_unavailable, "{case}: {verdict:?}");
+        }
+        if case == "down" {
+            issuer.come_back().await;
+        } else {
+            issuer.recover();
+        }
+        // What hangs has its five seconds, and then there is one backoff.
+        let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
+        assert!(back <= SECOND * 5, "{case}: {back:?}");
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+    }
+}
+
+/// A reply that leaves no usable set is a failure, whatever its status says.
+const NOTHING_USABLE: [(&str, Fault); 5] = [
+    ("an empty body", Fault::EmptyBody),
+    ("a 304", Fault::NotModified),
+    ("an empty set", Fault::EmptySet),
+    ("a 204", Fault::Status(204)),
+    ("HTML", Fault::Html),
+];
+
+#[tokio::test]
+async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in NOTHING_USABLE {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        issuer.max_age(Some(86400));
+        issuer.fail_jwks(fault);
+        let auth = builder(&issuer).build().unwrap();
+        until(|| auth.status()[0].fetches != Fetches::default()).await;
+        let status = auth.status().remove(0);
+        assert!(status.last_error.is_some(), "{case}: {status:?}");
+        assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
+        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        issuer.recover();
+        let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
+        assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
+    }
+}
+
+#[tokio::test]
+async fn reports_a_reply_without_keys_after_the_set_was_dropped() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in NOTHING_USABLE {
+        let issuer = issuer().await;
+        let auth = builder(&issuer).jwks_stale(SECOND).build().unwrap();
+        auth.ready().await;
+        issuer.fail_jwks(Fault::Status(500));
+        clock.pass_until(SECOND, || !auth.is_ready()).await;
+        issuer.fail_jwks(fault);
+        let before = auth.status()[0].fetches;
+        clock
+            .pass_until(SECOND, || auth.status()[0].fetches != before)
+            .await;
+        let status = auth.status().remove(0);
+        assert_eq!(status.fetches.failed, before.failed + 1, "{case}");
+        assert!(status.last_error.is_some(), "{case}: {status:?}");
+        issuer.recover();
+        let back = clock.pass_until(SECOND, || auth.is_ready()).await;
+        assert!(back <= SECOND * 73, "{case}: {back:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_keys_requests_fetch_from_the_budget() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.fail(Fault::Status(500));
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let token = issuer.token().sign();
+    for _ in 0..1000 {
+        let verdict = verify(&auth, &token).await;
+        assert!(matches!(verdict, Err(AuthError::KeysUnavailable { .. })));
+    }
+    assert_eq!(issuer.requests().discovery, 1 + 4, "the budget");
+    assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
+    // By now the backoff is as long as it gets, and has just begun.
+    for _ in 0..240 {
+        clock.pass(SECOND).await;
+    }
+    let failed = auth.status()[0].fetches.failed;
+    clock
+        .pass_until(SECOND, || auth.status()[0].fetches.failed > failed)
+        .await;
+    assert!(auth.status()[0].next_fetch > Some(SECOND * 45));
+    assert!(verify(&auth, &token).await.is_err());
+    issuer.recover();
+    assert_eq!(
+        verify(&auth, &token).await,
+        Ok(()),
+        "the first request after it"
+    );
+}
+
+#[tokio::test]
+async fn without_keys_recovery_follows_the_issuer_within_a_cooldown() {
+    let clock = StoppedClock::stop();
+    for outage in [1, 7, 60, 300, 1000] {
+        let issuer = issuer().await;
+        issuer.fail(Fault::Status(500));
+        let auth = builder(&issuer).build().unwrap();
+        let token = issuer.token().sign();
+        for _ in 0..outage {
+            assert!(verify(&auth, &token).await.is_err());
+            clock.pass(SECOND).await;
+        }
+        issuer.recover();
+        let mut passed = Duration::ZERO;
+        while verify(&auth, &token).await.is_err() {
+            clock.pass(SECOND / 2).await;
+            passed += SECOND / 2;
+        }
+        assert!(passed <= COOLDOWN, "after {outage} s: {passed:?}");
+        let asked = issuer.requests().discovery;
+        let most = 1 + 4 + outage / 12 + 8 + outage / 48;
+        assert!(asked <= most, "after {outage} s: {asked} of {most}");
+    }
+}
+
+#[tokio::test]
+async fn without_keys_requests_honour_retry_after() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.fail(Fault::StatusRetryAfter(429, 30));
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let token = issuer.token().sign();
+    for _ in 0..29 {
+        let Err(AuthError::KeysUnavailable { retry_after }) = at_once(&auth, &token) else {
+            panic!("there are no keys");
+        };
+        assert!(retry_after <= SECOND * 30, "{retry_after:?}");
+        clock.pass(SECOND).await;
+    }
+    assert_eq!(issuer.requests().discovery, 1);
+    issuer.recover();
+    clock.pass(SECOND).await;
+    assert_eq!(verify(&auth, &token).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
+    auth.ready().await;
+    let revoked = issuer.token().expires_in(SECOND * 9000).sign();
+    issuer.etag(false);
+    issuer.fail_jwks(Fault::Drip);
+    auth.refresh();
+    issuer.jwks_requested(2).await;
+    // What drips was written before the key was revoked.
+    clock.pass(SECOND).await;
+    issuer.recover();
+    issuer.rotate();
+    issuer.retire();
+    for _ in 0..3 {
+        auth.refresh();
+    }
+    let landed = || auth.status()[0].fetches.confirmed + auth.status()[0].fetches.replaced >= 3;
+    clock.pass_until(SECOND, landed).await;
+    for _ in 0..5 {
+        clock.pass(SECOND).await;
+    }
+    assert_eq!(fetches(&issuer), 3, "three refreshes share one more fetch");
+    assert_eq!(verify(&auth, &revoked).await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn age_counts_from_when_the_confirming_fetch_began() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
+    auth.ready().await;
+    clock.pass(SECOND * 20).await;
+    issuer.etag(false);
+    issuer.fail_jwks(Fault::Drip);
+    let began = tokio::time::Instant::now();
+    auth.refresh();
+    issuer.jwks_requested(2).await;
+    clock
+        .pass_until(SECOND, || auth.status()[0].fetches.confirmed == 1)
+        .await;
+    assert!(began.elapsed() > SECOND * 100, "it dripped");
+    assert_eq!(auth.status()[0].age, Some(began.elapsed()));
+}
+
+/// An issuer whose metadata name another's key set from the second request on: `moved` has the keys
+/// from then on, and `issuer` goes on answering at the old address.
+async fn moving() -> (Issuer, Issuer, Auth) {
+    let (issuer, moved) = (
+        issuer().await,
+        Issuer::with_algorithm(Algorithm::ES256).await,
+    );
+    let auth = ready(&issuer).await;
+    issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
+    (issuer, moved, auth)
+}
+
+/// A token of `issuer`, signed with the key of another.
+fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
+    let token = issuer.token().key(&other.key());
+    token.expires_in(SECOND * 200_000).sign()
+}
+
+#[tokio::test]
+async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_to() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    let token = signed_by(&issuer, &moved);
+    let requests = join_all((0..50).map(|_| verify(&auth, &token))).await;
+    assert!(requests.iter().all(Result::is_ok), "by the first request");
+    assert_eq!(fetches(&issuer), 2, "the old address, once more");
+    assert_eq!(issuer.requests().discovery, 2);
+    assert_eq!(fetches(&moved), 1);
+
+    let old = issuer.token().sign();
+    assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
+    assert_eq!(fetches(&issuer), 2, "the old address is not asked again");
+}
+
+#[tokio::test]
+async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    issuer.fail_jwks(Fault::Status(404));
+    assert_eq!(verify(&auth, &signed_by(&issuer, &moved)).await, Ok(()));
+    assert_eq!((fetches(&issuer), fetches(&moved)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_refresh_follows_a_set_that_has_moved() {
+    let _clock = StoppedClock::stop();
+    let (issuer, moved, auth) = moving().await;
+    auth.refresh();
+    until(|| auth.status()[0].fetches.replaced == 2).await;
+    assert_eq!(at_once(&auth, &signed_by(&issuer, &moved)), Ok(()));
+    assert_eq!(fetches(&issuer), 1);
+}
+
+#[tokio::test]
+async fn a_set_that_has_moved_is_followed_within_a_day() {
+    let clock = StoppedClock::stop();
+    for (case, max_age, ttl) in [
+        ("the default", None, None),
+        ("the longest that an issuer can say", Some(1_000_000), None),
+        ("a week, configured", None, Some(SECOND * 7 * 86400)),
+    ] {
+        let issuer = issuer().await;
+        let moved = Issuer::with_algorithm(Algorithm::ES256).await;
+        issuer.max_age(max_age);
+        let mut builder = builder(&issuer);
+        if let Some(ttl) = ttl {
+            builder = builder.jwks_ttl(ttl);
+        }
+        let auth = builder.build().unwrap();
+        auth.ready().await;
+        issuer.fail_discovery(Fault::JwksUri(moved.jwks_uri().to_owned()));
+        let start = tokio::time::Instant::now();
+        while fetches(&moved) == 0 {
+            // A timer rounds up to its next tick.
+            clock
+                .pass(auth.status()[0].next_fetch.unwrap() + SECOND)
+                .await;
+            assert!(start.elapsed() <= SECOND * (86400 + 120), "{case}");
+            let settled = || auth.status()[0].next_fetch > Some(SECOND);
+            until(settled).await;
+        }
+        until(|| at_once(&auth, &signed_by(&issuer, &moved)).is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_refreshed_while_discovery_alone_fails() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in [
+        ("an error", Fault::Status(500)),
+        ("hanging", Fault::Hang),
+        (
+            "another issuer's",
+            Fault::WrongIssuer("https://a.example/".into()),
+        ),
+        ("no address", Fault::JwksUri("keys".into())),
+    ] {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        issuer.max_age(Some(3600));
+        let auth = ready(&issuer).await;
+        issuer.fail_discovery(fault);
+        let start = tokio::time::Instant::now();
+        // Longer than a discovered address goes without being discovered again, and than a stale set
+        // is held.
+        while start.elapsed() < SECOND * 16 * 3600 {
+            clock.pass(auth.status()[0].next_fetch.unwrap()).await;
+            for _ in 0..5 {
+                clock.pass(SECOND).await;
+            }
+            assert!(auth.is_ready(), "{case} after {:?}", start.elapsed());
+        }
+        assert_eq!(auth.status()[0].fetches.failed, 0, "{case}");
+        issuer.rotate();
+        let verdict = within(&clock, SECOND * 3, verify(&auth, &issuer.token().sign())).await;
+        assert_eq!(verdict, Ok(()), "{case}");
+        assert_eq!(log.count("discovery failed"), 1, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_unit_of_the_budget_costs_three_requests_at_most() {
+    let clock = StoppedClock::stop();
+    for (case, fault) in [
+        ("nothing", None),
+        ("an error", Some(Fault::Status(500))),
+        ("HTML", Some(Fault::Html)),
+    ] {
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        if let Some(fault) = fault {
+            issuer.fail_jwks(fault);
+        }
+        clock.pass(SECOND).await;
+        issuer.reset_requests();
+        for i in 0..200 {
+            let token = issuer.token().kid(&format!("made-up-{i}")).sign();
+            assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+        }
+        let requests = issuer.requests();
+        assert_eq!(requests.jwks, 4, "{case}: {requests:?}");
+        assert!(requests.discovery <= 4, "{case}: {requests:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_max_age_is_no_licence_to_hammer() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.max_age(Some(15));
+    let auth = ready(&issuer).await;
+    let token = issuer.token().sign();
+    for _ in 0..600 {
+        clock.pass(SECOND).await;
+        assert_eq!(at_once(&auth, &token), Ok(()));
+    }
+    assert!((2..=3).contains(&fetches(&issuer)), "{}", fetches(&issuer));
+}
+
+#[tokio::test]
+async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let token = issuer.token().expires_in(SECOND * 9000).sign();
+    for _ in 0..720 {
+        clock.pass(SECOND * 10).await;
+        assert_eq!(at_once(&auth, &token), Ok(()));
+    }
+    let requests = issuer.requests();
+    assert_eq!(
+        requests.jwks,
+        requests.not_modified + 1,
+        "sent whole only once"
+    );
+    assert!(requests.not_modified >= 13, "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let old = issuer.token().expires_in(SECOND * 9000).sign();
+    issuer.rotate();
+    issuer.retire();
+    assert_eq!(at_once(&auth, &old), Ok(()), "nothing has told us yet");
+    clock.pass(SECOND * 540).await;
+    until(|| fetches(&issuer) >= 2 && auth.status()[0].age < Some(SECOND)).await;
+    assert_eq!(verify(&auth, &old).await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    issuer.replace();
+    let token = issuer.token().sign();
+    assert_eq!(at_once(&auth, &token), Err(AuthError::BadSignature));
+    until(|| at_once(&auth, &token).is_ok()).await;
+    assert_eq!(fetches(&issuer), 2);
+}
+
+#[tokio::test]
+async fn wrong_signatures_cost_no_more_than_the_budget() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let stranger = SigningKey::generate(Algorithm::ES256);
+    let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
+    for round in 0..20 {
+        assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
+        let wanted = 1 + 4.min(round + 1);
+        until(|| fetches(&issuer) == wanted && auth.status()[0].keys == 1).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetches(&issuer), 5);
+}
+
+#[tokio::test]
+async fn one_odd_key_costs_itself_and_not_the_set() {
+    let issuer = issuer().await;
+    let good = issuer.key().public_jwk();
+    for (case, odd) in [
+        ("an unknown kty", json!({"kty": "XYZ", "kid": "odd"})),
+        ("no kty", json!({"kid": "odd"})),
+        (
+            "an alg that is a number",
+            json!({"kty": "EC", "alg": 5, "kid": "odd"}),
+        ),
+        ("oct", json!({"kty": "oct", "k": "AAAA", "kid": "odd"})),
+        (
+            "encryption",
+            json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
+        ),
+        ("malformed", json!({"kty": "RSA", "n": "!", "e": 3})),
+        ("no object", json!("odd")),
+        ("null", json!(null)),
+    ] {
+        issuer.publish(json!({"keys": [odd, good]}));
+        let auth = ready(&issuer).await;
+        assert_eq!(auth.status()[0].keys, 1, "{case}");
+        assert_eq!(at_once(&auth, &issuer.token().sign()), Ok(()), "{case}");
+        if odd.get("kid").is_some() {
+            let named = at_once(&auth, &issuer.token().kid("odd").sign());
+            assert_eq!(
+                named,
+                Err(AuthError::AlgorithmNotAllowed),
+                "{case}: known, and costs no fetch"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let (odd, good) = (
+        SigningKey::generate(Algorithm::ES256).with_kid("odd"),
+        issuer.key().public_jwk(),
+    );
+    let token = issuer.token().key(&odd).sign();
+    let mut broken = odd.public_jwk();
+    broken["y"] = json!("AA");
+    issuer.publish(json!({"keys": [broken, good]}));
+    let auth = ready(&issuer).await;
+    for round in 0..10 {
+        let refused = at_once(&auth, &token);
+        assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed), "no wait");
+        let wanted = 1 + 4.min(round + 1);
+        until(|| fetches(&issuer) == wanted).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetches(&issuer), 5, "four at once, and no more");
+
+    let auth = ready(&issuer).await;
+    issuer.publish(json!({"keys": [odd.public_jwk(), good]}));
+    assert!(at_once(&auth, &token).is_err(), "nobody has looked yet");
+    until(|| at_once(&auth, &token).is_ok()).await;
+    assert_eq!(fetches(&issuer), 7);
+}
+
+#[tokio::test]
+async fn a_key_that_is_for_something_else_costs_no_fetch() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let good = issuer.key().public_jwk();
+    for (case, member, value) in [
+        ("encryption", "use", "enc"),
+        ("a kty of tomorrow", "kty", "AKP"),
+        ("a curve of tomorrow", "crv", "P-521"),
+    ] {
+        let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
+        let mut jwk = odd.public_jwk();
+        jwk[member] = json!(value);
+        issuer.publish(json!({"keys": [jwk, good]}));
+        let auth = ready(&issuer).await;
+        let before = fetches(&issuer);
+        for _ in 0..3 {
+            let refused = at_once(&auth, &issuer.token().key(&odd).sign());
+            assert_eq!(refused, Err(AuthError::AlgorithmNotAllowed), "{case}");
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(fetches(&issuer), before, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
+    let issuer = issuer().await;
+    let bare = issuer.url().trim_end_matches('/').to_owned();
+    issuer.wrong_issuer(bare.clone());
+    let auth = builder(&issuer).build().unwrap();
+    until(|| auth.status()[0].last_error.is_some()).await;
+    let told = auth.status()[0].last_error.clone().unwrap();
+    let expected = format!(
+        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        issuer.url()
+    );
+    assert_eq!(told, expected);
+    assert!(!auth.is_ready());
+    assert_eq!(fetches(&issuer), 0, "its keys are not even asked for");
+}
+
+#[tokio::test]
+async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    let write = |keys: &[&SigningKey]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+        // Written beside it and moved, so that no half of it is ever read.
+        let beside = directory.path().join("next");
+        std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
+        std::fs::rename(&beside, &file).unwrap();
+    };
+    let (first, second) = (issuer.key(), SigningKey::generate(Algorithm::ES256));
+    let token = |key| issuer.token().key(key).sign();
+    write(&[&first]);
+    let auth = builder(&issuer).jwks_file(&file).build().unwrap();
+    until(|| auth.is_ready()).await;
+    assert_eq!(at_once(&auth, &token(&first)), Ok(()));
+
+    write(&[&second]);
+    let verdict = verify(&auth, &token(&second)).await;
+    assert_eq!(verdict, Ok(()), "the first request with it");
+    assert_eq!(
+        verify(&auth, &token(&first)).await,
+        Err(AuthError::UnknownKey)
+    );
+
+    write(&[&first, &second]);
+    clock.pass(SECOND * 3).await;
+    until(|| auth.status()[0].keys == 2).await;
+    assert_eq!(issuer.requests().jwks, 0);
+}
+
+/// What this thread logs, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let config = LogConfig {
+            filter: "info".parse().unwrap(),
+            format: LogFormat::Text,
+            color: false,
+        };
+        let subscriber = logging::subscriber(&config, false, move || writer.clone());
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn count(&self, words: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap())
+            .matches(words)
+            .count()
+    }
+}
+
+/// A file is read on another thread: it needs none of the stopped clock's time, and some of the real.
+async fn another_thread_reads() {
+    let enough = std::time::Instant::now() + Duration::from_millis(20);
+    while std::time::Instant::now() < enough {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
+    let clock = StoppedClock::stop();
+    let (log, _guard) = Log::start();
+    let issuer = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    std::fs::write(&file, &keys).unwrap();
+    // A disk is read by another thread, for which the clock does not stand still.
+    let auth = builder(&issuer)
+        .jwks_file(&file)
+        .jwks_timeout(SECOND * 9000)
+        .build()
+        .unwrap();
+    until(|| auth.is_ready()).await;
+    let token = issuer.token().sign();
+
+    for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
+        let failed = |auth: &Auth| auth.status()[0].fetches.failed;
+        let (before, told) = (failed(&auth), log.count("the one that is held goes on"));
+        match change {
+            None => std::fs::remove_file(&file).unwrap(),
+            Some(text) => std::fs::write(&file, text).unwrap(),
+        }
+        while failed(&auth) < before + 5 {
+            clock.pass(SECOND).await;
+            another_thread_reads().await;
+        }
+        assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
+        let told = log.count("the one that is held goes on") - told;
+        assert_eq!(told, 1, "{case}");
+    }
+
+    let confirmed = auth.status()[0].fetches.confirmed;
+    std::fs::write(&file, &keys).unwrap();
+    let found = || auth.status()[0].fetches.confirmed > confirmed;
+    let took = clock.pass_until(SECOND, found).await;
+    assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
+    assert_eq!(log.count("key set fetched again"), 1);
+    assert!(auth.status()[0].last_error.is_none());
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_not_ours_is_never_asked() {
+    let (ours, theirs) = (issuer().await, issuer().await);
+    let auth = ready(&ours).await;
+    for token in [theirs.token().sign(), theirs.token().kid("x").sign()] {
+        assert_eq!(at_once(&auth, &token), Err(AuthError::UnknownIssuer));
+    }
+    assert_eq!(theirs.requests().jwks + theirs.requests().discovery, 0);
+}
+
+#[tokio::test]
+async fn several_issuers_have_keys_of_their_own() {
+    let (one, two) = (issuer().await, issuer().await);
+    let auth = builder(&one).issuer(two.url()).build().unwrap();
+    auth.ready().await;
+    for issuer in [&one, &two] {
+        assert_eq!(at_once(&auth, &issuer.token().sign()), Ok(()));
+    }
+    let crossed = two.token().claim("iss", one.url()).sign();
+    assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
+}
+
+/// Rotation, outage, requests and time in random order; what holds is checked after each of them.
+#[tokio::test]
+async fn no_life_of_an_issuer_breaks_the_promises() {
+    let clock = StoppedClock::stop();
+    for seed in [1, 2, 3, 4, 5] {
+        println!("seed {seed}");
+        live(seed, &clock).await;
+    }
+}
+
+async fn live(seed: u64, clock: &StoppedClock) {
+    let mut dice = Dice(seed);
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    let long = |issuer: &Issuer| issuer.token().expires_in(SECOND * 200_000).sign();
+    // The last token that was accepted, and how many requests the issuer had seen by then.
+    let mut accepted = (long(&issuer), fetches(&issuer));
+    let (mut passed, mut down) = (Duration::ZERO, false);
+    for step in 0..150 {
+        match dice.roll(8) {
+            0 => issuer.rotate(),
+            1 => issuer.retire(),
+            2 => issuer.fail([Fault::Status(500), Fault::Html, Fault::Hang][dice.roll(3)].clone()),
+            3 | 4 => issuer.recover(),
+            5 => {
+                let made_up = issuer.token().kid(&format!("{seed}-{step}")).sign();
+                let verdict = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
+                assert!(verdict.is_err(), "seed {seed}, step {step}");
+            }
+            6 => {
+                let token = long(&issuer);
+                let verdict = within(clock, SECOND * 3, verify(&auth, &token)).await;
+                if verdict.is_ok() {
+                    accepted = (token, fetches(&issuer));
+                }
+            }
+            _ => {
+                let time = SECOND * u32::try_from(dice.roll(400)).unwrap();
+                clock.pass(time).await;
+                passed += time;
+            }
+        }
+        down |= !auth.is_ready();
+        if auth.is_ready() && !down && fetches(&issuer) == accepted.1 {
+            let verdict = at_once(&auth, &accepted.0);
+            assert_eq!(
+                verdict,
+                Ok(()),
+                "seed {seed}, step {step}: nobody told us otherwise"
+            );
+        }
+    }
+    // By time: the first, each refresh and each retry; by requests: the budget.
+    let seconds = passed.as_secs_f64() + 150.0 * 3.0;
+    let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
+    #[allow(clippy::cast_precision_loss)]
+    let fetched = fetches(&issuer) as f64;
+    assert!(fetched <= most, "seed {seed}: {fetched} in {seconds} s");
+}
+
+/// A linear congruential generator (Knuth's MMIX), so that a seed is a life.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_comes_with_the_start_waits_for_the_first_set() {
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    assert_eq!(verify(&auth, &issuer.token().sign()).await, Ok(()));
+    assert_eq!(fetches(&issuer), 1);
+}

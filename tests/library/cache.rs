@@ -1,0 +1,270 @@
+//! Is the cache of verified tokens invisible but for speed?
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use warp_bearer::{
+    auth::{Algorithm, Auth, AuthError, Builder, Claims},
+    issuer::{Issuer, SigningKey},
+};
+
+use crate::support::clock::{StoppedClock, until};
+
+async fn issuer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+fn builder(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+async fn verify(auth: &Auth, token: &str) -> Result<String, AuthError> {
+    let claims: Claims = auth.verify(token).await?;
+    Ok(claims.json().to_owned())
+}
+
+#[tokio::test]
+async fn a_token_that_was_seen_is_not_verified_again() {
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    let token = issuer.token().sign();
+    let first = verify(&auth, &token).await.unwrap();
+    for hits in 1..=3 {
+        assert_eq!(verify(&auth, &token).await.unwrap(), first);
+        assert_eq!(auth.cache_hits(), hits);
+    }
+    assert_eq!(auth.cached_tokens(), 1);
+}
+
+/// Each key has a header of its own. `kid` is one way to have many; for `HS256` it names nothing.
+#[tokio::test]
+async fn finds_tokens_of_any_number_of_headers() {
+    const HEADERS: usize = 600;
+    let issuer = issuer().await;
+    let secret = "0123456789abcdef0123456789abcdef";
+    let auth = builder(&issuer)
+        .algorithms([Algorithm::HS256])
+        .signing_secret(secret)
+        .build()
+        .unwrap();
+    let key = SigningKey::from_secret(secret);
+    let token = |number: usize| issuer.token().key(&key).kid(&number.to_string()).sign();
+    let tokens: Vec<_> = (0..HEADERS).map(token).collect();
+    for _ in 0..2 {
+        for token in &tokens {
+            verify(&auth, token).await.unwrap();
+        }
+    }
+    assert_eq!(auth.cache_hits(), HEADERS as u64);
+}
+
+#[tokio::test]
+async fn time_is_judged_on_every_hit() {
+    let issuer = issuer().await;
+    let offset = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&offset);
+    let auth = builder(&issuer)
+        .clock(move || SystemTime::now() + Duration::from_secs(clock.load(Ordering::Relaxed)))
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let token = issuer.token().expires_in(Duration::from_secs(100)).sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("fresh", 0, true),
+        ("seen", 0, true),
+        ("seen, within leeway", 125, true),
+        ("seen, beyond it", 135, false),
+        ("and still", 135, false),
+    ];
+    for (case, seconds, accepted) in rows {
+        offset.store(seconds, Ordering::Relaxed);
+        let verdict = verify(&auth, &token).await;
+        let expected = if accepted {
+            None
+        } else {
+            Some(AuthError::TokenExpired)
+        };
+        assert_eq!(verdict.err(), expected, "{case}");
+    }
+    assert_eq!(
+        auth.cached_tokens(),
+        0,
+        "an expired token gives its room back"
+    );
+}
+
+#[tokio::test]
+async fn a_seen_token_dies_with_its_key() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    let token = issuer.token().expires_in(Duration::from_secs(9000)).sign();
+    for _ in 0..2 {
+        assert!(verify(&auth, &token).await.is_ok());
+    }
+    issuer.rotate();
+    issuer.retire();
+    clock.pass(Duration::from_secs(540)).await;
+    until(|| issuer.requests().jwks == 2 && auth.status()[0].age < Some(Duration::from_secs(1)))
+        .await;
+    assert_eq!(verify(&auth, &token).await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_seen_token_survives_a_refresh_that_changes_nothing() {
+    let issuer = issuer().await;
+    issuer.etag(false);
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    let token = issuer.token().sign();
+    verify(&auth, &token).await.unwrap();
+    auth.refresh();
+    issuer.jwks_requested(2).await;
+    until(|| auth.status()[0].age < Some(Duration::from_millis(100))).await;
+    verify(&auth, &token).await.unwrap();
+    assert_eq!(auth.cache_hits(), 1);
+}
+
+#[tokio::test]
+async fn a_seen_token_is_of_no_use_without_a_key_set() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    let token = issuer
+        .token()
+        .expires_in(Duration::from_secs(90_000))
+        .sign();
+    for _ in 0..2 {
+        verify(&auth, &token).await.unwrap();
+    }
+    issuer.go_down().await;
+    clock
+        .pass_until(Duration::from_secs(60), || !auth.is_ready())
+        .await;
+    let verdict = verify(&auth, &token).await;
+    assert!(
+        matches!(verdict, Err(AuthError::KeysUnavailable { .. })),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test]
+async fn refused_tokens_are_not_remembered() {
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    verify(&auth, &issuer.token().sign()).await.unwrap();
+    let stranger = SigningKey::generate(Algorithm::ES256);
+    let refused = [
+        issuer.token().expired().sign(),
+        issuer.token().audience("other").sign(),
+        issuer.token().key(&stranger).kid(issuer.key().kid()).sign(),
+        "not.a.token".to_owned(),
+    ];
+    for token in refused.iter().chain(&refused) {
+        assert!(verify(&auth, token).await.is_err());
+    }
+    assert_eq!((auth.cached_tokens(), auth.cache_hits()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_hit_is_the_whole_token_and_nothing_near_it() {
+    let issuer = issuer().await;
+    let auth = builder(&issuer).build().unwrap();
+    auth.ready().await;
+    let token = issuer.token().sign();
+    verify(&auth, &token).await.unwrap();
+    for at in 0..token.len() {
+        let mut near = token.clone().into_bytes();
+        near[at] = if near[at] == b'A' { b'B' } else { b'A' };
+        let near = String::from_utf8(near).unwrap();
+        assert!(verify(&auth, &near).await.is_err(), "byte {at}");
+    }
+    assert_eq!(auth.cache_hits(), 0);
+}
+
+#[tokio::test]
+async fn memory_has_a_bound_in_tokens_and_in_bytes() {
+    let issuer = issuer().await;
+    let auth = builder(&issuer).token_cache(100).build().unwrap();
+    auth.ready().await;
+    for i in 0..600 {
+        verify(&auth, &issuer.token().claim("n", i).sign())
+            .await
+            .unwrap();
+    }
+    let small = auth.cached_tokens();
+    assert!((50..=150).contains(&small), "{small}");
+    let auth = builder(&issuer).token_cache(1000).build().unwrap();
+    auth.ready().await;
+    for i in 0..400 {
+        let token = issuer
+            .token()
+            .claim("n", i)
+            .claim("fill", "x".repeat(6000))
+            .sign();
+        verify(&auth, &token).await.unwrap();
+    }
+    let large = auth.cached_tokens();
+    assert!((50..=110).contains(&large), "14 KiB each: {large}");
+}
+
+#[tokio::test]
+async fn nothing_tells_a_cache_from_none() {
+    let issuer = issuer().await;
+    let with = builder(&issuer).build().unwrap();
+    let without = builder(&issuer).token_cache(0).build().unwrap();
+    with.ready().await;
+    without.ready().await;
+    let token = || issuer.token();
+    let good = token().sign();
+    let (head, _) = good.rsplit_once('.').unwrap();
+    let tokens = [
+        good.clone(),
+        token().expired().sign(),
+        format!("{}.!", token().expired().sign().rsplit_once('.').unwrap().0),
+        format!("{head}.!"),
+        format!("{head}."),
+        token().without("exp").sign(),
+        token().claim("sub", 1).sign(),
+        token().kid("unknown").sign(),
+        token().header("crit", ["x"]).sign(),
+        token().scope("\u{2603} \"").sign(),
+    ];
+    for round in 0..3 {
+        for (row, token) in tokens.iter().enumerate() {
+            let (one, other) = (verify(&with, token).await, verify(&without, token).await);
+            assert_eq!(one, other, "round {round}, row {row}");
+        }
+    }
+    assert_eq!((without.cached_tokens(), without.cache_hits()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_secret_is_cached_as_any_key() {
+    let issuer = issuer().await;
+    let secret = "0123456789abcdef0123456789abcdef";
+    let auth = builder(&issuer)
+        .algorithms([Algorithm::HS256, Algorithm::ES256])
+        .signing_secret(secret)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let token = issuer.token().key(&SigningKey::from_secret(secret)).sign();
+    for _ in 0..3 {
+        verify(&auth, &token).await.unwrap();
+    }
+    assert_eq!(auth.cache_hits(), 2);
+}

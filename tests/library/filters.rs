@@ -1,0 +1,211 @@
+//! Does a warp service of somebody else get the same in five lines?
+
+use serde::Deserialize;
+use warp::Filter;
+use warp_bearer::auth::{
+    BearerFilterExt, Claims, Refusal, handle_rejection,
+    policy::{permission, scope},
+    with_auth, with_optional_auth,
+};
+
+use crate::support::{Tenant, answer};
+
+#[derive(Deserialize)]
+struct Tier {
+    #[serde(rename = "https://my.app/tier")]
+    tier: String,
+}
+
+#[tokio::test]
+async fn private_claims_are_typed_and_a_token_without_them_is_refused() {
+    let tenant = Tenant::start().await;
+    let route = warp::path!("tier")
+        .and(warp::get())
+        .and(with_auth(&tenant.auth))
+        .map(|claims: Claims<Tier>| claims.into_private().tier)
+        .route()
+        .recover(handle_rejection);
+    let token = || tenant.issuer.token();
+    #[rustfmt::skip]
+    let rows = [
+        ("there", token().claim("https://my.app/tier", "gold"), 200, "gold"),
+        ("of another type", token().claim("https://my.app/tier", 1), 401, "invalid_claim"),
+        ("absent", token(), 401, "invalid_claim"),
+    ];
+    for (case, token, status, body) in rows {
+        let reply = warp::test::request()
+            .path("/tier")
+            .header("authorization", format!("Bearer {}", token.sign()))
+            .reply(&route)
+            .await;
+        assert_eq!(reply.status().as_u16(), status, "{case}");
+        assert!(answer(&reply).body.contains(body), "{case}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn optional_auth_is_for_the_absent_and_not_for_the_bad() {
+    let tenant = Tenant::start().await;
+    let route = warp::path!("hello")
+        .and(with_optional_auth(&tenant.auth))
+        .map(|claims: Option<Claims>| match claims {
+            Some(claims) => claims.subject().unwrap_or_default().to_owned(),
+            None => "nobody".to_owned(),
+        })
+        .route()
+        .recover(handle_rejection);
+    let good = format!("Bearer {}", tenant.issuer.token().subject("ann").sign());
+    let bad = format!("Bearer {}", tenant.issuer.token().expired().sign());
+    for (case, field, status, body) in [
+        ("absent", None, 200, "nobody"),
+        ("another scheme", Some("Basic YTpi"), 200, "nobody"),
+        ("good", Some(&*good), 200, "ann"),
+        ("expired", Some(&*bad), 401, "token_expired"),
+        ("malformed", Some("Bearer"), 400, "malformed_authorization"),
+    ] {
+        let mut request = warp::test::request().path("/hello");
+        if let Some(field) = field {
+            request = request.header("authorization", field);
+        }
+        let reply = request.reply(&route).await;
+        assert_eq!(reply.status().as_u16(), status, "{case}");
+        assert!(answer(&reply).body.contains(body), "{case}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_final() {
+    let tenant = Tenant::start().await;
+    let protected = warp::path!("a")
+        .and(with_auth(&tenant.auth))
+        .map(|_: Claims| "protected")
+        .route();
+    let catch_all = warp::any().map(|| "caught").route();
+    let routes = protected.or(catch_all).recover(handle_rejection);
+    for (path, status) in [("/a", 401), ("/b", 200)] {
+        let reply = warp::test::request().path(path).reply(&routes).await;
+        assert_eq!(reply.status().as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn auth_comes_before_the_body() {
+    let tenant = Tenant::start().await;
+    let routes = warp::path!("a")
+        .and(warp::post())
+        .and(with_auth(&tenant.auth))
+        .and(warp::body::content_length_limit(8))
+        .and(warp::body::json())
+        .map(|_: Claims, body: serde_json::Value| body.to_string())
+        .route()
+        .or(warp::path!("b").map(|| "b").route())
+        .recover(handle_rejection);
+    let token = tenant.issuer.token().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("no token, too large", None, "application/json", "123456789", 401, "missing_token"),
+        ("too large", Some(&token), "application/json", "123456789", 413, "payload_too_large"),
+        ("not JSON", Some(&token), "application/json", "{", 400, "invalid_body"),
+        ("another type", Some(&token), "text/plain", "1", 415, "unsupported_media_type"),
+        ("good", Some(&token), "application/json", "1", 200, ""),
+    ];
+    for (case, token, kind, body, status, code) in rows {
+        let mut request = warp::test::request().method("POST").path("/a");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.header("content-type", kind);
+        let request = request.header("content-length", body.len()).body(body);
+        let answer = answer(&request.reply(&routes).await);
+        if code.is_empty() {
+            assert_eq!(answer.status.as_u16(), status, "{case}");
+        } else {
+            answer.assert_is_problem(case, status, code);
+        }
+    }
+}
+
+#[tokio::test]
+async fn policies_compose() {
+    let tenant = Tenant::start().await;
+    let policy = scope("a") & scope("b") | permission("p");
+    let routes = warp::path!("a")
+        .and(with_auth(&tenant.auth).require(policy))
+        .map(|_: Claims| "in")
+        .route()
+        .or(warp::path!("p")
+            .and(with_auth(&tenant.auth).require(permission("p")))
+            .map(|_: Claims| "in")
+            .route())
+        .recover(handle_rejection);
+    let token = || tenant.issuer.token();
+    #[rustfmt::skip]
+    let rows = [
+        ("both scopes", "/a", token().scope("b a"), 200, ""),
+        ("the permission", "/a", token().permissions(["p"]), 200, ""),
+        ("one scope", "/a", token().scope("a"), 403, "insufficient_scope"),
+        ("the permission as scope", "/p", token().scope("p"), 403, "insufficient_permissions"),
+        ("another permission", "/p", token().permissions(["q"]), 403, "insufficient_permissions"),
+    ];
+    for (case, path, token, status, code) in rows {
+        let reply = warp::test::request()
+            .path(path)
+            .header("authorization", format!("Bearer {}", token.sign()))
+            .reply(&routes)
+            .await;
+        assert_eq!(reply.status().as_u16(), status, "{case}");
+        if status == 403 {
+            let answer = answer(&reply);
+            answer.assert_is_problem(case, status, code);
+            let challenge = answer.header("www-authenticate");
+            let named = challenge.contains(r#"scope="a b""#);
+            assert_eq!(named, code == "insufficient_scope", "{case}: {challenge}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rejections_of_others_and_ours_go_side_by_side() {
+    #[derive(Debug)]
+    struct Closed;
+    impl warp::reject::Reject for Closed {}
+
+    async fn theirs(rejection: warp::Rejection) -> Result<impl warp::Reply, warp::Rejection> {
+        match rejection.find::<Closed>() {
+            Some(_) => Ok(warp::reply::with_status(
+                "closed",
+                warp::http::StatusCode::GONE,
+            )),
+            None => Err(rejection),
+        }
+    }
+
+    let tenant = Tenant::start().await;
+    let closed = warp::path!("closed")
+        .and_then(|| async { Err::<&str, _>(warp::reject::custom(Closed)) })
+        .route();
+    let open = warp::path!("open")
+        .and(with_auth(&tenant.auth))
+        .map(|_: Claims| "in");
+    let routes = closed.or(open).recover(theirs).recover(handle_rejection);
+    for (path, status) in [("/closed", 410), ("/open", 401), ("/none", 404)] {
+        let reply = warp::test::request().path(path).reply(&routes).await;
+        assert_eq!(reply.status().as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_found_and_answered_otherwise() {
+    let tenant = Tenant::start().await;
+    let routes = warp::path!("a")
+        .and(with_auth(&tenant.auth))
+        .map(|_: Claims| "in".to_owned())
+        .recover(|rejection: warp::Rejection| async move {
+            match rejection.find::<Refusal>() {
+                Some(refusal) => Ok(format!("no: {}", refusal.error.code())),
+                None => Err(rejection),
+            }
+        });
+    let reply = warp::test::request().path("/a").reply(&routes).await;
+    assert_eq!(reply.body(), "no: missing_token");
+}

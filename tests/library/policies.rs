@@ -1,0 +1,354 @@
+//! Does a route get what it requires, from the tokens that issuers really write?
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, SetupError, TrustedIssuer,
+        claims::NoPrivate,
+        error::DurationOption,
+        handle_rejection,
+        policy::{
+            Requirement, check, check_async, claim, contains, equals, machine, organization,
+            permission, role, scope, user,
+        },
+        with_auth,
+    },
+    issuer::{Issuer, TokenBuilder},
+};
+
+use crate::support::answer;
+
+async fn issuer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+fn builder(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+async fn ready(builder: Builder) -> Auth {
+    let auth = builder.build().unwrap();
+    auth.ready().await;
+    auth
+}
+
+fn requiring<X>(auth: &Auth, requirement: impl Into<Requirement<X>>) -> BoxedFilter<(Response,)>
+where
+    X: serde::de::DeserializeOwned + Send + 'static,
+{
+    warp::path!("a")
+        .and(with_auth(auth).require(requirement))
+        .map(|_: Claims<X>| "in")
+        .route()
+}
+
+async fn status(route: &BoxedFilter<(Response,)>, token: TokenBuilder) -> u16 {
+    let routes = route.clone().recover(handle_rejection);
+    let reply = warp::test::request()
+        .path("/a")
+        .header("authorization", format!("Bearer {}", token.sign()))
+        .reply(&routes)
+        .await;
+    reply.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_policy_reads_what_issuers_write() {
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer).roles_at("realm_access.roles")).await;
+    let gold = || claim("https://my.app/tier", equals("gold"));
+    #[rustfmt::skip]
+    let rows = [
+        ("scope, RFC 9068", scope("a"), json!({"scope": "b a"}), 200),
+        ("scp, Entra ID", scope("a"), json!({"scp": "b a"}), 200),
+        ("scp, Okta", scope("a"), json!({"scp": ["b", "a"]}), 200),
+        ("an item of scp with a blank", scope("a"), json!({"scp": ["b a"]}), 403),
+        ("scp without it", scope("a"), json!({"scp": ["b"]}), 403),
+        ("scp of numbers", scope("a"), json!({"scp": [1]}), 403),
+        ("permissions, Auth0", permission("p:x"), json!({"permissions": ["p:x"]}), 200),
+        ("permissions without it", permission("p:x"), json!({"permissions": ["p:y"]}), 403),
+        ("permissions as scope", permission("p:x"), json!({"scope": "p:x"}), 403),
+        ("roles, Keycloak", role("r"), json!({"realm_access": {"roles": ["q", "r"]}}), 200),
+        ("roles elsewhere", role("r"), json!({"roles": ["r"]}), 403),
+        ("roles of another shape", role("r"), json!({"realm_access": {"roles": {"r": 1}}}), 403),
+        ("a claim", gold(), json!({"https://my.app/tier": "gold"}), 200),
+        ("another value", gold(), json!({"https://my.app/tier": "lead"}), 403),
+        ("another type", gold(), json!({"https://my.app/tier": ["gold"]}), 403),
+        ("absent", gold(), json!({}), 403),
+        ("a claim in depth", claim("a.b", equals(1)), json!({"a": {"b": 1}}), 200),
+        ("a whole name first", claim("a.b", equals(1)), json!({"a": {"b": 2}, "a.b": 1}), 200),
+        ("an array", claim("groups", contains("x")), json!({"groups": ["y", "x"]}), 200),
+        ("an array without it", claim("groups", contains("x")), json!({"groups": ["y"]}), 403),
+        ("an organization", organization("org_1"), json!({"org_id": "org_1"}), 200),
+        ("another organization", organization("org_1"), json!({"org_id": "org_2"}), 403),
+        ("a machine by gty", machine(), json!({"gty": "client-credentials"}), 200),
+        ("a machine by sub", machine(), json!({"sub": "abc@clients", "azp": "abc"}), 200),
+        ("a chosen name", machine(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
+        ("a chosen name shows no user", user(), json!({"sub": "eve@clients", "azp": "abc"}), 403),
+        ("an anonymous session", user(), json!({"sub": "anon@4a1b", "azp": "abc"}), 403),
+        ("an anonymous session is no machine", machine(), json!({"sub": "anon@4a1b", "azp": "abc"}), 403),
+        ("Okta's machine", machine(), json!({"sub": "0oa1", "cid": "0oa1"}), 200),
+        ("Okta's machine is no user", user(), json!({"sub": "0oa1", "cid": "0oa1"}), 403),
+        ("Entra ID's machine", machine(), json!({"sub": "1", "tid": "t", "idtyp": "app"}), 200),
+        ("Entra ID's machine is no user", user(), json!({"sub": "1", "tid": "t"}), 403),
+        ("Keycloak's machine is no user", user(), json!({"sub": "1", "sid": "s", "preferred_username": "service-account-job"}), 403),
+        ("a machine by client_id", machine(), json!({"sub": "abc", "client_id": "abc"}), 200),
+        ("a user is no machine", machine(), json!({"sub": "auth0|1", "client_id": "abc"}), 403),
+        ("a user", user(), json!({"sub": "auth0|1", "client_id": "abc"}), 200),
+        ("a machine is no user", user(), json!({"gty": "client-credentials"}), 403),
+        ("both of two", scope("a") & role("r"), json!({"scope": "a", "realm_access": {"roles": ["r"]}}), 200),
+        ("one of both", scope("a") & role("r"), json!({"scope": "a"}), 403),
+        ("either", scope("a") | role("r"), json!({"scope": "a"}), 200),
+        ("neither", scope("a") | role("r"), json!({}), 403),
+    ];
+    for (case, policy, claims, expected) in rows {
+        let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, policy);
+        let Value::Object(claims) = claims else {
+            unreachable!()
+        };
+        let token = claims
+            .into_iter()
+            .fold(issuer.token(), |token, (name, value)| {
+                token.claim(&name, value)
+            });
+        assert_eq!(status(&route, token).await, expected, "{case}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Account {
+    balance: i64,
+}
+
+#[tokio::test]
+async fn a_check_over_typed_claims_composes_with_the_rest() {
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer)).await;
+    let rich = || check(|claims: &Claims<Account>| claims.private().balance > 0);
+    let token = |scope: &str, balance: i64| issuer.token().scope(scope).claim("balance", balance);
+    #[rustfmt::skip]
+    let rows = [
+        ("and, both", scope("spend") & rich(), "spend", 1, 200),
+        ("and, one", scope("spend") & rich(), "spend", 0, 403),
+        ("and, the other", rich() & scope("spend"), "", 1, 403),
+        ("or, one", scope("spend") | rich(), "", 1, 200),
+        ("or, the other", rich() | scope("spend"), "spend", 0, 200),
+        ("or, neither", rich() | scope("spend"), "", 0, 403),
+        ("alone", rich(), "", 1, 200),
+    ];
+    for (case, requirement, scope, balance, expected) in rows {
+        let route = requiring(&auth, requirement);
+        assert_eq!(
+            status(&route, token(scope, balance)).await,
+            expected,
+            "{case}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer)).await;
+    #[rustfmt::skip]
+    let rows = [
+        (scope("a") & scope("b"), "insufficient_scope", Some("a b")),
+        (scope("a") | role("secret-role"), "insufficient_scope", Some("a")),
+        (scope("a") & role("secret-role"), "insufficient_permissions", None),
+        (scope("a") & permission("held"), "insufficient_scope", Some("a")),
+        (role("secret-role") | scope("a") & permission("held") & scope("b"), "insufficient_scope", Some("a b")),
+        (role("secret-role"), "insufficient_permissions", None),
+    ];
+    for (policy, code, named) in rows {
+        let policy_needs_more = policy.scopes().is_none();
+        let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, policy);
+        let routes = route.recover(handle_rejection);
+        let token = issuer.token().permissions(["held"]).sign();
+        for token in [Some(token), None] {
+            let mut request = warp::test::request().path("/a");
+            if let Some(token) = &token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let answer = answer(&request.reply(&routes).await);
+            if token.is_some() {
+                answer.assert_is_problem(code, 403, code);
+            }
+            let told = format!("{:?} {}", answer.headers, answer.body);
+            assert!(!told.contains("secret-role"), "{told}");
+            let challenge = answer.header("www-authenticate").to_owned();
+            let scope = named.map(|scope| format!("scope=\"{scope}\""));
+            match scope {
+                // The anonymous may have no permission at all, which no scope would mend.
+                None if token.is_none() => {}
+                Some(_) if token.is_none() && policy_needs_more => {}
+                Some(scope) => assert!(challenge.contains(&scope), "{challenge}"),
+                None => assert!(!challenge.contains("scope=\""), "{challenge}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
+    let (people, robots) = (
+        issuer().await,
+        Issuer::with_algorithm(Algorithm::EdDSA).await,
+    );
+    let own = TrustedIssuer::new(robots.url())
+        .audience("urn:robots")
+        .algorithms([Algorithm::EdDSA])
+        .jwks_uri(robots.jwks_uri());
+    let auth = ready(builder(&people).issuer(own)).await;
+    let robot = || robots.token().audience("urn:robots");
+    #[rustfmt::skip]
+    let rows = [
+        ("a person", people.token(), None),
+        ("a robot", robot(), None),
+        ("a robot for people", robots.token(), Some(AuthError::WrongAudience)),
+        ("a person for robots", people.token().audience("urn:robots"), Some(AuthError::WrongAudience)),
+        ("a person with robots' algorithm", people.token().header("alg", "EdDSA"), Some(AuthError::AlgorithmNotAllowed)),
+        ("a robot with people's algorithm", robot().header("alg", "ES256"), Some(AuthError::AlgorithmNotAllowed)),
+        ("a robot of people", robot().claim("iss", people.url()).claim("aud", people.audience()), Some(AuthError::AlgorithmNotAllowed)),
+    ];
+    for (case, token, expected) in rows {
+        let verdict = auth.verify(&token.sign()).await.map(|_: Claims| ());
+        assert_eq!(verdict.err(), expected, "{case}");
+    }
+    assert_eq!(robots.requests().discovery, 0, "its address is known");
+}
+
+#[tokio::test]
+async fn the_strict_profile_and_an_age_limit_refuse_more() {
+    let issuer = issuer().await;
+    let strict = ready(builder(&issuer).rfc9068(true)).await;
+    let young = ready(builder(&issuer).max_age(std::time::Duration::from_secs(600))).await;
+    let profile = || {
+        let token = issuer.token().typ("at+jwt").claim("client_id", "c");
+        token.claim("jti", "j")
+    };
+    #[rustfmt::skip]
+    let rows = [
+        ("the profile", &strict, profile(), None),
+        ("typ JWT", &strict, profile().typ("JWT"), Some(AuthError::WrongTokenType)),
+        ("no typ", &strict, profile().without_header("typ"), Some(AuthError::WrongTokenType)),
+        ("no client_id", &strict, profile().without("client_id"), Some(AuthError::MissingClaim)),
+        ("young", &young, issuer.token().issued_at(-500), None),
+        ("old", &young, issuer.token().issued_at(-700), Some(AuthError::TokenExpired)),
+        ("of no age", &young, issuer.token().without("iat"), Some(AuthError::MissingClaim)),
+    ];
+    for (case, auth, token, expected) in rows {
+        let token = token.sign();
+        for _ in 0..2 {
+            let verdict = auth.verify(&token).await.map(|_: Claims| ());
+            assert_eq!(verdict.err(), expected, "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_challenge_leads_to_the_metadata_of_the_resource() {
+    let issuer = issuer().await;
+    let url = "https://api.example.com/.well-known/oauth-protected-resource";
+    let auth = ready(builder(&issuer).resource_metadata(url)).await;
+    let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, scope("a"));
+    let routes = route.recover(handle_rejection);
+    let (poor, bad) = (issuer.token().sign(), issuer.token().expired().sign());
+    for (field, status) in [
+        (None, 401),
+        (Some(format!("Bearer {bad}")), 401),
+        (Some(format!("Bearer {poor}")), 403),
+        (Some("Bearer".to_owned()), 400),
+    ] {
+        let mut request = warp::test::request().path("/a");
+        if let Some(field) = field {
+            request = request.header("authorization", field);
+        }
+        let answer = answer(&request.reply(&routes).await);
+        assert_eq!(answer.status.as_u16(), status);
+        let said = format!("resource_metadata=\"{url}\"");
+        assert!(
+            answer.header("www-authenticate").ends_with(&said),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_async_check_is_asked_once_and_only_if_it_decides() {
+    type Make = fn(Requirement<NoPrivate>) -> Requirement<NoPrivate>;
+    let issuer = issuer().await;
+    let auth = ready(builder(&issuer)).await;
+    let (reader, stranger) = (|| issuer.token().scope("read"), || issuer.token());
+    #[rustfmt::skip]
+    let rows: [(&str, Make, bool, TokenBuilder, u16, usize); 7] = [
+        ("alone, met", |check| check, true, stranger(), 200, 1),
+        ("alone, unmet", |check| check, false, stranger(), 403, 1),
+        ("and, met", |check| scope("read") & check, true, reader(), 200, 1),
+        ("and, unmet", |check| scope("read") & check, false, reader(), 403, 1),
+        ("and, scope missing", |check| scope("read") & check, true, stranger(), 403, 0),
+        ("or, scope granted", |check| scope("read") | check, false, reader(), 200, 0),
+        ("or, scope missing", |check| scope("read") | check, true, stranger(), 200, 1),
+    ];
+    for (case, make, answer, token, expected, asked) in rows {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let check = check_async(move |_: Claims| {
+            let counted = Arc::clone(&counted);
+            async move {
+                tokio::task::yield_now().await;
+                counted.fetch_add(1, Relaxed);
+                answer
+            }
+        });
+        let route = requiring(&auth, make(check));
+        assert_eq!(status(&route, token).await, expected, "{case}");
+        assert_eq!(count.load(Relaxed), asked, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_says_why() {
+    let issuer = issuer().await;
+    let base = || builder(&issuer);
+    #[rustfmt::skip]
+    let rows = [
+        ("no issuer", Auth::builder().audience("a"), SetupError::NoIssuer),
+        ("no audience", Auth::builder().issuer("https://a.example/"), SetupError::NoAudience),
+        ("an empty audience", base().audience(""), SetupError::NoAudience),
+        ("no algorithm", base().algorithms([]), SetupError::NoAlgorithm),
+        ("HS256 without a secret", base().algorithms([Algorithm::HS256]), SetupError::NoSecret),
+        ("a secret without HS256", base().signing_secret([0; 32]), SetupError::UnusedSecret),
+        ("a short secret", base().algorithms([Algorithm::HS256]).signing_secret([0; 31]), SetupError::ShortSecret),
+        ("a leeway over five minutes", base().leeway(Duration::from_secs(301)), SetupError::OutOfRange(DurationOption::Leeway)),
+        ("an age of zero", base().max_age(Duration::ZERO), SetupError::OutOfRange(DurationOption::MaxAge)),
+        ("a time to live of zero", base().jwks_ttl(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTtl)),
+        ("a cooldown of zero", base().jwks_cooldown(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksCooldown)),
+        ("an endless stale time", base().jwks_stale(Duration::MAX), SetupError::OutOfRange(DurationOption::JwksStale)),
+        ("a timeout of zero", base().jwks_timeout(Duration::ZERO), SetupError::OutOfRange(DurationOption::JwksTimeout)),
+        ("a realm with a quote", base().realm("a\"b"), SetupError::Realm),
+        ("a secret of two", base().issuer("https://b.example/").algorithms([Algorithm::HS256]).signing_secret([0; 32]), SetupError::AmbiguousKeySet),
+        ("a key set of two", base().issuer("https://b.example/").jwks_uri("https://b.example/keys"), SetupError::AmbiguousKeySet),
+    ];
+    for (case, builder, expected) in rows {
+        assert_eq!(builder.build().err(), Some(expected), "{case}");
+    }
+}
+
+#[test]
+fn without_a_runtime_there_is_nothing_to_keep_keys_with() {
+    let built = Auth::discover("https://a.example/", "a");
+    assert_eq!(built.err(), Some(SetupError::NoRuntime));
+}

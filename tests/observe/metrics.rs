@@ -1,0 +1,244 @@
+//! What is counted, under which labels, and what the alerts and the dashboard make of it.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use serde_json::Value;
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::SigningKey,
+    service::{Access, Limits, Shutdown, config::LogFormat, routes},
+};
+
+use crate::{
+    service::{Log, Service, listener, until},
+    support::Tenant,
+};
+
+#[tokio::test]
+async fn counts_requests_refusals_and_verifications() {
+    let service = Service::start().await;
+    let good = service.tenant.issuer.token().sign();
+    let expired = service.tenant.issuer.token().expired().sign();
+    for _ in 0..3 {
+        service.get("/api/private", &good).await;
+    }
+    service.get("/api/private", &expired).await;
+    service.get("/api/private-scoped", &good).await;
+    service.send("GET", "/nowhere", &[]).await;
+
+    let issuer = service.tenant.issuer.url();
+    #[rustfmt::skip]
+    let rows = [
+        (r#"warp_bearer_requests_total{route="/api/private",method="GET",status="200"}"#, 3.0),
+        (r#"warp_bearer_requests_total{route="/api/private",method="GET",status="401"}"#, 1.0),
+        (r#"warp_bearer_requests_total{route="/api/private-scoped",method="GET",status="403"}"#, 1.0),
+        (r#"warp_bearer_requests_total{route="unrouted",method="GET",status="404"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="token_expired"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="insufficient_scope"}"#, 1.0),
+        (r#"warp_bearer_refusals_total{code="not_found"}"#, 1.0),
+        (r#"warp_bearer_request_duration_seconds_count{route="/api/private"}"#, 4.0),
+        (r#"warp_bearer_request_duration_seconds_bucket{route="/api/private",le="+Inf"}"#, 4.0),
+        (r#"warp_bearer_verification_duration_seconds_count{outcome="verified"}"#, 4.0),
+        (r#"warp_bearer_verification_duration_seconds_count{outcome="refused"}"#, 1.0),
+        ("warp_bearer_requests_in_flight", 0.0),
+        ("warp_bearer_connections_accepted_total", 1.0),
+        ("warp_bearer_connections ", 1.0),
+        ("warp_bearer_handler_panics_total", 0.0),
+        (&format!(r#"warp_bearer_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION")), 1.0),
+        (&format!(r#"warp_bearer_keys{{issuer="{issuer}"}}"#), 1.0),
+        (&format!(r#"warp_bearer_key_fetches_total{{issuer="{issuer}",outcome="replaced"}}"#), 1.0),
+        (&format!(r#"warp_bearer_key_fetches_total{{issuer="{issuer}",outcome="failed"}}"#), 0.0),
+        (&format!(r#"warp_bearer_key_fetches_refused_total{{issuer="{issuer}"}}"#), 0.0),
+    ];
+    for (series, value) in rows {
+        assert_eq!(
+            service.metric(series),
+            Some(value),
+            "{series}: {}",
+            service.metrics.render()
+        );
+    }
+    let age = format!(r#"warp_bearer_keys_age_seconds{{issuer="{issuer}"}}"#);
+    assert!(service.metric(&age).unwrap() < 60.0);
+}
+
+#[tokio::test]
+async fn counts_key_fetches_that_the_budget_refuses() {
+    let service = Service::start().await;
+    let stranger = SigningKey::generate(Algorithm::RS256);
+    for number in 0..7 {
+        let token = service
+            .tenant
+            .issuer
+            .token()
+            .key(&stranger)
+            .kid(&format!("made-up-{number}"));
+        assert_eq!(
+            service.get("/api/private", &token.sign()).await.status(),
+            401
+        );
+    }
+    let issuer = service.tenant.issuer.url();
+    let refused = format!(r#"warp_bearer_key_fetches_refused_total{{issuer="{issuer}"}}"#);
+    assert_eq!(service.metric(&refused), Some(3.0), "four are paid for");
+    let text = service.metrics.render();
+    assert!(!text.contains("made-up"), "{text}");
+}
+
+#[tokio::test]
+async fn makes_no_label_of_what_a_caller_sends() {
+    let service = Service::start().await;
+    let flood = async |round: usize| {
+        for number in 0..20 {
+            let number = round * 1000 + number;
+            service.send(&format!("BREW{number}"), "/livez", &[]).await;
+            service
+                .send(
+                    "GET",
+                    &format!("/{number}"),
+                    &[("host", &format!("h{number}"))],
+                )
+                .await;
+            service
+                .get("/api/private", &format!("{number}.{number}.{number}"))
+                .await;
+            let token = service
+                .tenant
+                .issuer
+                .token()
+                .subject(format!("s{number}"))
+                .claim("n", number);
+            service.get("/api/private", &token.sign()).await;
+        }
+        service.metrics.render().lines().count()
+    };
+    assert_eq!(flood(1).await, flood(2).await);
+}
+
+#[tokio::test]
+async fn serves_metrics_on_their_own_listener() {
+    let service = Service::start().await;
+    let (listener, address) = listener().await;
+    tokio::spawn(service.metrics.clone().serve(listener));
+    service.log.take();
+
+    let get = async |path: &str| {
+        let url = format!("http://{address}{path}");
+        service.client.get(url).send().await.unwrap()
+    };
+    let page = get("/metrics").await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(
+        page.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let text = page.text().await.unwrap();
+    assert!(
+        text.contains("# TYPE warp_bearer_build_info gauge"),
+        "{text}"
+    );
+    assert_eq!(get("/api/public").await.status(), 404);
+    assert_eq!(
+        service.log.take(),
+        Vec::<Value>::new(),
+        "a scrape is no request of the service's"
+    );
+
+    let answer = service.send("GET", "/metrics", &[]).await;
+    assert_eq!(answer.status(), 404, "nor is it at the service's own door");
+}
+
+#[tokio::test]
+async fn describes_every_metric() {
+    let service = Service::start().await;
+    service.get("/api/private", "a.b.c").await;
+    let text = service.metrics.render();
+    let names = |kind: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+        lines
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("# HELP "), names("# TYPE "), "{text}");
+    assert!(
+        names("# TYPE ")
+            .iter()
+            .all(|name| name.starts_with("warp_bearer_"))
+    );
+}
+
+#[tokio::test]
+async fn counts_accepted_waiting_and_unreadable_connections() {
+    let log = Log::start("info", LogFormat::Json);
+    let tenant = Tenant::start().await;
+    let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let service = Service::with(tenant, log, routes, limits).await;
+    let connect = || TcpStream::connect(service.address).unwrap();
+    let first = connect();
+    until(|| service.metric("warp_bearer_connections ") == Some(1.0)).await;
+    let mut second = connect();
+    second.write_all(b"no sense\r\n\r\n").unwrap();
+    assert_eq!(
+        service.metric("warp_bearer_connections_accepted_total"),
+        Some(1.0)
+    );
+    drop(first);
+    until(|| service.metric("warp_bearer_connections_unreadable_total") == Some(1.0)).await;
+
+    assert_eq!(
+        service.metric("warp_bearer_connections_accepted_total"),
+        Some(2.0)
+    );
+    assert_eq!(
+        service.metric("warp_bearer_connections_waited_total"),
+        Some(1.0)
+    );
+    let mut heard = String::new();
+    tokio::task::spawn_blocking(move || second.read_to_string(&mut heard).map(|_| heard))
+        .await
+        .unwrap()
+        .map(|heard| assert!(heard.starts_with("HTTP/1.1 400"), "{heard}"))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn alerts_and_dashboard_name_existing_metrics() {
+    let service = Service::start().await;
+    service.get("/api/private", "a.b.c").await;
+    let text = service.metrics.render();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let known: BTreeSet<_> = types.map(|line| line.split(' ').next().unwrap()).collect();
+
+    let alerts = include_str!("../../deploy/alerts.yaml");
+    let tests = include_str!("../../deploy/alerts.test.yaml");
+    let dashboard = include_str!("../../deploy/dashboard.json");
+    for (name, document) in [
+        ("alerts", alerts),
+        ("tests", tests),
+        ("dashboard", dashboard),
+    ] {
+        let mut named = 0;
+        for (at, _) in document.match_indices("warp_bearer_") {
+            let rest = &document[at..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_lowercase() && c != '_')
+                .unwrap();
+            let metric = &rest[..end];
+            let bare = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| metric.strip_suffix(end));
+            assert!(known.contains(bare.unwrap_or(metric)), "{name}: {metric}");
+            named += 1;
+        }
+        assert!(named > 10, "{name}: {named}");
+    }
+    assert!(serde_json::from_str::<Value>(dashboard).unwrap()["panels"].is_array());
+}

@@ -1,0 +1,302 @@
+//! Do the README, the Japanese one and the pages beside them say what the code does, and do their
+//! links lead somewhere?
+//!
+//! The README's shell commands are run in `tests/cli/dev.rs`, and so is the recorded session; its Rust in the
+//! documentation tests and in `examples/hello.rs`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use warp_bearer::{
+    auth::{Algorithm, Auth, policy::Policy},
+    service::{
+        Access, Shutdown,
+        api::{errors::PAGES, routes::rows},
+        config::{Unset, VARIABLES},
+    },
+};
+
+const README: &str = include_str!("../../README.md");
+const JAPANESE: &str = include_str!("../../README.ja.md");
+
+/// The cells of the page's table whose first column is called so.
+fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
+    let header = format!("| {first_column} |");
+    let table = page.lines().skip_while(|line| !line.starts_with(&header));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<_>> = rows
+        .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(!rows.is_empty(), "a table of {first_column}");
+    rows
+}
+
+/// The page's code in that language.
+fn code(page: &'static str, language: &str) -> Vec<&'static str> {
+    let begin = format!("```{language}");
+    let blocks = page.split(begin.as_str()).skip(1).map(|block| {
+        let (_, block) = block.split_once('\n').unwrap();
+        block.split_once("```").unwrap().0
+    });
+    blocks.collect()
+}
+
+#[test]
+fn its_library_example_is_the_one_that_is_tested() {
+    let example = include_str!("../../examples/hello.rs");
+    let mut shown = 0;
+    for block in code(README, "rust") {
+        assert!(example.contains(block), "not in hello.rs:\n{block}");
+        shown += block.lines().count();
+    }
+    // Its own header, and the blank line between the two blocks.
+    let not_shown = 6;
+    assert_eq!(shown, example.lines().count() - not_shown);
+}
+
+#[test]
+fn its_table_of_variables_is_the_one_that_is_read() {
+    let mut expected = String::new();
+    for variable in VARIABLES {
+        let unset = match variable.unset {
+            Unset::Is(default) => format!("`{default}`"),
+            Unset::Means(words) => words.to_owned(),
+        };
+        let (name, meaning) = (variable.name, variable.meaning);
+        writeln!(expected, "| `{name}` | {unset} | {meaning} |").unwrap();
+    }
+    assert!(README.contains(&expected), "the table is:\n{expected}");
+}
+
+#[test]
+fn its_table_of_errors_is_the_one_of_the_error_pages() {
+    let mut expected = String::new();
+    for page in PAGES {
+        let answer = page.answer();
+        let error = answer
+            .error
+            .map_or("–".to_owned(), |error| format!("`{error}`"));
+        let (code, status, when) = (page.code, answer.status.as_u16(), page.when);
+        writeln!(expected, "| `{code}` | {status} | {error} | {when} |").unwrap();
+    }
+    assert!(README.contains(&expected), "the table is:\n{expected}");
+}
+
+#[test]
+fn its_table_of_routes_is_the_route_table() {
+    let auth = Auth::builder()
+        .issuer("https://tenant.example/")
+        .audience("https://api.example.com")
+        .algorithms([Algorithm::HS256])
+        .signing_secret([0; 32])
+        .resource("https://api.example.com")
+        .build()
+        .unwrap();
+    let expected: Vec<_> = rows(&Access::from(&auth), &Shutdown::new())
+        .iter()
+        .map(|row| {
+            let needs = match &row.requires {
+                None => "nothing".to_owned(),
+                Some(requires) => match requires.policy.as_ref().and_then(Policy::scopes) {
+                    None => "a valid token".to_owned(),
+                    Some(scopes) => format!("`{scopes}`"),
+                },
+            };
+            [format!("{} `{}`", row.methods, row.template), needs]
+        })
+        .collect();
+    let shown: Vec<_> = table(README, "method and path")
+        .iter()
+        .map(|row| [row[0].to_owned(), row[1].to_owned()])
+        .collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn every_recipe_that_it_names_is_in_the_justfile() {
+    let recipes = include_str!("../../justfile");
+    let named: Vec<_> = README
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("just "))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
+    let expected = ["run", "token", "bench-http", "bench-gate"];
+    assert_eq!(named, expected, "lines of shell blocks");
+    for name in named {
+        assert!(recipes.contains(&format!("\n{name}:\n")), "{name}");
+    }
+}
+
+#[test]
+fn its_version_of_rust_is_the_one_in_the_manifest() {
+    let version = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(README.contains(&version), "{version}");
+}
+
+#[test]
+fn the_japanese_page_has_every_code_with_its_status() {
+    let expected: Vec<_> = PAGES
+        .iter()
+        .map(|page| {
+            [
+                format!("`{}`", page.code),
+                page.answer().status.as_u16().to_string(),
+            ]
+        })
+        .collect();
+    let rows = table(JAPANESE, "コード");
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| [row[0].to_owned(), row[1].to_owned()])
+        .collect();
+    assert_eq!(shown, expected);
+    for row in rows {
+        assert!(!row[2].is_ascii(), "{} in Japanese", row[0]);
+    }
+}
+
+#[test]
+fn the_japanese_page_has_the_variables_as_they_are() {
+    let rows = table(JAPANESE, "変数");
+    for row in &rows {
+        let named = |name: &str| row[0] == format!("`{name}`");
+        let variable = VARIABLES.iter().find(|variable| named(variable.name));
+        let variable = variable.unwrap_or_else(|| panic!("{} is no variable", row[0]));
+        let unset = match variable.unset {
+            Unset::Is(default) => format!("`{default}`"),
+            Unset::Means(words) if words.starts_with("none") => "なし".to_owned(),
+            Unset::Means(words) => format!("`{words}`"),
+        };
+        assert_eq!(row[1], unset, "{}", row[0]);
+    }
+    for needed in VARIABLES.iter().filter(
+        |variable| matches!(variable.unset, Unset::Means(words) if words.contains("needed")),
+    ) {
+        assert!(JAPANESE.contains(needed.name), "{}", needed.name);
+    }
+}
+
+#[test]
+fn the_japanese_page_shows_the_same_code() {
+    for (language, blocks) in [("sh", 6), ("rust", 1), ("toml", 1), ("json", 1)] {
+        let (shown, english) = (code(JAPANESE, language), code(README, language));
+        assert_eq!(shown.len(), blocks, "{language}");
+        for block in shown {
+            assert!(english.contains(&block), "not in the README:\n{block}");
+        }
+    }
+}
+
+#[test]
+fn each_readme_names_the_other() {
+    assert!(README.contains("(README.ja.md)"));
+    assert!(JAPANESE.contains("(README.md)"));
+}
+
+#[test]
+fn the_bench_has_its_places() {
+    for (page, header) in [
+        (README, "\n| server |"),
+        (include_str!("../../docs/speed.md"), "\n| what | measured |"),
+    ] {
+        let (_, rest) = page.split_once("<!-- bench: begin -->\n").unwrap();
+        let (tables, _) = rest.split_once("<!-- bench: end -->\n").unwrap();
+        assert_eq!(tables.matches(header).count(), 1, "{header}");
+    }
+}
+
+/// Every Markdown page of the repository, by its path from the root.
+fn pages() -> BTreeMap<PathBuf, String> {
+    fn read(directory: &Path, pages: &mut BTreeMap<PathBuf, String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            // What is built, and what tools bring.
+            let others = ["target", "node_modules", ".git"].contains(&name);
+            if path.is_dir() && !others {
+                read(&path, pages);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).unwrap();
+                pages.insert(path, text);
+            }
+        }
+    }
+    let mut pages = BTreeMap::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize();
+    read(&root.unwrap(), &mut pages);
+    pages
+}
+
+/// Its lines without those of code blocks.
+fn prose(page: &str) -> Vec<&str> {
+    let mut fenced = false;
+    let outside = page.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    outside.collect()
+}
+
+/// Where it links to.
+fn links(page: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in prose(page) {
+        // Every other piece is code.
+        let line: String = line.split('`').step_by(2).collect();
+        let targets = line.split("](").skip(1);
+        links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+    }
+    links
+}
+
+/// The anchors that GitHub gives its headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let name = kept.collect::<String>().replace(' ', "-");
+        let before = seen.entry(name.clone()).or_default();
+        *before += 1;
+        match *before {
+            1 => name,
+            again => format!("{name}-{}", again - 1),
+        }
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let pages = pages();
+    let mut checked = 0;
+    let mut nowhere = Vec::new();
+    for (path, page) in &pages {
+        for link in links(page).iter().filter(|link| !link.contains("://")) {
+            checked += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                _ => path.parent().unwrap().join(file),
+            };
+            let found = target.canonicalize().is_ok_and(|target| {
+                let there = pages.get(&target).map(|page| anchors(page));
+                anchor.is_empty()
+                    || there.is_some_and(|there| there.iter().any(|one| one == anchor))
+            });
+            if !found {
+                nowhere.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "{checked} links in {} pages", pages.len());
+    assert!(nowhere.is_empty(), "{nowhere:#?}");
+}

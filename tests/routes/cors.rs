@@ -1,0 +1,312 @@
+//! May a page of another origin read what it is answered, whatever the answer is?
+
+use std::{convert::Infallible, time::Duration};
+
+use warp::{
+    Filter,
+    http::{HeaderValue, header},
+    reply::Response,
+};
+use warp_bearer::{
+    auth::{BearerFilterExt, Claims, handle_rejection, with_auth},
+    service::{Cors, Limits, Metrics, Sight},
+};
+
+use crate::support::{Answer, Tenant, answer, raw};
+
+const PAGE: &str = "https://app.example.com";
+const OTHER: &str = "https://other.example";
+
+fn listed() -> Cors {
+    Cors::Only(vec![
+        HeaderValue::from_static("http://localhost:3000"),
+        HeaderValue::from_static(PAGE),
+    ])
+}
+
+/// The service's routes, and some that go wrong where those cannot.
+fn routes(
+    tenant: &Tenant,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
+{
+    let body = warp::path!("body")
+        .and(warp::post())
+        .and(warp::body::bytes())
+        .map(|_| "read")
+        .route();
+    let never = warp::path!("never").then(std::future::pending::<&str>);
+    let panic = warp::path!("panic").map(|| -> &'static str { panic!("on purpose") });
+    let wrong = body.or(never.route()).unify().or(panic.route()).unify();
+    wrong.or(tenant.routes()).unify()
+}
+
+struct Service {
+    tenant: Tenant,
+    metrics: Metrics,
+    served: raw::Service,
+}
+
+impl Service {
+    async fn start(cors: Option<Cors>) -> Self {
+        let limits = Limits {
+            body: 10,
+            ..Limits::default()
+        };
+        Self::within(limits, cors).await
+    }
+
+    async fn within(limits: Limits, cors: Option<Cors>) -> Self {
+        let tenant = Tenant::start().await;
+        let metrics = Metrics::new(&tenant.auth);
+        let sight = Sight::measured(metrics.clone());
+        let served = raw::Service::with(routes(&tenant), limits, cors, sight).await;
+        Self {
+            tenant,
+            metrics,
+            served,
+        }
+    }
+
+    /// The answer to a request with these lines beside `Host`, each ended by CRLF.
+    async fn ask(&self, start: &str, lines: &str) -> Answer {
+        let request = format!("{start} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+        self.served.client().await.ask(request.as_bytes()).await
+    }
+
+    fn counted(&self, series: &str) -> bool {
+        self.metrics
+            .render()
+            .lines()
+            .any(|line| line.starts_with(series))
+    }
+}
+
+fn may_read(answer: &Answer) -> bool {
+    answer.header("access-control-allow-origin") == PAGE
+        && answer.header("access-control-expose-headers")
+            == "WWW-Authenticate, Retry-After, X-Request-Id"
+}
+
+#[tokio::test]
+async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
+    let service = Service::start(Some(listed())).await;
+    let poor = service.tenant.issuer.token().sign();
+    let poor = format!("Authorization: Bearer {poor}\r\n");
+    let long = format!("GET /{}", "x".repeat(9000));
+    let large = "Content-Length: 11\r\n\r\n12345678901";
+    #[rustfmt::skip]
+    let rows = [
+        ("open to all", "GET /api/public", "", 200),
+        ("a head", "HEAD /api/public", "", 200),
+        ("a token", "GET /api/private", &*poor, 200),
+        ("no token", "GET /api/private", "", 401),
+        ("a malformed field", "GET /api/private", "Authorization: Bearer\r\n", 400),
+        ("a scope not granted", "GET /api/private-scoped", &*poor, 403),
+        ("an unknown path", "GET /nowhere", "", 404),
+        ("an unknown method", "DELETE /api/public", "", 405),
+        ("OPTIONS that is no preflight", "OPTIONS /api/public", "", 405),
+        ("too large a body", "POST /body", large, 413),
+        ("too long a target", &long, "", 414),
+        ("two hosts", "GET /api/public", "Host: localhost\r\n", 400),
+        ("a panic", "GET /panic", "", 500),
+    ];
+    for (case, start, lines, status) in rows {
+        for (origin, allowed) in [(Some(PAGE), true), (Some(OTHER), false), (None, false)] {
+            let origin = origin.map_or(String::new(), |origin| format!("Origin: {origin}\r\n"));
+            let head = start.starts_with("HEAD");
+            let request =
+                format!("{start} HTTP/1.1\r\nHost: localhost\r\n{origin}{lines}\r\n").into_bytes();
+            let mut client = service.served.client().await;
+            let answer = if head {
+                client.head(&request).await
+            } else {
+                client.ask(&request).await
+            };
+            assert_eq!(
+                answer.status.as_u16(),
+                status,
+                "{case}, {origin}: {answer:?}"
+            );
+            assert_eq!(may_read(&answer), allowed, "{case}, {origin}: {answer:?}");
+            assert_eq!(answer.header("vary"), "Origin", "{case}, {origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn so_can_the_answer_to_a_request_over_its_time() {
+    let limits = Limits {
+        request: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let service = Service::within(limits, Some(listed())).await;
+    let origin = format!("Origin: {PAGE}\r\n");
+    let answer = service.ask("GET /never", &origin).await;
+    assert_eq!(answer.code(), "request_timeout");
+    assert!(may_read(&answer), "{answer:?}");
+}
+
+const ASKS: &str =
+    "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
+
+#[tokio::test]
+async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
+    let service = Service::start(Some(listed())).await;
+    for path in [
+        "/api/public",
+        "/api/private",
+        "/api/private-scoped",
+        "/nowhere",
+    ] {
+        let origin = format!("Origin: {PAGE}\r\n{ASKS}");
+        let answer = service.ask(&format!("OPTIONS {path}"), &origin).await;
+        assert_eq!(answer.status.as_u16(), 204, "{path}: {answer:?}");
+        assert_eq!(answer.body, "", "{path}");
+        #[rustfmt::skip]
+        let fields = [
+            ("access-control-allow-origin", PAGE),
+            ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+            ("access-control-allow-headers", "Authorization, Content-Type, Traceparent, X-Request-Id"),
+            ("access-control-allow-credentials", ""),
+            ("access-control-max-age", "600"),
+            ("vary", "Origin"),
+        ];
+        for (name, value) in fields {
+            assert_eq!(answer.header(name), value, "{path}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
+    let service = Service::start(Some(listed())).await;
+    let page = format!("Origin: {PAGE}\r\n");
+    let other = format!("Origin: {OTHER}\r\n{ASKS}");
+    #[rustfmt::skip]
+    let rows = [
+        ("a preflight", "OPTIONS", format!("{page}{ASKS}"), 204, ""),
+        ("of another origin", "OPTIONS", other, 403, "cors_forbidden"),
+        ("of a sandboxed page", "OPTIONS", format!("Origin: null\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("with a slash more", "OPTIONS", format!("Origin: {PAGE}/\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("no method asked for", "OPTIONS", page.clone(), 405, "method_not_allowed"),
+        ("no origin", "OPTIONS", ASKS.to_owned(), 405, "method_not_allowed"),
+        ("two origins", "OPTIONS", format!("{page}{page}{ASKS}"), 405, "method_not_allowed"),
+        ("another method", "GET", format!("{page}{ASKS}"), 401, "missing_token"),
+        ("a host too many", "OPTIONS", format!("Host: localhost\r\n{page}{ASKS}"), 400, "bad_host"),
+    ];
+    for (case, method, lines, status, code) in rows {
+        let answer = service.ask(&format!("{method} /api/private"), &lines).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        assert_eq!(answer.header("vary"), "Origin", "{case}");
+        let told = answer.header("access-control-allow-methods");
+        assert_eq!(told.is_empty(), status != 204, "{case}: {told}");
+        if status != 204 {
+            assert_eq!(answer.code(), code, "{case}");
+        }
+        if status == 405 {
+            assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
+        }
+    }
+    // Each is counted as what it was.
+    for series in [
+        r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
+        r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
+    ] {
+        assert!(service.counted(series), "{}", service.metrics.render());
+    }
+}
+
+/// `/auth` is a gate: a proxy lets through whatever it answers with 2xx.
+#[tokio::test]
+async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
+    for cors in [Some(listed()), Some(Cors::Any), None] {
+        let service = Service::start(cors.clone()).await;
+        let token = service.tenant.issuer.token().sign();
+        let token = format!("Authorization: Bearer {token}\r\n");
+        for path in [
+            "/auth",
+            "/auth/",
+            "/auth?scope=openid",
+            "http://localhost/auth",
+        ] {
+            for origin in [PAGE, OTHER] {
+                let preflight = format!("Origin: {origin}\r\n{ASKS}");
+                let answer = service.ask(&format!("OPTIONS {path}"), &preflight).await;
+                assert_eq!(answer.status.as_u16(), 401, "{cors:?}, {path}: {answer:?}");
+                assert_eq!(answer.code(), "missing_token", "{cors:?}, {path}");
+                assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
+            }
+        }
+        // A path below it has no route, and no preflight either.
+        let below = format!("Origin: {PAGE}\r\n{ASKS}");
+        let answer = service.ask("OPTIONS /auth/orders", &below).await;
+        assert_eq!(answer.status.as_u16(), 404, "{cors:?}: {answer:?}");
+        let good = format!("Origin: {PAGE}\r\n{ASKS}{token}");
+        let answer = service.ask("OPTIONS /auth", &good).await;
+        assert!(answer.status.is_success(), "{cors:?}: {answer:?}");
+        let bad = format!("Origin: {PAGE}\r\n{ASKS}Authorization: Bearer a.b.c\r\n");
+        let answer = service.ask("OPTIONS /auth", &bad).await;
+        assert_eq!(answer.status.as_u16(), 401, "{cors:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
+    for (cors, star) in [(Some(Cors::Any), "*"), (None, "")] {
+        let service = Service::start(cors).await;
+        for origin in [OTHER, "null"] {
+            let origin = format!("Origin: {origin}\r\n");
+            let answer = service.ask("GET /api/private", &origin).await;
+            assert_eq!(answer.status.as_u16(), 401);
+            assert_eq!(answer.header("access-control-allow-origin"), star);
+            assert_eq!(answer.header("vary").is_empty(), star.is_empty());
+            let preflight = format!("{origin}{ASKS}");
+            let answer = service.ask("OPTIONS /api/private", &preflight).await;
+            let status = if star.is_empty() { 405 } else { 204 };
+            assert_eq!(answer.status.as_u16(), status);
+            assert_eq!(answer.header("access-control-allow-origin"), star);
+        }
+    }
+}
+
+/// As the documentation of `handle_rejection` has it.
+#[tokio::test]
+async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
+    let tenant = Tenant::start().await;
+    let cors = warp::cors()
+        .allow_origin(PAGE)
+        .allow_methods(["GET"])
+        .allow_header(header::AUTHORIZATION)
+        .expose_header(header::WWW_AUTHENTICATE);
+    let routes = warp::path!("a")
+        .and(warp::get())
+        .and(with_auth(&tenant.auth))
+        .map(|_: Claims| "in")
+        .route()
+        .recover(handle_rejection)
+        .with(cors)
+        .recover(handle_rejection)
+        .with(warp::reply::with::header("vary", "origin"));
+    #[rustfmt::skip]
+    let rows = [
+        ("an error", "GET", PAGE, 401, true),
+        ("a preflight", "OPTIONS", PAGE, 200, true),
+        ("another origin", "GET", OTHER, 403, false),
+    ];
+    for (case, method, origin, status, allowed) in rows {
+        let request = warp::test::request().method(method).path("/a");
+        let request = request.header("origin", origin);
+        let request = request.header("access-control-request-method", "GET");
+        let answer = answer(&request.reply(&routes).await);
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        let field = answer.header("access-control-allow-origin");
+        assert_eq!(field == origin, allowed, "{case}: {answer:?}");
+        assert_eq!(answer.header("vary"), "origin", "{case}");
+        if allowed {
+            let exposed = answer.header("access-control-expose-headers");
+            assert_eq!(exposed, "www-authenticate", "{case}");
+        } else {
+            assert_eq!(answer.code(), "cors_forbidden", "{case}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! `/auth`, which a proxy asks in front of an application that does not verify tokens itself.
+
+use std::collections::HashSet;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::{Auth, Claims, TrustedIssuer, policy::scopes},
+    issuer::{Fault, Issuer},
+    service::{Access, Shutdown, routes},
+};
+
+use crate::support::{Answer, Tenant, answer};
+
+const ISSUER: &str = "x-auth-issuer";
+const SUBJECT: &str = "x-auth-subject";
+const SCOPE: &str = "x-auth-scope";
+const CLAIMS: &str = "x-auth-claims";
+
+fn claims(answer: &Answer) -> String {
+    let payload = BASE64_URL_SAFE_NO_PAD
+        .decode(answer.header(CLAIMS))
+        .unwrap();
+    String::from_utf8(payload).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_passes_where_it_grants_what_the_query_asks() {
+    let tenant = Tenant::start().await;
+    let token = || tenant.issuer.token();
+    let plain = token().sign();
+    let reader = token().scope("read:messages openid").sign();
+    let clerk = token()
+        .scope("read:messages")
+        .permissions(["messages:read"])
+        .sign();
+    let expired = token().scope("read:messages").expired().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("no token", None, "/auth", 401, "missing_token", ""),
+        ("no token, and a scope", None, "/auth?scope=a+b", 401, "missing_token", "a b"),
+        ("no token, and a permission", None, "/auth?permission=p", 401, "missing_token", ""),
+        ("expired", Some(&expired), "/auth?scope=read:messages", 401, "token_expired", ""),
+        ("two tokens", Some(&format!("{plain},{plain}")), "/auth", 400, "multiple_credentials", ""),
+        ("valid", Some(&plain), "/auth", 200, "", ""),
+        ("an empty query", Some(&plain), "/auth?", 200, "", ""),
+        ("a slash at the end", Some(&plain), "/auth/?", 200, "", ""),
+        ("scope granted", Some(&reader), "/auth?scope=read:messages", 200, "", ""),
+        ("both granted", Some(&reader), "/auth?scope=openid&scope=read%3Amessages", 200, "", ""),
+        ("scope not granted", Some(&plain), "/auth?scope=read:messages", 403, "insufficient_scope", "read:messages"),
+        ("one of two", Some(&reader), "/auth?scope=read:messages+write:messages", 403, "insufficient_scope", "read:messages write:messages"),
+        ("one of two, repeated", Some(&reader), "/auth?scope=write&scope=openid", 403, "insufficient_scope", "write openid"),
+        ("permission granted", Some(&clerk), "/auth?permission=messages:read", 200, "", ""),
+        ("permission not granted", Some(&reader), "/auth?permission=messages:read", 403, "insufficient_permissions", ""),
+        ("a permission is no scope", Some(&clerk), "/auth?scope=messages:read", 403, "insufficient_scope", "messages:read"),
+        ("a scope is no permission", Some(&clerk), "/auth?permission=read:messages", 403, "insufficient_permissions", ""),
+        ("of each", Some(&clerk), "/auth?scope=read:messages&permission=messages:read", 200, "", ""),
+        ("of each, one granted", Some(&reader), "/auth?permission=messages:read&scope=read:messages", 403, "insufficient_permissions", ""),
+        ("a path below", Some(&reader), "/auth/admin", 404, "not_found", ""),
+    ];
+    for (case, token, path, status, code, scope) in rows {
+        let answer = tenant.get(path, token.map(String::as_str)).await;
+        let names_scope = format!("scope=\"{scope}\"");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(
+            challenge.contains(&names_scope),
+            !scope.is_empty(),
+            "{case}: {challenge}"
+        );
+        if status == 200 {
+            assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+            assert_eq!(answer.header("cache-control"), "no-store", "{case}");
+            assert_eq!(answer.body, "", "{case}");
+        } else {
+            answer.assert_is_problem(case, status, code);
+            for name in [ISSUER, SUBJECT, SCOPE, CLAIMS] {
+                assert!(!answer.headers.contains_key(name), "{case}: {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_lets_nobody_through() {
+    let tenant = Tenant::start().await;
+    let good = tenant.issuer.token().scope("a").permissions(["a"]).sign();
+    let queries = [
+        "scope",
+        "scope=",
+        "scopes=a",
+        "scope=a&",
+        "role=a",
+        "scope=a%2",
+        "a",
+    ];
+    for query in queries {
+        for token in [None, Some(&*good)] {
+            let answer = tenant.get(&format!("/auth?{query}"), token).await;
+            answer.assert_is_problem(query, 400, "bad_request");
+            assert!(!answer.headers.contains_key("www-authenticate"), "{query}");
+            assert!(!answer.headers.contains_key(CLAIMS), "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_application_is_told_whose_token_it_is() {
+    let tenant = Tenant::start().await;
+    let token = || tenant.issuer.token();
+    #[rustfmt::skip]
+    let rows = [
+        ("a user", token().subject("auth0|7").scope("b a"), "auth0|7", "b a"),
+        ("no scope", token().subject("auth0|7"), "auth0|7", ""),
+        ("an empty scope", token().subject("7").scope(""), "7", ""),
+        ("no subject", token().without("sub").scope("a"), "", "a"),
+        ("an empty subject", token().subject(""), "", ""),
+        ("a blank within", token().subject("a b"), "a b", ""),
+        ("a blank before", token().subject(" admin"), "", ""),
+        ("a blank after", token().subject("admin "), "", ""),
+        ("not ASCII", token().subject("h\u{e9}l\u{e8}ne"), "", ""),
+        ("a line break", token().subject("a\r\nx-auth-scope: admin"), "", ""),
+        ("a scope that is none", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
+        ("a scope with a line break", token().subject("7").scope("a b\r\nc"), "7", "a"),
+        ("a scope with a blank", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
+        ("scopes twice", token().subject("7").scope("a").claim("scp", json!(["b"])), "7", "a b"),
+    ];
+    for (case, token, subject, scope) in rows {
+        let token = token.sign();
+        let answer = tenant.get("/auth", Some(&token)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+        let url = tenant.issuer.url();
+        for (name, expected) in [(ISSUER, url), (SUBJECT, subject), (SCOPE, scope)] {
+            let found: Vec<_> = answer.headers.get_all(name).iter().collect();
+            assert_eq!(found, [expected], "{case}: {name}");
+        }
+        let payload = token.split('.').nth(1).unwrap();
+        assert_eq!(answer.header(CLAIMS), payload, "{case}: as it was signed");
+    }
+}
+
+/// `sub` is unique only within its issuer (RFC 7519 §4.1.2).
+#[tokio::test]
+async fn tells_two_issuers_with_one_subject_apart() {
+    let issuer = Issuer::start().await;
+    let other = Issuer::start().await;
+    let beyond_ascii = "https://caf\u{e9}.example/";
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .issuer(TrustedIssuer::new(other.url()).audience(other.audience()))
+        .issuer(TrustedIssuer::new(beyond_ascii).jwks_uri(issuer.jwks_uri()))
+        .audience(issuer.audience())
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let tenant = Tenant { issuer, auth };
+    let own = tenant.issuer.token().subject("7");
+    let foreign = other.token().subject("7");
+    let unwritable = tenant
+        .issuer
+        .token()
+        .subject("7")
+        .claim("iss", json!(beyond_ascii));
+    // An issuer that a field cannot carry arrives empty, as a subject does. X-Auth-Claims has it.
+    let rows = [
+        ("one", own, tenant.issuer.url()),
+        ("the other", foreign, other.url()),
+        ("beyond ASCII", unwritable, ""),
+    ];
+    let mut pseudonyms = HashSet::new();
+    for (case, token, expected) in rows {
+        let token = token.sign();
+        let claims: Claims = tenant.auth.verify(&token).await.unwrap();
+        let pseudonym = claims.identity().subject().unwrap();
+        assert!(
+            pseudonyms.insert(pseudonym),
+            "{case}: the log has two in one"
+        );
+        let answer = tenant.get("/auth", Some(&token)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+        assert_eq!(answer.headers[ISSUER], expected, "{case}");
+        assert_eq!(answer.headers[SUBJECT], "7", "{case}");
+    }
+}
+
+#[tokio::test]
+async fn claims_beyond_ascii_arrive_in_ascii() {
+    let tenant = Tenant::start().await;
+    let token = tenant
+        .issuer
+        .token()
+        .claim("name", "H\u{e9}l\u{e8}ne \u{2603}")
+        .sign();
+    let answer = tenant.get("/auth", Some(&token)).await;
+    assert!(answer.header(CLAIMS).is_ascii());
+    let claims: Value = serde_json::from_str(&claims(&answer)).unwrap();
+    assert_eq!(claims["name"], "H\u{e9}l\u{e8}ne \u{2603}");
+}
+
+#[tokio::test]
+async fn the_method_is_the_clients_and_any_will_do() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().sign();
+    for method in [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get",
+    ] {
+        let passed = tenant.send(method, "/auth", Some(&token)).await;
+        assert_eq!(passed.status.as_u16(), 200, "{method}: {passed:?}");
+        let refused = tenant.send(method, "/auth", None).await;
+        refused.assert_is_problem(method, 401, "missing_token");
+    }
+}
+
+#[tokio::test]
+async fn what_the_client_says_of_itself_changes_nothing() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().subject("auth0|7").sign();
+    let fields = [
+        ("x-forwarded-uri", "/auth?scope=none"),
+        ("x-original-uri", "/open"),
+        ("x-forwarded-method", "OPTIONS"),
+        ("x-auth-issuer", "https://admin.example/"),
+        ("x-auth-subject", "admin"),
+        ("x-auth-scope", "read:messages"),
+    ];
+    let ask = async |path: &str| {
+        let mut request = warp::test::request().path(path);
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        let request = request.header("authorization", format!("Bearer {token}"));
+        answer(&request.reply(&tenant.routes()).await)
+    };
+    let passed = ask("/auth").await;
+    assert_eq!(passed.header(ISSUER), tenant.issuer.url());
+    assert_eq!(passed.header(SUBJECT), "auth0|7");
+    assert_eq!(passed.headers[SCOPE], "");
+    let refused = ask("/auth?scope=read:messages").await;
+    refused.assert_is_problem("scope", 403, "insufficient_scope");
+}
+
+#[tokio::test]
+async fn the_scope_that_every_route_requires_is_required_here_too() {
+    let tenant = Tenant::start().await;
+    let access = Access {
+        required: scopes("use"),
+        ..Access::from(&tenant.auth)
+    };
+    let routes = routes(&access, &Shutdown::new());
+    #[rustfmt::skip]
+    let rows = [
+        ("neither", "/auth?scope=read", "", 403, "use read"),
+        ("the one asked for", "/auth?scope=read", "read", 403, "use read"),
+        ("the required one", "/auth?scope=read", "use", 403, "use read"),
+        ("nothing asked for", "/auth", "read", 403, "use"),
+        ("both", "/auth?scope=read", "read use", 200, ""),
+    ];
+    for (case, path, granted, status, scope) in rows {
+        let token = tenant.issuer.token().scope(granted).sign();
+        let request = warp::test::request().path(path);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let answer = answer(&request.reply(&routes).await);
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        let named = format!("scope=\"{scope}\"");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(
+            challenge.contains(&named),
+            status == 403,
+            "{case}: {challenge}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_keys_nobody_passes_and_no_token_is_blamed() {
+    let issuer = Issuer::start().await;
+    issuer.fail(Fault::Status(500));
+    let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
+    let tenant = Tenant { issuer, auth };
+    let token = tenant.issuer.token().scope("a").sign();
+    let answer = tenant.get("/auth?scope=a", Some(&token)).await;
+    answer.assert_is_problem("no keys", 503, "keys_unavailable");
+    assert!(!answer.headers.contains_key("www-authenticate"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(!answer.headers.contains_key(CLAIMS));
+}

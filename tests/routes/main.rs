@@ -1,0 +1,11 @@
+//! What the service's routes answer, in success and in failure.
+
+mod cors;
+mod errors;
+mod forward_auth;
+#[cfg(feature = "docs")]
+mod openapi;
+mod refusals;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;

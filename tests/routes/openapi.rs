@@ -1,0 +1,319 @@
+//! Do `/openapi.json` and `/docs` say what the routes do?
+
+use std::{collections::BTreeSet, io::Read};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::{AuthError, Problem, policy::Policy},
+    service::{
+        Access, Docs, Shutdown,
+        api::{
+            docs::{FILES, TokenEndpoint},
+            routes::rows,
+            table::{Methods, Row},
+        },
+        routes,
+    },
+};
+
+use crate::support::{Tenant, answer};
+
+async fn described(tenant: &Tenant) -> Value {
+    let answer = tenant.get("/openapi.json", None).await;
+    assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/json");
+    answer.json()
+}
+
+/// What the description calls a row; `GET` stands for any method.
+fn name(row: &Row) -> String {
+    match &row.methods {
+        Methods::Only(method) => format!("{method} {}", row.template),
+        Methods::Any => format!("GET {}", row.template),
+    }
+}
+
+/// Each operation of the description: its method and path, and itself.
+fn operations(description: &Value) -> Vec<(String, Value)> {
+    let paths = description["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let item = item.as_object().unwrap().iter();
+        item.map(move |(method, operation)| {
+            let method = method.to_ascii_uppercase();
+            (format!("{method} {path}"), operation.clone())
+        })
+    });
+    operations.collect()
+}
+
+#[tokio::test]
+async fn the_description_has_the_rows_of_the_table_and_no_other() {
+    let tenant = Tenant::start().await;
+    let description = described(&tenant).await;
+    let rows = rows(&Access::from(&tenant.auth), &Shutdown::new());
+    let expected: BTreeSet<_> = rows.iter().map(name).collect();
+    let found: BTreeSet<_> = operations(&description)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(description["openapi"], "3.1.0");
+}
+
+#[tokio::test]
+async fn each_operation_says_what_its_row_requires() {
+    let tenant = Tenant::start().await;
+    let operations = operations(&described(&tenant).await);
+    for row in rows(&Access::from(&tenant.auth), &Shutdown::new()) {
+        let name = name(&row);
+        let (_, operation) = operations.iter().find(|(found, _)| *found == name).unwrap();
+        let scopes = row.requires.as_ref().map(|requires| {
+            let scopes = requires.policy.as_ref().and_then(Policy::scopes);
+            scopes.into_iter().collect::<Vec<_>>()
+        });
+        let security = scopes.map_or(Value::Null, |scopes| json!([{"bearer": scopes}]));
+        assert_eq!(operation["security"], security, "{name}");
+        let summary = operation["summary"].as_str().unwrap();
+        assert!(!summary.is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_of_the_callers_is_required() {
+    let tenant = Tenant::start().await;
+    let mut segments = 0;
+    for (name, operation) in operations(&described(&tenant).await) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let in_path = parameter["in"] == "path";
+            assert_eq!(parameter["required"], in_path, "{name}");
+            segments += usize::from(in_path);
+        }
+    }
+    assert_eq!(segments, 2);
+}
+
+/// The codes of an operation, with the statuses that it has them at.
+fn codes(operation: &Value) -> BTreeSet<(u16, String)> {
+    let mut codes = BTreeSet::new();
+    for (status, answer) in operation["responses"].as_object().unwrap() {
+        let schema = &answer["content"]["application/problem+json"]["schema"];
+        let Some(one_of) = schema["allOf"][1]["properties"]["code"]["enum"].as_array() else {
+            continue;
+        };
+        for code in one_of {
+            let code = code.as_str().unwrap().to_owned();
+            codes.insert((status.parse().unwrap(), code));
+        }
+    }
+    codes
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_that_the_description_has() {
+    let tenant = Tenant::start().await;
+    let operations = operations(&described(&tenant).await);
+    let plain = tenant.issuer.token().sign();
+    let expired = tenant.issuer.token().expired().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("GET /api/private", "/api/private", None),
+        ("GET /api/private", "/api/private", Some(&expired)),
+        ("GET /api/private-scoped", "/api/private-scoped", Some(&plain)),
+        ("GET /auth", "/auth?scope=read:messages", Some(&plain)),
+        ("GET /auth", "/auth?permission=read", Some(&plain)),
+        ("GET /auth", "/auth?nonsense", Some(&plain)),
+        ("GET /errors/{code}", "/errors/none", None),
+        ("GET /docs/{file}", "/docs/none", None),
+    ];
+    for (name, path, token) in rows {
+        let (_, operation) = operations.iter().find(|(found, _)| found == name).unwrap();
+        let answer = tenant.send("GET", path, token.map(String::as_str)).await;
+        let code = answer.json()["code"].as_str().unwrap().to_owned();
+        let found = (answer.status.as_u16(), code);
+        assert!(codes(operation).contains(&found), "{name}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_policy_of_scopes_can_lack_a_scope() {
+    let tenant = Tenant::start().await;
+    let operations = operations(&described(&tenant).await);
+    #[rustfmt::skip]
+    let rows = [
+        ("GET /api/public", "missing_token", false),
+        ("GET /api/private", "missing_token", true),
+        ("GET /api/private", "insufficient_scope", false),
+        ("GET /api/private-scoped", "insufficient_scope", true),
+        ("GET /api/private-scoped", "insufficient_permissions", false),
+        ("GET /api/public", "not_found", false),
+        ("GET /errors/{code}", "not_found", true),
+        ("GET /livez", "request_timeout", true),
+    ];
+    for (name, code, expected) in rows {
+        let (_, operation) = operations.iter().find(|(found, _)| found == name).unwrap();
+        let found = codes(operation).iter().any(|(_, found)| found == code);
+        assert_eq!(found, expected, "{name}: {code}");
+    }
+}
+
+#[tokio::test]
+async fn every_code_has_its_body_in_the_description() {
+    let tenant = Tenant::start().await;
+    let description = described(&tenant).await;
+    let examples = &description["components"]["examples"];
+    let codes = AuthError::ALL.iter().map(|error| error.code());
+    let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
+    for code in codes {
+        assert_eq!(examples[code]["value"]["code"], code);
+    }
+    let answered = tenant.get("/api/private", None).await.json();
+    assert_eq!(examples["missing_token"]["value"], answered);
+}
+
+#[tokio::test]
+async fn whatever_the_description_refers_to_is_there() {
+    let tenant = Tenant::start().await;
+    let description = described(&tenant).await;
+    let mut waiting = vec![&description];
+    let mut referred = 0;
+    while let Some(value) = waiting.pop() {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+            referred += 1;
+        }
+        match value {
+            Value::Array(items) => waiting.extend(items),
+            Value::Object(members) => waiting.extend(members.values()),
+            _ => {}
+        }
+    }
+    assert!(referred > 100, "{referred}");
+}
+
+#[tokio::test]
+async fn the_page_loads_what_is_served_here_and_nothing_else() {
+    let tenant = Tenant::start().await;
+    for path in ["/docs", "/docs/"] {
+        let page = tenant.get(path, None).await;
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        assert!(!page.body.contains("://"), "{}", page.body);
+        let loaded: Vec<_> = ["src=\"", "href=\""]
+            .iter()
+            .flat_map(|attribute| page.body.split(attribute).skip(1))
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        let mut expected: Vec<_> = FILES.iter().map(|file| format!("/docs/{file}")).collect();
+        expected.sort();
+        let mut found = loaded.clone();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+        assert!(policy.contains("connect-src 'self';"), "{policy}");
+    }
+}
+
+/// The bytes of a file, as a browser has them.
+async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
+    let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
+    let request = warp::test::request().path(&format!("/docs/{name}"));
+    let reply = request.reply(&routes).await;
+    assert_eq!(reply.status().as_u16(), 200, "{name}");
+    let header = |field: &str| {
+        let value = reply.headers().get(field);
+        value.map_or("", |value| value.to_str().unwrap())
+    };
+    assert_eq!(header("x-content-type-options"), "nosniff", "{name}");
+    let bytes = match header("content-encoding") {
+        "gzip" => {
+            let mut bytes = Vec::new();
+            let mut compressed = GzDecoder::new(&**reply.body());
+            compressed.read_to_end(&mut bytes).unwrap();
+            bytes
+        }
+        _ => reply.body().to_vec(),
+    };
+    (header("content-type").to_owned(), bytes)
+}
+
+#[tokio::test]
+async fn each_file_is_of_its_type() {
+    let tenant = Tenant::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("swagger-ui.css", "text/css", ".swagger-ui"),
+        ("index.css", "text/css", "box-sizing"),
+        ("favicon-32x32.png", "image/png", "PNG"),
+        ("swagger-ui-bundle.js", "text/javascript", "SwaggerUIBundle"),
+        ("swagger-ui-standalone-preset.js", "text/javascript", "SwaggerUIStandalonePreset"),
+        ("swagger-initializer.js", "text/javascript", "\"/openapi.json\""),
+    ];
+    assert_eq!(rows.map(|(name, ..)| name), FILES);
+    for (name, kind, has) in rows {
+        let (found, bytes) = file(&tenant, name).await;
+        assert_eq!(found, kind, "{name}");
+        assert!(String::from_utf8_lossy(&bytes).contains(has), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_asks_no_public_service_for_its_opinion() {
+    let tenant = Tenant::start().await;
+    let (_, settings) = file(&tenant, "swagger-initializer.js").await;
+    let settings = String::from_utf8(settings).unwrap();
+    assert!(settings.contains(r#""validatorUrl": "none""#), "{settings}");
+    assert!(!settings.contains("://"), "{settings}");
+    assert!(!settings.contains("initOAuth"), "{settings}");
+}
+
+#[tokio::test]
+async fn in_development_the_page_fetches_a_token_by_itself() {
+    let tenant = Tenant::start().await;
+    let url = tenant.issuer.token_endpoint().to_owned();
+    let access = Access {
+        docs: Some(Docs {
+            tokens: Some(TokenEndpoint {
+                url: url.clone(),
+                client_id: "dev".to_owned(),
+                client_secret: "none".to_owned(),
+            }),
+        }),
+        ..Access::from(&tenant.auth)
+    };
+    let routes = routes(&access, &Shutdown::new());
+    let get = async |path: &str| answer(&warp::test::request().path(path).reply(&routes).await);
+
+    let description = get("/openapi.json").await.json();
+    let flow = &description["components"]["securitySchemes"]["fetched"]["flows"];
+    let flow = &flow["clientCredentials"];
+    assert_eq!(flow["tokenUrl"], *url);
+    assert_eq!(flow["scopes"], json!({"read:messages": ""}));
+    let scoped = &description["paths"]["/api/private-scoped"]["get"]["security"];
+    let needed = ["read:messages"];
+    assert_eq!(*scoped, json!([{"bearer": needed}, {"fetched": needed}]));
+
+    let page = get("/docs").await;
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains(&format!("connect-src 'self' {url};")),
+        "{policy}"
+    );
+    let settings = get("/docs/swagger-initializer.js").await.body;
+    assert!(settings.contains(r#""clientSecret": "none""#), "{settings}");
+}
+
+#[tokio::test]
+async fn without_docs_there_is_nothing_to_see() {
+    let tenant = Tenant::start().await;
+    let access = Access {
+        docs: None,
+        ..Access::from(&tenant.auth)
+    };
+    let routes = routes(&access, &Shutdown::new());
+    for path in ["/openapi.json", "/docs", "/docs/swagger-ui.css"] {
+        let reply = warp::test::request().path(path).reply(&routes).await;
+        assert_eq!(reply.status().as_u16(), 404, "{path}");
+    }
+}

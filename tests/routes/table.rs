@@ -1,0 +1,278 @@
+//! What do the service's routes answer?
+
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::{Auth, policy::scopes},
+    issuer::Issuer,
+    service::{
+        Access, Shutdown,
+        api::{routes::rows, table::Methods},
+        routes,
+    },
+};
+
+use crate::support::{Answer, Tenant, answer};
+
+#[tokio::test]
+async fn a_route_answers_whoever_may_see_it() {
+    let tenant = Tenant::start().await;
+    let plain = tenant.issuer.token().sign();
+    let reader = tenant.issuer.token().scope("read:messages").sign();
+    let expired = tenant.issuer.token().expired().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("open to all", "GET", "/api/public", None, 200),
+        ("open to a bad token", "GET", "/api/public", Some(&expired), 200),
+        ("a slash at the end", "GET", "/api/public/", None, 200),
+        ("no token", "GET", "/api/private", None, 401),
+        ("expired", "GET", "/api/private", Some(&expired), 401),
+        ("valid", "GET", "/api/private", Some(&plain), 200),
+        ("scope not granted", "GET", "/api/private-scoped", Some(&plain), 403),
+        ("scope granted", "GET", "/api/private-scoped", Some(&reader), 200),
+        ("alive", "GET", "/livez", None, 200),
+        ("ready", "GET", "/readyz", None, 200),
+        ("method before auth", "POST", "/api/private", None, 405),
+        ("path before method", "POST", "/api/nothing", None, 404),
+    ];
+    for (case, method, path, token, status) in rows {
+        let answer = tenant.send(method, path, token.map(String::as_str)).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        if status == 200 {
+            assert_eq!(answer.header("content-type"), "application/json", "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_messages_are_the_tutorials() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().scope("read:messages").sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("/api/public", "Hello from a public endpoint! You don't need to be authenticated to see this."),
+        ("/api/private-scoped", "Hello from a private endpoint! Your token grants read:messages."),
+    ];
+    for (path, msg) in rows {
+        let answer = tenant.get(path, Some(&token)).await;
+        assert_eq!(answer.json(), json!({"status": "success", "msg": msg}));
+    }
+}
+
+#[tokio::test]
+async fn the_private_route_answers_with_the_claims_as_issued() {
+    let tenant = Tenant::start().await;
+    let issuer = &tenant.issuer;
+    let header = json!({"alg": "RS256", "kid": issuer.key().kid()}).to_string();
+    let payload = format!(
+        r#"{{ "iss":"{}", "aud":"{}", "exp":4102444800.0, "n":1e2, "u":"\u00e9\u2603", "deep":{{"b":[1,null,{{}}]}}, "big":123456789012345678901234567890 }}"#,
+        issuer.url(),
+        issuer.audience(),
+    );
+    let token = issuer.sign_raw(header.as_bytes(), payload.as_bytes());
+    let answer = tenant.get("/api/private", Some(&token)).await;
+    assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.body, payload);
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn head_answers_as_get_does() {
+    let tenant = Tenant::start().await;
+    let token = tenant.issuer.token().scope("read:messages").sign();
+    for row in rows(&Access::from(&tenant.auth), &Shutdown::new()) {
+        for token in [None, Some(&*token)] {
+            let get = tenant.send("GET", row.template, token).await;
+            let head = tenant.send("HEAD", row.template, token).await;
+            assert_eq!(head.status, get.status, "{}", row.template);
+            assert_eq!(head.headers, get.headers, "{}", row.template);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_anonymous_see_what_is_open_and_nothing_else() {
+    let tenant = Tenant::start().await;
+    let rows = rows(&Access::from(&tenant.auth), &Shutdown::new());
+    assert_eq!(rows.len(), 11, "a new route belongs into this walk");
+    for row in rows {
+        let path = row.template.replace("{code}", "token_expired");
+        let path = path.replace("{file}", "swagger-initializer.js");
+        let method = match &row.methods {
+            Methods::Only(method) => method.as_str(),
+            Methods::Any => "PROPFIND",
+        };
+        let answer = tenant.send(method, &path, None).await;
+        #[rustfmt::skip]
+        let open = ["/api/public", "/livez", "/readyz", "/errors", "/errors/{code}", "/openapi.json", "/docs", "/docs/{file}"];
+        let open = open.contains(&row.template);
+        assert_eq!(row.requires.is_none(), open, "{}", row.template);
+        if open {
+            assert_eq!(answer.status.as_u16(), 200, "{}", row.template);
+        } else {
+            answer.assert_is_problem(row.template, 401, "missing_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_how_old_the_keys_are() {
+    let tenant = Tenant::start().await;
+    let body = tenant.get("/readyz", None).await.json();
+    assert_eq!(body["ready"], true);
+    let issuer = &body["issuers"][0];
+    assert_eq!(issuer["issuer"], tenant.issuer.url());
+    assert_eq!(issuer["keys"], 1);
+    assert_eq!(issuer["age_seconds"], 0);
+    assert_eq!(issuer["last_error"], Value::Null);
+    assert!(
+        issuer["next_fetch_seconds"].as_u64() > Some(400),
+        "{issuer}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_is_asked_to_stop_is_not_ready() {
+    let tenant = Tenant::start().await;
+    let shutdown = Shutdown::new();
+    let routes = warp_bearer::service::routes(&Access::from(&tenant.auth), &shutdown);
+    shutdown.ask();
+    let reply = warp::test::request().path("/readyz").reply(&routes).await;
+    assert_eq!(reply.status().as_u16(), 503);
+}
+
+/// A service that clients know by this URL, where every token needs the scope `use` as well.
+async fn described(resource: &str) -> (Issuer, Access) {
+    let issuer = Issuer::start().await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .resource(resource)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let required = scopes("use");
+    let access = Access {
+        required,
+        ..Access::from(&auth)
+    };
+    (issuer, access)
+}
+
+async fn ask(access: &Access, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let mut request = warp::test::request().method(method).path(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    answer(&request.reply(&routes(access, &Shutdown::new())).await)
+}
+
+const METADATA: &str = "/.well-known/oauth-protected-resource";
+
+#[tokio::test]
+async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
+    for (resource, path) in [
+        ("https://api.example.com", ""),
+        ("https://api.example.com/messages", "/messages"),
+    ] {
+        let (issuer, access) = described(resource).await;
+        let refused = ask(&access, "GET", "/api/private", None).await;
+        let url = format!("https://api.example.com{METADATA}{path}");
+        let named = format!("resource_metadata=\"{url}\"");
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.ends_with(&named), "{challenge}");
+
+        for path in [METADATA.to_owned(), format!("{METADATA}{path}")] {
+            let found = ask(&access, "GET", &path, None).await;
+            assert_eq!(found.status.as_u16(), 200, "{path}: {found:?}");
+            assert_eq!(found.header("content-type"), "application/json");
+            assert_eq!(found.header("cache-control"), "public, max-age=3600");
+            let document = json!({
+                "resource": resource,
+                "authorization_servers": [issuer.url()],
+                "scopes_supported": ["read:messages", "use"],
+                "bearer_methods_supported": ["header"],
+            });
+            assert_eq!(found.json(), document, "{path}");
+            let head = ask(&access, "HEAD", &path, None).await;
+            assert_eq!(head.headers, found.headers, "{path}");
+            let written = ask(&access, "POST", &path, None).await;
+            written.assert_is_problem(&path, 405, "method_not_allowed");
+            assert_eq!(written.header("allow"), "GET, HEAD", "{path}");
+        }
+        let elsewhere = format!("{METADATA}/elsewhere");
+        let nothing = ask(&access, "GET", &elsewhere, None).await;
+        nothing.assert_is_problem("another path", 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn without_a_resource_there_are_no_metadata() {
+    let tenant = Tenant::start().await;
+    for method in ["GET", "POST"] {
+        let answer = tenant.send(method, METADATA, None).await;
+        answer.assert_is_problem(method, 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_scope_can_be_required_of_every_private_route() {
+    let (issuer, access) = described("https://api.example.com").await;
+    let token = |scope: &str| Some(issuer.token().scope(scope).sign());
+    #[rustfmt::skip]
+    let rows = [
+        ("open to all", "/api/public", None, 200, ""),
+        ("no token", "/api/private", None, 401, "use"),
+        ("no token, a scope of its own", "/api/private-scoped", None, 401, "use read:messages"),
+        ("another scope", "/api/private", token("read:messages"), 403, "use"),
+        ("the scope", "/api/private", token("use"), 200, ""),
+        ("the scope of the route alone", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
+        ("the required one alone", "/api/private-scoped", token("use"), 403, "use read:messages"),
+        ("both", "/api/private-scoped", token("read:messages use"), 200, ""),
+    ];
+    for (case, path, token, status, scope) in rows {
+        let answer = ask(&access, "GET", path, token.as_deref()).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        let challenge = answer.header("www-authenticate");
+        let named = format!("scope=\"{scope}\"");
+        assert_eq!(
+            challenge.contains(&named),
+            status != 200,
+            "{case}: {challenge}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn constant_documents_are_shared_and_not_copied_for_each_request() {
+    let tenant = Tenant::start().await;
+    let auth = Auth::builder()
+        .issuer(tenant.issuer.url())
+        .audience(tenant.issuer.audience())
+        .resource("https://api.example.com")
+        .build()
+        .unwrap();
+    let routes = routes(&Access::from(&auth), &Shutdown::new());
+    for path in [
+        "/docs",
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-initializer.js",
+        "/openapi.json",
+        "/errors",
+        "/errors/token_expired",
+        "/.well-known/oauth-protected-resource",
+    ] {
+        for accept in ["text/html", "application/json"] {
+            let request = || {
+                let request = warp::test::request().path(path);
+                request.header("accept", accept).reply(&routes)
+            };
+            let (one, other) = (request().await, request().await);
+            assert_eq!(one.status(), 200, "{path}");
+            assert_eq!(
+                one.body().as_ptr(),
+                other.body().as_ptr(),
+                "{path}, {accept}"
+            );
+        }
+    }
+}

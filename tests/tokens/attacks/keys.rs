@@ -1,0 +1,564 @@
+//! Key sets with keys that should not be there, beside a good one that goes on working.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::{Algorithm, Auth, SetupError},
+    issuer::SigningKey,
+};
+
+use crate::support::{
+    Answer,
+    raw::{Client, Service},
+    text::{base64url, bytes_of, signed_by, with_signature},
+};
+
+pub(crate) const ISSUER: &str = "https://issuer.example/";
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
+const EVERY: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+pub(crate) fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    Auth::builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms(EVERY)
+        .clock(move || now)
+        .jwks(json!({"keys": keys}).to_string())
+        .build()
+}
+
+/// Trusts the keys of this very document.
+fn fixed(document: String) -> Result<Auth, SetupError> {
+    Auth::builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::EdDSA])
+        .jwks(document)
+        .build()
+}
+
+/// The service over these very keys.
+async fn serve(keys: &[Value]) -> (Service, Client) {
+    let service = Service::start(&auth(keys).unwrap()).await;
+    let client = service.client().await;
+    (service, client)
+}
+
+/// A good token by `key`, naming it or not.
+pub(crate) fn token(key: &SigningKey, kid: Option<&str>) -> String {
+    let mut header = json!({"alg": key.algorithm()});
+    if let Some(kid) = kid {
+        header["kid"] = json!(kid);
+    }
+    let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": 4_102_444_800_u64});
+    signed_by(key, header.to_string(), claims.to_string())
+}
+
+fn assert_ok(case: &str, answer: &Answer) {
+    assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+}
+
+/// The key's JWK, with members set, or with `None` left out.
+fn with(key: &SigningKey, members: &[(&str, Option<Value>)]) -> Value {
+    let mut jwk = key.public_jwk();
+    for (name, value) in members {
+        match value {
+            Some(value) => jwk[*name] = value.clone(),
+            None => drop(jwk.as_object_mut().unwrap().remove(*name)),
+        }
+    }
+    jwk
+}
+
+/// The key is skipped: a token by it is refused, whether it names the key or not, in either order
+/// of the set; and the good key beside it works.
+async fn is_left_out(case: &str, odd: &Value, by_odd: &str, without_kid: &str, code: &str) {
+    let good = SigningKey::generate(Algorithm::ES384);
+    let jwk = good.public_jwk();
+    for keys in [[odd.clone(), jwk.clone()], [jwk.clone(), odd.clone()]] {
+        let (_service, mut client) = serve(&keys).await;
+        let answer = client.with_token(by_odd).await;
+        answer.assert_is_problem(case, 401, code);
+        let answer = client.with_token(without_kid).await;
+        answer.assert_is_problem(case, 401, "unknown_key");
+        let token = token(&good, Some(good.kid()));
+        assert_ok(case, &client.with_token(&token).await);
+    }
+    let alone = auth(std::slice::from_ref(odd));
+    assert!(matches!(alone, Err(SetupError::KeySet(_))), "{case}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_for_signatures_verifies_none() {
+    let key = SigningKey::generate(Algorithm::RS256).with_kid("odd");
+    #[rustfmt::skip]
+    let rows = [
+        ("use: enc",                   "use",     Some(json!("enc"))),
+        ("use: SIG",                   "use",     Some(json!("SIG"))),
+        ("use: sig and a blank",       "use",     Some(json!("sig "))),
+        ("use: nothing",               "use",     Some(json!(""))),
+        ("use: null",                  "use",     Some(json!(null))),
+        ("use: an array",              "use",     Some(json!(["sig"]))),
+        ("key_ops: sign",              "key_ops", Some(json!(["sign"]))),
+        ("key_ops: encrypt",           "key_ops", Some(json!(["encrypt", "wrapKey"]))),
+        ("key_ops: nothing",           "key_ops", Some(json!([]))),
+        ("key_ops: null",              "key_ops", Some(json!(null))),
+        ("key_ops: a string",          "key_ops", Some(json!("verify"))),
+        ("key_ops: in upper case",     "key_ops", Some(json!(["VERIFY"]))),
+        ("key_ops: an object",         "key_ops", Some(json!({"verify": true}))),
+        ("alg: of encryption",         "alg",     Some(json!("RSA-OAEP-256"))),
+        ("alg: none",                  "alg",     Some(json!("none"))),
+        ("alg: an HMAC",               "alg",     Some(json!("HS256"))),
+        ("alg: of a curve",            "alg",     Some(json!("ES256"))),
+        ("alg: of an Edwards curve",   "alg",     Some(json!("EdDSA"))),
+        ("alg: lower case",            "alg",     Some(json!("rs256"))),
+        ("alg: nothing",               "alg",     Some(json!(""))),
+        ("alg: a number",              "alg",     Some(json!(5))),
+        ("alg: null",                  "alg",     Some(json!(null))),
+        ("alg: an array",              "alg",     Some(json!(["RS256"]))),
+        ("kty: oct",                   "kty",     Some(json!("oct"))),
+        ("kty: EC",                    "kty",     Some(json!("EC"))),
+        ("kty: OKP",                   "kty",     Some(json!("OKP"))),
+        ("kty: AKP",                   "kty",     Some(json!("AKP"))),
+        ("kty: lower case",            "kty",     Some(json!("rsa"))),
+        ("kty: null",                  "kty",     Some(json!(null))),
+        ("kty: absent",                "kty",     None),
+        ("d: its private half",        "d",       Some(json!("AQAB"))),
+        ("d: of nothing",              "d",       Some(json!(null))),
+        ("p: a prime",                 "p",       Some(json!("AQAB"))),
+        ("q: a prime",                 "q",       Some(json!("AQAB"))),
+        ("dp",                         "dp",      Some(json!("AQAB"))),
+        ("dq",                         "dq",      Some(json!("AQAB"))),
+        ("qi",                         "qi",      Some(json!("AQAB"))),
+        ("oth: more primes",           "oth",     Some(json!([]))),
+        ("k: a secret",                "k",       Some(json!("AQAB"))),
+    ];
+    let (named, unnamed) = (token(&key, Some("odd")), token(&key, None));
+    for (case, name, value) in rows {
+        let odd = with(&key, &[(name, value)]);
+        is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
+    }
+    // A name that is no string is no name.
+    for (case, kid) in [("kid: a number", json!(1)), ("kid: null", json!(null))] {
+        let odd = with(&key, &[("kid", Some(kid))]);
+        is_left_out(case, &odd, &named, &unnamed, "unknown_key").await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_for_its_own_algorithm_alone() {
+    let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
+    for own in ["RS384", "RS512", "PS256", "PS384", "PS512"] {
+        let odd = with(&rsa, &[("alg", Some(json!(own)))]);
+        let (_service, mut client) = serve(&[odd]).await;
+        let answer = client.with_token(&token(&rsa, Some("odd"))).await;
+        answer.assert_is_problem(own, 401, "algorithm_not_allowed");
+        let answer = client.with_token(&token(&rsa, None)).await;
+        answer.assert_is_problem(own, 401, "unknown_key");
+    }
+    // The header names one key's kid and another key's algorithm.
+    let ec = SigningKey::generate(Algorithm::ES256).with_kid("ec");
+    let (_service, mut client) = serve(&[rsa.public_jwk(), ec.public_jwk()]).await;
+    for (case, token) in [
+        ("ES256 under an RSA key's kid", token(&ec, Some("odd"))),
+        ("RS256 under a curve's kid", token(&rsa, Some("ec"))),
+    ] {
+        let answer = client.with_token(&token).await;
+        answer.assert_is_problem(case, 401, "algorithm_not_allowed");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_are_written_wrongly_make_no_key() {
+    let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
+    let n = rsa.public_jwk()["n"].as_str().unwrap().to_owned();
+    let short = base64url(&bytes_of(&n)[..128]);
+    #[rustfmt::skip]
+    let rows = [
+        ("n: absent",                  "n", None),
+        ("n: null",                    "n", Some(json!(null))),
+        ("n: a number",                "n", Some(json!(3))),
+        ("n: an array",                "n", Some(json!([n]))),
+        ("n: nothing",                 "n", Some(json!(""))),
+        ("n: padded",                  "n", Some(json!(format!("{n}==")))),
+        ("n: with a blank",            "n", Some(json!(format!("{n} ")))),
+        ("n: with a line feed",        "n", Some(json!(format!("{}\n{}", &n[..64], &n[64..])))),
+        ("n: in hexadecimal",          "n", Some(json!("0xc0ffee"))),
+        ("n: its first half",          "n", Some(json!(short))),
+        ("n: nought",                  "n", Some(json!(base64url([0; 256])))),
+        ("e: absent",                  "e", None),
+        ("e: null",                    "e", Some(json!(null))),
+        ("e: a number",                "e", Some(json!(65537))),
+        ("e: nothing",                 "e", Some(json!(""))),
+        ("e: nought",                  "e", Some(json!("AA"))),
+        ("e: 1",                       "e", Some(json!("AQ"))),
+        ("e: 2",                       "e", Some(json!("Ag"))),
+        ("e: 65536",                   "e", Some(json!("AQAA"))),
+        ("e: 2^33 + 1",                "e", Some(json!("AgAAAAE"))),
+        ("e: of 64 bits",              "e", Some(json!("_________8"))),
+        ("e: padded",                  "e", Some(json!("AQAB="))),
+    ];
+    let (named, unnamed) = (token(&rsa, Some("odd")), token(&rsa, None));
+    for (case, name, value) in rows {
+        let odd = with(&rsa, &[(name, value)]);
+        is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
+    }
+}
+
+#[tokio::test]
+async fn a_point_that_is_not_on_its_curve_makes_no_key() {
+    let ec = SigningKey::generate(Algorithm::ES256).with_kid("odd");
+    let (x, y) = coordinates(&ec);
+    let mut off = y.clone();
+    off[31] ^= 1;
+    // The field's prime (FIPS 186-4 §D.1.2.3): coordinates are below it.
+    let p = bytes_of("_____wAAAAEAAAAAAAAAAAAAAAD_______________8");
+    let longer = |bytes: &[u8]| base64url([&[0], bytes].concat());
+    let of_p384 = SigningKey::generate(Algorithm::ES384);
+    let (x384, y384) = coordinates(&of_p384);
+    let some = |bytes: &[u8]| Some(json!(base64url(bytes)));
+    #[rustfmt::skip]
+    let rows = [
+        ("crv: P-384",                 vec![("crv", Some(json!("P-384")))]),
+        ("crv: P-521",                 vec![("crv", Some(json!("P-521")))]),
+        ("crv: Bitcoin's",             vec![("crv", Some(json!("secp256k1")))]),
+        ("crv: by its other name",     vec![("crv", Some(json!("secp256r1")))]),
+        ("crv: lower case",            vec![("crv", Some(json!("p-256")))]),
+        ("crv: an Edwards curve",      vec![("crv", Some(json!("Ed25519")))]),
+        ("crv: null",                  vec![("crv", Some(json!(null)))]),
+        ("crv: absent",                vec![("crv", None)]),
+        ("alg: of another curve",      vec![("alg", Some(json!("ES384")))]),
+        ("alg: of RSA",                vec![("alg", Some(json!("RS256")))]),
+        ("kty: RSA",                   vec![("kty", Some(json!("RSA")))]),
+        ("kty: OKP",                   vec![("kty", Some(json!("OKP")))]),
+        ("d: its private half",        vec![("d", Some(json!("AQAB")))]),
+        ("x: absent",                  vec![("x", None)]),
+        ("y: absent",                  vec![("y", None)]),
+        ("y: nothing",                 vec![("y", Some(json!("")))]),
+        ("y: another",                 vec![("y", some(&off))]),
+        ("x and y: swapped",           vec![("x", some(&y)), ("y", some(&x))]),
+        ("x and y: nought",            vec![("x", some(&[0; 32])), ("y", some(&[0; 32]))]),
+        ("x: the field's prime",       vec![("x", some(&p))]),
+        ("x and y: all ones",          vec![("x", some(&[0xff; 32])), ("y", some(&[0xff; 32]))]),
+        ("x: shorter",                 vec![("x", some(&x[1..]))]),
+        ("x: longer",                  vec![("x", Some(json!(longer(&x))))]),
+        ("x and y: longer",            vec![("x", Some(json!(longer(&x)))), ("y", Some(json!(longer(&y))))]),
+        ("x shorter, y longer",        vec![("x", some(&x[..31])), ("y", some(&[&x[31..], &y[..]].concat()))]),
+        ("x: both, y: nothing",        vec![("x", some(&[&x[..], &y].concat())), ("y", Some(json!("")))]),
+        ("x: with its prefix",         vec![("x", some(&[&[4], &x[..]].concat()))]),
+        ("x: compressed",              vec![("x", some(&[&[2], &x[..]].concat())), ("y", None)]),
+        ("a point of P-384",           vec![("x", some(&x384)), ("y", some(&y384))]),
+        ("x: padded",                  vec![("x", Some(json!(base64url(&x) + "=")))]),
+    ];
+    let (named, unnamed) = (token(&ec, Some("odd")), token(&ec, None));
+    for (case, members) in rows {
+        let odd = with(&ec, &members);
+        is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
+    }
+}
+
+fn coordinates(key: &SigningKey) -> (Vec<u8>, Vec<u8>) {
+    let jwk = key.public_jwk();
+    let of = |name: &str| bytes_of(jwk[name].as_str().unwrap());
+    (of("x"), of("y"))
+}
+
+#[tokio::test]
+async fn an_edwards_key_is_one_point_of_ed25519() {
+    let key = SigningKey::generate(Algorithm::EdDSA).with_kid("odd");
+    let x = bytes_of(key.public_jwk()["x"].as_str().unwrap());
+    let some = |bytes: &[u8]| Some(json!(base64url(bytes)));
+    #[rustfmt::skip]
+    let rows = [
+        ("crv: Ed448",                 "crv", Some(json!("Ed448"))),
+        ("crv: X25519",                "crv", Some(json!("X25519"))),
+        ("crv: lower case",            "crv", Some(json!("ed25519"))),
+        ("crv: P-256",                 "crv", Some(json!("P-256"))),
+        ("crv: absent",                "crv", None),
+        ("alg: of a curve",            "alg", Some(json!("ES256"))),
+        ("kty: EC",                    "kty", Some(json!("EC"))),
+        ("d: its private half",        "d",   Some(json!("AQAB"))),
+        ("x: absent",                  "x",   None),
+        ("x: nothing",                 "x",   Some(json!(""))),
+        ("x: shorter",                 "x",   some(&x[1..])),
+        ("x: longer",                  "x",   some(&[&x[..], &[0]].concat())),
+        ("x: of Ed448's length",       "x",   some(&[1; 57])),
+        ("x: padded",                  "x",   Some(json!(base64url(&x) + "="))),
+    ];
+    let (named, unnamed) = (token(&key, Some("odd")), token(&key, None));
+    for (case, name, value) in rows {
+        let odd = with(&key, &[(name, value)]);
+        is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
+    }
+}
+
+/// `aws-lc-rs` finds out when it verifies, not when it parses: such a key is held, in vain.
+#[tokio::test]
+async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
+    let (key, good) = (
+        SigningKey::generate(Algorithm::EdDSA).with_kid("odd"),
+        SigningKey::generate(Algorithm::EdDSA),
+    );
+    #[rustfmt::skip]
+    let rows = [
+        ("not on the curve",           [&[2][..], &[0; 31]].concat()),
+        ("not on the curve, sign set", [&[2][..], &[0; 30], &[0x80]].concat()),
+        ("not reduced",                [&[0xf0][..], &[0xff; 30], &[0x7f]].concat()),
+    ];
+    let token_without_signature = with_signature(&token(&key, Some("odd")), [0; 64]);
+    for (case, x) in rows {
+        let odd = with(&key, &[("x", Some(json!(base64url(x))))]);
+        let (_service, mut client) = serve(&[odd, good.public_jwk()]).await;
+        for token in [&token(&key, Some("odd")), &token_without_signature] {
+            let answer = client.with_token(token).await;
+            answer.assert_is_problem(case, 401, "bad_signature");
+        }
+        let token = token(&good, Some(good.kid()));
+        assert_ok(case, &client.with_token(&token).await);
+    }
+}
+
+/// Each token of `edge_keys.json` verifies under its key, by the arithmetic: only the judgement of
+/// the key stands between it and a 200.
+#[tokio::test]
+async fn a_weak_key_verifies_nothing() {
+    let vectors = include_str!("../../vectors/edge_keys.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    for vector in vectors["refused"].as_array().unwrap() {
+        let (case, token) = (
+            vector["name"].as_str().unwrap(),
+            vector["token"].as_str().unwrap(),
+        );
+        let key = SigningKey::generate(Algorithm::ES384);
+        let (_service, mut client) = serve(&[vector["jwk"].clone(), key.public_jwk()]).await;
+        let answer = client.with_token(token).await;
+        answer.assert_is_problem(case, 401, "algorithm_not_allowed");
+        let good = self::token(&key, Some(key.kid()));
+        assert_ok(case, &client.with_token(&good).await);
+        let alone = auth(std::slice::from_ref(&vector["jwk"]));
+        assert!(matches!(alone, Err(SetupError::KeySet(_))), "{case}");
+    }
+}
+
+/// A secret in a public key set is everybody's (RFC 8725 §3.2).
+#[tokio::test]
+async fn a_secret_of_the_key_set_verifies_nothing() {
+    let good = SigningKey::generate(Algorithm::ES256);
+    let oct = json!({"kty": "oct", "kid": "secret", "k": base64url([7; 32]), "alg": "HS256"});
+    let mut hs256 = token(&SigningKey::from_secret([7; 32]), Some("secret"));
+    let own = [9; 32];
+    let auth = Auth::builder()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::ES256, Algorithm::HS256])
+        .signing_secret(own)
+        .jwks(json!({"keys": [oct, good.public_jwk()]}).to_string())
+        .build()
+        .unwrap();
+    let service = Service::start(&auth).await;
+    let mut client = service.client().await;
+    let answer = client.with_token(&hs256).await;
+    answer.assert_is_problem("its secret", 401, "bad_signature");
+    hs256 = token(&SigningKey::from_secret(own), Some("secret"));
+    assert_ok("ours", &client.with_token(&hs256).await);
+    let es256 = token(&good, Some(good.kid()));
+    assert_ok("beside it", &client.with_token(&es256).await);
+}
+
+/// Which of two an issuer means is not ours to guess.
+#[tokio::test]
+async fn of_two_keys_that_fit_neither_is_used() {
+    let (one, other) = (
+        SigningKey::generate(Algorithm::ES256).with_kid("a"),
+        SigningKey::generate(Algorithm::ES256).with_kid("b"),
+    );
+    let same = |key: &SigningKey| with(key, &[("kid", Some(json!("a")))]);
+    let unnamed = |key: &SigningKey| with(key, &[("kid", None)]);
+    #[rustfmt::skip]
+    let rows = [
+        ("one kid, by the first",      [same(&one), same(&other)],       token(&one, Some("a"))),
+        ("one kid, by the second",     [same(&one), same(&other)],       token(&other, Some("a"))),
+        ("no kid in the token",        [one.public_jwk(), other.public_jwk()], token(&one, None)),
+        ("no kid anywhere",            [unnamed(&one), unnamed(&other)], token(&one, None)),
+        ("no kid in the set",          [unnamed(&one), unnamed(&other)], token(&one, Some("a"))),
+        ("a kid of neither",           [one.public_jwk(), other.public_jwk()], token(&one, Some("c"))),
+    ];
+    for (case, keys, token) in rows {
+        let (_service, mut client) = serve(&keys).await;
+        let answer = client.with_token(&token).await;
+        answer.assert_is_problem(case, 401, "unknown_key");
+    }
+    let (_service, mut client) = serve(&[one.public_jwk(), other.public_jwk()]).await;
+    let answer = client.with_token(&token(&one, Some("b"))).await;
+    answer.assert_is_problem("the other's kid", 401, "bad_signature");
+}
+
+/// Entries that are no keys at all cost nobody anything; nor do those that only their text can show.
+#[tokio::test]
+async fn an_entry_that_is_no_key_is_skipped() {
+    let good = SigningKey::generate(Algorithm::EdDSA);
+    let jwk = good.public_jwk().to_string();
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    #[rustfmt::skip]
+    let entries = [
+        ("null",                       "null".to_owned()),
+        ("true",                       "true".to_owned()),
+        ("a number",                   "1".to_owned()),
+        ("a number beyond a double",   "1e400".to_owned()),
+        ("a string",                   r#""RSA""#.to_owned()),
+        ("a lone surrogate",           r#""\ud800""#.to_owned()),
+        ("an array",                   "[]".to_owned()),
+        ("a key in an array",          format!("[{jwk}]")),
+        ("an empty object",            "{}".to_owned()),
+        ("a certificate",              r#"{"x5c":["MIIB"]}"#.to_owned()),
+        ("an address",                 r#"{"jku":"http://127.0.0.1:1/"}"#.to_owned()),
+        ("a set",                      format!(r#"{{"keys":[{jwk}]}}"#)),
+        ("a deep one",                 deep.clone()),
+        ("a key with a deep member",   jwk.replacen('{', &format!(r#"{{"x5c":{deep},"#), 1)),
+        ("a key with such a number",   jwk.replacen('{', r#"{"exp":1e400,"#, 1)),
+        ("a key with such a string",   jwk.replacen('{', r#"{"x5t":"\udc00","#, 1)),
+    ];
+    for (case, entry) in entries {
+        let document = format!(r#"{{"x":1e400,"keys":[{entry},{jwk}]}}"#);
+        let auth = Auth::builder()
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .algorithms([Algorithm::EdDSA])
+            .jwks(document)
+            .build();
+        let service = Service::start(&auth.expect(case)).await;
+        let token = token(&good, Some(good.kid()));
+        assert_ok(case, &service.client().await.with_token(&token).await);
+    }
+}
+
+/// A text that `serde_json` with its feature `raw_value` takes for the value in the string.
+fn hidden(json: &str) -> String {
+    json!({"$serde_json::private::RawValue": json}).to_string()
+}
+
+/// `raw_value` reads such a string with a fresh depth limit, so that sixty documents within each other
+/// overflow the stack. Two readers, one with the feature and one without, see two keys.
+#[tokio::test]
+async fn a_document_in_a_string_is_not_read() {
+    let good = SigningKey::generate(Algorithm::EdDSA);
+    let other = SigningKey::generate(Algorithm::EdDSA);
+    let jwk = other.public_jwk().to_string();
+    let deep = (0..10).fold("1".to_owned(), |inner, _| {
+        hidden(&format!("{}{inner}{}", "[".repeat(120), "]".repeat(120)))
+    });
+    let within = format!(r#"{{"kty":{},"x":{deep}}}"#, hidden("\"OKP\""));
+    for (case, entry) in [
+        ("a key", hidden(&jwk)),
+        ("a key in a key", hidden(&hidden(&jwk))),
+        ("many", deep),
+        ("within a key", within),
+        ("a member", jwk.replace("\"OKP\"", &hidden("\"OKP\""))),
+    ] {
+        let document = format!(r#"{{"keys":[{entry},{}]}}"#, good.public_jwk());
+        let auth = fixed(document).expect(case);
+        let service = Service::start(&auth).await;
+        let mut client = service.client().await;
+        let answer = client.with_token(&token(&other, Some(other.kid()))).await;
+        answer.assert_is_problem(case, 401, "unknown_key");
+        assert_ok(
+            case,
+            &client.with_token(&token(&good, Some(good.kid()))).await,
+        );
+    }
+    let whole = hidden(&json!({"keys": [good.public_jwk()]}).to_string());
+    assert!(fixed(whole).is_err(), "a whole set");
+}
+
+/// The documents that are no set, and those that are one with something odd beside its keys.
+#[test]
+fn a_key_set_is_strict_json() {
+    let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    #[rustfmt::skip]
+    let rows = [
+        ("plain",                      format!(r#"{{"keys":[{key}]}}"#), true),
+        ("something else",             format!(r#"{{"x":{{"keys":1}},"keys":[{key}]}}"#), true),
+        ("keys twice",                 format!(r#"{{"keys":[],"keys":[{key}]}}"#), false),
+        ("twice, escaped",             format!(r#"{{"key\u0073":[],"keys":[{key}]}}"#), false),
+        ("another twice",              format!(r#"{{"x":1,"keys":[{key}],"x":1}}"#), false),
+        ("twice in depth",             format!(r#"{{"x":[{{"a":1,"a":1}}],"keys":[{key}]}}"#), false),
+        ("deep, beside the keys",      format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(127)), true),
+        ("too deep",                   format!(r#"{{"x":{},"keys":[{key}]}}"#, deep(128)), false),
+        ("a private name",             format!(r#"{{"x":{},"keys":[{key}]}}"#, hidden("1")), false),
+        ("too many values",            format!(r#"{{"x":[0{}],"keys":[{key}]}}"#, ",0".repeat(40_000)), false),
+        ("an array of sets",           format!(r#"[{{"keys":[{key}]}}]"#), false),
+        ("something after it",         format!(r#"{{"keys":[{key}]}} 1"#), false),
+    ];
+    for (case, document, is_set) in rows {
+        assert_eq!(fixed(document).is_ok(), is_set, "{case}");
+    }
+}
+
+/// What is odd about one entry costs that entry alone, its depth counted from the document's root.
+#[tokio::test]
+async fn an_entry_is_strict_json() {
+    let good = SigningKey::generate(Algorithm::EdDSA);
+    let other = SigningKey::generate(Algorithm::EdDSA);
+    let jwk = other.public_jwk().to_string();
+    let with = |member: String| jwk.replacen('{', &format!("{{{member},"), 1);
+    let deep = |depth: usize| format!(r#""deep":{}{}"#, "[".repeat(depth), "]".repeat(depth));
+    #[rustfmt::skip]
+    let rows = [
+        ("as it is",                   jwk.clone(), true),
+        ("125 levels below the key",   with(deep(125)), true),
+        ("126 levels",                 with(deep(126)), false),
+        ("a member twice",             with(r#""kty":"OKP""#.to_owned()), false),
+        ("twice in depth",             with(r#""x5c":[{"a":1,"a":1}]"#.to_owned()), false),
+        ("too many values",            with(format!(r#""x5c":[0{}]"#, ",0".repeat(40_000))), false),
+        ("a kid of two thousand",      jwk.replace(other.kid(), &"a".repeat(2000)), false),
+    ];
+    for (case, entry, is_read) in rows {
+        let auth = fixed(format!(r#"{{"keys":[{entry},{}]}}"#, good.public_jwk())).expect(case);
+        let status = auth.status();
+        assert_eq!(status[0].keys, 1 + usize::from(is_read), "{case}");
+    }
+}
+
+/// What comes after the first 512 entries is not read, whatever it is; the first of them go on.
+#[tokio::test]
+async fn the_entries_of_a_set_are_limited() {
+    let first = SigningKey::generate(Algorithm::EdDSA);
+    let last = SigningKey::generate(Algorithm::EdDSA);
+    for (case, between, is_read) in [("512 entries", 510, true), ("513", 511, false)] {
+        let between = "1,".repeat(between);
+        let (first, last) = (first.public_jwk(), last.public_jwk());
+        let auth = fixed(format!(r#"{{"keys":[{first},{between}{last}]}}"#)).unwrap();
+        assert_eq!(auth.status()[0].keys, 1 + usize::from(is_read), "{case}");
+    }
+    assert!(fixed(format!(r#"{{"keys":[{}1]}}"#, "1,".repeat(200_000))).is_err());
+}
+
+/// Two keys whose numbers, written one after the other, are the same bytes: `n` and `e` of the second
+/// are split one byte later. A token without a `kid` names neither.
+#[tokio::test]
+async fn keys_are_compared_number_by_number() {
+    let key = SigningKey::generate(Algorithm::RS256);
+    let n = bytes_of(key.public_jwk()["n"].as_str().unwrap());
+    let rsa = |n: &[u8], e: &[u8]| json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)});
+    let longer = [&n[..], &[1]].concat();
+    let keys = [rsa(&n, &[1, 1, 1]), rsa(&longer, &[1, 1])];
+    let (_service, mut client) = serve(&keys).await;
+    let answer = client.with_token(&token(&key, None)).await;
+    answer.assert_is_problem("two keys", 401, "unknown_key");
+    let (_service, mut client) = serve(&[keys[0].clone(), keys[0].clone()]).await;
+    let answer = client.with_token(&token(&key, None)).await;
+    answer.assert_is_problem("one key twice", 401, "bad_signature");
+}
