@@ -29,7 +29,7 @@
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 //!
 //! The modules in reading order: `filter`, `websocket`, `bearer`, `verifier` with its `checks`, `jws`
-//! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `keeper`,
+//! and `json`, `claims`, `auth0`, `policy`, `cache`; then the keys: `keys`, `jwk`, `jwks`, `refresher`,
 //! `schedule`, `fetch`, `discovery`, `locality`, `display`; `builder`, which has every option; `resource`; last `error`,
 //! `problem` and `witness`; and for the commands of the service `trace` and `probe`.
 

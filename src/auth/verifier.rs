@@ -20,8 +20,9 @@ use crate::auth::{
     },
     error::AuthError,
     keys::{
-        jwks::{Jwks, KeyStatus},
+        jwks::Jwks,
         key_set::{Key, KeySet, Miss},
+        status::KeyStatus,
     },
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
@@ -69,7 +70,7 @@ pub(crate) struct Trusted {
 }
 
 pub(crate) enum Keys {
-    Kept(Jwks),
+    Fetched(Jwks),
     Fixed(KeySet),
 }
 
@@ -258,7 +259,7 @@ impl Auth {
     /// Returns when every issuer's keys are held. It does not end before; give it a timeout.
     pub async fn ready(&self) {
         for issuer in &self.inner.issuers {
-            if let Some(Keys::Kept(jwks)) = &issuer.keys {
+            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
                 jwks.ready().await;
             }
         }
@@ -320,7 +321,7 @@ impl Auth {
     /// ```
     pub fn refresh(&self) {
         for issuer in &self.inner.issuers {
-            if let Some(Keys::Kept(jwks)) = &issuer.keys {
+            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
                 jwks.refresh();
             }
         }
@@ -379,9 +380,9 @@ impl Trusted {
             return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
         }
         match &self.keys {
-            Some(Keys::Kept(jwks)) => jwks.key(alg, kid).await,
+            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
             Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::NotForIt | Miss::Broken => AuthError::AlgorithmNotAllowed,
+                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
                 Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
             }),
             None => Err(AuthError::AlgorithmNotAllowed),
@@ -398,10 +399,10 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        if let Some(Keys::Kept(jwks)) = &self.keys
+        if let Some(Keys::Fetched(jwks)) = &self.keys
             && key.kid().is_some()
         {
-            jwks.doubt("a signature was wrong");
+            jwks.refetch_in_background("a signature was wrong");
         }
         Err(AuthError::BadSignature)
     }
@@ -409,7 +410,7 @@ impl Trusted {
     /// Whether what was verified with a key of that generation would be verified again.
     fn stands_by(&self, generation: u64) -> bool {
         match &self.keys {
-            Some(Keys::Kept(jwks)) if generation != Key::FIXED => {
+            Some(Keys::Fetched(jwks)) if generation != Key::FIXED => {
                 jwks.generation() == Some(generation)
             }
             _ => generation == Key::FIXED,
@@ -418,7 +419,7 @@ impl Trusted {
 
     fn status(&self) -> KeyStatus {
         match &self.keys {
-            Some(Keys::Kept(jwks)) => jwks.status(),
+            Some(Keys::Fetched(jwks)) => jwks.status(),
             Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.origin.issuer, set.usable()),
             None => KeyStatus::fixed(&self.origin.issuer, usize::from(self.secret.is_some())),
         }

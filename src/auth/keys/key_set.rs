@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    keys::jwk::{self, KeyVerifier, Material, Odd},
+    keys::jwk::{self, KeyVerifier, Material, Rejected},
     token::json,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Key {
     /// never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// The entry is not a valid key. The issuer may correct it under the same `kid`.
-    broken: bool,
+    invalid: bool,
 }
 
 /// A key that was left out.
@@ -58,9 +58,9 @@ pub(crate) enum Miss {
     /// No key has this `kid`; a newer set might.
     UnknownKid,
     /// The key that the header names is not for its algorithm.
-    NotForIt,
-    /// What the header names is broken; a newer set may have it mended.
-    Broken,
+    AlgorithmMismatch,
+    /// The key that the header names is invalid. A newer set may have a valid one.
+    InvalidKey,
     /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
     Ambiguous,
 }
@@ -124,12 +124,12 @@ impl KeySet {
 
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
         let kid = jwk::kid(jwk).map(str::to_owned);
-        let (material, verifiers, broken) = match jwk::import(jwk, allowed) {
+        let (material, verifiers, invalid) = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => (Some(material), verifiers, false),
-            Err(odd) => {
-                let (kid, reason) = (kid.clone(), odd.reason());
+            Err(rejected) => {
+                let (kid, reason) = (kid.clone(), rejected.reason());
                 self.skipped.push(Skipped { kid, reason });
-                (None, Vec::new(), matches!(odd, Odd::Broken(_)))
+                (None, Vec::new(), matches!(rejected, Rejected::Invalid(_)))
             }
         };
         self.add(Arc::new(Key {
@@ -137,7 +137,7 @@ impl KeySet {
             generation: self.generation,
             material,
             verifiers,
-            broken,
+            invalid,
         }));
     }
 
@@ -178,12 +178,12 @@ impl KeySet {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
         };
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
-        let broken = || named.iter().any(|key| key.broken);
+        let is_invalid = || named.iter().any(|key| key.invalid);
         the_only(named, alg)?.ok_or_else(|| {
-            if broken() {
-                Miss::Broken
+            if is_invalid() {
+                Miss::InvalidKey
             } else {
-                Miss::NotForIt
+                Miss::AlgorithmMismatch
             }
         })
     }
@@ -200,7 +200,7 @@ pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Exam
     let examined = entries.jwks().map(|jwk| {
         let good_for = jwk::import(&jwk, allowed)
             .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
-            .map_err(jwk::Odd::reason);
+            .map_err(jwk::Rejected::reason);
         (jwk, good_for)
     });
     let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
@@ -261,7 +261,7 @@ impl Key {
             generation: Self::FIXED,
             material: None,
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
-            broken: false,
+            invalid: false,
         }
     }
 

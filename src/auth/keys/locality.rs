@@ -3,7 +3,7 @@
 //! An issuer elsewhere could put an address of our own machine, or of the cloud's metadata service,
 //! into its discovery document and have us send requests there. [`Guard`] therefore checks the
 //! addresses that are connected to, not how they are written. Addresses that the operator configured
-//! are not checked: see [`Place`](crate::auth::keys::fetch::Place) for which ones are.
+//! are not checked: see [`FetchUrl`](crate::auth::keys::fetch::FetchUrl) for which ones are.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! An issuer's keys: which ones can be used, how they are found, and how they are kept fresh.
+//! An issuer's keys: which ones can be used, how they are found, and how they are refreshed.
 
 pub(super) mod discovery;
 pub(crate) mod fetch;
@@ -10,8 +10,10 @@ pub(super) mod locality;
 pub(crate) mod probe;
 pub(super) mod refresher;
 pub(super) mod schedule;
+pub(super) mod shared;
+pub(super) mod status;
 
 pub use self::{
-    jwks::{Fetches, KeyStatus},
     key_set::NoKeys,
+    status::{Fetches, KeyStatus},
 };

@@ -1,4 +1,4 @@
-//! The keeper: the one task that fetches an issuer's key set.
+//! The refresher: the one task that fetches an issuer's key set.
 //!
 //! It sleeps until `schedule.rs` has a fetch for it or a request asks for one, fetches, and replaces
 //! the set that requests read in `jwks.rs`. A failed fetch takes nothing away.
@@ -16,18 +16,18 @@ use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
-        fetch::{Answer, Document, FetchError, Place},
-        jwks::{Shared, Source},
+        fetch::{Answer, Document, FetchError, FetchUrl},
         key_set::KeySet,
         schedule::{Discovery, Due},
+        shared::{Shared, Source},
     },
 };
 
-/// The keeper's own state.
-pub(in crate::auth) struct Keeper {
+/// The refresher's own state.
+pub(in crate::auth) struct Refresher {
     shared: Arc<Shared>,
     /// The discovered address that last gave a usable set.
-    place: Option<Place>,
+    address: Option<FetchUrl>,
     held: Option<Held>,
     /// Of the last set that was held.
     generation: u64,
@@ -51,7 +51,7 @@ struct Fetched {
     held: Held,
     max_age: Option<Duration>,
     /// Where the set came from, if discovery is used.
-    place: Option<Place>,
+    address: Option<FetchUrl>,
     discovered: bool,
 }
 
@@ -63,11 +63,11 @@ enum Outcome {
     },
 }
 
-impl Keeper {
+impl Refresher {
     pub(in crate::auth) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            place: None,
+            address: None,
             held: None,
             generation: 0,
             discovery_error: None,
@@ -75,7 +75,7 @@ impl Keeper {
     }
 
     /// Runs until the task is aborted, which dropping `Jwks` does.
-    pub(in crate::auth) async fn keep(mut self) {
+    pub(in crate::auth) async fn run(mut self) {
         loop {
             let now = Instant::now();
             let (fetch, due) = {
@@ -83,14 +83,14 @@ impl Keeper {
                 (schedule.begin(now), schedule.due())
             };
             match (fetch, due) {
-                (Some(discovery), _) => self.run(discovery, now).await,
+                (Some(discovery), _) => self.run_fetch(discovery, now).await,
                 (None, Due::Fetch(at)) => {
-                    if self.nobody_asks_until(at).await {
+                    if self.sleeps_until(at).await {
                         self.shared.schedule().fetch();
                     }
                 }
                 (None, Due::Drop(at)) => {
-                    if self.nobody_asks_until(at).await {
+                    if self.sleeps_until(at).await {
                         self.drop_held();
                     }
                 }
@@ -98,19 +98,19 @@ impl Keeper {
         }
     }
 
-    async fn nobody_asks_until(&self, at: Instant) -> bool {
+    async fn sleeps_until(&self, at: Instant) -> bool {
         // A timer rounds up to its next tick, so it is not used for what is due already.
         if at <= Instant::now() {
             return true;
         }
         tokio::select! {
-            () = self.shared.asked.notified() => false,
+            () = self.shared.wake.notified() => false,
             () = sleep_until(at) => true,
         }
     }
 
     /// Runs one fetch, and wakes the requests that wait for it.
-    async fn run(&mut self, discovery: Discovery, began: Instant) {
+    async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
         let outcome = timeout(limit, self.fetch(discovery)).await;
         match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
@@ -124,7 +124,7 @@ impl Keeper {
             }
             Err(error) => self.fail(error),
         }
-        self.shared.landed.send_replace(());
+        self.shared.fetch_ended.send_replace(());
     }
 
     /// May be cancelled at any await, so it leaves what is held to [`succeed`](Self::succeed).
@@ -132,36 +132,38 @@ impl Keeper {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
             Source::File(path) => (self.read(path).await?, None),
-            Source::Address(url) => self.get(&Place::configured(url.clone())).await?,
+            Source::Address(url) => self.get(&FetchUrl::configured(url.clone())).await?,
             Source::Discovery => return self.fetch_discovered(discovery).await,
         };
         Ok(Outcome::Fetched(Box::new(Fetched {
             held,
             max_age,
-            place: None,
+            address: None,
             discovered: false,
         })))
     }
 
     async fn fetch_discovered(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
-        let (place, failure) = match (discovery, self.place.clone()) {
+        let (address, failure) = match (discovery, self.address.clone()) {
             (_, None) => (self.discover().await?, None),
             (Discovery::Skip, Some(known)) => return self.fetch_from(known, false).await,
             (Discovery::First, Some(known)) => match self.discover_again(&known).await {
-                Ok(place) => (place, None),
+                Ok(address) => (address, None),
                 // A discovery endpoint that is down must not cost keys that can still be fetched.
                 Err(error) => (known, Some(error)),
             },
             (Discovery::IfMoved, Some(known)) => match self.discover_again(&known).await {
-                Ok(place) if place == known => return Ok(Outcome::Unmoved { discovered: true }),
-                Ok(place) => (place, None),
+                Ok(address) if address == known => {
+                    return Ok(Outcome::Unmoved { discovered: true });
+                }
+                Ok(address) => (address, None),
                 Err(error) => {
                     self.log_discovery_failure(error);
                     return Ok(Outcome::Unmoved { discovered: false });
                 }
             },
         };
-        let outcome = self.fetch_from(place, failure.is_none()).await;
+        let outcome = self.fetch_from(address, failure.is_none()).await;
         match (outcome, failure) {
             (Ok(outcome), Some(error)) => {
                 self.log_discovery_failure(error);
@@ -172,29 +174,29 @@ impl Keeper {
         }
     }
 
-    async fn fetch_from(&self, place: Place, discovered: bool) -> Result<Outcome, FetchError> {
-        let (held, max_age) = self.get(&place).await?;
+    async fn fetch_from(&self, address: FetchUrl, discovered: bool) -> Result<Outcome, FetchError> {
+        let (held, max_age) = self.get(&address).await?;
         Ok(Outcome::Fetched(Box::new(Fetched {
             held,
             max_age,
-            place: Some(place),
+            address: Some(address),
             discovered,
         })))
     }
 
-    async fn discover(&mut self) -> Result<Place, FetchError> {
+    async fn discover(&mut self) -> Result<FetchUrl, FetchError> {
         let settings = &self.shared.settings;
-        let place = discovery::jwks_uri(&settings.fetcher, &settings.issuer).await?;
+        let address = discovery::jwks_uri(&settings.fetcher, &settings.issuer).await?;
         self.discovery_error = None;
-        Ok(place)
+        Ok(address)
     }
 
     /// Discovers in half of the time, so that the known address still has the other half.
-    async fn discover_again(&mut self, known: &Place) -> Result<Place, FetchError> {
+    async fn discover_again(&mut self, known: &FetchUrl) -> Result<FetchUrl, FetchError> {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // The known place has a client already.
+        // The known address has a client already.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -202,15 +204,15 @@ impl Keeper {
         })
     }
 
-    async fn get(&self, place: &Place) -> Result<(Held, Option<Duration>), FetchError> {
+    async fn get(&self, address: &FetchUrl) -> Result<(Held, Option<Duration>), FetchError> {
         let fetcher = &self.shared.settings.fetcher;
         let tagged = self.held.as_ref().and_then(|held| {
             let (url, etag) = held.tag.as_ref()?;
-            (url == place.url()).then_some((held, etag))
+            (url == address.url()).then_some((held, etag))
         });
         let document = match tagged {
-            None => fetcher.get(place).await?,
-            Some((held, etag)) => match fetcher.get_unless(place, etag).await? {
+            None => fetcher.get(address).await?,
+            Some((held, etag)) => match fetcher.get_unless(address, etag).await? {
                 Answer::NotModified { max_age } => return Ok((held.clone(), max_age)),
                 Answer::Document(document) => document,
             },
@@ -220,8 +222,8 @@ impl Keeper {
             etag,
             max_age,
         } = document;
-        let tag = etag.map(|etag| (place.url().clone(), etag));
-        Ok((self.parse(body, tag, place.url().as_str())?, max_age))
+        let tag = etag.map(|etag| (address.url().clone(), etag));
+        Ok((self.parse(body, tag, address.url().as_str())?, max_age))
     }
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
@@ -286,7 +288,7 @@ impl Keeper {
         drop((schedule, record));
         self.generation = held.set.generation();
         self.held = Some(held);
-        self.place = fetched.place;
+        self.address = fetched.address;
     }
 
     fn log_set(&self, set: &KeySet) {

@@ -2,13 +2,13 @@
 //!
 //! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
 //! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
-//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::ask`]).
+//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::request`]).
 //! Only requests pay, from a small budget. At most one fetch is in flight at a time.
 //!
 //! Two invariants hold here, and the tests below check them over random sequences of events:
 //!
 //! - **A question for a newer set gets a fetch that began after it.** Fetches are numbered, and
-//!   [`Asked::Wait`] names the first one that begins after the question. A fetch that was in flight by
+//!   [`Decision::Wait`] names the first one that begins after the question. A fetch that was in flight by
 //!   then may still bring the key, but it is never the last word.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
 //!   most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
@@ -68,7 +68,7 @@ pub(crate) struct Schedule {
     jitter: Jitter,
     /// Whether the issuer's metadata name the address of the key set.
     discovers: bool,
-    flight: Option<Flight>,
+    pending: Option<PendingFetch>,
     /// The number of the last fetch that has ended. The next one has the next number.
     ended: u64,
     /// `refresh` was called while a fetch was in flight, so another fetch follows it.
@@ -90,7 +90,7 @@ pub(crate) struct Schedule {
 
 /// A fetch that was asked for, or is in flight.
 #[derive(Debug)]
-struct Flight {
+struct PendingFetch {
     discovery: Discovery,
     paid: bool,
     has_begun: bool,
@@ -110,9 +110,9 @@ pub(crate) enum Discovery {
 
 /// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Decision {
     /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the question,
-    /// to be handed to [`Schedule::ask_again`]. If `started`, the fetch task has to be woken.
+    /// to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to be woken.
     Wait { fresh: u64, started: bool },
     /// The budget is spent, or the issuer's `Retry-After` is not over.
     Refused,
@@ -144,7 +144,7 @@ impl Schedule {
             budget: Budget::full(),
             jitter: Jitter(seed),
             discovers,
-            flight: None,
+            pending: None,
             ended: 0,
             refresh_again: false,
             follow_up: false,
@@ -157,14 +157,14 @@ impl Schedule {
     }
 
     /// A request wants a set newer than the one that is held.
-    pub(crate) fn ask(&mut self, discovery: Discovery, now: Instant) -> Asked {
-        match &self.flight {
+    pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
+        match &self.pending {
             None => self.start_paid(discovery, now),
-            Some(flight) => {
+            Some(pending) => {
                 // A fetch that has begun comes too early for this question. A follow-up has no number,
                 // because it may fetch nothing.
-                let is_early = flight.has_begun && flight.discovery != Discovery::IfMoved;
-                Asked::Wait {
+                let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
+                Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
                     started: false,
                 }
@@ -173,35 +173,35 @@ impl Schedule {
     }
 
     /// The same request, after a fetch has ended that did not bring its key. `fresh` is from its
-    /// [`Asked::Wait`].
-    pub(crate) fn ask_again(&mut self, fresh: u64, now: Instant) -> Asked {
-        if self.flight.is_some() {
+    /// [`Decision::Wait`].
+    pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
+        if self.pending.is_some() {
             let started = false;
-            return Asked::Wait { fresh, started };
+            return Decision::Wait { fresh, started };
         }
         if self.ended < fresh {
             return self.start_paid(Discovery::Skip, now);
         }
         if !self.follow_up || self.is_left_alone(now) {
-            return Asked::Settled;
+            return Decision::Settled;
         }
         self.follow_up = false;
-        self.flight = Some(Flight {
+        self.pending = Some(PendingFetch {
             discovery: Discovery::IfMoved,
             paid: false,
             has_begun: false,
         });
         let started = true;
-        Asked::Wait { fresh, started }
+        Decision::Wait { fresh, started }
     }
 
-    fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Asked {
+    fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Decision {
         let cooldown = self.policy.cooldown;
         if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
-            return Asked::Refused;
+            return Decision::Refused;
         }
-        self.request(discovery, true);
-        Asked::Wait {
+        self.enqueue(discovery, true);
+        Decision::Wait {
             fresh: self.ended + 1,
             started: true,
         }
@@ -209,25 +209,25 @@ impl Schedule {
 
     /// Time alone starts a fetch, which is free.
     pub(crate) fn fetch(&mut self) {
-        if self.flight.is_none() {
-            self.request(Discovery::Skip, false);
+        if self.pending.is_none() {
+            self.enqueue(Discovery::Skip, false);
         }
     }
 
     /// An operator asks for a fetch that begins after this call, discovery included. It is free, and
     /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
     pub(crate) fn refresh(&mut self) {
-        match &mut self.flight {
-            None => self.request(Discovery::First, false),
-            Some(flight) if flight.has_begun || flight.discovery == Discovery::IfMoved => {
+        match &mut self.pending {
+            None => self.enqueue(Discovery::First, false),
+            Some(pending) if pending.has_begun || pending.discovery == Discovery::IfMoved => {
                 self.refresh_again = true;
             }
-            Some(flight) => flight.discovery = Discovery::First,
+            Some(pending) => pending.discovery = Discovery::First,
         }
     }
 
-    fn request(&mut self, discovery: Discovery, paid: bool) {
-        self.flight = Some(Flight {
+    fn enqueue(&mut self, discovery: Discovery, paid: bool) {
+        self.pending = Some(PendingFetch {
             discovery,
             paid,
             has_begun: false,
@@ -239,17 +239,17 @@ impl Schedule {
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::DISCOVERY_AGE;
         let is_due = self.discovers && self.discovered.is_none_or(is_old);
-        let flight = self.flight.as_mut()?;
-        if is_due && flight.discovery == Discovery::Skip {
-            flight.discovery = Discovery::First;
+        let pending = self.pending.as_mut()?;
+        if is_due && pending.discovery == Discovery::Skip {
+            pending.discovery = Discovery::First;
         }
-        flight.has_begun = true;
-        Some(flight.discovery)
+        pending.has_begun = true;
+        Some(pending.discovery)
     }
 
     #[cfg(test)]
     fn is_in_flight(&self) -> bool {
-        self.flight.is_some()
+        self.pending.is_some()
     }
 
     /// Returns what to wait for while nothing is in flight.
@@ -312,12 +312,12 @@ impl Schedule {
     }
 
     fn end(&mut self) {
-        let Some(flight) = self.flight.take() else {
+        let Some(pending) = self.pending.take() else {
             return;
         };
-        if flight.discovery != Discovery::IfMoved {
+        if pending.discovery != Discovery::IfMoved {
             self.ended += 1;
-            self.follow_up = self.discovers && flight.paid && flight.discovery == Discovery::Skip;
+            self.follow_up = self.discovers && pending.paid && pending.discovery == Discovery::Skip;
         }
         if std::mem::take(&mut self.refresh_again) {
             self.refresh();
@@ -443,16 +443,16 @@ mod tests {
         }
     }
 
-    fn ask(schedule: &mut Schedule, now: Instant) -> Asked {
-        schedule.ask(Discovery::Skip, now)
+    fn request(schedule: &mut Schedule, now: Instant) -> Decision {
+        schedule.request(Discovery::Skip, now)
     }
 
-    fn wait(fresh: u64, started: bool) -> Asked {
-        Asked::Wait { fresh, started }
+    fn wait(fresh: u64, started: bool) -> Decision {
+        Decision::Wait { fresh, started }
     }
 
-    fn has_started(asked: Asked) -> bool {
-        matches!(asked, Asked::Wait { started: true, .. })
+    fn has_started(asked: Decision) -> bool {
+        matches!(asked, Decision::Wait { started: true, .. })
     }
 
     #[test]
@@ -481,7 +481,7 @@ mod tests {
         let hour = 3600;
         for second in 0..hour {
             let now = start + SECOND * second;
-            if has_started(ask(&mut schedule, now)) {
+            if has_started(request(&mut schedule, now)) {
                 fetches += 1;
                 schedule.begin(now);
                 schedule.succeeded(now, None);
@@ -495,41 +495,41 @@ mod tests {
     fn a_failed_fetch_costs_a_unit_too() {
         let (mut schedule, now) = holding();
         for _ in 0..4 {
-            assert!(has_started(ask(&mut schedule, now)));
+            assert!(has_started(request(&mut schedule, now)));
             schedule.begin(now);
             schedule.failed(now, None);
         }
-        assert_eq!(ask(&mut schedule, now), Asked::Refused);
+        assert_eq!(request(&mut schedule, now), Decision::Refused);
     }
 
     #[test]
     fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
-        assert_eq!(ask(&mut schedule, now), wait(1, false), "not begun");
+        assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
         schedule.begin(now);
         for _ in 0..100 {
             assert_eq!(
-                ask(&mut schedule, now),
+                request(&mut schedule, now),
                 wait(2, false),
                 "begun, for nothing"
             );
         }
         schedule.discovered(now);
         schedule.succeeded(now, None);
-        let fresh = schedule.ask_again(1, now);
+        let fresh = schedule.request_again(1, now);
         assert_eq!(
             fresh,
-            Asked::Settled,
+            Decision::Settled,
             "a fetch that time started, and fresh"
         );
         assert_eq!(
-            schedule.ask_again(2, now),
+            schedule.request_again(2, now),
             wait(2, true),
             "one more, paid for"
         );
         assert_eq!(
-            schedule.ask_again(2, now),
+            schedule.request_again(2, now),
             wait(2, false),
             "which others join"
         );
@@ -540,20 +540,24 @@ mod tests {
     fn a_paid_fetch_has_one_follow_up() {
         for succeeds in [true, false] {
             let (mut schedule, now) = holding();
-            assert_eq!(ask(&mut schedule, now), wait(2, true));
+            assert_eq!(request(&mut schedule, now), wait(2, true));
             assert_eq!(schedule.begin(now), Some(Discovery::Skip));
             if succeeds {
                 schedule.succeeded(now, None);
             } else {
                 schedule.failed(now, None);
             }
-            assert_eq!(schedule.ask_again(2, now), wait(2, true));
+            assert_eq!(schedule.request_again(2, now), wait(2, true));
             assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
-            assert_eq!(ask(&mut schedule, now), wait(3, false), "a later question");
+            assert_eq!(
+                request(&mut schedule, now),
+                wait(3, false),
+                "a later question"
+            );
             schedule.unmoved();
-            assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+            assert_eq!(schedule.request_again(2, now), Decision::Settled);
             assert_eq!(schedule.budget.left, 3);
-            assert_eq!(schedule.ask_again(3, now), wait(3, true));
+            assert_eq!(schedule.request_again(3, now), wait(3, true));
             assert_eq!(schedule.budget.left, 2);
         }
     }
@@ -565,26 +569,30 @@ mod tests {
             ("time", |schedule, _| schedule.fetch()),
             ("an operator", |schedule, _| schedule.refresh()),
             ("a doubt", |schedule, now| {
-                schedule.ask(Discovery::First, now);
+                schedule.request(Discovery::First, now);
             }),
         ];
         for (case, fetch) in fetches {
             let (mut schedule, now) = holding();
             fetch(&mut schedule, now);
-            let Asked::Wait { fresh, .. } = ask(&mut schedule, now) else {
+            let Decision::Wait { fresh, .. } = request(&mut schedule, now) else {
                 panic!("{case}: it is joined");
             };
             schedule.begin(now);
             schedule.succeeded(now, None);
-            assert_eq!(schedule.ask_again(fresh, now), Asked::Settled, "{case}");
+            assert_eq!(
+                schedule.request_again(fresh, now),
+                Decision::Settled,
+                "{case}"
+            );
         }
         let now = Instant::now();
         let mut schedule = Schedule::new(Policy::default(), false, now, 7);
-        schedule.ask(Discovery::Skip, now);
+        schedule.request(Discovery::Skip, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
-        let again = schedule.ask_again(1, now);
-        assert_eq!(again, Asked::Settled, "a configured address");
+        let again = schedule.request_again(1, now);
+        assert_eq!(again, Decision::Settled, "a configured address");
     }
 
     #[test]
@@ -619,10 +627,10 @@ mod tests {
     #[test]
     fn refresh_is_not_satisfied_by_a_follow_up() {
         let (mut schedule, now) = holding();
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
-        schedule.ask_again(2, now);
+        schedule.request_again(2, now);
         schedule.refresh();
         assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
         schedule.unmoved();
@@ -656,10 +664,10 @@ mod tests {
             }
         }
         let (mut schedule, now) = holding();
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         assert_eq!(schedule.begin(now), Some(Discovery::Skip));
         schedule.failed(now, None);
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         assert_eq!(schedule.begin(now), Some(Discovery::First));
     }
 
@@ -686,7 +694,7 @@ mod tests {
             schedule.failed(now, Some(SECOND * asked));
             let wait = next_fetch(&schedule, now).as_secs();
             assert!((least..=most).contains(&wait), "{asked}: {wait}");
-            let refused = ask(&mut schedule, now) == Asked::Refused;
+            let refused = request(&mut schedule, now) == Decision::Refused;
             assert_eq!(refused, asked > 0, "{asked}");
         }
     }
@@ -696,10 +704,10 @@ mod tests {
         let (mut schedule, now) = holding();
         let due = next_fetch(&schedule, now);
         let now = now + due - SECOND * 5;
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         schedule.begin(now);
         schedule.failed(now, Some(SECOND * 30));
-        assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+        assert_eq!(schedule.request_again(2, now), Decision::Settled);
         assert_eq!(next_fetch(&schedule, now), SECOND * 30);
     }
 
@@ -717,20 +725,20 @@ mod tests {
         schedule.failed(now, None);
         assert!(schedule.until_next(now) >= SECOND * 48);
         assert_eq!(schedule.retry_after(now), SECOND, "the budget is full");
-        while has_started(ask(&mut schedule, now)) {
+        while has_started(request(&mut schedule, now)) {
             schedule.begin(now);
             schedule.failed(now, None);
         }
         let wait = schedule.retry_after(now);
         assert!((12..=18).contains(&wait.as_secs()), "a cooldown: {wait:?}");
-        assert!(has_started(ask(&mut schedule, now + wait)));
+        assert!(has_started(request(&mut schedule, now + wait)));
     }
 
     #[test]
     fn a_failure_that_a_request_asked_for_moves_no_refresh() {
         let (mut schedule, now) = holding();
         let due = schedule.due();
-        assert!(has_started(ask(&mut schedule, now)));
+        assert!(has_started(request(&mut schedule, now)));
         schedule.begin(now);
         schedule.failed(now, None);
         assert_eq!(schedule.due(), due);
@@ -813,7 +821,7 @@ mod tests {
                     _ => {}
                 }
                 while self.schedule.is_in_flight() {
-                    self.fly();
+                    self.run_fetch();
                 }
                 assert!(self.refresh.is_none(), "seed {}: refreshed", self.seed);
                 self.count();
@@ -838,9 +846,9 @@ mod tests {
         }
 
         fn ask(&mut self) {
-            let asked = self.schedule.ask(Discovery::Skip, self.now);
+            let asked = self.schedule.request(Discovery::Skip, self.now);
             self.paid += u32::from(has_started(asked));
-            if let Asked::Wait { fresh, .. } = asked {
+            if let Decision::Wait { fresh, .. } = asked {
                 self.waiting.push((self.now, fresh));
             }
         }
@@ -851,7 +859,7 @@ mod tests {
         }
 
         /// One fetch, during which others ask.
-        fn fly(&mut self) {
+        fn run_fetch(&mut self) {
             let discovery = self.schedule.begin(self.now).unwrap();
             let began = self.now;
             if discovery == Discovery::IfMoved {
@@ -891,18 +899,18 @@ mod tests {
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();
-                match self.schedule.ask_again(fresh, self.now) {
-                    Asked::Settled => {
+                match self.schedule.request_again(fresh, self.now) {
+                    Decision::Settled => {
                         let began = self.begun[usize::try_from(fresh).unwrap() - 1];
                         assert!(began >= asked_at, "seed {}: too early", self.seed);
                     }
-                    Asked::Wait { started, .. } => {
+                    Decision::Wait { started, .. } => {
                         let is_free = self.begun.len() as u64 >= fresh;
                         assert_eq!(started, !was_in_flight, "seed {}", self.seed);
                         self.paid += u32::from(started && !is_free);
                         self.waiting.push((asked_at, fresh));
                     }
-                    Asked::Refused => {}
+                    Decision::Refused => {}
                 }
             }
         }
