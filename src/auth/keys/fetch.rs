@@ -64,8 +64,8 @@ impl FetchUrl {
         Self { url, guarded: None }
     }
 
-    /// An address that an issuer named. Fetching from it fails if its name resolves to an address of
-    /// this machine or its link.
+    /// An address that an issuer named. Fetching from it fails if its name resolves to a
+    /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         let guarded = Some(Arc::default());
         Self { url, guarded }
@@ -143,8 +143,9 @@ pub(crate) enum FetchError {
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
     JwksUri(ShownUrl, UrlFault),
     #[error(
-        "the issuer's metadata lead to {url}, which is {address}: an address of this machine or its \
-         link, as only an issuer on this machine may name (a configured key set address may be any)"
+        "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
+         a cloud's metadata service, as only an issuer on this machine may name (a configured key set \
+         address may be any)"
     )]
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} answered with {1}")]
