@@ -39,7 +39,15 @@ impl Rejected {
     }
 }
 
-type Jwk = Map<String, Value>;
+/// A JWK without its null members, which count as absent.
+struct Jwk<'a>(&'a Map<String, Value>);
+
+impl<'a> Jwk<'a> {
+    fn get(&self, member: &str) -> Option<&'a Value> {
+        self.0.get(member).filter(|value| !value.is_null())
+    }
+}
+
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
 /// The key's material, and a verifier for each allowed algorithm that it is good for.
@@ -47,6 +55,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rej
     let jwk = jwk
         .as_object()
         .ok_or(Rejected::Invalid("not an object that can be read"))?;
+    let jwk = &Jwk(jwk);
     no_private_members(jwk)?;
     kid_is_text(jwk)?;
     for_signatures(jwk)?;
@@ -65,10 +74,17 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rej
     Ok((key, verifiers))
 }
 
-/// A key set is public; whoever publishes a private key in it has lost it.
-fn no_private_members(jwk: &Jwk) -> Result<(), Rejected> {
+/// Rejects a key with private members: a key set is public, so that this key is known to everybody.
+///
+/// An empty `oth` holds no primes, and .NET writes it into public keys.
+fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
+    let has_private = |member: &&str| match (*member, jwk.get(member)) {
+        (_, None) => false,
+        ("oth", Some(Value::Array(primes))) => !primes.is_empty(),
+        (_, Some(_)) => true,
+    };
+    if PRIVATE.iter().any(has_private) {
         return Err(Rejected::Invalid("it has private members"));
     }
     Ok(())
@@ -83,7 +99,7 @@ pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     kid.filter(|kid| kid.len() <= MAX_KID)
 }
 
-fn kid_is_text(jwk: &Jwk) -> Result<(), Rejected> {
+fn kid_is_text(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     match jwk.get("kid") {
         Some(Value::String(kid)) if kid.len() > MAX_KID => {
             Err(Rejected::Invalid("kid is longer than 1024 bytes"))
@@ -94,7 +110,7 @@ fn kid_is_text(jwk: &Jwk) -> Result<(), Rejected> {
 }
 
 /// `use` and `key_ops`, where they are there, name signatures (RFC 7517 §4.2 and §4.3).
-fn for_signatures(jwk: &Jwk) -> Result<(), Rejected> {
+fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     if jwk.get("use").is_some_and(|usage| usage != "sig") {
         return Err(Rejected::Unsupported("use is not sig"));
     }
@@ -106,7 +122,7 @@ fn for_signatures(jwk: &Jwk) -> Result<(), Rejected> {
 }
 
 /// The key's `alg`, where it has one: a key for one algorithm is for no other (RFC 8725 §3.1).
-fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Rejected> {
+fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rejected> {
     match jwk.get("alg") {
         None => Ok(None),
         Some(Value::String(name)) => {
@@ -124,7 +140,7 @@ fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Rejecte
 
 /// A public key as numbers, each within its limits. Equal keys have equal material, however they were
 /// named.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
@@ -133,7 +149,7 @@ pub(crate) enum Material {
 }
 
 impl Material {
-    fn read(jwk: &Jwk) -> Result<Self, Rejected> {
+    fn read(jwk: &Jwk<'_>) -> Result<Self, Rejected> {
         let kind = jwk.get("kty").and_then(Value::as_str);
         let curve = jwk.get("crv").and_then(Value::as_str);
         match (kind, curve) {
@@ -233,7 +249,7 @@ fn is_odd(number: &[u8]) -> bool {
 
 /// An uncompressed point (SEC 1 §2.3.3), of coordinates that have the full length of the field
 /// (RFC 7518 §6.2.1.2).
-fn point(jwk: &Jwk, length: usize) -> Result<Vec<u8>, Rejected> {
+fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != length || y.len() != length {
         return Err(Rejected::Invalid("coordinates of the wrong length"));
@@ -278,13 +294,13 @@ fn is_small_order(point: &[u8]) -> bool {
 
 /// A positive number, big endian. Leading zeros, which RFC 7518 §6.3.1.1 forbids and some issuers
 /// write, change nothing about it and are dropped.
-fn number(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Rejected> {
+fn number(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     Ok(bytes[zeros..].to_vec())
 }
 
-fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Rejected> {
+fn bytes(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
     let text = jwk.get(member).and_then(Value::as_str);
     text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
         .ok_or(Rejected::Invalid(
@@ -331,6 +347,43 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// .NET and Duende servers write `null` members and empty arrays.
+    #[test]
+    fn a_null_member_and_an_empty_array_count_as_absent() {
+        let good = json!({
+            "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        });
+        let private = Err("it has private members");
+        #[rustfmt::skip]
+        let rows = [
+            ("oth", json!([]), Ok(())),
+            ("x5c", json!([]), Ok(())),
+            ("key_ops", json!(null), Ok(())),
+            ("use", json!(null), Ok(())),
+            ("alg", json!(null), Ok(())),
+            ("kid", json!(null), Ok(())),
+            ("d", json!(null), Ok(())),
+            ("k", json!(null), Ok(())),
+            ("oth", json!(null), Ok(())),
+            ("kty", json!(null), Err("a kty that we do not support")),
+            ("x", json!(null), Err("a number that is absent or not base64url")),
+            ("d", json!(""), private),
+            ("d", json!([]), private),
+            ("oth", json!([{}]), private),
+            ("oth", json!([null]), private),
+            ("oth", json!({}), private),
+            ("oth", json!(""), private),
+            ("k", json!(false), private),
+        ];
+        for (member, value, expected) in rows {
+            let mut jwk = good.clone();
+            jwk[member] = value;
+            let outcome = import(&jwk, &[Algorithm::EdDSA]);
+            let outcome = outcome.map(|(_, verifiers)| assert_eq!(verifiers.len(), 1, "{jwk}"));
+            assert_eq!(outcome.map_err(Rejected::reason), expected, "{jwk}");
+        }
+    }
 
     /// The log's warning says it, so that an operator can tell an issuer what to mend.
     #[test]
