@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
     }
 
-    /// Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), and blank characters
+    /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank characters
     /// that are neither ignorable nor white space.
     #[test]
     fn an_invisible_character_is_escaped() {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::auth::{
     error::UrlFault,
     keys::{
+        document,
         fetch::{FetchError, FetchUrl, Fetcher, endpoint},
         locality::{is_here, local_host},
     },
@@ -28,8 +29,7 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl
 
 /// Reads from the metadata at `url` where the keys of `issuer` are.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    let text = std::str::from_utf8(body).ok();
-    let metadata: Metadata = text
+    let metadata: Metadata = document::text(body)
         .and_then(|text| json::object_as(text).ok())
         .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
     // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
@@ -90,6 +90,18 @@ mod tests {
             ),
         ] {
             assert_eq!(well_known(issuer).unwrap().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_skipped() {
+        let issuer = "https://a.example/";
+        let url = well_known(issuer).unwrap();
+        for (marks, expected) in [(0, true), (1, true), (2, false)] {
+            let document = r#"{"issuer":"https://a.example/","jwks_uri":"https://a.example/keys"}"#;
+            let document = format!("{}{document}", "\u{feff}".repeat(marks));
+            let found = read(document.as_bytes(), &url, issuer);
+            assert_eq!(found.is_ok(), expected, "{marks}");
         }
     }
 

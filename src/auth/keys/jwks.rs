@@ -166,7 +166,7 @@ impl Jwks {
         loop {
             let fetch_ended = timeout_at(deadline, waiter.fetch_ended.changed()).await;
             if fetch_ended.is_err() {
-                return Err(self.missing());
+                return Err(self.not_fetched_in_time());
             }
             match self.find(alg, kid) {
                 Lookup::Found(key) => return Ok(key),
@@ -212,6 +212,17 @@ impl Jwks {
             shared.count_over_budget();
         }
         NextStep::Return(Err(self.missing()))
+    }
+
+    /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch may yet
+    /// bring the key, so that the token is not refused for good.
+    fn not_fetched_in_time(&self) -> AuthError {
+        match self.missing() {
+            AuthError::UnknownKey => AuthError::KeysUnavailable {
+                retry_after: Duration::from_secs(1),
+            },
+            unavailable => unavailable,
+        }
     }
 
     /// Returns the error for a request that found no key. Without a set it is not the caller's fault.

@@ -1,6 +1,7 @@
 //! An issuer's keys: which ones can be used, how they are found, and how they are refreshed.
 
 pub(super) mod discovery;
+pub(super) mod document;
 pub(crate) mod fetch;
 pub(super) mod jwk;
 pub(super) mod jwks;

@@ -5,13 +5,17 @@
 //! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::request`]).
 //! Only requests pay, from a small budget. At most one fetch is in flight at a time.
 //!
-//! Two invariants hold here, and the tests below check them over random sequences of events:
+//! Four invariants hold here, and the tests below check them over random sequences of events:
 //!
 //! - **A question for a newer set gets a fetch that began after it.** Fetches are numbered, and
 //!   [`Decision::Wait`] names the first one that begins after the question. A fetch that was in flight by
 //!   then may still bring the key, but it is never the last word.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
 //!   most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
+//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, by everything but the operator. The
+//!   discovery endpoint's has a clock of its own, because the key set may answer all the while.
+//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must not
+//!   go on for hours because one fetch failed.
 
 use std::time::Duration;
 
@@ -66,8 +70,6 @@ pub(crate) struct Schedule {
     policy: Policy,
     budget: Budget,
     jitter: Jitter,
-    /// Whether the issuer's metadata name the address of the key set.
-    discovers: bool,
     pending: Option<PendingFetch>,
     /// The number of the last fetch that has ended. The next one has the next number.
     ended: u64,
@@ -76,15 +78,16 @@ pub(crate) struct Schedule {
     /// The last paid fetch used an address that was discovered earlier. If a request still lacks its
     /// key, discovery may be repeated once without paying again.
     follow_up: bool,
-    /// When discovery last succeeded. `None` if it has to be repeated with the next fetch.
-    discovered: Option<Instant>,
+    discovery: DiscoveryClock,
     /// When time alone starts the next fetch.
     next: Instant,
     /// Until when the set that is held may be used.
     usable_until: Option<Instant>,
     /// Failures of fetches that time started, since the last success.
     failures: u32,
-    /// The end of the issuer's `Retry-After`.
+    /// An operator has asked for a refresh, and no fetch that began after that has succeeded.
+    refresh_unsatisfied: bool,
+    /// The end of the key set's `Retry-After`.
     left_alone_until: Option<Instant>,
 }
 
@@ -92,8 +95,36 @@ pub(crate) struct Schedule {
 #[derive(Debug)]
 struct PendingFetch {
     discovery: Discovery,
-    paid: bool,
+    cause: Cause,
     has_begun: bool,
+    /// Discovery failed as part of this fetch.
+    discovery_failed: bool,
+}
+
+/// What started a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Time,
+    /// A request, which paid for it.
+    Request,
+    /// An operator, who may ignore `Retry-After`.
+    Operator,
+}
+
+/// When discovery last succeeded, and when it may and has to be repeated.
+#[derive(Debug)]
+struct DiscoveryClock {
+    /// Whether the issuer's metadata name the address of the key set.
+    enabled: bool,
+    /// When discovery last succeeded. `None` if the address of the key set is not known.
+    succeeded: Option<Instant>,
+    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time starts
+    /// repeats discovery.
+    is_due: bool,
+    /// When a refresh that repeats discovery is due at the latest.
+    repeat_by: Instant,
+    /// The end of the discovery endpoint's `Retry-After`.
+    left_alone_until: Option<Instant>,
 }
 
 /// How a fetch finds the address of the key set.
@@ -129,29 +160,21 @@ pub(crate) enum Due {
 }
 
 impl Schedule {
-    /// The longest `Retry-After` that is honoured.
-    const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
-    /// The longest that a discovered address is used before a refresh repeats discovery.
-    const DISCOVERY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
-    /// time to live of up to twelve hours is never cut short for the sake of discovery.
-    const DISCOVERY_AGE: Duration = Duration::from_secs(12 * 60 * 60);
-
     /// Creates a schedule whose first fetch is due at once.
     pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
             budget: Budget::full(),
             jitter: Jitter(seed),
-            discovers,
             pending: None,
             ended: 0,
             refresh_again: false,
             follow_up: false,
-            discovered: None,
+            discovery: DiscoveryClock::new(discovers, now),
             next: now,
             usable_until: None,
             failures: 0,
+            refresh_unsatisfied: false,
             left_alone_until: None,
         }
     }
@@ -182,15 +205,11 @@ impl Schedule {
         if self.ended < fresh {
             return self.start_paid(Discovery::Skip, now);
         }
-        if !self.follow_up || self.is_left_alone(now) {
+        if !self.follow_up || self.is_left_alone(now) || self.discovery.is_left_alone(now) {
             return Decision::Settled;
         }
         self.follow_up = false;
-        self.pending = Some(PendingFetch {
-            discovery: Discovery::IfMoved,
-            paid: false,
-            has_begun: false,
-        });
+        self.enqueue(Discovery::IfMoved, Cause::Request);
         let started = true;
         Decision::Wait { fresh, started }
     }
@@ -200,7 +219,7 @@ impl Schedule {
         if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
             return Decision::Refused;
         }
-        self.enqueue(discovery, true);
+        self.enqueue(discovery, Cause::Request);
         Decision::Wait {
             fresh: self.ended + 1,
             started: true,
@@ -210,39 +229,54 @@ impl Schedule {
     /// Time alone starts a fetch, which is free.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
-            self.enqueue(Discovery::Skip, false);
+            self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
     /// An operator asks for a fetch that begins after this call, discovery included. It is free, and
     /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
     pub(crate) fn refresh(&mut self) {
-        match &mut self.pending {
-            None => self.enqueue(Discovery::First, false),
-            Some(pending) if pending.has_begun || pending.discovery == Discovery::IfMoved => {
+        self.refresh_unsatisfied = true;
+        if self.pending.is_none() {
+            self.enqueue(Discovery::First, Cause::Operator);
+        }
+        if let Some(pending) = &mut self.pending {
+            if pending.has_begun || pending.discovery == Discovery::IfMoved {
                 self.refresh_again = true;
+            } else {
+                pending.discovery = Discovery::First;
+                pending.cause = Cause::Operator;
             }
-            Some(pending) => pending.discovery = Discovery::First,
         }
     }
 
-    fn enqueue(&mut self, discovery: Discovery, paid: bool) {
+    fn enqueue(&mut self, discovery: Discovery, cause: Cause) {
         self.pending = Some(PendingFetch {
             discovery,
-            paid,
+            cause,
             has_begun: false,
+            discovery_failed: false,
         });
     }
 
     /// Begins the fetch that was asked for, if one was. It is in flight until [`succeeded`](Self::succeeded),
     /// [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
+    ///
+    /// A fetch that a request started does not wait for discovery where the address is known. If the
+    /// fetched set lacks the key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::DISCOVERY_AGE;
-        let is_due = self.discovers && self.discovered.is_none_or(is_old);
+        let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
-        if is_due && pending.discovery == Discovery::Skip {
-            pending.discovery = Discovery::First;
-        }
+        pending.discovery = match (pending.discovery, pending.cause) {
+            (Discovery::Skip, _) if clock.enabled && clock.succeeded.is_none() => Discovery::First,
+            (Discovery::Skip, Cause::Time) if clock.wants_repetition(now) => Discovery::First,
+            (Discovery::First, Cause::Time | Cause::Request)
+                if clock.succeeded.is_some() && clock.is_left_alone(now) =>
+            {
+                Discovery::Skip
+            }
+            (requested, _) => requested,
+        };
         pending.has_begun = true;
         Some(pending.discovery)
     }
@@ -262,7 +296,22 @@ impl Schedule {
 
     /// Discovery succeeded as part of the fetch in flight.
     pub(crate) fn discovered(&mut self, now: Instant) {
-        self.discovered = Some(now);
+        let clock = &mut self.discovery;
+        clock.succeeded = Some(now);
+        clock.is_due = false;
+        clock.repeat_by = now + DiscoveryClock::LIFE;
+        clock.left_alone_until = None;
+    }
+
+    /// Discovery failed as part of the fetch in flight, which goes on with the known address.
+    pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
+        let clock = &mut self.discovery;
+        clock.left_alone_until = left_alone_until(now, retry_after);
+        // An attempt was made: the refreshes go on at their own pace.
+        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::AGE);
+        if let Some(pending) = &mut self.pending {
+            pending.discovery_failed = true;
+        }
     }
 
     /// The fetch in flight brought a usable set, or confirmed the one that is held.
@@ -270,43 +319,43 @@ impl Schedule {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
         self.left_alone_until = None;
+        // A refresh that came during this fetch is remembered in `refresh_again`.
+        self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
-        self.next = now + wait.min(self.longest_wait(now));
+        self.next = now + wait.min(self.discovery.longest_wait(now));
         self.usable_until = Some(now + ttl + self.policy.stale);
         self.end();
     }
 
-    /// The longest until the next refresh, so that the address is discovered again within a day.
-    fn longest_wait(&self, now: Instant) -> Duration {
-        if !self.discovers {
-            return Duration::MAX;
-        }
-        let life = self.discovered.map(|at| at + Self::DISCOVERY_LIFE);
-        let rest = life.map(|until| until.saturating_duration_since(now));
-        rest.unwrap_or_default().max(Self::DISCOVERY_AGE)
-    }
-
-    /// The fetch in flight failed. The next one repeats discovery, because the keys may have moved.
+    /// The fetch in flight failed. The next refresh repeats discovery, because the keys may have moved.
+    /// Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        let asked_for = retry_after
-            .unwrap_or_default()
-            .min(Self::LONGEST_RETRY_AFTER);
-        if !asked_for.is_zero() {
-            self.left_alone_until = Some(now + asked_for);
+        let mut left_alone_until = left_alone_until(now, retry_after);
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.discovery_failed)
+        {
+            left_alone_until = left_alone_until.max(self.discovery.left_alone_until);
         }
+        self.left_alone_until = left_alone_until.or(self.left_alone_until);
+        let allowed = left_alone_until.unwrap_or(now);
         if self.next <= now {
             self.failures += 1;
-            self.next = now + self.backoff().max(asked_for);
+            self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch that a request or an operator asked for does not move the refresh, and
-            // does not lengthen the backoff.
-            self.next = self.next.max(now + asked_for);
+            // A failed fetch that a request or an operator started does not lengthen the backoff. Only
+            // a refresh that an operator asked for is retried ahead of time.
+            if self.refresh_unsatisfied {
+                self.next = self.next.min(now + self.backoff());
+            }
+            self.next = self.next.max(allowed);
         }
-        self.discovered = None;
+        self.discovery.is_due = true;
         self.end();
     }
 
-    /// The follow-up in flight found the address unchanged, or could not discover it.
+    /// The follow-up in flight found the address unchanged, or failed to discover it.
     pub(crate) fn unmoved(&mut self) {
         self.end();
     }
@@ -317,7 +366,9 @@ impl Schedule {
         };
         if pending.discovery != Discovery::IfMoved {
             self.ended += 1;
-            self.follow_up = self.discovers && pending.paid && pending.discovery == Discovery::Skip;
+            let is_paid = pending.cause == Cause::Request;
+            self.follow_up =
+                self.discovery.enabled && is_paid && pending.discovery == Discovery::Skip;
         }
         if std::mem::take(&mut self.refresh_again) {
             self.refresh();
@@ -353,6 +404,54 @@ impl Schedule {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         self.jitter.around(doubled.min(self.policy.patience), 0.2)
     }
+}
+
+impl DiscoveryClock {
+    /// The longest that a discovered address is used before a refresh repeats discovery.
+    const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
+    /// time to live of up to twelve hours is never cut short for the sake of discovery.
+    const AGE: Duration = Duration::from_secs(12 * 60 * 60);
+
+    fn new(enabled: bool, now: Instant) -> Self {
+        Self {
+            enabled,
+            succeeded: None,
+            is_due: false,
+            repeat_by: now + Self::LIFE,
+            left_alone_until: None,
+        }
+    }
+
+    /// Returns whether a fetch that time starts repeats discovery.
+    fn wants_repetition(&self, now: Instant) -> bool {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::AGE;
+        self.enabled
+            && (self.is_due || self.succeeded.is_some_and(is_old))
+            && !self.is_left_alone(now)
+    }
+
+    fn is_left_alone(&self, now: Instant) -> bool {
+        self.left_alone_until.is_some_and(|until| now < until)
+    }
+
+    /// The longest until the next refresh, so that the address is discovered again within a day.
+    fn longest_wait(&self, now: Instant) -> Duration {
+        if !self.enabled {
+            return Duration::MAX;
+        }
+        let until = self.repeat_by.max(self.left_alone_until.unwrap_or(now));
+        until.saturating_duration_since(now)
+    }
+}
+
+/// The longest `Retry-After` that is honoured.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Returns when a `Retry-After` ends. `None` if there is none, or one of 0.
+fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
+    let wait = retry_after?.min(LONGEST_RETRY_AFTER);
+    (!wait.is_zero()).then(|| now + wait)
 }
 
 /// The fetches that requests may start: four at most, and one more each cooldown. A new key is
@@ -668,7 +767,89 @@ mod tests {
         assert_eq!(schedule.begin(now), Some(Discovery::Skip));
         schedule.failed(now, None);
         request(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip), "not waited for");
+        schedule.succeeded(now, None);
+        schedule.fetch();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
+    }
+
+    #[test]
+    fn discovery_that_is_left_alone_is_skipped_until_its_time_is_over() {
+        let (mut schedule, now) = holding();
+        schedule.refresh();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovery_failed(now, Some(SECOND * 60));
+        schedule.succeeded(now, None);
+
+        request(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+        schedule.failed(now, None);
+        assert_eq!(schedule.request_again(2, now), Decision::Settled);
+        schedule.fetch();
+        assert_eq!(
+            schedule.begin(now),
+            Some(Discovery::Skip),
+            "though it is due"
+        );
+        schedule.failed(now, None);
+        schedule.request(Discovery::First, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+        schedule.succeeded(now, None);
+
+        let now = now + SECOND * 60;
+        schedule.fetch();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovery_failed(now, Some(SECOND * 60));
+        schedule.succeeded(now, None);
+        schedule.refresh();
+        assert_eq!(schedule.begin(now), Some(Discovery::First), "an operator");
+    }
+
+    #[test]
+    fn the_longer_retry_after_counts_if_both_fail() {
+        for (discovery, key_set) in [
+            (Some(40), None),
+            (None, Some(40)),
+            (Some(5), Some(40)),
+            (Some(40), Some(5)),
+        ] {
+            let (mut schedule, now) = holding();
+            schedule.refresh();
+            schedule.begin(now);
+            schedule.discovery_failed(now, discovery.map(Duration::from_secs));
+            schedule.failed(now, key_set.map(Duration::from_secs));
+            let last = now + SECOND * 39;
+            assert_eq!(request(&mut schedule, last), Decision::Refused);
+            assert!(has_started(request(&mut schedule, now + SECOND * 40)));
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_retried_until_a_fetch_that_began_after_it_succeeds() {
+        let (mut schedule, mut now) = holding();
+        schedule.refresh();
+        for most in [1.2, 1.2, 2.4, 4.8, 9.6] {
+            schedule.begin(now);
+            schedule.failed(now, None);
+            let wait = next_fetch(&schedule, now);
+            assert!(wait.as_secs_f64() <= most, "{wait:?}");
+            now += wait;
+            schedule.fetch();
+        }
+        schedule.begin(now);
+        schedule.refresh();
+        schedule.succeeded(now, None);
+        schedule.begin(now);
+        schedule.failed(now, Some(SECOND * 30));
+        assert_eq!(next_fetch(&schedule, now), SECOND * 30, "began too early");
+        schedule.fetch();
+        schedule.begin(now);
+        schedule.succeeded(now, None);
+        assert!(next_fetch(&schedule, now) > SECOND * 400);
+        request(&mut schedule, now);
+        schedule.begin(now);
+        schedule.failed(now, None);
+        assert!(next_fetch(&schedule, now) > SECOND * 400, "it is over");
     }
 
     #[test]
