@@ -17,9 +17,10 @@ use crate::auth::{
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
         fetch::{Fetcher, endpoint},
-        jwks::{Jwks, Settings, Source},
+        jwks::Jwks,
         key_set::{Key, KeySet},
         schedule::Policy,
+        shared::{Settings, Source},
     },
     resource::Resource,
     token::{checks::TimeRules, payload::IssuerContext},
@@ -483,7 +484,7 @@ impl Builder {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(SetupError::NoRuntime);
         }
-        Ok(Some(Keys::Kept(Jwks::keep(Settings {
+        Ok(Some(Keys::Fetched(Jwks::start(Settings {
             issuer: Arc::clone(issuer),
             source,
             algorithms: algorithms.into(),

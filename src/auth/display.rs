@@ -77,7 +77,8 @@ impl fmt::Display for ShownText {
 
 impl fmt::Debug for ShownText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        let quoted = self.0.replace('\\', "\\\\").replace('"', "\\\"");
+        write!(f, "\"{}\"", escaped(&quoted))
     }
 }
 
@@ -93,18 +94,35 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Escapes every character that would not be seen as itself: control characters, bidi overrides,
-/// zero-width and unassigned ones. Quotes and backslashes stay as they are.
+/// Escapes every character that is not visible as itself: control characters, bidi overrides,
+/// zero-width, blank and unassigned ones. A plain space, quotes and backslashes are kept.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '"' | '\'' | '\\') {
             escaped.push(c);
+        } else if is_blank(c) {
+            escaped.extend(c.escape_unicode());
         } else {
             escaped.extend(c.escape_debug());
         }
     }
     escaped
+}
+
+/// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug` keeps:
+/// the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, of Egyptian
+/// hieroglyphs and of musical notation.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{115f}'..='\u{1160}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{ffa0}'
+            | '\u{13441}'..='\u{13442}'
+            | '\u{1d159}'
+    )
 }
 
 /// Cuts a text after so many characters, and marks that with an ellipsis.
@@ -195,6 +213,9 @@ mod tests {
             ("a line break", "a\r\nb", r"a\r\nb".to_owned()),
             ("bidi", "\u{202e}\u{2066}\u{61c}a", r"\u{202e}\u{2066}\u{61c}a".to_owned()),
             ("zero width", "a\u{200b}\u{feff}b", r"a\u{200b}\u{feff}b".to_owned()),
+            ("Hangul fillers", "\u{3164}\u{115f}\u{1160}\u{ffa0}", r"\u{3164}\u{115f}\u{1160}\u{ffa0}".to_owned()),
+            ("a blank of Braille", "a\u{2800}b", r"a\u{2800}b".to_owned()),
+            ("blanks", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
             ("an address within", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
             ("long", &*long, format!("{}…", "x".repeat(80))),
         ];
@@ -204,5 +225,43 @@ mod tests {
         let message = ShownText::message(long).to_string();
         assert_eq!(message.chars().count(), MESSAGE + 1);
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
+    }
+
+    /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank characters
+    /// that are neither ignorable nor white space.
+    #[test]
+    fn an_invisible_character_is_escaped() {
+        let ranges = [
+            ('\u{00ad}', '\u{00ad}'),
+            ('\u{034f}', '\u{034f}'),
+            ('\u{061c}', '\u{061c}'),
+            ('\u{115f}', '\u{1160}'),
+            ('\u{17b4}', '\u{17b5}'),
+            ('\u{180b}', '\u{180f}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{202a}', '\u{202e}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{2800}', '\u{2800}'),
+            ('\u{3164}', '\u{3164}'),
+            ('\u{fe00}', '\u{fe0f}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{ffa0}', '\u{ffa0}'),
+            ('\u{fff0}', '\u{fff8}'),
+            ('\u{13441}', '\u{13442}'),
+            ('\u{1bca0}', '\u{1bca3}'),
+            ('\u{1d159}', '\u{1d159}'),
+            ('\u{1d173}', '\u{1d17a}'),
+            ('\u{e0000}', '\u{e0fff}'),
+        ];
+        let shown = ranges.iter().flat_map(|(first, last)| *first..=*last);
+        let shown: Vec<_> = shown
+            .filter(|c| ShownText::new(&format!("a{c}")).to_string().contains(*c))
+            .collect();
+        assert!(shown.is_empty(), "{shown:?}");
+        let debug = format!("{:?}", ShownText::new("a\u{3164}\u{2800}"));
+        assert_eq!(debug, r#""a\u{3164}\u{2800}""#);
+        for c in ['é', '日', '한', 'ก', '⠁', '🙂', '￼'] {
+            assert_eq!(escaped(&c.to_string()), c.to_string());
+        }
     }
 }

@@ -256,7 +256,7 @@ impl Auth {
     /// Returns when the first fetch of every issuer's keys has ended, well or not.
     pub(crate) async fn settled(&self) {
         for issuer in &self.inner.issuers {
-            if let Some(Keys::Kept(jwks)) = &issuer.keys {
+            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
                 jwks.settled().await;
             }
         }
@@ -266,7 +266,7 @@ impl Auth {
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let issuers = self.inner.issuers.iter();
         issuers.into_iter().find_map(|issuer| match &issuer.keys {
-            Some(Keys::Kept(jwks)) => jwks.last_error().map(|error| match error {
+            Some(Keys::Fetched(jwks)) => jwks.last_error().map(|error| match error {
                 FetchError::WrongIssuer { .. } => Trouble::OtherName,
                 FetchError::NoKeys(..) | FetchError::File(..) => Trouble::NoKeySet,
                 _ => Trouble::Unreachable,
@@ -363,7 +363,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
         return "the signing secret".to_owned();
     }
     let kids = match &issuer.keys {
-        Some(Keys::Kept(jwks)) => jwks.kids(),
+        Some(Keys::Fetched(jwks)) => jwks.kids(),
         Some(Keys::Fixed(set)) => set.kids(),
         None => Vec::new(),
     };

@@ -223,10 +223,14 @@ pub const fn machine() -> Policy {
 
 /// The token shows that it was issued to a user.
 ///
-/// It does if `sub` names a connection, as in `auth0|123`, or `gty` is `password` (Auth0), if there is a
-/// `uid` (Okta), if `idtyp` is `user` or there are `tid` and a string `scp` (Entra ID), or by what only a
-/// login brings about: `auth_time`, `amr`, or a `preferred_username` that is no service account's.
-/// Auth0's anonymous sessions (`anon@…`) meet neither this policy nor [`machine`].
+/// It does by what only a login causes: `auth_time`, or an `amr` with a method that takes a person, such
+/// as `pwd` or `mfa` (RFC 9068 §2.2.1). It also does by the marks of an issuer: `sub` is `auth0|123`, or
+/// another connection of Auth0's, beside `azp` or `client_id`; `gty` is `password` (Auth0); there is a
+/// `uid` beside `cid` (Okta); `idtyp` is `user`, or Entra ID wrote a string `scp`; Keycloak wrote a
+/// `preferred_username` that is no service account's. These claims in tokens of other issuers show nothing.
+///
+/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the client in
+/// `azp` meet neither this policy nor [`machine`].
 #[must_use]
 pub const fn user() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::User))

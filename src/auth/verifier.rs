@@ -21,8 +21,9 @@ use crate::auth::{
     },
     error::AuthError,
     keys::{
-        jwks::{Jwks, KeyStatus},
+        jwks::Jwks,
         key_set::{Key, KeySet, Miss},
+        status::KeyStatus,
     },
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
@@ -70,7 +71,7 @@ pub(crate) struct Trusted {
 }
 
 pub(crate) enum Keys {
-    Kept(Jwks),
+    Fetched(Jwks),
     Fixed(KeySet),
 }
 
@@ -262,7 +263,7 @@ impl Auth {
     /// Returns when every issuer's keys are held. It does not end before; give it a timeout.
     pub async fn ready(&self) {
         for issuer in &self.inner.issuers {
-            if let Some(Keys::Kept(jwks)) = &issuer.keys {
+            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
                 jwks.ready().await;
             }
         }
@@ -324,7 +325,7 @@ impl Auth {
     /// ```
     pub fn refresh(&self) {
         for issuer in &self.inner.issuers {
-            if let Some(Keys::Kept(jwks)) = &issuer.keys {
+            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
                 jwks.refresh();
             }
         }
@@ -383,9 +384,9 @@ impl Trusted {
             return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
         }
         match &self.keys {
-            Some(Keys::Kept(jwks)) => jwks.key(alg, kid).await,
+            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
             Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::NotForIt | Miss::Broken => AuthError::AlgorithmNotAllowed,
+                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
                 Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
             }),
             None => Err(AuthError::AlgorithmNotAllowed),
@@ -404,10 +405,11 @@ impl Trusted {
         if key.verify(alg, parts.signing_input, signature) {
             return Ok(());
         }
-        if let Some(Keys::Kept(jwks)) = &self.keys
-            && key.kid().is_some()
+        // The issuer may have replaced the key, under its name or without one. A secret is in no set.
+        if let Some(Keys::Fetched(jwks)) = &self.keys
+            && key.generation() != Key::FIXED
         {
-            jwks.doubt("a signature was wrong");
+            jwks.refetch_in_background("a signature was wrong");
         }
         Err(AuthError::BadSignature)
     }
@@ -416,7 +418,7 @@ impl Trusted {
     fn still_trusts(&self, source: &Source) -> bool {
         match (source, &self.keys) {
             (Source::Secret, _) => self.secret.is_some(),
-            (Source::Key(key), Some(Keys::Kept(jwks))) => {
+            (Source::Key(key), Some(Keys::Fetched(jwks))) => {
                 jwks.generation() == Some(key.generation())
             }
             (Source::Key(_), Some(Keys::Fixed(_))) => true,
@@ -426,7 +428,7 @@ impl Trusted {
 
     fn status(&self) -> KeyStatus {
         match &self.keys {
-            Some(Keys::Kept(jwks)) => jwks.status(),
+            Some(Keys::Fetched(jwks)) => jwks.status(),
             Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
             None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
         }

@@ -3,13 +3,16 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex, OnceLock},
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::join_all};
 use serde_json::json;
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims, keys::Fetches},
     issuer::{Fault, Issuer, SigningKey},
@@ -225,12 +228,14 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         passed += SECOND * 10;
         assert_eq!(at_once(&auth, &good), Ok(()), "{case} after {passed:?}");
     }
-    let patience = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
-    assert_eq!(
-        patience,
-        Err(AuthError::UnknownKey),
-        "{case}: a set is held"
-    );
+    let verdict = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
+    // A fetch that has not ended may still bring the key.
+    let retry_after = SECOND;
+    let expected = match case {
+        "hanging" | "dripping" => AuthError::KeysUnavailable { retry_after },
+        _ => AuthError::UnknownKey,
+    };
+    assert_eq!(verdict, Err(expected), "{case}: a set is held");
 
     let dropped = clock.pass_until(SECOND, || !auth.is_ready()).await;
     assert!(dropped <= SECOND * 40, "{case}: {dropped:?}");
@@ -695,20 +700,64 @@ async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
     assert_eq!(fetches(&issuer), 2);
 }
 
+/// The public key of `key` without its `kid`, as issuers with one key may publish it.
+fn without_kid(key: &SigningKey) -> serde_json::Value {
+    let mut jwk = key.public_jwk();
+    jwk.as_object_mut().unwrap().remove("kid");
+    json!({"keys": [jwk]})
+}
+
+#[tokio::test]
+async fn a_key_without_a_kid_that_is_replaced_is_noticed_by_a_wrong_signature() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    issuer.publish(without_kid(&issuer.key()));
+    let auth = ready(&issuer).await;
+    let next = SigningKey::generate(Algorithm::ES256);
+    issuer.publish(without_kid(&next));
+    let token = issuer.token().key(&next).without_header("kid").sign();
+    assert_eq!(at_once(&auth, &token), Err(AuthError::BadSignature));
+    until(|| fetches(&issuer) == 2 && auth.status()[0].fetches.replaced == 2).await;
+    assert_eq!(at_once(&auth, &token), Ok(()));
+}
+
 #[tokio::test]
 async fn wrong_signatures_cost_no_more_than_the_budget() {
     let _clock = StoppedClock::stop();
+    for has_kid in [true, false] {
+        let issuer = issuer().await;
+        let stranger = SigningKey::generate(Algorithm::ES256);
+        let mut forged = issuer.token().key(&stranger).kid(issuer.key().kid());
+        if !has_kid {
+            issuer.publish(without_kid(&issuer.key()));
+            forged = forged.without_header("kid");
+        }
+        let auth = ready(&issuer).await;
+        let forged = forged.sign();
+        for round in 0..20 {
+            assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
+            let wanted = 1 + 4.min(round + 1);
+            until(|| fetches(&issuer) == wanted && auth.status()[0].keys == 1).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(fetches(&issuer), 5, "has a kid: {has_kid}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_signature_by_a_secret_fetches_no_keys() {
     let issuer = issuer().await;
-    let auth = ready(&issuer).await;
-    let stranger = SigningKey::generate(Algorithm::ES256);
-    let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
-    for round in 0..20 {
-        assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
-        let wanted = 1 + 4.min(round + 1);
-        until(|| fetches(&issuer) == wanted && auth.status()[0].keys == 1).await;
+    let builder = builder(&issuer).algorithms([Algorithm::ES256, Algorithm::HS256]);
+    let auth = builder.signing_secret([7; 32]).build().unwrap();
+    auth.ready().await;
+    let forged = SigningKey::from_secret([8; 32]);
+    let forged = issuer.token().key(&forged).sign();
+    assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
+    assert_eq!(auth.status()[0].fetches.refused, 0);
+    for _ in 0..200 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(fetches(&issuer), 5);
+    assert_eq!(fetches(&issuer), 1);
 }
 
 #[tokio::test]
@@ -853,6 +902,254 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     assert_eq!(issuer.requests().jwks, 0);
 }
 
+/// Sends a made-up `kid` each second.
+async fn asks_each_second(clock: &StoppedClock, issuer: &Issuer, auth: &Auth, seconds: u32) {
+    for second in 0..seconds {
+        let made_up = issuer.token().kid(&format!("made-up-{second}")).sign();
+        assert!(verify(auth, &made_up).await.is_err());
+        clock.pass(SECOND).await;
+    }
+}
+
+#[tokio::test]
+async fn honours_the_longer_retry_after_when_discovery_and_the_key_set_both_fail() {
+    let clock = StoppedClock::stop();
+    let asks = Fault::StatusRetryAfter(429, 60);
+    for (case, discovery, jwks) in [
+        ("the key set's", Fault::Status(500), asks.clone()),
+        ("discovery's", asks.clone(), Fault::Status(500)),
+        (
+            "the longer one",
+            Fault::StatusRetryAfter(503, 5),
+            asks.clone(),
+        ),
+        ("a hanging key set", asks.clone(), Fault::Hang),
+    ] {
+        let (log, _guard) = Log::start();
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        issuer.reset_requests();
+        issuer.fail_discovery(discovery);
+        issuer.fail_jwks(jwks);
+        auth.refresh();
+        let failed = || auth.status()[0].fetches.failed == 1;
+        clock.pass_until(SECOND / 10, failed).await;
+        asks_each_second(&clock, &issuer, &auth, 50).await;
+        let requests = issuer.requests();
+        assert_eq!((requests.discovery, requests.jwks), (1, 1), "{case}");
+        assert_eq!(log.count("discovery failed"), 1, "{case}");
+        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        let error = auth.status()[0].last_error.clone().unwrap();
+        assert!(
+            !error.contains("openid-configuration"),
+            "{case}: the key set's: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn honours_the_retry_after_of_discovery_while_the_key_set_answers() {
+    let clock = StoppedClock::stop();
+    for (case, by_refresh) in [("a follow-up", false), ("a refresh", true)] {
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        issuer.reset_requests();
+        issuer.fail_discovery(Fault::StatusRetryAfter(429, 60));
+        if by_refresh {
+            auth.refresh();
+            until(|| auth.status()[0].fetches.confirmed == 1).await;
+        }
+        // A wrong signature repeats discovery at once.
+        let stranger = SigningKey::generate(Algorithm::ES256);
+        let forged = issuer.token().key(&stranger).kid(issuer.key().kid()).sign();
+        asks_each_second(&clock, &issuer, &auth, 1).await;
+        for _ in 0..27 {
+            assert_eq!(at_once(&auth, &forged), Err(AuthError::BadSignature));
+            asks_each_second(&clock, &issuer, &auth, 2).await;
+        }
+        assert_eq!(issuer.requests().discovery, 1, "{case}");
+        assert!(
+            fetches(&issuer) > 4,
+            "{case}: the key set is not left alone"
+        );
+        clock.pass(SECOND * 20).await;
+        asks_each_second(&clock, &issuer, &auth, 1).await;
+        assert_eq!(issuer.requests().discovery, 2, "{case}: after a minute");
+    }
+}
+
+/// Runs a request for a new key while discovery hangs and the key set takes 0.8 s.
+async fn verify_by_a_slow_key_set(
+    clock: &StoppedClock,
+    issuer: &Issuer,
+    auth: &Auth,
+) -> Result<(), AuthError> {
+    let (before, step) = (fetches(issuer), SECOND / 10);
+    let token = issuer.token().sign();
+    let mut request = std::pin::pin!(verify(auth, &token));
+    let mut held = Duration::ZERO;
+    loop {
+        if let Some(verdict) = request.as_mut().now_or_never() {
+            return verdict;
+        }
+        clock.pass(step).await;
+        if fetches(issuer) > before {
+            held += step;
+        }
+        if held == step * 8 {
+            issuer.recover();
+        }
+    }
+}
+
+#[tokio::test]
+async fn finds_a_new_key_in_time_while_discovery_hangs() {
+    let clock = StoppedClock::stop();
+    for (case, during_refresh) in [("discovery is due", false), ("during a refresh", true)] {
+        let issuer = issuer().await;
+        let auth = ready(&issuer).await;
+        if !during_refresh {
+            issuer.fail_jwks(Fault::Status(500));
+            auth.refresh();
+            until(|| auth.status()[0].fetches.failed == 1).await;
+        }
+        issuer.rotate();
+        issuer.fail_discovery(Fault::Hang);
+        issuer.fail_jwks(Fault::Hold);
+        if during_refresh {
+            let before = issuer.requests().discovery;
+            auth.refresh();
+            until(|| issuer.requests().discovery > before).await;
+        }
+        let verdict = verify_by_a_slow_key_set(&clock, &issuer, &auth).await;
+        assert_eq!(verdict, Ok(()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_fetch_has_not_ended_is_answered_with_503() {
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let auth = ready(&issuer).await;
+    issuer.rotate();
+    issuer.fail_jwks(Fault::Hang);
+    let token = issuer.token().sign();
+    let verdict = within(&clock, SECOND * 3, verify(&auth, &token)).await;
+    let Err(AuthError::KeysUnavailable { retry_after }) = verdict else {
+        panic!("the fetch may still bring the key: {verdict:?}");
+    };
+    assert_eq!(retry_after, SECOND);
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_is_retried_until_it_succeeds() {
+    let clock = StoppedClock::stop();
+    for (case, fault, most) in [
+        ("an error", Fault::Status(503), 10),
+        (
+            "an error with Retry-After",
+            Fault::StatusRetryAfter(503, 20),
+            45,
+        ),
+        ("a hanging key set", Fault::Hang, 25),
+    ] {
+        let issuer = issuer().await;
+        issuer.max_age(Some(86400));
+        let auth = ready(&issuer).await;
+        let withdrawn = issuer.token().expires_in(SECOND * 9000).sign();
+        issuer.rotate();
+        issuer.retire();
+        issuer.fail_jwks(fault);
+        auth.refresh();
+        // More than one attempt fails.
+        let failed = || auth.status()[0].fetches.failed == 2;
+        let passed = clock.pass_until(SECOND / 10, failed).await;
+        assert_eq!(
+            at_once(&auth, &withdrawn),
+            Ok(()),
+            "{case}: nothing is dropped"
+        );
+        issuer.recover();
+        let replaced = || auth.status()[0].fetches.replaced == 2;
+        let passed = passed + clock.pass_until(SECOND / 10, replaced).await;
+        assert!(passed <= SECOND * most, "{case}: {passed:?}");
+        let verdict = verify(&auth, &withdrawn).await;
+        assert_eq!(verdict, Err(AuthError::UnknownKey), "{case}");
+        let next = auth.status()[0].next_fetch.unwrap();
+        assert!(
+            next > SECOND * 36000,
+            "{case}: the ordinary refresh: {next:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_set_in_another_order_keeps_the_verified_tokens() {
+    let _clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let other = SigningKey::generate(Algorithm::ES256).with_kid("other");
+    let (own, other) = (issuer.key().public_jwk(), other.public_jwk());
+    issuer.publish(json!({"keys": [own, other]}));
+    let auth = ready(&issuer).await;
+    let token = issuer.token().sign();
+    assert_eq!(at_once(&auth, &token), Ok(()));
+    for (confirmed, set) in [
+        json!({"keys": [other, own]}),
+        json!({"v": 2, "keys": [own, other]}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        issuer.publish(set);
+        auth.refresh();
+        let ended = || auth.status()[0].fetches.confirmed == confirmed as u64 + 1;
+        until(|| ended() || auth.status()[0].fetches.replaced > 1).await;
+        assert_eq!(auth.status()[0].fetches.replaced, 1);
+        let hits = auth.cache_hits();
+        assert_eq!(at_once(&auth, &token), Ok(()));
+        assert_eq!(auth.cache_hits(), hits + 1, "verified once");
+    }
+    issuer.publish(json!({"keys": [own]}));
+    auth.refresh();
+    until(|| auth.status()[0].fetches.replaced == 2).await;
+    let hits = auth.cache_hits();
+    assert_eq!(at_once(&auth, &token), Ok(()));
+    assert_eq!(auth.cache_hits(), hits, "verified again");
+}
+
+/// A log that blocks holds up no request: a writer may even ask for the status.
+#[tokio::test]
+async fn logs_without_holding_a_lock() {
+    let clock = StoppedClock::stop();
+    let asked: Arc<OnceLock<Auth>> = Arc::default();
+    let (log, auth) = (Log::default(), Arc::clone(&asked));
+    let writer = log.clone();
+    let _guard = Log::capture(move || {
+        auth.get().map(Auth::status);
+        writer.clone()
+    });
+    let issuer = issuer().await;
+    issuer.publish(json!({"keys": [issuer.key().public_jwk(), {"kty": "none"}]}));
+    let auth = builder(&issuer).jwks_stale(SECOND).build().unwrap();
+    asked.set(auth.clone()).unwrap();
+    auth.ready().await;
+    issuer.fail_discovery(Fault::Status(500));
+    auth.refresh();
+    until(|| auth.status()[0].fetches.confirmed == 1).await;
+    issuer.fail(Fault::Status(500));
+    clock.pass_until(SECOND, || !auth.is_ready()).await;
+    for words in [
+        "left out",
+        "key set fetched",
+        "discovery failed",
+        "not fetched",
+        "is dropped",
+    ] {
+        let written = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+        assert!(log.count(words) > 0, "{words}: {written}");
+    }
+}
+
 /// What this thread logs, as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -868,16 +1165,24 @@ impl Write for Log {
 }
 
 impl Log {
-    fn start() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
+    /// Logs what this thread does to a writer.
+    fn capture<W: Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> DefaultGuard {
+        // While there is one dispatcher, `tracing` asks the current thread alone whether an event is
+        // of interest, and remembers for all threads that it is not.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&SECOND);
         let config = LogConfig {
             filter: "info".parse().unwrap(),
             format: LogFormat::Text,
             color: false,
         };
-        let subscriber = logging::subscriber(&config, false, move || writer.clone());
-        (log, tracing::subscriber::set_default(subscriber))
+        tracing::subscriber::set_default(logging::subscriber(&config, false, writer))
+    }
+
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        (log, Self::capture(move || writer.clone()))
     }
 
     fn count(&self, words: &str) -> usize {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use crate::auth::{
     error::UrlFault,
     keys::{
-        fetch::{FetchError, Fetcher, Place, endpoint},
+        document,
+        fetch::{FetchError, FetchUrl, Fetcher, endpoint},
         locality::{is_here, local_host},
     },
     token::json,
@@ -19,17 +20,16 @@ struct Metadata {
 }
 
 /// Asks the issuer where its keys are.
-pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<Place, FetchError> {
+pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl, FetchError> {
     let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
-    let place = Place::configured(url);
-    let document = fetcher.get(&place).await?;
-    read(&document.body, place.url(), issuer)
+    let target = FetchUrl::configured(url);
+    let document = fetcher.get(&target).await?;
+    read(&document.body, target.url(), issuer)
 }
 
 /// Reads from the metadata at `url` where the keys of `issuer` are.
-pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Place, FetchError> {
-    let text = std::str::from_utf8(body).ok();
-    let metadata: Metadata = text
+pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
+    let metadata: Metadata = document::text(body)
         .and_then(|text| json::object_as(text).ok())
         .ok_or_else(|| FetchError::NoMetadata(url.into()))?;
     // Compared exactly: two issuers that differ by a slash are two issuers (RFC 8414 §3.3).
@@ -50,7 +50,7 @@ pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
 ///
 /// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
 /// which we talk to anyway. Every other address is [guarded](crate::auth::keys::locality).
-fn published(jwks_uri: &str, metadata: &Url) -> Result<Place, FetchError> {
+fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
         && !is_trusted(&url)
@@ -60,9 +60,9 @@ fn published(jwks_uri: &str, metadata: &Url) -> Result<Place, FetchError> {
     }
     let url = endpoint(jwks_uri).map_err(|fault| FetchError::JwksUri(jwks_uri.into(), fault))?;
     if is_trusted(&url) {
-        return Ok(Place::configured(url));
+        return Ok(FetchUrl::configured(url));
     }
-    Ok(Place::guarded(url))
+    Ok(FetchUrl::guarded(url))
 }
 
 #[cfg(test)]
@@ -94,6 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn one_byte_order_mark_is_skipped() {
+        let issuer = "https://a.example/";
+        let url = well_known(issuer).unwrap();
+        for (marks, expected) in [(0, true), (1, true), (2, false)] {
+            let document = r#"{"issuer":"https://a.example/","jwks_uri":"https://a.example/keys"}"#;
+            let document = format!("{}{document}", "\u{feff}".repeat(marks));
+            let found = read(document.as_bytes(), &url, issuer);
+            assert_eq!(found.is_ok(), expected, "{marks}");
+        }
+    }
+
+    #[test]
     fn only_an_issuer_on_this_machine_may_name_addresses_on_it() {
         let foreign = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
         let here = Url::parse("http://127.0.0.1:1/.well-known/openid-configuration").unwrap();
@@ -118,8 +130,8 @@ mod tests {
             }
         }
         for elsewhere in ["https://b.example/keys", "https://a.example:8443/keys"] {
-            let place = published(elsewhere, &foreign).unwrap();
-            assert!(place.is_guarded(), "{elsewhere}");
+            let target = published(elsewhere, &foreign).unwrap();
+            assert!(target.is_guarded(), "{elsewhere}");
         }
         let own = published("https://a.example/keys", &foreign).unwrap();
         assert!(!own.is_guarded(), "its own origin, which was configured");
@@ -133,10 +145,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
         // `localhost` is refused by its spelling before that; here it stands for any such name.
-        let place = Place::guarded(Url::parse("https://localhost:1/keys").unwrap());
-        let refused = Fetcher::default().get(&place).await.unwrap_err();
+        let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());
+        let refused = Fetcher::default().get(&target).await.unwrap_err();
         assert!(matches!(refused, FetchError::Local { .. }), "{refused}");
-        let configured = Place::configured(place.url().clone());
+        let configured = FetchUrl::configured(target.url().clone());
         let refused = Fetcher::default().get(&configured).await.unwrap_err();
         assert!(matches!(refused, FetchError::Unreachable(..)), "{refused}");
     }

@@ -45,27 +45,27 @@ pub(crate) struct Fetcher {
 
 /// An address to fetch from.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct FetchUrl {
     url: Url,
     /// The client for an address that the operator did not configure, made when it is first needed.
     /// It refuses to connect to local addresses.
     guarded: Option<Arc<OnceCell<Client>>>,
 }
 
-impl PartialEq for Place {
+impl PartialEq for FetchUrl {
     fn eq(&self, other: &Self) -> bool {
         self.url == other.url
     }
 }
 
-impl Place {
+impl FetchUrl {
     /// An address that the operator configured, or that has the same origin as one: it may be anywhere.
     pub(crate) fn configured(url: Url) -> Self {
         Self { url, guarded: None }
     }
 
-    /// An address that an issuer named. Fetching from it fails if its name resolves to an address of
-    /// this machine or its link.
+    /// An address that an issuer named. Fetching from it fails if its name resolves to a
+    /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         let guarded = Some(Arc::default());
         Self { url, guarded }
@@ -143,8 +143,9 @@ pub(crate) enum FetchError {
     #[error("the jwks_uri of the issuer, {0:?}, {1}")]
     JwksUri(ShownUrl, UrlFault),
     #[error(
-        "the issuer's metadata lead to {url}, which is {address}: an address of this machine or its \
-         link, as only an issuer on this machine may name (a configured key set address may be any)"
+        "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
+         a cloud's metadata service, as only an issuer on this machine may name (a configured key set \
+         address may be any)"
     )]
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} answered with {1}")]
@@ -212,54 +213,54 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `place`. A 304 is an error here, because nothing was asked about.
-    pub(crate) async fn get(&self, place: &Place) -> Result<Document, FetchError> {
-        let answer = self.send(place, None).await?;
-        document(&place.url, answer).await
+    /// Fetches the document at `target`. A 304 is an error here, because nothing was asked about.
+    pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
+        let answer = self.send(target, None).await?;
+        document(&target.url, answer).await
     }
 
-    /// Fetches the document at `place` unless it still has this entity tag.
+    /// Fetches the document at `target` unless it still has this entity tag.
     pub(crate) async fn get_unless(
         &self,
-        place: &Place,
+        target: &FetchUrl,
         etag: &HeaderValue,
     ) -> Result<Answer, FetchError> {
-        let answer = self.send(place, Some(etag)).await?;
+        let answer = self.send(target, Some(etag)).await?;
         if answer.status() == StatusCode::NOT_MODIFIED {
             let max_age = max_age(answer.headers());
             return Ok(Answer::NotModified { max_age });
         }
-        document(&place.url, answer).await.map(Answer::Document)
+        document(&target.url, answer).await.map(Answer::Document)
     }
 
     async fn send(
         &self,
-        place: &Place,
+        target: &FetchUrl,
         etag: Option<&HeaderValue>,
     ) -> Result<Response, FetchError> {
-        let mut request = self.client(place).await?.get(place.url.clone());
+        let mut request = self.client(target).await?.get(target.url.clone());
         request = request.header(header::ACCEPT, "application/json");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let answer = request.send().await;
-        answer.map_err(|error| unreachable(&place.url, &error))
+        answer.map_err(|error| unreachable(&target.url, &error))
     }
 
-    async fn client(&self, place: &Place) -> Result<Client, FetchError> {
-        let url = &place.url;
+    async fn client(&self, target: &FetchUrl) -> Result<Client, FetchError> {
+        let url = &target.url;
         let failed = |error| unreachable(url, &error);
         if url.scheme() == "http" {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        let cell = place.guarded.as_ref().unwrap_or(&self.secure);
+        let cell = target.guarded.as_ref().unwrap_or(&self.secure);
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
         // Reading certificate authorities and drawing the first random number takes some 70 ms, for
         // which requests must not wait where there is only one thread.
-        let (cell, builder) = (Arc::clone(cell), place.builder());
+        let (cell, builder) = (Arc::clone(cell), target.builder());
         let build = move || {
             // A handshake needs randomness. Without any, it fails there.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
@@ -464,10 +465,12 @@ mod tests {
     async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-        let place = Place::guarded(Url::parse("https://keys.invalid/keys").unwrap());
-        let builder = place.builder().proxy(reqwest::Proxy::https(proxy).unwrap());
+        let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
+        let builder = target
+            .builder()
+            .proxy(reqwest::Proxy::https(proxy).unwrap());
         let client = builder.build().unwrap();
-        tokio::spawn(client.get(place.url().clone()).send());
+        tokio::spawn(client.get(target.url().clone()).send());
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 24];
         tokio::io::AsyncReadExt::read_exact(&mut stream, &mut head)

@@ -19,34 +19,43 @@ use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
 
-/// What is wrong with a key that is left out.
+/// Why a key is left out, for the log.
 pub(crate) type Reason = &'static str;
 
-/// A key that is left out.
+/// Why a key is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Odd {
-    /// It may be a fine key, and is for something that we do not do.
-    Foreign(Reason),
-    /// It is none, or none that may be used; its issuer may yet mend it, under the same name.
-    Broken(Reason),
+pub(crate) enum Rejected {
+    /// The key may be valid, and is for a use or an algorithm that is not supported.
+    Unsupported(Reason),
+    /// The key is invalid. Its issuer may correct it under the same `kid`.
+    Invalid(Reason),
 }
 
-impl Odd {
+impl Rejected {
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Foreign(reason) | Self::Broken(reason) => reason,
+            Self::Unsupported(reason) | Self::Invalid(reason) => reason,
         }
     }
 }
 
-type Jwk = Map<String, Value>;
+/// A JWK without its null members, which count as absent.
+struct Jwk<'a>(&'a Map<String, Value>);
+
+impl<'a> Jwk<'a> {
+    fn get(&self, member: &str) -> Option<&'a Value> {
+        self.0.get(member).filter(|value| !value.is_null())
+    }
+}
+
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
 /// The key's material, and a verifier for each allowed algorithm that it is good for.
-pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd> {
+pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rejected> {
     let jwk = jwk
         .as_object()
-        .ok_or(Odd::Broken("not an object that can be read"))?;
+        .ok_or(Rejected::Invalid("not an object that can be read"))?;
+    let jwk = &Jwk(jwk);
     no_private_members(jwk)?;
     kid_is_text(jwk)?;
     for_signatures(jwk)?;
@@ -56,7 +65,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd
     for algorithm in key.algorithms() {
         let wanted = allowed.contains(algorithm) && own.is_none_or(|own| own == *algorithm);
         // The key is parsed even for an algorithm that is not allowed here: a key that cannot be
-        // parsed is odd in any case, and says so.
+        // parsed is rejected in any case.
         let verifier = key.parse(*algorithm)?;
         if wanted {
             verifiers.push((*algorithm, verifier));
@@ -65,11 +74,18 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Odd
     Ok((key, verifiers))
 }
 
-/// A key set is public; whoever publishes a private key in it has lost it.
-fn no_private_members(jwk: &Jwk) -> Result<(), Odd> {
+/// Rejects a key with private members: a key set is public, so that this key is known to everybody.
+///
+/// An empty `oth` holds no primes, and .NET writes it into public keys.
+fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
-        return Err(Odd::Broken("it has private members"));
+    let has_private = |member: &&str| match (*member, jwk.get(member)) {
+        (_, None) => false,
+        ("oth", Some(Value::Array(primes))) => !primes.is_empty(),
+        (_, Some(_)) => true,
+    };
+    if PRIVATE.iter().any(has_private) {
+        return Err(Rejected::Invalid("it has private members"));
     }
     Ok(())
 }
@@ -83,48 +99,48 @@ pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     kid.filter(|kid| kid.len() <= MAX_KID)
 }
 
-fn kid_is_text(jwk: &Jwk) -> Result<(), Odd> {
+fn kid_is_text(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     match jwk.get("kid") {
         Some(Value::String(kid)) if kid.len() > MAX_KID => {
-            Err(Odd::Broken("kid is longer than 1024 bytes"))
+            Err(Rejected::Invalid("kid is longer than 1024 bytes"))
         }
         None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err(Odd::Broken("kid is not a string")),
+        Some(_) => Err(Rejected::Invalid("kid is not a string")),
     }
 }
 
 /// `use` and `key_ops`, where they are there, name signatures (RFC 7517 §4.2 and §4.3).
-fn for_signatures(jwk: &Jwk) -> Result<(), Odd> {
+fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     if jwk.get("use").is_some_and(|usage| usage != "sig") {
-        return Err(Odd::Foreign("use is not sig"));
+        return Err(Rejected::Unsupported("use is not sig"));
     }
     match jwk.get("key_ops") {
         None => Ok(()),
         Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
-        Some(_) => Err(Odd::Foreign("key_ops lacks verify")),
+        Some(_) => Err(Rejected::Unsupported("key_ops lacks verify")),
     }
 }
 
 /// The key's `alg`, where it has one: a key for one algorithm is for no other (RFC 8725 §3.1).
-fn own_algorithm(jwk: &Jwk, key: &Material) -> Result<Option<Algorithm>, Odd> {
+fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rejected> {
     match jwk.get("alg") {
         None => Ok(None),
         Some(Value::String(name)) => {
             let algorithm = name
                 .parse()
-                .map_err(|_| Odd::Foreign("alg is none that we know"))?;
+                .map_err(|_| Rejected::Unsupported("alg is none that we know"))?;
             if !key.algorithms().contains(&algorithm) {
-                return Err(Odd::Broken("alg contradicts kty and crv"));
+                return Err(Rejected::Invalid("alg contradicts kty and crv"));
             }
             Ok(Some(algorithm))
         }
-        Some(_) => Err(Odd::Broken("alg is not a string")),
+        Some(_) => Err(Rejected::Invalid("alg is not a string")),
     }
 }
 
 /// A public key as numbers, each within its limits. Equal keys have equal material, however they were
 /// named.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
@@ -133,7 +149,7 @@ pub(crate) enum Material {
 }
 
 impl Material {
-    fn read(jwk: &Jwk) -> Result<Self, Odd> {
+    fn read(jwk: &Jwk<'_>) -> Result<Self, Rejected> {
         let kind = jwk.get("kty").and_then(Value::as_str);
         let curve = jwk.get("crv").and_then(Value::as_str);
         match (kind, curve) {
@@ -141,8 +157,8 @@ impl Material {
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
-            (Some("EC" | "OKP"), _) => Err(Odd::Foreign("a curve that we do not support")),
-            _ => Err(Odd::Foreign("a kty that we do not support")),
+            (Some("EC" | "OKP"), _) => Err(Rejected::Unsupported("a curve that we do not support")),
+            _ => Err(Rejected::Unsupported("a kty that we do not support")),
         }
     }
 
@@ -162,7 +178,7 @@ impl Material {
         }
     }
 
-    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Odd> {
+    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Rejected> {
         let parsed = match self {
             Self::Rsa { n, e } => {
                 let (parameters, digest) = rsa_parameters(algorithm)?;
@@ -173,7 +189,7 @@ impl Material {
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
         };
-        let parsed = parsed.map_err(|_| Odd::Broken("its numbers make no public key"))?;
+        let parsed = parsed.map_err(|_| Rejected::Invalid("its numbers make no public key"))?;
         Ok(KeyVerifier(parsed))
     }
 }
@@ -187,7 +203,7 @@ fn parse(
 
 type RsaAlgorithm = (&'static RsaParameters, &'static digest::Algorithm);
 
-fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Odd> {
+fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Rejected> {
     match algorithm {
         Algorithm::RS256 => Ok((&aws::RSA_PKCS1_2048_8192_SHA256, &SHA256)),
         Algorithm::RS384 => Ok((&aws::RSA_PKCS1_2048_8192_SHA384, &SHA384)),
@@ -195,26 +211,26 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Odd> {
         Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
         Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
         Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
-        _ => Err(Odd::Foreign("not an algorithm of RSA")),
+        _ => Err(Rejected::Unsupported("not an algorithm of RSA")),
     }
 }
 
 /// 2048 to 8192 bits, and an odd exponent from 3 to 2^33 - 1: the limits of `aws-lc-rs`, which
 /// checks them as it verifies; a key that would refuse every token is not held at all.
-fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Odd> {
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Rejected> {
     if !(2048..=8192).contains(&bits(&n)) {
-        return Err(Odd::Broken(
+        return Err(Rejected::Invalid(
             "a modulus of fewer than 2048 or more than 8192 bits",
         ));
     }
     if !is_odd(&n) {
-        return Err(Odd::Broken("an even modulus"));
+        return Err(Rejected::Invalid("an even modulus"));
     }
     let value = e
         .iter()
         .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     if bits(&e) > 33 || value < 3 || !is_odd(&e) {
-        return Err(Odd::Broken(
+        return Err(Rejected::Invalid(
             "an exponent that is even or not from 3 to 2^33 - 1",
         ));
     }
@@ -233,22 +249,22 @@ fn is_odd(number: &[u8]) -> bool {
 
 /// An uncompressed point (SEC 1 §2.3.3), of coordinates that have the full length of the field
 /// (RFC 7518 §6.2.1.2).
-fn point(jwk: &Jwk, length: usize) -> Result<Vec<u8>, Odd> {
+fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != length || y.len() != length {
-        return Err(Odd::Broken("coordinates of the wrong length"));
+        return Err(Rejected::Invalid("coordinates of the wrong length"));
     }
     Ok([&[0x04][..], &x, &y].concat())
 }
 
 /// Whether it is on its curve only a verification finds out, and refuses: `aws-lc-rs` looks at no
 /// point before that, and arithmetic of our own would be worse than a key held in vain.
-fn ed25519(point: Vec<u8>) -> Result<Material, Odd> {
+fn ed25519(point: Vec<u8>) -> Result<Material, Rejected> {
     if point.len() != 32 {
-        return Err(Odd::Broken("coordinates of the wrong length"));
+        return Err(Rejected::Invalid("coordinates of the wrong length"));
     }
     if is_small_order(&point) {
-        return Err(Odd::Broken("a point of small order"));
+        return Err(Rejected::Invalid("a point of small order"));
     }
     Ok(Material::Ed25519(point))
 }
@@ -278,16 +294,18 @@ fn is_small_order(point: &[u8]) -> bool {
 
 /// A positive number, big endian. Leading zeros, which RFC 7518 §6.3.1.1 forbids and some issuers
 /// write, change nothing about it and are dropped.
-fn number(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Odd> {
+fn number(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     Ok(bytes[zeros..].to_vec())
 }
 
-fn bytes(jwk: &Jwk, member: &str) -> Result<Vec<u8>, Odd> {
+fn bytes(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
     let text = jwk.get(member).and_then(Value::as_str);
     text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .ok_or(Odd::Broken("a number that is absent or not base64url"))
+        .ok_or(Rejected::Invalid(
+            "a number that is absent or not base64url",
+        ))
 }
 
 /// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
@@ -330,6 +348,43 @@ mod tests {
 
     use super::*;
 
+    /// .NET and Duende servers write `null` members and empty arrays.
+    #[test]
+    fn a_null_member_and_an_empty_array_count_as_absent() {
+        let good = json!({
+            "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        });
+        let private = Err("it has private members");
+        #[rustfmt::skip]
+        let rows = [
+            ("oth", json!([]), Ok(())),
+            ("x5c", json!([]), Ok(())),
+            ("key_ops", json!(null), Ok(())),
+            ("use", json!(null), Ok(())),
+            ("alg", json!(null), Ok(())),
+            ("kid", json!(null), Ok(())),
+            ("d", json!(null), Ok(())),
+            ("k", json!(null), Ok(())),
+            ("oth", json!(null), Ok(())),
+            ("kty", json!(null), Err("a kty that we do not support")),
+            ("x", json!(null), Err("a number that is absent or not base64url")),
+            ("d", json!(""), private),
+            ("d", json!([]), private),
+            ("oth", json!([{}]), private),
+            ("oth", json!([null]), private),
+            ("oth", json!({}), private),
+            ("oth", json!(""), private),
+            ("k", json!(false), private),
+        ];
+        for (member, value, expected) in rows {
+            let mut jwk = good.clone();
+            jwk[member] = value;
+            let outcome = import(&jwk, &[Algorithm::EdDSA]);
+            let outcome = outcome.map(|(_, verifiers)| assert_eq!(verifiers.len(), 1, "{jwk}"));
+            assert_eq!(outcome.map_err(Rejected::reason), expected, "{jwk}");
+        }
+    }
+
     /// The log's warning says it, so that an operator can tell an issuer what to mend.
     #[test]
     fn a_key_that_is_left_out_has_its_reason() {
@@ -363,7 +418,7 @@ mod tests {
         ];
         for (jwk, reason) in rows {
             let outcome = import(&jwk, &[Algorithm::RS256]).map(|_| ());
-            assert_eq!(outcome.map_err(Odd::reason), Err(reason), "{jwk}");
+            assert_eq!(outcome.map_err(Rejected::reason), Err(reason), "{jwk}");
         }
     }
 }

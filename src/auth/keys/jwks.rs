@@ -1,122 +1,91 @@
-//! The key set of one issuer, kept fresh.
+//! The key set of one issuer: finds the key for a token.
 //!
-//! A request never waits for a known key: it reads the set without a lock, and one task, the keeper,
-//! replaces the set. A request whose key is unknown asks the keeper for a fetch. Such fetches run one
-//! at a time and are paid from a small budget, so that a flood of made-up `kid`s costs the issuer a
-//! handful of requests. A request that finds no set at all asks in the same way. A failed fetch
-//! replaces nothing: the last good set is used for as long as `schedule.rs` allows.
+//! A request never waits for a known key: it reads the set without a lock, and one task, the refresher,
+//! replaces the set. A request whose key is unknown asks the refresher for a fetch. These fetches run
+//! one at a time and are paid from a small budget, so that a flood of made-up `kid`s costs the issuer a
+//! handful of requests. A request that finds no set at all does the same. A failed fetch replaces
+//! nothing: the last good set is used for as long as `schedule.rs` allows.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
-use reqwest::Url;
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
 use crate::algorithm::Algorithm;
+#[cfg(feature = "service")]
+use crate::auth::keys::fetch::FetchError;
 use crate::auth::{
     error::AuthError,
     keys::{
-        fetch::{FetchError, Fetcher},
-        key_set::{Key, KeySet, Miss},
-        refresher::Keeper,
-        schedule::{Asked, Discovery, Policy, Schedule},
+        key_set::{Key, Miss},
+        refresher::Refresher,
+        schedule::{Decision, Discovery},
+        shared::{Settings, Shared},
+        status::KeyStatus,
     },
 };
 
 /// How long a request waits for a fetch.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The origin of a key set.
-#[derive(Debug, Clone)]
-pub(crate) enum Source {
-    /// The address that the issuer's metadata name.
-    Discovery,
-    /// A known address.
-    Address(Url),
-    /// A file, read again where it has changed.
-    File(PathBuf),
-}
-
-/// A key set and the task that keeps it; the task ends with the last of its owners.
+/// A key set and the task that refreshes it. The task ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Jwks {
     shared: Arc<Shared>,
-    keeper: JoinHandle<()>,
+    refresher: JoinHandle<()>,
 }
 
 impl Drop for Jwks {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.refresher.abort();
     }
 }
 
 impl Jwks {
-    /// Starts the keeper, within a tokio runtime, and the first fetch with it.
-    pub(crate) fn keep(settings: Settings) -> Self {
-        let discovers = matches!(settings.source, Source::Discovery);
-        let mut schedule = Schedule::new(settings.policy, discovers, Instant::now(), settings.seed);
-        // A request that arrives before the keeper first runs waits for this fetch.
-        schedule.fetch();
-        let shared = Arc::new(Shared {
-            settings,
-            held: ArcSwapOption::empty(),
-            schedule: Mutex::new(schedule),
-            asked: Notify::new(),
-            landed: watch::Sender::new(()),
-            record: Mutex::default(),
-            unpaid: AtomicU64::new(0),
-        });
-        let keeper = tokio::spawn(Keeper::new(Arc::clone(&shared)).keep());
-        Self { shared, keeper }
+    /// Starts the refresher, and the first fetch with it. Needs a tokio runtime.
+    pub(crate) fn start(settings: Settings) -> Self {
+        let shared = Arc::new(Shared::new(settings));
+        let refresher = tokio::spawn(Refresher::new(Arc::clone(&shared)).run());
+        Self { shared, refresher }
     }
 
-    /// The key for a header's `alg` and `kid`: at once where it is known, after a fetch where one
-    /// can be had.
+    /// Returns the key for a header's `alg` and `kid`: at once if it is held, else after a fetch if
+    /// the budget allows one.
     pub(crate) async fn key(
         &self,
         alg: Algorithm,
         kid: Option<&str>,
     ) -> Result<Arc<Key>, AuthError> {
-        match self.shared.look(alg, kid) {
-            Look::Found(key) => Ok(key),
-            Look::Refused(error) => Err(error),
-            Look::Broken => {
-                self.doubt("a broken key was named");
+        match self.find(alg, kid) {
+            Lookup::Found(key) => Ok(key),
+            Lookup::Refused(error) => Err(error),
+            Lookup::InvalidKey => {
+                self.refetch_in_background("a token names an invalid key");
                 Err(AuthError::AlgorithmNotAllowed)
             }
-            Look::Missing => match self.shared.fetch_for(alg, kid, None) {
-                Fetch::Needless(verdict) => verdict,
+            Lookup::Missing => match self.fetch_for(alg, kid, None) {
+                NextStep::Return(verdict) => verdict,
                 // Boxed because it is rare: otherwise every request's future would have room for it.
-                Fetch::Waited(flight) => {
-                    Box::pin(self.shared.key_after_fetch(alg, kid, flight)).await
-                }
+                NextStep::Wait(waiter) => Box::pin(self.key_after_fetch(alg, kid, waiter)).await,
             },
         }
     }
 
-    /// Asks for a fetch in the background, if the budget has a unit left: the issuer may have replaced
-    /// a key under its old name, or fixed a broken one. Nobody waits for this fetch, so it repeats
+    /// Starts a fetch in the background if the budget allows one: the issuer may have replaced a key
+    /// under its old name, or fixed an invalid one. No request waits for this fetch, so it repeats
     /// discovery at once instead of in a follow-up.
-    pub(crate) fn doubt(&self, why: &'static str) {
-        let asked = {
+    pub(crate) fn refetch_in_background(&self, why: &'static str) {
+        let decision = {
             let mut schedule = self.shared.schedule();
-            schedule.ask(Discovery::First, Instant::now())
+            schedule.request(Discovery::First, Instant::now())
         };
-        match asked {
-            Asked::Wait { started: true, .. } => self.shared.wake_keeper(why),
-            Asked::Wait { .. } | Asked::Settled => {}
-            Asked::Refused => self.shared.unpaid(),
+        match decision {
+            Decision::Wait { started: true, .. } => self.shared.wake_refresher(why),
+            Decision::Wait { .. } | Decision::Settled => {}
+            Decision::Refused => self.shared.count_over_budget(),
         }
     }
 
@@ -124,15 +93,15 @@ impl Jwks {
     /// is in flight, and repeats discovery.
     pub(crate) fn refresh(&self) {
         self.shared.schedule().refresh();
-        self.shared.asked.notify_one();
+        self.shared.wake.notify_one();
     }
 
     /// Returns when a set is held.
     pub(crate) async fn ready(&self) {
-        let mut landed = self.shared.landed.subscribe();
+        let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while self.shared.held.load().is_none() {
             // The sender lives as long as we do.
-            if landed.changed().await.is_err() {
+            if fetch_ended.changed().await.is_err() {
                 return;
             }
         }
@@ -141,173 +110,49 @@ impl Jwks {
     /// Returns when the first fetch has ended, well or not.
     #[cfg(feature = "service")]
     pub(crate) async fn settled(&self) {
-        let mut landed = self.shared.landed.subscribe();
+        let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while self.shared.held.load().is_none() && self.shared.record().error.is_none() {
             // The sender lives as long as we do.
-            if landed.changed().await.is_err() {
+            if fetch_ended.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// Why the last fetch failed, if it did.
+    /// Returns why the last fetch failed, if it did.
     #[cfg(feature = "service")]
     pub(crate) fn last_error(&self) -> Option<FetchError> {
         self.shared.record().error.clone()
     }
 
-    /// The names of the usable keys that are held.
+    /// Returns the names of the usable keys that are held.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let held = self.shared.held.load();
         held.as_ref().map_or_else(Vec::new, |held| held.kids())
     }
 
-    pub(crate) fn issuer(&self) -> &str {
-        &self.shared.settings.issuer
-    }
-
-    /// Of the set that is held, if one is.
+    /// Returns the generation of the set that is held.
     pub(crate) fn generation(&self) -> Option<u64> {
         let held = self.shared.held.load();
         held.as_ref().map(|held| held.generation())
     }
 
     pub(crate) fn status(&self) -> KeyStatus {
-        let now = Instant::now();
+        self.shared.status()
+    }
+
+    fn find(&self, alg: Algorithm, kid: Option<&str>) -> Lookup {
         let held = self.shared.held.load();
-        // Before the record and not with it: the keeper takes the two in that order.
-        let next_fetch = self.shared.schedule().until_next(now);
-        let record = self.shared.record();
-        KeyStatus {
-            issuer: self.issuer().to_owned(),
-            keys: held.as_ref().map_or(0, |held| held.usable()),
-            age: record
-                .confirmed
-                .filter(|_| held.is_some())
-                .map(|confirmed| now.saturating_duration_since(confirmed)),
-            next_fetch: Some(next_fetch),
-            last_error: record.error.as_ref().map(ToString::to_string),
-            last_error_code: record.error.as_ref().map(FetchError::word),
-            fetches: Fetches {
-                refused: self.shared.unpaid.load(Relaxed),
-                ..record.fetches
-            },
-        }
-    }
-}
-
-/// The state of one issuer's keys, as returned by `Auth::status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeyStatus {
-    /// The issuer.
-    pub issuer: String,
-    /// How many usable keys are held; 0: not ready.
-    pub keys: usize,
-    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if they
-    /// are fixed.
-    pub age: Option<Duration>,
-    /// Time until the next fetch is due. `None` if the keys are fixed.
-    pub next_fetch: Option<Duration>,
-    /// Why the last fetch failed, if it did: a sentence for operators. It names addresses, without
-    /// user information and query, and quotes at most 80 characters of what the issuer sent.
-    pub last_error: Option<String>,
-    /// Why the last fetch failed, if it did, as one word of a fixed list (`timeout`, `status`,
-    /// `wrong_issuer`, …) that anybody may read.
-    pub last_error_code: Option<&'static str>,
-    /// The outcomes of the fetches so far.
-    pub fetches: Fetches,
-}
-
-/// The outcomes of the fetches of one issuer's keys since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Fetches {
-    /// Fetches that brought a new set. Equals the generation of the set.
-    pub replaced: u64,
-    /// Fetches that found the held set unchanged.
-    pub confirmed: u64,
-    /// Fetches that brought no usable set.
-    pub failed: u64,
-    /// Unknown `kid`s and wrong signatures that the budget had no fetch for.
-    pub refused: u64,
-}
-
-impl KeyStatus {
-    /// Returns the status of fixed keys, which are never fetched.
-    pub(crate) fn fixed(issuer: &str, keys: usize) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            keys,
-            age: None,
-            next_fetch: None,
-            last_error: None,
-            last_error_code: None,
-            fetches: Fetches::default(),
-        }
-    }
-}
-
-/// The settings of one issuer's key set.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) issuer: Arc<str>,
-    pub(crate) source: Source,
-    pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) policy: Policy,
-    /// One whole fetch, discovery included.
-    pub(crate) timeout: Duration,
-    /// For the schedule's jitter.
-    pub(crate) seed: u64,
-    pub(crate) fetcher: Arc<Fetcher>,
-}
-
-/// The part that requests and the keeper share.
-#[derive(Debug)]
-pub(in crate::auth) struct Shared {
-    pub(in crate::auth) settings: Settings,
-    pub(in crate::auth) held: ArcSwapOption<KeySet>,
-    pub(in crate::auth) schedule: Mutex<Schedule>,
-    /// Wakes the keeper.
-    pub(in crate::auth) asked: Notify,
-    /// Tells waiting requests that a fetch has ended.
-    pub(in crate::auth) landed: watch::Sender<()>,
-    pub(in crate::auth) record: Mutex<Record>,
-    /// Fetches that the budget had nothing left for.
-    pub(in crate::auth) unpaid: AtomicU64,
-}
-
-/// For `status` alone.
-#[derive(Debug, Default)]
-pub(in crate::auth) struct Record {
-    /// When the fetch began that last confirmed the set.
-    pub(in crate::auth) confirmed: Option<Instant>,
-    pub(in crate::auth) error: Option<FetchError>,
-    pub(in crate::auth) fetches: Fetches,
-}
-
-enum Look {
-    Found(Arc<Key>),
-    Refused(AuthError),
-    /// The key with this `kid` is broken.
-    Broken,
-    /// No set, or one that does not know this `kid`.
-    Missing,
-}
-
-impl Shared {
-    fn look(&self, alg: Algorithm, kid: Option<&str>) -> Look {
-        let held = self.held.load();
         let Some(held) = held.as_ref() else {
-            return Look::Missing;
+            return Lookup::Missing;
         };
         match held.find(alg, kid) {
-            Ok(key) => Look::Found(Arc::clone(key)),
-            Err(Miss::UnknownKid) => Look::Missing,
-            Err(Miss::NotForIt) => Look::Refused(AuthError::AlgorithmNotAllowed),
-            Err(Miss::Broken) => Look::Broken,
-            Err(Miss::Ambiguous) => Look::Refused(AuthError::UnknownKey),
+            Ok(key) => Lookup::Found(Arc::clone(key)),
+            Err(Miss::UnknownKid) => Lookup::Missing,
+            Err(Miss::AlgorithmMismatch) => Lookup::Refused(AuthError::AlgorithmNotAllowed),
+            Err(Miss::InvalidKey) => Lookup::InvalidKey,
+            Err(Miss::Ambiguous) => Lookup::Refused(AuthError::UnknownKey),
         }
     }
 
@@ -315,99 +160,101 @@ impl Shared {
         &self,
         alg: Algorithm,
         kid: Option<&str>,
-        mut flight: Flight,
+        mut waiter: Waiter,
     ) -> Result<Arc<Key>, AuthError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if timeout_at(deadline, flight.landed.changed()).await.is_err() {
-                return Err(self.missing());
+            let fetch_ended = timeout_at(deadline, waiter.fetch_ended.changed()).await;
+            if fetch_ended.is_err() {
+                return Err(self.not_fetched_in_time());
             }
-            match self.look(alg, kid) {
-                Look::Found(key) => return Ok(key),
-                Look::Refused(error) => return Err(error),
-                // Not asked about again: this set was fetched a moment ago.
-                Look::Broken => return Err(AuthError::AlgorithmNotAllowed),
-                Look::Missing => {}
+            match self.find(alg, kid) {
+                Lookup::Found(key) => return Ok(key),
+                Lookup::Refused(error) => return Err(error),
+                // Starts no fetch: this set was fetched a moment ago.
+                Lookup::InvalidKey => return Err(AuthError::AlgorithmNotAllowed),
+                Lookup::Missing => {}
             }
-            flight = match self.fetch_for(alg, kid, Some(flight.fresh)) {
-                Fetch::Waited(flight) => flight,
-                Fetch::Needless(verdict) => return verdict,
+            waiter = match self.fetch_for(alg, kid, Some(waiter.fresh)) {
+                NextStep::Wait(waiter) => waiter,
+                NextStep::Return(verdict) => return verdict,
             };
         }
     }
 
     /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch that
     /// the request has waited for, if it has.
-    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> Fetch {
-        let mut schedule = self.schedule();
-        // Under the lock: a fetch that has ended since we looked is neither paid for again nor missed.
-        if let Look::Found(key) = self.look(alg, kid) {
-            return Fetch::Needless(Ok(key));
+    fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> NextStep {
+        let shared = &self.shared;
+        let mut schedule = shared.schedule();
+        // Under the lock: a fetch that has ended since the first lookup is neither paid for again nor
+        // missed.
+        if let Lookup::Found(key) = self.find(alg, kid) {
+            return NextStep::Return(Ok(key));
         }
         let now = Instant::now();
-        let asked = match fresh {
-            None => schedule.ask(Discovery::Skip, now),
-            Some(fresh) => schedule.ask_again(fresh, now),
+        let decision = match fresh {
+            None => schedule.request(Discovery::Skip, now),
+            Some(fresh) => schedule.request_again(fresh, now),
         };
-        match asked {
-            Asked::Wait { fresh, started } => {
-                if started {
-                    self.wake_keeper("a request lacks its key");
-                }
-                // Still under the lock, without which no fetch ends.
-                let landed = self.landed.subscribe();
-                return Fetch::Waited(Flight { fresh, landed });
+        if let Decision::Wait { fresh, started } = decision {
+            // Still under the lock, without which no fetch ends.
+            let fetch_ended = shared.fetch_ended.subscribe();
+            drop(schedule);
+            if started {
+                shared.wake_refresher("a request lacks its key");
             }
-            // Without a set, no `kid` is unknown: `Fetches::refused` is about unknown ones.
-            Asked::Refused if self.held.load().is_some() => self.unpaid(),
-            Asked::Refused | Asked::Settled => {}
+            return NextStep::Wait(Waiter { fresh, fetch_ended });
         }
-        // `missing` locks the schedule itself.
         drop(schedule);
-        Fetch::Needless(Err(self.missing()))
+        // Without a set, no `kid` is unknown: `Fetches::refused` is about unknown ones.
+        if decision == Decision::Refused && shared.held.load().is_some() {
+            shared.count_over_budget();
+        }
+        NextStep::Return(Err(self.missing()))
+    }
+
+    /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch may yet
+    /// bring the key, so that the token is not refused for good.
+    fn not_fetched_in_time(&self) -> AuthError {
+        match self.missing() {
+            AuthError::UnknownKey => AuthError::KeysUnavailable {
+                retry_after: Duration::from_secs(1),
+            },
+            unavailable => unavailable,
+        }
     }
 
     /// Returns the error for a request that found no key. Without a set it is not the caller's fault.
     fn missing(&self) -> AuthError {
-        if self.held.load().is_some() {
+        if self.shared.held.load().is_some() {
             return AuthError::UnknownKey;
         }
         AuthError::KeysUnavailable {
-            retry_after: self.schedule().retry_after(Instant::now()),
+            retry_after: self.shared.schedule().retry_after(Instant::now()),
         }
     }
-
-    fn wake_keeper(&self, why: &'static str) {
-        tracing::debug!(
-            issuer = &*self.settings.issuer,
-            why,
-            "refreshing the key set"
-        );
-        self.asked.notify_one();
-    }
-
-    fn unpaid(&self) {
-        self.unpaid.fetch_add(1, Relaxed);
-    }
-
-    pub(in crate::auth) fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(in crate::auth) fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-enum Fetch {
-    Waited(Flight),
-    /// There is nothing to wait for.
-    Needless(Result<Arc<Key>, AuthError>),
+/// The outcome of a lookup in the set that is held.
+enum Lookup {
+    Found(Arc<Key>),
+    Refused(AuthError),
+    /// The key with this `kid` is invalid.
+    InvalidKey,
+    /// No set is held, or the set has no key with this `kid`.
+    Missing,
 }
 
-/// A fetch in flight that a request waits for.
-struct Flight {
-    /// The number of the first fetch that begins after the request's question.
+/// What a request does that lacks its key.
+enum NextStep {
+    Wait(Waiter),
+    Return(Result<Arc<Key>, AuthError>),
+}
+
+/// A request that waits for a fetch.
+struct Waiter {
+    /// The number of the first fetch that begins after the request asked for one.
     fresh: u64,
-    landed: watch::Receiver<()>,
+    fetch_ended: watch::Receiver<()>,
 }

@@ -6,13 +6,16 @@
 //! The document is foreign text. Each entry is read by the strict reader, by itself, with its depth
 //! counted from the root of the document; at most [`MAX_ENTRIES`] of them are read.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    keys::jwk::{self, KeyVerifier, Material, Odd},
+    keys::{
+        document,
+        jwk::{self, KeyVerifier, Material, Rejected},
+    },
     token::json,
 };
 
@@ -42,7 +45,7 @@ pub(crate) struct Key {
     /// never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// The entry is not a valid key. The issuer may correct it under the same `kid`.
-    broken: bool,
+    invalid: bool,
 }
 
 /// A key that was left out.
@@ -58,9 +61,9 @@ pub(crate) enum Miss {
     /// No key has this `kid`; a newer set might.
     UnknownKid,
     /// The key that the header names is not for its algorithm.
-    NotForIt,
-    /// What the header names is broken; a newer set may have it mended.
-    Broken,
+    AlgorithmMismatch,
+    /// The key that the header names is invalid. A newer set may have a valid one.
+    InvalidKey,
     /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
     Ambiguous,
 }
@@ -124,12 +127,12 @@ impl KeySet {
 
     fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
         let kid = jwk::kid(jwk).map(str::to_owned);
-        let (material, verifiers, broken) = match jwk::import(jwk, allowed) {
+        let (material, verifiers, invalid) = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => (Some(material), verifiers, false),
-            Err(odd) => {
-                let (kid, reason) = (kid.clone(), odd.reason());
+            Err(rejected) => {
+                let (kid, reason) = (kid.clone(), rejected.reason());
                 self.skipped.push(Skipped { kid, reason });
-                (None, Vec::new(), matches!(odd, Odd::Broken(_)))
+                (None, Vec::new(), matches!(rejected, Rejected::Invalid(_)))
             }
         };
         self.add(Arc::new(Key {
@@ -137,7 +140,7 @@ impl KeySet {
             generation: self.generation,
             material,
             verifiers,
-            broken,
+            invalid,
         }));
     }
 
@@ -151,6 +154,21 @@ impl KeySet {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Returns whether both sets give every token the same key and the same verdict: they have the
+    /// same entries, in any order.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        self.entries() == other.entries()
+    }
+
+    /// Returns how many times the set has each entry.
+    fn entries(&self) -> HashMap<impl Eq + Hash, usize> {
+        let mut entries = HashMap::new();
+        for key in &self.keys {
+            *entries.entry(key.identity()).or_default() += 1;
+        }
+        entries
     }
 
     /// How many keys verify something.
@@ -178,12 +196,12 @@ impl KeySet {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
         };
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
-        let broken = || named.iter().any(|key| key.broken);
+        let is_invalid = || named.iter().any(|key| key.invalid);
         the_only(named, alg)?.ok_or_else(|| {
-            if broken() {
-                Miss::Broken
+            if is_invalid() {
+                Miss::InvalidKey
             } else {
-                Miss::NotForIt
+                Miss::AlgorithmMismatch
             }
         })
     }
@@ -200,7 +218,7 @@ pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Exam
     let examined = entries.jwks().map(|jwk| {
         let good_for = jwk::import(&jwk, allowed)
             .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
-            .map_err(jwk::Odd::reason);
+            .map_err(jwk::Rejected::reason);
         (jwk, good_for)
     });
     let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
@@ -219,7 +237,7 @@ impl<'a> Entries<'a> {
     const DEPTH: usize = 2;
 
     fn of(document: &'a [u8]) -> Option<Self> {
-        let document = std::str::from_utf8(document).ok()?;
+        let document = document::text(document)?;
         let members = json::object(document).ok()?;
         let keys = members.iter().find(|(name, _)| name == "keys")?;
         let mut others = members.iter().filter(|(name, _)| name != "keys");
@@ -261,7 +279,7 @@ impl Key {
             generation: Self::FIXED,
             material: None,
             verifiers: vec![(Algorithm::HS256, KeyVerifier::secret(secret))],
-            broken: false,
+            invalid: false,
         }
     }
 
@@ -272,6 +290,14 @@ impl Key {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Returns everything that decides which signatures the key verifies, and how a token that names
+    /// the key is answered.
+    fn identity(&self) -> impl Eq + Hash {
+        let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
+        let algorithms: Vec<_> = algorithms.collect();
+        (&self.kid, &self.material, algorithms, self.invalid)
     }
 
     fn verifier(&self, alg: Algorithm) -> Option<&KeyVerifier> {
@@ -312,6 +338,47 @@ mod tests {
 
         let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
         assert!(none.to_string().contains("among 260001"), "{none}");
+    }
+
+    const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+    #[test]
+    fn sets_with_the_same_entries_are_equivalent() {
+        let parse = |keys: &str| {
+            let document = format!(r#"{{"keys":[{keys}]}}"#);
+            KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap()
+        };
+        let member = |member: &str| KEY.replace('}', &format!(",{member}}}"));
+        let named = |kid: &str| KEY.replace(r#""kid":"a""#, &format!(r#""kid":"{kid}""#));
+        let (b, enc) = (named("b"), r#"{"kid":"e","kty":"oct"}"#);
+        let other = KEY.replace("11qY", "12qY");
+        #[rustfmt::skip]
+        let rows = [
+            ("the same", KEY.to_owned(), KEY.to_owned(), true),
+            ("another order", format!("{KEY},{b}"), format!("{b},{KEY}"), true),
+            ("white space", format!("{KEY},{b}"), format!(" {KEY} ,\n{b}"), true),
+            ("a member of no use", KEY.to_owned(), member(r#""x5t":"a""#), true),
+            ("an alg that changes nothing", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
+            ("one key more", KEY.to_owned(), format!("{KEY},{b}"), false),
+            ("a key twice", KEY.to_owned(), format!("{KEY},{KEY}"), false),
+            ("twice another", format!("{KEY},{KEY},{b}"), format!("{KEY},{b},{b}"), false),
+            ("another name", KEY.to_owned(), b.clone(), false),
+            ("another key", format!("{KEY},{b}"), format!("{other},{b}"), false),
+            ("another use", format!("{KEY},{b}"), format!("{},{b}", member(r#""use":"enc""#)), false),
+            ("one invalid key more", KEY.to_owned(), format!("{KEY},{enc}"), false),
+        ];
+        for (case, one, two, expected) in rows {
+            assert_eq!(parse(&one).is_equivalent(&parse(&two)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_skipped() {
+        for (marks, expected) in [(0, true), (1, true), (2, false)] {
+            let document = format!(r#"{}{{"keys":[{KEY}]}}"#, "\u{feff}".repeat(marks));
+            let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1);
+            assert_eq!(set.is_ok(), expected, "{marks}");
+        }
     }
 
     #[cfg(feature = "service")]

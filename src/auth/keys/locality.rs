@@ -1,13 +1,14 @@
-//! Which addresses are on this machine or its own link, and who may name them?
+//! Decides which addresses are local, and refuses them where an issuer may not name them.
 //!
-//! An issuer elsewhere could put an address of our own machine, or of the cloud's metadata service,
-//! into its discovery document and have us send requests there. [`Guard`] therefore checks the
-//! addresses that are connected to, not how they are written. Addresses that the operator configured
-//! are not checked: see [`Place`](crate::auth::keys::fetch::Place) for which ones are.
+//! Local addresses are those of this machine, of its own link, and of the metadata services of clouds.
+//! An issuer elsewhere could put one into its discovery document and have us send requests there.
+//! [`Guard`] therefore checks the addresses that are connected to, not how they are written. Addresses
+//! that the operator configured are not checked: see [`FetchUrl`](crate::auth::keys::fetch::FetchUrl)
+//! for which ones are.
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
 use reqwest::{
@@ -16,41 +17,75 @@ use reqwest::{
 };
 use tokio::task::spawn_blocking;
 
-/// Whether `ip` is on this machine or its own link.
+/// The metadata services of clouds at addresses that are not link-local. They hand out credentials.
+const METADATA_SERVICES: [IpAddr; 8] = [
+    // AWS: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    // AWS: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Google Cloud: https://cloud.google.com/compute/docs/metadata/querying-metadata
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    // Oracle Cloud: https://docs.oracle.com/en-us/iaas/Content/Compute/Tasks/gettingmetadata.htm
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // Scaleway: https://cloudinit.readthedocs.io/en/latest/reference/datasources/scaleway.html
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+    // Alibaba Cloud: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    // Azure: https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    // Oracle Cloud Classic: https://docs.oracle.com/en/cloud/iaas/compute-iaas-cloud/stcsg/retrieving-instance-metadata.html
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+/// Returns whether `ip` is an address of this machine, of its own link, or of a cloud's metadata service.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
-    let is_link_local = match embedded(ip) {
+    let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
+    is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 == 0xfe80,
-    };
-    is_link_local || is_this_machine(ip)
+    }
 }
 
-/// Whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8 counts as
-/// unspecified ("this network", RFC 6890).
+/// Returns whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8 counts
+/// as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
-    if ip.is_loopback() || ip.is_unspecified() {
-        return true;
-    }
-    match embedded(ip) {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.octets()[0] == 0,
-        IpAddr::V6(_) => false,
+    let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
+    match ip {
+        IpAddr::V4(ip) => v4(ip),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unspecified() || embedded(ip.into()).into_iter().any(v4)
+        }
     }
 }
 
-/// Returns the IPv4 address that an IPv6 one stands for: mapped and compatible (RFC 4291 §2.5.5),
-/// behind NAT64 (RFC 6052 §2.1), or of 6to4 (RFC 3056). Any other address is returned as it is.
-fn embedded(ip: IpAddr) -> IpAddr {
+/// Returns the IPv4 addresses that an IPv6 address may stand for: mapped and compatible (RFC 4291
+/// §2.5.5), translated (SIIT, RFC 2765 §2.1), behind NAT64 (RFC 6052 §2.1, RFC 8215), or of 6to4
+/// (RFC 3056).
+fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     let IpAddr::V6(v6) = ip else {
-        return ip;
-    };
-    let start = match v6.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => 12,
-        [0x2002, ..] => 2,
-        _ => return ip,
+        return Vec::new();
     };
     let octets = v6.octets();
-    let [a, b, c, d] = [0, 1, 2, 3].map(|at| octets[start + at]);
-    Ipv4Addr::new(a, b, c, d).into()
+    let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
+    let last = at([12, 13, 14, 15]);
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
+        // A network chooses how long its prefix is: 48, 56, 64 or 96 bits (RFC 6052 §2.2). Under the
+        // wrong length an address reads as one that begins with zeros, so that those do not count.
+        [0x64, 0xff9b, 1, ..] => {
+            let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
+            let all = lengths.into_iter().map(at).chain([last]);
+            all.filter(|v4| v4.octets()[0] != 0).collect()
+        }
+        [0x2002, ..] => vec![at([2, 3, 4, 5])],
+        _ => Vec::new(),
+    }
 }
 
 /// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name (RFC
@@ -81,7 +116,11 @@ pub(in crate::auth) struct Local(pub(in crate::auth) IpAddr);
 
 impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is an address of this machine or its link", self.0)
+        write!(
+            f,
+            "{} is an address of this machine, its link or a cloud's metadata service",
+            self.0
+        )
     }
 }
 
@@ -139,7 +178,7 @@ impl Resolve for System {
 mod tests {
     use super::*;
 
-    const LOCAL: [&str; 20] = [
+    const LOCAL: [&str; 39] = [
         "127.0.0.1",
         "127.9.9.9",
         "0.0.0.0",
@@ -160,9 +199,28 @@ mod tests {
         "2002:a9fe:a9fe::1",
         "2002::",
         "::ffff:127.255.255.255",
+        "::ffff:0:127.0.0.1",
+        "::ffff:0:169.254.169.254",
+        "64:ff9b:1::127.0.0.1",
+        "64:ff9b:1:fffe::169.254.169.254",
+        "64:ff9b:1:7f00:0:100::",
+        "64:ff9b:1:7f:0:1::",
+        "64:ff9b:1:1:7f:0:100:0",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "::ffff:100.100.100.200",
+        "64:ff9b::168.63.129.16",
+        "2002:6464:64c8::",
+        "::ffff:0:100.100.100.200",
     ];
 
-    const ELSEWHERE: [&str; 9] = [
+    const ELSEWHERE: [&str; 16] = [
         "192.0.2.1",
         "10.0.0.1",
         "128.0.0.1",
@@ -172,6 +230,13 @@ mod tests {
         "::ffff:192.0.2.1",
         "64:ff9b::192.0.2.1",
         "2002:c000:201::1",
+        "::ffff:0:192.0.2.1",
+        "64:ff9b:1:c000:2:100::",
+        "64:ff9b:1::192.0.2.1",
+        "64:ff9b:2::127.0.0.1",
+        "100.100.100.201",
+        "fd00:ec3::254",
+        "fd12:3456:789a::1",
     ];
 
     #[test]

@@ -1,6 +1,7 @@
-//! An issuer's keys: which ones can be used, how they are found, and how they are kept fresh.
+//! An issuer's keys: which ones can be used, how they are found, and how they are refreshed.
 
 pub(super) mod discovery;
+pub(super) mod document;
 pub(crate) mod fetch;
 pub(super) mod jwk;
 pub(super) mod jwks;
@@ -10,8 +11,10 @@ pub(super) mod locality;
 pub(crate) mod probe;
 pub(super) mod refresher;
 pub(super) mod schedule;
+pub(super) mod shared;
+pub(super) mod status;
 
 pub use self::{
-    jwks::{Fetches, KeyStatus},
     key_set::NoKeys,
+    status::{Fetches, KeyStatus},
 };

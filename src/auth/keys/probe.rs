@@ -1,5 +1,5 @@
-//! One look at an address of an issuer's, as the keeper would take it, with what the keeper has no
-//! use for: how long it took, what time it is there, and which certificate was shown.
+//! Fetches one of an issuer's documents for `check`, as the refresher would, and measures the answer:
+//! how long it took, what time it is there, and which certificate was shown.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,14 +8,14 @@ use reqwest::{Url, header, tls::TlsInfo};
 use crate::auth::{
     keys::{
         discovery,
-        fetch::{self, Document, FetchError, Place, endpoint},
+        fetch::{self, Document, FetchError, FetchUrl, endpoint},
     },
     verifier::Auth,
 };
 
-/// The result of one look.
+/// The result of one probe.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct Probe {
     pub(crate) took: Duration,
     /// How far our clock is ahead of the one there, in seconds, give or take half the time it took
     /// and half a second, since `Date` has no fractions.
@@ -29,36 +29,36 @@ pub(crate) struct Look {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Looks at an address that the operator configured, for `limit` at most.
-pub(crate) async fn look(url: &str, limit: Duration) -> Look {
+/// Fetches from an address that the operator configured, for `limit` at most.
+pub(crate) async fn probe(url: &str, limit: Duration) -> Probe {
     match endpoint(url) {
-        Ok(url) => look_at(&Place::configured(url), limit).await,
+        Ok(url) => probe_url(&FetchUrl::configured(url), limit).await,
         Err(fault) => {
             let error = FetchError::JwksUri(url.into(), fault);
-            Look::failed(Duration::ZERO, &error)
+            Probe::failed(Duration::ZERO, &error)
         }
     }
 }
 
-/// Looks at `place`, for `limit` at most.
-pub(crate) async fn look_at(place: &Place, limit: Duration) -> Look {
+/// Fetches from `target`, for `limit` at most.
+pub(crate) async fn probe_url(target: &FetchUrl, limit: Duration) -> Probe {
     let (began, sent) = (Instant::now(), SystemTime::now());
-    let mut look = Look::failed(limit, &FetchError::TimedOut(limit));
-    let Ok(outcome) = tokio::time::timeout(limit, ask(place, sent, &mut look)).await else {
-        return look;
+    let mut probe = Probe::failed(limit, &FetchError::TimedOut(limit));
+    let Ok(outcome) = tokio::time::timeout(limit, ask(target, sent, &mut probe)).await else {
+        return probe;
     };
-    look.took = began.elapsed();
-    look.body = match outcome {
+    probe.took = began.elapsed();
+    probe.body = match outcome {
         Ok(Document { body, max_age, .. }) => {
-            look.max_age = max_age;
+            probe.max_age = max_age;
             Ok(body)
         }
         Err(error) => Err(error.to_string()),
     };
-    look
+    probe
 }
 
-impl Look {
+impl Probe {
     fn failed(took: Duration, error: &FetchError) -> Self {
         Self {
             took,
@@ -71,9 +71,13 @@ impl Look {
     }
 }
 
-async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Document, FetchError> {
-    let url = place.url();
-    let mut client = place.builder();
+async fn ask(
+    target: &FetchUrl,
+    sent: SystemTime,
+    probe: &mut Probe,
+) -> Result<Document, FetchError> {
+    let url = target.url();
+    let mut client = target.builder();
     if url.scheme() == "https" {
         client = client.tls_info(true);
     }
@@ -84,12 +88,12 @@ async fn ask(place: &Place, sent: SystemTime, look: &mut Look) -> Result<Documen
         .get(url.clone())
         .header(header::ACCEPT, "application/json");
     let answer = asked.send().await.map_err(|error| {
-        look.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
+        probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
         fetch::unreachable(url, &error)
     })?;
-    look.ahead = ahead(answer.headers(), sent);
+    probe.ahead = ahead(answer.headers(), sent);
     let shown = answer.extensions().get::<TlsInfo>();
-    look.certificate = shown
+    probe.certificate = shown
         .and_then(|tls| tls.peer_certificate())
         .map(<[u8]>::to_vec);
     fetch::document(url, answer).await
@@ -115,7 +119,7 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
 }
 
 /// Returns where the issuer's metadata say that its keys are, or what is wrong with the metadata.
-pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<Place, String> {
+pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<FetchUrl, String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
     discovery::read(body, &url, issuer).map_err(|error| error.to_string())
 }
@@ -127,7 +131,7 @@ impl Auth {
             let Some(url) = metadata_of(issuer) else {
                 continue;
             };
-            if let Some(ahead) = look(&url, limit).await.ahead {
+            if let Some(ahead) = probe(&url, limit).await.ahead {
                 return Some((issuer.to_owned(), ahead));
             }
         }

@@ -1,13 +1,19 @@
-//! The keeper: the one task that fetches an issuer's key set.
+//! The refresher: the one task that fetches an issuer's key set.
 //!
 //! It sleeps until `schedule.rs` has a fetch for it or a request asks for one, fetches, and replaces
 //! the set that requests read in `jwks.rs`. A failed fetch takes nothing away.
 //!
-//! Invariant: **a successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a
-//! [`Held`] set in it, new or as before. An answer can only be "unchanged" compared with a `Held` set:
-//! without one, no request is conditional, and an empty body or a 304 is a failure like any other.
+//! Invariants:
+//!
+//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a [`Held`] set
+//!   in it, new or as before. An answer can only be "unchanged" compared with a `Held` set: without one,
+//!   no request is conditional, and an empty body or a 304 is a failure like any other.
+//! - **A set with the same keys is the same set.** It keeps its generation, and so the tokens that were
+//!   verified with it, whatever the order of its entries and its white space.
+//! - **Discovery costs no key that can still be fetched.** When it fails, the known address is used. When
+//!   it is slow, the known address is fetched from at the same time.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use reqwest::{Url, header::HeaderValue};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,20 +22,24 @@ use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
-        fetch::{Answer, Document, FetchError, Place},
-        jwks::{Shared, Source},
+        fetch::{Answer, Document, FetchError, FetchUrl},
         key_set::KeySet,
         schedule::{Discovery, Due},
+        shared::{Shared, Source},
     },
 };
 
-/// The keeper's own state.
-pub(in crate::auth) struct Keeper {
+/// How long discovery may take before the known address is fetched from at the same time. Requests that
+/// wait for the fetch give up after 3 s.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// The refresher's own state.
+pub(in crate::auth) struct Refresher {
     shared: Arc<Shared>,
     /// The discovered address that last gave a usable set.
-    place: Option<Place>,
+    address: Option<FetchUrl>,
     held: Option<Held>,
-    /// Of the last set that was held.
+    /// The generation of the last set that was held.
     generation: u64,
     /// Why discovery last failed while the known address was used, so that each reason is logged once.
     discovery_error: Option<FetchError>,
@@ -51,7 +61,7 @@ struct Fetched {
     held: Held,
     max_age: Option<Duration>,
     /// Where the set came from, if discovery is used.
-    place: Option<Place>,
+    address: Option<FetchUrl>,
     discovered: bool,
 }
 
@@ -63,19 +73,19 @@ enum Outcome {
     },
 }
 
-impl Keeper {
+impl Refresher {
     pub(in crate::auth) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            place: None,
+            address: None,
             held: None,
             generation: 0,
             discovery_error: None,
         }
     }
 
-    /// Runs until the task is aborted, which dropping `Jwks` does.
-    pub(in crate::auth) async fn keep(mut self) {
+    /// Runs until the task is aborted, which `Jwks::drop` does.
+    pub(in crate::auth) async fn run(mut self) {
         loop {
             let now = Instant::now();
             let (fetch, due) = {
@@ -83,14 +93,14 @@ impl Keeper {
                 (schedule.begin(now), schedule.due())
             };
             match (fetch, due) {
-                (Some(discovery), _) => self.run(discovery, now).await,
+                (Some(discovery), _) => self.run_fetch(discovery, now).await,
                 (None, Due::Fetch(at)) => {
-                    if self.nobody_asks_until(at).await {
+                    if self.sleeps_until(at).await {
                         self.shared.schedule().fetch();
                     }
                 }
                 (None, Due::Drop(at)) => {
-                    if self.nobody_asks_until(at).await {
+                    if self.sleeps_until(at).await {
                         self.drop_held();
                     }
                 }
@@ -98,19 +108,19 @@ impl Keeper {
         }
     }
 
-    async fn nobody_asks_until(&self, at: Instant) -> bool {
+    async fn sleeps_until(&self, at: Instant) -> bool {
         // A timer rounds up to its next tick, so it is not used for what is due already.
         if at <= Instant::now() {
             return true;
         }
         tokio::select! {
-            () = self.shared.asked.notified() => false,
+            () = self.shared.wake.notified() => false,
             () = sleep_until(at) => true,
         }
     }
 
     /// Runs one fetch, and wakes the requests that wait for it.
-    async fn run(&mut self, discovery: Discovery, began: Instant) {
+    async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
         let outcome = timeout(limit, self.fetch(discovery)).await;
         match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
@@ -122,9 +132,9 @@ impl Keeper {
                 }
                 schedule.unmoved();
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(&error),
         }
-        self.shared.landed.send_replace(());
+        self.shared.fetch_ended.send_replace(());
     }
 
     /// May be cancelled at any await, so it leaves what is held to [`succeed`](Self::succeed).
@@ -132,69 +142,100 @@ impl Keeper {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
             Source::File(path) => (self.read(path).await?, None),
-            Source::Address(url) => self.get(&Place::configured(url.clone())).await?,
+            Source::Address(url) => self.get(&FetchUrl::configured(url.clone())).await?,
             Source::Discovery => return self.fetch_discovered(discovery).await,
         };
         Ok(Outcome::Fetched(Box::new(Fetched {
             held,
             max_age,
-            place: None,
+            address: None,
             discovered: false,
         })))
     }
 
     async fn fetch_discovered(&mut self, discovery: Discovery) -> Result<Outcome, FetchError> {
-        let (place, failure) = match (discovery, self.place.clone()) {
-            (_, None) => (self.discover().await?, None),
-            (Discovery::Skip, Some(known)) => return self.fetch_from(known, false).await,
-            (Discovery::First, Some(known)) => match self.discover_again(&known).await {
-                Ok(place) => (place, None),
-                // A discovery endpoint that is down must not cost keys that can still be fetched.
-                Err(error) => (known, Some(error)),
-            },
+        let fetched = match (discovery, self.address.clone()) {
+            (_, None) => {
+                let address = self.discover().await?;
+                self.fetch_from(address, true).await?
+            }
+            (Discovery::Skip, Some(known)) => self.fetch_from(known, false).await?,
+            (Discovery::First, Some(known)) => self.discover_and_fetch(known).await?,
             (Discovery::IfMoved, Some(known)) => match self.discover_again(&known).await {
-                Ok(place) if place == known => return Ok(Outcome::Unmoved { discovered: true }),
-                Ok(place) => (place, None),
+                Ok(address) if address == known => {
+                    self.discovery_error = None;
+                    return Ok(Outcome::Unmoved { discovered: true });
+                }
+                Ok(address) => self.fetch_from(address, true).await?,
                 Err(error) => {
-                    self.log_discovery_failure(error);
+                    self.discovery_failed(error);
                     return Ok(Outcome::Unmoved { discovered: false });
                 }
             },
         };
-        let outcome = self.fetch_from(place, failure.is_none()).await;
-        match (outcome, failure) {
-            (Ok(outcome), Some(error)) => {
-                self.log_discovery_failure(error);
-                Ok(outcome)
+        Ok(Outcome::Fetched(Box::new(fetched)))
+    }
+
+    /// Discovers the address again, and fetches from it, or from the known one if discovery fails. If
+    /// both fail, the error is the key set's; that of discovery is logged.
+    async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
+        let (found, fetched) = self.discover_beside_fetching(&known).await;
+        let (address, discovered) = match found {
+            Ok(address) => {
+                self.discovery_error = None;
+                (address, true)
             }
-            (Err(_), Some(error)) => Err(error),
-            (outcome, None) => outcome,
+            Err(error) => {
+                self.discovery_failed(error);
+                (known.clone(), false)
+            }
+        };
+        match fetched {
+            Some(fetched) if address == known => fetched.map(|fetched| Fetched {
+                discovered,
+                ..fetched
+            }),
+            _ => self.fetch_from(address, discovered).await,
         }
     }
 
-    async fn fetch_from(&self, place: Place, discovered: bool) -> Result<Outcome, FetchError> {
-        let (held, max_age) = self.get(&place).await?;
-        Ok(Outcome::Fetched(Box::new(Fetched {
+    /// Discovers the address again. If that takes long, fetches from the known address meanwhile.
+    async fn discover_beside_fetching(
+        &self,
+        known: &FetchUrl,
+    ) -> (
+        Result<FetchUrl, FetchError>,
+        Option<Result<Fetched, FetchError>>,
+    ) {
+        let mut discovery = pin!(self.discover_again(known));
+        if let Ok(found) = timeout(HEAD_START, &mut discovery).await {
+            return (found, None);
+        }
+        let (found, fetched) = tokio::join!(discovery, self.fetch_from(known.clone(), false));
+        (found, Some(fetched))
+    }
+
+    async fn fetch_from(&self, address: FetchUrl, discovered: bool) -> Result<Fetched, FetchError> {
+        let (held, max_age) = self.get(&address).await?;
+        Ok(Fetched {
             held,
             max_age,
-            place: Some(place),
+            address: Some(address),
             discovered,
-        })))
+        })
     }
 
-    async fn discover(&mut self) -> Result<Place, FetchError> {
+    async fn discover(&self) -> Result<FetchUrl, FetchError> {
         let settings = &self.shared.settings;
-        let place = discovery::jwks_uri(&settings.fetcher, &settings.issuer).await?;
-        self.discovery_error = None;
-        Ok(place)
+        discovery::jwks_uri(&settings.fetcher, &settings.issuer).await
     }
 
-    /// Discovers in half of the time, so that the known address still has the other half.
-    async fn discover_again(&mut self, known: &Place) -> Result<Place, FetchError> {
+    /// Discovers in half of the time, so that a fetch from the address still has the other half.
+    async fn discover_again(&self, known: &FetchUrl) -> Result<FetchUrl, FetchError> {
         let limit = self.shared.settings.timeout / 2;
         let found = timeout(limit, self.discover()).await;
         let found = found.unwrap_or(Err(FetchError::TimedOut(limit)))?;
-        // The known place has a client already.
+        // The known address has a client already.
         Ok(if found == *known {
             known.clone()
         } else {
@@ -202,15 +243,15 @@ impl Keeper {
         })
     }
 
-    async fn get(&self, place: &Place) -> Result<(Held, Option<Duration>), FetchError> {
+    async fn get(&self, address: &FetchUrl) -> Result<(Held, Option<Duration>), FetchError> {
         let fetcher = &self.shared.settings.fetcher;
         let tagged = self.held.as_ref().and_then(|held| {
             let (url, etag) = held.tag.as_ref()?;
-            (url == place.url()).then_some((held, etag))
+            (url == address.url()).then_some((held, etag))
         });
         let document = match tagged {
-            None => fetcher.get(place).await?,
-            Some((held, etag)) => match fetcher.get_unless(place, etag).await? {
+            None => fetcher.get(address).await?,
+            Some((held, etag)) => match fetcher.get_unless(address, etag).await? {
                 Answer::NotModified { max_age } => return Ok((held.clone(), max_age)),
                 Answer::Document(document) => document,
             },
@@ -220,8 +261,8 @@ impl Keeper {
             etag,
             max_age,
         } = document;
-        let tag = etag.map(|etag| (place.url().clone(), etag));
-        Ok((self.parse(body, tag, place.url().as_str())?, max_age))
+        let tag = etag.map(|etag| (address.url().clone(), etag));
+        Ok((self.parse(body, tag, address.url().as_str())?, max_age))
     }
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
@@ -232,7 +273,7 @@ impl Keeper {
         self.parse(document, None, &name)
     }
 
-    /// Parses a usable set. The same bytes give the same set, so that what was verified with it stays
+    /// Parses a usable set. The same keys give the same set, so that what was verified with it stays
     /// verified.
     fn parse(
         &self,
@@ -251,8 +292,12 @@ impl Keeper {
         let algorithms = &self.shared.settings.algorithms;
         let set = KeySet::parse(&document, algorithms, self.generation + 1)
             .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
+        let set = match &self.held {
+            Some(held) if held.set.is_equivalent(&set) => Arc::clone(&held.set),
+            _ => Arc::new(set),
+        };
         Ok(Held {
-            set: Arc::new(set),
+            set,
             document: document.into(),
             tag,
         })
@@ -260,33 +305,35 @@ impl Keeper {
 
     fn succeed(&mut self, fetched: Fetched, began: Instant) {
         let now = Instant::now();
-        let Fetched { held, .. } = fetched;
+        let held = fetched.held;
         let is_same = |before: &Held| Arc::ptr_eq(&before.set, &held.set);
         let is_confirmed = self.held.as_ref().is_some_and(is_same);
-        let mut schedule = self.shared.schedule();
-        let mut record = self.shared.record();
-        let failed_before = record.error.take().is_some();
-        if is_confirmed {
-            record.fetches.confirmed += 1;
-            if failed_before {
-                let issuer = &*self.shared.settings.issuer;
-                tracing::info!(issuer, "key set fetched again; it is the one that is held");
+        let failed_before = {
+            let mut schedule = self.shared.schedule();
+            let mut record = self.shared.record();
+            if is_confirmed {
+                record.fetches.confirmed += 1;
+            } else {
+                self.shared.held.store(Some(Arc::clone(&held.set)));
+                record.fetches.replaced += 1;
             }
-        } else {
+            if fetched.discovered {
+                schedule.discovered(now);
+            }
+            schedule.succeeded(now, fetched.max_age);
+            // The issuer's answer may be as old as the request for it.
+            record.confirmed = Some(began);
+            record.error.take().is_some()
+        };
+        if !is_confirmed {
             self.log_set(&held.set);
-            self.shared.held.store(Some(Arc::clone(&held.set)));
-            record.fetches.replaced += 1;
+        } else if failed_before {
+            let issuer = &*self.shared.settings.issuer;
+            tracing::info!(issuer, "key set fetched again; it is the one that is held");
         }
-        if fetched.discovered {
-            schedule.discovered(now);
-        }
-        schedule.succeeded(now, fetched.max_age);
-        // The issuer's answer may be as old as the request for it.
-        record.confirmed = Some(began);
-        drop((schedule, record));
         self.generation = held.set.generation();
         self.held = Some(held);
-        self.place = fetched.place;
+        self.address = fetched.address;
     }
 
     fn log_set(&self, set: &KeySet) {
@@ -304,20 +351,24 @@ impl Keeper {
         tracing::info!(issuer, keys, skipped, "key set fetched");
     }
 
-    fn fail(&mut self, error: FetchError) {
+    fn fail(&self, error: &FetchError) {
         let now = Instant::now();
-        let mut schedule = self.shared.schedule();
-        let mut record = self.shared.record();
-        schedule.failed(now, error.retry_after());
-        let next = schedule.until_next(now);
-        if record.error.as_ref() == Some(&error) {
+        let (next, error_before) = {
+            let mut schedule = self.shared.schedule();
+            let mut record = self.shared.record();
+            schedule.failed(now, error.retry_after());
+            record.fetches.failed += 1;
+            (
+                schedule.until_next(now),
+                record.error.replace(error.clone()),
+            )
+        };
+        if error_before.as_ref() == Some(error) {
             let issuer = &*self.shared.settings.issuer;
             tracing::debug!(issuer, "key set not fetched again, for the same reason");
         } else {
-            self.log_failure(&error, next);
+            self.log_failure(error, next);
         }
-        record.fetches.failed += 1;
-        record.error = Some(error);
     }
 
     /// Logs each reason once: an issuer that is down for an hour is one line. `/readyz` and the metrics
@@ -332,8 +383,12 @@ impl Keeper {
         }
     }
 
-    /// Logs that discovery failed although the key set could be fetched from the known address.
-    fn log_discovery_failure(&mut self, error: FetchError) {
+    /// Notes that discovery failed while an address of the key set is known. Each reason is logged once.
+    fn discovery_failed(&mut self, error: FetchError) {
+        let retry_after = error.retry_after();
+        let mut schedule = self.shared.schedule();
+        schedule.discovery_failed(Instant::now(), retry_after);
+        drop(schedule);
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
             tracing::warn!(issuer, %error, "discovery failed; the known address of the key set is used");
@@ -345,6 +400,7 @@ impl Keeper {
         let mut schedule = self.shared.schedule();
         schedule.dropped();
         self.shared.held.store(None);
+        drop(schedule);
         self.held = None;
         tracing::error!(
             issuer = &*self.shared.settings.issuer,

@@ -2,16 +2,20 @@
 //!
 //! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
 //! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
-//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::ask`]).
+//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::request`]).
 //! Only requests pay, from a small budget. At most one fetch is in flight at a time.
 //!
-//! Two invariants hold here, and the tests below check them over random sequences of events:
+//! Four invariants hold here, and the tests below check them over random sequences of events:
 //!
 //! - **A question for a newer set gets a fetch that began after it.** Fetches are numbered, and
-//!   [`Asked::Wait`] names the first one that begins after the question. A fetch that was in flight by
+//!   [`Decision::Wait`] names the first one that begins after the question. A fetch that was in flight by
 //!   then may still bring the key, but it is never the last word.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
 //!   most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
+//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, by everything but the operator. The
+//!   discovery endpoint's has a clock of its own, because the key set may answer all the while.
+//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must not
+//!   go on for hours because one fetch failed.
 
 use std::time::Duration;
 
@@ -66,9 +70,7 @@ pub(crate) struct Schedule {
     policy: Policy,
     budget: Budget,
     jitter: Jitter,
-    /// Whether the issuer's metadata name the address of the key set.
-    discovers: bool,
-    flight: Option<Flight>,
+    pending: Option<PendingFetch>,
     /// The number of the last fetch that has ended. The next one has the next number.
     ended: u64,
     /// `refresh` was called while a fetch was in flight, so another fetch follows it.
@@ -76,24 +78,53 @@ pub(crate) struct Schedule {
     /// The last paid fetch used an address that was discovered earlier. If a request still lacks its
     /// key, discovery may be repeated once without paying again.
     follow_up: bool,
-    /// When discovery last succeeded. `None` if it has to be repeated with the next fetch.
-    discovered: Option<Instant>,
+    discovery: DiscoveryClock,
     /// When time alone starts the next fetch.
     next: Instant,
     /// Until when the set that is held may be used.
     usable_until: Option<Instant>,
     /// Failures of fetches that time started, since the last success.
     failures: u32,
-    /// The end of the issuer's `Retry-After`.
+    /// An operator has asked for a refresh, and no fetch that began after that has succeeded.
+    refresh_unsatisfied: bool,
+    /// The end of the key set's `Retry-After`.
     left_alone_until: Option<Instant>,
 }
 
 /// A fetch that was asked for, or is in flight.
 #[derive(Debug)]
-struct Flight {
+struct PendingFetch {
     discovery: Discovery,
-    paid: bool,
+    cause: Cause,
     has_begun: bool,
+    /// Discovery failed as part of this fetch.
+    discovery_failed: bool,
+}
+
+/// What started a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Time,
+    /// A request, which paid for it.
+    Request,
+    /// An operator, who may ignore `Retry-After`.
+    Operator,
+}
+
+/// When discovery last succeeded, and when it may and has to be repeated.
+#[derive(Debug)]
+struct DiscoveryClock {
+    /// Whether the issuer's metadata name the address of the key set.
+    enabled: bool,
+    /// When discovery last succeeded. `None` if the address of the key set is not known.
+    succeeded: Option<Instant>,
+    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time starts
+    /// repeats discovery.
+    is_due: bool,
+    /// When a refresh that repeats discovery is due at the latest.
+    repeat_by: Instant,
+    /// The end of the discovery endpoint's `Retry-After`.
+    left_alone_until: Option<Instant>,
 }
 
 /// How a fetch finds the address of the key set.
@@ -110,9 +141,9 @@ pub(crate) enum Discovery {
 
 /// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Decision {
     /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the question,
-    /// to be handed to [`Schedule::ask_again`]. If `started`, the fetch task has to be woken.
+    /// to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to be woken.
     Wait { fresh: u64, started: bool },
     /// The budget is spent, or the issuer's `Retry-After` is not over.
     Refused,
@@ -129,42 +160,34 @@ pub(crate) enum Due {
 }
 
 impl Schedule {
-    /// The longest `Retry-After` that is honoured.
-    const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
-    /// The longest that a discovered address is used before a refresh repeats discovery.
-    const DISCOVERY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
-    /// time to live of up to twelve hours is never cut short for the sake of discovery.
-    const DISCOVERY_AGE: Duration = Duration::from_secs(12 * 60 * 60);
-
     /// Creates a schedule whose first fetch is due at once.
     pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
             budget: Budget::full(),
             jitter: Jitter(seed),
-            discovers,
-            flight: None,
+            pending: None,
             ended: 0,
             refresh_again: false,
             follow_up: false,
-            discovered: None,
+            discovery: DiscoveryClock::new(discovers, now),
             next: now,
             usable_until: None,
             failures: 0,
+            refresh_unsatisfied: false,
             left_alone_until: None,
         }
     }
 
     /// A request wants a set newer than the one that is held.
-    pub(crate) fn ask(&mut self, discovery: Discovery, now: Instant) -> Asked {
-        match &self.flight {
+    pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
+        match &self.pending {
             None => self.start_paid(discovery, now),
-            Some(flight) => {
+            Some(pending) => {
                 // A fetch that has begun comes too early for this question. A follow-up has no number,
                 // because it may fetch nothing.
-                let is_early = flight.has_begun && flight.discovery != Discovery::IfMoved;
-                Asked::Wait {
+                let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
+                Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
                     started: false,
                 }
@@ -173,35 +196,31 @@ impl Schedule {
     }
 
     /// The same request, after a fetch has ended that did not bring its key. `fresh` is from its
-    /// [`Asked::Wait`].
-    pub(crate) fn ask_again(&mut self, fresh: u64, now: Instant) -> Asked {
-        if self.flight.is_some() {
+    /// [`Decision::Wait`].
+    pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
+        if self.pending.is_some() {
             let started = false;
-            return Asked::Wait { fresh, started };
+            return Decision::Wait { fresh, started };
         }
         if self.ended < fresh {
             return self.start_paid(Discovery::Skip, now);
         }
-        if !self.follow_up || self.is_left_alone(now) {
-            return Asked::Settled;
+        if !self.follow_up || self.is_left_alone(now) || self.discovery.is_left_alone(now) {
+            return Decision::Settled;
         }
         self.follow_up = false;
-        self.flight = Some(Flight {
-            discovery: Discovery::IfMoved,
-            paid: false,
-            has_begun: false,
-        });
+        self.enqueue(Discovery::IfMoved, Cause::Request);
         let started = true;
-        Asked::Wait { fresh, started }
+        Decision::Wait { fresh, started }
     }
 
-    fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Asked {
+    fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Decision {
         let cooldown = self.policy.cooldown;
         if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
-            return Asked::Refused;
+            return Decision::Refused;
         }
-        self.request(discovery, true);
-        Asked::Wait {
+        self.enqueue(discovery, Cause::Request);
+        Decision::Wait {
             fresh: self.ended + 1,
             started: true,
         }
@@ -209,47 +228,62 @@ impl Schedule {
 
     /// Time alone starts a fetch, which is free.
     pub(crate) fn fetch(&mut self) {
-        if self.flight.is_none() {
-            self.request(Discovery::Skip, false);
+        if self.pending.is_none() {
+            self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
     /// An operator asks for a fetch that begins after this call, discovery included. It is free, and
     /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
     pub(crate) fn refresh(&mut self) {
-        match &mut self.flight {
-            None => self.request(Discovery::First, false),
-            Some(flight) if flight.has_begun || flight.discovery == Discovery::IfMoved => {
+        self.refresh_unsatisfied = true;
+        if self.pending.is_none() {
+            self.enqueue(Discovery::First, Cause::Operator);
+        }
+        if let Some(pending) = &mut self.pending {
+            if pending.has_begun || pending.discovery == Discovery::IfMoved {
                 self.refresh_again = true;
+            } else {
+                pending.discovery = Discovery::First;
+                pending.cause = Cause::Operator;
             }
-            Some(flight) => flight.discovery = Discovery::First,
         }
     }
 
-    fn request(&mut self, discovery: Discovery, paid: bool) {
-        self.flight = Some(Flight {
+    fn enqueue(&mut self, discovery: Discovery, cause: Cause) {
+        self.pending = Some(PendingFetch {
             discovery,
-            paid,
+            cause,
             has_begun: false,
+            discovery_failed: false,
         });
     }
 
     /// Begins the fetch that was asked for, if one was. It is in flight until [`succeeded`](Self::succeeded),
     /// [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
+    ///
+    /// A fetch that a request started does not wait for discovery where the address is known. If the
+    /// fetched set lacks the key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::DISCOVERY_AGE;
-        let is_due = self.discovers && self.discovered.is_none_or(is_old);
-        let flight = self.flight.as_mut()?;
-        if is_due && flight.discovery == Discovery::Skip {
-            flight.discovery = Discovery::First;
-        }
-        flight.has_begun = true;
-        Some(flight.discovery)
+        let clock = &self.discovery;
+        let pending = self.pending.as_mut()?;
+        pending.discovery = match (pending.discovery, pending.cause) {
+            (Discovery::Skip, _) if clock.enabled && clock.succeeded.is_none() => Discovery::First,
+            (Discovery::Skip, Cause::Time) if clock.wants_repetition(now) => Discovery::First,
+            (Discovery::First, Cause::Time | Cause::Request)
+                if clock.succeeded.is_some() && clock.is_left_alone(now) =>
+            {
+                Discovery::Skip
+            }
+            (requested, _) => requested,
+        };
+        pending.has_begun = true;
+        Some(pending.discovery)
     }
 
     #[cfg(test)]
     fn is_in_flight(&self) -> bool {
-        self.flight.is_some()
+        self.pending.is_some()
     }
 
     /// Returns what to wait for while nothing is in flight.
@@ -262,7 +296,22 @@ impl Schedule {
 
     /// Discovery succeeded as part of the fetch in flight.
     pub(crate) fn discovered(&mut self, now: Instant) {
-        self.discovered = Some(now);
+        let clock = &mut self.discovery;
+        clock.succeeded = Some(now);
+        clock.is_due = false;
+        clock.repeat_by = now + DiscoveryClock::LIFE;
+        clock.left_alone_until = None;
+    }
+
+    /// Discovery failed as part of the fetch in flight, which goes on with the known address.
+    pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
+        let clock = &mut self.discovery;
+        clock.left_alone_until = left_alone_until(now, retry_after);
+        // An attempt was made: the refreshes go on at their own pace.
+        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::AGE);
+        if let Some(pending) = &mut self.pending {
+            pending.discovery_failed = true;
+        }
     }
 
     /// The fetch in flight brought a usable set, or confirmed the one that is held.
@@ -270,54 +319,56 @@ impl Schedule {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
         self.left_alone_until = None;
+        // A refresh that came during this fetch is remembered in `refresh_again`.
+        self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
-        self.next = now + wait.min(self.longest_wait(now));
+        self.next = now + wait.min(self.discovery.longest_wait(now));
         self.usable_until = Some(now + ttl + self.policy.stale);
         self.end();
     }
 
-    /// The longest until the next refresh, so that the address is discovered again within a day.
-    fn longest_wait(&self, now: Instant) -> Duration {
-        if !self.discovers {
-            return Duration::MAX;
-        }
-        let life = self.discovered.map(|at| at + Self::DISCOVERY_LIFE);
-        let rest = life.map(|until| until.saturating_duration_since(now));
-        rest.unwrap_or_default().max(Self::DISCOVERY_AGE)
-    }
-
-    /// The fetch in flight failed. The next one repeats discovery, because the keys may have moved.
+    /// The fetch in flight failed. The next refresh repeats discovery, because the keys may have moved.
+    /// Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        let asked_for = retry_after
-            .unwrap_or_default()
-            .min(Self::LONGEST_RETRY_AFTER);
-        if !asked_for.is_zero() {
-            self.left_alone_until = Some(now + asked_for);
+        let mut left_alone_until = left_alone_until(now, retry_after);
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.discovery_failed)
+        {
+            left_alone_until = left_alone_until.max(self.discovery.left_alone_until);
         }
+        self.left_alone_until = left_alone_until.or(self.left_alone_until);
+        let allowed = left_alone_until.unwrap_or(now);
         if self.next <= now {
             self.failures += 1;
-            self.next = now + self.backoff().max(asked_for);
+            self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch that a request or an operator asked for does not move the refresh, and
-            // does not lengthen the backoff.
-            self.next = self.next.max(now + asked_for);
+            // A failed fetch that a request or an operator started does not lengthen the backoff. Only
+            // a refresh that an operator asked for is retried ahead of time.
+            if self.refresh_unsatisfied {
+                self.next = self.next.min(now + self.backoff());
+            }
+            self.next = self.next.max(allowed);
         }
-        self.discovered = None;
+        self.discovery.is_due = true;
         self.end();
     }
 
-    /// The follow-up in flight found the address unchanged, or could not discover it.
+    /// The follow-up in flight found the address unchanged, or failed to discover it.
     pub(crate) fn unmoved(&mut self) {
         self.end();
     }
 
     fn end(&mut self) {
-        let Some(flight) = self.flight.take() else {
+        let Some(pending) = self.pending.take() else {
             return;
         };
-        if flight.discovery != Discovery::IfMoved {
+        if pending.discovery != Discovery::IfMoved {
             self.ended += 1;
-            self.follow_up = self.discovers && flight.paid && flight.discovery == Discovery::Skip;
+            let is_paid = pending.cause == Cause::Request;
+            self.follow_up =
+                self.discovery.enabled && is_paid && pending.discovery == Discovery::Skip;
         }
         if std::mem::take(&mut self.refresh_again) {
             self.refresh();
@@ -353,6 +404,54 @@ impl Schedule {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         self.jitter.around(doubled.min(self.policy.patience), 0.2)
     }
+}
+
+impl DiscoveryClock {
+    /// The longest that a discovered address is used before a refresh repeats discovery.
+    const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
+    /// time to live of up to twelve hours is never cut short for the sake of discovery.
+    const AGE: Duration = Duration::from_secs(12 * 60 * 60);
+
+    fn new(enabled: bool, now: Instant) -> Self {
+        Self {
+            enabled,
+            succeeded: None,
+            is_due: false,
+            repeat_by: now + Self::LIFE,
+            left_alone_until: None,
+        }
+    }
+
+    /// Returns whether a fetch that time starts repeats discovery.
+    fn wants_repetition(&self, now: Instant) -> bool {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::AGE;
+        self.enabled
+            && (self.is_due || self.succeeded.is_some_and(is_old))
+            && !self.is_left_alone(now)
+    }
+
+    fn is_left_alone(&self, now: Instant) -> bool {
+        self.left_alone_until.is_some_and(|until| now < until)
+    }
+
+    /// The longest until the next refresh, so that the address is discovered again within a day.
+    fn longest_wait(&self, now: Instant) -> Duration {
+        if !self.enabled {
+            return Duration::MAX;
+        }
+        let until = self.repeat_by.max(self.left_alone_until.unwrap_or(now));
+        until.saturating_duration_since(now)
+    }
+}
+
+/// The longest `Retry-After` that is honoured.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Returns when a `Retry-After` ends. `None` if there is none, or one of 0.
+fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
+    let wait = retry_after?.min(LONGEST_RETRY_AFTER);
+    (!wait.is_zero()).then(|| now + wait)
 }
 
 /// The fetches that requests may start: four at most, and one more each cooldown. A new key is
@@ -443,16 +542,16 @@ mod tests {
         }
     }
 
-    fn ask(schedule: &mut Schedule, now: Instant) -> Asked {
-        schedule.ask(Discovery::Skip, now)
+    fn request(schedule: &mut Schedule, now: Instant) -> Decision {
+        schedule.request(Discovery::Skip, now)
     }
 
-    fn wait(fresh: u64, started: bool) -> Asked {
-        Asked::Wait { fresh, started }
+    fn wait(fresh: u64, started: bool) -> Decision {
+        Decision::Wait { fresh, started }
     }
 
-    fn has_started(asked: Asked) -> bool {
-        matches!(asked, Asked::Wait { started: true, .. })
+    fn has_started(asked: Decision) -> bool {
+        matches!(asked, Decision::Wait { started: true, .. })
     }
 
     #[test]
@@ -481,7 +580,7 @@ mod tests {
         let hour = 3600;
         for second in 0..hour {
             let now = start + SECOND * second;
-            if has_started(ask(&mut schedule, now)) {
+            if has_started(request(&mut schedule, now)) {
                 fetches += 1;
                 schedule.begin(now);
                 schedule.succeeded(now, None);
@@ -495,41 +594,41 @@ mod tests {
     fn a_failed_fetch_costs_a_unit_too() {
         let (mut schedule, now) = holding();
         for _ in 0..4 {
-            assert!(has_started(ask(&mut schedule, now)));
+            assert!(has_started(request(&mut schedule, now)));
             schedule.begin(now);
             schedule.failed(now, None);
         }
-        assert_eq!(ask(&mut schedule, now), Asked::Refused);
+        assert_eq!(request(&mut schedule, now), Decision::Refused);
     }
 
     #[test]
     fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
-        assert_eq!(ask(&mut schedule, now), wait(1, false), "not begun");
+        assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
         schedule.begin(now);
         for _ in 0..100 {
             assert_eq!(
-                ask(&mut schedule, now),
+                request(&mut schedule, now),
                 wait(2, false),
                 "begun, for nothing"
             );
         }
         schedule.discovered(now);
         schedule.succeeded(now, None);
-        let fresh = schedule.ask_again(1, now);
+        let fresh = schedule.request_again(1, now);
         assert_eq!(
             fresh,
-            Asked::Settled,
+            Decision::Settled,
             "a fetch that time started, and fresh"
         );
         assert_eq!(
-            schedule.ask_again(2, now),
+            schedule.request_again(2, now),
             wait(2, true),
             "one more, paid for"
         );
         assert_eq!(
-            schedule.ask_again(2, now),
+            schedule.request_again(2, now),
             wait(2, false),
             "which others join"
         );
@@ -540,20 +639,24 @@ mod tests {
     fn a_paid_fetch_has_one_follow_up() {
         for succeeds in [true, false] {
             let (mut schedule, now) = holding();
-            assert_eq!(ask(&mut schedule, now), wait(2, true));
+            assert_eq!(request(&mut schedule, now), wait(2, true));
             assert_eq!(schedule.begin(now), Some(Discovery::Skip));
             if succeeds {
                 schedule.succeeded(now, None);
             } else {
                 schedule.failed(now, None);
             }
-            assert_eq!(schedule.ask_again(2, now), wait(2, true));
+            assert_eq!(schedule.request_again(2, now), wait(2, true));
             assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
-            assert_eq!(ask(&mut schedule, now), wait(3, false), "a later question");
+            assert_eq!(
+                request(&mut schedule, now),
+                wait(3, false),
+                "a later question"
+            );
             schedule.unmoved();
-            assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+            assert_eq!(schedule.request_again(2, now), Decision::Settled);
             assert_eq!(schedule.budget.left, 3);
-            assert_eq!(schedule.ask_again(3, now), wait(3, true));
+            assert_eq!(schedule.request_again(3, now), wait(3, true));
             assert_eq!(schedule.budget.left, 2);
         }
     }
@@ -565,26 +668,30 @@ mod tests {
             ("time", |schedule, _| schedule.fetch()),
             ("an operator", |schedule, _| schedule.refresh()),
             ("a doubt", |schedule, now| {
-                schedule.ask(Discovery::First, now);
+                schedule.request(Discovery::First, now);
             }),
         ];
         for (case, fetch) in fetches {
             let (mut schedule, now) = holding();
             fetch(&mut schedule, now);
-            let Asked::Wait { fresh, .. } = ask(&mut schedule, now) else {
+            let Decision::Wait { fresh, .. } = request(&mut schedule, now) else {
                 panic!("{case}: it is joined");
             };
             schedule.begin(now);
             schedule.succeeded(now, None);
-            assert_eq!(schedule.ask_again(fresh, now), Asked::Settled, "{case}");
+            assert_eq!(
+                schedule.request_again(fresh, now),
+                Decision::Settled,
+                "{case}"
+            );
         }
         let now = Instant::now();
         let mut schedule = Schedule::new(Policy::default(), false, now, 7);
-        schedule.ask(Discovery::Skip, now);
+        schedule.request(Discovery::Skip, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
-        let again = schedule.ask_again(1, now);
-        assert_eq!(again, Asked::Settled, "a configured address");
+        let again = schedule.request_again(1, now);
+        assert_eq!(again, Decision::Settled, "a configured address");
     }
 
     #[test]
@@ -619,10 +726,10 @@ mod tests {
     #[test]
     fn refresh_is_not_satisfied_by_a_follow_up() {
         let (mut schedule, now) = holding();
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
-        schedule.ask_again(2, now);
+        schedule.request_again(2, now);
         schedule.refresh();
         assert_eq!(schedule.begin(now), Some(Discovery::IfMoved));
         schedule.unmoved();
@@ -656,11 +763,93 @@ mod tests {
             }
         }
         let (mut schedule, now) = holding();
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         assert_eq!(schedule.begin(now), Some(Discovery::Skip));
         schedule.failed(now, None);
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip), "not waited for");
+        schedule.succeeded(now, None);
+        schedule.fetch();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
+    }
+
+    #[test]
+    fn discovery_that_is_left_alone_is_skipped_until_its_time_is_over() {
+        let (mut schedule, now) = holding();
+        schedule.refresh();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovery_failed(now, Some(SECOND * 60));
+        schedule.succeeded(now, None);
+
+        request(&mut schedule, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+        schedule.failed(now, None);
+        assert_eq!(schedule.request_again(2, now), Decision::Settled);
+        schedule.fetch();
+        assert_eq!(
+            schedule.begin(now),
+            Some(Discovery::Skip),
+            "though it is due"
+        );
+        schedule.failed(now, None);
+        schedule.request(Discovery::First, now);
+        assert_eq!(schedule.begin(now), Some(Discovery::Skip));
+        schedule.succeeded(now, None);
+
+        let now = now + SECOND * 60;
+        schedule.fetch();
+        assert_eq!(schedule.begin(now), Some(Discovery::First));
+        schedule.discovery_failed(now, Some(SECOND * 60));
+        schedule.succeeded(now, None);
+        schedule.refresh();
+        assert_eq!(schedule.begin(now), Some(Discovery::First), "an operator");
+    }
+
+    #[test]
+    fn the_longer_retry_after_counts_if_both_fail() {
+        for (discovery, key_set) in [
+            (Some(40), None),
+            (None, Some(40)),
+            (Some(5), Some(40)),
+            (Some(40), Some(5)),
+        ] {
+            let (mut schedule, now) = holding();
+            schedule.refresh();
+            schedule.begin(now);
+            schedule.discovery_failed(now, discovery.map(Duration::from_secs));
+            schedule.failed(now, key_set.map(Duration::from_secs));
+            let last = now + SECOND * 39;
+            assert_eq!(request(&mut schedule, last), Decision::Refused);
+            assert!(has_started(request(&mut schedule, now + SECOND * 40)));
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_retried_until_a_fetch_that_began_after_it_succeeds() {
+        let (mut schedule, mut now) = holding();
+        schedule.refresh();
+        for most in [1.2, 1.2, 2.4, 4.8, 9.6] {
+            schedule.begin(now);
+            schedule.failed(now, None);
+            let wait = next_fetch(&schedule, now);
+            assert!(wait.as_secs_f64() <= most, "{wait:?}");
+            now += wait;
+            schedule.fetch();
+        }
+        schedule.begin(now);
+        schedule.refresh();
+        schedule.succeeded(now, None);
+        schedule.begin(now);
+        schedule.failed(now, Some(SECOND * 30));
+        assert_eq!(next_fetch(&schedule, now), SECOND * 30, "began too early");
+        schedule.fetch();
+        schedule.begin(now);
+        schedule.succeeded(now, None);
+        assert!(next_fetch(&schedule, now) > SECOND * 400);
+        request(&mut schedule, now);
+        schedule.begin(now);
+        schedule.failed(now, None);
+        assert!(next_fetch(&schedule, now) > SECOND * 400, "it is over");
     }
 
     #[test]
@@ -686,7 +875,7 @@ mod tests {
             schedule.failed(now, Some(SECOND * asked));
             let wait = next_fetch(&schedule, now).as_secs();
             assert!((least..=most).contains(&wait), "{asked}: {wait}");
-            let refused = ask(&mut schedule, now) == Asked::Refused;
+            let refused = request(&mut schedule, now) == Decision::Refused;
             assert_eq!(refused, asked > 0, "{asked}");
         }
     }
@@ -696,10 +885,10 @@ mod tests {
         let (mut schedule, now) = holding();
         let due = next_fetch(&schedule, now);
         let now = now + due - SECOND * 5;
-        ask(&mut schedule, now);
+        request(&mut schedule, now);
         schedule.begin(now);
         schedule.failed(now, Some(SECOND * 30));
-        assert_eq!(schedule.ask_again(2, now), Asked::Settled);
+        assert_eq!(schedule.request_again(2, now), Decision::Settled);
         assert_eq!(next_fetch(&schedule, now), SECOND * 30);
     }
 
@@ -717,20 +906,20 @@ mod tests {
         schedule.failed(now, None);
         assert!(schedule.until_next(now) >= SECOND * 48);
         assert_eq!(schedule.retry_after(now), SECOND, "the budget is full");
-        while has_started(ask(&mut schedule, now)) {
+        while has_started(request(&mut schedule, now)) {
             schedule.begin(now);
             schedule.failed(now, None);
         }
         let wait = schedule.retry_after(now);
         assert!((12..=18).contains(&wait.as_secs()), "a cooldown: {wait:?}");
-        assert!(has_started(ask(&mut schedule, now + wait)));
+        assert!(has_started(request(&mut schedule, now + wait)));
     }
 
     #[test]
     fn a_failure_that_a_request_asked_for_moves_no_refresh() {
         let (mut schedule, now) = holding();
         let due = schedule.due();
-        assert!(has_started(ask(&mut schedule, now)));
+        assert!(has_started(request(&mut schedule, now)));
         schedule.begin(now);
         schedule.failed(now, None);
         assert_eq!(schedule.due(), due);
@@ -813,7 +1002,7 @@ mod tests {
                     _ => {}
                 }
                 while self.schedule.is_in_flight() {
-                    self.fly();
+                    self.run_fetch();
                 }
                 assert!(self.refresh.is_none(), "seed {}: refreshed", self.seed);
                 self.count();
@@ -838,9 +1027,9 @@ mod tests {
         }
 
         fn ask(&mut self) {
-            let asked = self.schedule.ask(Discovery::Skip, self.now);
+            let asked = self.schedule.request(Discovery::Skip, self.now);
             self.paid += u32::from(has_started(asked));
-            if let Asked::Wait { fresh, .. } = asked {
+            if let Decision::Wait { fresh, .. } = asked {
                 self.waiting.push((self.now, fresh));
             }
         }
@@ -851,7 +1040,7 @@ mod tests {
         }
 
         /// One fetch, during which others ask.
-        fn fly(&mut self) {
+        fn run_fetch(&mut self) {
             let discovery = self.schedule.begin(self.now).unwrap();
             let began = self.now;
             if discovery == Discovery::IfMoved {
@@ -891,18 +1080,18 @@ mod tests {
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();
-                match self.schedule.ask_again(fresh, self.now) {
-                    Asked::Settled => {
+                match self.schedule.request_again(fresh, self.now) {
+                    Decision::Settled => {
                         let began = self.begun[usize::try_from(fresh).unwrap() - 1];
                         assert!(began >= asked_at, "seed {}: too early", self.seed);
                     }
-                    Asked::Wait { started, .. } => {
+                    Decision::Wait { started, .. } => {
                         let is_free = self.begun.len() as u64 >= fresh;
                         assert_eq!(started, !was_in_flight, "seed {}", self.seed);
                         self.paid += u32::from(started && !is_free);
                         self.waiting.push((asked_at, fresh));
                     }
-                    Asked::Refused => {}
+                    Decision::Refused => {}
                 }
             }
         }

@@ -1,13 +1,17 @@
-//! What a payload shows of its subject: a machine, a user, or neither for sure.
+//! Decides what a payload shows of its subject: a machine, a user, or neither for sure.
 //!
-//! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain` share this one definition. A
-//! guess in either direction opens a route to whom it was closed, so a payload that shows nothing, or
-//! both, is [`Unknown`](SubjectKind::Unknown), and neither policy is met. `docs/decisions.md` has the
-//! signs with their sources.
+//! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain` share
+//! this one definition. A wrong guess in either direction opens a route to a caller that it is closed to.
+//! So a payload that shows nothing, or both, is [`Unknown`](SubjectKind::Unknown), and neither policy is
+//! met. `docs/decisions.md` has the signs with their sources.
+//!
+//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or beside the
+//! marks of the one vendor that gives it this meaning.** Other issuers write the same claims, such as
+//! `preferred_username` or `x|y` as `sub`, for machines and for anonymous visitors.
 
 use crate::auth::token::json::{self, Value};
 
-/// Who a token was issued to.
+/// The kind of subject that a token was issued to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubjectKind {
     /// A client, for itself.
@@ -21,6 +25,11 @@ pub(crate) enum SubjectKind {
 /// The claims that show the kind of a subject.
 #[derive(Default)]
 struct Signs<'a> {
+    iss: Option<Value<'a>>,
+    typ: Option<Value<'a>>,
+    ver: Option<Value<'a>>,
+    oid: Option<Value<'a>>,
+    provider_id: Option<Value<'a>>,
     sub: Option<Value<'a>>,
     azp: Option<Value<'a>>,
     client_id: Option<Value<'a>>,
@@ -40,6 +49,11 @@ impl SubjectKind {
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
+            "iss" => signs.iss = Some(value),
+            "typ" => signs.typ = Some(value),
+            "ver" => signs.ver = Some(value),
+            "oid" => signs.oid = Some(value),
+            "provider_id" => signs.provider_id = Some(value),
             "sub" => signs.sub = Some(value),
             "azp" => signs.azp = Some(value),
             "client_id" => signs.client_id = Some(value),
@@ -54,11 +68,12 @@ impl SubjectKind {
             "preferred_username" => signs.preferred_username = Some(value),
             _ => {}
         });
-        if read.is_err() || signs.is_anonymous() {
+        if read.is_err() || signs.are_anonymous() || is_anonymous_session(payload) {
             return Self::Unknown;
         }
         match (signs.show_machine(), signs.name_user()) {
             (true, false) => Self::Machine,
+            (false, _) if signs.name_client() => Self::Unknown,
             (false, true) => Self::User,
             (false, false) if signs.show_login() => Self::User,
             // No sign, or two that contradict each other.
@@ -67,14 +82,23 @@ impl SubjectKind {
     }
 }
 
+/// The values of `amr` that a visitor without an account gets: Supabase and others write `anonymous`,
+/// the identity pools of Cognito `unauthenticated`.
+const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
+
 impl Signs<'_> {
-    /// Auth0 issues tokens to visitors who have not logged in, as `anon@…`.
-    fn is_anonymous(&self) -> bool {
+    /// Returns whether the issuer says that the visitor has not logged in: `anon@…` is Auth0's,
+    /// `provider_id` is Firebase's.
+    fn are_anonymous(&self) -> bool {
         text(self.sub.as_ref()).is_some_and(|sub| sub.starts_with("anon@"))
+            || text(self.provider_id.as_ref()) == Some("anonymous")
+            || ANONYMOUS
+                .iter()
+                .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// The issuer says that the client asked for itself. The suffix `@clients` alone says nothing: where
-    /// people choose their names, `eve@clients` is one.
+    /// Returns whether the issuer says that the client asked for itself. The suffix `@clients` alone says
+    /// nothing: where users choose their names, one may be called `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
@@ -91,8 +115,15 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// The issuer says that it is a user, in so many words: Entra's `idtyp`, and Okta's `uid`, which no
-    /// token of a client has.
+    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, and it is no
+    /// user either.
+    fn name_client(&self) -> bool {
+        let azp = text(self.azp.as_ref());
+        azp.is_some() && azp == text(self.sub.as_ref())
+    }
+
+    /// Returns whether the issuer says that it is a user, in so many words: Entra's `idtyp`, and Okta's
+    /// `uid`, which no token of a client has.
     fn name_user(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
@@ -100,38 +131,146 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Claims that only a login brings about. `sid` and `acr` are none of them: Keycloak gives both to
-    /// service accounts.
+    /// Returns whether there are claims that only a login causes. `sid` and `acr` do not count: Keycloak
+    /// gives both to service accounts.
     fn show_login(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
             return false;
         }
+        self.show_login_at_auth0()
+            || self.show_login_at_entra()
+            || self.show_login_at_keycloak()
+            // RFC 9068 §2.2.1: `auth_time` and `amr` are for grants in which a resource owner takes part.
+            || matches!(self.auth_time, Some(Value::Number(_)))
+            || PERSONAL_METHODS
+                .iter()
+                .any(|method| contains(self.amr.as_ref(), method))
+    }
+
+    /// Returns whether the grant is a password grant, or `sub` is Auth0's form of a user's name: a
+    /// connection's strategy, a bar, and the name there. Auth0 names the client in `azp`, or in
+    /// `client_id`, of every such token.
+    fn show_login_at_auth0(&self) -> bool {
         let password = [
             "password",
             "http://auth0.com/oauth/grant-type/password-realm",
         ];
-        let delegated = text(self.tid.as_ref())
-            .and(text(self.scp.as_ref()))
-            .is_some();
-        name.is_some()
-            || delegated
+        let has_client = text(self.azp.as_ref()).or(text(self.client_id.as_ref()));
+        let sub = text(self.sub.as_ref()).and_then(|sub| sub.split_once('|'));
+        let of_connection =
+            sub.is_some_and(|(strategy, name)| STRATEGIES.contains(&strategy) && !name.is_empty());
+        (has_client.is_some() && of_connection)
             || password
                 .iter()
                 .any(|grant| contains(self.gty.as_ref(), grant))
-            || text(self.sub.as_ref()).is_some_and(is_of_connection)
-            || matches!(self.auth_time, Some(Value::Number(_)))
-            || matches!(&self.amr, Some(Value::Texts(methods)) if !methods.is_empty())
+    }
+
+    /// Returns whether Entra ID delegated a user's rights, for which alone it writes `scp`. Its tokens
+    /// have `oid`, `ver` and `tid`, and the tenant in the path of `iss`.
+    fn show_login_at_entra(&self) -> bool {
+        let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
+        else {
+            return false;
+        };
+        !tenant.is_empty()
+            && issuer.split('/').skip(3).any(|segment| segment == tenant)
+            && text(self.oid.as_ref()).is_some()
+            && matches!(text(self.ver.as_ref()), Some("1.0" | "2.0"))
+            && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
+    }
+
+    /// Returns whether Keycloak wrote a user's name. Its access tokens have a `typ` and an `azp`, and the
+    /// realm in the path of `iss`. Other issuers write `preferred_username` for machines too.
+    fn show_login_at_keycloak(&self) -> bool {
+        let name = text(self.preferred_username.as_ref());
+        let issuer = text(self.iss.as_ref());
+        name.is_some_and(|name| !name.is_empty() && !name.starts_with("service-account-"))
+            && issuer.is_some_and(|issuer| issuer.contains("/realms/"))
+            && matches!(text(self.typ.as_ref()), Some("Bearer" | "DPoP"))
+            && text(self.azp.as_ref()).is_some()
     }
 }
 
-/// Auth0's form of a user's name: a connection, a bar, the user's name there.
-fn is_of_connection(sub: &str) -> bool {
-    sub.split_once('|').is_some_and(|(connection, name)| {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        !connection.is_empty() && connection.bytes().all(fits) && !name.is_empty()
-    })
+/// Returns whether a member that is no string says that the visitor has not logged in: Firebase's
+/// `firebase.sign_in_provider` and Supabase's `is_anonymous`. `payload` is strict JSON.
+fn is_anonymous_session(payload: &str) -> bool {
+    let firebase = json::member(payload, "firebase");
+    let provider = firebase.and_then(|firebase| json::member(firebase, "sign_in_provider"));
+    let provider: Option<String> = provider.and_then(|provider| json::accepted(provider).ok());
+    provider.as_deref() == Some("anonymous")
+        || json::member(payload, "is_anonymous").is_some_and(|flag| flag.trim() == "true")
 }
+
+/// The authentication methods of RFC 8176 §2 that take a person. A machine may prove a key (`hwk`,
+/// `swk`) and have a place (`geo`) or a risk (`rba`).
+const PERSONAL_METHODS: [&str; 14] = [
+    "face", "fpt", "iris", "kba", "mfa", "otp", "pin", "pwd", "retina", "sms", "tel", "user",
+    "vbm", "wia",
+];
+
+/// The strategies of Auth0's connections with users, as they stand before the bar in `sub`.
+const STRATEGIES: [&str; 59] = [
+    "ad",
+    "adfs",
+    "amazon",
+    "aol",
+    "apple",
+    "auth0",
+    "auth0-oidc",
+    "baidu",
+    "bitbucket",
+    "bitly",
+    "box",
+    "daccount",
+    "dropbox",
+    "dwolla",
+    "email",
+    "evernote",
+    "evernote-sandbox",
+    "exact",
+    "facebook",
+    "fitbit",
+    "flickr",
+    "github",
+    "google-apps",
+    "google-oauth2",
+    "instagram",
+    "line",
+    "linkedin",
+    "miicard",
+    "oauth1",
+    "oauth2",
+    "office365",
+    "oidc",
+    "okta",
+    "paypal",
+    "paypal-sandbox",
+    "pingfederate",
+    "planningcenter",
+    "renren",
+    "salesforce",
+    "salesforce-community",
+    "salesforce-sandbox",
+    "samlp",
+    "sharepoint",
+    "shopify",
+    "sms",
+    "soundcloud",
+    "thecity",
+    "thecity-sandbox",
+    "thirtysevensignals",
+    "twitter",
+    "untappd",
+    "vkontakte",
+    "waad",
+    "weibo",
+    "windowslive",
+    "wordpress",
+    "yahoo",
+    "yammer",
+    "yandex",
+];
 
 fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     match claim {
@@ -165,16 +304,30 @@ mod tests {
             ("a chosen name", r#"{"sub":"eve@clients","azp":"abc"}"#, Unknown),
             ("a chosen name, no client", r#"{"sub":"eve@clients"}"#, Unknown),
             ("a chosen name of a database", r#"{"sub":"auth0|abc@clients","azp":"abc"}"#, User),
+            ("no connection of Auth0's", r#"{"sub":"svc|billing","azp":"abc"}"#, Unknown),
+            ("a connection, no client", r#"{"sub":"auth0|1"}"#, Unknown),
+            ("a connection with more bars", r#"{"sub":"samlp|acme|eve","client_id":"abc"}"#, User),
+            ("a connection in capitals", r#"{"sub":"AUTH0|1","azp":"abc"}"#, Unknown),
             ("no name before the suffix", r#"{"sub":"@clients","azp":1}"#, Unknown),
             ("Auth0, a user", r#"{"sub":"auth0|1","azp":"abc"}"#, User),
-            ("Auth0, of a connection", r#"{"sub":"google-oauth2|1"}"#, User),
+            ("Auth0, of a connection", r#"{"sub":"google-oauth2|1","azp":"abc"}"#, User),
             ("no connection", r#"{"sub":"|1"}"#, Unknown),
-            ("no user of it", r#"{"sub":"auth0|"}"#, Unknown),
+            ("no user of it", r#"{"sub":"auth0|","azp":"abc"}"#, Unknown),
+            ("a client in both", r#"{"sub":"auth0|1","azp":"auth0|1"}"#, Unknown),
             ("an odd connection", r#"{"sub":"a b|1"}"#, Unknown),
             ("Auth0, by password", r#"{"sub":"1","gty":"password"}"#, User),
             ("Auth0, refreshed", r#"{"sub":"1","gty":["refresh_token","password"]}"#, User),
             ("Auth0, anonymous", r#"{"sub":"anon@4a1b","azp":"abc","sid":"s"}"#, Unknown),
             ("Auth0, anonymous, and more", r#"{"sub":"anon@4a1b","auth_time":1}"#, Unknown),
+            ("Firebase, a user", r#"{"sub":"u","auth_time":1,"firebase":{"sign_in_provider":"password"}}"#, User),
+            ("Firebase, anonymous", r#"{"sub":"u","auth_time":1,"provider_id":"anonymous"}"#, Unknown),
+            ("Firebase, anonymous by its provider", r#"{"sub":"u","auth_time":1,"firebase":{"identities":{},"sign_in_provider":"anonymous"}}"#, Unknown),
+            ("Supabase, anonymous", r#"{"sub":"u","is_anonymous":true,"amr":[{"method":"anonymous","timestamp":1}],"auth_time":1}"#, Unknown),
+            ("Supabase, a user", r#"{"sub":"u","is_anonymous":false,"auth_time":1}"#, User),
+            ("an anonymous method", r#"{"sub":"u","amr":["anonymous"]}"#, Unknown),
+            ("an anonymous method of several", r#"{"sub":"u","amr":["pwd","anonymous"]}"#, Unknown),
+            ("an anonymous method of one text", r#"{"sub":"u","amr":"anonymous","auth_time":1}"#, Unknown),
+            ("Cognito identity pools, a guest", r#"{"sub":"u","amr":["unauthenticated"],"auth_time":1}"#, Unknown),
             ("RFC 9068, a client", r#"{"sub":"abc","client_id":"abc"}"#, Machine),
             ("Cognito, a client", r#"{"sub":"abc","client_id":"abc","auth_time":1}"#, Machine),
             ("Cognito, a user", r#"{"sub":"u","client_id":"abc","auth_time":1,"username":"u"}"#, User),
@@ -185,15 +338,27 @@ mod tests {
             ("Entra, a client", r#"{"sub":"o","oid":"o","tid":"t","idtyp":"app"}"#, Machine),
             ("Entra, a client without idtyp", r#"{"sub":"o","oid":"o","tid":"t","roles":["r"]}"#, Unknown),
             ("Entra, a user", r#"{"sub":"u","tid":"t","idtyp":"user"}"#, User),
-            ("Entra, delegated", r#"{"sub":"u","tid":"t","scp":"access_as_user"}"#, User),
+            ("Entra, delegated", r#"{"iss":"https://login.microsoftonline.com/t/v2.0","sub":"u","oid":"o","tid":"t","ver":"2.0","scp":"access_as_user"}"#, User),
+            ("Entra, delegated, v1", r#"{"iss":"https://sts.windows.net/t/","sub":"u","oid":"o","tid":"t","ver":"1.0","scp":"access_as_user"}"#, User),
+            ("Entra, of another tenant", r#"{"iss":"https://sts.windows.net/x/","sub":"u","oid":"o","tid":"t","ver":"1.0","scp":"access_as_user"}"#, Unknown),
+            ("Entra, no scope in it", r#"{"iss":"https://sts.windows.net/t/","sub":"u","oid":"o","tid":"t","ver":"1.0","scp":""}"#, Unknown),
+            ("a tenant and a scope", r#"{"sub":"u","tid":"t","scp":"access_as_user"}"#, Unknown),
+            ("a client with both", r#"{"iss":"https://sts.windows.net/t/","sub":"a","azp":"a","oid":"o","tid":"t","ver":"1.0","scp":"s"}"#, Unknown),
             ("a scope of no tenant", r#"{"sub":"u","scp":"access_as_user"}"#, Unknown),
             ("Entra, two answers", r#"{"sub":"a","client_id":"a","idtyp":"user"}"#, Unknown),
-            ("Keycloak, a user", r#"{"sub":"u","azp":"web","sid":"s","preferred_username":"alice"}"#, User),
+            ("Keycloak, a user", r#"{"iss":"https://id/realms/r","typ":"Bearer","sub":"u","azp":"web","sid":"s","preferred_username":"alice"}"#, User),
+            ("Keycloak, its service account", r#"{"iss":"https://id/realms/r","typ":"Bearer","sub":"u","azp":"job","preferred_username":"service-account-job"}"#, Unknown),
+            ("Keycloak, no name in it", r#"{"iss":"https://id/realms/r","typ":"Bearer","sub":"u","azp":"web","preferred_username":""}"#, Unknown),
+            ("authentik, a service account", r#"{"iss":"https://id/application/o/a/","sub":"u","azp":"job","preferred_username":"ak-job"}"#, Unknown),
+            ("a name and no issuer's mark", r#"{"sub":"u","azp":"web","preferred_username":"alice"}"#, Unknown),
             ("Keycloak, a client", r#"{"sub":"u","azp":"job","preferred_username":"service-account-job"}"#, Unknown),
             ("Keycloak, with its session", r#"{"sub":"u","azp":"job","sid":"s","acr":"1"}"#, Unknown),
             ("Keycloak, that and a time", r#"{"preferred_username":"service-account-job","auth_time":1}"#, Unknown),
             ("a login", r#"{"sub":"u","auth_time":1}"#, User),
-            ("its methods", r#"{"sub":"u","amr":["pwd"]}"#, User),
+            ("its methods", r#"{"sub":"u","amr":["mfa","x"]}"#, User),
+            ("a login of a client", r#"{"sub":"a","azp":"a","auth_time":1}"#, Unknown),
+            ("a method that no person needs", r#"{"sub":"u","amr":["swk"]}"#, Unknown),
+            ("a method of nobody's list", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
             ("no methods", r#"{"sub":"u","amr":[]}"#, Unknown),
             ("of other types", r#"{"sub":1,"client_id":1,"uid":1,"cid":1,"amr":"x","auth_time":"1","idtyp":["app"]}"#, Unknown),
             ("nothing", "{}", Unknown),

@@ -37,7 +37,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "missing_claim", when: "no `iss`, `aud` or `exp`; in the strict profile, no `sub`, `client_id`, `iat` or `jti`", causes: &[NO_AUDIENCE, NO_ISSUER, NO_EXPIRY, NOT_RFC9068, NO_TIME_OF_ISSUE] },
     Page { code: "invalid_claim", when: "a registered claim of the wrong JSON type, or claims of your own that do not fit", causes: &[WRONG_TYPE, OWN_CLAIMS] },
     Page { code: "token_bound", when: "`cnf`: the token is bound to a key by DPoP or mutual TLS, which cannot be checked here", causes: &[DPOP_BOUND, MTLS_BOUND, BOUND] },
-    Page { code: "keys_unavailable", when: "no keys are held, since the issuer cannot be reached or answers no key set; with `Retry-After`", causes: &[ISSUER_UNREACHABLE, NOT_ITS_NAME, NO_KEY_SET] },
+    Page { code: "keys_unavailable", when: "no keys are held, since the issuer cannot be reached or answers no key set, or a fetch for the key takes more than 3 s; with `Retry-After`", causes: &[ISSUER_UNREACHABLE, NOT_ITS_NAME, NO_KEY_SET] },
     Page { code: "unknown_key", when: "no key of the issuer's fits `kid`, after a fetch where the budget had one left", causes: &[ROTATED, NO_KID] },
     Page { code: "bad_signature", when: "the signature does not verify", causes: &[CHANGED, CUT_SIGNATURE, REPLACED_KEY, OTHER_SECRET] },
     Page { code: "insufficient_scope", when: "a scope is not granted; the challenge names those that suffice", causes: &[SCOPE_OF_MACHINE, SCOPE_OF_USER, SCOPE_AS_PERMISSION] },

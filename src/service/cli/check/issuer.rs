@@ -10,8 +10,8 @@ use crate::{
         Algorithm,
         display::{ShownText, ShownUrl},
         keys::{
-            fetch::Place,
-            probe::{self, Look},
+            fetch::FetchUrl,
+            probe::{self, Probe},
         },
         token::json,
     },
@@ -65,35 +65,35 @@ pub(in crate::service) async fn examine(
             section.add(Mark::Plain, "discovery", "not asked: AUTH0_JWKS_URI is set");
             if resolve(address, plan, &mut section, &tell).await {
                 tell(address);
-                let look = probe::look(address, config.jwks_timeout).await;
-                Some((address.clone(), look))
+                let probe = probe::probe(address, config.jwks_timeout).await;
+                Some((address.clone(), probe))
             } else {
                 None
             }
         }
         None => match discover(issuer, plan, &mut section, &tell).await {
-            Some(place) => {
-                let address = place.url().to_string();
+            Some(target) => {
+                let address = target.url().to_string();
                 tell(&address);
-                let look = probe::look_at(&place, config.jwks_timeout).await;
-                Some((address, look))
+                let probe = probe::probe_url(&target, config.jwks_timeout).await;
+                Some((address, probe))
             }
             None => None,
         },
     };
-    if let Some((address, look)) = seen {
+    if let Some((address, probe)) = seen {
         if config.jwks_uri.is_some() {
-            connection(&address, &look, plan, &mut section);
+            connection(&address, &probe, plan, &mut section);
         }
-        match &look.body {
+        match &probe.body {
             Ok(document) => {
-                let fresh = look.max_age.map_or("no max-age".to_owned(), |age| {
+                let fresh = probe.max_age.map_or("no max-age".to_owned(), |age| {
                     format!("max-age {}", length(age.as_secs_f64()))
                 });
-                took(&mut section, "key set", &address, &look, &fresh);
+                took(&mut section, "key set", &address, &probe, &fresh);
                 keys::judge(&mut section, document, &address, plan);
             }
-            Err(why) => failed(&mut section, "key set", &look, why),
+            Err(why) => failed(&mut section, "key set", &probe, why),
         }
     }
     section
@@ -105,24 +105,24 @@ async fn discover(
     plan: &Plan<'_>,
     section: &mut Section,
     tell: &impl Fn(&str),
-) -> Option<Place> {
+) -> Option<FetchUrl> {
     let url = probe::metadata_of(issuer)?;
     if !resolve(&url, plan, section, tell).await {
         return None;
     }
     tell(&url);
-    let look = probe::look(&url, plan.config.jwks_timeout).await;
-    connection(&url, &look, plan, section);
-    let body = match &look.body {
+    let probe = probe::probe(&url, plan.config.jwks_timeout).await;
+    connection(&url, &probe, plan, section);
+    let body = match &probe.body {
         Ok(body) => body,
         Err(why) => {
-            failed(section, "discovery", &look, why);
+            failed(section, "discovery", &probe, why);
             return None;
         }
     };
     match probe::jwks_uri(body, &url, issuer) {
         Ok(address) => {
-            took(section, "discovery", &url, &look, "");
+            took(section, "discovery", &url, &probe, "");
             section.add(Mark::Good, "issuer", "calls itself so, to the letter");
             offers(body, plan, section);
             Some(address)
@@ -137,12 +137,12 @@ async fn discover(
 /// Whether there is somebody to ask.
 async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl Fn(&str)) -> bool {
     let url = Url::parse(url).ok();
-    let place = url.as_ref().and_then(|url| {
+    let target = url.as_ref().and_then(|url| {
         let port = url.port_or_known_default()?;
         Some((url.scheme(), url.host_str()?, port))
     });
     // Whoever asks says what is wrong with it.
-    let Some((scheme, host, port)) = place else {
+    let Some((scheme, host, port)) = target else {
         return true;
     };
     if plan.proxied && scheme == "https" {
@@ -174,8 +174,8 @@ async fn resolve(url: &str, plan: &Plan<'_>, section: &mut Section, tell: &impl 
 }
 
 /// What there is no document for.
-fn failed(section: &mut Section, name: &str, look: &Look, why: &str) {
-    if look.is_no_tls {
+fn failed(section: &mut Section, name: &str, probe: &Probe, why: &str) {
+    if probe.is_no_tls {
         let more = "SSL_CERT_FILE names certificate authorities of your own";
         return section.add_more(Mark::Bad, "TLS", why, more);
     }
@@ -183,8 +183,8 @@ fn failed(section: &mut Section, name: &str, look: &Look, why: &str) {
 }
 
 /// What an answer says beside its document: the certificate, and the time.
-fn connection(url: &str, look: &Look, plan: &Plan<'_>, section: &mut Section) {
-    if let Some(shown) = &look.certificate {
+fn connection(url: &str, probe: &Probe, plan: &Plan<'_>, section: &mut Section) {
+    if let Some(shown) = &probe.certificate {
         match certificate::validity(shown) {
             Some((_, until)) if until - plan.now < SOON => {
                 let text = format!("the certificate ends {}", relative(until - plan.now));
@@ -199,8 +199,8 @@ fn connection(url: &str, look: &Look, plan: &Plan<'_>, section: &mut Section) {
     } else if url.starts_with("http://") {
         section.add(Mark::Note, "TLS", "none: plain http, which is for loopback");
     }
-    if let Some(ahead) = look.ahead {
-        clock(ahead, look.took, plan, section);
+    if let Some(ahead) = probe.ahead {
+        clock(ahead, probe.took, plan, section);
     }
 }
 
@@ -225,13 +225,13 @@ fn clock(ahead: f64, took: Duration, plan: &Plan<'_>, section: &mut Section) {
     }
 }
 
-fn took(section: &mut Section, name: &str, url: &str, look: &Look, more: &str) {
-    let mark = if look.took > SLOW {
+fn took(section: &mut Section, name: &str, url: &str, probe: &Probe, more: &str) {
+    let mark = if probe.took > SLOW {
         Mark::Note
     } else {
         Mark::Good
     };
-    let more = [millis(look.took), more.to_owned()];
+    let more = [millis(probe.took), more.to_owned()];
     let more = more.iter().filter(|more| !more.is_empty());
     let more: Vec<_> = more.map(String::as_str).collect();
     section.add_more(mark, name, ShownUrl::new(url).to_string(), more.join(", "));

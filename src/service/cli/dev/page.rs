@@ -91,7 +91,7 @@ impl Page<'_> {
             promises.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
         }
         if options.fail.is_some() {
-            promises.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key.".to_owned());
+            promises.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
         }
         let told = promises
             .iter()

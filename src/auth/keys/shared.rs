@@ -1,0 +1,135 @@
+//! The state that requests and the refresher of one issuer share.
+//!
+//! Requests read the set without a lock. Who needs both mutexes locks the schedule before the record.
+//! Nothing is logged while one of them is locked: a slow log would hold up requests.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use reqwest::Url;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::algorithm::Algorithm;
+use crate::auth::keys::{
+    fetch::{FetchError, Fetcher},
+    key_set::KeySet,
+    schedule::{Policy, Schedule},
+    status::{Fetches, KeyStatus},
+};
+
+/// The origin of a key set.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The address that the issuer's metadata name.
+    Discovery,
+    /// A configured address.
+    Address(Url),
+    /// A file, which is read again at every refresh.
+    File(PathBuf),
+}
+
+/// The settings of one issuer's key set.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) issuer: Arc<str>,
+    pub(crate) source: Source,
+    pub(crate) algorithms: Arc<[Algorithm]>,
+    pub(crate) policy: Policy,
+    /// The limit of one whole fetch, discovery included.
+    pub(crate) timeout: Duration,
+    /// For the schedule's jitter.
+    pub(crate) seed: u64,
+    pub(crate) fetcher: Arc<Fetcher>,
+}
+
+/// The state that requests and the refresher share.
+#[derive(Debug)]
+pub(in crate::auth) struct Shared {
+    pub(in crate::auth) settings: Settings,
+    pub(in crate::auth) held: ArcSwapOption<KeySet>,
+    schedule: Mutex<Schedule>,
+    /// Wakes the refresher.
+    pub(in crate::auth) wake: Notify,
+    /// Tells waiting requests that a fetch has ended.
+    pub(in crate::auth) fetch_ended: watch::Sender<()>,
+    record: Mutex<Record>,
+    /// Counts the fetches that the budget did not allow.
+    over_budget: AtomicU64,
+}
+
+/// The history of the fetches, for [`KeyStatus`] alone.
+#[derive(Debug, Default)]
+pub(in crate::auth) struct Record {
+    /// When the fetch began that last confirmed the set.
+    pub(in crate::auth) confirmed: Option<Instant>,
+    pub(in crate::auth) error: Option<FetchError>,
+    pub(in crate::auth) fetches: Fetches,
+}
+
+impl Shared {
+    pub(in crate::auth) fn new(settings: Settings) -> Self {
+        let discovers = matches!(settings.source, Source::Discovery);
+        let mut schedule = Schedule::new(settings.policy, discovers, Instant::now(), settings.seed);
+        // A request that arrives before the refresher first runs waits for this fetch.
+        schedule.fetch();
+        Self {
+            settings,
+            held: ArcSwapOption::empty(),
+            schedule: Mutex::new(schedule),
+            wake: Notify::new(),
+            fetch_ended: watch::Sender::new(()),
+            record: Mutex::default(),
+            over_budget: AtomicU64::new(0),
+        }
+    }
+
+    pub(in crate::auth) fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::auth) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::auth) fn wake_refresher(&self, why: &'static str) {
+        let issuer = &*self.settings.issuer;
+        tracing::debug!(issuer, why, "refreshing the key set");
+        self.wake.notify_one();
+    }
+
+    pub(in crate::auth) fn count_over_budget(&self) {
+        self.over_budget.fetch_add(1, Relaxed);
+    }
+
+    pub(in crate::auth) fn status(&self) -> KeyStatus {
+        let now = Instant::now();
+        let held = self.held.load();
+        let next_fetch = self.schedule().until_next(now);
+        let record = self.record();
+        KeyStatus {
+            issuer: self.settings.issuer.to_string(),
+            keys: held.as_ref().map_or(0, |held| held.usable()),
+            age: record
+                .confirmed
+                .filter(|_| held.is_some())
+                .map(|confirmed| now.saturating_duration_since(confirmed)),
+            next_fetch: Some(next_fetch),
+            last_error: record.error.as_ref().map(ToString::to_string),
+            last_error_code: record.error.as_ref().map(FetchError::word),
+            fetches: Fetches {
+                refused: self.over_budget.load(Relaxed),
+                ..record.fetches
+            },
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! [`KeyStatus`]: the state of one issuer's keys, for operators and metrics.
+
+use std::time::Duration;
+
+/// The state of one issuer's keys, as returned by `Auth::status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyStatus {
+    /// The issuer.
+    pub issuer: String,
+    /// How many usable keys are held; 0: not ready.
+    pub keys: usize,
+    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if they
+    /// are fixed.
+    pub age: Option<Duration>,
+    /// Time until the next fetch is due. `None` if the keys are fixed.
+    pub next_fetch: Option<Duration>,
+    /// Why the last fetch failed, if it did: a sentence for operators. It names addresses, without
+    /// user information and query, and quotes at most 80 characters of what the issuer sent.
+    pub last_error: Option<String>,
+    /// Why the last fetch failed, if it did, as one word of a fixed list (`timeout`, `status`,
+    /// `wrong_issuer`, …) that anybody may read.
+    pub last_error_code: Option<&'static str>,
+    /// The outcomes of the fetches so far.
+    pub fetches: Fetches,
+}
+
+/// The outcomes of the fetches of one issuer's keys since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetches {
+    /// Fetches that brought a new set. Equals the generation of the set.
+    pub replaced: u64,
+    /// Fetches that found the held set unchanged.
+    pub confirmed: u64,
+    /// Fetches that brought no usable set.
+    pub failed: u64,
+    /// Unknown `kid`s and wrong signatures that the budget had no fetch for.
+    pub refused: u64,
+}
+
+impl KeyStatus {
+    /// Returns the status of fixed keys, which are never fetched.
+    pub(crate) fn fixed(issuer: &str, keys: usize) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            keys,
+            age: None,
+            next_fetch: None,
+            last_error: None,
+            last_error_code: None,
+            fetches: Fetches::default(),
+        }
+    }
+}
