@@ -63,8 +63,8 @@ fn its_table_of_variables_is_the_one_that_is_read() {
     let mut expected = String::new();
     for variable in VARIABLES {
         let unset = match variable.unset {
-            Unset::Is(default) => format!("`{default}`"),
-            Unset::Means(words) => words.to_owned(),
+            Unset::Default(default) => format!("`{default}`"),
+            Unset::Described(words) => words.to_owned(),
         };
         let (name, meaning) = (variable.name, variable.meaning);
         writeln!(expected, "| `{name}` | {unset} | {meaning} |").unwrap();
@@ -167,14 +167,14 @@ fn the_japanese_page_has_the_variables_as_they_are() {
         let variable = VARIABLES.iter().find(|variable| named(variable.name));
         let variable = variable.unwrap_or_else(|| panic!("{} is no variable", row[0]));
         let unset = match variable.unset {
-            Unset::Is(default) => format!("`{default}`"),
-            Unset::Means(words) if words.starts_with("none") => "なし".to_owned(),
-            Unset::Means(words) => format!("`{words}`"),
+            Unset::Default(default) => format!("`{default}`"),
+            Unset::Described(words) if words.starts_with("none") => "なし".to_owned(),
+            Unset::Described(words) => format!("`{words}`"),
         };
         assert_eq!(row[1], unset, "{}", row[0]);
     }
     for needed in VARIABLES.iter().filter(
-        |variable| matches!(variable.unset, Unset::Means(words) if words.contains("needed")),
+        |variable| matches!(variable.unset, Unset::Described(words) if words.contains("needed")),
     ) {
         assert!(JAPANESE.contains(needed.name), "{}", needed.name);
     }

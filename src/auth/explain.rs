@@ -38,14 +38,14 @@ pub(crate) struct Trace {
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    pub(crate) expected: Told,
-    pub(crate) found: Told,
+    pub(crate) expected: StepValue,
+    pub(crate) found: StepValue,
     pub(crate) outcome: Result<(), AuthError>,
 }
 
 /// What is expected or found: words, or a date in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum StepValue {
     Words(String),
     Date(f64),
     /// A date, give or take so many seconds.
@@ -53,13 +53,13 @@ pub(crate) enum Told {
     After(f64, f64),
 }
 
-impl From<String> for Told {
+impl From<String> for StepValue {
     fn from(words: String) -> Self {
         Self::Words(words)
     }
 }
 
-impl From<&str> for Told {
+impl From<&str> for StepValue {
     fn from(words: &str) -> Self {
         Self::Words(words.to_owned())
     }
@@ -73,8 +73,8 @@ impl Trace {
     pub(crate) fn add<T>(
         &mut self,
         name: &'static str,
-        expected: impl Into<Told>,
-        found: impl Into<Told>,
+        expected: impl Into<StepValue>,
+        found: impl Into<StepValue>,
         outcome: Result<T, AuthError>,
     ) -> Option<T> {
         let (outcome, value) = match outcome {
@@ -238,17 +238,25 @@ impl Auth {
         let (now, rules) = (self.now(), &self.inner.rules);
         let leeway = rules.leeway.as_secs_f64();
         let judged = times.not_expired(now, rules);
-        let (expected, found) = (Told::After(now, leeway), Told::Date(times.expires));
+        let (expected, found) = (
+            StepValue::After(now, leeway),
+            StepValue::Date(times.expires),
+        );
         trace.add("exp", expected, found, judged);
         if let Some(age) = rules.max_age {
-            let expected = Told::After(now - age.as_secs_f64(), leeway);
-            let found = times.issued.map_or("absent".into(), Told::Date);
+            let expected = StepValue::After(now - age.as_secs_f64(), leeway);
+            let found = times.issued.map_or("absent".into(), StepValue::Date);
             trace.add("age", expected, found, times.not_too_old(now, rules));
         }
         for (name, begins) in [("nbf", times.not_before), ("iat", times.issued)] {
             if let Some(begins) = begins {
                 let judged = checks::begun(Some(begins), now, rules);
-                trace.add(name, Told::Before(now, leeway), Told::Date(begins), judged);
+                trace.add(
+                    name,
+                    StepValue::Before(now, leeway),
+                    StepValue::Date(begins),
+                    judged,
+                );
             }
         }
     }

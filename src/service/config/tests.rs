@@ -17,7 +17,7 @@ fn owned(vars: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
-    Config::from_vars(owned(vars))
+    Config::from_variables(owned(vars))
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
@@ -225,7 +225,7 @@ fn every_algorithm_of_the_contract_is_known() {
 /// Each value is refused, with this reason; one without a hint ends with what the variable wants.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
-        let wants = Variable::named(name).wants();
+        let wants = variables::find(name).unwrap().expects;
         let hint = if why.contains(';') {
             String::new()
         } else {
@@ -618,12 +618,12 @@ AUTH0_ALGORITHMS = RS256
 #[test]
 fn the_tutorials_file_works_once_it_is_filled_in() {
     let vars = dotenv(TUTORIAL);
-    assert_eq!(faults(Config::from_vars(vars)).len(), 3);
+    assert_eq!(faults(Config::from_variables(vars)).len(), 3);
 
     let filled = TUTORIAL
         .replace("your.domain.auth0.com", "tenant.eu.auth0.com")
         .replace("your.api.audience", "api.example.com");
-    let (config, warnings) = Config::from_vars(dotenv(&filled)).unwrap();
+    let (config, warnings) = Config::from_variables(dotenv(&filled)).unwrap();
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
     assert_eq!(config.audiences, ["https://api.example.com"]);
     assert_eq!(warnings, []);
@@ -645,7 +645,7 @@ fn the_example_file_says_what_the_table_says() {
             panic!("{entry}");
         };
         let meaning: Vec<&str> = meaning.iter().map(|line| &line[2..]).collect();
-        let (Unset::Is(unset) | Unset::Means(unset)) = variable.unset;
+        let (Unset::Default(unset) | Unset::Described(unset)) = variable.unset;
         let set = match at {
             0..4 => format!("{} = {}", variable.name, variable.example),
             _ => format!("# {}={}", variable.name, variable.example),
@@ -668,7 +668,7 @@ fn an_example_is_right_or_a_placeholder() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
-        if let Err(faults) = Config::from_vars(owned(TENANT).into_iter().chain(vars)) {
+        if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
                 "{faults}"
@@ -713,7 +713,7 @@ fn what_is_deployed_sets_variables_that_there_are() {
     for (name, value) in set {
         let value = value.trim_matches('"');
         let found = with(&[(name, value)]);
-        assert!(variables::is_known(name), "{name}");
+        assert!(variables::find(name).is_some(), "{name}");
         if let Err(faults) = found {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
