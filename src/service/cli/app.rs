@@ -136,7 +136,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task that ends only with the service, or nothing if there is none.
+/// Runs a task. Pends forever if there is no task, so that `select!` can name it anyway.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,

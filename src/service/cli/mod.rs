@@ -48,24 +48,24 @@ enum Command {
     /// Serve the routes for the issuer that the environment and `.env` name; also without a command
     #[command(after_help = serve::EXAMPLES)]
     Serve,
-    /// Serve them with an issuer of its own on loopback, for development
+    /// Serve the routes with a local issuer on loopback, for development
     Dev(dev::Options),
-    /// Say why a token is refused, step by step, and how that is mended: exit 0 if it would be
+    /// Explain step by step why a token is refused, and how to fix it: exit 0 if it would be
     /// accepted, 1 if not
     Explain(explain::Options),
     /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
     Check(check::Options),
-    /// Ask the service that listens at LISTEN how it is: exit 0 if it lives, 1 if not
+    /// Ask the service that listens at LISTEN whether it is alive: exit 0 if it is, 1 if not
     #[command(after_help = health::EXAMPLES)]
     Health {
-        /// Ask whether it is ready instead: it holds keys and is not about to stop
+        /// Ask whether it is ready instead: it holds keys and is not shutting down
         #[arg(long)]
         ready: bool,
     },
     /// Print what a shell needs to complete the command line
     #[command(after_help = completions::EXAMPLES)]
     Completions {
-        /// Whose
+        /// The shell
         shell: Shell,
     },
     /// Print the manual page, or that of a command, as roff

@@ -152,7 +152,7 @@ pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option
     let Some(metrics) = metrics else {
         return;
     };
-    // An invalid LISTEN was replaced by its default, which nobody set.
+    // The reader has replaced an invalid LISTEN by its default.
     if reader.has_fault(LISTEN.name()) {
         return;
     }

@@ -23,7 +23,7 @@ pub struct Warning(Message);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     subject: String,
-    /// Where the variable is set. `None` if it is not set, or not known yet.
+    /// The origin of the variable. `None` if it is not set, or not known yet.
     origin: Option<Origin>,
     text: String,
 }

@@ -32,7 +32,7 @@ impl InvalidValue {
         }
     }
 
-    /// Says what to do, if the variable's own expectation says too little.
+    /// Adds advice that replaces the variable's general expectation.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),

@@ -64,7 +64,7 @@ pub struct Config {
     pub jwks_cooldown: Duration,
     /// How long an expired key set is still used while the issuer fails. Defaults to 1 h.
     pub jwks_stale: Duration,
-    /// The timeout of one fetch, discovery included. Defaults to 5 s.
+    /// The timeout of one whole fetch. Defaults to 5 s.
     pub jwks_timeout: Duration,
     /// The tolerated difference of clocks, at most 5 min. Defaults to 30 s.
     pub leeway: Duration,
@@ -92,7 +92,7 @@ pub struct Config {
     pub docs: bool,
     /// The limits of the server.
     pub limits: Limits,
-    /// Which events are logged, and in which form.
+    /// The settings of the log.
     pub log: LogConfig,
 }
 
@@ -236,7 +236,7 @@ fn cors(reader: &mut Reader) -> Option<Cors> {
 /// Parses a duration as variables and command lines have it: `500ms`, `10s`, `5m`, `1h`.
 ///
 /// # Errors
-/// What to write instead.
+/// A sentence that shows the syntax.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed = value::positive_duration(text);
     parsed.map_err(|_| "a duration is written 500ms, 10s, 5m or 1h".to_owned())

@@ -1,8 +1,8 @@
-//! Where the value of a variable comes from.
+//! [`Origin`]: the source of a variable's value.
 
 use std::fmt;
 
-/// Where the value of a variable comes from.
+/// The source of a variable's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The environment of the process.

@@ -13,7 +13,7 @@ use crate::service::{
     http::tls::Files,
 };
 
-/// Where and how the service is reached from this machine.
+/// The address of the service on this machine, and whether it speaks TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The address on which the service listens.

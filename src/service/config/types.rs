@@ -7,13 +7,13 @@ use tracing_subscriber::EnvFilter;
 /// The profile that access tokens must follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenProfile {
-    /// What issuers sign by default: `typ` may be `JWT` or absent.
+    /// Any token that issuers sign by default: `typ` may be `JWT` or absent.
     Any,
     /// RFC 9068, strictly.
     Rfc9068,
 }
 
-/// Which events are logged, and in which form.
+/// The settings of the log.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// Selects the events. Defaults to `info`.

@@ -10,19 +10,19 @@ use crate::service::config::invalid::Parsed;
 pub struct Variable {
     /// The name in the environment and in `.env`.
     pub name: &'static str,
-    /// What applies if the variable is not set.
+    /// The default.
     pub unset: Unset,
-    /// What the variable is for.
+    /// The purpose, in one or more sentences.
     pub meaning: &'static str,
     /// The value in `.env.example`: a valid one, or a placeholder if none suits everybody.
     pub example: &'static str,
-    /// What a valid value looks like, as faults say it after "give".
+    /// The description of a valid value. Faults say it after "give".
     pub(super) expects: &'static str,
     /// `true` if the value must never be shown.
     pub is_secret: bool,
 }
 
-/// What applies if a variable is not set.
+/// The default of a variable.
 #[derive(Debug, Clone, Copy)]
 pub enum Unset {
     /// This value.

@@ -57,7 +57,7 @@ macro_rules! variables {
 variables! {
     AUTH0_DOMAIN: Optional<String> {
         default: "none; this or AUTH0_ISSUER is needed",
-        meaning: "The host of your tenant, a port allowed. Where AUTH0_ISSUER is set too, the issuer decides.",
+        meaning: "The host of your tenant, with or without a port. AUTH0_ISSUER takes precedence.",
         example: "your.domain.auth0.com",
         expects: "a host, such as tenant.eu.auth0.com",
         parse: url::domain,
@@ -65,7 +65,7 @@ variables! {
 
     AUTH0_API_AUDIENCE: Optional<String> {
         default: "none; it is needed",
-        meaning: "The identifier of your API, which every token must name as its audience. Several are separated by commas.",
+        meaning: "The identifier of your API, which every token must name as its audience. Separate several with commas.",
         example: "https://your.api.audience",
         expects: "the identifier of your API, such as https://api.example.com",
         parse: value::audience,
@@ -73,7 +73,7 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, to the letter as its tokens name it: Auth0's ends with a slash. Several are separated by commas.",
+        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
         parse: url::issuer,
@@ -81,7 +81,7 @@ variables! {
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The signature algorithms that are accepted, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
+        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
         example: "RS256",
         expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256",
         parse: value::algorithm,
@@ -89,7 +89,7 @@ variables! {
 
     AUTH0_JWKS_URI: Optional<String> {
         default: "what the issuer's discovery document says",
-        meaning: "Where the key set of the one issuer is.",
+        meaning: "The URL of the key set, for a single issuer.",
         example: "https://your.domain.auth0.com/.well-known/jwks.json",
         expects: "the URL of a key set, such as https://tenant.eu.auth0.com/.well-known/jwks.json",
         parse: url::key_set,
@@ -97,7 +97,7 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A key set on disk instead, reread when it changes.",
+        meaning: "A key set on disk, used instead of a fetched one and reread when it changes.",
         example: "/etc/warp-bearer/jwks.json",
         expects: "the path of a key set, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
@@ -105,7 +105,7 @@ variables! {
 
     AUTH0_SIGNING_SECRET: Optional<Secret> {
         default: "none; HS256 needs it",
-        meaning: "The secret that the issuer signs with, for HS256 alone: 32 bytes or more, in single quotes.",
+        meaning: "The secret that the issuer signs with, for HS256 only: 32 bytes or more, in single quotes.",
         example: "'<signing-secret>'",
         expects: "a secret of 32 bytes or more",
         parse: value::secret,
@@ -114,7 +114,7 @@ variables! {
 
     AUTH0_JWKS_TTL: Optional<Duration> {
         default: "the answer's max-age, 5m at least and 24h at most; 10m without one",
-        meaning: "How long a fetched key set is fresh; set, it is used as it is.",
+        meaning: "How long a fetched key set is fresh. If set, it overrides the issuer's max-age.",
         example: "1h",
         expects: "a duration, such as 10m",
         parse: value::positive_duration,
@@ -122,7 +122,7 @@ variables! {
 
     AUTH0_JWKS_COOLDOWN: WithDefault<Duration> {
         default: "15s",
-        meaning: "How long until an unknown key may cost the issuer one more fetch.",
+        meaning: "How long until tokens with unknown keys may cause one more fetch.",
         example: "30s",
         expects: "a duration, such as 15s",
         parse: value::positive_duration,
@@ -130,7 +130,7 @@ variables! {
 
     AUTH0_JWKS_STALE: WithDefault<Duration> {
         default: "1h",
-        meaning: "How long past its time the last good key set serves while the issuer fails; 0s: not at all.",
+        meaning: "How long an expired key set is still used while the issuer fails; 0s: not at all.",
         example: "6h",
         expects: "a duration, such as 1h",
         parse: value::duration,
@@ -138,7 +138,7 @@ variables! {
 
     AUTH0_JWKS_TIMEOUT: WithDefault<Duration> {
         default: "5s",
-        meaning: "How long one whole fetch may take.",
+        meaning: "The timeout of one whole fetch.",
         example: "2s",
         expects: "a duration, such as 5s",
         parse: value::positive_duration,
@@ -146,7 +146,7 @@ variables! {
 
     AUTH0_LEEWAY: WithDefault<Duration> {
         default: "30s",
-        meaning: "How far the clocks of issuer and service may be apart, 0s to 5m.",
+        meaning: "The tolerated difference between the clocks of issuer and service, 0s to 5m.",
         example: "1m",
         expects: "a duration from 0s to 5m, such as 30s",
         parse: |text| value::duration_within(text, Duration::ZERO..=Duration::from_secs(5 * 60)),
@@ -154,7 +154,7 @@ variables! {
 
     AUTH0_TOKEN_PROFILE: WithDefault<TokenProfile> {
         default: "any",
-        meaning: "What a token has to look like: any takes what issuers sign by default, rfc9068 the strict profile alone: typ at+jwt, with sub, client_id, iat and jti.",
+        meaning: "The profile that tokens must follow: any accepts what issuers sign by default, rfc9068 only typ at+jwt with sub, client_id, iat and jti.",
         example: "rfc9068",
         expects: "any or rfc9068",
         parse: value::token_profile,
@@ -162,7 +162,7 @@ variables! {
 
     AUTH0_TOKEN_MAX_AGE: Optional<Duration> {
         default: "none; the token's exp decides",
-        meaning: "The longest that a token is taken after it was issued, whatever its exp; one that does not say when is refused.",
+        meaning: "The maximum age of a token since it was issued, whatever its exp. Tokens without iat are then refused.",
         example: "24h",
         expects: "a duration, such as 24h",
         parse: value::positive_duration,
@@ -170,7 +170,7 @@ variables! {
 
     AUTH0_TOKEN_CACHE: WithDefault<usize> {
         default: "10000",
-        meaning: "How many verified tokens are remembered; 0 remembers none.",
+        meaning: "The number of verified tokens that are cached; 0 disables the cache.",
         example: "50000",
         expects: "a number from 0 to 10000000, such as 10000",
         parse: |text| value::number(text, 0..=10_000_000),
@@ -178,7 +178,7 @@ variables! {
 
     AUTH0_REALM: WithDefault<String> {
         default: "api",
-        meaning: "The realm that challenges name.",
+        meaning: "The realm in challenges.",
         example: "messages",
         expects: "a short name in ASCII without quotes and backslashes, such as api",
         parse: value::realm,
@@ -186,7 +186,7 @@ variables! {
 
     AUTH0_REQUIRED_SCOPE: Optional<Policy> {
         default: "none; the route decides",
-        meaning: "The scopes that every private route requires beside its own, separated by spaces.",
+        meaning: "The scopes that every private route requires in addition to its own, separated by spaces.",
         example: "use:messages",
         expects: "scopes with single spaces between them, such as use:messages",
         parse: value::scopes,
@@ -194,7 +194,7 @@ variables! {
 
     AUTH0_RESOURCE: Optional<String> {
         default: "none; there is no metadata",
-        meaning: "The URL that clients know this service by; its metadata (RFC 9728) are then served, and named in every challenge, as MCP clients need it.",
+        meaning: "The URL by which clients know this service. If set, the service serves its metadata (RFC 9728) and names them in every challenge, as MCP clients require.",
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
@@ -202,14 +202,14 @@ variables! {
 
     AUTH0_CLIENT_ID: Unread {
         default: "none",
-        meaning: "The application that `just token` fetches a token for; the service never reads it.",
+        meaning: "The application for which `just token` fetches a token. The service never reads it.",
         example: "'<client-id>'",
         expects: "the client ID of an application",
     }
 
     AUTH0_CLIENT_SECRET: Unread {
         default: "none",
-        meaning: "That application's secret, for `just token` alone, in single quotes; the service never reads it.",
+        meaning: "The secret of that application, in single quotes, for `just token` only. The service never reads it.",
         example: "'<client-secret>'",
         expects: "the client secret of an application",
         is_secret: true,
@@ -217,7 +217,7 @@ variables! {
 
     LISTEN: WithDefault<SocketAddr> {
         default: "127.0.0.1:8000",
-        meaning: "The address and port to listen on.",
+        meaning: "The address and port on which the service listens.",
         example: "0.0.0.0:8000",
         expects: "an IP address and a port, such as 127.0.0.1:8000",
         parse: value::socket_address,
@@ -225,7 +225,7 @@ variables! {
 
     TLS_CERT_FILE: Optional<PathBuf> {
         default: "none; the service speaks plain HTTP",
-        meaning: "The certificate to speak TLS with, its chain after it, as PEM; reread when it changes.",
+        meaning: "The certificate for TLS, followed by its chain, as PEM. Reread when it changes.",
         example: "/etc/warp-bearer/tls.crt",
         expects: "the path of a certificate as PEM",
         parse: value::file,
@@ -233,7 +233,7 @@ variables! {
 
     TLS_KEY_FILE: Optional<PathBuf> {
         default: "none; TLS_CERT_FILE needs it",
-        meaning: "The private key of that certificate, as PEM; reread when it changes.",
+        meaning: "The private key of the certificate, as PEM. Reread when it changes.",
         example: "/etc/warp-bearer/tls.key",
         expects: "the path of a private key as PEM",
         parse: value::file,
@@ -241,7 +241,7 @@ variables! {
 
     METRICS_LISTEN: Optional<SocketAddr> {
         default: "none; there are no metrics",
-        meaning: "The address and port to serve metrics on, at /metrics; open to whoever reaches it.",
+        meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
         example: "127.0.0.1:9090",
         expects: "an IP address and a port, such as 127.0.0.1:9090",
         parse: value::socket_address,
@@ -249,7 +249,7 @@ variables! {
 
     CORS_ORIGINS: Optional<Option<HeaderValue>> {
         default: "none; no page of another origin reads answers",
-        meaning: "The origins whose pages may read answers in a browser, to the letter and separated by commas; * alone is every origin there is.",
+        meaning: "The origins whose pages may read responses in a browser, separated by commas and compared exactly. * alone allows every origin.",
         example: "https://app.example.com,http://localhost:3000",
         expects: "origins, such as https://app.example.com",
         parse: url::origin_or_any,
@@ -257,7 +257,7 @@ variables! {
 
     DOCS: WithDefault<bool> {
         default: "on",
-        meaning: "Whether /docs shows the routes and lets people try them, and /openapi.json describes them: on or off. What they show, challenges and metadata tell anyway; off serves less.",
+        meaning: "Serves /docs, where people can try the routes, and /openapi.json: on or off. Both show only what challenges and metadata reveal anyway.",
         example: "off",
         expects: "on or off",
         parse: value::switch,
@@ -265,7 +265,7 @@ variables! {
 
     IDLE_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long a connection may stay open with nothing being answered on it, and how long an answer is held that the peer does not take.",
+        meaning: "How long a connection may stay open without a request in progress, and how long a response is held that the client does not read.",
         example: "1m",
         expects: "a duration, such as 30s",
         parse: value::positive_duration,
@@ -273,7 +273,7 @@ variables! {
 
     REQUEST_TIMEOUT: WithDefault<Duration> {
         default: "30s",
-        meaning: "How long a request may take, its body included; beyond: 503.",
+        meaning: "How long a request may take, including its body; beyond: 503.",
         example: "10s",
         expects: "a duration, such as 30s",
         parse: value::positive_duration,
@@ -281,7 +281,7 @@ variables! {
 
     MAX_CONNECTIONS: WithDefault<usize> {
         default: "10000",
-        meaning: "Connections served at once; the next ones wait.",
+        meaning: "The number of connections served at once. Further ones wait.",
         example: "2000",
         expects: "a number from 1 to 1000000, such as 10000",
         parse: |text| value::number(text, 1..=1_000_000),
@@ -289,7 +289,7 @@ variables! {
 
     MAX_HEADER_BYTES: WithDefault<u32> {
         default: "32KiB",
-        meaning: "Bytes of a request's head, 8KiB to 1MiB; beyond: 431.",
+        meaning: "The maximum size of a request's head, 8KiB to 1MiB; beyond: 431.",
         example: "64KiB",
         expects: "a size from 8KiB to 1MiB, such as 32KiB",
         parse: |text| value::size(text, 8 * KIB..=MIB),
@@ -297,7 +297,7 @@ variables! {
 
     MAX_HEADER_FIELDS: WithDefault<usize> {
         default: "100",
-        meaning: "Fields of a request's head; beyond: 431.",
+        meaning: "The maximum number of fields in a request's head; beyond: 431.",
         example: "50",
         expects: "a number from 1 to 10000, such as 100",
         parse: |text| value::number(text, 1..=10_000),
@@ -305,7 +305,7 @@ variables! {
 
     MAX_URI_BYTES: WithDefault<usize> {
         default: "8KiB",
-        meaning: "Bytes of a request's target; beyond: 414.",
+        meaning: "The maximum size of a request's target; beyond: 414.",
         example: "4KiB",
         expects: "a size from 1 to 1MiB, such as 8KiB",
         parse: |text| value::size(text, 1..=MIB),
@@ -313,7 +313,7 @@ variables! {
 
     MAX_BODY_BYTES: WithDefault<u64> {
         default: "1MiB",
-        meaning: "Bytes of a request's body; beyond: 413.",
+        meaning: "The maximum size of a request's body; beyond: 413.",
         example: "64KiB",
         expects: "a size from 0 to 1GiB, such as 1MiB",
         parse: |text| value::size(text, 0..=1024 * MIB),
@@ -321,7 +321,7 @@ variables! {
 
     MAX_STREAMS: WithDefault<u32> {
         default: "128",
-        meaning: "HTTP/2 requests at once on one connection.",
+        meaning: "The maximum number of concurrent HTTP/2 requests on one connection.",
         example: "32",
         expects: "a number from 1 to 10000, such as 128",
         parse: |text| value::number(text, 1..=10_000),
@@ -329,7 +329,7 @@ variables! {
 
     MAX_RESETS: WithDefault<usize> {
         default: "128",
-        meaning: "HTTP/2 requests that one connection may abandon unseen before it is closed.",
+        meaning: "The number of HTTP/2 requests that a client may cancel before they are read; beyond, the connection is closed.",
         example: "32",
         expects: "a number from 1 to 10000, such as 128",
         parse: |text| value::number(text, 1..=10_000),
@@ -337,7 +337,7 @@ variables! {
 
     SHUTDOWN_GRACE: WithDefault<Duration> {
         default: "500ms",
-        meaning: "How long, once asked to stop, new connections are still taken while every answer closes its own.",
+        meaning: "How long new connections are still accepted once a stop was requested. Every response then closes its connection.",
         example: "5s",
         expects: "a duration, such as 500ms",
         parse: value::duration,
@@ -345,7 +345,7 @@ variables! {
 
     SHUTDOWN_TIMEOUT: WithDefault<Duration> {
         default: "25s",
-        meaning: "How long after that the requests at work may take to end.",
+        meaning: "How long requests in progress may take after that.",
         example: "10s",
         expects: "a duration, such as 25s",
         parse: value::duration,
@@ -353,7 +353,7 @@ variables! {
 
     RUST_LOG: WithDefault<EnvFilter> {
         default: "info",
-        meaning: "What is logged: a level, and levels for parts.",
+        meaning: "The log filter: a level, and levels for single targets.",
         example: "info,warp_bearer=debug",
         expects: "a level or target=level, such as info,warp_bearer=debug",
         parse: value::log_filter,
@@ -361,7 +361,7 @@ variables! {
 
     LOG_FORMAT: WithDefault<LogFormat> {
         default: "text",
-        meaning: "How it is logged: text for people, json for machines.",
+        meaning: "The log format: text for people, json for machines.",
         example: "json",
         expects: "text or json",
         parse: value::log_format,

@@ -1,4 +1,4 @@
-//! `warp-bearer dev`: runs the service together with an issuer of its own, without an account.
+//! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
 //! The issuer works like a real one, with keys that exist only in this process. Service and issuer
 //! listen on loopback only, and the command does not start if a real issuer is configured. The secret

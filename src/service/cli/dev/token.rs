@@ -52,7 +52,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or why there is none.
+/// Returns the response of the token endpoint, or the reason why there is no response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),

@@ -19,7 +19,7 @@ pub(in crate::service) struct Diagnosis<'a> {
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// How far this clock is ahead of the issuer's, in seconds. `None` if unknown.
+    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// The explanation of one token.
 #[derive(Debug)]
 pub(in crate::service) struct Explanation {
-    /// What was removed from the pasted text.
+    /// Notes about what was removed from the pasted text.
     pub(super) notes: Vec<&'static str>,
     pub(super) trace: Trace,
     /// The error and its likely cause. `None` if the token is accepted.
@@ -43,14 +43,14 @@ pub(super) struct RouteVerdict {
     pub(super) refusal: Option<(AuthError, Cause)>,
 }
 
-/// How far the clock of this machine is ahead of the issuer's, in seconds.
+/// The seconds by which the clock of this machine is ahead of the issuer's.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Skew {
     pub(in crate::service) issuer: String,
     pub(in crate::service) seconds: f64,
 }
 
-/// What the options require the token to grant.
+/// The grants that the options require of the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Wanted {
     pub(in crate::service) words: String,
