@@ -67,7 +67,7 @@ pub(in crate::service) async fn explain(
 ) -> Explanation {
     let auth = &access.auth;
     auth.settled().await;
-    let (mut trace, verdict) = auth.judge(&pasted.token).await;
+    let (mut trace, verdict) = auth.trace(&pasted.token).await;
     let granted = match (&verdict, wanted) {
         (Ok(claims), Some(wanted)) => grant(claims, wanted, &mut trace),
         _ => None,
