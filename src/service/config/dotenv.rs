@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_reads_as_people_write_it() {
+    fn parses_the_usual_syntax() {
         #[rustfmt::skip]
         let rows = [
             ("blanks around =", "LISTEN  =  x\n", "LISTEN", "x"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_no_dollar_that_starts_a_reference() {
+    fn rejects_references_in_secrets() {
         let secret = |value: &str| format!("B=x$y\nAUTH0_SIGNING_SECRET={value}\nLISTEN=$B\n");
         #[rustfmt::skip]
         let altered = [
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_has_the_line_on_which_it_begins() {
+    fn records_the_first_line_of_each_variable() {
         let vars = parse(b"# a comment\nA=b\n\nB='c\nd'\nexport C=e\n").unwrap();
         let lines: Vec<_> = vars
             .iter()
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_line_number_and_no_value() {
+    fn reports_the_line_without_its_contents() {
         let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
         #[rustfmt::skip]
         let rows = [
