@@ -1,8 +1,8 @@
 //! [`Trace`]: the steps of verifying a token, with what each expects and finds.
 //!
 //! The steps are those of `verifier.rs`, in its order and with the same functions. [`Auth::verify`]
-//! makes the verdict, and the trace only shows the way to it. After a failed step the trace continues
-//! as far as the token can be parsed, because a later step may show the cause.
+//! makes the verdict, and the trace only shows the way to it. After a failed step the trace
+//! continues as far as the token can be parsed, because a later step may show the cause.
 
 use serde_json::Value;
 
@@ -191,8 +191,8 @@ impl Auth {
         let issuer = checks::issuer(claims).and_then(|issuer| self.trusted(issuer));
         let found = trace.claimed("iss");
         let issuer = trace.add("iss", any_of(expected), found, issuer);
-        // If a token names another issuer and only one is trusted, the keys of that one show whether it
-        // issued the token under another name.
+        // If a token names another issuer and only one is trusted, the keys of that one show
+        // whether it issued the token under another name.
         let issuer = issuer.or(match ours[..] {
             [only] => Some(only),
             _ => None,
@@ -423,7 +423,8 @@ mod tests {
             verdict.err().map(alike),
             "{case}: {trace:#?}"
         );
-        // What verify says by itself is the same, but for the characters that a field refuses first.
+        // What verify says by itself is the same, but for the characters that a field refuses
+        // first.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)

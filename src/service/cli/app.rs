@@ -1,7 +1,7 @@
 //! [`App`]: the running service, as `serve` and `dev` share it.
 //!
-//! Binds the sockets, serves the routes and the metrics on them, and reloads keys and certificate on
-//! SIGHUP.
+//! Binds the sockets, serves the routes and the metrics on them, and reloads keys and certificate
+//! on SIGHUP.
 
 use std::{
     convert::Infallible,
@@ -63,8 +63,8 @@ impl App {
         })
     }
 
-    /// Accepts only requests whose `Host` is the service's address or a name of loopback, so that no
-    /// web page can read the service under the page's own name (DNS rebinding).
+    /// Accepts only requests whose `Host` is the service's address or a name of loopback, so that
+    /// no web page can read the service under the page's own name (DNS rebinding).
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
         let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })

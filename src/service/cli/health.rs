@@ -1,8 +1,8 @@
-//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a health check
-//! for containers.
+//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a health
+//! check for containers.
 //!
-//! Reads only the address of the service, so it sends no request to an issuer, and works in an image
-//! without any other program.
+//! Reads only the address of the service, so it sends no request to an issuer, and works in an
+//! image without any other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -51,8 +51,8 @@ async fn request(url: &str) -> Result<(), Failure> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
-        // The certificate is for the public name of the service, and this request uses an address of
-        // this machine.
+        // The certificate is for the public name of the service, and this request uses an address
+        // of this machine.
         .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|_| unhealthy("cannot be asked".to_owned()))?;

@@ -27,15 +27,16 @@ pub(crate) enum Mark {
 }
 
 impl Terminal {
-    /// Creates the formatter of standard output. Uses colours if they are allowed and it is a terminal.
+    /// Creates the formatter of standard output. Uses colours if they are allowed and it is a
+    /// terminal.
     pub(crate) fn stdout(allow_color: bool) -> Self {
         Self {
             color: allow_color && io::stdout().is_terminal(),
         }
     }
 
-    /// Formats a line: a mark, a name padded to `width`, a text and, fainter, more. Escapes and cuts
-    /// both texts.
+    /// Formats a line: a mark, a name padded to `width`, a text and, fainter, more. Escapes and
+    /// cuts both texts.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -106,8 +107,8 @@ impl Mark {
     }
 }
 
-/// Formats JSON in ASCII only. Other characters could control a terminal, and an escape means the same
-/// to every JSON parser.
+/// Formats JSON in ASCII only. Other characters could control a terminal, and an escape means the
+/// same to every JSON parser.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {

@@ -81,8 +81,8 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if no token for the resource would be accepted. A client that has read the metadata requests
-/// a token for the resource (RFC 8707 §2).
+/// Warns if no token for the resource would be accepted. A client that has read the metadata
+/// requests a token for the resource (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource else {
         return;

@@ -1,4 +1,5 @@
-//! Parses the bytes of a `.env` into variables, or into the fault of the first line that is invalid.
+//! Parses the bytes of a `.env` into variables, or into the fault of the first line that is
+//! invalid.
 //!
 //! dotenvy parses quotes, `export`, comments and `${NAME}`. Never changes the environment of the
 //! process. A fault never shows the contents of a line.
@@ -46,8 +47,8 @@ fn skipped(lines: &[String]) -> usize {
     lines.iter().take_while(is_empty).count()
 }
 
-/// Rejects an entry whose value in dotenvy differs from the value that was most likely meant. `source`
-/// is the lines of the entry.
+/// Rejects an entry whose value in dotenvy differs from the value that was most likely meant.
+/// `source` is the lines of the entry.
 fn check(
     name: &str,
     value: &str,
@@ -90,7 +91,8 @@ fn reference_in_secret(source: &str, line: usize) -> Option<Fault> {
     ))
 }
 
-/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its comment.
+/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its
+/// comment.
 fn has_reference(value: &str) -> bool {
     let (mut single, mut double, mut escaped) = (false, false, false);
     for (at, c) in value.char_indices() {
@@ -113,8 +115,8 @@ fn has_reference(value: &str) -> bool {
 
 /// Returns a line in a form that dotenvy can parse.
 ///
-/// dotenvy rejects an unquoted value that contains a blank, such as `RS256, ES256`. If the variable is
-/// known and the value has no special character, quotes are added.
+/// dotenvy rejects an unquoted value that contains a blank, such as `RS256, ES256`. If the variable
+/// is known and the value has no special character, quotes are added.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
 }
@@ -131,7 +133,8 @@ fn quoted(line: &str) -> Option<String> {
         .then(|| format!("{name}='{value}'"))
 }
 
-/// Returns the fault of an entry that dotenvy cannot parse. `at` is the last line that dotenvy read.
+/// Returns the fault of an entry that dotenvy cannot parse. `at` is the last line that dotenvy
+/// read.
 fn unreadable(error: &dotenvy::Error, at: usize, lines: &[String]) -> Fault {
     // If a value spans several lines, a quote may be missing on the first of them.
     let count = match error {
@@ -153,7 +156,8 @@ fn fault(line: usize, message: &str) -> Fault {
     Fault::new(".env", format_args!("line {line} {message}"))
 }
 
-/// Returns one line for each `read`, so that the count of lines returned is the current line number.
+/// Returns one line for each `read`, so that the count of lines returned is the current line
+/// number.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],

@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// Checks that the file holds a key for one of these algorithms. A missing file is a fault even if it
-/// might appear later, because a service without keys answers no private route.
+/// Checks that the file holds a key for one of these algorithms. A missing file is a fault even if
+/// it might appear later, because a service without keys answers no private route.
 pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Fault> {
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;

@@ -145,8 +145,8 @@ impl std::error::Error for Faults {}
 /// How a PEM document starts. Some operators set a key where its path belongs.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// Returns a value in quotes, with passwords and queries removed as from a URL, because any variable
-/// may hold a URL by mistake. Of a PEM document, only its first word is shown.
+/// Returns a value in quotes, with passwords and queries removed as from a URL, because any
+/// variable may hold a URL by mistake. Of a PEM document, only its first word is shown.
 pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");

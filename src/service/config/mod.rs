@@ -1,7 +1,7 @@
 //! [`Config`]: the configuration of the service, from the environment and `.env`.
 //!
-//! Reads every variable before it rejects any, so that one start reports every fault, one line each.
-//! It guesses nothing: an empty value is a fault and never means the default, and an unknown
+//! Reads every variable before it rejects any, so that one start reports every fault, one line
+//! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
 mod cross_checks;
@@ -154,8 +154,8 @@ impl Config {
         Err(environment.locate(faults.into()))
     }
 
-    /// Reads every field. A field whose variable is invalid or missing has a substitute, because the
-    /// reader holds the fault and discards the configuration at the end.
+    /// Reads every field. A field whose variable is invalid or missing has a substitute, because
+    /// the reader holds the fault and discards the configuration at the end.
     fn read(reader: &mut Reader) -> Self {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);

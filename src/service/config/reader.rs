@@ -1,7 +1,7 @@
 //! [`Reader`]: reads variables by their rows and collects every fault and warning.
 //!
-//! Holds the rules of all variables: defaults, blanks, quotes, placeholders, lists. An invalid value
-//! does not stop the reader, so that one start reports every fault.
+//! Holds the rules of all variables: defaults, blanks, quotes, placeholders, lists. An invalid
+//! value does not stop the reader, so that one start reports every fault.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -133,8 +133,8 @@ impl Reader {
         self.warnings.push(Warning::new(name, text));
     }
 
-    /// Returns the text of a variable, without the blanks around it unless it is a secret. `None` if it
-    /// is not set, or no value of any variable could look so, which adds a fault.
+    /// Returns the text of a variable, without the blanks around it unless it is a secret. `None`
+    /// if it is not set, or no value of any variable could look so, which adds a fault.
     fn text(&mut self, variable: &Variable) -> Option<String> {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;

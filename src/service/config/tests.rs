@@ -222,8 +222,8 @@ fn accepts_every_asymmetric_algorithm() {
     assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
 }
 
-/// Asserts that each value is rejected with this reason. A reason without a hint is followed by what the
-/// variable expects.
+/// Asserts that each value is rejected with this reason. A reason without a hint is followed by
+/// what the variable expects.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
         let expects = variables::find(name).unwrap().expects;

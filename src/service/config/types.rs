@@ -20,7 +20,8 @@ pub struct LogConfig {
     pub filter: EnvFilter,
     /// The form of each event. Defaults to text.
     pub format: LogFormat,
-    /// Allows colours on a terminal. `false` if `NO_COLOR` is set and not empty, or `TERM` is `dumb`.
+    /// Allows colours on a terminal. `false` if `NO_COLOR` is set and not empty, or `TERM` is
+    /// `dumb`.
     pub color: bool,
 }
 

@@ -55,8 +55,8 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     origin(text).map(Some)
 }
 
-/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not the
-/// default of the scheme.
+/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not
+/// the default of the scheme.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
         return Err(InvalidValue::new("is what every sandboxed page is called")
@@ -113,7 +113,8 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses a URL from which something is fetched: https, or plain http on loopback, without a password.
+/// Parses a URL from which something is fetched: https, or plain http on loopback, without a
+/// password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {

@@ -266,8 +266,8 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
-/// A dependency that logs every untrusted certificate as an error, on each retry and with the path of
-/// a source file. The service logs the same fact once.
+/// A dependency that logs every untrusted certificate as an error, on each retry and with the path
+/// of a source file. The service logs the same fact once.
 const NOISY: &str = "rustls_platform_verifier";
 
 /// Parses a log filter of tracing-subscriber; [`NOISY`] is off unless the filter names it.
@@ -316,7 +316,8 @@ fn check_level(directive: &str) -> Parsed<()> {
     ))
 }
 
-/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` matches nothing.
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` matches
+/// nothing.
 fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
         return Ok(());

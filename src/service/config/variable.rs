@@ -1,7 +1,7 @@
 //! [`Variable`]: what is known about one variable, and the kinds of rows that the table has.
 //!
-//! The kind of a row decides how it is read: [`WithDefault`] always has a value, [`Optional`] may have
-//! none, [`Unread`] is for other programs.
+//! The kind of a row decides how it is read: [`WithDefault`] always has a value, [`Optional`] may
+//! have none, [`Unread`] is for other programs.
 
 use crate::service::config::invalid::Parsed;
 

@@ -373,8 +373,8 @@ pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns whether a name starts with `AUTH0_`, in any case, and so is meant for this service even if
-/// it is misspelt.
+/// Returns whether a name starts with `AUTH0_`, in any case, and so is meant for this service even
+/// if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())

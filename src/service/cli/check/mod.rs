@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! Sends the requests that the service would send and uses the library's own functions, so that what
-//! passes here works there. Changes nothing, and continues after a failure, so that one run reports
-//! everything.
+//! Sends the requests that the service would send and uses the library's own functions, so that
+//! what passes here works there. Changes nothing, and continues after a failure, so that one run
+//! reports everything.
 
 mod certificate;
 mod context;

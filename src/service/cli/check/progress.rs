@@ -17,8 +17,8 @@ impl Progress {
         }
     }
 
-    /// Shows what is requested. Turns line wrapping off meanwhile, because part of a wrapped line could
-    /// not be removed.
+    /// Shows what is requested. Turns line wrapping off meanwhile, because part of a wrapped line
+    /// could not be removed.
     pub(in crate::service) fn show(&self, target: &str) {
         let target = ShownUrl::new(target);
         self.write(&format!("\r\x1b[2K\x1b[?7lasking {target} …\x1b[?7h"));

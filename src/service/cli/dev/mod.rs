@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
 //! The issuer works like a real one, with keys that exist only in this process. Service and issuer
-//! listen on loopback only, and the command does not start if a real issuer is configured. The secret
-//! of the issuer's client is public, so that scripts can get tokens: they are valid only for this
-//! service on this machine, until the process ends.
+//! listen on loopback only, and the command does not start if a real issuer is configured. The
+//! secret of the issuer's client is public, so that scripts can get tokens: they are valid only for
+//! this service on this machine, until the process ends.
 
 mod page;
 mod token;
@@ -62,8 +62,8 @@ pub(in crate::service) struct Options {
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "token")]
     rotate_every: Option<Duration>,
     /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
-    /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a status
-    /// such as 500
+    /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a
+    /// status such as 500
     #[arg(long, value_name = "FAULT", conflicts_with = "token")]
     fail: Option<Fault>,
 }

@@ -19,8 +19,8 @@ pub(in crate::service) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port. Each
-    /// command is one line, below the line that explains it.
+    /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
+    /// Each command is one line, below the line that explains it.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";

@@ -1,6 +1,7 @@
 //! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects to loopback addresses only.
+//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects to loopback addresses
+//! only.
 
 use std::time::Duration;
 

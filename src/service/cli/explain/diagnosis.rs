@@ -79,8 +79,8 @@ impl Diagnosis<'_> {
         }
     }
 
-    /// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token was
-    /// damaged later.
+    /// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token
+    /// was damaged later.
     fn malformed(&self) -> Cause {
         if !self.failed("encoding") && !self.trace.damaged {
             return causes::NOT_STRICT;
@@ -157,8 +157,9 @@ impl Diagnosis<'_> {
         causes::OTHER_API
     }
 
-    /// Returns whether the token is an ID token: it has claims that no access token has (OpenID Connect
-    /// Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a profile.
+    /// Returns whether the token is an ID token: it has claims that no access token has (OpenID
+    /// Connect Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a
+    /// profile.
     fn is_id_token(&self, audiences: &[&str]) -> bool {
         let has = |names: &[&str]| names.iter().any(|name| self.claim(name).is_some());
         let of_client = audiences.iter().all(|audience| !audience.contains(':'));

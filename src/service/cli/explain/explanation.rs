@@ -1,7 +1,7 @@
 //! [`Explanation`]: the verdict on a token, the steps that lead to it, and the cause of a refusal.
 //!
-//! [`Auth::verify`] makes the verdict. This file only explains it. The only request is the one for the
-//! keys of a configured issuer, never one to an address from the token.
+//! [`Auth::verify`] makes the verdict. This file only explains it. The only request is the one for
+//! the keys of a configured issuer, never one to an address from the token.
 
 use crate::{
     auth::{
@@ -57,8 +57,8 @@ pub(in crate::service) struct Wanted {
     pub(in crate::service) policy: Policy,
 }
 
-/// Explains a token to the service that grants this `access`. Calls `skew` if a date is the reason of a
-/// refusal.
+/// Explains a token to the service that grants this `access`. Calls `skew` if a date is the reason
+/// of a refusal.
 pub(in crate::service) async fn explain(
     access: &Access,
     pasted: Pasted,
@@ -108,8 +108,8 @@ impl Explanation {
     }
 }
 
-/// Adds the step that compares the grants of the token with `wanted`. Returns the refusal if they do
-/// not suffice.
+/// Adds the step that compares the grants of the token with `wanted`. Returns the refusal if they
+/// do not suffice.
 fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
     let verdict = Requirement::from(wanted.policy).check(claims);
     let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));

@@ -61,7 +61,8 @@ pub(in crate::service) struct Options {
     json: bool,
 }
 
-/// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749 §3.3).
+/// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749
+/// §3.3).
 const INVALID_LIST: &str = "give names with single blanks between them";
 
 fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {

@@ -1,7 +1,8 @@
 //! [`Pasted`]: finds the token in pasted text.
 //!
-//! People paste a whole header field, the whole response of a token endpoint, quotes and line breaks.
-//! Each part that is removed leaves a note, because the service itself would reject such a text.
+//! People paste a whole header field, the whole response of a token endpoint, quotes and line
+//! breaks. Each part that is removed leaves a note, because the service itself would reject such a
+//! text.
 
 use crate::auth::{display::ShownText, token::json};
 
