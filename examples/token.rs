@@ -7,12 +7,12 @@ use std::{collections::HashMap, process::ExitCode};
 
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use serde_json::{Value, json};
-use warp_bearer::service::config::{Config, Vars};
+use warp_bearer::service::config::{Config, Environment};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let answer = match Vars::read() {
-        Ok(vars) => token(vars).await,
+    let answer = match Environment::read() {
+        Ok(environment) => token(environment).await,
         Err(faults) => Err(faults.to_string()),
     };
     match answer {
@@ -20,8 +20,8 @@ async fn main() -> ExitCode {
             println!("{json}");
             ExitCode::SUCCESS
         }
-        Err(told) => {
-            eprintln!("{told}");
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
 async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<String, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;
-    let (config, _) = Config::from_vars(vars.clone()).map_err(|faults| faults.to_string())?;
+    let (config, _) = Config::from_variables(vars.clone()).map_err(|faults| faults.to_string())?;
 
     let issuer = &config.issuers[0];
     let metadata = format!(

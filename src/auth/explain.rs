@@ -1,8 +1,8 @@
-//! A token, step by step: what each step of verification expects, and what it finds.
+//! [`Trace`]: the steps of verifying a token, with what each expects and finds.
 //!
-//! The steps are those of `verifier.rs`, in its order and by the same functions. The verdict is not
-//! formed here: that is [`Auth::verify`]'s, and this only tells how it comes about. It goes on after
-//! a step that does not hold, as far as the token can be read, for what comes later may tell why.
+//! The steps are those of `verifier.rs`, in its order and with the same functions. [`Auth::verify`]
+//! makes the verdict, and the trace only shows the way to it. After a failed step the trace
+//! continues as far as the token can be parsed, because a later step may show the cause.
 
 use serde_json::Value;
 
@@ -22,15 +22,15 @@ use crate::auth::{
     verifier::{Auth, Keys, Trusted},
 };
 
-/// How a token fares.
+/// The steps of verifying one token.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) steps: Vec<Step>,
-    /// What the header says; null if it is not strict JSON.
+    /// The header. Null if it is not strict JSON.
     pub(crate) header: Value,
-    /// What the payload says, true or not; null if it is not strict JSON.
+    /// The payload, verified or not. Null if it is not strict JSON.
     pub(crate) payload: Value,
-    /// Header or payload is not even JSON to a lenient reader.
+    /// Even a lenient parser rejects the header or the payload.
     pub(crate) damaged: bool,
 }
 
@@ -38,28 +38,29 @@ pub(crate) struct Trace {
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
-    pub(crate) expected: Told,
-    pub(crate) found: Told,
+    pub(crate) expected: StepValue,
+    pub(crate) found: StepValue,
     pub(crate) outcome: Result<(), AuthError>,
 }
 
-/// What is expected or found: words, or a date in seconds since the epoch.
+/// An expected or found value: words, or a date in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum StepValue {
     Words(String),
     Date(f64),
-    /// A date, give or take so many seconds.
+    /// Before a date, with a leeway in seconds.
     Before(f64, f64),
+    /// After a date, with a leeway in seconds.
     After(f64, f64),
 }
 
-impl From<String> for Told {
+impl From<String> for StepValue {
     fn from(words: String) -> Self {
         Self::Words(words)
     }
 }
 
-impl From<&str> for Told {
+impl From<&str> for StepValue {
     fn from(words: &str) -> Self {
         Self::Words(words.to_owned())
     }
@@ -73,8 +74,8 @@ impl Trace {
     pub(crate) fn add<T>(
         &mut self,
         name: &'static str,
-        expected: impl Into<Told>,
-        found: impl Into<Told>,
+        expected: impl Into<StepValue>,
+        found: impl Into<StepValue>,
         outcome: Result<T, AuthError>,
     ) -> Option<T> {
         let (outcome, value) = match outcome {
@@ -91,22 +92,23 @@ impl Trace {
     }
 }
 
-/// Why an issuer's keys are not held.
+/// Why the keys of an issuer are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Unreachable,
-    /// It answers, and calls itself otherwise.
+    /// The issuer responds with another name than the configured one.
     OtherName,
-    /// What it answers is no key set, or holds no usable key.
+    /// The response is not a key set, or has no usable key.
     NoKeySet,
 }
 
 impl Auth {
-    /// Judges what stands after `Bearer `, as a request's would be; the steps, and the verdict.
-    pub(crate) async fn judge(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
+    /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
+    /// verdict.
+    pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::judged(credential) {
-            // The first step says so.
+            // The first step reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
                 let expected = "letters, digits and -._~+/ alone";
@@ -118,8 +120,7 @@ impl Auth {
         (trace, self.verify(credential).await)
     }
 
-    /// Follows a token through the steps of [`verify`](Self::verify), to the first that nothing is
-    /// left to be judged by.
+    /// Adds the steps of [`verify`](Self::verify), up to the first step whose input is missing.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
@@ -165,20 +166,20 @@ impl Auth {
         } else {
             extensions.join(" and ")
         };
-        let judged = checks::no_extension(&header);
-        trace.add("crit", "neither crit nor b64", found, judged);
+        let outcome = checks::no_extension(&header);
+        trace.add("crit", "neither crit nor b64", found, outcome);
         let strict = self.inner.strict;
         let expected = if strict {
             "at+jwt"
         } else {
             "JWT, at+jwt or absent"
         };
-        let judged = checks::access_token_type(&header, strict);
-        trace.add("typ", expected, trace.said("typ"), judged);
+        let outcome = checks::access_token_type(&header, strict);
+        trace.add("typ", expected, trace.said("typ"), outcome);
         Some((algorithm?, header.kid.map(Into::into)))
     }
 
-    /// The steps of the claims, up to the key; the issuer whose key is asked for.
+    /// Adds the steps of the claims. Returns the issuer whose key is needed next.
     fn claim_steps(
         &self,
         claims: &Registered<'_>,
@@ -190,8 +191,8 @@ impl Auth {
         let issuer = checks::issuer(claims).and_then(|issuer| self.trusted_issuer(issuer));
         let found = trace.claimed("iss");
         let issuer = trace.add("iss", any_of(expected), found, issuer);
-        // Of a token that calls its issuer otherwise, the keys of the only one we know tell whether
-        // it is that one by another name.
+        // If a token names another issuer and only one is trusted, the keys of that one show
+        // whether it issued the token under another name.
         let issuer = issuer.or(match ours[..] {
             [only] => Some(only),
             _ => None,
@@ -199,29 +200,29 @@ impl Auth {
         if let (Some(issuer), Some((algorithm, _))) = (issuer, signed_with)
             && issuer.algorithms != self.inner.algorithms
         {
-            let judged = checks::allowed(*algorithm, &issuer.algorithms);
+            let outcome = checks::allowed(*algorithm, &issuer.algorithms);
             let expected = names(&issuer.algorithms);
-            trace.add("alg for iss", expected, name(*algorithm), judged);
+            trace.add("alg for iss", expected, name(*algorithm), outcome);
         }
         let audiences = match issuer {
             Some(issuer) => issuer.audiences.to_vec(),
             None => ours.iter().flat_map(|one| one.audiences.to_vec()).collect(),
         };
-        let judged = checks::audience(claims, &audiences);
+        let outcome = checks::audience(claims, &audiences);
         let expected = any_of(audiences.iter().map(|audience| quoted(audience)));
-        trace.add("aud", expected, trace.claimed("aud"), judged);
+        trace.add("aud", expected, trace.claimed("aud"), outcome);
         self.date_steps(claims, trace);
         let found = format!("{}, {}", trace.claimed("sub"), trace.claimed("jti"));
-        let judged = checks::strings(claims);
-        trace.add("sub, jti", "strings, or absent", found, judged);
+        let outcome = checks::strings(claims);
+        trace.add("sub, jti", "strings, or absent", found, outcome);
         if self.inner.strict {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
-            let judged = checks::rfc9068(claims);
-            trace.add("RFC 9068", members.join(", "), found, judged);
+            let outcome = checks::rfc9068(claims);
+            trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let judged = checks::not_bound(claims);
-        trace.add("cnf", "absent", trace.claimed("cnf"), judged);
+        let outcome = checks::not_bound(claims);
+        trace.add("cnf", "absent", trace.claimed("cnf"), outcome);
         issuer
     }
 
@@ -237,23 +238,31 @@ impl Auth {
         };
         let (now, rules) = (self.now(), &self.inner.rules);
         let leeway = rules.leeway.as_secs_f64();
-        let judged = times.not_expired(now, rules);
-        let (expected, found) = (Told::After(now, leeway), Told::Date(times.expires));
-        trace.add("exp", expected, found, judged);
+        let outcome = times.not_expired(now, rules);
+        let (expected, found) = (
+            StepValue::After(now, leeway),
+            StepValue::Date(times.expires),
+        );
+        trace.add("exp", expected, found, outcome);
         if let Some(age) = rules.max_age {
-            let expected = Told::After(now - age.as_secs_f64(), leeway);
-            let found = times.issued.map_or("absent".into(), Told::Date);
+            let expected = StepValue::After(now - age.as_secs_f64(), leeway);
+            let found = times.issued.map_or("absent".into(), StepValue::Date);
             trace.add("age", expected, found, times.not_too_old(now, rules));
         }
         for (name, begins) in [("nbf", times.not_before), ("iat", times.issued)] {
             if let Some(begins) = begins {
-                let judged = checks::begun(Some(begins), now, rules);
-                trace.add(name, Told::Before(now, leeway), Told::Date(begins), judged);
+                let outcome = checks::begun(Some(begins), now, rules);
+                trace.add(
+                    name,
+                    StepValue::Before(now, leeway),
+                    StepValue::Date(begins),
+                    outcome,
+                );
             }
         }
     }
 
-    /// Returns when the first fetch of every issuer's keys has ended, well or not.
+    /// Waits until the first fetch of every issuer's keys has succeeded or failed.
     pub(crate) async fn settled(&self) {
         for issuer in &self.inner.issuers {
             if let Some(Keys::Fetched(jwks)) = &issuer.keys {
@@ -262,7 +271,7 @@ impl Auth {
         }
     }
 
-    /// What keeps the first issuer that is in trouble from having keys.
+    /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let issuers = self.inner.issuers.iter();
         issuers.into_iter().find_map(|issuer| match &issuer.keys {
@@ -275,12 +284,12 @@ impl Auth {
         })
     }
 
-    /// The time of day that tokens are judged by, in seconds since the epoch.
+    /// Returns the time against which tokens are verified, in seconds since the epoch.
     pub(crate) fn time(&self) -> f64 {
         self.now()
     }
 
-    /// The issuers and, for each, the audiences that its tokens have to be for.
+    /// Returns the trusted issuers and the accepted audiences of each.
     pub(crate) fn trusts(&self) -> impl Iterator<Item = (&str, &[String])> {
         let issuers = self.inner.issuers.iter();
         issuers.map(|issuer| (&*issuer.context.issuer, &*issuer.audiences))
@@ -288,7 +297,7 @@ impl Auth {
 }
 
 impl Trace {
-    /// The signature, where each part is base64url.
+    /// Adds the step of decoding. Returns the signature if every part is base64url.
     fn encoding(&mut self, parts: &Parts<'_>) -> Option<Vec<u8>> {
         let names = ["header", "payload", "signature"];
         let decoded = [parts.header, parts.payload, parts.signature].map(jws::base64url);
@@ -298,22 +307,22 @@ impl Trace {
             None => "they are".to_owned(),
         };
         let [header, payload, signature] = decoded;
-        let judged = header.and(payload).and(signature);
-        self.add("encoding", "base64url, each part", found, judged)
+        let outcome = header.and(payload).and(signature);
+        self.add("encoding", "base64url, each part", found, outcome)
     }
 
     fn header(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
         self.header = self.read(text.as_deref().ok());
-        let judged = text.and_then(|text| Header::parse(&text).map(|_| ()).map(|()| text));
-        self.object("header", judged)
+        let outcome = text.and_then(|text| Header::parse(&text).map(|_| ()).map(|()| text));
+        self.object("header", outcome)
     }
 
     fn payload(&mut self, part: &[u8]) -> Option<String> {
         let text = jws::base64url(part).and_then(jws::text);
         self.payload = self.read(text.as_deref().ok());
-        let judged = text.and_then(|text| Registered::parse(&text).map(|_| ()).map(|()| text));
-        self.object("payload", judged)
+        let outcome = text.and_then(|text| Registered::parse(&text).map(|_| ()).map(|()| text));
+        self.object("payload", outcome)
     }
 
     fn read(&mut self, text: Option<&str>) -> Value {
@@ -322,9 +331,13 @@ impl Trace {
             .unwrap_or_default()
     }
 
-    fn object<T>(&mut self, name: &'static str, judged: Result<T, AuthError>) -> Option<T> {
-        let found = if judged.is_ok() { "it is" } else { "it is not" };
-        self.add(name, "one JSON object, no member twice", found, judged)
+    fn object<T>(&mut self, name: &'static str, outcome: Result<T, AuthError>) -> Option<T> {
+        let found = if outcome.is_ok() {
+            "it is"
+        } else {
+            "it is not"
+        };
+        self.add(name, "one JSON object, no member twice", found, outcome)
     }
 
     fn said(&self, name: &str) -> String {
@@ -399,10 +412,10 @@ mod tests {
     use super::*;
     use crate::issuer::{Issuer, SigningKey, TokenBuilder};
 
-    /// Judges a token, and holds the steps against the verdict.
-    async fn judged(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
+    /// Verifies a token and compares the first failed step with the verdict.
+    async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let alike = |error: AuthError| error.code();
-        let (trace, verdict) = auth.judge(token).await;
+        let (trace, verdict) = auth.trace(token).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(
@@ -410,7 +423,8 @@ mod tests {
             verdict.err().map(alike),
             "{case}: {trace:#?}"
         );
-        // What verify says by itself is the same, but for the characters that a field refuses first.
+        // What verify says by itself is the same, but for the characters that a field refuses
+        // first.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)
@@ -494,7 +508,7 @@ mod tests {
                 for (other, depart_again) in &departures {
                     let token = depart_again(depart(issuer.token())).sign();
                     let case = format!("{which}: {one}, {other}");
-                    if let Err(error) = judged(&auth, &case, &token).await {
+                    if let Err(error) = traced(&auth, &case, &token).await {
                         refused.insert(error.code());
                     }
                 }
@@ -512,13 +526,13 @@ mod tests {
             .audience(issuer.audience());
         let auth = auth.algorithms([Algorithm::ES256]).build().unwrap();
         let good = issuer.token().sign();
-        assert_eq!(judged(&auth, "good", &good).await, Ok(()));
+        assert_eq!(traced(&auth, "good", &good).await, Ok(()));
         for (at, _) in good.char_indices() {
             let cut = &good[..at];
-            assert!(judged(&auth, "cut", cut).await.is_err());
+            assert!(traced(&auth, "cut", cut).await.is_err());
             for other in [".", "=", " ", ",", "A", "\u{e9}"] {
                 let changed = format!("{cut}{other}{}", &good[at + 1..]);
-                let verdict = judged(&auth, &changed, &changed).await;
+                let verdict = traced(&auth, &changed, &changed).await;
                 assert_eq!(verdict.is_ok(), changed == good, "{changed}");
             }
         }
@@ -537,7 +551,7 @@ mod tests {
             ("a number beyond numbers", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1e400}"#)),
         ];
         for (case, token) in rows {
-            assert!(judged(&auth, case, &token).await.is_err(), "{case}");
+            assert!(traced(&auth, case, &token).await.is_err(), "{case}");
         }
     }
 }

@@ -108,6 +108,8 @@ impl Reader {
                 let base = &self.module[..self.module.len().checked_sub(ups)?];
                 Some([base, &segments[ups..]].concat())
             }
+            // A path that starts with a child module, such as `serve::run()` in `cli/mod.rs`.
+            _ if segments.len() > 1 => Some([&self.module[..], segments].concat()),
             _ => None,
         }
     }

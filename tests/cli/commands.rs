@@ -431,7 +431,10 @@ async fn strangers_do_not_fill_the_log_with_warnings() {
     let warnings: Vec<Value> = warnings
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    for place in ["warp_bearer::service::forward", "h2::proto::ping_pong"] {
+    for place in [
+        "warp_bearer::service::api::forward_auth",
+        "h2::proto::ping_pong",
+    ] {
         let of_place = warnings.iter().filter(|line| line["target"] == place);
         let of_place: Vec<_> = of_place.collect();
         assert_eq!(of_place.len(), 20, "{place}: {warnings:#?}");

@@ -58,18 +58,80 @@ fn its_library_example_is_the_one_that_is_tested() {
     assert_eq!(shown, example.lines().count() - not_shown);
 }
 
+/// Requires that a generated file has this text. With `UPDATE=1` in the environment, writes it first.
+fn assert_generated(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        fs::write(&path, expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap();
+    let mut lines = found.lines().zip(expected.lines()).enumerate();
+    let first = lines.find(|(_, (found, expected))| found != expected);
+    assert!(
+        found == expected,
+        "{file} is not what the table of variables says, first in {first:?}; run UPDATE=1 cargo test --test readme"
+    );
+}
+
 #[test]
 fn its_table_of_variables_is_the_one_that_is_read() {
-    let mut expected = String::new();
+    let mut table = "| variable | unset | meaning |\n|---|---|---|\n".to_owned();
     for variable in VARIABLES {
         let unset = match variable.unset {
-            Unset::Is(default) => format!("`{default}`"),
-            Unset::Means(words) => words.to_owned(),
+            Unset::Default(default) => format!("`{default}`"),
+            Unset::Described(words) => words.to_owned(),
         };
         let (name, meaning) = (variable.name, variable.meaning);
-        writeln!(expected, "| `{name}` | {unset} | {meaning} |").unwrap();
+        writeln!(table, "| `{name}` | {unset} | {meaning} |").unwrap();
     }
-    assert!(README.contains(&expected), "the table is:\n{expected}");
+    let (before, rest) = README.split_once("| variable |").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    assert_generated("README.md", &format!("{before}{table}\n{after}"));
+}
+
+#[test]
+fn the_example_file_is_the_table_of_variables() {
+    const TUTORIAL: usize = 4;
+    let mut file = "\
+# The configuration, one variable a paragraph: meaning, default, example. Copy this file to `.env`
+# and put your own values in; a placeholder that is left is refused at the start.
+#
+# The environment wins over this file. Blanks around `=` are fine, `#` begins a comment, `$NAME` is
+# a reference to another variable: a value with `#`, `$`, quotes or backslashes belongs in single
+# quotes. Durations are written 500ms, 10s, 5m, 1h. A variable set to nothing is refused.
+"
+    .to_owned();
+    for (at, variable) in VARIABLES.iter().enumerate() {
+        if at == TUTORIAL {
+            file += "\n# Everything below is optional.\n";
+        }
+        let (name, example) = (variable.name, variable.example);
+        let meaning = comment(variable.meaning);
+        let unset = variable.unset.text();
+        let set = if at < TUTORIAL {
+            format!("{name} = {example}")
+        } else {
+            format!("# {name}={example}")
+        };
+        writeln!(file, "\n{meaning}# Default: {unset}\n{set}").unwrap();
+    }
+    assert_generated(".env.example", &file);
+}
+
+/// Wraps a text into lines of a comment, 100 characters long.
+fn comment(text: &str) -> String {
+    let mut lines = String::new();
+    let mut line = "#".to_owned();
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > 100 {
+            lines += &line;
+            lines.push('\n');
+            "#".clone_into(&mut line);
+        }
+        line.push(' ');
+        line += word;
+    }
+    lines + &line + "\n"
 }
 
 #[test]
@@ -167,14 +229,14 @@ fn the_japanese_page_has_the_variables_as_they_are() {
         let variable = VARIABLES.iter().find(|variable| named(variable.name));
         let variable = variable.unwrap_or_else(|| panic!("{} is no variable", row[0]));
         let unset = match variable.unset {
-            Unset::Is(default) => format!("`{default}`"),
-            Unset::Means(words) if words.starts_with("none") => "なし".to_owned(),
-            Unset::Means(words) => format!("`{words}`"),
+            Unset::Default(default) => format!("`{default}`"),
+            Unset::Described(words) if words.starts_with("none") => "なし".to_owned(),
+            Unset::Described(words) => format!("`{words}`"),
         };
         assert_eq!(row[1], unset, "{}", row[0]);
     }
     for needed in VARIABLES.iter().filter(
-        |variable| matches!(variable.unset, Unset::Means(words) if words.contains("needed")),
+        |variable| matches!(variable.unset, Unset::Described(words) if words.contains("needed")),
     ) {
         assert!(JAPANESE.contains(needed.name), "{}", needed.name);
     }

@@ -1,7 +1,13 @@
-//! What `serve` and `dev` share: the sockets of the process, what is served on them, and what a
-//! signal refreshes.
+//! [`App`]: the running service, as `serve` and `dev` share it.
+//!
+//! Binds the sockets, serves the routes and the metrics on them, and reloads keys and certificate
+//! on SIGHUP.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    net::SocketAddr,
+};
 
 use warp::{Filter, reply::Response};
 
@@ -10,7 +16,7 @@ use crate::{
     issuer::hosts,
     service::{
         api::{routes::routes, table::Access},
-        cli::Failure,
+        cli::failure::Failure,
         http::{
             cors::Cors,
             descriptors,
@@ -24,18 +30,18 @@ use crate::{
     },
 };
 
-/// The sockets, bound before anything is promised.
-pub(in crate::service) struct Doors {
+/// The service with its bound sockets, before it serves.
+pub(in crate::service) struct App {
     service: Listener,
     metrics: Option<Listener>,
     tls: Option<Tls>,
-    /// Set for `dev`: the service answers only for this address and the names of loopback.
+    /// Set for `dev`: the service accepts only requests to this address or a name of loopback.
     only_for: Option<SocketAddr>,
 }
 
-impl Doors {
-    /// Binds them, and reads the certificate where there is one.
-    pub(in crate::service) async fn open(
+impl App {
+    /// Reads the certificate, if there is one, and binds the sockets.
+    pub(in crate::service) async fn bind(
         listen: SocketAddr,
         tls: Option<Files>,
         metrics_listen: Option<SocketAddr>,
@@ -57,51 +63,53 @@ impl Doors {
         })
     }
 
-    /// Answers only requests whose `Host` is the service's address or a name of loopback, so that
+    /// Accepts only requests whose `Host` is the service's address or a name of loopback, so that
     /// no web page can read the service under the page's own name (DNS rebinding).
     pub(in crate::service) fn only_for_loopback(self) -> Result<Self, Failure> {
-        let only_for = Some(self.service()?);
+        let only_for = Some(self.service_address()?);
         Ok(Self { only_for, ..self })
     }
 
-    /// Where the service listens.
-    pub(in crate::service) fn service(&self) -> Result<SocketAddr, Failure> {
+    /// Returns the address on which the service listens.
+    pub(in crate::service) fn service_address(&self) -> Result<SocketAddr, Failure> {
         self.service.address().map_err(Failure::Process)
     }
 
-    /// Where the metrics are, if they are anywhere.
-    pub(in crate::service) fn metrics(&self) -> Result<Option<SocketAddr>, Failure> {
+    /// Returns the address on which metrics are served, if they are.
+    pub(in crate::service) fn metrics_address(&self) -> Result<Option<SocketAddr>, Failure> {
         let address = self.metrics.as_ref().map(Listener::address);
         address.transpose().map_err(Failure::Process)
     }
 
-    /// Serves until asked to stop, the metrics to the very end.
+    /// Serves until the shutdown is complete. Metrics are served to the end.
     pub(in crate::service) async fn serve(
         self,
         access: &Access,
         limits: Limits,
         cors: Option<Cors>,
-        hangups: Option<Hangups>,
+        hangup: Option<HangupSignal>,
         shutdown: Shutdown,
     ) {
         let limits = descriptors::fit(limits);
-        let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
+        let metrics = self
+            .metrics
+            .map(|listener| (Metrics::new(&access.auth), listener));
         let sight = match &metrics {
             Some((metrics, _)) => Sight::measured(metrics.clone()),
             None => Sight::logged(),
         };
         let routes = routes(access, &shutdown);
         tokio::select! {
-            () = answer(self.service, routes, self.only_for, limits, cors, sight, shutdown) => {}
-            () = show(metrics) => {}
-            () = watch(self.tls.clone()) => {}
-            () = refresh(hangups, &access.auth, self.tls.as_ref()) => {}
+            () = serve_routes(self.service, routes, self.only_for, limits, cors, sight, shutdown) => {}
+            () = run_or_pend(metrics.map(|(metrics, listener)| metrics.serve(listener))) => {}
+            () = run_or_pend(self.tls.clone().map(Tls::watch)) => {}
+            () = run_or_pend(hangup.map(|hangup| hangup.reload(&access.auth, self.tls.as_ref()))) => {}
         }
     }
 }
 
-/// Serves the routes; where `only_for` is given, a request for another host gets 400 `bad_host`.
-async fn answer<F>(
+/// Serves the routes. With `only_for`, a request to another host gets 400 `bad_host`.
+async fn serve_routes<F>(
     listener: Listener,
     routes: F,
     only_for: Option<SocketAddr>,
@@ -128,46 +136,30 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Does not end.
-async fn show(metrics: Option<(Metrics, Listener)>) {
-    match metrics {
-        Some((metrics, door)) => metrics.serve(door).await,
-        None => std::future::pending().await,
+/// Runs a task. Pends forever if there is no task, so that `select!` can name it anyway.
+async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
+    match task {
+        Some(task) => task.await,
+        None => pending().await,
     }
 }
 
-/// Does not end.
-async fn watch(tls: Option<Tls>) {
-    match tls {
-        Some(tls) => tls.watch().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Does not end.
-async fn refresh(hangups: Option<Hangups>, auth: &Auth, tls: Option<&Tls>) {
-    match hangups {
-        Some(hangups) => hangups.refresh(auth, tls).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// SIGHUP, for what is on disk or at the issuer and may have changed.
+/// SIGHUP, which asks for a reload of keys and certificate.
 #[cfg(unix)]
-pub(in crate::service) struct Hangups(tokio::signal::unix::Signal);
+pub(in crate::service) struct HangupSignal(tokio::signal::unix::Signal);
 
 #[cfg(unix)]
-impl Hangups {
-    /// From here on a terminal that is closed ends nothing.
+impl HangupSignal {
+    /// Registers the handler. From then on, closing the terminal no longer ends the process.
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        let hangups = signal(SignalKind::hangup());
-        hangups.map(Self).map_err(Failure::Process)
+        let hangup = signal(SignalKind::hangup());
+        hangup.map(Self).map_err(Failure::Process)
     }
 
-    /// Does not end.
-    async fn refresh(mut self, auth: &Auth, tls: Option<&Tls>) {
+    /// Reloads on every signal. Runs until it is dropped.
+    async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         while self.0.recv().await.is_some() {
             tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
             auth.refresh();
@@ -175,20 +167,20 @@ impl Hangups {
                 tls.reload();
             }
         }
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 }
 
 #[cfg(not(unix))]
-pub(in crate::service) struct Hangups;
+pub(in crate::service) struct HangupSignal;
 
 #[cfg(not(unix))]
-impl Hangups {
+impl HangupSignal {
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn refresh(self, _: &Auth, _: Option<&Tls>) {
-        std::future::pending().await
+    async fn reload(self, _: &Auth, _: Option<&Tls>) {
+        pending().await
     }
 }

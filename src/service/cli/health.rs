@@ -1,8 +1,8 @@
-//! `warp-bearer health`: asks the service of this configuration how it is, for whoever watches over
-//! containers.
+//! `warp-bearer health`: asks the service at `LISTEN` whether it is alive or ready, as a health
+//! check for containers.
 //!
-//! It reads where the service listens and nothing else, so that it works in an image that has no
-//! other program, and costs no issuer anything.
+//! Reads only the address of the service, so it sends no request to an issuer, and works in an
+//! image without any other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::service::{
-    cli::Failure,
-    config::{Door, Vars},
+    cli::failure::Failure,
+    config::{Environment, ServiceAddress},
 };
 
 pub(in crate::service) const EXAMPLES: &str = "\
@@ -19,20 +19,24 @@ Examples:
   warp-bearer health
   until warp-bearer health --ready; do sleep 1; done";
 
-/// A service that takes longer is not well.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A service that takes longer is not healthy.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether it lives, or whether it is ready.
+/// Requests `/readyz` if `ready`, and otherwise `/livez`.
 pub(in crate::service) async fn run(ready: bool) -> Result<(), Failure> {
-    let vars = Vars::read().map_err(Failure::Config)?;
-    let door = Door::from_vars(&vars).map_err(Failure::Config)?;
-    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let environment = Environment::read().map_err(Failure::Config)?;
+    let service = ServiceAddress::from_environment(&environment).map_err(Failure::Config)?;
+    let scheme = if service.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let path = if ready { "readyz" } else { "livez" };
-    ask(&format!("{scheme}://{}/{path}", nearby(door.listen))).await
+    request(&format!("{scheme}://{}/{path}", reachable(service.listen))).await
 }
 
-/// Where this machine reaches what listens there.
-fn nearby(listen: SocketAddr) -> SocketAddr {
+/// Returns the address at which this machine reaches a service that listens on `listen`.
+fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -41,28 +45,28 @@ fn nearby(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn ask(url: &str) -> Result<(), Failure> {
-    let sick = |why: String| Failure::Health(format!("{url} {why}"));
+async fn request(url: &str) -> Result<(), Failure> {
+    let unhealthy = |why: String| Failure::Health(format!("{url} {why}"));
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        // The certificate is for the name that others call the service by, and the question is
-        // asked on this machine.
+        .timeout(TIMEOUT)
+        // The certificate is for the public name of the service, and this request uses an address
+        // of this machine.
         .tls_danger_accept_invalid_certs(true)
         .build()
-        .map_err(|_| sick("cannot be asked".to_owned()))?;
-    let answer = client.get(url).send().await.map_err(|error| {
-        sick(if error.is_timeout() {
-            format!("does not answer within {PATIENCE:?}")
+        .map_err(|_| unhealthy("cannot be asked".to_owned()))?;
+    let response = client.get(url).send().await.map_err(|error| {
+        unhealthy(if error.is_timeout() {
+            format!("does not answer within {TIMEOUT:?}")
         } else {
             "cannot be reached".to_owned()
         })
     })?;
-    if answer.status().is_success() {
+    if response.status().is_success() {
         return Ok(());
     }
-    Err(sick(format!("answers {}", answer.status())))
+    Err(unhealthy(format!("answers {}", response.status())))
 }
 
 #[cfg(test)]
@@ -70,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_for_all_is_asked_for_on_loopback() {
+    fn requests_an_unspecified_address_on_loopback() {
         for (listen, expected) in [
             ("0.0.0.0:8000", "127.0.0.1:8000"),
             ("[::]:8000", "[::1]:8000"),
             ("127.0.0.1:1", "127.0.0.1:1"),
             ("10.0.0.7:80", "10.0.0.7:80"),
         ] {
-            let address = nearby(listen.parse().unwrap());
+            let address = reachable(listen.parse().unwrap());
             assert_eq!(address, expected.parse().unwrap());
         }
     }

@@ -1,41 +1,42 @@
-//! What goes to a terminal: marks, colours where there are any, and nothing that a stranger's text
-//! could do to it.
+//! [`Terminal`]: formats output with marks and colours, and escapes untrusted text.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write as _,
+    io::{self, ErrorKind, IsTerminal, Write as _},
+};
 
 use crate::auth::display::{cut, escaped};
 
-/// How text is shown on this terminal, if it is one.
+/// Formats text for standard output, which may be a terminal.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Screen {
+pub(crate) struct Terminal {
     color: bool,
 }
 
-/// What a line has to say.
+/// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// It holds.
+    /// A check passed.
     Good,
-    /// It does not.
+    /// A check failed.
     Bad,
-    /// Look at it.
+    /// Something that an operator should look at.
     Note,
-    /// It is so.
+    /// Plain information.
     Plain,
 }
 
-impl Screen {
-    pub(crate) const fn new(color: bool) -> Self {
-        Self { color }
+impl Terminal {
+    /// Creates the formatter of standard output. Uses colours if they are allowed and it is a
+    /// terminal.
+    pub(crate) fn stdout(allow_color: bool) -> Self {
+        Self {
+            color: allow_color && io::stdout().is_terminal(),
+        }
     }
 
-    /// Standard output: colours on a terminal, unless `NO_COLOR` says otherwise.
-    pub(crate) fn stdout(wanted: bool) -> Self {
-        Self::new(wanted && std::io::IsTerminal::is_terminal(&std::io::stdout()))
-    }
-
-    /// A mark, a name, what is said about it and, fainter, what else; cleaned, and cut to what a
-    /// screen can show. Names are `width` wide.
+    /// Formats a line: a mark, a name padded to `width`, a text and, fainter, more. Escapes and
+    /// cuts both texts.
     pub(crate) fn line(
         self,
         mark: Mark,
@@ -53,7 +54,7 @@ impl Screen {
         line
     }
 
-    /// In the colour of a mark, in bold.
+    /// Formats text in bold, in the colour of a mark.
     pub(crate) fn strong(self, mark: Mark, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -67,7 +68,7 @@ impl Screen {
         format!("\x1b[1{color}m{text}\x1b[0m")
     }
 
-    /// What is there to be overlooked.
+    /// Formats text of minor importance.
     pub(crate) fn faint(self, text: &str) -> String {
         if self.color {
             format!("\x1b[2m{text}\x1b[0m")
@@ -78,8 +79,8 @@ impl Screen {
 
     /// Escapes a whole line and cuts it after 1000 characters.
     ///
-    /// A second line of defence: whoever composes a line shows the foreign parts of it as
-    /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which are shorter.
+    /// This is a second line of defence. Callers show untrusted parts of a line as
+    /// [`ShownText`](crate::auth::display::ShownText) or `ShownUrl`, which have lower limits.
     pub(crate) fn clean(text: &str) -> String {
         escaped(&cut(text, 1000))
     }
@@ -95,7 +96,7 @@ impl Mark {
         }
     }
 
-    /// As JSON has it.
+    /// Returns the name of the mark in JSON.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -106,8 +107,8 @@ impl Mark {
     }
 }
 
-/// JSON in which nothing but ASCII is left: what is not could do to a terminal what it does in a
-/// text, and an escape is the same to whoever reads JSON.
+/// Formats JSON in ASCII only. Other characters could control a terminal, and an escape means the
+/// same to every JSON parser.
 pub(crate) fn ascii(json: &serde_json::Value) -> String {
     let mut ascii = String::new();
     for c in format!("{json:#}").chars() {
@@ -116,12 +117,20 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
         } else {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(ascii, "\\u{unit:04x}");
             }
         }
     }
     ascii
+}
+
+/// Writes to standard output. A reader that has read enough may close the pipe, which is no error.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_strangers_text_does_nothing_to_a_terminal() {
+    fn escapes_untrusted_text() {
         #[rustfmt::skip]
         let rows = [
             ("plain", r#""a\b" 'c' é 日"#, r#""a\b" 'c' é 日"#),
@@ -142,13 +151,13 @@ mod tests {
             ("no width", "a\u{200b}b", "a\\u{200b}b"),
         ];
         for (case, text, expected) in rows {
-            assert_eq!(Screen::clean(text), expected, "{case}");
+            assert_eq!(Terminal::clean(text), expected, "{case}");
         }
-        assert_eq!(Screen::clean(&"a".repeat(2000)).chars().count(), 1001);
+        assert_eq!(Terminal::clean(&"a".repeat(2000)).chars().count(), 1001);
     }
 
     #[test]
-    fn json_is_ascii_and_says_the_same() {
+    fn escapes_json_without_changing_its_value() {
         let value = json!({"a\u{202e}": "\x1b[2J\u{9b}\u{7f}\n日𝄞"});
         let text = ascii(&value);
         assert!(

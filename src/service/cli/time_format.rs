@@ -1,19 +1,19 @@
-//! A date as an operator reads it: by the clock on the wall, and from now.
+//! Formats dates and durations for people. Dates are in seconds since the epoch.
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// By the clock on the wall, and from now.
+/// Formats a date in local time and relative to `now`.
 pub(crate) fn both(date: f64, now: f64) -> String {
     format!("{}, {}", local(date), relative(date - now))
 }
 
-/// By the clock on the wall, to the second.
+/// Formats a date in local time, to the second.
 pub(crate) fn local(date: f64) -> String {
     in_zone(date, TimeZone::system())
 }
 
 fn in_zone(date: f64, zone: TimeZone) -> String {
-    // Fractions are dropped, and what is beyond whole numbers is beyond the calendar as well.
+    // The cast drops the fraction and saturates, and a saturated date is beyond the calendar.
     #[allow(clippy::cast_possible_truncation)]
     let seconds = date.floor() as i64;
     match Timestamp::from_second(seconds) {
@@ -25,7 +25,7 @@ fn in_zone(date: f64, zone: TimeZone) -> String {
     }
 }
 
-/// From now: `in 5 min 3 s`, `2 h 1 min ago`.
+/// Formats a time relative to now: `in 5 min 3 s`, `2 h 1 min ago`.
 pub(crate) fn relative(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {
@@ -35,7 +35,7 @@ pub(crate) fn relative(seconds: f64) -> String {
     }
 }
 
-/// Of one clock beside another.
+/// Formats the difference of two clocks: `2 s ahead of`, `2 s behind`.
 pub(crate) fn ahead(seconds: f64) -> String {
     let long = length(seconds.abs());
     if seconds > 0.0 {
@@ -45,7 +45,7 @@ pub(crate) fn ahead(seconds: f64) -> String {
     }
 }
 
-/// The two greatest units of a length of time.
+/// Formats a duration in its two largest units.
 pub(crate) fn length(seconds: f64) -> String {
     const UNITS: [(f64, &str); 4] = [(86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
     let mut rest = seconds.round();
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_read_by_the_clock_on_the_wall() {
+    fn formats_dates_in_local_time() {
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         for (date, expected) in [
             (1_700_000_000.0, "2023-11-14 23:13:20 +01:00"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_has_two_units_at_most() {
+    fn formats_durations_in_two_units_at_most() {
         for (seconds, expected) in [
             (0.0, "0 s ago"),
             (-0.4, "0 s ago"),

@@ -1,164 +1,171 @@
-//! What variables mean together: each may be right, and the pair of them not.
+//! Checks that compare variables: each value is valid, but not together with another.
 //!
-//! Where two readings are possible, neither is chosen.
+//! If a combination has two readings, the check rejects it instead of choosing one. A value that is
+//! invalid by itself already has a fault, and no check adds a second one because of it.
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::algorithm::Algorithm;
-use crate::service::config::{Secret, reader::Reader};
+use crate::{
+    algorithm::Algorithm,
+    service::config::{
+        reader::Reader,
+        types::Secret,
+        variables::{
+            AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI,
+            AUTH0_RESOURCE, AUTH0_SIGNING_SECRET, CORS_ORIGINS, LISTEN, METRICS_LISTEN,
+            TLS_CERT_FILE, TLS_KEY_FILE,
+        },
+    },
+};
 
-/// Adds the faults and warnings that lie between variables. What is `None` has a fault already, or
-/// is missing.
-pub(super) fn judge(
-    reader: &mut Reader,
-    issuers: Option<&[String]>,
-    audiences: Option<&[String]>,
-    resource: Option<&str>,
-    algorithms: Option<&[Algorithm]>,
-    secret: Option<&Secret>,
-) {
-    missing(reader);
-    if let Some(issuers) = issuers {
-        one_issuer_each(reader, issuers);
-        slash(reader, issuers);
-    }
-    if reader.has("AUTH0_JWKS_URI") && reader.has("AUTH0_JWKS_FILE") {
-        reader.fault(
-            "AUTH0_JWKS_FILE",
-            "set together with AUTH0_JWKS_URI; keep one of them",
-        );
-    }
-    if let (Some(resource), Some(audiences)) = (resource, audiences) {
-        resource_is_an_audience(reader, resource, audiences);
-    }
-    if let Some(algorithms) = algorithms {
-        signing_secret(reader, algorithms);
-    }
-    if secret.is_some_and(|secret| secret.0.trim() != secret.0) {
-        reader.warn(
-            "AUTH0_SIGNING_SECRET",
-            "begins or ends with a blank or a line break, which counts as part of it",
-        );
-    }
-}
-
-/// One of the two is set and the other is not.
-pub(super) fn both_or_neither(reader: &mut Reader, one: &str, other: &str) {
-    for (one, other) in [(one, other), (other, one)] {
-        if reader.has(one) && !reader.has(other) {
-            reader.fault(
-                other,
-                format_args!("not set, but {one} is; set both for TLS, or neither"),
-            );
-        }
-    }
-}
-
-/// Whoever lists origins does not mean all of them.
-pub(super) fn any_beside_others(reader: &mut Reader, name: &str) {
-    reader.fault(
-        name,
-        "has * beside other origins; keep * alone, for every origin there is, or take it out",
-    );
-}
-
-/// Two listeners cannot have one port of one address; port 0 is a different one for each.
-pub(super) fn one_door_each(
-    reader: &mut Reader,
-    listen: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
-) {
-    let (Some(listen), Some(metrics)) = (listen, metrics) else {
-        return;
-    };
-    let all = |one: IpAddr, other: IpAddr| one.is_unspecified() && one.is_ipv4() == other.is_ipv4();
-    let (one, other) = (listen.ip(), metrics.ip());
-    let overlap = one == other || all(one, other) || all(other, one);
-    if overlap && listen.port() == metrics.port() && listen.port() != 0 {
-        reader.fault(
-            "METRICS_LISTEN",
-            format_args!(
-                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs a port of its own; give another, such as 127.0.0.1:9090"
-            ),
-        );
-    }
-}
-
-fn missing(reader: &mut Reader) {
-    if !reader.has("AUTH0_DOMAIN") && !reader.has("AUTH0_ISSUER") {
+/// Requires the variables without which the service cannot verify any token.
+pub(super) fn required(reader: &mut Reader) {
+    if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
         reader.missing(
-            &["AUTH0_DOMAIN", "AUTH0_ISSUER"],
+            &[AUTH0_DOMAIN.name(), AUTH0_ISSUER.name()],
             "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own",
         );
     }
-    if !reader.has("AUTH0_API_AUDIENCE") {
+    if !reader.is_set(AUTH0_API_AUDIENCE.name()) {
         reader.missing(
-            &["AUTH0_API_AUDIENCE"],
+            &[AUTH0_API_AUDIENCE.name()],
             "set it to the identifier of your API, such as https://api.example.com",
         );
     }
 }
 
-/// Keys belong to one issuer. Shared by several, whoever signs for one could sign for all.
-fn one_issuer_each(reader: &mut Reader, issuers: &[String]) {
-    if issuers.len() < 2 {
-        return;
-    }
-    for name in ["AUTH0_JWKS_URI", "AUTH0_JWKS_FILE", "AUTH0_SIGNING_SECRET"] {
-        if reader.has(name) {
-            reader.fault(
-                name,
-                "set, but AUTH0_ISSUER has several, and it does not say which; take it out, or keep one issuer",
-            );
+/// Checks the names of the issuers, and that keys are configured for one issuer only: if several
+/// issuers shared a key, one could sign tokens of another.
+pub(super) fn issuers(reader: &mut Reader, issuers: &[String]) {
+    if issuers.len() > 1 {
+        for name in [
+            AUTH0_JWKS_URI.name(),
+            AUTH0_JWKS_FILE.name(),
+            AUTH0_SIGNING_SECRET.name(),
+        ] {
+            if reader.is_set(name) {
+                reader.fault(
+                    name,
+                    "set, but AUTH0_ISSUER has several, and it does not say which; take it out, or keep one issuer",
+                );
+            }
         }
     }
+    slash(reader, issuers);
 }
 
-/// The commonest slip with Auth0, and one that no token survives.
+/// Warns about an issuer of Auth0 without its slash, a frequent mistake that rejects every token.
 fn slash(reader: &mut Reader, issuers: &[String]) {
-    // Beside a domain, which is Auth0's way, a custom one of theirs is meant.
-    let is_auth0s = reader.has("AUTH0_DOMAIN");
-    let bare = |issuer: &&String| issuer.matches('/').count() == 2;
+    // With AUTH0_DOMAIN set, the issuer is most likely a custom domain of Auth0.
+    let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
+    let is_bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
         .iter()
-        .filter(bare)
-        .filter(|issuer| is_auth0s || issuer.ends_with(".auth0.com"))
+        .filter(is_bare)
+        .filter(|issuer| is_auth0 || issuer.ends_with(".auth0.com"))
     {
         reader.warn(
-            "AUTH0_ISSUER",
+            AUTH0_ISSUER.name(),
             format_args!("Auth0's issuers end with a slash; did you mean {issuer}/?"),
         );
     }
 }
 
-/// A client that has read the metadata asks for a token for the resource (RFC 8707 §2).
-fn resource_is_an_audience(reader: &mut Reader, resource: &str, audiences: &[String]) {
+/// Rejects two sources for one key set.
+pub(super) fn key_sources(reader: &mut Reader) {
+    if reader.is_set(AUTH0_JWKS_URI.name()) && reader.is_set(AUTH0_JWKS_FILE.name()) {
+        reader.fault(
+            AUTH0_JWKS_FILE.name(),
+            "set together with AUTH0_JWKS_URI; keep one of them",
+        );
+    }
+}
+
+/// Warns if no token for the resource would be accepted. A client that has read the metadata
+/// requests a token for the resource (RFC 8707 §2).
+pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
+    let Some(resource) = resource else {
+        return;
+    };
     if !audiences.iter().any(|audience| audience == resource) {
         reader.warn(
-            "AUTH0_RESOURCE",
+            AUTH0_RESOURCE.name(),
             "none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here",
         );
     }
 }
 
-fn signing_secret(reader: &mut Reader, algorithms: &[Algorithm]) {
+/// Requires the secret if HS256 is allowed, and warns about what is then not used.
+pub(super) fn signing_secret(
+    reader: &mut Reader,
+    algorithms: &[Algorithm],
+    secret: Option<&Secret>,
+) {
+    let name = AUTH0_SIGNING_SECRET.name();
     let hs256 = algorithms.contains(&Algorithm::HS256);
-    let set = reader.has("AUTH0_SIGNING_SECRET");
-    if hs256 && !set {
+    let is_set = reader.is_set(name);
+    if hs256 && !is_set {
         reader.fault(
-            "AUTH0_SIGNING_SECRET",
+            name,
             "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out",
         );
     }
-    if set && !hs256 {
-        reader.warn(
-            "AUTH0_SIGNING_SECRET",
-            "not used, since AUTH0_ALGORITHMS does not have HS256",
-        );
+    if is_set && !hs256 {
+        reader.warn(name, "not used, since AUTH0_ALGORITHMS does not have HS256");
     }
     if hs256 && algorithms.len() == 1 {
         for name in reader.names("AUTH0_JWKS_") {
             reader.warn(&name, "not used, since AUTH0_ALGORITHMS has HS256 alone");
         }
+    }
+    if secret.is_some_and(Secret::has_outer_blanks) {
+        reader.warn(
+            name,
+            "begins or ends with a blank or a line break, which counts as part of it",
+        );
+    }
+}
+
+/// Rejects a certificate without a key, and a key without a certificate.
+pub(super) fn tls(reader: &mut Reader) {
+    let (certificate, key) = (TLS_CERT_FILE.name(), TLS_KEY_FILE.name());
+    for (set, missing) in [(certificate, key), (key, certificate)] {
+        if reader.is_set(set) && !reader.is_set(missing) {
+            reader.fault(
+                missing,
+                format_args!("not set, but {set} is; set both for TLS, or neither"),
+            );
+        }
+    }
+}
+
+/// Rejects `*` next to other origins: a list of origins says that not every origin is allowed.
+pub(super) fn any_origin_among_others(reader: &mut Reader) {
+    reader.fault(
+        CORS_ORIGINS.name(),
+        "has * beside other origins; keep * alone, for every origin there is, or take it out",
+    );
+}
+
+/// Rejects two listeners on the same port of the same address. Port 0 is a different port for each.
+pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
+    let Some(metrics) = metrics else {
+        return;
+    };
+    // The reader has replaced an invalid LISTEN by its default.
+    if reader.has_fault(LISTEN.name()) {
+        return;
+    }
+    let includes =
+        |all: IpAddr, one: IpAddr| all.is_unspecified() && all.is_ipv4() == one.is_ipv4();
+    let (one, other) = (listen.ip(), metrics.ip());
+    let overlap = one == other || includes(one, other) || includes(other, one);
+    if overlap && listen.port() == metrics.port() && listen.port() != 0 {
+        reader.fault(
+            METRICS_LISTEN.name(),
+            format_args!(
+                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs a port of its own; give another, such as 127.0.0.1:9090"
+            ),
+        );
     }
 }

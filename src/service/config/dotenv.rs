@@ -1,26 +1,24 @@
-//! `.env`: bytes → variables, or the one line that cannot be read.
+//! Parses the bytes of a `.env` into variables, or into the fault of the first line that is
+//! invalid.
 //!
-//! dotenvy does the reading, quotes, `export`, comments and `${NAME}` included. It never touches
-//! the environment of the process, and a fault never shows what a line holds.
+//! dotenvy parses quotes, `export`, comments and `${NAME}`. Never changes the environment of the
+//! process. A fault never shows the contents of a line.
 
 use std::{
     cell::Cell,
     io::{self, Read},
 };
 
-use crate::service::config::{
-    fault::Fault,
-    variables::{self, Variable},
-};
+use crate::service::config::{fault::Fault, variables};
 
-/// A variable, and the line on which it begins.
+/// A variable, and the number of its first line.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
 }
 
-/// The variables of a `.env`, in their order.
+/// Parses the variables of a `.env`, in their order.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -36,31 +34,32 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
         let (name, value) = item.map_err(|error| unreadable(&error, at.get(), &lines))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
-        judge(&name, &value, &vars, line, &lines[line - 1..at.get()])?;
+        check(&name, &value, &vars, line, &lines[line - 1..at.get()])?;
         done = at.get();
         vars.push(Entry { name, value, line });
     }
     Ok(vars)
 }
 
-/// How many blank lines and comments stand before an entry.
+/// Counts the blank lines and comments before an entry.
 fn skipped(lines: &[String]) -> usize {
     let is_empty = |line: &&String| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]);
     lines.iter().take_while(is_empty).count()
 }
 
-/// Refuses an entry that dotenvy reads, but not as it was meant. `source` is the lines of the entry.
-fn judge(
+/// Rejects an entry whose value in dotenvy differs from the value that was most likely meant.
+/// `source` is the lines of the entry.
+fn check(
     name: &str,
     value: &str,
     before: &[Entry],
     line: usize,
     source: &[String],
 ) -> Result<(), Fault> {
-    if !variables::is_known(name) {
+    if variables::find(name).is_none() {
         return Ok(());
     }
-    // dotenvy takes the first of two, a shell the last: choosing one would let them disagree.
+    // Of two values dotenvy uses the first and a shell the last, so neither is safe to choose.
     let differs = |entry: &Entry| entry.name == name && entry.value != value;
     if before.iter().any(differs) {
         return Err(Fault::new(
@@ -74,16 +73,14 @@ fn judge(
     }
 }
 
-/// The fault of a secret with a `$` that dotenvy takes for a reference: `a$b` becomes `a`, and no
-/// signature ever verifies. `source` is the entry that begins on `line`.
+/// Returns the fault of a secret with a `$` that dotenvy would expand as a reference: `a$b` becomes
+/// `a`, and every signature is rejected. `source` is the entry that begins on `line`.
 fn reference_in_secret(source: &str, line: usize) -> Option<Fault> {
     let (name, value) = source.split_once('=')?;
     let name = name.trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
-    if !variables::is_known(name)
-        || !Variable::named(name).is_secret()
-        || !has_reference(value.trim())
-    {
+    let is_secret = variables::find(name).is_some_and(|variable| variable.is_secret);
+    if !is_secret || !has_reference(value.trim()) {
         return None;
     }
     Some(Fault::new(
@@ -94,7 +91,8 @@ fn reference_in_secret(source: &str, line: usize) -> Option<Fault> {
     ))
 }
 
-/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its comment.
+/// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its
+/// comment.
 fn has_reference(value: &str) -> bool {
     let (mut single, mut double, mut escaped) = (false, false, false);
     for (at, c) in value.char_indices() {
@@ -115,10 +113,10 @@ fn has_reference(value: &str) -> bool {
     false
 }
 
-/// A line as dotenvy can read it.
+/// Returns a line in a form that dotenvy can parse.
 ///
-/// It refuses a bare value with a blank inside, `RS256, ES256`. Where the variable is ours and the
-/// value has no sign of its own, quotes say what was meant.
+/// dotenvy rejects an unquoted value that contains a blank, such as `RS256, ES256`. If the variable
+/// is known and the value has no special character, quotes are added.
 fn readable(line: &str) -> String {
     quoted(line).unwrap_or_else(|| line.to_owned()) + "\n"
 }
@@ -131,19 +129,20 @@ fn quoted(line: &str) -> Option<String> {
     let value = value[..comment.unwrap_or(value.len())].trim();
 
     let bare = !value.contains(['\'', '"', '\\', '$']);
-    (variables::is_known(name) && bare && value.contains([' ', '\t']))
+    (variables::find(name).is_some() && bare && value.contains([' ', '\t']))
         .then(|| format!("{name}='{value}'"))
 }
 
-/// The fault of an entry that dotenvy cannot read; `at` is the last line that it was handed.
+/// Returns the fault of an entry that dotenvy cannot parse. `at` is the last line that dotenvy
+/// read.
 fn unreadable(error: &dotenvy::Error, at: usize, lines: &[String]) -> Fault {
-    // Of a value over several lines, the first is the one where a quote may be missing.
+    // If a value spans several lines, a quote may be missing on the first of them.
     let count = match error {
         dotenvy::Error::LineParse(text, _) => text.lines().count().max(1),
         _ => 1,
     };
     let first = at + 1 - count;
-    // dotenvy also stumbles over `"a$"`: after a reference it overlooks the closing quote.
+    // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
     if let Some(fault) = reference_in_secret(&lines[first - 1], first) {
         return fault;
     }
@@ -157,7 +156,8 @@ fn fault(line: usize, message: &str) -> Fault {
     Fault::new(".env", format_args!("line {line} {message}"))
 }
 
-/// Hands out a line at a time, so that the number of lines handed out is the line being read.
+/// Returns one line for each `read`, so that the count of lines returned is the current line
+/// number.
 struct LineByLine<'a> {
     lines: std::slice::Iter<'a, String>,
     rest: &'a [u8],
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_reads_as_people_write_it() {
+    fn parses_the_usual_syntax() {
         #[rustfmt::skip]
         let rows = [
             ("blanks around =", "LISTEN  =  x\n", "LISTEN", "x"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_no_dollar_that_starts_a_reference() {
+    fn rejects_references_in_secrets() {
         let secret = |value: &str| format!("B=x$y\nAUTH0_SIGNING_SECRET={value}\nLISTEN=$B\n");
         #[rustfmt::skip]
         let altered = [
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_has_the_line_on_which_it_begins() {
+    fn records_the_first_line_of_each_variable() {
         let vars = parse(b"# a comment\nA=b\n\nB='c\nd'\nexport C=e\n").unwrap();
         let lines: Vec<_> = vars
             .iter()
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_line_number_and_no_value() {
+    fn reports_the_line_without_its_contents() {
         let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
         #[rustfmt::skip]
         let rows = [

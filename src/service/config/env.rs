@@ -1,6 +1,7 @@
-//! The variables of the environment and of `.env`, and which of the two each came from.
+//! [`Environment`]: the variables of the environment and of `.env`, and the origin of each.
 //!
-//! Nothing is judged here but whether it can be read. The environment is never changed.
+//! Reads them and rejects only a `.env` that cannot be read. Never changes the environment of the
+//! process.
 
 use std::{
     collections::BTreeMap,
@@ -11,73 +12,103 @@ use std::{
 };
 
 use crate::service::config::{
-    dotenv, external_checks,
-    fault::{Fault, Faults},
+    dotenv,
+    fault::{Fault, Faults, Warning},
+    origin::Origin,
+    terminal::TerminalVariables,
     variables,
 };
 
-/// Every variable that is meant for the service, where it stands and what it says.
+/// The certificate authorities that reqwest trusts. Read from the environment of the process only.
+const CERTIFICATE_AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// The proxies that reqwest uses for https. Read from the environment of the process only.
+pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The hosts that reqwest reaches without a proxy.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// Every variable that is meant for the service, with its value and its origin.
 ///
-/// The environment wins over `.env`. Into the iterator go names and values, as
-/// [`Config::from_vars`](crate::service::config::Config::from_vars) takes them.
+/// The environment takes precedence over `.env`. Iterates over names and values, as
+/// [`Config::from_variables`](crate::service::config::Config::from_variables) accepts them.
 #[derive(Clone)]
-pub struct Vars(BTreeMap<String, (String, Origin)>);
+pub struct Environment(BTreeMap<String, (String, Origin)>);
 
-/// Where a variable stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// In the environment of the process.
-    Environment,
-    /// In the `.env` of the current directory, on this line.
-    DotEnv(usize),
-}
-
-impl Vars {
-    /// Reads the environment, and `.env` where the current directory has one. Directories above
-    /// are not looked into: what configures a service should not depend on where it was unpacked.
+impl Environment {
+    /// Reads the environment, and `.env` if the current directory has one. Does not search parent
+    /// directories, because a configuration should not depend on where a service is unpacked.
     ///
     /// # Errors
-    /// A `.env` that is there and cannot be read, with the number of the line.
+    /// The fault of a `.env` that exists and cannot be read, with the number of the line.
     pub fn read() -> Result<Self, Faults> {
         Self::merge(env::vars_os(), fs::read(".env"))
     }
 
-    /// The first `AUTH0_` variable there is, known or not, and where it stands.
-    pub fn auth0(&self) -> Option<(&str, Origin)> {
+    /// Returns the value of a variable and its origin.
+    pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
+        let (value, origin) = self.0.get(name)?;
+        Some((value, *origin))
+    }
+
+    /// Returns the value of a variable that is set outside `.env`.
+    pub(super) fn get_from_process(&self, name: &str) -> Option<&str> {
+        let (value, origin) = self.get(name)?;
+        (origin == Origin::Environment).then_some(value)
+    }
+
+    /// Returns the first `AUTH0_` variable, known or not, and its origin.
+    pub fn first_auth0(&self) -> Option<(&str, Origin)> {
         self.0
             .iter()
             .find(|(name, _)| variables::is_auth0(name))
             .map(|(name, (_, origin))| (name.as_str(), *origin))
     }
 
-    /// What a variable says, and where.
-    pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
-        let (value, origin) = self.0.get(name)?;
-        Some((value, *origin))
-    }
-
-    /// What the configuration relies on, where it is set: certificate authorities and proxies.
-    pub fn surroundings(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
-        external_checks::names().filter_map(|name| {
+    /// The variables of certificate authorities and proxies that are set.
+    pub fn network_variables(&self) -> impl Iterator<Item = (&'static str, &str, Origin)> {
+        network_names().filter_map(|name| {
             let (value, origin) = self.get(name)?;
             Some((name, value, origin))
         })
     }
 
-    /// Whether requests over https leave by a proxy.
-    pub fn is_proxied(&self) -> bool {
-        external_checks::is_proxied(self)
+    /// Returns whether https requests go through a proxy.
+    pub fn has_proxy(&self) -> bool {
+        let mut values = PROXIES
+            .iter()
+            .filter_map(|name| self.get_from_process(name));
+        values.any(|value| !value.is_empty())
     }
 
-    /// Whether a terminal may get colours.
-    pub fn color(&self) -> bool {
-        let text = |name| Some(self.get(name)?.0);
-        color(text("NO_COLOR"), text("TERM"))
+    /// Returns whether a terminal may get colours.
+    pub fn allows_color(&self) -> bool {
+        self.terminal().allow_color()
     }
 
-    /// Whether a terminal can take back what it shows.
-    pub fn is_dumb(&self) -> bool {
-        self.get("TERM").is_some_and(|(term, _)| term == DUMB)
+    /// Returns whether the terminal only appends text, so that nothing shown can be removed again.
+    pub fn has_dumb_terminal(&self) -> bool {
+        self.terminal().is_dumb()
+    }
+
+    fn terminal(&self) -> TerminalVariables {
+        TerminalVariables::from_pairs(self.clone())
+    }
+
+    /// Returns the faults with the origin of each variable.
+    #[must_use]
+    pub fn locate(&self, faults: Faults) -> Faults {
+        faults.with_origins(|name| self.origin(name))
+    }
+
+    pub(super) fn locate_warnings(&self, warnings: Vec<Warning>) -> Vec<Warning> {
+        let located = warnings.into_iter();
+        let located = located.map(|warning| warning.with_origin(|name| self.origin(name)));
+        located.collect()
+    }
+
+    fn origin(&self, name: &str) -> Option<Origin> {
+        Some(self.get(name)?.1)
     }
 
     fn merge(
@@ -93,17 +124,31 @@ impl Vars {
             .into_iter()
             .map(|entry| (entry.name, (entry.value, Origin::DotEnv(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
-            // What is not UTF-8 comes out marked, and is refused where the value is judged.
+            // Bytes that are not UTF-8 become replacement characters, which the reader rejects.
             let value = value.to_string_lossy().into_owned();
             Some((name.into_string().ok()?, (value, Origin::Environment)))
         });
-        // Of two, the later stays.
-        let vars = dotenv
+        // The later of two entries stays.
+        let variables = dotenv
             .chain(environment)
-            .filter(|(name, _)| is_ours(name))
+            .filter(|(name, _)| is_relevant(name))
             .collect();
-        Ok(Self(vars))
+        Ok(Self(variables))
     }
+}
+
+pub(super) fn network_names() -> impl Iterator<Item = &'static str> {
+    CERTIFICATE_AUTHORITIES
+        .into_iter()
+        .chain(PROXIES)
+        .chain(NO_PROXY)
+}
+
+fn is_relevant(name: &str) -> bool {
+    variables::find(name).is_some()
+        || variables::is_auth0(name)
+        || network_names().any(|known| known == name)
+        || TerminalVariables::include(name)
 }
 
 fn unreadable(error: &io::Error) -> Fault {
@@ -116,52 +161,22 @@ fn unreadable(error: &io::Error) -> Fault {
     )
 }
 
-/// Everybody's, and so not in the table: <https://no-color.org>, and the terminal's name.
-pub(super) const OF_TERMINALS: [&str; 2] = ["NO_COLOR", "TERM"];
-
-/// A terminal that shows what it is sent and can do nothing else.
-const DUMB: &str = "dumb";
-
-/// Whether a terminal may get colours.
-pub(super) fn color(no_color: Option<&str>, term: Option<&str>) -> bool {
-    no_color.is_none_or(str::is_empty) && term != Some(DUMB)
-}
-
-fn is_ours(name: &str) -> bool {
-    variables::is_known(name)
-        || variables::is_auth0(name)
-        || external_checks::names().any(|known| known == name)
-        || OF_TERMINALS.contains(&name)
-}
-
-impl IntoIterator for Vars {
+impl IntoIterator for Environment {
     type Item = (String, String);
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let vars: Vec<_> = self
-            .0
-            .into_iter()
-            .map(|(name, (value, _))| (name, value))
-            .collect();
-        vars.into_iter()
+        let pairs = self.0.into_iter();
+        let pairs: Vec<_> = pairs.map(|(name, (value, _))| (name, value)).collect();
+        pairs.into_iter()
     }
 }
 
-/// Names and origins alone: a value may be a secret.
-impl fmt::Debug for Vars {
+/// Shows names and origins only, because a value may be a secret.
+impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origins = self.0.iter().map(|(name, (_, origin))| (name, origin));
         f.debug_map().entries(origins).finish()
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment => f.write_str("the environment"),
-            Self::DotEnv(line) => write!(f, ".env, line {line}"),
-        }
     }
 }
 
@@ -179,16 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_file() {
+    fn prefers_the_environment_to_the_file() {
         let vars = [("LISTEN", "a"), ("PATH", "/bin")];
-        let vars = Vars::merge(environment(&vars), Ok("LISTEN=b\nRUST_LOG=c".into())).unwrap();
+        let vars =
+            Environment::merge(environment(&vars), Ok("LISTEN=b\nRUST_LOG=c".into())).unwrap();
         let vars: Vec<_> = vars.into_iter().collect();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(vars, [pair("LISTEN", "a"), pair("RUST_LOG", "c")]);
     }
 
     #[test]
-    fn a_configuration_is_seen_wherever_it_stands() {
+    fn finds_the_first_auth0_variable() {
         #[rustfmt::skip]
         let rows = [
             ("none", &[("PATH", "/bin"), ("LISTEN", "x")][..], Err(no_file()), None),
@@ -199,13 +215,13 @@ mod tests {
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),
         ];
         for (case, vars, dotenv, expected) in rows {
-            let vars = Vars::merge(environment(vars), dotenv).unwrap();
-            assert_eq!(vars.auth0(), expected, "{case}");
+            let vars = Environment::merge(environment(vars), dotenv).unwrap();
+            assert_eq!(vars.first_auth0(), expected, "{case}");
         }
     }
 
     #[test]
-    fn a_file_that_is_there_and_cannot_be_read_is_one_fault() {
+    fn reports_a_file_that_cannot_be_read() {
         #[rustfmt::skip]
         let rows = [
             ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service may read, or take it away"),
@@ -213,14 +229,14 @@ mod tests {
             ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {
-            let faults = Vars::merge(environment(&[]), dotenv).unwrap_err();
+            let faults = Environment::merge(environment(&[]), dotenv).unwrap_err();
             assert_eq!(faults.to_string(), fault, "{case}");
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn bytes_that_are_not_utf_8_are_a_fault_where_they_are_ours() {
+    fn rejects_bytes_that_are_not_utf_8_in_known_variables() {
         use std::os::unix::ffi::OsStringExt;
 
         use crate::service::config::Config;
@@ -232,8 +248,8 @@ mod tests {
             (bytes(b"AUTH0_\xff"), bytes(b"x")),
             (bytes(b"LC_NAME"), bytes(b"\xff")),
         ];
-        let vars = Vars::merge(vars.into_iter(), Err(no_file())).unwrap();
-        let faults = Config::from_vars(vars).unwrap_err();
+        let vars = Environment::merge(vars.into_iter(), Err(no_file())).unwrap();
+        let faults = Config::from_variables(vars).unwrap_err();
         assert_eq!(
             faults.to_string(),
             "AUTH0_API_AUDIENCE: found bytes that are not UTF-8; give the identifier of your API, such as https://api.example.com"
@@ -242,7 +258,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_value() {
-        let vars = Vars::merge(
+        let vars = Environment::merge(
             environment(&[("AUTH0_CLIENT_SECRET", "hunter2")]),
             Err(no_file()),
         );

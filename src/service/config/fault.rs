@@ -1,105 +1,101 @@
-//! What is wrong with a configuration, a line each.
+//! Faults and warnings of a configuration, one line each.
 //!
-//! A line names the variable, where it is set, what was found and what would be right. It never
-//! shows a secret and never spans two lines, whatever was found.
+//! A line names the variable, where it is set, what was found and what to do. It never shows a
+//! secret and never contains a line break, whatever was found.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use crate::{
     auth::display::ShownUrl,
-    service::config::{
-        env::{Origin, Vars},
-        variables::Variable,
-    },
+    service::config::{invalid::InvalidValue, origin::Origin, variable::Variable},
 };
 
-/// One thing that stops the start, on one line.
+/// One fault that prevents the start, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Fault(Remark);
+pub struct Fault(Message);
 
-/// One thing that an operator should look at, on one line; the service starts all the same.
+/// One thing that an operator should look at, on one line. It does not prevent the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(Remark);
+pub struct Warning(Message);
 
-/// What is said of a variable, and where that stands, if it stands anywhere.
+/// A message about a variable or about `.env`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Remark {
-    place: String,
+struct Message {
+    subject: String,
+    /// The origin of the variable. `None` if it is not set, or not known yet.
     origin: Option<Origin>,
-    message: String,
+    text: String,
 }
 
-/// Everything that stops the start; displayed, a line for each.
+/// Every fault that prevents the start. Displays one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
-impl Remark {
-    fn new(place: &str, message: impl fmt::Display) -> Self {
+impl Message {
+    fn new(subject: &str, text: impl fmt::Display) -> Self {
         Self {
-            place: place.to_owned(),
+            subject: subject.to_owned(),
             origin: None,
-            message: message.to_string(),
+            text: text.to_string(),
         }
     }
 
-    /// With the place where its variable is set.
-    fn located(self, vars: &Vars) -> Self {
-        let origin = vars.get(&self.place).map(|(_, origin)| origin);
+    fn with_origin(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
+        let origin = origin_of(&self.subject);
         Self { origin, ..self }
     }
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        write!(f, "{}: ", self.subject)?;
         if let Some(origin) = self.origin {
             write!(f, "in {origin}, ")?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.text)
     }
 }
 
 impl Fault {
-    /// `place` is a variable, or `.env`.
-    pub(super) fn new(place: &str, message: impl fmt::Display) -> Self {
-        Self(Remark::new(place, message))
+    /// `subject` is a variable, or `.env`.
+    pub(super) fn new(subject: &str, text: impl fmt::Display) -> Self {
+        Self(Message::new(subject, text))
     }
 
-    /// A value was found, and is not right.
-    pub(super) fn wrong(variable: &Variable, text: &str, wrong: &Wrong) -> Self {
-        let found = if variable.is_secret() {
+    /// The variable has an invalid value.
+    pub(super) fn invalid(variable: &Variable, text: &str, invalid: &InvalidValue) -> Self {
+        let found = if variable.is_secret {
             format!("{} bytes (not shown)", text.len())
         } else {
-            shown(text)
+            quoted(text)
         };
-        Self::wrong_value(variable.name, &found, wrong, variable.wants())
+        Self::found(variable.name, &found, invalid, variable.expects)
     }
 
-    /// The same of a variable that is not in the table.
-    pub(super) fn wrong_value(name: &str, found: &str, wrong: &Wrong, wants: &str) -> Self {
-        let hint = match &wrong.hint {
+    /// A variable that is not in the table has an invalid value.
+    pub(super) fn found(name: &str, found: &str, invalid: &InvalidValue, expects: &str) -> Self {
+        let hint = match &invalid.hint {
             Some(hint) => hint.clone(),
-            None => format!("give {wants}"),
+            None => format!("give {expects}"),
         };
-        Self::new(
-            name,
-            format_args!("found {found}, which {}; {hint}", wrong.why),
-        )
+        let reason = &invalid.reason;
+        Self::new(name, format_args!("found {found}, which {reason}; {hint}"))
+    }
+
+    /// Returns whether the fault is about this variable.
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        self.0.subject == name
     }
 }
 
 impl Warning {
-    pub(super) fn new(variable: &str, message: impl fmt::Display) -> Self {
-        Self(Remark::new(variable, message))
+    pub(super) fn new(variable: &str, text: impl fmt::Display) -> Self {
+        Self(Message::new(variable, text))
     }
 
-    /// The same ones, each with the place where its variable is set.
-    pub(super) fn located(warnings: Vec<Self>, vars: &Vars) -> Vec<Self> {
-        let located = warnings
-            .into_iter()
-            .map(|Self(remark)| Self(remark.located(vars)));
-        located.collect()
+    pub(super) fn with_origin(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
+        Self(self.0.with_origin(origin_of))
     }
 }
 
@@ -110,15 +106,14 @@ impl fmt::Display for Warning {
 }
 
 impl Faults {
-    /// The faults, in the order of the table of variables.
+    /// The faults in the order in which they were found.
     pub fn as_slice(&self) -> &[Fault] {
         &self.0
     }
 
-    /// The same, each with the place where its variable is set.
-    #[must_use]
-    pub fn located(self, vars: &Vars) -> Self {
-        let located = self.0.into_iter().map(|fault| Fault(fault.0.located(vars)));
+    pub(super) fn with_origins(self, origin_of: impl Fn(&str) -> Option<Origin>) -> Self {
+        let located = self.0.into_iter();
+        let located = located.map(|fault| Fault(fault.0.with_origin(&origin_of)));
         Self(located.collect())
     }
 }
@@ -147,57 +142,12 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Why a value is not right, told apart from the variable that had it.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    why: Cow<'static, str>,
-    hint: Option<String>,
-}
-
-impl Wrong {
-    /// `why` goes on from "which".
-    pub(super) fn new(why: &'static str) -> Self {
-        Self {
-            why: why.into(),
-            hint: None,
-        }
-    }
-
-    /// What another found to be the reason.
-    pub(super) fn because(self, reason: impl fmt::Display) -> Self {
-        Self {
-            why: format!("{}: {reason}", self.why).into(),
-            ..self
-        }
-    }
-
-    /// What would be right, where that is more than what the variable wants.
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
-    }
-
-    /// A guess at what was meant; without one, what the variable wants is said instead. The guess
-    /// repeats part of the value and is shown like it.
-    pub(super) fn meant(self, guess: Option<impl fmt::Display>) -> Self {
-        match guess {
-            Some(guess) => {
-                let guess = ShownUrl::new(&guess.to_string());
-                self.hint(format!("did you mean {guess}?"))
-            }
-            None => self,
-        }
-    }
-}
-
-/// How a key begins that somebody put in the place of its path.
+/// How a PEM document starts. Some operators set a key where its path belongs.
 pub(super) const PEM: &str = "-----BEGIN";
 
-/// A value that was found, quoted. It is shown as an address, whatever it was meant to be: one with
-/// a password may be in the place of anything. Of a key, only the first word is shown.
-pub(in crate::service) fn shown(text: &str) -> String {
+/// Returns a value in quotes, with passwords and queries removed as from a URL, because any
+/// variable may hold a URL by mistake. Of a PEM document, only its first word is shown.
+pub(in crate::service) fn quoted(text: &str) -> String {
     if text.starts_with(PEM) {
         return format!("\"{PEM}…\"");
     }

@@ -1,255 +1,224 @@
-//! Variables → typed values, with every fault and warning kept on the way.
+//! [`Reader`]: reads variables by their rows and collects every fault and warning.
 //!
-//! What holds for all variables is said here once: defaults, blanks, placeholders, lists. Nothing
-//! is refused before everything is read.
+//! Holds the rules of all variables: defaults, blanks, quotes, placeholders, lists. An invalid
+//! value does not stop the reader, so that one start reports every fault.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use std::{collections::BTreeMap, fmt};
 
 use crate::{
     auth::display::ShownText,
     service::config::{
-        env,
-        fault::{Fault, Faults, Warning, Wrong},
-        value::{Parsed, is_placeholder},
-        variables::{self, Unset, Variable},
+        fault::{Fault, Faults, Warning},
+        invalid::{InvalidValue, Parsed},
+        terminal::TerminalVariables,
+        value::is_placeholder,
+        variable::{Optional, Variable, WithDefault},
+        variables,
     },
 };
 
-/// The variables, and what was found about them so far.
+/// The variables that are set, and the faults and warnings found so far.
 pub(super) struct Reader {
-    vars: BTreeMap<String, String>,
-    unread: Vec<String>,
+    variables: BTreeMap<String, String>,
+    terminal: TerminalVariables,
+    /// Names that start with `AUTH0_` and that the table does not have.
+    unknown: Vec<String>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
-/// The `AUTH0_` variables as text.
-#[derive(Default, Deserialize)]
-pub(super) struct Auth0 {
-    pub(super) domain: Option<String>,
-    pub(super) api_audience: Option<String>,
-    pub(super) issuer: Option<String>,
-    pub(super) algorithms: Option<String>,
-    pub(super) jwks_uri: Option<String>,
-    pub(super) jwks_file: Option<String>,
-    pub(super) signing_secret: Option<String>,
-    pub(super) jwks_ttl: Option<String>,
-    pub(super) jwks_cooldown: Option<String>,
-    pub(super) jwks_stale: Option<String>,
-    pub(super) jwks_timeout: Option<String>,
-    pub(super) leeway: Option<String>,
-    pub(super) token_profile: Option<String>,
-    pub(super) token_max_age: Option<String>,
-    pub(super) token_cache: Option<String>,
-    pub(super) realm: Option<String>,
-    pub(super) required_scope: Option<String>,
-    pub(super) resource: Option<String>,
-}
-
-/// The variables without a prefix as text.
-#[derive(Default, Deserialize)]
-pub(super) struct Process {
-    pub(super) listen: Option<String>,
-    pub(super) tls_cert_file: Option<String>,
-    pub(super) tls_key_file: Option<String>,
-    pub(super) metrics_listen: Option<String>,
-    pub(super) cors_origins: Option<String>,
-    pub(super) docs: Option<String>,
-    pub(super) rust_log: Option<String>,
-    pub(super) log_format: Option<String>,
-    pub(super) no_color: Option<String>,
-    pub(super) term: Option<String>,
-}
-
-/// The variables of [`Limits`](crate::service::Limits) as text.
-#[derive(Default, Deserialize)]
-pub(super) struct LimitsText {
-    pub(super) idle_timeout: Option<String>,
-    pub(super) request_timeout: Option<String>,
-    pub(super) max_connections: Option<String>,
-    pub(super) max_header_bytes: Option<String>,
-    pub(super) max_header_fields: Option<String>,
-    pub(super) max_uri_bytes: Option<String>,
-    pub(super) max_body_bytes: Option<String>,
-    pub(super) max_streams: Option<String>,
-    pub(super) max_resets: Option<String>,
-    pub(super) shutdown_grace: Option<String>,
-    pub(super) shutdown_timeout: Option<String>,
-}
-
 impl Reader {
-    pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        let (vars, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            vars.into_iter().partition(|(name, _)| {
-                variables::is_known(name) || env::OF_TERMINALS.contains(&&**name)
-            });
-        let unread: Vec<String> = others
+    /// Creates a reader of these variables. Of a name given twice, the later value counts.
+    pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
+        let terminal = TerminalVariables::from_pairs(pairs.clone());
+        let (variables, others): (BTreeMap<_, _>, BTreeMap<_, _>) = pairs
+            .into_iter()
+            .partition(|(name, _)| variables::find(name).is_some());
+        let unknown: Vec<String> = others
             .into_keys()
             .filter(|name| variables::is_auth0(name))
             .collect();
         Self {
-            vars,
-            warnings: unread.iter().map(|name| unread_warning(name)).collect(),
-            unread,
+            variables,
+            terminal,
+            warnings: unknown.iter().map(|name| unknown_warning(name)).collect(),
+            unknown,
             faults: Vec::new(),
         }
     }
 
-    /// The configuration with its warnings, or every fault.
-    pub(super) fn finish<T>(self, config: Option<T>) -> Result<(T, Vec<Warning>), Faults> {
-        match config {
-            Some(config) if self.faults.is_empty() => Ok((config, self.warnings)),
-            _ => Err(self.faults.into()),
+    /// Returns `read` with the warnings if there is no fault, and otherwise every fault.
+    pub(super) fn finish<T>(self, read: T) -> Result<(T, Vec<Warning>), Faults> {
+        if self.faults.is_empty() {
+            return Ok((read, self.warnings));
         }
+        Err(self.faults.into())
     }
 
-    pub(super) fn auth0(&mut self) -> Auth0 {
-        let read = envy::prefixed("AUTH0_").from_iter(self.vars.clone());
-        self.texts(read)
+    /// Returns a value. If it is invalid, adds a fault and returns the default instead, which
+    /// [`finish`](Self::finish) then discards.
+    pub(super) fn value<T>(&mut self, row: &WithDefault<T>) -> T {
+        let variable = &row.variable;
+        let value = self
+            .text(variable)
+            .and_then(|text| self.parse(variable, &text, row.parse));
+        value.unwrap_or_else(|| default_item(row, row.variable.unset.text()))
     }
 
-    pub(super) fn process(&mut self) -> Process {
-        let read = envy::from_iter(self.vars.clone());
-        self.texts(read)
+    /// Returns a value. `None` if it is not set, or invalid, which adds a fault.
+    pub(super) fn optional<T>(&mut self, row: &Optional<T>) -> Option<T> {
+        let text = self.text(&row.variable)?;
+        self.parse(&row.variable, &text, row.parse)
     }
 
-    pub(super) fn limits(&mut self) -> LimitsText {
-        let read = envy::from_iter(self.vars.clone());
-        self.texts(read)
+    /// Returns the distinct items of a list, like [`value`](Self::value).
+    pub(super) fn list<T: PartialEq>(&mut self, row: &WithDefault<T>) -> Vec<T> {
+        let variable = &row.variable;
+        let list = self
+            .text(variable)
+            .and_then(|text| self.items(variable, &text, row.parse));
+        let default = || row.variable.unset.text().split(',');
+        list.unwrap_or_else(|| default().map(|item| default_item(row, item)).collect())
     }
 
-    /// Texts cannot be wrong yet; were envy to find something all the same, it is not swallowed.
-    fn texts<T: Default>(&mut self, read: envy::Result<T>) -> T {
-        read.unwrap_or_else(|error| {
-            self.faults.push(Fault::new("the environment", error));
-            T::default()
-        })
+    /// Returns the distinct items of a list, like [`optional`](Self::optional).
+    pub(super) fn optional_list<T: PartialEq>(&mut self, row: &Optional<T>) -> Option<Vec<T>> {
+        let text = self.text(&row.variable)?;
+        self.items(&row.variable, &text, row.parse)
     }
 
-    /// One value; none where it is wrong, or neither set nor has a default.
-    pub(super) fn one<T>(
-        &mut self,
-        name: &str,
-        set: Option<String>,
-        parse: impl FnOnce(&str) -> Parsed<T>,
-    ) -> Option<T> {
-        let variable = Variable::named(name);
-        let text = self.text(variable, set)?;
-        self.judge(variable, &text, parse)
+    /// The variables of the terminal.
+    pub(super) fn terminal(&self) -> &TerminalVariables {
+        &self.terminal
     }
 
-    /// Values between commas, each once; none where one is wrong.
-    pub(super) fn list<T: PartialEq>(
-        &mut self,
-        name: &str,
-        set: Option<String>,
-        parse: impl Fn(&str) -> Parsed<T>,
-    ) -> Option<Vec<T>> {
-        let variable = Variable::named(name);
-        let text = self.text(variable, set)?;
-        let (empty, items): (Vec<_>, Vec<_>) =
-            text.split(',').map(str::trim).partition(|i| i.is_empty());
-        if !empty.is_empty() {
-            let wrong = Wrong::new("has nothing at one side of a comma").hint("take the comma out");
-            self.faults.push(Fault::wrong(variable, &text, &wrong));
-        }
-        let mut list = Vec::new();
-        let mut all = empty.is_empty();
-        for item in items {
-            match self.judge(variable, item, &parse) {
-                Some(value) if list.contains(&value) => {}
-                Some(value) => list.push(value),
-                None => all = false,
-            }
-        }
-        all.then_some(list)
+    /// Returns whether a variable is set, even to an invalid value.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
     }
 
-    /// What was set, or the default; blanks around it are taken off, save around a secret.
-    fn text(&mut self, variable: &Variable, set: Option<String>) -> Option<String> {
-        let text = match (set, variable.unset) {
-            (Some(text), _) => text,
-            (None, Unset::Is(default)) => default.to_owned(),
-            (None, Unset::Means(_)) => return None,
-        };
+    /// Returns whether a variable has a fault, so that its value is not the one that was set.
+    pub(super) fn has_fault(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.is_about(name))
+    }
+
+    /// Returns the names of the variables that are set and start with `prefix`.
+    pub(super) fn names(&self, prefix: &str) -> Vec<String> {
+        let names = self
+            .variables
+            .keys()
+            .filter(|name| name.starts_with(prefix));
+        names.cloned().collect()
+    }
+
+    /// Adds the fault of `names`, none of which is set. Suggests one of them if an unknown variable
+    /// has a similar name.
+    pub(super) fn missing(&mut self, names: &[&str], remedy: &str) {
+        let suggestion = self.unknown.iter().find_map(|unknown| {
+            let known = variables::nearest(unknown).filter(|known| names.contains(known))?;
+            let unknown = ShownText::new(unknown);
+            Some(format!("; {unknown} is set, did you mean {known}?"))
+        });
+        let suggestion = suggestion.unwrap_or_default();
+        self.fault(names[0], format_args!("not set; {remedy}{suggestion}"));
+    }
+
+    /// Adds a fault that does not come from the value of one variable alone.
+    pub(super) fn fault(&mut self, name: &str, text: impl fmt::Display) {
+        self.faults.push(Fault::new(name, text));
+    }
+
+    pub(super) fn warn(&mut self, name: &str, text: impl fmt::Display) {
+        self.warnings.push(Warning::new(name, text));
+    }
+
+    /// Returns the text of a variable, without the blanks around it unless it is a secret. `None`
+    /// if it is not set, or no value of any variable could look so, which adds a fault.
+    fn text(&mut self, variable: &Variable) -> Option<String> {
+        let text = self.variables.get(variable.name)?.clone();
+        let expects = variable.expects;
         if text.trim().is_empty() {
-            let right = format_args!("set to nothing; give {}, or take it out", variable.wants());
-            self.fault(variable.name, right);
+            let fault = format_args!("set to nothing; give {expects}, or take it out");
+            self.fault(variable.name, fault);
             return None;
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {
-            let right = format_args!("found bytes that are not UTF-8; give {}", variable.wants());
-            self.fault(variable.name, right);
+            let fault = format_args!("found bytes that are not UTF-8; give {expects}");
+            self.fault(variable.name, fault);
             return None;
         }
         if is_quoted(text.trim()) {
-            self.faults
-                .push(Fault::wrong(variable, &text, &still_quoted()));
+            self.invalid(variable, &text, &still_quoted());
             return None;
         }
-        Some(if variable.is_secret() {
-            text
-        } else {
-            text.trim().to_owned()
-        })
+        if variable.is_secret {
+            return Some(text);
+        }
+        Some(text.trim().to_owned())
     }
 
-    fn judge<T>(
+    /// Parses the text of a value or of an item. `None` if it is invalid, which adds a fault.
+    fn parse<T>(
         &mut self,
         variable: &Variable,
         text: &str,
-        parse: impl FnOnce(&str) -> Parsed<T>,
+        parse: fn(&str) -> Parsed<T>,
     ) -> Option<T> {
         let parsed = if is_quoted(text) {
             Err(still_quoted())
         } else if is_placeholder(text) {
-            Err(Wrong::new("is a placeholder"))
+            Err(InvalidValue::new("is a placeholder"))
         } else {
             parse(text)
         };
         parsed
-            .map_err(|wrong| self.faults.push(Fault::wrong(variable, text, &wrong)))
+            .map_err(|invalid| self.invalid(variable, text, &invalid))
             .ok()
     }
 
-    /// Whether a variable is set, be it to something wrong.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.vars.contains_key(name)
+    /// Parses a list. `None` if an item is invalid or empty, which adds a fault for each.
+    fn items<T: PartialEq>(
+        &mut self,
+        variable: &Variable,
+        text: &str,
+        parse: fn(&str) -> Parsed<T>,
+    ) -> Option<Vec<T>> {
+        let (empty, items): (Vec<_>, Vec<_>) = text
+            .split(',')
+            .map(str::trim)
+            .partition(|item| item.is_empty());
+        if !empty.is_empty() {
+            let invalid = InvalidValue::new("has nothing at one side of a comma");
+            self.invalid(variable, text, &invalid.hint("take the comma out"));
+        }
+        let mut list = Vec::new();
+        let mut is_valid = empty.is_empty();
+        for item in items {
+            match self.parse(variable, item, parse) {
+                Some(value) if list.contains(&value) => {}
+                Some(value) => list.push(value),
+                None => is_valid = false,
+            }
+        }
+        is_valid.then_some(list)
     }
 
-    /// The variables set whose name begins so.
-    pub(super) fn names(&self, prefix: &str) -> Vec<String> {
-        let names = self.vars.keys().filter(|name| name.starts_with(prefix));
-        names.cloned().collect()
-    }
-
-    /// None of these is set. A variable that nobody reads may be what was meant.
-    pub(super) fn missing(&mut self, names: &[&str], right: &str) {
-        let meant = self.unread.iter().find_map(|unread| {
-            let known = variables::nearest(unread).filter(|known| names.contains(known))?;
-            Some(format!(
-                "; {} is set, did you mean {known}?",
-                escaped(unread)
-            ))
-        });
-        let meant = meant.unwrap_or_default();
-        self.fault(names[0], format_args!("not set; {right}{meant}"));
-    }
-
-    /// A fault that lies between variables.
-    pub(super) fn fault(&mut self, name: &str, message: impl std::fmt::Display) {
-        self.faults.push(Fault::new(name, message));
-    }
-
-    pub(super) fn warn(&mut self, name: &str, message: impl std::fmt::Display) {
-        self.warnings.push(Warning::new(name, message));
+    fn invalid(&mut self, variable: &Variable, text: &str, invalid: &InvalidValue) {
+        self.faults.push(Fault::invalid(variable, text, invalid));
     }
 }
 
-/// Whether a value still has the quotes that a shell or `.env` takes off. `docker --env-file`
-/// passes them on, and no value of ours begins and ends with them.
+/// Parses the default, or an item of it.
+fn default_item<T>(row: &WithDefault<T>, text: &str) -> T {
+    match (row.parse)(text) {
+        Ok(value) => value,
+        Err(invalid) => panic!("{}: the default is invalid: {invalid:?}", row.name()),
+    }
+}
+
+/// Returns whether a value still has the quotes that a shell or `.env` removes. `docker --env-file`
+/// passes them on. No valid value begins and ends with quotes.
 fn is_quoted(text: &str) -> bool {
     ["'", "\""].into_iter().any(|quote| {
         let inner = text.strip_prefix(quote);
@@ -257,19 +226,15 @@ fn is_quoted(text: &str) -> bool {
     })
 }
 
-fn still_quoted() -> Wrong {
-    Wrong::new("is still in quotes").hint("take them off")
+fn still_quoted() -> InvalidValue {
+    InvalidValue::new("is still in quotes").hint("take them off")
 }
 
-fn unread_warning(name: &str) -> Warning {
+fn unknown_warning(name: &str) -> Warning {
     let hint = match variables::nearest(name) {
         Some(known) => format!("did you mean {known}?"),
         None => "see .env.example for those there are".to_owned(),
     };
-    Warning::new(&escaped(name), format_args!("nobody reads it; {hint}"))
-}
-
-/// A name that somebody made up, fit for a line.
-fn escaped(name: &str) -> String {
-    ShownText::new(name).to_string()
+    let name = ShownText::new(name).to_string();
+    Warning::new(&name, format_args!("nobody reads it; {hint}"))
 }

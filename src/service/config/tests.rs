@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use warp::http::HeaderValue;
 
@@ -17,7 +17,7 @@ fn owned(vars: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
-    Config::from_vars(owned(vars))
+    Config::from_variables(owned(vars))
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
@@ -26,7 +26,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// A tenant's configuration, with these variables added or put in the place of its own.
+/// Reads a tenant's configuration to which these variables are added. They override its own.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }
@@ -53,7 +53,7 @@ fn warnings(vars: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn two_variables_are_enough() {
+fn needs_two_variables_and_has_defaults_for_the_others() {
     let (config, warnings) = from(TENANT).unwrap();
 
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
@@ -87,7 +87,7 @@ fn two_variables_are_enough() {
 }
 
 #[test]
-fn the_issuer_is_kept_to_the_letter() {
+fn keeps_the_issuer_unchanged() {
     #[rustfmt::skip]
     let rows = [
         ("domain alone", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
@@ -118,7 +118,7 @@ fn the_issuer_is_kept_to_the_letter() {
 }
 
 #[test]
-fn every_value_ends_up_in_its_field() {
+fn reads_every_variable_into_its_field() {
     let config = config(&[
         (
             "AUTH0_API_AUDIENCE",
@@ -217,19 +217,20 @@ fn every_value_ends_up_in_its_field() {
 }
 
 #[test]
-fn every_algorithm_of_the_contract_is_known() {
+fn accepts_every_asymmetric_algorithm() {
     let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
     assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
 }
 
-/// Each value is refused, with this reason; one without a hint ends with what the variable wants.
+/// Asserts that each value is rejected with this reason. A reason without a hint is followed by
+/// what the variable expects.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
-        let wants = Variable::named(name).wants();
+        let expects = variables::find(name).unwrap().expects;
         let hint = if why.contains(';') {
             String::new()
         } else {
-            format!("; give {wants}")
+            format!("; give {expects}")
         };
         let found = faults(with(&[(name, value)]));
         assert_eq!(
@@ -241,7 +242,7 @@ fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
 }
 
 #[test]
-fn a_domain_is_a_host() {
+fn rejects_domains_that_are_no_host() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_DOMAIN", "your.domain.auth0.com", "is a placeholder"),
@@ -256,7 +257,7 @@ fn a_domain_is_a_host() {
 }
 
 #[test]
-fn an_audience_is_anything_but_nothing() {
+fn rejects_placeholders_and_empty_items_as_audiences() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_API_AUDIENCE", "https://your.api.audience", "is a placeholder"),
@@ -267,7 +268,7 @@ fn an_audience_is_anything_but_nothing() {
 }
 
 #[test]
-fn an_issuer_is_an_https_url() {
+fn rejects_issuers_that_are_no_https_url() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
@@ -285,7 +286,7 @@ fn an_issuer_is_an_https_url() {
 }
 
 #[test]
-fn an_algorithm_is_one_that_is_verified_here() {
+fn rejects_unsupported_algorithms() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
@@ -300,7 +301,7 @@ fn an_algorithm_is_one_that_is_verified_here() {
 }
 
 #[test]
-fn keys_come_over_https_or_from_a_path() {
+fn rejects_key_sources_that_are_no_https_url_or_path() {
     #[rustfmt::skip]
     assert_refused(&[
         ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
@@ -310,7 +311,7 @@ fn keys_come_over_https_or_from_a_path() {
 }
 
 #[test]
-fn a_duration_is_a_number_with_a_unit_and_in_its_range() {
+fn rejects_durations_without_a_unit_or_out_of_range() {
     #[rustfmt::skip]
     assert_refused(&[
         ("no unit", "AUTH0_JWKS_TTL", "30", "has no unit; did you mean 30s?"),
@@ -329,7 +330,7 @@ fn a_duration_is_a_number_with_a_unit_and_in_its_range() {
 }
 
 #[test]
-fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
+fn rejects_invalid_numbers_realms_addresses_and_log_settings() {
     #[rustfmt::skip]
     assert_refused(&[
         ("digits in groups", "AUTH0_TOKEN_CACHE", "10_000", "is no whole number; did you mean 10000?"),
@@ -359,7 +360,7 @@ fn a_number_a_realm_an_address_and_a_log_are_what_they_say() {
 }
 
 #[test]
-fn a_limit_is_a_number_or_a_size_in_its_range() {
+fn rejects_limits_out_of_range() {
     #[rustfmt::skip]
     assert_refused(&[
         ("none at all", "MAX_CONNECTIONS", "0", "is out of range"),
@@ -379,7 +380,7 @@ fn a_limit_is_a_number_or_a_size_in_its_range() {
 }
 
 #[test]
-fn a_profile_a_scope_and_a_resource_are_what_they_say() {
+fn rejects_invalid_profiles_scopes_and_resources() {
     #[rustfmt::skip]
     assert_refused(&[
         ("capitals", "AUTH0_TOKEN_PROFILE", "RFC9068", "is no profile we know; did you mean rfc9068?"),
@@ -396,7 +397,7 @@ fn a_profile_a_scope_and_a_resource_are_what_they_say() {
     ]);
 }
 
-/// As `docker run --env-file` and systemd hand a quoted value over.
+/// `docker run --env-file` and systemd pass quotes on.
 #[test]
 fn rejects_a_value_that_is_still_in_quotes() {
     let other = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
@@ -418,7 +419,7 @@ fn rejects_a_value_that_is_still_in_quotes() {
 }
 
 #[test]
-fn an_origin_is_as_browsers_write_it_or_a_star_alone() {
+fn rejects_origins_that_browsers_do_not_send() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a slash", "CORS_ORIGINS", "https://a.example/", "is not as browsers write it; did you mean https://a.example?"),
@@ -440,7 +441,7 @@ fn an_origin_is_as_browsers_write_it_or_a_star_alone() {
 }
 
 #[test]
-fn what_is_found_is_shown_as_far_as_it_may_be() {
+fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
         ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
@@ -465,7 +466,7 @@ fn what_is_found_is_shown_as_far_as_it_may_be() {
 }
 
 #[test]
-fn what_is_right_alone_can_be_wrong_together() {
+fn rejects_values_that_contradict_each_other() {
     let two = ("AUTH0_ISSUER", "https://a/,https://b/");
     #[rustfmt::skip]
     let rows = [
@@ -473,8 +474,8 @@ fn what_is_right_alone_can_be_wrong_together() {
         ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
         ("a certificate alone", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
         ("a key alone", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
-        ("one door for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs a port of its own; give another, such as 127.0.0.1:9090"),
-        ("one door among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
+        ("one address for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs a port of its own; give another, such as 127.0.0.1:9090"),
+        ("one address among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
         ("all, and one of them", &[("LISTEN", "[::1]:80"), ("METRICS_LISTEN", "[::]:80")], "METRICS_LISTEN: found"),
         ("whose address", &[two, ("AUTH0_JWKS_URI", "https://a/keys")], "AUTH0_JWKS_URI: set, but AUTH0_ISSUER has several"),
         ("whose file", &[two, ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set, but AUTH0_ISSUER has several"),
@@ -488,7 +489,7 @@ fn what_is_right_alone_can_be_wrong_together() {
 }
 
 #[test]
-fn two_doors_are_two() {
+fn accepts_listeners_on_different_addresses_or_ports() {
     for (listen, metrics) in [
         ("127.0.0.1:0", "127.0.0.1:0"),
         ("127.0.0.1:80", "127.0.0.2:80"),
@@ -499,8 +500,17 @@ fn two_doors_are_two() {
     }
 }
 
+/// The default of `LISTEN`, which replaces the invalid value, has the same address.
 #[test]
-fn what_is_missing_is_asked_for_by_name() {
+fn compares_no_listener_with_the_default_of_an_invalid_one() {
+    let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];
+    let found = faults(with(&vars));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("LISTEN: "), "{found:?}");
+}
+
+#[test]
+fn names_the_missing_variables() {
     let domain = "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
     let audience = "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com";
     let misspelt = format!("{audience}; AUTH0_AUDIENCE is set, did you mean AUTH0_API_AUDIENCE?");
@@ -517,7 +527,7 @@ fn what_is_missing_is_asked_for_by_name() {
 }
 
 #[test]
-fn one_start_shows_every_fault() {
+fn reports_every_fault_at_once() {
     let found = faults(from(&[
         ("AUTH0_DOMAIN", "your.domain.auth0.com"),
         ("AUTH0_API_AUDIENCE", ""),
@@ -530,8 +540,8 @@ fn one_start_shows_every_fault() {
 }
 
 #[test]
-fn a_variable_set_to_nothing_is_never_its_default() {
-    // Those two the service never reads.
+fn rejects_empty_values() {
+    // The service never reads these two.
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
@@ -545,7 +555,7 @@ fn a_variable_set_to_nothing_is_never_its_default() {
 }
 
 #[test]
-fn a_secret_is_never_shown() {
+fn never_shows_a_secret() {
     let hs256 = ("AUTH0_ALGORITHMS", "HS256");
     let short = "hunter2-hunter2";
     #[rustfmt::skip]
@@ -562,7 +572,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn what_nobody_reads_is_a_warning() {
+fn warns_about_unused_and_unknown_variables() {
     let hs256 = [
         ("AUTH0_ALGORITHMS", "HS256"),
         ("AUTH0_SIGNING_SECRET", SECRET),
@@ -594,7 +604,7 @@ fn what_nobody_reads_is_a_warning() {
 }
 
 #[test]
-fn a_company_may_be_called_your() {
+fn accepts_names_that_contain_your() {
     for audience in [
         "https://your-energy.com",
         "https://yourself.org/api",
@@ -616,51 +626,23 @@ AUTH0_ALGORITHMS = RS256
 ";
 
 #[test]
-fn the_tutorials_file_works_once_it_is_filled_in() {
+fn accepts_the_tutorials_file_once_it_is_filled_in() {
+    let example = include_str!("../../../.env.example");
+    assert!(TUTORIAL.lines().all(|line| example.contains(line)));
     let vars = dotenv(TUTORIAL);
-    assert_eq!(faults(Config::from_vars(vars)).len(), 3);
+    assert_eq!(faults(Config::from_variables(vars)).len(), 3);
 
     let filled = TUTORIAL
         .replace("your.domain.auth0.com", "tenant.eu.auth0.com")
         .replace("your.api.audience", "api.example.com");
-    let (config, warnings) = Config::from_vars(dotenv(&filled)).unwrap();
+    let (config, warnings) = Config::from_variables(dotenv(&filled)).unwrap();
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
     assert_eq!(config.audiences, ["https://api.example.com"]);
     assert_eq!(warnings, []);
 }
 
 #[test]
-fn the_example_file_says_what_the_table_says() {
-    let file = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
-    let paragraphs: Vec<&str> = file.split("\n\n").map(str::trim).collect();
-    let entries: Vec<&str> = paragraphs
-        .into_iter()
-        .filter(|paragraph| paragraph.contains("# Default: "))
-        .collect();
-    assert_eq!(entries.len(), VARIABLES.len());
-
-    for (at, (entry, variable)) in entries.iter().zip(VARIABLES).enumerate() {
-        let lines: Vec<&str> = entry.lines().collect();
-        let (meaning, [default, example]) = lines.split_at(lines.len() - 2) else {
-            panic!("{entry}");
-        };
-        let meaning: Vec<&str> = meaning.iter().map(|line| &line[2..]).collect();
-        let (Unset::Is(unset) | Unset::Means(unset)) = variable.unset;
-        let set = match at {
-            0..4 => format!("{} = {}", variable.name, variable.example),
-            _ => format!("# {}={}", variable.name, variable.example),
-        };
-        assert_eq!(meaning.join(" "), variable.meaning);
-        assert_eq!(*default, format!("# Default: {unset}"));
-        assert_eq!(*example, set);
-    }
-    assert!(
-        file.contains("AUTH0_ALGORITHMS = RS256\n") && TUTORIAL.lines().all(|l| file.contains(l))
-    );
-}
-
-#[test]
-fn an_example_is_right_or_a_placeholder() {
+fn has_examples_that_are_valid_or_placeholders() {
     let mut placeholders = BTreeSet::new();
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
@@ -668,7 +650,7 @@ fn an_example_is_right_or_a_placeholder() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
-        if let Err(faults) = Config::from_vars(owned(TENANT).into_iter().chain(vars)) {
+        if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
                 "{faults}"
@@ -687,7 +669,7 @@ fn an_example_is_right_or_a_placeholder() {
 }
 
 #[test]
-fn what_is_deployed_sets_variables_that_there_are() {
+fn knows_every_variable_of_the_deployment_files() {
     let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
     let dockerfile = include_str!("../../../deploy/Dockerfile");
     let unit = include_str!("../../../deploy/warp-bearer.service");
@@ -713,7 +695,7 @@ fn what_is_deployed_sets_variables_that_there_are() {
     for (name, value) in set {
         let value = value.trim_matches('"');
         let found = with(&[(name, value)]);
-        assert!(variables::is_known(name), "{name}");
+        assert!(variables::find(name).is_some(), "{name}");
         if let Err(faults) = found {
             assert!(
                 faults.to_string().contains("which is a placeholder"),

@@ -1,22 +1,21 @@
-//! Hosts and URLs: who is trusted to say which keys count.
+//! Parsers of hosts, URLs and origins.
 //!
-//! `Url` repairs what it reads (blanks, backslashes, missing slashes); an issuer is compared to the
-//! letter, so whatever would need repair is refused here.
+//! The `url` crate repairs its input (blanks, backslashes, missing slashes). An issuer is compared
+//! exactly, so these parsers reject every text that would need a repair.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
 
 use crate::{
     auth::is_loopback,
-    service::config::{fault::Wrong, value::Parsed},
+    service::config::invalid::{InvalidValue, Parsed},
 };
 
-/// The host of a tenant, a port allowed, in lower case.
+/// Parses the host of a tenant, with or without a port, into lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {
     if text.contains(',') {
-        return Err(
-            Wrong::new("is more than one host").hint("set AUTH0_ISSUER where there are several")
-        );
+        return Err(InvalidValue::new("is more than one host")
+            .hint("set AUTH0_ISSUER where there are several"));
     }
     if text.contains('/') {
         let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -24,29 +23,31 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
             .split(['/', '?', '#'])
             .next()
             .and_then(|host| domain(host).ok());
-        return Err(Wrong::new("is more than a host").meant(host));
+        return Err(InvalidValue::new("is more than a host").suggest(host));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-    if !text.chars().all(plain) || web_address(&format!("https://{text}/")).is_err() {
-        return Err(Wrong::new("is no host"));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if !text.chars().all(allowed) || web_address(&format!("https://{text}/")).is_err() {
+        return Err(InvalidValue::new("is no host"));
     }
     Ok(text.to_ascii_lowercase())
 }
 
-/// An issuer, to the letter: a URL without query and fragment (RFC 8414 §2).
+/// Parses an issuer: a URL without query and fragment (RFC 8414 §2). Returns it unchanged.
 pub(super) fn issuer(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
-        return Err(Wrong::new("is the address of a document")
+        return Err(InvalidValue::new("is the address of a document")
             .hint("give the issuer that this document names"));
     }
     web_address(text)?;
     if text.contains('?') {
-        return Err(Wrong::new("has a query, as no issuer does (RFC 8414 §2)"));
+        return Err(InvalidValue::new(
+            "has a query, as no issuer does (RFC 8414 §2)",
+        ));
     }
     Ok(text.to_owned())
 }
 
-/// The origin of a page, or `None` for the star that stands for all of them.
+/// Parses the origin of a page. `None` is `*`, which stands for every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -54,87 +55,96 @@ pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     origin(text).map(Some)
 }
 
-/// As browsers send it (RFC 6454 §6.2): scheme and host, a port where it is not the scheme's own.
+/// Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, and the port if it is not
+/// the default of the scheme.
 fn origin(text: &str) -> Parsed<HeaderValue> {
     if text == "null" {
-        return Err(Wrong::new("is what every sandboxed page is called")
+        return Err(InvalidValue::new("is what every sandboxed page is called")
             .hint("give the page an origin of its own"));
     }
     if text.contains('*') {
-        return Err(Wrong::new("is a pattern")
+        return Err(InvalidValue::new("is a pattern")
             .hint("origins are compared to the letter; list each, or give * alone for all"));
     }
     if !text.contains("://") {
         let guess = format!("https://{text}");
         let is_right = origin(&guess).is_ok();
-        return Err(Wrong::new("has no scheme").meant(is_right.then_some(guess)));
+        return Err(InvalidValue::new("has no scheme").suggest(is_right.then_some(guess)));
     }
     web_address(text)?;
-    let written = Url::parse(text).map(|url| url.origin().ascii_serialization());
-    match (written, HeaderValue::from_str(text)) {
-        (Ok(written), Ok(value)) if written == text => Ok(value),
-        (written, _) => Err(Wrong::new("is not as browsers write it").meant(written.ok())),
+    let normalized = Url::parse(text).map(|url| url.origin().ascii_serialization());
+    match (normalized, HeaderValue::from_str(text)) {
+        (Ok(normalized), Ok(value)) if normalized == text => Ok(value),
+        (normalized, _) => {
+            Err(InvalidValue::new("is not as browsers write it").suggest(normalized.ok()))
+        }
     }
 }
 
-/// The one address of a key set. A comma may be part of a URL; before another URL it is not.
+/// Parses the URL of a key set. A comma may be part of a URL, but not before another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
-        return Err(Wrong::new("is more than one URL").hint("keep one"));
+        return Err(InvalidValue::new("is more than one URL").hint("keep one"));
     }
     web_address(text)
 }
 
-/// The URL that clients know the service by, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL that clients know the service by, without query and fragment (RFC 9728 §1.2).
 ///
-/// A comma is a fault, though a URL may have one: whoever writes one means a list, and there is
-/// none here.
+/// Rejects a comma, although a URL may contain one: it most likely separates two URLs, and this
+/// variable takes only one.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
-        return Err(Wrong::new("is the address of a document")
+        return Err(InvalidValue::new("is the address of a document")
             .hint("give the resource that this document describes"));
     }
     if text.contains(',') {
-        return Err(Wrong::new("has a comma in it").hint("give one URL, the one that clients use"));
+        return Err(
+            InvalidValue::new("has a comma in it").hint("give one URL, the one that clients use")
+        );
     }
     web_address(text)?;
     if text.contains('?') {
-        return Err(Wrong::new("has a query").hint("give the URL without it (RFC 9728 §1.2)"));
+        return Err(
+            InvalidValue::new("has a query").hint("give the URL without it (RFC 9728 §1.2)")
+        );
     }
     Ok(text.to_owned())
 }
 
-/// Where something is fetched: https, or plain http on loopback, and no password in it.
+/// Parses a URL from which something is fetched: https, or plain http on loopback, without a
+/// password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
-    let strange = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
-    if text.bytes().any(strange) {
-        return Err(Wrong::new("holds a character that no URL has"));
+    let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
+    if text.bytes().any(forbidden) {
+        return Err(InvalidValue::new("holds a character that no URL has"));
     }
     let Some((_, rest)) = text.split_once("://") else {
         let guess = format!("https://{}/", text.trim_end_matches('/'));
-        return Err(Wrong::new("is no URL").meant(web_address(&guess).ok()));
+        return Err(InvalidValue::new("is no URL").suggest(web_address(&guess).ok()));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     if authority.contains('@') {
-        return Err(Wrong::new("has a user or a password in it"));
+        return Err(InvalidValue::new("has a user or a password in it"));
     }
     if text.contains('#') {
-        return Err(Wrong::new("has a fragment"));
+        return Err(InvalidValue::new("has a fragment"));
     }
     let Ok(url) = Url::parse(text) else {
-        return Err(Wrong::new("is no URL"));
+        return Err(InvalidValue::new("is no URL"));
     };
     let host = url.host_str().unwrap_or_default();
     if authority.is_empty() || host.split('.').any(str::is_empty) {
-        return Err(Wrong::new("names no host"));
+        return Err(InvalidValue::new("names no host"));
     }
     match url.scheme() {
         "https" => Ok(text.to_owned()),
         "http" if is_loopback(&url) => Ok(text.to_owned()),
         "http" => {
-            Err(Wrong::new("is not https").meant(web_address(&format!("https://{rest}")).ok()))
+            Err(InvalidValue::new("is not https")
+                .suggest(web_address(&format!("https://{rest}")).ok()))
         }
-        _ => Err(Wrong::new("is not https")),
+        _ => Err(InvalidValue::new("is not https")),
     }
 }

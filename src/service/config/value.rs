@@ -1,7 +1,7 @@
-//! One value as text → the type that the configuration holds.
+//! Parsers: each turns the text of one value into its type.
 //!
-//! Pure, and without a variable's name: whoever reads the value knows that. A guess at what was
-//! meant is offered only where it would be right, so it never repeats a mistake or a password.
+//! A parser is pure and does not know the variable's name. It suggests another value only if that
+//! value is valid, so a suggestion never repeats a mistake or a password.
 
 use std::{
     fmt::Display,
@@ -13,19 +13,23 @@ use std::{
 
 use tracing_subscriber::EnvFilter;
 
-use crate::algorithm::Algorithm;
 use crate::{
+    algorithm::Algorithm,
     auth::{self, policy::Policy},
     service::config::{
-        LogFormat, Secret, TokenProfile,
-        fault::{PEM, Wrong},
+        fault::PEM,
+        invalid::{InvalidValue, Parsed},
+        types::{LogFormat, Secret, TokenProfile},
     },
 };
 
-pub(super) type Parsed<T> = Result<T, Wrong>;
+pub(super) const KIB: u64 = 1024;
+pub(super) const MIB: u64 = 1024 * KIB;
 
-/// What stands for a value in documentation: `your.domain.auth0.com`, `YOUR_API`, `{yourDomain}`,
-/// `<secret>`. A company may well be called `your-energy.com`, hence the words.
+/// Returns whether a text is a placeholder from documentation: `your.domain.auth0.com`, `YOUR_API`,
+/// `{yourDomain}`, `<secret>`.
+///
+/// `your` counts only before a known word, because a company may be called `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
@@ -50,76 +54,81 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     })
 }
 
-/// An audience, compared to the letter (RFC 7519 §2: with a `:` in it, it is a URI).
+/// Parses an audience. It is compared exactly, and is a URI if it contains a `:` (RFC 7519 §2).
 pub(super) fn audience(text: &str) -> Parsed<String> {
     if text.chars().any(char::is_control) {
-        return Err(Wrong::new("holds a control character"));
+        return Err(InvalidValue::new("holds a control character"));
     }
     if text.contains(':') && text.contains(char::is_whitespace) {
-        return Err(
-            Wrong::new("is a URI with a blank in it").hint("separate several audiences by commas")
-        );
+        return Err(InvalidValue::new("is a URI with a blank in it")
+            .hint("separate several audiences by commas"));
     }
     Ok(text.to_owned())
 }
 
-/// An algorithm that is verified here.
+/// Parses a supported algorithm.
 pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
     if let Ok(algorithm) = text.parse() {
         return Ok(algorithm);
     }
     let known = Algorithm::ALL.iter().copied().map(Algorithm::as_str);
     Err(match text.to_ascii_uppercase().as_str() {
-        "NONE" => Wrong::new("would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
-        "HS384" | "HS512" => Wrong::new("is not supported")
-            .hint("HS256 is the one algorithm here that works with a secret"),
-        "ES512" | "ES256K" => {
-            Wrong::new("is not supported").hint("ES256 and ES384 are the elliptic curves here")
+        "NONE" => {
+            InvalidValue::new("would let unsigned tokens in and is always refused (RFC 8725 §3.2)")
         }
-        "ED25519" => Wrong::new("is no algorithm we know").meant(Some("EdDSA")),
-        _ => Wrong::new("is no algorithm we know").meant(nearest(text, known)),
+        "HS384" | "HS512" => InvalidValue::new("is not supported")
+            .hint("HS256 is the one algorithm here that works with a secret"),
+        "ES512" | "ES256K" => InvalidValue::new("is not supported")
+            .hint("ES256 and ES384 are the elliptic curves here"),
+        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("EdDSA")),
+        _ => InvalidValue::new("is no algorithm we know").suggest(nearest(text, known)),
     })
 }
 
-/// A secret for HS256: as long as its hash or longer (RFC 7518 §3.2).
+/// Parses a secret for HS256, which must be at least as long as the hash (RFC 7518 §3.2).
 pub(super) fn secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
-        return Err(Wrong::new("is too short for HS256 (RFC 7518 §3.2)")
+        return Err(InvalidValue::new("is too short for HS256 (RFC 7518 §3.2)")
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
-    Ok(Secret(text.to_owned()))
+    Ok(Secret::new(text))
 }
 
-/// The longest duration there is a use for; it keeps sums of times from overflowing.
-pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The longest duration that is accepted. The limit keeps sums of times from overflowing.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The shortest duration that is one.
-pub(super) const INSTANT: Duration = Duration::from_millis(1);
+/// Parses a duration of up to a year, which may be zero.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    duration_within(text, Duration::ZERO..=YEAR)
+}
 
-/// A duration as `500ms`, `10s`, `5m`, `1h`.
-pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Parsed<Duration> {
-    move |text| {
-        let number_ends = text.find(|c: char| !c.is_ascii_digit());
-        let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
-        let Ok(number) = number.parse::<u64>() else {
-            return Err(Wrong::new("is no duration"));
+/// Parses a duration from a millisecond to a year.
+pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
+    duration_within(text, Duration::from_millis(1)..=YEAR)
+}
+
+/// Parses a duration in this range: `500ms`, `10s`, `5m`, `1h`.
+pub(super) fn duration_within(text: &str, range: RangeInclusive<Duration>) -> Parsed<Duration> {
+    let number_ends = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
+    let Ok(number) = number.parse::<u64>() else {
+        return Err(InvalidValue::new("is no duration"));
+    };
+    let Some(found) = in_unit(number, unit) else {
+        let guess = guessed_unit(unit)
+            .filter(|unit| in_unit(number, unit).is_some_and(|d| range.contains(&d)))
+            .map(|unit| format!("{number}{unit}"));
+        let why = match unit {
+            "" => "has no unit",
+            _ => "is no duration",
         };
-        let Some(found) = in_unit(number, unit) else {
-            let guess = guessed_unit(unit)
-                .filter(|unit| in_unit(number, unit).is_some_and(|d| range.contains(&d)))
-                .map(|unit| format!("{number}{unit}"));
-            let why = match unit {
-                "" => "has no unit",
-                _ => "is no duration",
-            };
-            return Err(Wrong::new(why).meant(guess));
-        };
-        if range.contains(&found) {
-            return Ok(found);
-        }
-        let (least, most) = (written(*range.start()), written(*range.end()));
-        Err(Wrong::new("is out of range").hint(format!("give {least} to {most}")))
+        return Err(InvalidValue::new(why).suggest(guess));
+    };
+    if range.contains(&found) {
+        return Ok(found);
     }
+    let (least, most) = (written(*range.start()), written(*range.end()));
+    Err(InvalidValue::new("is out of range").hint(format!("give {least} to {most}")))
 }
 
 fn in_unit(number: u64, unit: &str) -> Option<Duration> {
@@ -151,93 +160,96 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// A whole number.
+/// Parses a whole number in this range.
 pub(super) fn number<T: TryFrom<u64> + Display>(
+    text: &str,
     range: RangeInclusive<u64>,
-) -> impl Fn(&str) -> Parsed<T> {
-    move |text| {
-        let number = |text: &str| {
-            let number = text.parse().ok().filter(|number| range.contains(number))?;
-            T::try_from(number).ok()
-        };
-        // `parse` would take a `+`.
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return number(text).ok_or_else(|| Wrong::new("is out of range"));
-        }
-        let digits = text.replace(['_', ',', '.', '\'', ' '], "");
-        Err(Wrong::new("is no whole number").meant(number(&digits)))
+) -> Parsed<T> {
+    let number = |text: &str| {
+        let number = text.parse().ok().filter(|number| range.contains(number))?;
+        T::try_from(number).ok()
+    };
+    // `parse` would accept a `+`.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number(text).ok_or_else(|| InvalidValue::new("is out of range"));
     }
+    let digits = text.replace(['_', ',', '.', '\'', ' '], "");
+    Err(InvalidValue::new("is no whole number").suggest(number(&digits)))
 }
 
-/// A number of bytes as `1000`, `32KiB`, `1MiB`.
-pub(super) fn size<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Parsed<T> {
-    move |text| {
-        let number_ends = text.find(|c: char| !c.is_ascii_digit());
-        let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
-        let (scale, written) = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => (1, ""),
-            "k" | "kb" | "kib" => (1024, "KiB"),
-            "m" | "mb" | "mib" => (1024 * 1024, "MiB"),
-            _ => return Err(Wrong::new("is no size")),
-        };
-        let Ok(found) = number.parse::<u64>() else {
-            return Err(Wrong::new("is no size"));
-        };
-        let found = Some(found.saturating_mul(scale)).filter(|found| range.contains(found));
-        let found = found.and_then(|found| T::try_from(found).ok());
-        if unit == written {
-            return found.ok_or_else(|| Wrong::new("is out of range"));
-        }
-        let guess = found.map(|_| format!("{number}{written}"));
-        Err(Wrong::new("is no size").meant(guess))
+/// Parses a number of bytes in this range: `1000`, `32KiB`, `1MiB`.
+pub(super) fn size<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Parsed<T> {
+    let number_ends = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(number_ends.unwrap_or(text.len()));
+    let (scale, written) = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => (1, ""),
+        "k" | "kb" | "kib" => (KIB, "KiB"),
+        "m" | "mb" | "mib" => (MIB, "MiB"),
+        _ => return Err(InvalidValue::new("is no size")),
+    };
+    let Ok(found) = number.parse::<u64>() else {
+        return Err(InvalidValue::new("is no size"));
+    };
+    let found = Some(found.saturating_mul(scale)).filter(|found| range.contains(found));
+    let found = found.and_then(|found| T::try_from(found).ok());
+    if unit == written {
+        return found.ok_or_else(|| InvalidValue::new("is out of range"));
     }
+    let guess = found.map(|_| format!("{number}{written}"));
+    Err(InvalidValue::new("is no size").suggest(guess))
 }
 
-/// A realm that stands in a quoted string as it is (RFC 9110 §5.6.4).
+/// Parses a realm that needs no escapes in a quoted string (RFC 9110 §5.6.4).
 pub(super) fn realm(text: &str) -> Parsed<String> {
     if text.len() > 128 {
-        return Err(Wrong::new("is longer than 128 bytes"));
+        return Err(InvalidValue::new("is longer than 128 bytes"));
     }
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if !text.bytes().all(plain) {
-        return Err(Wrong::new(
+        return Err(InvalidValue::new(
             "holds a character that a challenge cannot quote",
         ));
     }
     Ok(text.to_owned())
 }
 
-/// Scopes with spaces between them, as everybody else writes them (RFC 6749 §3.3).
+/// Parses scopes that are separated by single spaces (RFC 6749 §3.3).
 pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     if text.contains(',') {
         let right = "separate several scopes by single spaces (RFC 6749 §3.3)";
-        return Err(Wrong::new("has a comma in it").hint(right));
+        return Err(InvalidValue::new("has a comma in it").hint(right));
     }
-    auth::policy::scopes(text).ok_or_else(|| Wrong::new("is no list of scopes"))
+    auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is no list of scopes"))
 }
 
-/// `any` or `rfc9068`.
+/// Parses `any` or `rfc9068`.
 pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
     match text {
         "any" => Ok(TokenProfile::Any),
         "rfc9068" => Ok(TokenProfile::Rfc9068),
-        _ => Err(Wrong::new("is no profile we know").meant(nearest(text, ["any", "rfc9068"]))),
+        _ => {
+            Err(InvalidValue::new("is no profile we know")
+                .suggest(nearest(text, ["any", "rfc9068"])))
+        }
     }
 }
 
-/// A path. Whether a file is there, whoever reads it finds out.
+/// Parses a path. Does not look whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
-        return Err(Wrong::new("is a URL"));
+        return Err(InvalidValue::new("is a URL"));
     }
     if text.starts_with(PEM) {
-        return Err(Wrong::new("is PEM itself").hint("give the path of a file that holds it"));
+        return Err(
+            InvalidValue::new("is PEM itself").hint("give the path of a file that holds it")
+        );
     }
     Ok(PathBuf::from(text))
 }
 
-/// An address and a port. Names are not looked up: which of several addresses would it be?
-pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
+/// Parses an IP address and a port. Host names are not resolved, because one may have several
+/// addresses.
+pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
         let bare = text.strip_prefix("http://").unwrap_or(text);
         let bare = bare.trim_end_matches('/').replace("localhost", "127.0.0.1");
@@ -250,37 +262,37 @@ pub(super) fn listen(text: &str) -> Parsed<SocketAddr> {
         .into_iter()
         .find_map(|guess| guess.parse::<SocketAddr>().ok())
         .or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 8000)));
-        Wrong::new("is no address with a port").meant(guess)
+        InvalidValue::new("is no address with a port").suggest(guess)
     })
 }
 
-/// A dependency that logs every untrusted certificate as an error, at each retry and with the path
-/// of a source file. Our own line says the same once.
+/// A dependency that logs every untrusted certificate as an error, on each retry and with the path
+/// of a source file. The service logs the same fact once.
 const NOISY: &str = "rustls_platform_verifier";
 
 /// Parses a log filter of tracing-subscriber; [`NOISY`] is off unless the filter names it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     let mut directives = Vec::new();
-    // tracing-subscriber 0.3.23 cuts a name short where a blank stands before it.
+    // tracing-subscriber 0.3.23 truncates a name that follows a blank.
     for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
         match directive.split_once('=') {
-            Some((target, level)) => hyphen(target, level)?,
-            None => bare_level(directive)?,
+            Some((target, level)) => check_target(target, level)?,
+            None => check_level(directive)?,
         }
         directives.push(directive.to_owned());
     }
     if directives.is_empty() || !text.is_ascii() {
-        return Err(Wrong::new("is no log filter"));
+        return Err(InvalidValue::new("is no log filter"));
     }
     if !directives.iter().any(|one| one.starts_with(NOISY)) {
         directives.push(format!("{NOISY}=off"));
     }
-    EnvFilter::try_new(directives.join(",")).map_err(|_| Wrong::new("is no log filter"))
+    EnvFilter::try_new(directives.join(",")).map_err(|_| InvalidValue::new("is no log filter"))
 }
 
-/// A directive without `=` is a level, or a span in brackets. tracing-subscriber would take any
-/// other word for a target and, without a level for the rest, log nothing at all.
-fn bare_level(directive: &str) -> Result<(), Wrong> {
+/// Rejects a directive without `=` unless it is a level, or a span in brackets. tracing-subscriber
+/// would treat any other word as a target and log nothing else.
+fn check_level(directive: &str) -> Parsed<()> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let lower = directive.to_ascii_lowercase();
     let is_number = matches!(directive.as_bytes(), [b'0'..=b'5']);
@@ -291,38 +303,39 @@ fn bare_level(directive: &str) -> Result<(), Wrong> {
         strsim::damerau_levenshtein(&lower, level) == 1
             || (lower.len() > 2 && (lower.starts_with(**level) || level.starts_with(&lower)))
     };
-    let wrong = Wrong::new("names no level");
+    let invalid = InvalidValue::new("names no level");
     if let Some(level) = LEVELS.iter().find(near) {
-        return Err(wrong.meant(Some(level)));
+        return Err(invalid.suggest(Some(level)));
     }
     if directive.contains(['_', ':']) {
-        return Err(wrong.meant(Some(format!("{directive}=debug"))));
+        return Err(invalid.suggest(Some(format!("{directive}=debug"))));
     }
-    Err(wrong.hint(
+    Err(invalid.hint(
         "give error, warn, info, debug, trace or off, alone or after a target, such as \
          info,warp_bearer=debug",
     ))
 }
 
-/// Targets are paths of modules, which have underscores: `warp-bearer=debug` would match nothing.
-fn hyphen(target: &str, level: &str) -> Result<(), Wrong> {
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` matches
+/// nothing.
+fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
         return Ok(());
     }
     let guess = format!("{}={level}", target.replace('-', "_"));
-    Err(Wrong::new("names a target with a hyphen").meant(Some(guess)))
+    Err(InvalidValue::new("names a target with a hyphen").suggest(Some(guess)))
 }
 
-/// `text` or `json`.
+/// Parses `text` or `json`.
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(Wrong::new("is no log format").meant(nearest(text, ["text", "json"]))),
+        _ => Err(InvalidValue::new("is no log format").suggest(nearest(text, ["text", "json"]))),
     }
 }
 
-/// `on` or `off`.
+/// Parses `on` or `off`.
 pub(super) fn switch(text: &str) -> Parsed<bool> {
     match text {
         "on" => Ok(true),
@@ -333,12 +346,12 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
                 "false" | "no" | "0" | "off" => Some("off"),
                 _ => None,
             };
-            Err(Wrong::new("is neither on nor off").meant(meant))
+            Err(InvalidValue::new("is neither on nor off").suggest(meant))
         }
     }
 }
 
-/// The one that two slips of the hand or fewer could have made into this.
+/// Returns the known name that is at most two edits away.
 fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     known
@@ -349,7 +362,7 @@ fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<
                 name,
             )
         })
-        .filter(|(slips, _)| *slips <= 2)
-        .min_by_key(|(slips, _)| *slips)
+        .filter(|(edits, _)| *edits <= 2)
+        .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
 }

@@ -1,6 +1,6 @@
-//! When a certificate is valid (RFC 5280 §4.1.2.5), read out of its DER and nothing else.
+//! Reads the validity of a certificate from its DER (RFC 5280 §4.1.2.5).
 //!
-//! Whether it is to be trusted is for whoever made the connection to say.
+//! Does not verify the certificate. The TLS connection has already done so.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
@@ -10,7 +10,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// The first and the last moment, in seconds since the epoch.
+/// Returns when the certificate starts and ends to be valid, in seconds since the epoch.
 pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (certificate, _) = expect(SEQUENCE, certificate)?;
     let (mut rest, _) = expect(SEQUENCE, certificate)?;
@@ -27,13 +27,13 @@ pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     Some((from, until))
 }
 
-/// The contents of the first element, if it is of this kind, and what stands after it.
+/// Returns the contents of the first element and the rest, if the element has this tag.
 fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(*first) {
         short @ 0..=0x7f => (short, rest),
-        // No certificate has more bytes than three can count.
+        // Three bytes of length suffice for every certificate.
         long => {
             let (length, rest) = rest.split_at_checked(long & 0x7f)?;
             let digits = length
@@ -49,7 +49,7 @@ fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
 fn time(der: &[u8]) -> Option<(f64, &[u8])> {
     let (text, rest, century) = if der.first()? == &UTC_TIME {
         let (text, rest) = expect(UTC_TIME, der)?;
-        // Fifty is the hinge of the centuries.
+        // Years from 50 belong to the 20th century (RFC 5280 §4.1.2.5.1).
         let century = if text.first()? < &b'5' { "20" } else { "19" };
         (text, rest, century)
     } else {
@@ -59,7 +59,7 @@ fn time(der: &[u8]) -> Option<(f64, &[u8])> {
     let text = format!("{century}{}", str::from_utf8(text).ok()?);
     let date = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
     let zoned = date.to_zoned(TimeZone::UTC).ok()?;
-    // Seconds of four-digit years are exact as doubles.
+    // An `f64` represents the seconds of every four-digit year exactly.
     #[allow(clippy::cast_precision_loss)]
     let seconds = zoned.timestamp().as_second() as f64;
     Some((seconds, rest))
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_says_when_it_is_valid() {
+    fn reads_the_validity_of_a_certificate() {
         for (from, until, expected) in [
             (2024, 2026, (1_709_251_200.0, 1_772_323_200.0)),
             (1999, 2049, (920_246_400.0, 2_498_169_600.0)),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_says_nothing() {
+    fn returns_none_for_invalid_der() {
         let certificate = certificate(2024, 2026);
         for length in 0..certificate.len() {
             assert_eq!(validity(&certificate[..length]), None, "{length}");

@@ -1,4 +1,4 @@
-//! Each key of a set: what it is, how old, and whether the service would use it.
+//! Checks each key of a set: its type, its age, and whether the service would use it.
 
 use base64::{
     Engine,
@@ -12,20 +12,20 @@ use crate::{
         keys::key_set::{Examined, examine},
     },
     service::cli::{
-        check::{Section, certificate, issuer::Plan},
+        check::{certificate, context::Context, report::Section},
         terminal::Mark,
         time_format::{length, local},
     },
 };
 
-/// Judges a key set as the service would.
-pub(in crate::service) fn judge(
+/// Checks a key set with the function that the service uses.
+pub(in crate::service) fn check(
     section: &mut Section,
     document: &[u8],
     from: &str,
-    plan: &Plan<'_>,
+    context: &Context<'_>,
 ) {
-    let algorithms = &plan.config.algorithms;
+    let algorithms = &context.config.algorithms;
     let Some(keys) = examine(document, algorithms) else {
         let text = format!(
             "{}: not a JSON object with an array \"keys\"",
@@ -35,7 +35,7 @@ pub(in crate::service) fn judge(
         return;
     };
     for examined in &keys {
-        key(section, examined, plan);
+        key(section, examined, context);
     }
     let usable = keys
         .iter()
@@ -53,7 +53,7 @@ fn is_used<E>(good_for: &Result<Vec<crate::auth::Algorithm>, E>) -> bool {
         .is_ok_and(|algorithms| !algorithms.is_empty())
 }
 
-fn key(section: &mut Section, (jwk, good_for): &Examined, plan: &Plan<'_>) {
+fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>) {
     let text = |name: &str| {
         let text = jwk.get(name).and_then(Value::as_str);
         text.map(|text| ShownText::new(text).to_string())
@@ -67,14 +67,14 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, plan: &Plan<'_>) {
             let more = "not for an algorithm of AUTH0_ALGORITHMS";
             section.add_more(Mark::Plain, "key", named, more);
         }
-        Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, plan.now)),
+        Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
         Err(reason) => {
             section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
         }
     }
 }
 
-/// The size of an RSA key; a curve's name says that of the others.
+/// Returns the size of an RSA key. For other keys, the name of the curve implies it.
 fn bits(jwk: &Value) -> Option<String> {
     let modulus = URL_SAFE_NO_PAD.decode(jwk.get("n")?.as_str()?).ok()?;
     let first = modulus.iter().position(|byte| *byte != 0)?;
@@ -82,7 +82,7 @@ fn bits(jwk: &Value) -> Option<String> {
     Some(format!("{bits} bits"))
 }
 
-/// Since when there has been the key: since its certificate begins, where it has one.
+/// Formats the age of a key, which is that of its certificate. Empty if the key has none.
 fn age(jwk: &Value, now: f64) -> String {
     let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)?.as_str());
     let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());

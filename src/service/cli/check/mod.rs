@@ -1,151 +1,123 @@
-//! Configuration and issuer, examined before anybody depends on them.
+//! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! It looks where the service would look and judges by the library's own functions, so that what
-//! holds here holds there. It changes nothing, and stops at nothing: one run tells everything.
+//! Sends the requests that the service would send and uses the library's own functions, so that
+//! what passes here works there. Changes nothing, and continues after a failure, so that one run
+//! reports everything.
 
 mod certificate;
-pub(super) mod command;
+mod context;
 mod issuer;
 mod keys;
+mod progress;
+mod report;
+mod variables;
 
-use serde_json::{Value, json};
+use std::time::SystemTime;
+
+use clap::Args;
 
 use crate::service::{
-    cli::terminal::{Mark, Screen},
-    config::{Origin, Unset, VARIABLES, Vars, shown},
+    cli::{
+        check::{
+            context::Context,
+            progress::Progress,
+            report::{Report, Section},
+        },
+        failure::Failure,
+        terminal::{Mark, Terminal, ascii},
+    },
+    config::{Config, Environment, Faults},
+    http::tls::Tls,
 };
 
-pub(in crate::service) use self::issuer::{Plan, examine};
+const EXAMPLES: &str = r#"Examples:
+  warp-bearer check
+  warp-bearer check --json | jq '.sections[].findings[] | select(.mark == "bad")'"#;
 
-/// What was examined, in groups.
-#[derive(Debug, Default)]
-pub(in crate::service) struct Report(Vec<Section>);
-
-/// Findings about one thing.
-#[derive(Debug)]
-pub(in crate::service) struct Section {
-    title: String,
-    findings: Vec<Finding>,
+/// The options of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-#[derive(Debug)]
-struct Finding {
-    mark: Mark,
-    name: String,
-    text: String,
-    more: String,
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let environment = Environment::read().map_err(Failure::Config)?;
+    let mut report = Report::default();
+    report.add(variables::section(&environment));
+    let terminal = Terminal::stdout(environment.allows_color());
+    let (config, mut warnings) = match Config::from_environment(&environment) {
+        Ok(read) => read,
+        Err(faults) => {
+            let mut section = Section::new("Configuration");
+            add_faults(&faults, &mut section);
+            if options.json {
+                report.add(section);
+            }
+            print(&report, &options, terminal);
+            return Err(Failure::Config(faults));
+        }
+    };
+    let mut section = Section::new("Configuration");
+    match config.check_external(&environment) {
+        Ok(more) => warnings.extend(more),
+        Err(faults) => add_faults(&faults, &mut section),
+    }
+    if warnings.is_empty() {
+        section.add(
+            Mark::Good,
+            "",
+            "every variable makes sense, alone and together",
+        );
+    }
+    for warning in warnings {
+        section.add(Mark::Note, "", warning.to_string());
+    }
+    certificate(&config, &mut section);
+    report.add(section);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let context = Context {
+        config: &config,
+        has_proxy: environment.has_proxy(),
+        now: now.as_secs_f64(),
+    };
+    let progress = Progress::on_stderr(environment.has_dumb_terminal());
+    for issuer in &config.issuers {
+        report.add(issuer::check(issuer, &context, |target| progress.show(target)).await);
+    }
+    progress.clear();
+    print(&report, &options, terminal);
+    if !options.json {
+        println!("{}", report.verdict(terminal));
+    }
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(Failure::Reported)
 }
 
-impl Section {
-    pub(in crate::service) fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            findings: Vec::new(),
-        }
-    }
-
-    pub(in crate::service) fn add(&mut self, mark: Mark, name: &str, text: impl Into<String>) {
-        self.add_more(mark, name, text, "");
-    }
-
-    pub(in crate::service) fn add_more(
-        &mut self,
-        mark: Mark,
-        name: &str,
-        text: impl Into<String>,
-        more: impl Into<String>,
-    ) {
-        self.findings.push(Finding {
-            mark,
-            name: name.to_owned(),
-            text: text.into(),
-            more: more.into(),
-        });
-    }
-
-    /// Every variable, what it says and where that came from.
-    pub(in crate::service) fn of_variables(vars: &Vars) -> Self {
-        let mut section = Self::new("Variables");
-        for variable in VARIABLES {
-            let (text, from) = match (vars.get(variable.name), variable.unset) {
-                (Some((value, origin)), _) if variable.is_secret() => {
-                    (format!("{} bytes, not shown", value.len()), from(origin))
-                }
-                (Some((value, origin)), _) => (shown(value), from(origin)),
-                (None, Unset::Is(default)) => (shown(default), "default".to_owned()),
-                (None, Unset::Means(words)) => ("not set".to_owned(), words.to_owned()),
-            };
-            section.add_more(Mark::Plain, variable.name, text, from);
-        }
-        for (name, value, origin) in vars.surroundings() {
-            section.add_more(Mark::Plain, name, shown(value), from(origin));
-        }
-        section
+fn print(report: &Report, options: &Options, terminal: Terminal) {
+    if options.json {
+        println!("{}", ascii(&report.json()));
+    } else {
+        print!("{}", report.text(terminal));
     }
 }
 
-fn from(origin: Origin) -> String {
-    format!("from {origin}")
+fn add_faults(faults: &Faults, section: &mut Section) {
+    for fault in faults.as_slice() {
+        section.add(Mark::Bad, "", fault.to_string());
+    }
 }
 
-impl Report {
-    pub(in crate::service) fn add(&mut self, section: Section) {
-        self.0.push(section);
-    }
-
-    /// Whether nothing stands in the way of a service.
-    pub(in crate::service) fn is_good(&self) -> bool {
-        let mut findings = self.0.iter().flat_map(|section| &section.findings);
-        findings.all(|finding| finding.mark != Mark::Bad)
-    }
-
-    /// For people.
-    pub(in crate::service) fn text(&self, screen: Screen) -> String {
-        let mut lines = Vec::new();
-        for section in &self.0 {
-            lines.push(screen.strong(Mark::Plain, &Screen::clean(&section.title)));
-            let width = section.findings.iter().map(|finding| finding.name.len());
-            let width = width.max().unwrap_or_default();
-            lines.extend(section.findings.iter().map(|finding| {
-                screen.line(
-                    finding.mark,
-                    &finding.name,
-                    width,
-                    &finding.text,
-                    &finding.more,
-                )
-            }));
-            lines.push(String::new());
-        }
-        lines.push(String::new());
-        lines.join("\n")
-    }
-
-    /// For people, who have read all of it.
-    pub(in crate::service) fn verdict(&self, screen: Screen) -> String {
-        if self.is_good() {
-            screen.strong(Mark::Good, "Nothing stands in the way of the service.")
-        } else {
-            screen.strong(
-                Mark::Bad,
-                "What is marked ✗ stands in the way of the service.",
-            )
-        }
-    }
-
-    /// What `--json` prints.
-    pub(in crate::service) fn json(&self) -> Value {
-        let sections = self.0.iter().map(|section| {
-            let findings = section.findings.iter().map(|finding| {
-                json!({
-                    "mark": finding.mark.word(),
-                    "name": finding.name,
-                    "text": finding.text,
-                    "more": finding.more,
-                })
-            });
-            json!({"title": section.title, "findings": findings.collect::<Vec<_>>()})
-        });
-        json!({"good": self.is_good(), "sections": sections.collect::<Vec<_>>()})
+fn certificate(config: &Config, section: &mut Section) {
+    let Some(files) = config.tls.clone() else {
+        return;
+    };
+    match Tls::load(files) {
+        Ok(_) => section.add(Mark::Good, "", "TLS_CERT_FILE and TLS_KEY_FILE can be read"),
+        Err(error) => section.add(Mark::Bad, "", format!("TLS: {error}")),
     }
 }

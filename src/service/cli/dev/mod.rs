@@ -1,9 +1,9 @@
-//! `warp-bearer dev`: the service with an issuer of its own, for a newcomer without a tenant.
+//! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
-//! The issuer is a real one, with keys made at this start and no other. Both listen on loopback
-//! alone, and beside the configuration of a real issuer the command refuses to start. Its one client
-//! has a secret that everybody knows, so that scripts can have tokens: what they open is on this
-//! machine and gone with the process.
+//! The issuer works like a real one, with keys that exist only in this process. Service and issuer
+//! listen on loopback only, and the command does not start if a real issuer is configured. The
+//! secret of the issuer's client is public, so that scripts can get tokens: they are valid only for
+//! this service on this machine, until the process ends.
 
 mod page;
 mod token;
@@ -23,14 +23,14 @@ use crate::{
             docs::{Docs, TokenEndpoint},
             table::Access,
         },
-        cli::{Failure, app::Doors, terminal::Screen},
-        config::{Config, Vars, duration},
+        cli::{app::App, failure::Failure, terminal::Terminal},
+        config::{Config, Environment, duration},
         http::shutdown::Shutdown,
         observe::logging,
     },
 };
 
-/// The client, and its secret.
+/// The name of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\
@@ -40,7 +40,7 @@ Examples:
   warp-bearer dev --rotate-every 30s --profile rfc9068
   warp-bearer dev --fail hang";
 
-/// What can be said on the command line.
+/// The options of the command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
@@ -62,8 +62,8 @@ pub(in crate::service) struct Options {
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "token")]
     rotate_every: Option<Duration>,
     /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
-    /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a status
-    /// such as 500
+    /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a
+    /// status such as 500
     #[arg(long, value_name = "FAULT", conflicts_with = "token")]
     fail: Option<Fault>,
 }
@@ -84,48 +84,50 @@ impl From<Shape> for Profile {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let vars = Vars::read().map_err(Failure::Config)?;
+    let environment = Environment::read().map_err(Failure::Config)?;
     if options.token {
-        return token::run(&vars, options.scope.as_deref()).await;
+        return token::run(&environment, CLIENT, options.scope.as_deref()).await;
     }
-    if let Some((name, origin)) = vars.auth0() {
+    if let Some((name, origin)) = environment.first_auth0() {
         return Err(Failure::NotForDevelopment(format!(
             "{name} is set in {origin}: dev has an issuer of its own and uses no AUTH0_ \
              configuration; unset it, or run `warp-bearer serve`"
         )));
     }
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let issuer = Issuer::with_known_client(anywhere, Algorithm::RS256, CLIENT)
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let issuer = Issuer::with_known_client(any_port, Algorithm::RS256, CLIENT)
         .await
-        .map_err(|error| Failure::Listen("the issuer", anywhere, error))?;
+        .map_err(|error| Failure::Listen("the issuer", any_port, error))?;
     issuer.profile(options.profile.into());
-    let config = config(&vars, &issuer)?;
-    let metrics_listen = config.metrics_listen.unwrap_or(anywhere);
+    let config = config(&environment, &issuer)?;
+    let metrics_listen = config.metrics_listen.unwrap_or(any_port);
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
     let _log = logging::init(&config.log);
     let auth = auth(&issuer, &options)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
-    let doors = Doors::open(config.listen, None, Some(metrics_listen)).await?;
-    let doors = doors.only_for_loopback()?;
-    let port = doors.service()?.port();
+    let app = App::bind(config.listen, None, Some(metrics_listen)).await?;
+    let app = app.only_for_loopback()?;
+    let service = app.service_address()?;
     issuer.allow_origins([
-        format!("http://{}", doors.service()?),
-        format!("http://localhost:{port}"),
+        format!("http://{service}"),
+        format!("http://localhost:{}", service.port()),
     ]);
-    // What is printed works when it is read.
+    // The printed commands must work as soon as they can be read.
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.asked() => return Ok(()),
     }
     let page = page::Page {
         issuer: &issuer,
-        service: doors.service()?,
-        metrics: doors.metrics()?.unwrap_or(metrics_listen),
+        service,
+        metrics: app.metrics_address()?.unwrap_or(metrics_listen),
         docs: config.docs && cfg!(feature = "docs"),
-        screen: Screen::stdout(config.log.color),
+        rotate_every: options.rotate_every,
+        fails: options.fail.is_some(),
+        terminal: Terminal::stdout(config.log.color),
     };
-    print!("{}", page.text(&options));
+    print!("{}", page.text());
     if let Some(fault) = options.fail {
         issuer.fail(fault);
     }
@@ -133,15 +135,15 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         docs: config.docs.then(|| docs(&issuer)),
         ..Access::from(&auth)
     };
-    // No hangups: with the terminal that it was tried in, it ends.
+    // SIGHUP is not handled, so that closing the terminal ends the process.
     tokio::select! {
-        () = doors.serve(&access, config.limits, config.cors, None, shutdown) => {}
+        () = app.serve(&access, config.limits, config.cors, None, shutdown) => {}
         () = rotate(&issuer, options.rotate_every) => {}
     }
     Ok(())
 }
 
-fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {
+fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure> {
     let own = [
         ("AUTH0_ISSUER".to_owned(), issuer.url().to_owned()),
         (
@@ -149,8 +151,8 @@ fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {
             issuer.audience().to_owned(),
         ),
     ];
-    let config = Config::from_vars(vars.clone().into_iter().chain(own));
-    let (config, _) = config.map_err(|faults| Failure::Config(faults.located(vars)))?;
+    let config = Config::from_variables(environment.clone().into_iter().chain(own));
+    let (config, _) = config.map_err(|faults| Failure::Config(environment.locate(faults)))?;
     if config.tls.is_some() {
         return Err(Failure::NotForDevelopment(
             "TLS_CERT_FILE: set, but dev speaks plain HTTP, on loopback alone; unset it and \
@@ -161,7 +163,7 @@ fn config(vars: &Vars, issuer: &Issuer) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// The page with a token one click away.
+/// Configures the documentation page so that it can fetch tokens itself.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -174,13 +176,13 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {
-    /// Soon enough for whoever waits to see a fetch fail.
-    const BRIEF: Duration = Duration::from_secs(5);
+    /// The time to live of keys if fetches are to fail. Short, so that the failure is soon visible.
+    const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
         .audience(issuer.audience());
     if options.fail.is_some() {
-        auth = auth.jwks_ttl(BRIEF);
+        auth = auth.jwks_ttl(SHORT_TTL);
     }
     auth.build().map_err(Failure::Setup)
 }
@@ -196,7 +198,7 @@ fn on_loopback(name: &str, address: SocketAddr) -> Result<(), Failure> {
     )))
 }
 
-/// Does not end.
+/// Rotates the signing key of the issuer. Runs until it is dropped.
 async fn rotate(issuer: &Issuer, every: Option<Duration>) {
     let Some(every) = every else {
         return std::future::pending().await;
@@ -205,7 +207,7 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // The key before this one stays published, as at Auth0; the one before that is gone.
+            // Like Auth0, the issuer publishes the previous key and none before it.
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()

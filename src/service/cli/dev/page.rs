@@ -1,38 +1,37 @@
-//! What `dev` prints: where everything is, and what to paste.
+//! [`Page`]: the text that `dev` prints, with addresses and commands to paste.
 
-use std::{env, fmt::Write, net::SocketAddr};
+use std::{env, fmt::Write, net::SocketAddr, time::Duration};
 
 use crate::{
     issuer::Issuer,
-    service::cli::{
-        dev::Options,
-        terminal::{Mark, Screen},
-    },
+    service::cli::terminal::{Mark, Terminal},
 };
 
-/// What there is to show.
+/// The facts that the text shows.
 pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
     pub(in crate::service) docs: bool,
-    pub(in crate::service) screen: Screen,
+    pub(in crate::service) rotate_every: Option<Duration>,
+    pub(in crate::service) fails: bool,
+    pub(in crate::service) terminal: Terminal,
 }
 
 impl Page<'_> {
-    /// One screen of 80 by 24, where the service has the port that it has by itself. Each command is
-    /// one line, below the line that says what it does.
-    pub(in crate::service) fn text(&self, options: &Options) -> String {
+    /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
+    /// Each command is one line, below the line that explains it.
+    pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
-        let mut page = self.screen.strong(Mark::Plain, title) + "\n\n";
+        let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
         for (what, address) in self.addresses() {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(page, "  {what:8} {address}");
         }
         page.push('\n');
-        page += &self.promises(options);
+        page += &self.notices();
         for (what, command) in self.commands() {
-            page += &self.screen.faint(what);
+            page += &self.terminal.faint(what);
             page.push('\n');
             page += &command;
             page.push('\n');
@@ -84,22 +83,22 @@ impl Page<'_> {
         ]
     }
 
-    /// What the options will have happen.
-    fn promises(&self, options: &Options) -> String {
-        let mut promises = Vec::new();
-        if let Some(every) = options.rotate_every {
-            promises.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
+    /// Explains the effects of the options.
+    fn notices(&self) -> String {
+        let mut notices = Vec::new();
+        if let Some(every) = self.rotate_every {
+            notices.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
         }
-        if options.fail.is_some() {
-            promises.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
+        if self.fails {
+            notices.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
         }
-        let told = promises
+        let notices = notices
             .iter()
-            .map(|one| self.screen.strong(Mark::Note, one) + "\n\n");
-        told.collect()
+            .map(|one| self.terminal.strong(Mark::Note, one) + "\n\n");
+        notices.collect()
     }
 
-    /// How this program is called again, so that it finds this `dev`.
+    /// Returns the command that starts this program so that it finds this `dev`.
     fn program(&self) -> String {
         match self.service.to_string().as_str() {
             "127.0.0.1:8000" => program(),
@@ -108,7 +107,7 @@ impl Page<'_> {
     }
 }
 
-/// As it was called, where a shell takes that as it is.
+/// Returns the program as it was called, unless a shell would need quotes for it.
 fn program() -> String {
     let called = env::args().next().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);

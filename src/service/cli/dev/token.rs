@@ -1,7 +1,7 @@
-//! `dev --token`: a token of the `dev` that runs, for scripts.
+//! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! It finds the issuer by asking the service at LISTEN whose tokens it takes, and asks nobody who is
-//! not on this machine.
+//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects to loopback addresses
+//! only.
 
 use std::time::Duration;
 
@@ -11,19 +11,23 @@ use serde_json::Value;
 use crate::{
     auth::{display::ShownText, is_loopback, token::json},
     service::{
-        cli::{Failure, dev::CLIENT},
-        config::{Door, Vars},
+        cli::failure::Failure,
+        config::{Environment, ServiceAddress},
     },
 };
 
-/// On this machine; a `dev` that takes longer is not well.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A `dev` on this machine that takes longer is not healthy.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and on standard error which scopes it was not granted.
-pub(in crate::service) async fn run(vars: &Vars, scope: Option<&str>) -> Result<(), Failure> {
-    let door = Door::from_vars(vars).map_err(Failure::Config)?;
-    let service = format!("http://{}", door.listen);
-    let answer = fetch(&service, scope.unwrap_or_default())
+/// Prints the token, and on standard error the scopes that were not granted.
+pub(in crate::service) async fn run(
+    environment: &Environment,
+    client: (&str, &str),
+    scope: Option<&str>,
+) -> Result<(), Failure> {
+    let service = ServiceAddress::from_environment(environment).map_err(Failure::Config)?;
+    let service = format!("http://{}", service.listen);
+    let answer = fetch(&service, client, scope.unwrap_or_default())
         .await
         .map_err(|why| {
             Failure::NoDev(format!(
@@ -49,16 +53,21 @@ pub(in crate::service) async fn run(vars: &Vars, scope: Option<&str>) -> Result<
     Ok(())
 }
 
-async fn fetch(service: &str, scope: &str) -> Result<Value, &'static str> {
+/// Returns the response of the token endpoint, or the reason why there is no response.
+async fn fetch(
+    service: &str,
+    (client_id, client_secret): (&str, &str),
+    scope: &str,
+) -> Result<Value, &'static str> {
     let client = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build()
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
     let ready = ready.map_err(|_| "nothing answers")?;
-    let ready = read(ready).await.ok_or("it is no dev that answers")?;
+    let ready = read_json(ready).await.ok_or("it is no dev that answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
@@ -67,28 +76,29 @@ async fn fetch(service: &str, scope: &str) -> Result<Value, &'static str> {
     let endpoint = issuer
         .join("oauth/token")
         .map_err(|_| "its issuer has no address")?;
-    let (id, secret) = CLIENT;
     let parameters = [
         ("grant_type", "client_credentials"),
-        ("client_id", id),
-        ("client_secret", secret),
+        ("client_id", client_id),
+        ("client_secret", client_secret),
         ("scope", scope),
     ];
-    // A form is encoded as a query is (WHATWG URL §5).
+    // A form has the encoding of a query (WHATWG URL §5).
     let form = Url::parse_with_params(endpoint.as_str(), parameters);
     let form = form.map_err(|_| "its issuer has no address")?;
-    let asked = client
+    let request = client
         .post(endpoint)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.query().unwrap_or_default().to_owned());
-    let answer = asked
+    let response = request
         .send()
         .await
         .map_err(|_| "its issuer does not answer")?;
-    read(answer).await.ok_or("its issuer answers no JSON")
+    read_json(response)
+        .await
+        .ok_or("its issuer answers no JSON")
 }
 
-async fn read(answer: reqwest::Response) -> Option<Value> {
-    let answer = answer.bytes().await.ok()?;
-    json::value(std::str::from_utf8(&answer).ok()?).ok()
+async fn read_json(response: reqwest::Response) -> Option<Value> {
+    let body = response.bytes().await.ok()?;
+    json::value(std::str::from_utf8(&body).ok()?).ok()
 }

@@ -1,6 +1,6 @@
-//! A refusal, and what was seen on the way → its cause.
+//! [`Diagnosis`]: finds the likely cause of a refusal.
 //!
-//! It guesses, and from what is likely: the verdict is not its business, only where to look first.
+//! A cause is a guess about where to look first. It does not affect the verdict.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -8,22 +8,22 @@ use serde_json::Value;
 use crate::{
     auth::{
         Auth, AuthError,
-        explain::{Step, Told, Trace, Trouble},
+        explain::{Step, StepValue, Trace, Trouble},
         token::subject::SubjectKind,
     },
     service::api::errors::{Cause, causes},
 };
 
-/// What there is to go by.
-pub(in crate::service) struct Evidence<'a> {
+/// The facts from which a cause is inferred.
+pub(in crate::service) struct Diagnosis<'a> {
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    /// How far this clock is ahead of the issuer's, where it was asked.
+    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
 }
 
-impl Evidence<'_> {
+impl Diagnosis<'_> {
     pub(in crate::service) fn cause(&self, error: AuthError) -> Cause {
         match error {
             AuthError::MissingToken => causes::NOTHING_SENT,
@@ -70,17 +70,17 @@ impl Evidence<'_> {
     }
 
     fn not_a_jwt(&self) -> Cause {
-        // How a header begins, `{"`, as base64url. Some tokens that are none of JSON have dots, too.
-        let of_json = self.token.contains("eyJ");
+        // `{"` in base64url. Some opaque tokens contain dots as well.
+        let has_json = self.token.contains("eyJ");
         match self.token.matches('.').count() {
-            4 if of_json => causes::ENCRYPTED,
-            _ if of_json => causes::NOT_WHOLE,
+            4 if has_json => causes::ENCRYPTED,
+            _ if has_json => causes::NOT_WHOLE,
             _ => causes::OPAQUE,
         }
     }
 
-    /// A part that only a lenient reader takes was made that way; one that is no JSON at all was
-    /// damaged later.
+    /// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token
+    /// was damaged later.
     fn malformed(&self) -> Cause {
         if !self.failed("encoding") && !self.trace.damaged {
             return causes::NOT_STRICT;
@@ -122,13 +122,13 @@ impl Evidence<'_> {
         if ours().any(|our| loose(our) == loose(found)) {
             return causes::SCHEME_OR_CASE;
         }
-        // A tenant has one key set, whichever of its names it is asked by.
+        // A tenant has the same key set under each of its names.
         if self.held("signature") {
             return causes::CUSTOM_DOMAIN;
         }
-        let judged = self.failed("signature") || self.is_unknown_key();
+        let is_foreign = self.failed("signature") || self.is_unknown_key();
         let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
-        if !judged && !is_local(found) && ours().any(|our| auth0(our) != auth0(found)) {
+        if !is_foreign && !is_local(found) && ours().any(|our| auth0(our) != auth0(found)) {
             return causes::CUSTOM_DOMAIN;
         }
         causes::OTHER_TENANT
@@ -157,8 +157,9 @@ impl Evidence<'_> {
         causes::OTHER_API
     }
 
-    /// OpenID Connect Core §2 and §3.1.3.6: members that no access token has; or, with what only a
-    /// profile has and nothing that grants, an audience that is a client's id.
+    /// Returns whether the token is an ID token: it has claims that no access token has (OpenID
+    /// Connect Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a
+    /// profile.
     fn is_id_token(&self, audiences: &[&str]) -> bool {
         let has = |names: &[&str]| names.iter().any(|name| self.claim(name).is_some());
         let of_client = audiences.iter().all(|audience| !audience.contains(':'));
@@ -173,8 +174,8 @@ impl Evidence<'_> {
     fn expired(&self) -> Cause {
         let of_date = |name| match self.trace.step(name) {
             Some(Step {
-                expected: Told::After(limit, _),
-                found: Told::Date(date),
+                expected: StepValue::After(limit, _),
+                found: StepValue::Date(date),
                 outcome: Err(_),
                 ..
             }) => Some((*limit, *date)),
@@ -191,11 +192,11 @@ impl Evidence<'_> {
     }
 
     fn not_yet(&self) -> Cause {
-        // In the year 5138, or today in milliseconds.
+        // The year 5138, or a date of today in milliseconds.
         const FAR: f64 = 1e11;
         let begins = ["nbf", "iat"].map(|name| match self.trace.step(name) {
             Some(step) if step.outcome.is_err() => match step.found {
-                Told::Date(date) => date,
+                StepValue::Date(date) => date,
                 _ => 0.0,
             },
             _ => 0.0,
@@ -206,7 +207,7 @@ impl Evidence<'_> {
         }
         match self.skew {
             Some(skew) if self.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-            // Nobody issues a token tomorrow.
+            // No issuer issues a token in the future, so this clock is behind.
             None if self.failed("iat") => causes::CLOCK_BEHIND,
             _ => causes::NOT_YET,
         }
@@ -262,7 +263,7 @@ impl Evidence<'_> {
             "HS256" => return causes::OTHER_SECRET,
             "ES256" | "EdDSA" => length >= 64,
             "ES384" => length >= 96,
-            // RSA, of 2048 bits or more.
+            // RSA with at least 2048 bits.
             _ => length >= 256,
         };
         if !whole {
@@ -279,12 +280,12 @@ impl Evidence<'_> {
     }
 }
 
-/// An issuer that somebody develops with.
+/// Returns whether the issuer is one for development, which may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
 
-/// Why a good token does not open a route that asks for `scope`.
+/// Returns the likely cause of an error of authorization on a route that requires `scope`.
 pub(in crate::service) fn of_policy(
     error: AuthError,
     scope: Option<&str>,
@@ -321,7 +322,7 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// What is left of a URL where people think that two are the same.
+/// Returns a URL without the differences that people overlook: scheme, case and slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));

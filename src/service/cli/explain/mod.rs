@@ -1,177 +1,179 @@
-//! Why is this token refused? The verdict of the library, the steps that lead to it, and how what
-//! is wrong is mended where it was made.
+//! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! The verdict is [`Auth::verify`]'s and is never formed here. The token goes nowhere: the issuer is
-//! asked for its keys as ever, and what the token says of itself is looked up at nobody's.
+//! Reads the token from standard input, which keeps it out of the shell's history, and sends it
+//! nowhere. Fetches the keys of the issuer, as the service does.
 
-pub(super) mod command;
 mod diagnosis;
+mod explanation;
 mod pasted;
 mod report;
 
-pub(in crate::service) use self::pasted::Pasted;
+use std::{
+    io::{self, BufRead, IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
 use crate::{
     auth::{
-        Auth, AuthError, Claims,
-        explain::{Told, Trace},
-        policy::Policy,
+        Auth, SetupError,
+        policy::{Policy, permissions, scopes},
     },
     service::{
-        api::{errors::Cause, routes::rows, table::Access},
-        cli::{explain::diagnosis::Evidence, time_format},
-        http::shutdown::Shutdown,
+        api::table::Access,
+        cli::{
+            auth,
+            explain::{
+                explanation::{Skew, Wanted, explain},
+                pasted::Pasted,
+            },
+            failure::Failure,
+            terminal::{Terminal, ascii},
+        },
+        config::Config,
     },
 };
 
-/// What there is to say about a token.
-#[derive(Debug)]
-pub(in crate::service) struct Explanation {
-    /// What was taken off what was pasted.
-    notes: Vec<&'static str>,
-    trace: Trace,
-    /// Why it is refused; none where it is accepted.
-    refusal: Option<(AuthError, Cause)>,
-    facts: Vec<String>,
-    routes: Vec<RouteVerdict>,
-    now: f64,
+const EXAMPLES: &str = r"Examples:
+  warp-bearer explain                                   paste it, and an empty line
+  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain --permission messages:read < token.txt
+  warp-bearer explain --jwks jwks.json < token.txt      asks no network";
+
+/// The options of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// The token; `-`, or none, reads it from standard input, where no shell remembers it
+    token: Option<String>,
+    /// Verify with the key set in this file, and ask no network
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "SCOPES", value_parser = wanted_scopes)]
+    scope: Option<Wanted>,
+    /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
+    #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
+    permission: Option<Wanted>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// What a route of the service would answer to an accepted token.
-#[derive(Debug)]
-struct RouteVerdict {
-    route: String,
-    needs: Option<String>,
-    refusal: Option<(AuthError, Cause)>,
+/// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749
+/// §3.3).
+const INVALID_LIST: &str = "give names with single blanks between them";
+
+fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
+    wanted("scopes", list, scopes(list))
 }
 
-/// How far the clock of this machine is ahead of an issuer's, in seconds.
-#[derive(Debug, Clone)]
-pub(in crate::service) struct Skew {
-    pub(in crate::service) issuer: String,
-    pub(in crate::service) seconds: f64,
+fn wanted_permissions(list: &str) -> Result<Wanted, &'static str> {
+    wanted("permissions", list, permissions(list))
 }
 
-/// What the token is asked to grant, beside being good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::service) struct Wanted {
-    pub(in crate::service) words: String,
-    pub(in crate::service) policy: Policy,
+fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'static str> {
+    let words = format!("{kind} {list}");
+    policy
+        .map(|policy| Wanted { words, policy })
+        .ok_or(INVALID_LIST)
 }
 
-/// Explains a token to the service that grants this `access`. `skew` is asked where a date is what is wrong.
-pub(in crate::service) async fn explain(
-    access: &Access,
-    pasted: Pasted,
-    wanted: Option<Wanted>,
-    skew: impl AsyncFnOnce() -> Option<Skew>,
-) -> Explanation {
-    let auth = &access.auth;
-    auth.settled().await;
-    let (mut trace, verdict) = auth.judge(&pasted.token).await;
-    let granted = match (&verdict, wanted) {
-        (Ok(claims), Some(wanted)) => grant(claims, wanted, &mut trace),
-        _ => None,
-    };
-    let mut explanation = Explanation {
-        notes: pasted.notes,
-        refusal: granted,
-        facts: Vec::new(),
-        routes: Vec::new(),
-        now: auth.time(),
-        trace,
-    };
-    match verdict {
-        Ok(claims) if explanation.is_accepted() => {
-            explanation.routes = routes(access, &claims, &explanation.trace);
-        }
-        Ok(_) => {}
-        Err(error) => {
-            let of_time = matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
-            let skew = if of_time { skew().await } else { None };
-            let evidence = Evidence {
-                token: &pasted.token,
-                trace: &explanation.trace,
-                auth,
-                skew: skew.as_ref().map(|skew| skew.seconds),
-            };
-            explanation.refusal = Some((error, evidence.cause(error)));
-            explanation.facts = facts(auth, error, &explanation.trace, skew);
-        }
-    }
-    explanation
-}
-
-impl Explanation {
-    pub(in crate::service) fn is_accepted(&self) -> bool {
-        self.refusal.is_none()
-    }
-}
-
-/// One step more: what the token grants. Why that is too little, where it is.
-fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
-    let verdict = wanted.policy.check(claims);
-    let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));
-    let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
-    trace.add("grants", wanted.words, found.join(", "), outcome);
-    let unmet = verdict.err()?;
-    let cause = diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
-    Some((unmet.error, cause))
-}
-
-/// What is worth a sentence beside the steps.
-fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
-    let mut facts = Vec::new();
-    let now = auth.time();
-    let failed = trace.steps.iter().find(|step| step.outcome.is_err());
-    if let (AuthError::TokenExpired, Some((name, Told::Date(date)))) =
-        (error, failed.map(|step| (step.name, &step.found)))
-    {
-        let happened = if name == "age" {
-            "was issued"
-        } else {
-            "expired"
-        };
-        facts.push(format!(
-            "It {happened} {}.",
-            time_format::relative(date - now)
-        ));
-    }
-    if let Some(Skew { issuer, seconds }) = skew {
-        facts.push(format!(
-            "This machine's clock is {} that of {issuer}.",
-            time_format::ahead(seconds)
-        ));
-    }
-    if matches!(error, AuthError::KeysUnavailable { .. }) {
-        let status = auth.status().into_iter();
-        let told = status.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
-        facts.extend(told);
-    }
-    facts
-}
-
-/// What the service's own routes would say.
-fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
-    let rows = rows(access, &Shutdown::new());
-    let protected = rows.into_iter().filter_map(|row| {
-        let policy = row.requires?.policy;
-        let verdict = policy
-            .as_ref()
-            .map_or(Ok(()), |policy| policy.check(claims));
-        Some(RouteVerdict {
-            route: format!("{} {}", row.methods, row.template),
-            needs: policy.as_ref().and_then(Policy::scopes),
-            refusal: verdict.err().map(|unmet| {
-                let cause =
-                    diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
-                (unmet.error, cause)
-            }),
+impl Options {
+    /// Returns everything that the options require the token to grant.
+    fn wanted(&self) -> Option<Wanted> {
+        let wanted = [&self.scope, &self.permission]
+            .into_iter()
+            .flatten()
+            .cloned();
+        wanted.reduce(|one, other| Wanted {
+            words: format!("{}, {}", one.words, other.words),
+            policy: one.policy & other.policy,
         })
-    });
-    protected.collect()
+    }
 }
 
-/// The status and the code of an answer, as one text.
-fn told(error: AuthError) -> String {
-    format!("{} {}", error.status().as_u16(), error.code())
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let access = Access {
+        auth: build_auth(&config, options.jwks.as_deref())?,
+        required: config.required_scope.clone(),
+        docs: None,
+    };
+    let text = match options.token.as_deref() {
+        None | Some("-") => standard_input()?,
+        Some(token) => token.to_owned(),
+    };
+    let pasted = Pasted::read(&text)
+        .map_err(|why| Failure::Input(Terminal::clean(&format!("no token: {why}"))))?;
+    let offline = options.jwks.is_some();
+    let explanation = explain(&access, pasted, options.wanted(), async || {
+        if offline {
+            return None;
+        }
+        let (issuer, seconds) = access.auth.ahead(config.jwks_timeout).await?;
+        Some(Skew { issuer, seconds })
+    })
+    .await;
+    if options.json {
+        println!("{}", ascii(&explanation.json()));
+    } else {
+        print!("{}", explanation.text(Terminal::stdout(config.log.color)));
+    }
+    if explanation.is_accepted() {
+        return Ok(());
+    }
+    Err(Failure::Reported)
+}
+
+fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+    let mut builder = auth::builder(config).token_cache(0);
+    if let Some(path) = jwks {
+        let failed = |why: &dyn std::fmt::Display| {
+            Failure::Input(format!("--jwks: {}: {why}", path.display()))
+        };
+        let set = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        builder = builder.jwks(set);
+        return builder.build().map_err(|error| match error {
+            SetupError::KeySet(error) => failed(&error),
+            error => Failure::Setup(error),
+        });
+    }
+    builder.build().map_err(Failure::Setup)
+}
+
+/// Reads a pipe to its end, or lines from a terminal up to an empty one.
+fn standard_input() -> Result<String, Failure> {
+    /// More than any response that contains a token.
+    const MAX_BYTES: u64 = 1024 * 1024;
+    /// Terminals cut a line after 4096 bytes, its line break included.
+    const MAX_LINE: usize = 4095;
+    let input = io::stdin().lock();
+    let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));
+    let mut text = String::new();
+    if !input.is_terminal() {
+        let mut bytes = Vec::new();
+        input
+            .take(MAX_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    eprintln!("Paste the token, and end with an empty line:");
+    for line in input.lines() {
+        let line = line.map_err(failed)?;
+        if line.len() >= MAX_LINE {
+            return Err(Failure::Input(format!(
+                "no token: a terminal hands over no more than {MAX_LINE} characters of a line; read it \
+                 from a file instead, warp-bearer explain < token.txt"
+            )));
+        }
+        if line.is_empty() {
+            break;
+        }
+        text += &line;
+        text.push('\n');
+    }
+    Ok(text)
 }

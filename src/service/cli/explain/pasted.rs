@@ -1,18 +1,19 @@
-//! What somebody pasted → the token in it.
+//! [`Pasted`]: finds the token in pasted text.
 //!
-//! People paste what they have before them: a whole field, the token endpoint's whole answer, quotes
-//! and line breaks. What is taken off is said, since the service takes none of it off.
+//! People paste a whole header field, the whole response of a token endpoint, quotes and line
+//! breaks. Each part that is removed leaves a note, because the service itself would reject such a
+//! text.
 
 use crate::auth::{display::ShownText, token::json};
 
-/// A token, and what was around it.
+/// A token, and notes about the text that was around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
     pub(in crate::service) token: String,
     pub(in crate::service) notes: Vec<&'static str>,
 }
 
-/// Why there is no token in it.
+/// Why a text contains no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::service) enum NoToken {
     #[error("there is nothing in it")]
@@ -104,7 +105,7 @@ fn of_json(text: &str) -> Result<Pasted, NoToken> {
     }))
 }
 
-/// What editors and shells leave at the ends, a byte order mark among it.
+/// Returns whether editors and shells may add the character at the ends of a text.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{feff}'
 }
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_found_in_what_people_paste() {
+    fn finds_the_token_in_pasted_text() {
         #[rustfmt::skip]
         let rows: [(&str, &str, &[&str]); 12] = [
             ("alone", "a.b.c", &[]),
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_token_says_why() {
+    fn reports_text_without_a_token() {
         for (case, text, expected) in [
             ("nothing", "", NoToken::Empty),
             ("blanks", " \n", NoToken::Empty),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_within_stay_for_the_service_to_judge() {
+    fn keeps_blanks_inside_the_token() {
         assert_eq!(Pasted::read("a.b.c d").unwrap().token, "a.b.c d");
     }
 }

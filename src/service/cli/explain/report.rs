@@ -1,56 +1,56 @@
-//! An explanation, as text for people and as JSON for machines.
+//! Formats an explanation as text and as JSON.
 
 use serde_json::{Value, json};
 
 use crate::{
     auth::{
         AuthError,
-        explain::{Step, Told},
+        explain::{Step, StepValue},
     },
     service::{
         api::errors::Cause,
         cli::{
-            explain::{Explanation, RouteVerdict, told},
-            terminal::{Mark, Screen},
+            explain::explanation::{Explanation, RouteVerdict, status_and_code},
+            terminal::{Mark, Terminal},
             time_format,
         },
     },
 };
 
-/// Of the longest name of a step.
+/// The length of the longest name of a step.
 const WIDTH: usize = 13;
 
 impl Explanation {
-    /// For people: the verdict, the steps, and how it is mended.
-    pub(in crate::service) fn text(&self, screen: Screen) -> String {
+    /// Formats the explanation as text: the steps, the verdict and the remedy.
+    pub(in crate::service) fn text(&self, terminal: Terminal) -> String {
         let mut lines = vec![String::new()];
         lines.extend(self.notes.iter().map(|note| format!("{note}\n")));
         for step in &self.trace.steps {
-            lines.push(self.step_line(step, screen));
+            lines.push(self.step_line(step, terminal));
         }
         lines.push(String::new());
         match &self.refusal {
             None => {
-                let accepted = screen.strong(Mark::Good, "Accepted: the token is good.");
+                let accepted = terminal.strong(Mark::Good, "Accepted: the token is good.");
                 lines.push(accepted);
-                lines.extend(self.routes.iter().map(|route| route_line(route, screen)));
+                lines.extend(self.routes.iter().map(|route| route_line(route, terminal)));
             }
             Some((error, cause)) => {
-                let refused = format!("Refused: {}.", told(*error));
-                let refused = screen.strong(Mark::Bad, &refused);
+                let refused = format!("Refused: {}.", status_and_code(*error));
+                let refused = terminal.strong(Mark::Bad, &refused);
                 lines.push(format!("{refused} {}", error.detail()));
-                lines.extend(self.facts.iter().map(|fact| Screen::clean(fact)));
-                lines.extend(mending(cause, screen));
+                lines.extend(self.facts.iter().map(|fact| Terminal::clean(fact)));
+                lines.extend(remedy(cause, terminal));
             }
         }
         if let Some((_, cause)) = self.first_route() {
-            lines.extend(mending(cause, screen));
+            lines.extend(remedy(cause, terminal));
         }
         lines.push(String::new());
         lines.join("\n")
     }
 
-    /// What `--json` prints.
+    /// Formats the explanation as JSON.
     pub(in crate::service) fn json(&self) -> Value {
         let refusal = self.refusal.as_ref();
         let advice = refusal.or(self.first_route()).map(|(_, cause)| cause);
@@ -86,29 +86,29 @@ impl Explanation {
         })
     }
 
-    /// The first of the routes that the token does not open.
+    /// Returns the refusal of the first route that rejects the token.
     fn first_route(&self) -> Option<&(AuthError, Cause)> {
         self.routes.iter().find_map(|route| route.refusal.as_ref())
     }
 
-    fn step_line(&self, step: &Step, screen: Screen) -> String {
+    fn step_line(&self, step: &Step, terminal: Terminal) -> String {
         let (expected, found) = (self.words(&step.expected), self.words(&step.found));
         let more = if step.outcome.is_ok() && expected == found {
             String::new()
         } else {
             format!("expected: {expected}")
         };
-        screen.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
+        terminal.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
     }
 
-    fn words(&self, told: &Told) -> String {
-        match told {
-            Told::Words(words) => words.clone(),
-            Told::Date(date) => time_format::both(*date, self.now),
-            Told::After(date, leeway) => {
+    fn words(&self, value: &StepValue) -> String {
+        match value {
+            StepValue::Words(words) => words.clone(),
+            StepValue::Date(date) => time_format::both(*date, self.now),
+            StepValue::After(date, leeway) => {
                 format!("after {}", time_format::both(date - leeway, self.now))
             }
-            Told::Before(date, leeway) => {
+            StepValue::Before(date, leeway) => {
                 format!("not after {}", time_format::both(date + leeway, self.now))
             }
         }
@@ -119,22 +119,22 @@ fn mark(holds: bool) -> Mark {
     if holds { Mark::Good } else { Mark::Bad }
 }
 
-fn route_line(route: &RouteVerdict, screen: Screen) -> String {
+fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     let answer = match (&route.refusal, &route.needs) {
         (None, _) => "200".to_owned(),
-        (Some((error, _)), Some(needs)) => format!("{}, it needs {needs}", told(*error)),
-        (Some((error, _)), None) => told(*error),
+        (Some((error, _)), Some(needs)) => format!("{}, it needs {needs}", status_and_code(*error)),
+        (Some((error, _)), None) => status_and_code(*error),
     };
     let text = format!("{}: {answer}", route.route);
-    screen.line(mark(route.refusal.is_none()), "", 0, &text, "")
+    terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-fn mending(cause: &Cause, screen: Screen) -> [String; 2] {
+fn remedy(cause: &Cause, terminal: Terminal) -> [String; 2] {
     [
         cause.what.to_owned(),
         format!(
             "{} {}",
-            screen.strong(Mark::Note, "To mend it:"),
+            terminal.strong(Mark::Note, "To mend it:"),
             cause.mend
         ),
     ]

@@ -1,0 +1,45 @@
+//! Builds the verifier that a configuration describes.
+
+use crate::{
+    auth::{Algorithm, Auth, Builder},
+    service::config::{Config, TokenProfile},
+};
+
+/// Returns a builder with every setting of the configuration.
+pub(in crate::service) fn builder(config: &Config) -> Builder {
+    let mut auth = Auth::builder()
+        .algorithms(config.algorithms.iter().copied())
+        .jwks_cooldown(config.jwks_cooldown)
+        .jwks_stale(config.jwks_stale)
+        .jwks_timeout(config.jwks_timeout)
+        .leeway(config.leeway)
+        .rfc9068(config.token_profile == TokenProfile::Rfc9068)
+        .token_cache(config.token_cache)
+        .realm(&config.realm);
+    for issuer in &config.issuers {
+        auth = auth.issuer(issuer);
+    }
+    for audience in &config.audiences {
+        auth = auth.audience(audience);
+    }
+    if let Some(uri) = &config.jwks_uri {
+        auth = auth.jwks_uri(uri);
+    }
+    if let Some(file) = &config.jwks_file {
+        auth = auth.jwks_file(file);
+    }
+    let hs256 = config.algorithms.contains(&Algorithm::HS256);
+    if let Some(secret) = config.signing_secret.as_ref().filter(|_| hs256) {
+        auth = auth.signing_secret(secret.as_bytes());
+    }
+    if let Some(ttl) = config.jwks_ttl {
+        auth = auth.jwks_ttl(ttl);
+    }
+    if let Some(age) = config.token_max_age {
+        auth = auth.max_age(age);
+    }
+    if let Some(url) = &config.resource {
+        auth = auth.resource(url);
+    }
+    auth
+}

@@ -1,0 +1,115 @@
+//! [`Report`]: the findings of `check`, as text and as JSON.
+
+use serde_json::{Value, json};
+
+use crate::service::cli::terminal::{Mark, Terminal};
+
+/// The findings, in sections.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Report(Vec<Section>);
+
+/// The findings about one subject.
+#[derive(Debug)]
+pub(in crate::service) struct Section {
+    title: String,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug)]
+struct Finding {
+    mark: Mark,
+    name: String,
+    text: String,
+    more: String,
+}
+
+impl Section {
+    pub(in crate::service) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            findings: Vec::new(),
+        }
+    }
+
+    pub(in crate::service) fn add(&mut self, mark: Mark, name: &str, text: impl Into<String>) {
+        self.add_more(mark, name, text, "");
+    }
+
+    /// Adds a finding with more text, which is shown fainter.
+    pub(in crate::service) fn add_more(
+        &mut self,
+        mark: Mark,
+        name: &str,
+        text: impl Into<String>,
+        more: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            mark,
+            name: name.to_owned(),
+            text: text.into(),
+            more: more.into(),
+        });
+    }
+}
+
+impl Report {
+    pub(in crate::service) fn add(&mut self, section: Section) {
+        self.0.push(section);
+    }
+
+    /// Returns whether no finding prevents the service from working.
+    pub(in crate::service) fn is_good(&self) -> bool {
+        let mut findings = self.0.iter().flat_map(|section| &section.findings);
+        findings.all(|finding| finding.mark != Mark::Bad)
+    }
+
+    /// Formats the report as text.
+    pub(in crate::service) fn text(&self, terminal: Terminal) -> String {
+        let mut lines = Vec::new();
+        for section in &self.0 {
+            lines.push(terminal.strong(Mark::Plain, &Terminal::clean(&section.title)));
+            let width = section.findings.iter().map(|finding| finding.name.len());
+            let width = width.max().unwrap_or_default();
+            lines.extend(section.findings.iter().map(|finding| {
+                terminal.line(
+                    finding.mark,
+                    &finding.name,
+                    width,
+                    &finding.text,
+                    &finding.more,
+                )
+            }));
+            lines.push(String::new());
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// Formats the verdict, which follows the text.
+    pub(in crate::service) fn verdict(&self, terminal: Terminal) -> String {
+        if self.is_good() {
+            terminal.strong(Mark::Good, "Nothing stands in the way of the service.")
+        } else {
+            terminal.strong(
+                Mark::Bad,
+                "What is marked ✗ stands in the way of the service.",
+            )
+        }
+    }
+
+    /// Formats the report as JSON.
+    pub(in crate::service) fn json(&self) -> Value {
+        let sections = self.0.iter().map(|section| {
+            let findings = section.findings.iter().map(|finding| {
+                json!({
+                    "mark": finding.mark.word(),
+                    "name": finding.name,
+                    "text": finding.text,
+                    "more": finding.more,
+                })
+            });
+            json!({"title": section.title, "findings": findings.collect::<Vec<_>>()})
+        });
+        json!({"good": self.is_good(), "sections": sections.collect::<Vec<_>>()})
+    }
+}

@@ -1,0 +1,29 @@
+//! `warp-bearer completions`: prints a completion script for a shell.
+
+use clap::Command;
+use clap_complete::{Generator, Shell};
+
+use crate::service::cli::{failure::Failure, terminal};
+
+pub(in crate::service) const EXAMPLES: &str = "\
+Examples:
+  warp-bearer completions bash > ~/.local/share/bash-completion/completions/warp-bearer
+  warp-bearer completions zsh > /usr/local/share/zsh/site-functions/_warp-bearer
+  warp-bearer completions fish > ~/.config/fish/completions/warp-bearer.fish";
+
+/// Prints the script with which `shell` completes the command line of the program.
+pub(in crate::service) fn run(mut command: Command, shell: Shell) -> Result<(), Failure> {
+    command.set_bin_name("warp-bearer");
+    command.build();
+    let mut script = Vec::new();
+    shell
+        .try_generate(&command, &mut script)
+        .map_err(Failure::Process)?;
+    if shell == Shell::Bash {
+        // clap_complete treats the hyphen of the program as the start of a subcommand
+        // (clap-rs/clap#6421), so nothing after a command would be completed.
+        let named = String::from_utf8_lossy(&script);
+        script = named.replace("warp__subcmd__bearer", "warp__bearer").into();
+    }
+    terminal::print_bytes(&script).map_err(Failure::Process)
+}

@@ -1,0 +1,85 @@
+//! [`Failure`]: why a command failed, as text and as an exit code.
+
+use std::{fmt, io, net::SocketAddr, process::ExitCode};
+
+use crate::{
+    auth::SetupError,
+    service::{config::Faults, http::tls::TlsError},
+};
+
+/// Why a command failed. Displays one or more lines, each of which says what to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line is invalid.
+    Usage(String),
+    /// The configuration is invalid. Each fault names its variable.
+    Config(Faults),
+    /// The library rejects a configuration that passed every check of the service.
+    Setup(SetupError),
+    /// The configuration is not one for `dev`.
+    NotForDevelopment(String),
+    /// `dev --token` found no running `dev`.
+    NoDev(String),
+    /// The certificate or its key is invalid.
+    Tls(TlsError),
+    /// The service is not healthy.
+    Health(String),
+    /// The input of a command cannot be read.
+    Input(String),
+    /// The command has already printed the reason.
+    Reported,
+    /// The address of this variable cannot be bound.
+    Listen(&'static str, SocketAddr, io::Error),
+    /// The system refuses something that every process needs, such as signals or threads.
+    Process(io::Error),
+}
+
+impl Failure {
+    /// Returns the exit code, which is one of sysexits.h or 1.
+    pub fn exit_code(&self) -> ExitCode {
+        const NO: u8 = 1;
+        const USAGE: u8 = 64;
+        const NO_INPUT: u8 = 66;
+        const UNAVAILABLE: u8 = 69;
+        const OS: u8 = 71;
+        const CONFIG: u8 = 78;
+        ExitCode::from(match self {
+            Self::Health(_) | Self::Reported => NO,
+            Self::Input(_) => NO_INPUT,
+            Self::Usage(_) => USAGE,
+            Self::Listen(..) | Self::NoDev(_) => UNAVAILABLE,
+            Self::Process(_) => OS,
+            Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) | Self::Tls(_) => CONFIG,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => f.write_str(text),
+            Self::Config(faults) => writeln!(f, "{faults}"),
+            Self::Setup(error) => writeln!(f, "AUTH0_: {error}"),
+            Self::NotForDevelopment(text)
+            | Self::NoDev(text)
+            | Self::Health(text)
+            | Self::Input(text) => writeln!(f, "{text}"),
+            Self::Reported => Ok(()),
+            Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),
+            Self::Tls(error @ TlsError::Key(..)) => writeln!(f, "TLS_KEY_FILE: {error}"),
+            Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                writeln!(
+                    f,
+                    "{name}: {address} is in use; stop what listens there, or set {name} to \
+                     another, 127.0.0.1:0 for any free port"
+                )
+            }
+            Self::Listen(name, address, error) => {
+                writeln!(f, "{name}: cannot listen at {address}: {error}")
+            }
+            Self::Process(error) => writeln!(f, "the system refuses: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

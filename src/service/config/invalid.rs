@@ -1,0 +1,54 @@
+//! Why a value is invalid, independent of the variable that has it.
+
+use std::{borrow::Cow, fmt};
+
+use crate::auth::display::ShownUrl;
+
+/// A parsed value, or why the text is invalid.
+pub(super) type Parsed<T> = Result<T, InvalidValue>;
+
+/// Why a value is invalid, and what to do about it.
+#[derive(Debug)]
+pub(super) struct InvalidValue {
+    pub(super) reason: Cow<'static, str>,
+    /// `None` if what the variable expects says enough.
+    pub(super) hint: Option<String>,
+}
+
+impl InvalidValue {
+    /// `reason` continues the sentence "found …, which".
+    pub(super) fn new(reason: &'static str) -> Self {
+        Self {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+
+    /// Appends the error that explains the reason.
+    pub(super) fn because(self, error: impl fmt::Display) -> Self {
+        Self {
+            reason: format!("{}: {error}", self.reason).into(),
+            ..self
+        }
+    }
+
+    /// Adds advice that replaces the variable's general expectation.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// Suggests a value that would be valid, if there is one. It repeats part of the invalid value,
+    /// so it hides the same parts.
+    pub(super) fn suggest(self, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => {
+                let value = ShownUrl::new(&value.to_string());
+                self.hint(format!("did you mean {value}?"))
+            }
+            None => self,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! [`ServiceAddress`]: the part of the configuration that a local client of the service needs.
+
+use std::net::SocketAddr;
+
+use crate::service::{
+    config::{
+        cross_checks,
+        env::Environment,
+        fault::Faults,
+        reader::Reader,
+        variables::{LISTEN, TLS_CERT_FILE, TLS_KEY_FILE},
+    },
+    http::tls::Files,
+};
+
+/// The address of the service on this machine, and whether it speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// The address on which the service listens.
+    pub listen: SocketAddr,
+    /// The files for TLS. `None` if the service speaks plain HTTP.
+    pub tls: Option<Files>,
+}
+
+impl ServiceAddress {
+    /// Reads the address. The rest of the configuration may be invalid or missing.
+    ///
+    /// # Errors
+    /// The faults of the variables that it reads.
+    pub fn from_environment(environment: &Environment) -> Result<Self, Faults> {
+        let mut reader = Reader::new(environment.clone());
+        let address = Self {
+            listen: reader.value(&LISTEN),
+            tls: tls(&mut reader),
+        };
+        let read = reader.finish(address);
+        let (address, _) = read.map_err(|faults| environment.locate(faults))?;
+        Ok(address)
+    }
+}
+
+/// Reads the files for TLS, both or neither.
+pub(super) fn tls(reader: &mut Reader) -> Option<Files> {
+    let certificate = reader.optional(&TLS_CERT_FILE);
+    let key = reader.optional(&TLS_KEY_FILE);
+    cross_checks::tls(reader);
+    let (certificate, key) = certificate.zip(key)?;
+    Some(Files { certificate, key })
+}

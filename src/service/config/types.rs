@@ -1,0 +1,61 @@
+//! The types of parsed values that belong to no other part of the service.
+
+use std::fmt;
+
+use tracing_subscriber::EnvFilter;
+
+/// The profile that access tokens must follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenProfile {
+    /// Any token that issuers sign by default: `typ` may be `JWT` or absent.
+    Any,
+    /// RFC 9068, strictly.
+    Rfc9068,
+}
+
+/// The settings of the log.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Selects the events. Defaults to `info`.
+    pub filter: EnvFilter,
+    /// The form of each event. Defaults to text.
+    pub format: LogFormat,
+    /// Allows colours on a terminal. `false` if `NO_COLOR` is set and not empty, or `TERM` is
+    /// `dumb`.
+    pub color: bool,
+}
+
+/// The form of logged events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines of text, for people.
+    Text,
+    /// One JSON object on each line, for machines.
+    Json,
+}
+
+/// A secret. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The bytes of the secret, exactly as configured.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// Returns whether the secret begins or ends with a blank or a line break.
+    pub(super) fn has_outer_blanks(&self) -> bool {
+        self.0.trim() != self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}

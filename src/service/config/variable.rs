@@ -1,0 +1,85 @@
+//! [`Variable`]: what is known about one variable, and the kinds of rows that the table has.
+//!
+//! The kind of a row decides how it is read: [`WithDefault`] always has a value, [`Optional`] may
+//! have none, [`Unread`] is for other programs.
+
+use crate::service::config::invalid::Parsed;
+
+/// A variable that the service knows, as its users see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// The name in the environment and in `.env`.
+    pub name: &'static str,
+    /// The default.
+    pub unset: Unset,
+    /// The purpose, in one or more sentences.
+    pub meaning: &'static str,
+    /// The value in `.env.example`: a valid one, or a placeholder if none suits everybody.
+    pub example: &'static str,
+    /// The description of a valid value. Faults say it after "give".
+    pub(super) expects: &'static str,
+    /// `true` if the value must never be shown.
+    pub is_secret: bool,
+}
+
+/// The default of a variable.
+#[derive(Debug, Clone, Copy)]
+pub enum Unset {
+    /// This value.
+    Default(&'static str),
+    /// Something that is not a fixed value, in words.
+    Described(&'static str),
+}
+
+impl Unset {
+    /// The default, or the words that describe it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Default(text) | Self::Described(text) => text,
+        }
+    }
+}
+
+/// A variable that always has a value, its own or the default. `T` is the type of the value, or of
+/// each item of a list.
+pub(super) struct WithDefault<T> {
+    pub(super) variable: Variable,
+    pub(super) parse: fn(&str) -> Parsed<T>,
+}
+
+/// A variable that may have no value.
+pub(super) struct Optional<T> {
+    pub(super) variable: Variable,
+    pub(super) parse: fn(&str) -> Parsed<T>,
+}
+
+/// A variable that the service only documents.
+pub(super) struct Unread {
+    pub(super) variable: Variable,
+}
+
+impl<T> WithDefault<T> {
+    pub(super) const fn unset(default: &'static str) -> Unset {
+        Unset::Default(default)
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.variable.name
+    }
+}
+
+impl<T> Optional<T> {
+    pub(super) const fn unset(words: &'static str) -> Unset {
+        Unset::Described(words)
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.variable.name
+    }
+}
+
+impl Unread {
+    pub(super) const fn unset(words: &'static str) -> Unset {
+        Unset::Described(words)
+    }
+}
