@@ -17,10 +17,7 @@ use tracing::subscriber::DefaultGuard;
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims, keys::Fetches},
     issuer::{Fault, Issuer, SigningKey},
-    service::{
-        config::{LogConfig, LogFormat},
-        observe::logging,
-    },
+    service::observe::logging::{self, LogConfig, LogFormat},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

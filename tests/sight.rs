@@ -21,9 +21,8 @@ use warp_bearer::{
     issuer::{Fault, Issuer, SigningKey},
     service::{
         Access, Cors, Limits, Listener, Metrics, Shutdown, Sight,
-        config::{LogConfig, LogFormat},
-        observe::logging,
-        routes, serve,
+        observe::logging::{self, LogConfig, LogFormat},
+        routes, serve, serve_metrics,
     },
 };
 
@@ -551,7 +550,7 @@ async fn nothing_that_a_caller_sends_makes_a_label() {
 async fn the_metrics_have_a_listener_of_their_own() {
     let service = Service::start().await;
     let (listener, address) = listener().await;
-    tokio::spawn(service.metrics.clone().serve(listener));
+    tokio::spawn(serve_metrics(service.metrics.clone(), listener));
     service.log.take();
 
     let get = async |path: &str| {

@@ -16,10 +16,7 @@ use warp::{
 use crate::service::api::docs::Pages;
 use crate::{
     auth::{Auth, Claims, context, keys::KeyStatus},
-    service::{
-        api::{errors::show, forward_auth},
-        http::shutdown::Shutdown,
-    },
+    service::api::{errors::show, forward_auth},
 };
 
 /// `GET /api/public`
@@ -59,13 +56,13 @@ pub async fn livez() -> Response {
 /// `GET /readyz`: keys are held and the service is not about to stop.
 ///
 /// Anybody may ask. Of a failed fetch it shows a word of a fixed list; the details go to the log.
-pub async fn readyz(auth: Auth, shutdown: Shutdown) -> Response {
+pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     context::set_probe();
-    let ready = auth.is_ready() && !shutdown.is_asked();
+    let ready = auth.is_ready() && !is_stopping;
     let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
     let body = json!({
         "ready": ready,
-        "stopping": shutdown.is_asked(),
+        "stopping": is_stopping,
         "issuers": issuers,
     });
     let mut response = json_text(body.to_string());

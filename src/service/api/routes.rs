@@ -9,27 +9,31 @@ use warp::{Filter, reply::Response};
 use crate::service::api::docs::Docs;
 use crate::{
     auth::policy::scope,
-    service::{
-        api::{
-            forward_auth, handlers,
-            table::{Access, Form, Row, named_scopes, route, table},
-        },
-        http::shutdown::Shutdown,
+    service::api::{
+        forward_auth, handlers,
+        table::{Access, Form, Row, named_scopes, route, table},
     },
 };
 
-/// The service's routes. They answer every request, so that there is no rejection left to forget.
-pub fn routes(
+/// Returns the service's routes. They answer every request, so no rejection is left to handle.
+///
+/// `/readyz` answers 503 while `is_stopping` returns true.
+pub fn routes<S>(
     access: &Access,
-    shutdown: &Shutdown,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
+    is_stopping: S,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<S>
+where
+    S: Fn() -> bool + Clone + Send + Sync + 'static,
 {
-    table(rows(access, shutdown))
+    table(rows(access, is_stopping))
 }
 
 /// The rows of the table: this path, this method, this permission, this handler.
-pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
-    let readiness = (access.auth.clone(), shutdown.clone());
+pub fn rows(
+    access: &Access,
+    is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Vec<Row> {
+    let auth = access.auth.clone();
     let mut rows = vec![
         route!(GET, "api" / "public")
             .then(handlers::public)
@@ -60,10 +64,7 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
             .says("The process runs", Form::Object),
         //
         route!(GET, "readyz")
-            .then(move || {
-                let (auth, shutdown) = readiness.clone();
-                handlers::readyz(auth, shutdown)
-            })
+            .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
     rows.extend(error_pages());
@@ -141,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn the_gate_is_the_row_that_takes_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
-        let rows = rows(&Access::from(&auth), &Shutdown::new());
+        let rows = rows(&Access::from(&auth), || false);
         let any = rows.iter().filter(|row| row.methods == Methods::Any);
         assert_eq!(any.map(|row| row.template).collect::<Vec<_>>(), [GATE]);
     }

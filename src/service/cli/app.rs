@@ -3,13 +3,13 @@
 
 use std::{convert::Infallible, net::SocketAddr};
 
-use warp::{Filter, reply::Response};
+use warp::{Filter, http::header::CONTENT_TYPE, reply::Response};
 
 use crate::{
-    auth::{Auth, Problem},
+    auth::{Auth, Problem, handle_rejection},
     issuer::hosts,
     service::{
-        api::{routes::routes, table::Access},
+        api::table::Access,
         cli::Failure,
         http::{
             cors::Cors,
@@ -21,8 +21,13 @@ use crate::{
             tls::{Files, Tls},
         },
         observe::{metrics::Metrics, request_log::Sight},
+        routes,
     },
 };
+
+/// The most connections to the metrics' listener at once. Their descriptors come from the reserve that
+/// key fetches need too.
+const MAX_SCRAPERS: usize = 16;
 
 /// The sockets, bound before anything is promised.
 pub(in crate::service) struct Doors {
@@ -128,11 +133,29 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Does not end.
+/// Runs until it is dropped, which [`Doors::serve`] does.
 async fn show(metrics: Option<(Metrics, Listener)>) {
     match metrics {
-        Some((metrics, door)) => metrics.serve(door).await,
+        Some((metrics, listener)) => serve_metrics(metrics, listener).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Answers `GET /metrics` on a listener of its own, until it is dropped.
+pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
+    let shown = metrics.clone();
+    let page = warp::path!("metrics").and(warp::get()).map(move || {
+        let text = "text/plain; version=0.0.4; charset=utf-8";
+        warp::reply::with_header(shown.render(), CONTENT_TYPE, text)
+    });
+    let limits = Limits {
+        connections: MAX_SCRAPERS,
+        ..Limits::default()
+    };
+    let routes = page.recover(handle_rejection);
+    tokio::select! {
+        () = serve(listener, routes, limits, None, Sight::none(), Shutdown::new()) => {}
+        () = metrics.upkeep() => {}
     }
 }
 

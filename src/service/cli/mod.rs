@@ -1,6 +1,6 @@
 //! The commands of the binary, one file each, and how they fail.
 
-mod app;
+pub(super) mod app;
 pub(super) mod check;
 mod dev;
 pub(super) mod explain;

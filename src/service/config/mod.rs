@@ -19,13 +19,12 @@ mod variables;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use tracing_subscriber::EnvFilter;
-
 use crate::{
     auth::policy::Policy,
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
+        observe::logging::LogConfig,
     },
 };
 
@@ -96,26 +95,6 @@ pub enum TokenProfile {
     Any,
     /// As RFC 9068 has it, strictly.
     Rfc9068,
-}
-
-/// What is logged, and how.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// Which events. Defaults to `info`.
-    pub filter: EnvFilter,
-    /// In which form. Defaults to text.
-    pub format: LogFormat,
-    /// Whether a terminal may get colours: unless `NO_COLOR` is set to something, or it has none.
-    pub color: bool,
-}
-
-/// The form of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: an object on each line.
-    Json,
 }
 
 /// A secret, which `Debug` does not show.

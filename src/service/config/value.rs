@@ -17,9 +17,10 @@ use crate::algorithm::Algorithm;
 use crate::{
     auth::{self, policy::Policy},
     service::config::{
-        LogFormat, Secret, TokenProfile,
+        Secret, TokenProfile,
         fault::{PEM, Wrong},
     },
+    service::observe::logging::LogFormat,
 };
 
 pub(super) type Parsed<T> = Result<T, Wrong>;

@@ -20,7 +20,7 @@ use warp::{Reply, http::StatusCode, reply::Response};
 
 use crate::{
     auth::{Problem, context},
-    service::http::request_id::only,
+    service::observe::request_id::only,
 };
 
 /// The path that has no preflight. It is a gate: a proxy lets through whatever it answers with 2xx, and

@@ -9,7 +9,6 @@ pub(super) mod line_endings;
 pub(super) mod lingering_close;
 pub(super) mod listener;
 pub(super) mod middleware;
-pub(super) mod request_id;
 pub(super) mod response_body;
 pub(super) mod server;
 pub(super) mod shutdown;

@@ -45,7 +45,7 @@ use crate::service::{
         shutdown::Shutdown,
         stream::Stream,
     },
-    observe::request_log::Sight,
+    observe::request_log::{Sight, in_context},
 };
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
@@ -180,12 +180,16 @@ where
         let _seen = self.guard.sight.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
-            let at_work = pulse.at_work();
-            let sighting = self.guard.sight.sighting(at_work.since(), &request);
+            let mut at_work = pulse.at_work();
+            let record = self.guard.sight.sighting(at_work.since(), &request);
+            let is_recorded = record.is_recorded();
             let answer = self.guard.answer(request, at_work.since());
-            at_once(sighting.of(answer, at_work)).map(|(answer, at_work)| {
+            let answer = answer.map(move |answer| {
+                // One look at the clock for the record and for the connection.
+                let answer = record.end(answer, || at_work.answered());
                 Ok::<_, Infallible>(answer.map(|body| Answer::new(body, at_work)))
-            })
+            });
+            at_once(in_context(is_recorded, answer))
         });
         let stream = TokioIo::new(Wire::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));

@@ -11,22 +11,9 @@ use foldhash::fast::FixedState;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
-use warp::{
-    Filter,
-    http::{StatusCode, header::CONTENT_TYPE},
-};
+use warp::http::StatusCode;
 
-use crate::{
-    auth::{Auth, context::Authentication, handle_rejection},
-    service::{
-        http::{limits::Limits, listener::Listener, server::serve, shutdown::Shutdown},
-        observe::request_log::Sight,
-    },
-};
-
-/// Connections at once to the listener of the metrics. Their descriptors come from the reserve that
-/// key fetches need too.
-const SCRAPERS: usize = 16;
+use crate::auth::{Auth, context::Authentication};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -113,26 +100,9 @@ impl Metrics {
         self.0.recorder.handle().render()
     }
 
-    /// Answers `GET /metrics` on a listener of its own, until it is dropped.
-    pub async fn serve(self, listener: Listener) {
-        let metrics = self.clone();
-        let page = warp::path!("metrics").and(warp::get()).map(move || {
-            let text = "text/plain; version=0.0.4; charset=utf-8";
-            warp::reply::with_header(metrics.render(), CONTENT_TYPE, text)
-        });
-        let limits = Limits {
-            connections: SCRAPERS,
-            ..Limits::default()
-        };
-        let shutdown = Shutdown::new();
-        tokio::select! {
-            () = serve(listener, page.recover(handle_rejection), limits, None, Sight::none(), shutdown) => {}
-            () = self.upkeep() => {}
-        }
-    }
-
-    /// Histograms gather single values, which somebody has to sum up where nobody scrapes.
-    async fn upkeep(&self) {
+    /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
+    /// would pile up whenever no scraper comes.
+    pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

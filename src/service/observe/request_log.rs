@@ -5,7 +5,7 @@
 
 use std::{error::Error, io, mem};
 
-use futures_util::future::{Either, FutureExt};
+use futures_util::future::Either;
 use hyper::{Method, Request, header::HeaderValue};
 use tokio::time::Instant;
 use tracing::Level;
@@ -17,12 +17,9 @@ use crate::{
         context,
         problem::Code,
     },
-    service::{
-        http::{
-            idle_timeout::AtWork,
-            request_id::{Trace, X_REQUEST_ID, request_id},
-        },
-        observe::metrics::{Metrics, Outcome},
+    service::observe::{
+        metrics::{Metrics, Outcome},
+        request_id::{Trace, X_REQUEST_ID, request_id},
     },
 };
 
@@ -112,6 +109,19 @@ impl Sight {
     }
 }
 
+/// Runs the future that answers a request and ends its [`Sighting`] in a request context, if the record
+/// needs one. Not an `async` block, which would hold `answer` twice.
+pub(in crate::service) fn in_context<F: Future>(
+    is_recorded: bool,
+    answer: F,
+) -> impl Future<Output = F::Output> {
+    if is_recorded {
+        Either::Left(context::scope(answer))
+    } else {
+        Either::Right(answer)
+    }
+}
+
 /// A method by its name; those that people make up have one together.
 fn method(method: &Method) -> &'static str {
     match *method {
@@ -143,34 +153,22 @@ pub(in crate::service) struct Sighting {
 }
 
 impl Sighting {
-    /// Logs and measures the answer when it is there, and gives it its `X-Request-Id`. Hands on
-    /// `at_work`, which notes that the request is answered.
-    pub(in crate::service) fn of(
-        self,
-        answer: impl Future<Output = Response>,
-        mut at_work: AtWork,
-    ) -> impl Future<Output = (Response, AtWork)> {
-        let is_told = self.is_told();
-        // Not an `async` block, which would have room for the answer's future twice.
-        let answer = answer.map(|answer| (self.end(answer, &mut at_work), at_work));
-        if is_told {
-            Either::Left(context::scope(answer))
-        } else {
-            Either::Right(answer)
-        }
-    }
-
-    fn is_told(&self) -> bool {
+    pub(in crate::service) fn is_recorded(&self) -> bool {
         self.log || self.metrics.is_some()
     }
 
-    fn end(mut self, mut answer: Response, at_work: &mut AtWork) -> Response {
+    /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
+    ///
+    /// `now` reads the clock. It is not called if nothing is recorded.
+    pub(in crate::service) fn end(
+        mut self,
+        mut answer: Response,
+        now: impl FnOnce() -> Instant,
+    ) -> Response {
         self.is_over = true;
-        if self.is_told() {
+        if self.is_recorded() {
             let code = answer.extensions().get().copied();
-            // One look at the clock, for the connection as well.
-            let until = at_work.answered();
-            self.tell(until, Some(answer.status()), code.map(Code::as_str));
+            self.tell(now(), Some(answer.status()), code.map(Code::as_str));
         }
         let request_id = mem::replace(&mut self.request_id, NAMELESS);
         answer.headers_mut().insert(X_REQUEST_ID, request_id);
@@ -231,7 +229,7 @@ impl Sighting {
 /// The peer left, or the server had to, before there was an answer.
 impl Drop for Sighting {
     fn drop(&mut self) {
-        if !self.is_over && self.is_told() {
+        if !self.is_over && self.is_recorded() {
             self.tell(Instant::now(), None, Some("abandoned"));
         }
     }

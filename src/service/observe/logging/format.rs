@@ -20,11 +20,17 @@ use tracing_subscriber::{
 
 use crate::{
     auth::display::escaped,
-    service::{
-        config::LogFormat,
-        observe::logging::rate_limit::{Bounds, Turn},
-    },
+    service::observe::logging::rate_limit::{Bounds, Turn},
 };
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// A JSON object on each line, for machines.
+    Json,
+}
 
 /// The form of a line.
 #[derive(Debug)]

@@ -11,14 +11,23 @@ mod rate_limit;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
-use crate::service::{
-    config::LogConfig,
-    observe::logging::{buffered_writer::Outbox, format::Line},
-};
+use crate::service::observe::logging::{buffered_writer::Outbox, format::Line};
 
 pub use self::buffered_writer::Log;
+pub use self::format::LogFormat;
+
+/// Which events are logged, and in which form.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// The events that are logged. Defaults to `info`.
+    pub filter: EnvFilter,
+    /// The form of a line. Defaults to text.
+    pub format: LogFormat,
+    /// Whether a terminal gets colours. Not if `NO_COLOR` is set, or if the terminal has none.
+    pub color: bool,
+}
 
 /// Starts logging for the whole process, panics included, until what it returns is dropped. Where a
 /// program logs already, that stays as it is.
@@ -59,7 +68,6 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::service::config::LogFormat;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

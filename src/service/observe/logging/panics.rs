@@ -38,10 +38,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::service::{
-        config::{LogConfig, LogFormat},
-        observe::logging,
-    };
+    use crate::service::observe::logging::{self, LogConfig, LogFormat};
 
     /// The hook is the whole process's, which is why this test runs itself in another one.
     #[test]
