@@ -14,8 +14,9 @@ use warp_bearer::{
         Access, Docs, Shutdown,
         api::{
             docs::{FILES, TokenEndpoint},
+            matcher::Methods,
+            route::Row,
             routes::rows,
-            table::{Methods, Row},
         },
         routes,
     },

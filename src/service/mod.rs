@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use warp::{Filter, reply::Response};
 
 pub use self::api::docs::Docs;
-pub use self::api::table::Access;
+pub use self::api::route::Access;
 pub use self::cli::app::serve_metrics;
 pub use self::http::cors::Cors;
 pub use self::http::limits::Limits;

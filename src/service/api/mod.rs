@@ -4,5 +4,6 @@ pub mod docs;
 pub mod errors;
 pub(super) mod forward_auth;
 pub mod handlers;
+pub mod matcher;
+pub mod route;
 pub mod routes;
-pub mod table;

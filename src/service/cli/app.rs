@@ -9,7 +9,7 @@ use crate::{
     auth::{Auth, Problem, handle_rejection},
     issuer::hosts,
     service::{
-        api::table::Access,
+        api::route::Access,
         cli::Failure,
         http::{
             cors::Cors,

@@ -3,7 +3,7 @@
 use crate::{
     auth::{Algorithm, Auth, Builder},
     service::{
-        api::{docs::Docs, table::Access},
+        api::{docs::Docs, route::Access},
         cli::{
             Failure,
             app::{Doors, Hangups},

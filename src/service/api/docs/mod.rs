@@ -15,8 +15,6 @@ mod schemas;
 
 #[cfg(feature = "docs")]
 pub use self::page::FILES;
-#[cfg(feature = "docs")]
-pub(in crate::service) use self::page::Pages;
 
 /// How the routes are shown.
 #[derive(Debug, Clone, Default)]

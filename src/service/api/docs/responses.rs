@@ -17,14 +17,13 @@ use crate::{
     service::api::{
         docs::schemas::{JSON, of, one_of, success, text_header},
         errors::{PAGES, Page},
-        table::{Form, Row},
+        route::{Form, Row},
     },
 };
 
 const PROBLEM: &str = "application/problem+json";
 
-/// What any request can be answered, whatever its route. No route here reads a body, so none is too
-/// large.
+/// Problems that any row can answer with.
 const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
     Problem::UriTooLong,
@@ -33,7 +32,14 @@ const ANYWHERE: [Problem; 5] = [
     Problem::RequestTimeout,
 ];
 
-/// Every answer of a row.
+/// Problems of rows that read a JSON body.
+const WITH_JSON: [Problem; 3] = [
+    Problem::PayloadTooLarge,
+    Problem::UnsupportedMediaType,
+    Problem::InvalidBody,
+];
+
+/// Returns every answer of a row.
 pub(in crate::service) fn answers(row: &Row) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<&Page>> = BTreeMap::new();
     for page in PAGES.iter().filter(|page| codes(row).contains(&page.code)) {
@@ -54,7 +60,10 @@ fn codes(row: &Row) -> Vec<&'static str> {
     if row.template.contains('{') {
         codes.push(Problem::NotFound.code());
     }
-    // A query can ask for anything, and be no query.
+    if row.takes_json {
+        codes.extend(WITH_JSON.iter().map(|problem| problem.code()));
+    }
+    // The query may be malformed, and it may require any scope and permission.
     let by_query = row.form == Form::Forwarded;
     if by_query {
         codes.push(Problem::BadRequest.code());

@@ -21,7 +21,7 @@ use crate::{
     service::{
         api::{
             docs::{Docs, TokenEndpoint},
-            table::Access,
+            route::Access,
         },
         cli::{Failure, app::Doors, terminal::Screen},
         config::{Config, Vars, duration},

@@ -17,7 +17,7 @@ use crate::{
         policy::{Policy, permissions, scopes},
     },
     service::{
-        api::table::Access,
+        api::route::Access,
         cli::{
             Failure,
             explain::{Pasted, Skew, Wanted, explain},

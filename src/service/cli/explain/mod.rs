@@ -17,7 +17,7 @@ use crate::{
         policy::{Policy, Requirement},
     },
     service::{
-        api::{errors::Cause, routes::rows, table::Access},
+        api::{errors::Cause, route::Access, routes::rows},
         cli::{explain::diagnosis::Evidence, time_format},
     },
 };
