@@ -15,7 +15,7 @@ use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey},
-    service::{Limits, Listener, Shutdown, Sight, Tls, http::tls::Files, serve},
+    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::Files, serve},
 };
 use world::{Told, World, with_date};
 
@@ -263,13 +263,13 @@ async fn over_tls(world: &World) -> String {
         .or(warp::any().map(move || warp::reply::json(&metadata)))
         .map(warp::Reply::into_response);
     let shutdown = Shutdown::new();
-    let sight = Sight::logged();
+    let request_log = RequestLog::new();
     tokio::spawn(serve(
         listener,
         routes,
         Limits::default(),
         None,
-        sight,
+        request_log,
         shutdown,
     ));
     url

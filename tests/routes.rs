@@ -13,7 +13,7 @@ use warp_bearer::{
     },
     issuer::Issuer,
     service::{
-        Access, Docs, Limits, Shutdown, Sight,
+        Access, Docs, Limits, RequestLog, Shutdown,
         api::{
             matcher::Methods,
             route::{Form, Row, route, table},
@@ -317,7 +317,7 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
         ..Limits::default()
     };
     let rows = table(vec![item_row(&Access::from(&tenant.auth))]);
-    let service = raw::Service::with(rows, limits, None, Sight::none()).await;
+    let service = raw::Service::with(rows, limits, None, RequestLog::disabled()).await;
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(64));
     let (json, text) = ("application/json", "text/plain");
     // Each row passes one check more than the row before it; everything after that check is wrong.

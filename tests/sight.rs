@@ -20,7 +20,7 @@ use warp_bearer::{
     auth::{Algorithm, Auth},
     issuer::{Fault, Issuer, SigningKey},
     service::{
-        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight,
+        Access, Cors, Limits, Listener, Metrics, RequestLog, Shutdown,
         observe::logging::{self, LogConfig, LogFormat},
         routes, serve, serve_metrics,
     },
@@ -78,13 +78,13 @@ impl Service {
     {
         let metrics = Metrics::new(&tenant.auth);
         let (listener, address) = listener().await;
-        let sight = Sight::measured(metrics.clone());
+        let request_log = RequestLog::with_metrics(metrics.clone());
         tokio::spawn(serve(
             listener,
             routes,
             limits,
             cors,
-            sight,
+            request_log,
             Shutdown::new(),
         ));
         Self {

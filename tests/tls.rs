@@ -24,7 +24,7 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Access, Limits, Listener, Metrics, Shutdown, Sight, Tls, http::tls::Files, routes, serve,
+    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls, http::tls::Files, routes, serve,
 };
 
 use clock::StoppedClock;
@@ -86,7 +86,7 @@ impl Service {
             routes(&Access::from(&tenant.auth), &shutdown),
             limits,
             None,
-            Sight::measured(metrics.clone()),
+            RequestLog::with_metrics(metrics.clone()),
             shutdown.clone(),
         ));
         Self {

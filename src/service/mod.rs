@@ -22,7 +22,7 @@ pub use self::http::server::serve;
 pub use self::http::shutdown::Shutdown;
 pub use self::http::tls::Tls;
 pub use self::observe::metrics::Metrics;
-pub use self::observe::request_log::Sight;
+pub use self::observe::request_log::RequestLog;
 
 /// Returns the service's routes. They answer every request, and `/readyz` answers 503 from the moment
 /// that `shutdown` is asked for.

@@ -20,7 +20,7 @@ use crate::{
             shutdown::Shutdown,
             tls::{Files, Tls},
         },
-        observe::{metrics::Metrics, request_log::Sight},
+        observe::{metrics::Metrics, request_log::RequestLog},
         routes,
     },
 };
@@ -91,13 +91,13 @@ impl Doors {
     ) {
         let limits = descriptors::fit(limits);
         let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
-        let sight = match &metrics {
-            Some((metrics, _)) => Sight::measured(metrics.clone()),
-            None => Sight::logged(),
+        let request_log = match &metrics {
+            Some((metrics, _)) => RequestLog::with_metrics(metrics.clone()),
+            None => RequestLog::new(),
         };
         let routes = routes(access, &shutdown);
         tokio::select! {
-            () = answer(self.service, routes, self.only_for, limits, cors, sight, shutdown) => {}
+            () = answer(self.service, routes, self.only_for, limits, cors, request_log, shutdown) => {}
             () = show(metrics) => {}
             () = watch(self.tls.clone()) => {}
             () = refresh(hangups, &access.auth, self.tls.as_ref()) => {}
@@ -112,17 +112,17 @@ async fn answer<F>(
     only_for: Option<SocketAddr>,
     limits: Limits,
     cors: Option<Cors>,
-    sight: Sight,
+    request_log: RequestLog,
     shutdown: Shutdown,
 ) where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     match only_for {
-        None => serve(listener, routes, limits, cors, sight, shutdown).await,
+        None => serve(listener, routes, limits, cors, request_log, shutdown).await,
         Some(address) => {
             let foreign = hosts::foreign(address).map(|| Problem::BadHost.response());
             let routes = foreign.or(routes).unify();
-            serve(listener, routes, limits, cors, sight, shutdown).await;
+            serve(listener, routes, limits, cors, request_log, shutdown).await;
         }
     }
 }
@@ -154,7 +154,7 @@ pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     };
     let routes = page.recover(handle_rejection);
     tokio::select! {
-        () = serve(listener, routes, limits, None, Sight::none(), Shutdown::new()) => {}
+        () = serve(listener, routes, limits, None, RequestLog::disabled(), Shutdown::new()) => {}
         () = metrics.upkeep() => {}
     }
 }

@@ -28,7 +28,7 @@ use crate::{
             limits::Limits,
             shutdown::Shutdown,
         },
-        observe::request_log::Sight,
+        observe::request_log::RequestLog,
     },
 };
 
@@ -38,7 +38,7 @@ pub(in crate::service) struct Guard<R> {
     pub(in crate::service) routes: R,
     pub(in crate::service) limits: Limits,
     pub(in crate::service) cors: Option<Cors>,
-    pub(in crate::service) sight: Sight,
+    pub(in crate::service) request_log: RequestLog,
     pub(in crate::service) shutdown: Shutdown,
 }
 
@@ -110,7 +110,7 @@ where
             Some(Ok(Ok(answer))) => Ok(answer),
             // What it says stays with the panic hook: it may quote anything.
             Some(Err(_panic)) => {
-                self.sight.panicked();
+                self.request_log.panicked();
                 Err(Problem::Internal)
             }
             None => Err(Problem::RequestTimeout),

@@ -45,7 +45,7 @@ use crate::service::{
         shutdown::Shutdown,
         stream::Stream,
     },
-    observe::request_log::{Sight, in_context},
+    observe::request_log::{RequestLog, in_context},
 };
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
@@ -62,7 +62,7 @@ pub async fn serve<F>(
     routes: F,
     limits: Limits,
     cors: Option<Cors>,
-    sight: Sight,
+    request_log: RequestLog,
     shutdown: Shutdown,
 ) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
@@ -74,7 +74,7 @@ pub async fn serve<F>(
             routes: TowerToHyperService::new(warp::service(routes)),
             limits,
             cors,
-            sight,
+            request_log,
             shutdown,
         }),
     });
@@ -143,7 +143,7 @@ where
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
                     if take(&mut was_full) {
-                        self.guard.sight.waited();
+                        self.guard.request_log.waited();
                     }
                     connections.spawn(Arc::clone(self).connection(stream));
                 }
@@ -177,11 +177,11 @@ where
 
     async fn connection(self: Arc<Self>, stream: Stream) {
         let (pulse, framing) = (stream.pulse(), Framing::default());
-        let _seen = self.guard.sight.connection();
+        let _seen = self.guard.request_log.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
             let mut at_work = pulse.at_work();
-            let record = self.guard.sight.sighting(at_work.since(), &request);
+            let record = self.guard.request_log.begin(at_work.since(), &request);
             let is_recorded = record.is_recorded();
             let answer = self.guard.answer(request, at_work.since());
             let answer = answer.map(move |answer| {
@@ -201,13 +201,13 @@ where
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
-            end = connection.as_mut() => return self.guard.sight.end(end),
+            end = connection.as_mut() => return self.guard.request_log.end(end),
             Some(patience) = clock.next() => patience,
         };
         connection.as_mut().graceful_shutdown();
         pulse.restart();
         select! {
-            end = connection => self.guard.sight.end(end),
+            end = connection => self.guard.request_log.end(end),
             () = pulse.still_for(patience) => {}
         }
     }

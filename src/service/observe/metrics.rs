@@ -32,12 +32,12 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     auth: Auth,
     recorder: PrometheusRecorder,
-    series: ArcSwap<Known>,
-    fixed: Fixed,
+    series: ArcSwap<SeriesHandles>,
+    unlabelled: Unlabelled,
 }
 
 /// The numbers without labels that come up later.
-struct Fixed {
+struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
     refused: Histogram,
@@ -68,7 +68,7 @@ pub(in crate::service) struct Outcome {
 struct Series([usize; 4]);
 
 /// Nobody else chooses what is hashed, and std's own hasher would cost as much as the counting.
-type Known = HashMap<Series, Handles, FixedState>;
+type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
 struct Handles {
@@ -81,22 +81,22 @@ impl Metrics {
     /// All at nothing, for a service with this `Auth`.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
-        let fixed = with_local_recorder(&recorder, || {
+        let unlabelled = with_local_recorder(&recorder, || {
             describe();
             gauge!("warp_bearer_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
-            Fixed::new()
+            Unlabelled::new()
         });
         Self(Arc::new(Inner {
             auth: auth.clone(),
             recorder,
             series: ArcSwap::default(),
-            fixed,
+            unlabelled,
         }))
     }
 
     /// As Prometheus reads it, version 0.0.4 of the text.
     pub fn render(&self) -> String {
-        self.look_at_auth();
+        self.update_from_auth();
         self.0.recorder.handle().render()
     }
 
@@ -112,47 +112,47 @@ impl Metrics {
     }
 
     pub(in crate::service) fn request_begins(&self) {
-        self.0.fixed.in_flight.increment(1);
+        self.0.unlabelled.in_flight.increment(1);
     }
 
     pub(in crate::service) fn request_ends(&self, outcome: &Outcome) {
-        self.0.fixed.in_flight.decrement(1);
+        self.0.unlabelled.in_flight.decrement(1);
         match self.0.series.load().get(&Series::of(outcome)) {
             Some(handles) => handles.count(outcome.took),
-            None => self.0.first_of(outcome).count(outcome.took),
+            None => self.0.register(outcome).count(outcome.took),
         }
         if let Some(authentication) = &outcome.authentication {
             let histogram = match authentication.identity {
-                Some(_) => &self.0.fixed.verified,
-                None => &self.0.fixed.refused,
+                Some(_) => &self.0.unlabelled.verified,
+                None => &self.0.unlabelled.refused,
             };
             histogram.record(authentication.duration);
         }
     }
 
     pub(in crate::service) fn connection_begins(&self) {
-        self.0.fixed.connections.increment(1);
-        self.0.fixed.accepted.increment(1);
+        self.0.unlabelled.connections.increment(1);
+        self.0.unlabelled.accepted.increment(1);
     }
 
     pub(in crate::service) fn connection_waited(&self) {
-        self.0.fixed.waited.increment(1);
+        self.0.unlabelled.waited.increment(1);
     }
 
     pub(in crate::service) fn connection_ends(&self) {
-        self.0.fixed.connections.decrement(1);
+        self.0.unlabelled.connections.decrement(1);
     }
 
     pub(in crate::service) fn unreadable(&self) {
-        self.0.fixed.unreadable.increment(1);
+        self.0.unlabelled.unreadable.increment(1);
     }
 
     pub(in crate::service) fn panicked(&self) {
-        self.0.fixed.panics.increment(1);
+        self.0.unlabelled.panics.increment(1);
     }
 
     /// What the library counts is read when somebody asks.
-    fn look_at_auth(&self) {
+    fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
                 let issuer = keys.issuer;
@@ -178,7 +178,7 @@ impl Metrics {
     }
 }
 
-impl Fixed {
+impl Unlabelled {
     fn new() -> Self {
         let verification = |outcome: &'static str| histogram!("warp_bearer_verification_duration_seconds", "outcome" => outcome);
         Self {
@@ -196,12 +196,12 @@ impl Fixed {
 
 impl Inner {
     /// From here on found at once.
-    fn first_of(&self, outcome: &Outcome) -> Handles {
+    fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
-        self.series.rcu(|known| {
-            let mut known = Known::clone(known);
-            known.insert(Series::of(outcome), handles.clone());
-            known
+        self.series.rcu(|series| {
+            let mut series = SeriesHandles::clone(series);
+            series.insert(Series::of(outcome), handles.clone());
+            series
         });
         handles
     }
@@ -281,7 +281,7 @@ fn describe() {
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
-    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are fixed.");
+    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are unlabelled.");
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");

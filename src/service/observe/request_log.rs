@@ -28,14 +28,14 @@ const TARGET: &str = "warp_bearer::request";
 
 /// What a server tells of its requests.
 #[derive(Debug, Clone)]
-pub struct Sight {
+pub struct RequestLog {
     log: bool,
     metrics: Option<Metrics>,
 }
 
-impl Sight {
+impl RequestLog {
     /// A line of the log for each request, and no numbers.
-    pub fn logged() -> Self {
+    pub fn new() -> Self {
         Self {
             log: true,
             metrics: None,
@@ -43,7 +43,7 @@ impl Sight {
     }
 
     /// A line of the log for each request, and its numbers.
-    pub fn measured(metrics: Metrics) -> Self {
+    pub fn with_metrics(metrics: Metrics) -> Self {
         Self {
             log: true,
             metrics: Some(metrics),
@@ -51,7 +51,7 @@ impl Sight {
     }
 
     /// Nothing: for a listener that is asked every few seconds by a machine.
-    pub fn none() -> Self {
+    pub fn disabled() -> Self {
         Self {
             log: false,
             metrics: None,
@@ -59,8 +59,8 @@ impl Sight {
     }
 
     /// Sees a connection, until the answer drops.
-    pub(in crate::service) fn connection(&self) -> Option<Connected> {
-        self.metrics.clone().map(Connected::new)
+    pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
+        self.metrics.clone().map(ConnectionRecord::new)
     }
 
     /// The next connection had to wait for another one to end.
@@ -91,17 +91,21 @@ impl Sight {
     }
 
     /// Sees a request, which came at `since`, from here on.
-    pub(in crate::service) fn sighting<B>(&self, since: Instant, request: &Request<B>) -> Sighting {
+    pub(in crate::service) fn begin<B>(
+        &self,
+        since: Instant,
+        request: &Request<B>,
+    ) -> RequestRecord {
         let log = self.log && tracing::enabled!(target: TARGET, Level::INFO);
         let metrics = self.metrics.clone();
         if let Some(metrics) = &metrics {
             metrics.request_begins();
         }
-        Sighting {
+        RequestRecord {
             metrics,
             log,
             since,
-            method: method(request.method()),
+            method: method_name(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
             is_over: false,
@@ -109,8 +113,8 @@ impl Sight {
     }
 }
 
-/// Runs the future that answers a request and ends its [`Sighting`] in a request context, if the record
-/// needs one. Not an `async` block, which would hold `answer` twice.
+/// Runs the future that answers a request and ends its [`RequestRecord`] in a request context, if the
+/// record needs one. Not an `async` block, which would hold `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     is_recorded: bool,
     answer: F,
@@ -123,7 +127,7 @@ pub(in crate::service) fn in_context<F: Future>(
 }
 
 /// A method by its name; those that people make up have one together.
-fn method(method: &Method) -> &'static str {
+fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -138,11 +142,11 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-const NAMELESS: HeaderValue = HeaderValue::from_static("");
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 /// A request under way.
 #[derive(Debug)]
-pub(in crate::service) struct Sighting {
+pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
     log: bool,
     since: Instant,
@@ -152,7 +156,7 @@ pub(in crate::service) struct Sighting {
     is_over: bool,
 }
 
-impl Sighting {
+impl RequestRecord {
     pub(in crate::service) fn is_recorded(&self) -> bool {
         self.log || self.metrics.is_some()
     }
@@ -168,14 +172,14 @@ impl Sighting {
         self.is_over = true;
         if self.is_recorded() {
             let code = answer.extensions().get().copied();
-            self.tell(now(), Some(answer.status()), code.map(Code::as_str));
+            self.record(now(), Some(answer.status()), code.map(Code::as_str));
         }
-        let request_id = mem::replace(&mut self.request_id, NAMELESS);
+        let request_id = mem::replace(&mut self.request_id, EMPTY);
         answer.headers_mut().insert(X_REQUEST_ID, request_id);
         answer
     }
 
-    fn tell(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
+    fn record(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
         let context = context::take();
         let outcome = Outcome {
             method: self.method,
@@ -227,26 +231,26 @@ impl Sighting {
 }
 
 /// The peer left, or the server had to, before there was an answer.
-impl Drop for Sighting {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {
-            self.tell(Instant::now(), None, Some("abandoned"));
+            self.record(Instant::now(), None, Some("abandoned"));
         }
     }
 }
 
 /// A connection being served.
 #[derive(Debug)]
-pub(in crate::service) struct Connected(Metrics);
+pub(in crate::service) struct ConnectionRecord(Metrics);
 
-impl Connected {
+impl ConnectionRecord {
     fn new(metrics: Metrics) -> Self {
         metrics.connection_begins();
         Self(metrics)
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectionRecord {
     fn drop(&mut self) {
         self.0.connection_ends();
     }

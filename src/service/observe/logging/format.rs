@@ -20,7 +20,7 @@ use tracing_subscriber::{
 
 use crate::{
     auth::display::escaped,
-    service::observe::logging::rate_limit::{Bounds, Turn},
+    service::observe::logging::rate_limit::{Decision, RateLimits},
 };
 
 /// The form of a log line.
@@ -36,14 +36,14 @@ pub enum LogFormat {
 #[derive(Debug)]
 pub(in crate::service) struct Line {
     format: LogFormat,
-    bounds: Bounds,
+    rate_limits: RateLimits,
 }
 
 impl Line {
     pub(in crate::service) fn new(format: LogFormat) -> Self {
         Self {
             format,
-            bounds: Bounds::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -63,15 +63,15 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let turn = self.bounds.turn(event.metadata());
-        if turn == Turn::LeftOut {
+        let decision = self.rate_limits.decide(event.metadata());
+        if decision == Decision::Skip {
             return Ok(());
         }
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.format {
-                LogFormat::Text => text(line, event, turn, writer.has_ansi_escapes()),
-                LogFormat::Json => json(line, event, turn),
+                LogFormat::Text => text(line, event, decision, writer.has_ansi_escapes()),
+                LogFormat::Json => json(line, event, decision),
             }
             line.push('\n');
             writer.write_str(line)
@@ -79,7 +79,7 @@ where
     }
 }
 
-fn text(line: &mut String, event: &Event<'_>, turn: Turn, color: bool) {
+fn text(line: &mut String, event: &Event<'_>, decision: Decision, color: bool) {
     let (level, target) = (*event.metadata().level(), event.metadata().target());
     let (dim, end) = if color {
         ("\u{1b}[2m", "\u{1b}[0m")
@@ -96,7 +96,7 @@ fn text(line: &mut String, event: &Event<'_>, turn: Turn, color: bool) {
     line.push(':');
     line.push_str(end);
     event.record(&mut Text(line));
-    if let Some((name, count)) = turn.field() {
+    if let Some((name, count)) = decision.field() {
         let _ = write!(line, " {name}={count}");
     }
 }
@@ -121,7 +121,7 @@ const fn colored(level: Level) -> &'static str {
     }
 }
 
-/// Writes a message, and escapes what would leave the line, paint it or turn it around.
+/// Writes a message. Escapes line breaks, terminal sequences and bidi controls.
 fn message(line: &mut String, message: &dyn fmt::Debug) {
     line.push(' ');
     let start = line.len();
@@ -197,14 +197,14 @@ impl Visit for Text<'_> {
     }
 }
 
-fn json(line: &mut String, event: &Event<'_>, turn: Turn) {
+fn json(line: &mut String, event: &Event<'_>, decision: Decision) {
     line.push_str("{\"timestamp\":\"");
     now(line);
     line.push_str("\",\"level\":\"");
     line.push_str(event.metadata().level().as_str());
     line.push('"');
     event.record(&mut Json(line));
-    if let Some((name, count)) = turn.field() {
+    if let Some((name, count)) = decision.field() {
         let _ = write!(line, ",\"{name}\":{count}");
     }
     line.push_str(",\"target\":");

@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal};
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
-use crate::service::observe::logging::{buffered_writer::Outbox, format::Line};
+use crate::service::observe::logging::{buffered_writer::LogBuffer, format::Line};
 
 pub use self::buffered_writer::Log;
 pub use self::format::LogFormat;
@@ -34,11 +34,11 @@ pub struct LogConfig {
 #[must_use = "what is logged is written as long as it is held"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
-    let outbox = Outbox::default();
-    if subscriber(log, color, outbox.clone()).try_init().is_ok() {
+    let buffer = LogBuffer::default();
+    if subscriber(log, color, buffer.clone()).try_init().is_ok() {
         panics::log_panics();
     }
-    outbox.open(io::stderr(), |lost| {
+    buffer.open(io::stderr(), |lost| {
         tracing::warn!(lost, "lines of the log were lost: nobody took them");
     })
 }

@@ -15,64 +15,64 @@ use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
 /// How often one place is written in a [`PERIOD`].
-const ENOUGH: u32 = 20;
+const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// What becomes of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::service) enum Turn {
+pub(in crate::service) enum Decision {
     /// It is written.
-    Plain,
+    Write,
     /// It is written, and nothing more of its place for so many seconds.
-    Last(u64),
+    WriteLast(u64),
     /// It is written, the first after so many that were not.
-    After(u64),
+    WriteAfter(u64),
     /// It is counted.
-    LeftOut,
+    Skip,
 }
 
-impl Turn {
+impl Decision {
     /// What the line says beside its own fields.
     pub(in crate::service) fn field(self) -> Option<(&'static str, u64)> {
         match self {
-            Self::Plain | Self::LeftOut => None,
-            Self::Last(seconds) => Some(("silent_s", seconds)),
-            Self::After(count) => Some(("left_out", count)),
+            Self::Write | Self::Skip => None,
+            Self::WriteLast(seconds) => Some(("silent_s", seconds)),
+            Self::WriteAfter(count) => Some(("left_out", count)),
         }
     }
 }
 
 /// Every place that has warned; there are as many as the code has.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Bounds(Mutex<HashMap<Identifier, Tally>>);
+pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 
 #[derive(Debug)]
-struct Tally {
+struct Window {
     since: Instant,
     written: u32,
     left_out: u64,
 }
 
-impl Bounds {
+impl RateLimits {
     /// What becomes of a line from there.
-    pub(in crate::service) fn turn(&self, from: &'static Metadata<'static>) -> Turn {
+    pub(in crate::service) fn decide(&self, from: &'static Metadata<'static>) -> Decision {
         if *from.level() > Level::WARN {
-            return Turn::Plain;
+            return Decision::Write;
         }
         let now = Instant::now();
-        let new = Tally {
+        let new = Window {
             since: now,
             written: 0,
             left_out: 0,
         };
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = places.entry(from.callsite()).or_insert(new);
-        tally.turn(now)
+        let window = places.entry(from.callsite()).or_insert(new);
+        window.decide(now)
     }
 }
 
-impl Tally {
-    fn turn(&mut self, now: Instant) -> Turn {
+impl Window {
+    fn decide(&mut self, now: Instant) -> Decision {
         let age = now - self.since;
         if age >= PERIOD {
             let left_out = self.left_out;
@@ -82,18 +82,18 @@ impl Tally {
                 left_out: 0,
             };
             return match left_out {
-                0 => Turn::Plain,
-                count => Turn::After(count),
+                0 => Decision::Write,
+                count => Decision::WriteAfter(count),
             };
         }
-        if self.written == ENOUGH {
+        if self.written == LIMIT {
             self.left_out += 1;
-            return Turn::LeftOut;
+            return Decision::Skip;
         }
         self.written += 1;
-        if self.written == ENOUGH {
-            return Turn::Last(PERIOD.saturating_sub(age).as_secs());
+        if self.written == LIMIT {
+            return Decision::WriteLast(PERIOD.saturating_sub(age).as_secs());
         }
-        Turn::Plain
+        Decision::Write
     }
 }
