@@ -145,7 +145,7 @@ async fn a_service_that_is_asked_to_stop_is_not_ready() {
     let tenant = Tenant::start().await;
     let shutdown = Shutdown::new();
     let routes = warp_bearer::service::routes(&Access::from(&tenant.auth), &shutdown);
-    shutdown.ask();
+    shutdown.request();
     let reply = warp::test::request().path("/readyz").reply(&routes).await;
     assert_eq!(reply.status().as_u16(), 503);
 }

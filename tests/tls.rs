@@ -342,7 +342,7 @@ async fn half_a_handshake_does_not_keep_the_service() {
     let mut tcp = service.tcp().await;
     tcp.write_all(&[22, 3, 1]).await.unwrap();
     let start = Instant::now();
-    service.shutdown.ask();
+    service.shutdown.request();
     timeout(FOREVER, service.served).await.unwrap().unwrap();
     assert!(
         start.elapsed() < Duration::from_secs(2),

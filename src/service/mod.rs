@@ -32,5 +32,5 @@ pub fn routes(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
 {
     let shutdown = shutdown.clone();
-    api::routes::routes(access, move || shutdown.is_asked())
+    api::routes::routes(access, move || shutdown.is_requested())
 }

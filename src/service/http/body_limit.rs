@@ -15,7 +15,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 /// A body of at most so many bytes.
 #[derive(Debug)]
-pub(in crate::service) struct Bounded {
+pub(in crate::service) struct LimitedBody {
     inner: Incoming,
     left: u64,
     overflow: Overflow,
@@ -25,7 +25,7 @@ pub(in crate::service) struct Bounded {
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 
-impl Bounded {
+impl LimitedBody {
     pub(in crate::service) fn new(inner: Incoming, limit: u64) -> (Self, Overflow) {
         let overflow = Overflow((!inner.is_end_stream()).then(Arc::default));
         let body = Self {
@@ -50,7 +50,7 @@ impl Overflow {
     }
 }
 
-impl Body for Bounded {
+impl Body for LimitedBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 

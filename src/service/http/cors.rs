@@ -60,9 +60,9 @@ pub enum Cors {
 
 impl Cors {
     /// What there is to say about a request.
-    pub(in crate::service) fn of(&self, head: &Parts) -> Crossing {
+    pub(in crate::service) fn of(&self, head: &Parts) -> CorsRequest {
         let origin = only(&head.headers, &ORIGIN);
-        Crossing {
+        CorsRequest {
             allowed: origin.and_then(|origin| self.allowed(origin)),
             is_preflight: origin.is_some()
                 && head.method == Method::OPTIONS
@@ -82,12 +82,12 @@ impl Cors {
 
 /// One request, as CORS sees it.
 #[derive(Debug)]
-pub(in crate::service) struct Crossing {
+pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
     is_preflight: bool,
 }
 
-impl Crossing {
+impl CorsRequest {
     /// Returns the answer to a preflight, or `None` if the request is an ordinary one. A preflight needs
     /// no token, since browsers send none with it, and its path need not exist.
     ///

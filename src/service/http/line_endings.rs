@@ -14,8 +14,8 @@ use memchr::memchr;
 
 /// Follows the bytes of a connection from head to head.
 #[derive(Debug)]
-pub(in crate::service) struct Heads {
-    place: Place,
+pub(in crate::service) struct LineEndings {
+    position: Position,
     framing: Framing,
 }
 
@@ -24,7 +24,7 @@ pub(in crate::service) struct Heads {
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Position {
     /// In a head, in a line that has so many bytes and this last one.
     Head { begun: bool, line: usize, last: u8 },
     /// After a head, before anybody has said what follows.
@@ -48,27 +48,27 @@ impl Framing {
     }
 }
 
-impl Heads {
+impl LineEndings {
     pub(in crate::service) fn new(framing: Framing) -> Self {
         Self {
-            place: Place::FIRST_LINE,
+            position: Position::FIRST_LINE,
             framing,
         }
     }
 
     /// How many of these bytes, one at least, may be handed on before asking again for the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
-        if let Place::Between = self.place {
-            self.place = self.framing.take().map_or(Place::Beyond, Place::body);
+        if let Position::Between = self.position {
+            self.position = self.framing.take().map_or(Position::Beyond, Position::body);
         }
-        match self.place {
-            Place::Head { begun, line, last } => self.head(bytes, begun, line, last),
-            Place::Body(left) => {
+        match self.position {
+            Position::Head { begun, line, last } => self.head(bytes, begun, line, last),
+            Position::Body(left) => {
                 let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.place = Place::body(left - taken as u64);
+                self.position = Position::body(left - taken as u64);
                 taken
             }
-            Place::Between | Place::Beyond => bytes.len(),
+            Position::Between | Position::Beyond => bytes.len(),
         }
     }
 
@@ -82,12 +82,12 @@ impl Heads {
             from = at + 1;
             if before != b'\r' {
                 bytes[at] = 0;
-                self.place = Place::Beyond;
+                self.position = Position::Beyond;
                 return from;
             }
             // An empty line ends the head, unless there is none yet: some send one after a body.
             if line == 1 && begun {
-                self.place = Place::Between;
+                self.position = Position::Between;
                 return from;
             }
             (begun, line) = (begun || line > 1, 0);
@@ -95,12 +95,12 @@ impl Heads {
         let rest = &bytes[from..];
         line += rest.len();
         last = rest.last().copied().unwrap_or(last);
-        self.place = Place::Head { begun, line, last };
+        self.position = Position::Head { begun, line, last };
         bytes.len()
     }
 }
 
-impl Place {
+impl Position {
     const FIRST_LINE: Self = Self::Head {
         begun: false,
         line: 0,
@@ -123,7 +123,7 @@ mod tests {
     /// What comes out, whatever the sizes of the reads; each head is said to have a body of 3 bytes.
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
-        let (mut heads, mut out) = (Heads::new(framing.clone()), Vec::new());
+        let (mut heads, mut out) = (LineEndings::new(framing.clone()), Vec::new());
         for read in bytes.as_bytes().chunks(read) {
             let mut read = read.to_vec();
             while !read.is_empty() {

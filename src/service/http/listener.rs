@@ -16,10 +16,10 @@ use tokio::{
 use crate::service::http::{stream::Stream, tls::Tls};
 
 /// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long a handshake that has begun may take to end once we close.
-const HANDSHAKE: Duration = Duration::from_millis(50);
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
 /// A bound address that connections can be taken from.
 #[derive(Debug)]
@@ -59,15 +59,15 @@ impl Listener {
 
     /// Returns the next connection. Dropping the future loses none.
     pub(in crate::service) async fn accept(&self) -> Stream {
-        let (tcp, _peer) = persist(|| self.tcp.accept()).await;
+        let (tcp, _peer) = accept_until_ok(|| self.tcp.accept()).await;
         stream(tcp, self.tls.as_ref())
     }
 
     /// Closes the listener and returns the connections that the kernel has completed already, which it
     /// would reset otherwise, `room` at most.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
-        if admit_no_more(&self.tcp).is_ok() {
-            sleep(HANDSHAKE).await;
+        if refuse_new(&self.tcp).is_ok() {
+            sleep(HANDSHAKE_GRACE).await;
         }
         let Ok(door) = self.tcp.into_std() else {
             return Vec::new();
@@ -83,7 +83,7 @@ impl Listener {
 /// Has the kernel drop each SYN, so that no connection can come in between our last look and the
 /// closing. Who knocks in between tries again after a second, and learns that nobody is there.
 #[cfg(target_os = "linux")]
-fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
+fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     SockRef::from(tcp).attach_filter(&[
@@ -95,7 +95,7 @@ fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn admit_no_more(_: &TcpListener) -> io::Result<()> {
+fn refuse_new(_: &TcpListener) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -108,7 +108,7 @@ fn stream(tcp: TcpStream, tls: Option<&Tls>) -> Stream {
     Stream::new(tcp, tls.map(Tls::acceptor).as_ref())
 }
 
-async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T
+async fn accept_until_ok<T, F>(mut accept: impl FnMut() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
 {
@@ -118,7 +118,7 @@ where
             Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
             Err(error) => {
                 tracing::error!(%error, "no connection can be taken; trying again");
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -156,13 +156,13 @@ mod tests {
         for (errno, pause) in [
             (ECONNABORTED, Duration::ZERO),
             (ECONNRESET, Duration::ZERO),
-            (EMFILE, PAUSE),
-            (ENFILE, PAUSE),
-            (ENOBUFS, PAUSE),
+            (EMFILE, RETRY_DELAY),
+            (ENFILE, RETRY_DELAY),
+            (ENOBUFS, RETRY_DELAY),
         ] {
             let start = Instant::now();
             let mut outcomes = [Err(io::Error::from_raw_os_error(errno)), Ok("taken")].into_iter();
-            let taken = persist(|| ready(outcomes.next().expect("no third try"))).await;
+            let taken = accept_until_ok(|| ready(outcomes.next().expect("no third try"))).await;
 
             assert_eq!(taken, "taken", "errno {errno}");
             assert_eq!(start.elapsed(), pause, "errno {errno}");

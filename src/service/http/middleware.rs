@@ -23,8 +23,8 @@ use crate::{
     auth::Problem,
     service::{
         http::{
-            body_limit::{Bounded, Overflow},
-            cors::{Cors, Crossing},
+            body_limit::{LimitedBody, Overflow},
+            cors::{Cors, CorsRequest},
             limits::Limits,
             shutdown::Shutdown,
         },
@@ -34,7 +34,7 @@ use crate::{
 
 /// What every request meets before and after the routes.
 #[derive(Debug)]
-pub(in crate::service) struct Guard<R> {
+pub(in crate::service) struct Middleware<R> {
     pub(in crate::service) routes: R,
     pub(in crate::service) limits: Limits,
     pub(in crate::service) cors: Option<Cors>,
@@ -42,9 +42,9 @@ pub(in crate::service) struct Guard<R> {
     pub(in crate::service) shutdown: Shutdown,
 }
 
-impl<R> Guard<R>
+impl<R> Middleware<R>
 where
-    R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
+    R: Service<Request<LimitedBody>, Response = Response, Error = Infallible>,
 {
     /// Answers a request from the routes, or without them.
     ///
@@ -55,33 +55,33 @@ where
         request: Request<Incoming>,
         since: Instant,
     ) -> impl Future<Output = Response> + use<R> {
-        let (guard, deadline) = (Arc::clone(self), since + self.limits.request);
+        let (middleware, deadline) = (Arc::clone(self), since + self.limits.request);
         let (head, body) = request.into_parts();
         let (is_head, version) = (head.method == Method::HEAD, head.version);
         let is_chunked = body.size_hint().exact().is_none();
-        let crossing = self.cors.as_ref().map(|cors| cors.of(&head));
-        let course = match refuse(&head, &self.limits) {
+        let cors = self.cors.as_ref().map(|cors| cors.of(&head));
+        let course = match problem_with(&head, &self.limits) {
             Some(problem) => Err(problem),
             None => Ok(self.route(head, body)),
         };
         async move {
             let outcome = match course {
                 Err(problem) => Err(problem),
-                Ok(routed) => match crossing.as_ref().and_then(Crossing::preflight) {
+                Ok(routed) => match cors.as_ref().and_then(CorsRequest::preflight) {
                     Some(answer) => Ok(answer),
-                    None => guard.outcome(routed, deadline).await,
+                    None => middleware.outcome(routed, deadline).await,
                 },
             };
             // After a refusal of ours the rest of the request may still be under way; where chunks end
             // only hyper knows, so what follows them could not be checked as a head; and once asked to
             // stop, a client that is told does not send its next request into a connection about to
             // close.
-            let is_last = outcome.is_err() || is_chunked || guard.shutdown.is_asked();
+            let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
             mark(&mut answer, version, is_last);
-            if let Some(crossing) = crossing {
-                crossing.mark(answer.headers_mut());
+            if let Some(cors) = cors {
+                cors.mark(answer.headers_mut());
             }
             if is_head {
                 answer = without_body(answer);
@@ -91,7 +91,7 @@ where
     }
 
     fn route(&self, head: Parts, body: Incoming) -> Routed<R::Future> {
-        let (body, overflow) = Bounded::new(body, self.limits.body);
+        let (body, overflow) = LimitedBody::new(body, self.limits.body);
         let answer = self.routes.call(Request::from_parts(head, body));
         Routed {
             answer: Box::pin(AssertUnwindSafe(answer).catch_unwind()),
@@ -104,7 +104,7 @@ where
         routed: Routed<R::Future>,
         deadline: Instant,
     ) -> Result<Response, Problem> {
-        match by(deadline, routed.answer).await {
+        match before(deadline, routed.answer).await {
             // Whatever the route made of its broken body, the caller should learn the reason.
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
@@ -126,14 +126,14 @@ struct Routed<A> {
 }
 
 /// What comes of it until then. Most answers are there at once, and cost no timer.
-async fn by<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
+async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
         Poll::Pending => Box::pin(timeout_at(deadline, future)).await.ok(),
     }
 }
 
-fn refuse(head: &Parts, limits: &Limits) -> Option<Problem> {
+fn problem_with(head: &Parts, limits: &Limits) -> Option<Problem> {
     if target_length(head) > limits.uri {
         return Some(Problem::UriTooLong);
     }

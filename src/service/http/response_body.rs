@@ -2,10 +2,10 @@
 //! taken them.
 //!
 //! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's window
-//! has room (HTTP/2). So a body hands over at most [`PIECE`] bytes at a time, and the rest stays
+//! has room (HTTP/2). So a body hands over at most [`MAX_PIECE`] bytes at a time, and the rest stays
 //! where it is: shared, where the document is the same for everybody. Slicing copies nothing.
 //!
-//! This module measures no time. [`Pulse`](crate::service::http::idle_timeout::Pulse) does, and ends untaken answers.
+//! This module measures no time. [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends unsent answers.
 
 use std::{
     mem::take,
@@ -19,11 +19,11 @@ use hyper::{
     rt::Executor,
 };
 
-use crate::service::http::idle_timeout::{AtWork, Offer, Untaken};
+use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
 /// The most bytes that are handed to hyper at once. Only a whole piece counts as taken where hyper waits
 /// for the peer's window, so a peer that reads as much within `Limits::idle` is never cut.
-const PIECE: usize = 8 * 1024;
+const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
     /// Ends the HTTP/2 stream whose task this is.
@@ -34,9 +34,9 @@ tokio::task_local! {
 ///
 /// Dropping the task resets the stream with CANCEL and has h2 discard what it holds for it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::service) struct Streams;
+pub(in crate::service) struct StreamExecutor;
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for StreamExecutor
 where
     F: Future + Send + 'static,
     F::Output: Send,
@@ -49,26 +49,26 @@ where
 
 /// The body of an answer. Its request is at work until hyper has all of it.
 #[derive(Debug)]
-pub(in crate::service) struct Answer<B> {
+pub(in crate::service) struct ResponseBody<B> {
     body: B,
     /// The rest of the body's last frame, which hyper does not have yet.
     rest: Bytes,
-    at_work: AtWork,
+    request: ActiveRequest,
     /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and
     /// [`Socket`](crate::service::http::socket::Socket) sees whether it takes bytes.
-    offer: Option<Offer>,
+    stream: Option<StreamedAnswer>,
     has_begun: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
     is_unwritten: bool,
 }
 
-impl<B> Answer<B> {
-    pub(in crate::service) fn new(body: B, at_work: AtWork) -> Self {
+impl<B> ResponseBody<B> {
+    pub(in crate::service) fn new(body: B, request: ActiveRequest) -> Self {
         Self {
             body,
             rest: Bytes::new(),
-            at_work,
-            offer: None,
+            request,
+            stream: None,
             has_begun: false,
             is_unwritten: false,
         }
@@ -84,23 +84,23 @@ impl<B> Answer<B> {
             return false;
         }
         // The socket wakes this task when it takes bytes again.
-        !self.has_begun || self.offer.is_some() || !self.at_work.is_blocked()
+        !self.has_begun || self.stream.is_some() || !self.request.is_blocked()
     }
 
     fn piece(&mut self) -> Piece {
-        if self.offer.is_none() {
+        if self.stream.is_none() {
             let stream = STREAM.try_with(AbortHandle::clone);
-            self.offer = stream.ok().map(|stream| self.at_work.offer(stream));
+            self.stream = stream.ok().map(|stream| self.request.begin_stream(stream));
         }
-        (self.has_begun, self.is_unwritten) = (true, self.offer.is_none());
+        (self.has_begun, self.is_unwritten) = (true, self.stream.is_none());
         Piece {
-            bytes: self.rest.split_to(self.rest.len().min(PIECE)),
-            untaken: self.offer.as_ref().map(Offer::piece),
+            bytes: self.rest.split_to(self.rest.len().min(MAX_PIECE)),
+            unsent: self.stream.as_ref().map(StreamedAnswer::piece),
         }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     type Data = Piece;
     type Error = B::Error;
 
@@ -115,7 +115,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         if this.rest.is_empty() {
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {
-                this.at_work.go_on();
+                this.request.continues();
             }
             let Some(frame) = ready!(polled) else {
                 return Poll::Ready(None);
@@ -125,7 +125,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
                 Err(trailers) => {
                     let frame = trailers.map_data(|bytes| Piece {
                         bytes,
-                        untaken: None,
+                        unsent: None,
                     });
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -133,7 +133,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         }
         let piece = this.piece();
         if !this.is_end_stream() {
-            this.at_work.go_on();
+            this.request.continues();
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -156,7 +156,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,
-    untaken: Option<Untaken>,
+    unsent: Option<UnsentPiece>,
 }
 
 impl Buf for Piece {
@@ -170,8 +170,8 @@ impl Buf for Piece {
 
     fn advance(&mut self, taken: usize) {
         self.bytes.advance(taken);
-        if let Some(untaken) = self.untaken.as_ref().filter(|_| !self.bytes.is_empty()) {
-            untaken.progress();
+        if let Some(unsent) = self.unsent.as_ref().filter(|_| !self.bytes.is_empty()) {
+            unsent.progress();
         }
     }
 }

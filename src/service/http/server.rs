@@ -33,15 +33,15 @@ use warp::{Filter, Reply, reply::Response};
 
 use crate::service::{
     http::{
-        body_limit::Bounded,
+        body_limit::LimitedBody,
         cors::Cors,
-        idle_timeout::Pulse,
+        idle_timeout::IdleTimeout,
         limits::Limits,
         line_endings::Framing,
-        lingering_close::Wire,
+        lingering_close::LingeringClose,
         listener::Listener,
-        middleware::Guard,
-        response_body::{Answer, Streams},
+        middleware::Middleware,
+        response_body::{ResponseBody, StreamExecutor},
         shutdown::Shutdown,
         stream::Stream,
     },
@@ -70,7 +70,7 @@ pub async fn serve<F>(
 {
     let server = Arc::new(Server {
         http: http(&limits),
-        guard: Arc::new(Guard {
+        middleware: Arc::new(Middleware {
             routes: TowerToHyperService::new(warp::service(routes)),
             limits,
             cors,
@@ -82,7 +82,7 @@ pub async fn serve<F>(
     let mut connections = JoinSet::new();
     select! {
         () = server.run(listener, &mut connections) => {}
-        () = server.guard.shutdown.ordered() => {}
+        () = server.middleware.shutdown.forced() => {}
     }
     // Those that are left end with their set.
     tracing::info!(cut = connections.len(), "stopped");
@@ -90,31 +90,31 @@ pub async fn serve<F>(
 
 /// What all connections share.
 struct Server<R> {
-    http: auto::Builder<Streams>,
-    guard: Arc<Guard<R>>,
+    http: auto::Builder<StreamExecutor>,
+    middleware: Arc<Middleware<R>>,
 }
 
 /// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them: HTTP/2's own
 /// default. hyper's is 1 MiB, and a handler that waits for keys reads nothing.
-const UNREAD: u32 = 64 * 1024;
+const MAX_UNREAD: u32 = 64 * 1024;
 
 /// Bytes that an HTTP/2 stream may hold for a socket that takes none. hyper's default is 400 KiB.
-const UNSENT: usize = 32 * 1024;
+const MAX_UNSENT: usize = 32 * 1024;
 
-fn http(limits: &Limits) -> auto::Builder<Streams> {
-    let mut http = auto::Builder::new(Streams);
+fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
+    let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
         // Head and body in one buffer: answers are short, and a vector of two costs the kernel more than
         // copying them.
         .writev(false)
-        // The pulse is the clock, of this and of what hyper has none for.
+        // The idle_timeout is the clock, of this and of what hyper has none for.
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
     http.http2()
-        .initial_connection_window_size(UNREAD)
-        .initial_stream_window_size(UNREAD)
-        .max_send_buf_size(UNSENT)
+        .initial_connection_window_size(MAX_UNREAD)
+        .initial_stream_window_size(MAX_UNREAD)
+        .max_send_buf_size(MAX_UNSENT)
         .max_header_list_size(limits.head)
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(limits.resets)
@@ -124,26 +124,26 @@ fn http(limits: &Limits) -> auto::Builder<Streams> {
 
 impl<R> Server<R>
 where
-    R: Service<Request<Bounded>, Response = Response, Error = Infallible, Future: Send>,
+    R: Service<Request<LimitedBody>, Response = Response, Error = Infallible, Future: Send>,
     R: Send + Sync + 'static,
 {
     async fn run(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
         self.accept(listener, connections).await;
         tracing::info!(connections = connections.len(), "draining");
         let drained = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(self.guard.limits.drain, drained).await;
+        let _ = timeout(self.middleware.limits.drain, drained).await;
     }
 
     async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
         let (mut leave, mut was_full) = (pin!(self.leave()), false);
         loop {
-            let has_room = connections.len() < self.guard.limits.connections;
+            let has_room = connections.len() < self.middleware.limits.connections;
             was_full |= !has_room;
             select! {
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
                     if take(&mut was_full) {
-                        self.guard.request_log.waited();
+                        self.middleware.request_log.waited();
                     }
                     connections.spawn(Arc::clone(self).connection(stream));
                 }
@@ -151,7 +151,7 @@ where
             }
         }
         let room = self
-            .guard
+            .middleware
             .limits
             .connections
             .saturating_sub(connections.len());
@@ -162,53 +162,53 @@ where
 
     /// Asked, and the grace over. A connection that is younger than that has its own.
     async fn leave(&self) {
-        self.guard.shutdown.asked().await;
-        sleep(self.guard.limits.grace).await;
+        self.middleware.shutdown.requested().await;
+        sleep(self.middleware.limits.grace).await;
     }
 
     /// Waits until a connection has to end, and says how long its last requests may take.
-    async fn enough(&self, pulse: &Pulse) -> Duration {
-        let limits = &self.guard.limits;
+    async fn enough(&self, idle_timeout: &IdleTimeout) -> Duration {
+        let limits = &self.middleware.limits;
         select! {
             () = self.leave() => limits.drain,
-            () = pulse.still_for(limits.idle) => limits.grace,
+            () = idle_timeout.expired(limits.idle) => limits.grace,
         }
     }
 
     async fn connection(self: Arc<Self>, stream: Stream) {
-        let (pulse, framing) = (stream.pulse(), Framing::default());
-        let _seen = self.guard.request_log.connection();
+        let (idle_timeout, framing) = (stream.idle_timeout(), Framing::default());
+        let _seen = self.middleware.request_log.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
-            let mut at_work = pulse.at_work();
-            let record = self.guard.request_log.begin(at_work.since(), &request);
+            let mut active = idle_timeout.begin_request();
+            let record = self.middleware.request_log.begin(active.since(), &request);
             let is_recorded = record.is_recorded();
-            let answer = self.guard.answer(request, at_work.since());
+            let answer = self.middleware.answer(request, active.since());
             let answer = answer.map(move |answer| {
                 // One look at the clock for the record and for the connection.
-                let answer = record.end(answer, || at_work.answered());
-                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, at_work)))
+                let answer = record.end(answer, || active.answered());
+                Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
             });
             at_once(in_context(is_recorded, answer))
         });
-        let stream = TokioIo::new(Wire::new(stream, framing.clone()));
+        let stream = TokioIo::new(LingeringClose::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
         // Looked at when it is time, and not whenever the peer says something. Boxed, because the set
         // has room for one more that is never there.
-        let clock = Box::pin(self.enough(&pulse));
+        let clock = Box::pin(self.enough(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
             // What has arrived is read before anything else is decided about the connection.
             biased;
-            end = connection.as_mut() => return self.guard.request_log.end(end),
+            end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
         };
         connection.as_mut().graceful_shutdown();
-        pulse.restart();
+        idle_timeout.restart();
         select! {
-            end = connection => self.guard.request_log.end(end),
-            () = pulse.still_for(patience) => {}
+            end = connection => self.middleware.request_log.end(end),
+            () = idle_timeout.expired(patience) => {}
         }
     }
 }

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 /// use warp_bearer::service::Shutdown;
 ///
 /// let shutdown = Shutdown::new();
-/// assert!(!shutdown.is_asked());
-/// shutdown.ask();
-/// assert!(shutdown.is_asked(), "not ready from here on");
+/// assert!(!shutdown.is_requested());
+/// shutdown.request();
+/// assert!(shutdown.is_requested(), "not ready from here on");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<u8>);
@@ -42,12 +42,12 @@ impl Shutdown {
             let shutdown = shutdown.clone();
             async move {
                 while let Some(signal) = signals.next().await {
-                    if shutdown.is_asked() {
+                    if shutdown.is_requested() {
                         tracing::warn!(signal, "told to stop at once");
                     } else {
                         tracing::info!(signal, "asked to stop");
                     }
-                    shutdown.ask();
+                    shutdown.request();
                 }
             }
         });
@@ -55,28 +55,33 @@ impl Shutdown {
     }
 
     /// Asks to stop. The second time it is an order.
-    pub fn ask(&self) {
-        self.0.send_modify(|asked| *asked = asked.saturating_add(1));
+    pub fn request(&self) {
+        self.0
+            .send_modify(|requests| *requests = requests.saturating_add(1));
     }
 
     /// Whether somebody has asked; from then on the service is not ready.
-    pub fn is_asked(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         *self.0.borrow() > 0
     }
 
     /// Waits to be asked.
-    pub async fn asked(&self) {
+    pub async fn requested(&self) {
         self.times(1).await;
     }
 
     /// Waits to be asked again.
-    pub async fn ordered(&self) {
+    pub async fn forced(&self) {
         self.times(2).await;
     }
 
     async fn times(&self, times: u8) {
         // It cannot close: this is a sender of it.
-        let _ = self.0.subscribe().wait_for(|asked| *asked >= times).await;
+        let _ = self
+            .0
+            .subscribe()
+            .wait_for(|requests| *requests >= times)
+            .await;
     }
 }
 

@@ -13,18 +13,18 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::service::http::idle_timeout::Pulse;
+use crate::service::http::idle_timeout::IdleTimeout;
 
 /// Bytes that the kernel takes ahead of what it can send. Without a limit it takes megabytes. What has
 /// been sent and not acknowledged is not counted, so a fast peer far away is served as fast as before.
 #[cfg(target_os = "linux")]
-const UNSENT: u32 = 16 * 1024;
+const MAX_UNSENT: u32 = 16 * 1024;
 
 /// A socket that tells its connection's clock whether the peer takes bytes.
 #[derive(Debug)]
 pub(in crate::service) struct Socket {
     tcp: TcpStream,
-    pulse: Arc<Pulse>,
+    idle_timeout: Arc<IdleTimeout>,
     is_blocked: bool,
 }
 
@@ -33,17 +33,17 @@ impl Socket {
         // Answers are small and whole: holding one back for a fuller packet only delays it.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT);
+        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
         Self {
             tcp,
-            pulse: Pulse::new(),
+            idle_timeout: IdleTimeout::new(),
             is_blocked: false,
         }
     }
 
     /// Returns the clock of the connection.
-    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
+        Arc::clone(&self.idle_timeout)
     }
 
     fn note(
@@ -54,9 +54,9 @@ impl Socket {
         if written.is_pending() != self.is_blocked {
             self.is_blocked = written.is_pending();
             if self.is_blocked {
-                self.pulse.block();
+                self.idle_timeout.block();
             } else {
-                self.pulse.unblock();
+                self.idle_timeout.unblock();
                 // The answer waits for this with its next piece.
                 cx.waker().wake_by_ref();
             }

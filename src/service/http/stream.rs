@@ -16,15 +16,15 @@ use tokio::{
 };
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
-use crate::service::http::{idle_timeout::Pulse, socket::Socket};
+use crate::service::http::{idle_timeout::IdleTimeout, socket::Socket};
 
 /// Bytes that TLS holds for a socket that takes none. rustls' default is 64 KiB.
-const UNSENT: usize = 16 * 1024;
+const MAX_UNSENT: usize = 16 * 1024;
 
 /// An accepted connection.
 pub(in crate::service) struct Stream {
     state: State,
-    pulse: Arc<Pulse>,
+    idle_timeout: Arc<IdleTimeout>,
 }
 
 enum State {
@@ -40,7 +40,7 @@ impl Stream {
     pub(in crate::service) fn new(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Self {
         let socket = Socket::new(tcp);
         Self {
-            pulse: socket.pulse(),
+            idle_timeout: socket.idle_timeout(),
             state: match tls {
                 Some(tls) => State::Handshake(Box::new(tls.accept(socket))),
                 None => State::Plain(socket),
@@ -49,8 +49,8 @@ impl Stream {
     }
 
     /// Returns the clock of the connection, which began with it.
-    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
+        Arc::clone(&self.idle_timeout)
     }
 
     /// Returns the bytes' way to the peer, after the handshake.
@@ -59,7 +59,7 @@ impl Stream {
             let shaken = ready!(Pin::new(handshake).poll(cx));
             self.state = match shaken {
                 Ok(mut tls) => {
-                    tls.get_mut().1.set_buffer_limit(Some(UNSENT));
+                    tls.get_mut().1.set_buffer_limit(Some(MAX_UNSENT));
                     State::Tls(Box::new(tls))
                 }
                 Err(error) => {

@@ -22,7 +22,7 @@ use tokio_rustls::{
 };
 
 /// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A certificate with its chain, and its key, as two files of PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Tls {
 
     /// Looks at the files every other second, until it is dropped.
     pub async fn watch(self) {
-        let mut looks = interval(LOOK);
+        let mut looks = interval(CHECK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;

@@ -116,7 +116,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     // What is printed works when it is read.
     tokio::select! {
         () = auth.ready() => {}
-        () = shutdown.asked() => return Ok(()),
+        () = shutdown.requested() => return Ok(()),
     }
     let page = page::Page {
         issuer: &issuer,
