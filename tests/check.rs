@@ -263,7 +263,7 @@ async fn over_tls(world: &World) -> String {
         .or(warp::any().map(move || warp::reply::json(&metadata)))
         .map(warp::Reply::into_response);
     let shutdown = Shutdown::new();
-    let request_log = RequestLog::new();
+    let request_log = RequestLog::enabled();
     tokio::spawn(serve(
         listener,
         routes,

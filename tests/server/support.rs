@@ -52,7 +52,7 @@ impl Server {
             routes,
             limits,
             None,
-            RequestLog::new(),
+            RequestLog::enabled(),
             shutdown.clone(),
         ));
         Self {

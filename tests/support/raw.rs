@@ -31,7 +31,7 @@ pub struct Service {
 impl Service {
     pub async fn start(auth: &Auth) -> Self {
         let routes = routes(&Access::from(auth), &Shutdown::new());
-        Self::with(routes, Limits::default(), None, RequestLog::new()).await
+        Self::with(routes, Limits::default(), None, RequestLog::enabled()).await
     }
 
     pub async fn with<F>(

@@ -1,4 +1,4 @@
-//! What the service answers: its routes, their handlers and their documentation.
+//! The API of the service: its routes, their handlers, their documentation and the error pages.
 
 pub mod docs;
 pub mod errors;

@@ -93,7 +93,7 @@ impl Doors {
         let metrics = self.metrics.map(|door| (Metrics::new(&access.auth), door));
         let request_log = match &metrics {
             Some((metrics, _)) => RequestLog::with_metrics(metrics.clone()),
-            None => RequestLog::new(),
+            None => RequestLog::enabled(),
         };
         let routes = routes(access, &shutdown);
         tokio::select! {

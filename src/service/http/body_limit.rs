@@ -1,5 +1,7 @@
-//! A request's body, cut at the limit. What lies beyond is never handed on: the reader sees an error,
-//! and [`Overflow`] remembers why, because warp's own rejection does not say.
+//! Limits the size of a request's body.
+//!
+//! The reader of a larger body gets an error, and never a byte beyond the limit. [`Overflow`] records the
+//! reason, because warp's own rejection does not contain it.
 
 use std::{
     error::Error,
@@ -13,7 +15,7 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-/// A body of at most so many bytes.
+/// A body with a limit on its size.
 #[derive(Debug)]
 pub(in crate::service) struct LimitedBody {
     inner: Incoming,
@@ -21,7 +23,7 @@ pub(in crate::service) struct LimitedBody {
     overflow: Overflow,
 }
 
-/// Whether somebody read a body beyond its limit; none where there is nothing to read.
+/// Records whether a body was read beyond its limit. `None` if the request has no body.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 
@@ -58,7 +60,7 @@ impl Body for LimitedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // One that announces too much is refused unread, before `100 Continue` invites it.
+        // A body that announces too much fails before hyper sends `100 Continue` for it.
         if self.inner.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(self.overflow.raise())));
         }

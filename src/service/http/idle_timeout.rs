@@ -1,18 +1,18 @@
-//! The clock of a connection: how long the connection has been idle, and how long its peer has left an
-//! answer untaken.
+//! The idle timeout of a connection, and the timeout of a peer that does not read.
 //!
-//! hyper's clock runs only while an HTTP/1.1 head is awaited. A peer that never sends its first byte,
-//! never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2 connection open with pings,
-//! or asks and does not read is under no clock of hyper's. This one ends all of them, by two rules:
+//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that never
+//! sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2
+//! connection open with pings, or sends a request and does not read the answer. This timeout covers all
+//! of them, by two rules:
 //!
-//! - A connection on which nothing is at work for the limit is idle and ends. A request is at work until
-//!   the last byte of its answer has been handed to hyper, so a handler may be silent for as long as it
-//!   likes (server-sent events).
-//! - An answer of which the peer takes nothing for the limit ends, *whatever else happens on the
-//!   connection*: other requests do not reset its clock. An HTTP/2 answer ends with its stream while that
-//!   is still possible, else with the connection. Where the connection itself takes no byte, it ends.
+//! - A connection without an active request ends after the limit. A request is active until the last byte
+//!   of its answer has been given to hyper, so a handler may send nothing for any time (server-sent
+//!   events).
+//! - An answer ends if the peer reads nothing of it for the limit. *Other requests on the connection do
+//!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
+//!   with the connection afterwards. A connection whose socket accepts no byte for the limit ends too.
 //!
-//! "Takes" means that the bytes have left the process: hyper has written them to the socket.
+//! "Reads" means that hyper has written the bytes to the socket.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,30 +22,30 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// The state of one connection, by which it ends.
+/// The timers of one connection.
 #[derive(Debug)]
 pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers have not been handed over to their end.
+    /// Requests whose answers hyper does not have completely.
     active: usize,
-    /// The time when a request last began or ended, or a blocked socket last took bytes again.
+    /// The time when a request last began or ended, or a blocked socket last accepted bytes again.
     since: Instant,
-    /// The time since which the socket takes no bytes, if it takes none.
+    /// The time since which the socket accepts no bytes. `None` if it accepts them.
     blocked: Option<Instant>,
-    /// HTTP/2 answers, each at the place that its [`StreamedAnswer`] knows.
+    /// HTTP/2 answers. Each [`StreamedAnswer`] knows its index.
     streams: Vec<StreamState>,
 }
 
-/// An HTTP/2 answer under way.
+/// The state of an HTTP/2 answer.
 #[derive(Debug)]
 struct StreamState {
-    /// Pieces that hyper holds and the peer has not taken.
+    /// Pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when a piece was last handed over or taken.
+    /// The time when hyper last got or wrote a piece.
     since: Instant,
-    /// Ends the stream, while its task runs. Afterwards hyper holds the last pieces by itself, and only
+    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
     /// the end of the connection frees them.
     abort: Option<AbortHandle>,
 }
@@ -66,7 +66,7 @@ impl IdleTimeout {
         })))
     }
 
-    /// Counts a request as at work until the returned guard drops.
+    /// Counts a request as active until the returned guard drops.
     pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
@@ -78,18 +78,18 @@ impl IdleTimeout {
         }
     }
 
-    /// Notes that the socket takes no more.
+    /// Records that the socket accepts no more bytes.
     pub(in crate::service) fn block(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// Notes that the socket takes bytes again.
+    /// Records that the socket accepts bytes again.
     pub(in crate::service) fn unblock(&self) {
         let mut state = self.state();
         (state.blocked, state.since) = (None, Instant::now());
     }
 
-    /// Starts every clock of the connection anew.
+    /// Restarts every timer of the connection.
     pub(in crate::service) fn restart(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.since = now;
@@ -99,19 +99,19 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, or the peer has taken nothing of an answer
-    /// for as long that no stream could be ended for.
+    /// Waits until the connection has been idle for `limit`, or until the peer has read nothing of an
+    /// answer for as long and ending the stream did not help.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
         while let Some(due) = self.check(limit) {
             sleep_until(due).await;
         }
     }
 
-    /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
-    /// connection has to end now.
+    /// Ends the streams whose time is over, and returns when to check next. `None` if the connection has
+    /// to end now.
     fn check(&self, limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
-        // Nothing that begins after this look is due any sooner.
+        // Nothing that begins after this check is due earlier.
         let mut next = now + limit;
         let is_idle = state.active == 0 && state.streams.iter().all(|stream| stream.pieces == 0);
         let idle_since = is_idle.then_some(state.since);
@@ -136,7 +136,7 @@ impl IdleTimeout {
     }
 }
 
-/// A request at work.
+/// An active request.
 #[derive(Debug)]
 pub(in crate::service) struct ActiveRequest {
     idle_timeout: Arc<IdleTimeout>,
@@ -150,23 +150,23 @@ impl ActiveRequest {
         self.since
     }
 
-    /// Notes that the request is answered and returns the time. Unless [`continues`](Self::continues) is called,
-    /// this counts as the end of its work, which saves a second look at the clock.
+    /// Records that the request is answered, and returns the time. Counts as the request's end unless
+    /// [`continues`](Self::continues) is called, so that the clock is read only once.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Notes that the answer is not at its end yet.
+    /// Records that more of the answer follows.
     pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
 
-    /// Returns whether the socket takes no more.
+    /// Returns whether the socket accepts no more bytes.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }
 
-    /// Registers the answer as one on an HTTP/2 stream, which `stream` ends.
+    /// Registers the answer as one on an HTTP/2 stream, which `abort` ends.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
         let new = StreamState {
@@ -196,7 +196,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An HTTP/2 answer under way, for as long as its stream's task runs.
+/// An HTTP/2 answer whose stream's task runs.
 #[derive(Debug)]
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
@@ -204,7 +204,7 @@ pub(in crate::service) struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// Counts a piece as offered to the peer until the returned guard drops.
+    /// Counts a piece as unwritten until the returned guard drops.
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
@@ -222,7 +222,7 @@ impl Drop for StreamedAnswer {
     }
 }
 
-/// A piece of an HTTP/2 answer that the peer has not taken.
+/// A piece of an HTTP/2 answer that hyper has not written yet.
 #[derive(Debug)]
 pub(in crate::service) struct UnsentPiece {
     idle_timeout: Arc<IdleTimeout>,
@@ -230,7 +230,7 @@ pub(in crate::service) struct UnsentPiece {
 }
 
 impl UnsentPiece {
-    /// Notes that the peer has taken a part of the piece.
+    /// Records that hyper has written a part of the piece.
     pub(in crate::service) fn progress(&self) {
         self.idle_timeout.state().streams[self.place].since = Instant::now();
     }
@@ -311,7 +311,7 @@ mod tests {
         );
         assert!(abort.is_aborted());
 
-        // hyper has not let go of the piece.
+        // hyper still holds the piece.
         idle_timeout.expired(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT * 2);
     }

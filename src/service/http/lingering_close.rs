@@ -1,5 +1,7 @@
-//! What hyper leaves to the stream: to hand on heads whose lines end as they must, and to end a
-//! connection so that its last answer arrives. It never delays a byte in between.
+//! The stream between hyper and the socket.
+//!
+//! The stream checks the line ends of heads, and closes a connection so that its last answer arrives. It
+//! delays no other byte.
 
 use std::{
     io,
@@ -15,21 +17,21 @@ use tokio::{
 
 use crate::service::http::line_endings::{Framing, LineEndings};
 
-/// How long a peer may go on sending after the last answer.
+/// How long a peer may keep sending after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream under HTTP.
+/// A stream that checks line ends and lingers when it is closed.
 #[derive(Debug)]
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,
     line_endings: LineEndings,
-    /// Read, but beyond what may be handed on yet.
+    /// Bytes that were read but that hyper may not have yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> LingeringClose<T> {
-    /// `framing` learns of each head that hyper has understood.
+    /// Creates the stream. The server reports each head that hyper has parsed to `framing`.
     pub(in crate::service) fn new(stream: T, framing: Framing) -> Self {
         Self {
             stream,
@@ -97,8 +99,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
 }
 
 impl<T: AsyncRead + Unpin> LingeringClose<T> {
-    /// TCP throws an answer away when its sender closes with bytes still unread. So what comes after
-    /// the end is read, for a moment, until the peer has closed as well.
+    /// Reads and discards what the peer still sends, until the peer closes or [`LINGER`] is over. If a
+    /// socket is closed with unread bytes, TCP resets the connection and the peer may lose the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

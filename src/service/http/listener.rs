@@ -1,5 +1,7 @@
-//! Accepts connections. No error in accepting ends the service or makes it spin: a peer's fault costs
-//! that peer, a fault of ours (no more file descriptors) costs a pause.
+//! Accepts connections.
+//!
+//! No error of `accept` ends the service or makes it spin. After an error of the peer the next connection
+//! is accepted at once; after one of ours (no more file descriptors) the listener pauses first.
 
 use std::{
     future::Future,
@@ -15,13 +17,13 @@ use tokio::{
 
 use crate::service::http::{stream::Stream, tls::Tls};
 
-/// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
+/// How long to wait for free descriptors or buffers. The end of a connection ends the wait.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a handshake that has begun may take to end once we close.
+/// How long TCP handshakes in flight may take when the listener closes.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
-/// A bound address that connections can be taken from.
+/// A bound address that accepts connections.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
@@ -29,17 +31,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on an address; port 0 takes any that is free.
+    /// Listens on an address. Port 0 stands for any free port.
     ///
     /// # Errors
     ///
-    /// When the address is taken, not ours, or not for us to bind.
+    /// Fails if the address is in use, is not one of this machine, or may not be bound by this user.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self { tcp, tls: None })
     }
 
-    /// Speaks TLS and nothing else.
+    /// Accepts only TLS connections.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self {
@@ -48,11 +50,11 @@ impl Listener {
         }
     }
 
-    /// The address in use, with the port that was found.
+    /// Returns the address in use, with the actual port.
     ///
     /// # Errors
     ///
-    /// When the operating system cannot tell.
+    /// Fails if the operating system cannot tell the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
@@ -80,8 +82,8 @@ impl Listener {
     }
 }
 
-/// Has the kernel drop each SYN, so that no connection can come in between our last look and the
-/// closing. Who knocks in between tries again after a second, and learns that nobody is there.
+/// Makes the kernel drop every new SYN, so that no connection completes between the last `accept` and the
+/// close. Such a client retries after a second and finds the port closed.
 #[cfg(target_os = "linux")]
 fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
@@ -124,7 +126,7 @@ where
     }
 }
 
-/// Such an error has taken its connection off the queue, so that the next try meets another one.
+/// Returns whether the error belongs to one connection, which `accept` has then removed from the queue.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),

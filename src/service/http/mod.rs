@@ -1,4 +1,4 @@
-//! The server: connections, limits and everything that wraps a request.
+//! The HTTP server: connections, limits and the middleware around every request. It serves any routes.
 
 pub(super) mod body_limit;
 pub(super) mod cors;

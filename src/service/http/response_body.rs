@@ -1,11 +1,12 @@
-//! The body of an answer on its way to the peer: in pieces of bounded size, counted until the peer has
-//! taken them.
+//! The body of an answer, given to hyper in pieces of bounded size.
 //!
 //! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's window
-//! has room (HTTP/2). So a body hands over at most [`MAX_PIECE`] bytes at a time, and the rest stays
-//! where it is: shared, where the document is the same for everybody. Slicing copies nothing.
+//! has room (HTTP/2). So a body yields at most [`MAX_PIECE`] bytes at a time. The rest stays in the body's
+//! own buffer, which constant documents share between all requests. Slicing copies nothing.
 //!
-//! This module measures no time. [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends unsent answers.
+//! Each piece is counted until hyper has written it. This module measures no time: the
+//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends answers that the peer
+//! does not read.
 
 use std::{
     mem::take,
@@ -21,16 +22,16 @@ use hyper::{
 
 use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
-/// The most bytes that are handed to hyper at once. Only a whole piece counts as taken where hyper waits
-/// for the peer's window, so a peer that reads as much within `Limits::idle` is never cut.
+/// The most bytes that hyper gets at once. While hyper waits for the peer's window, only a whole piece
+/// counts as progress, so a peer that reads this many bytes within `Limits::idle` is never cut off.
 const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
-    /// Ends the HTTP/2 stream whose task this is.
+    /// Ends the HTTP/2 stream that the current task serves.
     static STREAM: AbortHandle;
 }
 
-/// Runs each HTTP/2 stream as a task that its body can register to be ended.
+/// Runs each HTTP/2 stream as a task that can be aborted.
 ///
 /// Dropping the task resets the stream with CANCEL and has h2 discard what it holds for it.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,7 @@ where
     }
 }
 
-/// The body of an answer. Its request is at work until hyper has all of it.
+/// The body of an answer. Its request is active until hyper has all of the body.
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
@@ -55,7 +56,7 @@ pub(in crate::service) struct ResponseBody<B> {
     rest: Bytes,
     request: ActiveRequest,
     /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and
-    /// [`Socket`](crate::service::http::socket::Socket) sees whether it takes bytes.
+    /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
     stream: Option<StreamedAnswer>,
     has_begun: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
@@ -74,16 +75,16 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Returns whether hyper may have another piece. In HTTP/1.1 it may only once it has written the one
-    /// before, since it would copy piece after piece into a buffer as large as a request's head may be.
-    /// In HTTP/2 it asks for no more than it can send.
-    fn is_welcome(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Returns whether hyper may have another piece. In HTTP/1.1 it may have one only after it has written
+    /// the previous one: otherwise it would copy piece after piece into a buffer as large as a request's
+    /// head may be. In HTTP/2 it requests no more than it can send.
+    fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
             // hyper writes after this poll and then polls again because of the wake.
             cx.waker().wake_by_ref();
             return false;
         }
-        // The socket wakes this task when it takes bytes again.
+        // The socket wakes this task when it accepts bytes again.
         !self.has_begun || self.stream.is_some() || !self.request.is_blocked()
     }
 
@@ -109,7 +110,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = &mut *self;
-        if !this.is_welcome(cx) {
+        if !this.may_yield(cx) {
             return Poll::Pending;
         }
         if this.rest.is_empty() {

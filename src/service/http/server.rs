@@ -1,8 +1,8 @@
 //! The server: accept, limit, serve, drain.
 //!
-//! `warp::serve` has no clock, no limit and no end to its drain, so the routes run on hyper's own
-//! connections here. What is done to a single request is `middleware.rs`; this file knows connections, and
-//! trusts none of them to end by itself.
+//! `warp::serve` has no timeouts, no limits and a drain that may never end, so the routes run on hyper's
+//! own connections here. This file handles connections and ends each of them in bounded time.
+//! `middleware.rs` handles single requests.
 
 use std::{
     convert::Infallible,
@@ -50,13 +50,13 @@ use crate::service::{
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
 ///
-/// Asked once, it goes on for [`Limits::grace`] while each answer tells its client to come back on
-/// another connection; then it takes no more connections, and returns when the requests at work have
-/// ended, [`Limits::drain`] later at most. Asked again, it returns at once. Dropping it is the same as
-/// asking twice.
+/// After the first request to stop, the server keeps accepting connections for [`Limits::grace`] while
+/// each answer carries `Connection: close`. Then it accepts no more, and returns when all requests in
+/// flight have ended, at most [`Limits::drain`] later. After a second request to stop it returns at once.
+/// Dropping the future has the same effect.
 ///
-/// Where there is a [`Cors`], every answer says what it has to say of it. The routes have answered every
-/// rejection themselves, or this does not compile.
+/// If `cors` is given, every answer carries its header fields. The routes must answer every rejection
+/// themselves, which the `Infallible` bound enforces.
 pub async fn serve<F>(
     listener: Listener,
     routes: F,
@@ -84,18 +84,18 @@ pub async fn serve<F>(
         () = server.run(listener, &mut connections) => {}
         () = server.middleware.shutdown.forced() => {}
     }
-    // Those that are left end with their set.
+    // Dropping the set ends the connections that are left.
     tracing::info!(cut = connections.len(), "stopped");
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<R> {
     http: auto::Builder<StreamExecutor>,
     middleware: Arc<Middleware<R>>,
 }
 
-/// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them: HTTP/2's own
-/// default. hyper's is 1 MiB, and a handler that waits for keys reads nothing.
+/// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them. This is the
+/// protocol's default. hyper's default of 1 MiB is too much while handlers wait for keys and read nothing.
 const MAX_UNREAD: u32 = 64 * 1024;
 
 /// Bytes that an HTTP/2 stream may hold for a socket that takes none. hyper's default is 400 KiB.
@@ -104,10 +104,10 @@ const MAX_UNSENT: usize = 32 * 1024;
 fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
     let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
-        // Head and body in one buffer: answers are short, and a vector of two costs the kernel more than
-        // copying them.
+        // Copies head and body into one buffer. Answers are short, and the copy costs less than a write
+        // of two buffers.
         .writev(false)
-        // The idle_timeout is the clock, of this and of what hyper has none for.
+        // `IdleTimeout` covers this and the cases for which hyper has no timeout.
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
@@ -160,14 +160,15 @@ where
         }
     }
 
-    /// Asked, and the grace over. A connection that is younger than that has its own.
+    /// Waits until a shutdown is requested and its grace period is over. Each connection waits by itself,
+    /// so one that is accepted during the grace period gets a whole period of its own.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;
     }
 
-    /// Waits until a connection has to end, and says how long its last requests may take.
-    async fn enough(&self, idle_timeout: &IdleTimeout) -> Duration {
+    /// Waits until the connection has to end, and returns how long its last requests may take.
+    async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
         let limits = &self.middleware.limits;
         select! {
             () = self.leave() => limits.drain,
@@ -177,7 +178,7 @@ where
 
     async fn connection(self: Arc<Self>, stream: Stream) {
         let (idle_timeout, framing) = (stream.idle_timeout(), Framing::default());
-        let _seen = self.middleware.request_log.connection();
+        let _record = self.middleware.request_log.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
@@ -185,7 +186,7 @@ where
             let is_recorded = record.is_recorded();
             let answer = self.middleware.answer(request, active.since());
             let answer = answer.map(move |answer| {
-                // One look at the clock for the record and for the connection.
+                // Reads the clock once, for the record and for the connection.
                 let answer = record.end(answer, || active.answered());
                 Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
             });
@@ -194,12 +195,12 @@ where
         let stream = TokioIo::new(LingeringClose::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // Looked at when it is time, and not whenever the peer says something. Boxed, because the set
-        // has room for one more that is never there.
-        let clock = Box::pin(self.enough(&idle_timeout));
+        // The set polls the timer only when it is due, and not each time that the peer sends something.
+        // Boxed, because the set allocates one unused slot of the future's size.
+        let clock = Box::pin(self.must_end(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
-            // What has arrived is read before anything else is decided about the connection.
+            // Reads what has arrived before it decides that the connection is idle.
             biased;
             end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
@@ -213,11 +214,12 @@ where
     }
 }
 
-/// Takes the first step before hyper does, which polls no sooner than it has looked whether the peer is
-/// still there: for that look it needs another buffer of eight kilobytes while a request holds the one
-/// that its head came in. Most answers are there at once, and hold nothing any more.
+/// Polls the answer once before hyper does.
 ///
-/// Whom to wake is nobody's question yet: hyper polls what is left right after its look.
+/// hyper first checks whether the peer is still there, and for that it allocates a second buffer of eight
+/// kilobytes while the request holds the first. Most answers are ready at once and then hold no buffer.
+///
+/// A no-op waker is safe here: hyper polls a pending future again right after its check.
 fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {
     let mut answer = Box::pin(answer);
     match answer

@@ -1,5 +1,7 @@
-//! The TCP socket under a connection: it notes when the peer takes no more bytes, and it keeps the
-//! kernel from gathering many for a peer that does not read.
+//! The TCP socket of a connection.
+//!
+//! The socket records when it accepts no more bytes, and limits how many the kernel buffers for a peer
+//! that does not read.
 
 use std::{
     io,
@@ -15,12 +17,12 @@ use tokio::{
 
 use crate::service::http::idle_timeout::IdleTimeout;
 
-/// Bytes that the kernel takes ahead of what it can send. Without a limit it takes megabytes. What has
-/// been sent and not acknowledged is not counted, so a fast peer far away is served as fast as before.
+/// Bytes that the kernel buffers before it can send them. Without a limit it buffers megabytes. Bytes that
+/// were sent and not yet acknowledged do not count, so a fast but distant peer is not slowed down.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 16 * 1024;
 
-/// A socket that tells its connection's clock whether the peer takes bytes.
+/// A socket that reports to its connection's [`IdleTimeout`] whether it accepts bytes.
 #[derive(Debug)]
 pub(in crate::service) struct Socket {
     tcp: TcpStream,
@@ -30,7 +32,7 @@ pub(in crate::service) struct Socket {
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // Answers are small and whole: holding one back for a fuller packet only delays it.
+        // Answers are written as a whole, so waiting for a fuller packet only delays them.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -41,7 +43,7 @@ impl Socket {
         }
     }
 
-    /// Returns the clock of the connection.
+    /// Returns the timeout of the connection.
     pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
         Arc::clone(&self.idle_timeout)
     }
@@ -57,7 +59,7 @@ impl Socket {
                 self.idle_timeout.block();
             } else {
                 self.idle_timeout.unblock();
-                // The answer waits for this with its next piece.
+                // The response body waits for this before it yields its next piece.
                 cx.waker().wake_by_ref();
             }
         }

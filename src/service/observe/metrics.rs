@@ -1,8 +1,7 @@
-//! Numbers for whoever is on call, as Prometheus text.
+//! The metrics of the service, as Prometheus text.
 //!
-//! Every label has a bounded set of values by construction: routes are templates, codes come from
-//! the catalogue, methods that people make up have one name together, and issuers are the
-//! configured ones. Nothing that a caller sent is a label.
+//! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
+//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,14 +17,14 @@ use crate::auth::{Auth, context::Authentication};
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// From a refusal at a glance to a wait for keys.
+/// From a malformed token to a wait for keys.
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The numbers of one service. Cheap to clone.
+/// The metrics of one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -36,7 +35,7 @@ struct Inner {
     unlabelled: Unlabelled,
 }
 
-/// The numbers without labels that come up later.
+/// The metrics whose labels are known at start.
 struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
@@ -48,12 +47,12 @@ struct Unlabelled {
     panics: Counter,
 }
 
-/// What came of one request.
+/// The outcome of one request.
 #[derive(Debug)]
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
     pub(in crate::service) route: &'static str,
-    /// None where nobody was left to answer.
+    /// `None` if the request ended without an answer.
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
@@ -62,12 +61,13 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) authentication: Option<Authentication>,
 }
 
-/// Requests that count as the same: where their words stand in the program, and the status. Should
-/// one word stand in two places, both lead to the same numbers.
+/// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
+/// two copies of a string, two keys lead to the same series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// Nobody else chooses what is hashed, and std's own hasher would cost as much as the counting.
+/// A fast hasher is safe here, because no caller chooses the keys. std's hasher would cost as much as the
+/// counting itself.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
@@ -78,7 +78,7 @@ struct Handles {
 }
 
 impl Metrics {
-    /// All at nothing, for a service with this `Auth`.
+    /// Creates the metrics of a service with this `Auth`, all zero.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
         let unlabelled = with_local_recorder(&recorder, || {
@@ -94,7 +94,7 @@ impl Metrics {
         }))
     }
 
-    /// As Prometheus reads it, version 0.0.4 of the text.
+    /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
         self.0.recorder.handle().render()
@@ -151,7 +151,7 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// What the library counts is read when somebody asks.
+    /// Copies the counters of the library, which are read only when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
@@ -195,7 +195,7 @@ impl Unlabelled {
 }
 
 impl Inner {
-    /// From here on found at once.
+    /// Creates the handles of a new series, so that the next request finds them without a lock.
     fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
         self.series.rcu(|series| {
@@ -256,11 +256,11 @@ fn recorder() -> PrometheusRecorder {
                 builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
             });
     builder
-        .expect("there are buckets, the one thing it asks for")
+        .expect("the lists of buckets are not empty")
         .build_recorder()
 }
 
-#[allow(clippy::cast_precision_loss)] // nothing here counts beyond 2^52
+#[allow(clippy::cast_precision_loss)] // no count here exceeds 2^52
 fn number(count: usize) -> f64 {
     count as f64
 }

@@ -1,7 +1,7 @@
-//! What is seen of a request: a line in the log, a name in the answer, and numbers.
+//! The request log: one log line, one `X-Request-Id` and the metrics of each request.
 //!
-//! It sees the method, the route, the outcome and whom a token was verified for. It never sees the
-//! path, a token or a claim's value, so that none of them can end up in a log or a label.
+//! A record has the method, the route, the outcome and a pseudonym of the token's subject. It never has
+//! the path, a token or a claim's value, so that none of them can reach a log or a label.
 
 use std::{error::Error, io, mem};
 
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
+/// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// What a server tells of its requests.
+/// Which requests and connections of a server are logged and measured.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     log: bool,
@@ -34,15 +34,15 @@ pub struct RequestLog {
 }
 
 impl RequestLog {
-    /// A line of the log for each request, and no numbers.
-    pub fn new() -> Self {
+    /// Logs a line for each request.
+    pub fn enabled() -> Self {
         Self {
             log: true,
             metrics: None,
         }
     }
 
-    /// A line of the log for each request, and its numbers.
+    /// Logs a line for each request, and measures requests and connections.
     pub fn with_metrics(metrics: Metrics) -> Self {
         Self {
             log: true,
@@ -50,7 +50,7 @@ impl RequestLog {
         }
     }
 
-    /// Nothing: for a listener that is asked every few seconds by a machine.
+    /// Records nothing, for a listener that a scraper calls every few seconds.
     pub fn disabled() -> Self {
         Self {
             log: false,
@@ -58,19 +58,20 @@ impl RequestLog {
         }
     }
 
-    /// Sees a connection, until the answer drops.
+    /// Counts a connection until the returned guard drops.
     pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// The next connection had to wait for another one to end.
+    /// Counts a connection that had to wait for another one to end.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Sees how a connection ends. What was no request has been answered below, if at all.
+    /// Counts a connection that ended because its bytes were no TLS or no HTTP. hyper and rustls have
+    /// answered them, if they did at all.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -82,7 +83,7 @@ impl RequestLog {
         }
     }
 
-    /// A handler panicked. What it says stays with the panic hook: it may quote anything.
+    /// Logs and counts a panic of a handler, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("a handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -90,7 +91,7 @@ impl RequestLog {
         }
     }
 
-    /// Sees a request, which came at `since`, from here on.
+    /// Begins the record of a request that came at `since`.
     pub(in crate::service) fn begin<B>(
         &self,
         since: Instant,
@@ -126,7 +127,7 @@ pub(in crate::service) fn in_context<F: Future>(
     }
 }
 
-/// A method by its name; those that people make up have one together.
+/// Returns the label of a method. All unknown methods share one.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -144,7 +145,8 @@ fn method_name(method: &Method) -> &'static str {
 
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-/// A request under way.
+/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request counts as
+/// abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
@@ -163,7 +165,7 @@ impl RequestRecord {
 
     /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
     ///
-    /// `now` reads the clock. It is not called if nothing is recorded.
+    /// `now` reads the clock. It is called only if something is recorded.
     pub(in crate::service) fn end(
         mut self,
         mut answer: Response,
@@ -202,7 +204,7 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        // A macro, because where an event is has one level for all of its life.
+        // A macro, because the level of an event's callsite is a constant.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(
@@ -230,7 +232,7 @@ impl RequestRecord {
     }
 }
 
-/// The peer left, or the server had to, before there was an answer.
+/// Records a request that ended without an answer, because the peer left or the server stopped.
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {
@@ -239,7 +241,7 @@ impl Drop for RequestRecord {
     }
 }
 
-/// A connection being served.
+/// A connection in the metrics.
 #[derive(Debug)]
 pub(in crate::service) struct ConnectionRecord(Metrics);
 

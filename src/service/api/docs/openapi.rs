@@ -1,4 +1,4 @@
-//! Rows → `OpenAPI` 3.1.
+//! Generates the `OpenAPI` 3.1 description from the rows.
 
 use utoipa::openapi::{
     Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem,
@@ -39,7 +39,7 @@ impl Docs {
     ///
     /// # Panics
     ///
-    /// Never: the document holds nothing that `serde_json` refuses.
+    /// Never: all keys are strings, so the document always serializes.
     pub fn openapi(&self, rows: &[&Row]) -> String {
         let mut paths = PathsBuilder::new();
         for row in rows {
@@ -69,7 +69,7 @@ impl Docs {
             .build();
         document
             .to_json()
-            .expect("its keys are strings, and its values none that serde_json refuses")
+            .expect("the keys are strings, so the document serializes")
     }
 
     fn operation(&self, row: &Row, path: &str) -> Operation {
@@ -118,7 +118,7 @@ impl Docs {
     }
 }
 
-/// The local issuer's own flow: the page fetches the token.
+/// Returns the scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -179,7 +179,7 @@ fn segment(template: &str) -> Option<Parameter> {
     Some(parameter.build())
 }
 
-/// What a proxy can ask for.
+/// Returns the query parameters of a row.
 fn queries(form: Form) -> Vec<Parameter> {
     let asked: &[(&str, &str)] = match form {
         Form::Forwarded => &[
@@ -206,7 +206,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// The description has no word for every method; `GET` stands for them.
+/// `OpenAPI` cannot describe a row for every method, so it is described as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -217,7 +217,7 @@ fn method(methods: &Methods) -> HttpMethod {
     }
 }
 
-/// The page shows what is for callers apart from what is about the service.
+/// Returns the group of a path on the page.
 fn tag(path: &str) -> &'static str {
     if path.starts_with("/api/") {
         "API"

@@ -1,6 +1,6 @@
-//! What a row can answer: its success, and each problem by its status with the codes it can have.
+//! The answers of a row: its success, and its problems by status with their possible codes.
 //!
-//! Statuses, codes and bodies are the catalogue's.
+//! Statuses, codes and bodies come from the catalogue of errors.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub(in crate::service) fn answers(row: &Row) -> Responses {
     answers.build()
 }
 
-/// The codes that a row's problems can have.
+/// Returns the codes that a row's problems can have.
 fn codes(row: &Row) -> Vec<&'static str> {
     let anywhere = ANYWHERE.iter().map(|problem| problem.code());
     let mut codes: Vec<_> = anywhere.collect();
@@ -84,7 +84,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     codes
 }
 
-/// One status: its codes, each with the body that it has.
+/// Returns the answer with this status, with an example body for each code.
 fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     let codes: Vec<_> = pages.iter().map(|page| page.code).collect();
     let challenged = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
@@ -119,7 +119,7 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     response.build()
 }
 
-/// Every code with the body of its answers, to be referred to.
+/// Returns the example body of every code.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 pub(in crate::service) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {

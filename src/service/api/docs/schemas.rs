@@ -1,4 +1,4 @@
-//! What a row answers with where nothing goes wrong, and the schemas that it refers to.
+//! The successful answers of rows, and the schemas that answers refer to.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::{
@@ -14,7 +14,7 @@ use crate::{
 pub(in crate::service) const JSON: &str = "application/json";
 const HTML: &str = "text/html";
 
-/// The 200 of a row.
+/// Returns the answer with status 200.
 pub(in crate::service) fn success(form: Form) -> Response {
     let answer = ResponseBuilder::new();
     match form {
@@ -64,7 +64,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
     .build()
 }
 
-/// The schemas that answers refer to, by name.
+/// Returns the schemas that answers refer to, by name.
 pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     let message = object(&[("status", text()), ("msg", text())]);
     let claims = object(&[
@@ -144,7 +144,7 @@ fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     )
 }
 
-/// A text that is one of these.
+/// A string with a list of possible values.
 pub(in crate::service) fn one_of(values: Vec<&'static str>) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -164,7 +164,7 @@ pub(in crate::service) fn scope_list() -> Schema {
         .into()
 }
 
-/// A field of an answer.
+/// A header field of an answer.
 pub(in crate::service) fn text_header(description: &str) -> Header {
     HeaderBuilder::new()
         .schema(Some(text()))
@@ -196,7 +196,7 @@ fn or_null(kind: Type) -> Schema {
     ObjectBuilder::new().schema_type(either).into()
 }
 
-/// What this schema describes.
+/// A JSON body with the named schema.
 pub(in crate::service) fn of(name: &str) -> Content {
     Content::new(Some(Ref::from_schema_name(name)))
 }

@@ -1,12 +1,12 @@
-//! Lines on their way to where they are read.
+//! Writes log lines on a thread of its own.
 //!
-//! A line costs its thread a copy and no system call: a thread of its own writes what has gathered,
-//! the first line at once and the next ones in a moment. Where nobody takes them, lines are lost
-//! and counted; no request waits for a log, and neither does the end.
+//! A request copies its line into a buffer and makes no system call. The thread writes the first line at
+//! once and gathers later ones for [`FLUSH_INTERVAL`]. If the reader of the log is too slow, lines are
+//! dropped and counted: no request waits for the log, and neither does the end of the process.
 //!
-//! `tracing-appender` has the idea and not the price: it allocates each line, sends it by itself and
-//! wakes its thread for it (2.8 µs of processor time a line at 20,000 lines a second, where this takes
-//! 0.5); it bounds lines, of whatever length, and tells nobody of those it lost.
+//! `tracing-appender` works alike but costs more: it allocates each line, sends it separately and wakes
+//! its thread for it (2.8 µs of processor time a line at 20,000 lines a second, against 0.5 here). It
+//! limits the number of lines and not their bytes, and does not report dropped ones.
 
 use std::{
     io::{self, Write},
@@ -19,19 +19,19 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines may gather. What a process that is killed has not written is lost.
+/// How long lines are gathered before they are written. A process that is killed loses them.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How much may gather before it is written all the same.
+/// Bytes that are written without waiting for [`FLUSH_INTERVAL`].
 const FLUSH_SIZE: usize = 64 * 1024;
 
-/// How much is kept for a reader that does not take it.
+/// Bytes that are kept for a reader that is too slow. Further lines are dropped.
 const CAPACITY: usize = 8 * 1024 * 1024;
 
-/// How long the end waits for a reader to take the last lines.
+/// How long dropping [`Log`] waits for the last lines to be written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where lines are put. Cheap to clone.
+/// The buffer of lines. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(in crate::service) struct LogBuffer(Arc<Shared>);
 
@@ -46,9 +46,9 @@ struct Shared {
 struct State {
     lines: Vec<u8>,
     lost: u64,
-    /// Waits for a first line.
+    /// Whether the thread waits for a first line.
     waiting: bool,
-    /// There is something that should not wait a moment.
+    /// Whether a line should be written without waiting.
     urgent: bool,
     phase: Phase,
 }
@@ -57,13 +57,13 @@ struct State {
 enum Phase {
     #[default]
     Open,
-    /// What is there is written, and no more.
+    /// The thread writes the buffered lines and ends.
     Closing,
-    /// Nobody writes.
+    /// The thread has ended.
     Closed,
 }
 
-/// Logging, until it is dropped; then the last line has been written, if somebody took it.
+/// Keeps logging alive. Dropping it writes the last lines, and waits at most a second for that.
 #[derive(Debug)]
 pub struct Log(LogBuffer);
 
@@ -75,7 +75,7 @@ impl Drop for Log {
             state.phase = Phase::Closing;
         }
         shared.wake.notify_one();
-        // What comes of it changes nothing: this is the end.
+        // After the timeout the process ends anyway.
         let _ = shared
             .closed
             .wait_timeout_while(state, CLOSE_TIMEOUT, |state| state.phase != Phase::Closed);
@@ -83,7 +83,7 @@ impl Drop for Log {
 }
 
 impl LogBuffer {
-    /// Begins to write. `tell` logs how many lines were lost.
+    /// Starts the thread. `report_lost` logs how many lines were dropped.
     pub(in crate::service) fn open(
         self,
         to: impl Write + Send + 'static,
@@ -97,7 +97,7 @@ impl LogBuffer {
             buffer.0.closed.notify_all();
         });
         if writer.is_err() {
-            // Where there is no thread to be had, there is no log; the service is worth more.
+            // Without a thread there is no log, which is better than no service.
             self.state().phase = Phase::Closed;
         }
         Log(self)
@@ -144,7 +144,7 @@ impl LogBuffer {
         }
     }
 
-    /// Lets lines gather for a moment.
+    /// Waits for more lines, at most for [`FLUSH_INTERVAL`].
     fn gather<'t>(&self, state: MutexGuard<'t, State>) -> MutexGuard<'t, State> {
         let idle = |state: &mut State| state.phase == Phase::Open && !state.urgent;
         let waited = self.0.wake.wait_timeout_while(state, FLUSH_INTERVAL, idle);
@@ -163,7 +163,7 @@ impl LogBuffer {
     }
 }
 
-/// A line about to be put: tracing-subscriber writes each in one piece.
+/// Writes one line into the buffer. tracing-subscriber writes each line with one call.
 pub(in crate::service) struct LineWriter<'o> {
     buffer: &'o LogBuffer,
     urgent: bool,
@@ -190,7 +190,7 @@ impl<'o> MakeWriter<'o> for LogBuffer {
         }
     }
 
-    /// What may be the last that is heard of a process does not wait.
+    /// Warnings and errors are written without waiting: they may be the last lines of a process.
     fn make_writer_for(&'o self, metadata: &Metadata<'_>) -> Self::Writer {
         LineWriter {
             buffer: self,
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands on what is written, once each time it is allowed to.
+    /// Passes on what is written, one write for each permission.
     struct Reader {
         allowed: Receiver<()>,
         written: Sender<String>,
@@ -264,7 +264,7 @@ mod tests {
         let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);
         let log = buffer.clone().open(reader, tell);
         buffer.put(b"first\n", true);
-        // The first is being written, or about to be; what comes now has to wait in any case.
+        // The thread is blocked in its first write, so later lines stay in the buffer.
         let line = vec![b'x'; 1024 * 1024];
         for _ in 0..20 {
             buffer.put(&line, false);

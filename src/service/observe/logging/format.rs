@@ -1,7 +1,7 @@
-//! One event → one line, whatever stands in it.
+//! Formats each event as one line, as text or JSON.
 //!
-//! tracing-subscriber's own formats cost more than the rest of a request does, and this is most of
-//! what a busy service writes. Spans are not shown: nothing here opens one.
+//! tracing-subscriber's own formats cost more than the rest of a request. Spans are not shown, because
+//! the service opens none.
 
 use std::{
     cell::RefCell,
@@ -132,8 +132,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// The message of an event, which comes first, and its fields as `name=value`, in quotes where a
-/// value would not be seen to end.
+/// Writes an event as text: its message first, then its fields as `name=value`, with quotes if the end of
+/// a value would be unclear.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -149,7 +149,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Looks at every byte, also after the answer is known: so it can look at many at a time.
+/// Returns whether a condition holds for every byte. Without an early return the compiler can check many
+/// bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }
@@ -212,20 +213,20 @@ fn json(line: &mut String, event: &Event<'_>, decision: Decision) {
     line.push('}');
 }
 
-/// The fields of an event as members, the message among them.
+/// Writes the fields and the message of an event as JSON members.
 struct Json<'l>(&'l mut String);
 
 impl Json<'_> {
     fn name(&mut self, field: &Field) {
         self.0.push_str(",\"");
-        // An identifier of Rust's: there is nothing to escape.
+        // A Rust identifier needs no escaping.
         self.0.push_str(field.name());
         self.0.push_str("\":");
     }
 }
 
-/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too: a
-/// log is read on terminals.
+/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too, because
+/// people read logs on terminals.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if all(value, plain) {
@@ -268,7 +269,7 @@ impl Visit for Json<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.name(field);
-        // What is no number in JSON is null.
+        // NaN and infinities become null.
         let _ = write!(self.0, "{}", serde_json::Value::from(value));
     }
 
@@ -288,7 +289,7 @@ impl Visit for Json<'_> {
 /// `2026-11-23T02:11:34.169084Z` (RFC 3339).
 fn now(line: &mut String) {
     thread_local! {
-        /// The second before, which seldom is another one.
+        /// The last formatted second, which most lines share.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -339,7 +340,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// In decimal, with zeros in front up to `width`.
+/// Writes a decimal number, padded with zeros to `width`.
 #[allow(clippy::cast_possible_truncation)] // a digit
 fn digits(line: &mut String, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];

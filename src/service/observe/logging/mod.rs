@@ -1,7 +1,7 @@
-//! Logs: for people as text, for machines as JSON, always on stderr.
+//! The log of the process: text for people or JSON for machines, always on stderr.
 //!
-//! stdout belongs to what a command prints. What is logged and how was decided by the
-//! configuration; nothing of the environment is read here.
+//! stdout is for the output of commands. This module reads no environment variables: the configuration
+//! provides a [`LogConfig`].
 
 mod buffered_writer;
 mod format;
@@ -29,9 +29,9 @@ pub struct LogConfig {
     pub color: bool,
 }
 
-/// Starts logging for the whole process, panics included, until what it returns is dropped. Where a
-/// program logs already, that stays as it is.
-#[must_use = "what is logged is written as long as it is held"]
+/// Starts logging for the whole process, including panics, until the returned guard is dropped. Does not
+/// replace a subscriber that is already set.
+#[must_use = "dropping the guard ends the log"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
     let buffer = LogBuffer::default();
@@ -43,13 +43,13 @@ pub fn init(log: &LogConfig) -> Log {
     })
 }
 
-/// What [`init`] starts, with another place to write to.
+/// Returns the subscriber that [`init`] sets, with another writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        // Told of a stderr that is gone, it would print that there, and panic.
+        // If stderr is closed, the default would print an error to stderr and panic.
         .log_internal_errors(false)
         .with_env_filter(log.filter.clone())
         .with_ansi(color)

@@ -1,9 +1,9 @@
-//! Warnings that somebody could have by the thousand.
+//! Rate limits for warnings and errors.
 //!
-//! What strangers cause at will, one unreadable query after the other, must not fill a disk and bury
-//! what matters. So each place in the code, a dependency's included, is written so many times a minute
-//! when it warns, and what is left out is counted. It bounds nothing below a warning: a request has its
-//! line, whatever becomes of it.
+//! Callers can cause warnings at will, such as one per unreadable query. These must not fill a disk or
+//! hide other lines. So each callsite, including those of dependencies, may log [`LIMIT`] warnings per
+//! [`PERIOD`], and further ones are counted. Lines below a warning are not limited: every request has its
+//! line.
 
 use std::{
     collections::HashMap,
@@ -14,25 +14,25 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
-/// How often one place is written in a [`PERIOD`].
+/// Lines of one callsite per [`PERIOD`].
 const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// What becomes of a line.
+/// What to do with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum Decision {
-    /// It is written.
+    /// Write it.
     Write,
-    /// It is written, and nothing more of its place for so many seconds.
+    /// Write it, and no other line of its callsite for this many seconds.
     WriteLast(u64),
-    /// It is written, the first after so many that were not.
+    /// Write it, the first line after this many skipped ones.
     WriteAfter(u64),
-    /// It is counted.
+    /// Skip and count it.
     Skip,
 }
 
 impl Decision {
-    /// What the line says beside its own fields.
+    /// Returns the field that the decision adds to the line.
     pub(in crate::service) fn field(self) -> Option<(&'static str, u64)> {
         match self {
             Self::Write | Self::Skip => None,
@@ -42,7 +42,7 @@ impl Decision {
     }
 }
 
-/// Every place that has warned; there are as many as the code has.
+/// The state of every callsite that has logged a warning. The code bounds their number.
 #[derive(Debug, Default)]
 pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 
@@ -54,7 +54,7 @@ struct Window {
 }
 
 impl RateLimits {
-    /// What becomes of a line from there.
+    /// Decides about the next line of a callsite.
     pub(in crate::service) fn decide(&self, from: &'static Metadata<'static>) -> Decision {
         if *from.level() > Level::WARN {
             return Decision::Write;
