@@ -198,10 +198,9 @@ impl Code {
 }
 
 /// The body of every failure (RFC 9457 §3), with `detail` where FastAPI's clients look for it and
-/// `error` as RFC 6750 has it. The service's description for `OpenAPI` is made of it as well.
+/// `error` as RFC 6750 has it. The service reads its `OpenAPI` schema off two of these bodies.
 #[derive(Serialize)]
-#[cfg_attr(feature = "docs", derive(utoipa::ToSchema))]
-pub(crate) struct ProblemBody {
+struct ProblemBody {
     title: &'static str,
     status: u16,
     detail: &'static str,

@@ -8,9 +8,13 @@ pub mod config;
 pub mod http;
 pub mod observe;
 
+use std::convert::Infallible;
+
+use warp::{Filter, reply::Response};
+
 pub use self::api::docs::Docs;
-pub use self::api::routes::routes;
-pub use self::api::table::Access;
+pub use self::api::route::Access;
+pub use self::cli::app::serve_metrics;
 pub use self::http::cors::Cors;
 pub use self::http::limits::Limits;
 pub use self::http::listener::Listener;
@@ -18,4 +22,15 @@ pub use self::http::server::serve;
 pub use self::http::shutdown::Shutdown;
 pub use self::http::tls::Tls;
 pub use self::observe::metrics::Metrics;
-pub use self::observe::request_log::Sight;
+pub use self::observe::request_log::RequestLog;
+
+/// Returns the service's routes. They answer every request, and `/readyz` answers 503 from the moment
+/// that `shutdown` is asked for.
+pub fn routes(
+    access: &Access,
+    shutdown: &Shutdown,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
+{
+    let shutdown = shutdown.clone();
+    api::routes::routes(access, move || shutdown.is_requested())
+}

@@ -1,7 +1,8 @@
 //! Holds ARCHITECTURE.md to the imports in `src/`: which room may import which, and no circles.
 //!
 //! Reads every file with `syn`, follows each path to the file that defines its item, through
-//! re-exports, and looks at the graph. Test modules and doc comments do not count.
+//! re-exports, and looks at the graph. Test modules and doc comments do not count. Neither does a path
+//! that begins with a module that the file itself declares, such as `serve::run()` in `cli/mod.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +32,8 @@ struct Module {
     exports: BTreeMap<String, ModulePath>,
     /// Every path that the file names, absolute.
     paths: BTreeSet<ModulePath>,
+    /// The first segment of every path that leads out of this crate.
+    crates: BTreeSet<String>,
 }
 
 impl Sources {
@@ -39,9 +42,6 @@ impl Sources {
         let mut modules = BTreeMap::new();
         for file in files_below(&root) {
             let relative = file.strip_prefix(&root).unwrap().to_str().unwrap();
-            if relative == "main.rs" {
-                continue;
-            }
             let path = module_path(relative);
             let syntax = syn::parse_file(&fs::read_to_string(&file).unwrap()).unwrap();
             let mut reader = Reader {
@@ -102,7 +102,8 @@ impl Reader {
     fn absolute(&self, segments: &[String]) -> Option<ModulePath> {
         let ups = segments.iter().take_while(|s| *s == "super").count();
         match segments.first()?.as_str() {
-            "crate" | "$crate" => Some(segments[1..].to_vec()),
+            // `main.rs` is a crate of its own and calls this one by its name.
+            "crate" | "$crate" | "warp_bearer" => Some(segments[1..].to_vec()),
             "self" => Some([&self.module[..], &segments[1..]].concat()),
             "super" => {
                 let base = &self.module[..self.module.len().checked_sub(ups)?];
@@ -117,6 +118,8 @@ impl Reader {
     fn name(&mut self, segments: &[String]) {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
+        } else if segments.len() > 1 {
+            self.found.crates.insert(segments[0].clone());
         }
     }
 
@@ -141,8 +144,11 @@ impl Reader {
 
     fn bind(&mut self, segments: &[String], shown: &str) {
         if self.is_public {
-            if let Some(path) = self.absolute(segments) {
-                self.found.exports.insert(shown.to_owned(), path);
+            match self.absolute(segments) {
+                Some(path) => {
+                    self.found.exports.insert(shown.to_owned(), path);
+                }
+                None => self.name(segments),
             }
         } else {
             self.name(segments);
@@ -256,4 +262,146 @@ fn no_file_imports_itself_through_others() {
         }
     }
     assert!(circles.is_empty(), "{} circles", circles.len());
+}
+
+/// Files, and the files of other rooms that they may import.
+struct Room {
+    /// The beginning of the files' names. A file belongs to the room with the longest one.
+    files: &'static str,
+    /// The beginnings of the names of what they may import, beside files of the same room.
+    may_import: &'static [&'static str],
+    /// Exceptions to `may_import`.
+    but_not: &'static [&'static str],
+}
+
+const fn room(files: &'static str, may_import: &'static [&'static str]) -> Room {
+    Room {
+        files,
+        may_import,
+        but_not: &[],
+    }
+}
+
+/// Who may import whom.
+const ROOMS: &[Room] = &[
+    room("main.rs", &["service/cli/mod.rs"]),
+    room("lib.rs", &[]),
+    room("algorithm.rs", &[]),
+    // The library. Its core does not know what makes it a filter.
+    Room {
+        files: "auth/",
+        may_import: &["algorithm.rs", "auth/"],
+        but_not: &["auth/warp/"],
+    },
+    // A claim that the caller could not have proved is refused with a `Refusal`, and a verified token
+    // remembers the set that it was verified with.
+    room(
+        "auth/token/",
+        &[
+            "algorithm.rs",
+            "auth/challenge.rs",
+            "auth/error.rs",
+            "auth/keys/key_set.rs",
+        ],
+    ),
+    room(
+        "auth/keys/",
+        &[
+            "algorithm.rs",
+            "auth/display.rs",
+            "auth/error.rs",
+            "auth/token/json/",
+        ],
+    ),
+    // Exception: `check` asks an issuer with the options of an `Auth`, so the probe takes one.
+    room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
+    room("auth/credential/", &["auth/error.rs"]),
+    room("auth/warp/", &["auth/"]),
+    // The test issuer. It shares no code with what it tests but the names of algorithms.
+    room("issuer/", &["algorithm.rs"]),
+    // The service. `api` and `http` do not know each other, and `observe` knows neither.
+    room("service/mod.rs", &["service/"]),
+    room("service/api/", &["auth/"]),
+    room("service/http/", &["auth/", "service/observe/"]),
+    room("service/observe/", &["auth/"]),
+    // It makes the values that others are started with, and starts nothing.
+    room(
+        "service/config/",
+        &[
+            "algorithm.rs",
+            "auth/",
+            "service/http/cors.rs",
+            "service/http/limits.rs",
+            "service/http/tls.rs",
+            "service/observe/logging/",
+        ],
+    ),
+    room("service/cli/", &["algorithm.rs", "auth/", "service/"]),
+    room(
+        "service/cli/dev/",
+        &["algorithm.rs", "auth/", "issuer/", "service/"],
+    ),
+    // Exception: under `dev` the service answers only for loopback's names, as its issuer does, and
+    // takes the filter for that from there.
+    room(
+        "service/cli/app.rs",
+        &["auth/", "issuer/hosts.rs", "service/"],
+    ),
+];
+
+/// The files that may use a web framework; all others know at most the types of `http`.
+const ON_A_FRAMEWORK: [&str; 3] = ["auth/warp/", "issuer/", "service/"];
+
+const FRAMEWORKS: [&str; 6] = ["axum", "hyper", "hyper_util", "tonic", "tower", "warp"];
+
+fn room_of(file: &str) -> Option<&'static Room> {
+    let rooms = ROOMS.iter().filter(|room| file.starts_with(room.files));
+    rooms.max_by_key(|room| room.files.len())
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let sources = Sources::read();
+    let mut faults = Vec::new();
+    for (file, targets) in sources.imports() {
+        let Some(room) = room_of(file) else {
+            faults.push(format!("{file} belongs to no room"));
+            continue;
+        };
+        for target in targets {
+            let is_in = |rooms: &[&str]| rooms.iter().any(|room| target.starts_with(room));
+            let is_at_home = room_of(target).is_some_and(|other| other.files == room.files);
+            if !is_at_home && (!is_in(room.may_import) || is_in(room.but_not)) {
+                faults.push(format!("{file} imports {target}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn no_row_of_the_rooms_is_left_over() {
+    let sources = Sources::read();
+    for room in ROOMS {
+        let mut files = sources.modules.values().map(|module| &module.file);
+        let owns = |file: &String| room_of(file).is_some_and(|of| of.files == room.files);
+        assert!(files.any(owns), "no file is in {}", room.files);
+    }
+}
+
+#[test]
+fn only_adapters_know_a_web_framework() {
+    let sources = Sources::read();
+    let mut faults = Vec::new();
+    for module in sources.modules.values() {
+        let may = ON_A_FRAMEWORK
+            .iter()
+            .any(|room| module.file.starts_with(room));
+        let used = module.crates.iter();
+        let used = used.filter(|name| !may && FRAMEWORKS.contains(&name.as_str()));
+        faults.extend(used.map(|name| format!("{} uses {name}", module.file)));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let uses_warp = |module: &&Module| module.crates.contains("warp");
+    assert!(sources.modules.values().filter(uses_warp).count() > 3);
 }

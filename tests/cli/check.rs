@@ -9,7 +9,7 @@ use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey},
-    service::{Limits, Listener, Shutdown, Sight, Tls, http::tls::Files, serve},
+    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::Files, serve},
 };
 
 use crate::support::process::Process;
@@ -259,13 +259,13 @@ async fn over_tls(world: &World) -> String {
         .or(warp::any().map(move || warp::reply::json(&metadata)))
         .map(warp::Reply::into_response);
     let shutdown = Shutdown::new();
-    let sight = Sight::logged();
+    let request_log = RequestLog::enabled();
     tokio::spawn(serve(
         listener,
         routes,
         Limits::default(),
         None,
-        sight,
+        request_log,
         shutdown,
     ));
     url

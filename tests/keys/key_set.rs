@@ -16,10 +16,7 @@ use tracing::{
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims, keys::Fetches},
     issuer::{Fault, Issuer, SigningKey},
-    service::{
-        config::{LogConfig, LogFormat},
-        observe::logging,
-    },
+    service::observe::logging::{self, LogConfig, LogFormat},
 };
 
 use crate::support::clock::{StoppedClock, until};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use warp_bearer::{
     auth::Algorithm,
     issuer::SigningKey,
-    service::{Access, Limits, Shutdown, config::LogFormat, routes},
+    service::{Access, Limits, Shutdown, observe::logging::LogFormat, routes, serve_metrics},
 };
 
 use crate::{
@@ -123,7 +123,7 @@ async fn makes_no_label_of_what_a_caller_sends() {
 async fn serves_metrics_on_their_own_listener() {
     let service = Service::start().await;
     let (listener, address) = listener().await;
-    tokio::spawn(service.metrics.clone().serve(listener));
+    tokio::spawn(serve_metrics(service.metrics.clone(), listener));
     service.log.take();
 
     let get = async |path: &str| {

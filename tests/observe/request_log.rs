@@ -7,7 +7,7 @@ use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::SigningKey,
-    service::{Access, Cors, Limits, Shutdown, config::LogFormat, routes},
+    service::{Access, Cors, Limits, Shutdown, observe::logging::LogFormat, routes},
 };
 
 use crate::{

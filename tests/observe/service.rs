@@ -16,8 +16,8 @@ use warp_bearer::{
     auth::Auth,
     issuer::{Fault, Issuer},
     service::{
-        Access, Cors, Limits, Listener, Metrics, Shutdown, Sight,
-        config::{LogConfig, LogFormat},
+        Access, Cors, Limits, Listener, Metrics, RequestLog, Shutdown,
+        observe::logging::{LogConfig, LogFormat},
         observe::logging,
         routes, serve,
     },
@@ -77,13 +77,13 @@ impl Service {
     {
         let metrics = Metrics::new(&tenant.auth);
         let (listener, address) = listener().await;
-        let sight = Sight::measured(metrics.clone());
+        let request_log = RequestLog::with_metrics(metrics.clone());
         tokio::spawn(serve(
             listener,
             routes,
             limits,
             cors,
-            sight,
+            request_log,
             Shutdown::new(),
         ));
         Self {

@@ -9,7 +9,7 @@ use warp::{
 };
 use warp_bearer::{
     auth::{BearerFilterExt, Claims, handle_rejection, with_auth},
-    service::{Cors, Limits, Metrics, Sight},
+    service::{Cors, Limits, Metrics, RequestLog},
 };
 
 use crate::support::{Answer, Tenant, answer, raw};
@@ -58,8 +58,8 @@ impl Service {
     async fn within(limits: Limits, cors: Option<Cors>) -> Self {
         let tenant = Tenant::start().await;
         let metrics = Metrics::new(&tenant.auth);
-        let sight = Sight::measured(metrics.clone());
-        let served = raw::Service::with(routes(&tenant), limits, cors, sight).await;
+        let request_log = RequestLog::with_metrics(metrics.clone());
+        let served = raw::Service::with(routes(&tenant), limits, cors, request_log).await;
         Self {
             tenant,
             metrics,

@@ -10,8 +10,9 @@ use warp_bearer::{
         Access, Docs, Shutdown,
         api::{
             docs::{FILES, TokenEndpoint},
+            matcher::Methods,
+            route::Row,
             routes::rows,
-            table::{Methods, Row},
         },
         routes,
     },
@@ -51,7 +52,7 @@ fn operations(description: &Value) -> Vec<(String, Value)> {
 async fn the_description_has_the_rows_of_the_table_and_no_other() {
     let tenant = Tenant::start().await;
     let description = described(&tenant).await;
-    let rows = rows(&Access::from(&tenant.auth), &Shutdown::new());
+    let rows = rows(&Access::from(&tenant.auth), || false);
     let expected: BTreeSet<_> = rows.iter().map(name).collect();
     let found: BTreeSet<_> = operations(&description)
         .into_iter()
@@ -65,7 +66,7 @@ async fn the_description_has_the_rows_of_the_table_and_no_other() {
 async fn each_operation_says_what_its_row_requires() {
     let tenant = Tenant::start().await;
     let operations = operations(&described(&tenant).await);
-    for row in rows(&Access::from(&tenant.auth), &Shutdown::new()) {
+    for row in rows(&Access::from(&tenant.auth), || false) {
         let name = name(&row);
         let (_, operation) = operations.iter().find(|(found, _)| *found == name).unwrap();
         let scopes = row.requires.as_ref().map(|requires| {

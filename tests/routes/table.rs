@@ -1,17 +1,26 @@
 //! What do the service's routes answer?
 
+use serde::Deserialize;
 use serde_json::{Value, json};
+use warp::Reply;
 use warp_bearer::{
-    auth::{Auth, policy::scopes},
+    auth::{
+        Auth, Claims,
+        policy::{scope, scopes},
+    },
     issuer::Issuer,
     service::{
-        Access, Shutdown,
-        api::{routes::rows, table::Methods},
+        Access, Docs, Limits, RequestLog, Shutdown,
+        api::{
+            matcher::Methods,
+            route::{Form, Row, route, table},
+            routes::rows,
+        },
         routes,
     },
 };
 
-use crate::support::{Answer, Tenant, answer};
+use crate::support::{Answer, Tenant, answer, raw};
 
 #[tokio::test]
 async fn a_route_answers_whoever_may_see_it() {
@@ -79,7 +88,7 @@ async fn the_private_route_answers_with_the_claims_as_issued() {
 async fn head_answers_as_get_does() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().scope("read:messages").sign();
-    for row in rows(&Access::from(&tenant.auth), &Shutdown::new()) {
+    for row in rows(&Access::from(&tenant.auth), || false) {
         for token in [None, Some(&*token)] {
             let get = tenant.send("GET", row.template, token).await;
             let head = tenant.send("HEAD", row.template, token).await;
@@ -92,7 +101,7 @@ async fn head_answers_as_get_does() {
 #[tokio::test]
 async fn the_anonymous_see_what_is_open_and_nothing_else() {
     let tenant = Tenant::start().await;
-    let rows = rows(&Access::from(&tenant.auth), &Shutdown::new());
+    let rows = rows(&Access::from(&tenant.auth), || false);
     assert_eq!(rows.len(), 11, "a new route belongs into this walk");
     for row in rows {
         let path = row.template.replace("{code}", "token_expired");
@@ -135,7 +144,7 @@ async fn a_service_that_is_asked_to_stop_is_not_ready() {
     let tenant = Tenant::start().await;
     let shutdown = Shutdown::new();
     let routes = warp_bearer::service::routes(&Access::from(&tenant.auth), &shutdown);
-    shutdown.ask();
+    shutdown.request();
     let reply = warp::test::request().path("/readyz").reply(&routes).await;
     assert_eq!(reply.status().as_u16(), 503);
 }
@@ -275,4 +284,98 @@ async fn constant_documents_are_shared_and_not_copied_for_each_request() {
             );
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Item {
+    name: String,
+}
+
+/// Answers with the three arguments that the row extracts.
+async fn rename_item(id: String, claims: Claims, item: Item) -> impl Reply {
+    warp::reply::json(&json!({"id": id, "by": claims.subject(), "name": item.name}))
+}
+
+/// A row with a segment, a token, a policy and a body.
+fn item_row(access: &Access) -> Row {
+    route!(POST, "items" / { id })
+        .with_auth(access)
+        .require(scope("write:items"))
+        .json()
+        .then(rename_item)
+        .says("Renames an item", Form::Object)
+}
+
+#[tokio::test]
+async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
+    let tenant = Tenant::start().await;
+    let plain = tenant.issuer.token().sign();
+    let writer = tenant.issuer.token().scope("write:items").sign();
+    let limits = Limits {
+        body: 64,
+        ..Limits::default()
+    };
+    let rows = table(vec![item_row(&Access::from(&tenant.auth))]);
+    let service = raw::Service::with(rows, limits, None, RequestLog::disabled()).await;
+    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(64));
+    let (json, text) = ("application/json", "text/plain");
+    // Each row passes one check more than the row before it; everything after that check is wrong.
+    #[rustfmt::skip]
+    let cases = [
+        ("another path", "PUT", "/things/7", None, text, "{", 404, "not_found"),
+        ("no segment", "PUT", "/items/", None, text, "{", 404, "not_found"),
+        ("another method", "PUT", "/items/7", None, text, "{", 405, "method_not_allowed"),
+        ("no token", "POST", "/items/7", None, text, "{", 401, "missing_token"),
+        ("scope not granted", "POST", "/items/7", Some(&plain), text, "{", 403, "insufficient_scope"),
+        ("another media type", "POST", "/items/7", Some(&writer), text, "{", 415, "unsupported_media_type"),
+        ("too large", "POST", "/items/7", Some(&writer), json, &large, 413, "payload_too_large"),
+        ("not JSON", "POST", "/items/7", Some(&writer), json, "{", 400, "invalid_body"),
+        ("another type", "POST", "/items/7", Some(&writer), json, r#"{"name":7}"#, 400, "invalid_body"),
+        ("all is well", "POST", "/items/7", Some(&writer), json, r#"{"name":"new"}"#, 200, ""),
+    ];
+    for (case, method, path, token, content_type, body, status, code) in cases {
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{}Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            token.unwrap_or_default(),
+            body.len()
+        );
+        let answer = service.client().await.ask(request.as_bytes()).await;
+        if status == 200 {
+            assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+            let expected = json!({"id": "7", "by": "auth0|alice", "name": "new"});
+            assert_eq!(answer.json(), expected, "{case}");
+        } else {
+            answer.assert_is_problem(case, status, code);
+        }
+        let allow = if status == 405 { "POST" } else { "" };
+        assert_eq!(answer.header("allow"), allow, "{case}");
+    }
+}
+
+#[cfg(feature = "docs")]
+#[tokio::test]
+async fn a_row_with_a_body_is_described_with_it() {
+    let tenant = Tenant::start().await;
+    let row = item_row(&Access::from(&tenant.auth));
+    let document: Value = serde_json::from_str(&Docs::default().openapi(&[&row])).unwrap();
+    let operation = &document["paths"]["/items/{id}"]["post"];
+    assert_eq!(operation["requestBody"]["required"], true);
+    assert_eq!(operation["parameters"][0]["name"], "id");
+    assert_eq!(
+        operation["parameters"][0]["schema"],
+        json!({"type": "string"})
+    );
+    let codes = |status: &str| {
+        let content = &operation["responses"][status]["content"]["application/problem+json"];
+        content["schema"]["allOf"][1]["properties"]["code"]["enum"].clone()
+    };
+    assert_eq!(codes("413"), json!(["payload_too_large"]));
+    assert_eq!(codes("415"), json!(["unsupported_media_type"]));
+    assert_eq!(codes("403"), json!(["insufficient_scope"]));
+    let bad = codes("400");
+    assert!(
+        bad.as_array().unwrap().contains(&json!("invalid_body")),
+        "{bad}"
+    );
 }

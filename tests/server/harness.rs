@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use warp::http::{Response, StatusCode};
 use warp::{Filter, Rejection, Reply};
-use warp_bearer::service::{Limits, Listener, Shutdown, Sight, serve};
+use warp_bearer::service::{Limits, Listener, RequestLog, Shutdown, serve};
 
 /// Far beyond every limit under test: reached only when something hangs.
 pub(crate) const FOREVER: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl Server {
             routes,
             limits,
             None,
-            Sight::logged(),
+            RequestLog::enabled(),
             shutdown.clone(),
         ));
         Self {

@@ -47,7 +47,7 @@ async fn leave_under_load(requests: usize) {
         tokio::task::yield_now().await;
     }
     let (asked, start) = (answered.load(Ordering::Relaxed), Instant::now());
-    server.shutdown.ask();
+    server.shutdown.request();
     server.stopped().await;
     let took = start.elapsed();
 
@@ -89,8 +89,8 @@ async fn asked_to_stop_it_is_not_ready_at_once_and_serves_through_the_grace() {
         None
     );
 
-    server.shutdown.ask();
-    assert!(server.shutdown.is_asked());
+    server.shutdown.request();
+    assert!(server.shutdown.is_requested());
     for peer in [&mut known, &mut server.peer().await] {
         let answer = peer.ask(GET).await.expect("served in the grace");
         assert_eq!(
@@ -117,7 +117,7 @@ async fn a_request_at_work_is_answered_before_it_leaves() {
     let second = tokio::spawn(http2.send_request(request));
     server.at_gate(2).await;
 
-    server.shutdown.ask();
+    server.shutdown.request();
     server.last_peer().await;
     server.open_gate(2);
 
@@ -129,7 +129,7 @@ async fn a_request_at_work_is_answered_before_it_leaves() {
 #[tokio::test]
 async fn a_connection_taken_in_the_last_moment_still_has_its_say() {
     let mut server = Server::start(hasty()).await;
-    server.shutdown.ask();
+    server.shutdown.request();
     let mut last = server.last_peer().await;
 
     assert_eq!(
@@ -167,7 +167,7 @@ async fn what_is_unfinished_does_not_keep_it() {
         let mut peer = server.peer().await;
         peer.say(words).await;
         let start = Instant::now();
-        server.shutdown.ask();
+        server.shutdown.request();
         server.stopped().await;
 
         let took = start.elapsed();
@@ -185,8 +185,8 @@ async fn asked_again_it_leaves_at_once() {
     server.at_gate(1).await;
 
     let start = Instant::now();
-    server.shutdown.ask();
-    server.shutdown.ask();
+    server.shutdown.request();
+    server.shutdown.request();
     server.stopped().await;
 
     assert!(start.elapsed() < millis(400), "before the grace is over");
@@ -206,7 +206,7 @@ async fn a_signal_asks_and_a_second_one_insists() {
     };
 
     assert!(kill("-TERM").success());
-    timeout(FOREVER, shutdown.asked()).await.expect("asked");
+    timeout(FOREVER, shutdown.requested()).await.expect("asked");
     assert!(kill("-INT").success());
-    timeout(FOREVER, shutdown.ordered()).await.expect("ordered");
+    timeout(FOREVER, shutdown.forced()).await.expect("ordered");
 }

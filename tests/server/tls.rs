@@ -19,7 +19,7 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Access, Limits, Listener, Metrics, Shutdown, Sight, Tls, http::tls::Files, routes, serve,
+    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls, http::tls::Files, routes, serve,
 };
 
 use crate::support::Tenant;
@@ -81,7 +81,7 @@ impl Service {
             routes(&Access::from(&tenant.auth), &shutdown),
             limits,
             None,
-            Sight::measured(metrics.clone()),
+            RequestLog::with_metrics(metrics.clone()),
             shutdown.clone(),
         ));
         Self {
@@ -337,7 +337,7 @@ async fn half_a_handshake_does_not_keep_the_service() {
     let mut tcp = service.tcp().await;
     tcp.write_all(&[22, 3, 1]).await.unwrap();
     let start = Instant::now();
-    service.shutdown.ask();
+    service.shutdown.request();
     timeout(FOREVER, service.served).await.unwrap().unwrap();
     assert!(
         start.elapsed() < Duration::from_secs(2),

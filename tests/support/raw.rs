@@ -14,7 +14,7 @@ use warp::{
 };
 use warp_bearer::{
     auth::Auth,
-    service::{Access, Cors, Limits, Listener, Shutdown, Sight, routes, serve},
+    service::{Access, Cors, Limits, Listener, RequestLog, Shutdown, routes, serve},
 };
 
 use super::Answer;
@@ -31,10 +31,15 @@ pub struct Service {
 impl Service {
     pub async fn start(auth: &Auth) -> Self {
         let routes = routes(&Access::from(auth), &Shutdown::new());
-        Self::with(routes, Limits::default(), None, Sight::logged()).await
+        Self::with(routes, Limits::default(), None, RequestLog::enabled()).await
     }
 
-    pub async fn with<F>(routes: F, limits: Limits, cors: Option<Cors>, sight: Sight) -> Self
+    pub async fn with<F>(
+        routes: F,
+        limits: Limits,
+        cors: Option<Cors>,
+        request_log: RequestLog,
+    ) -> Self
     where
         F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
         F::Extract: Reply,
@@ -42,7 +47,7 @@ impl Service {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
-        let served = tokio::spawn(serve(listener, routes, limits, cors, sight, shutdown));
+        let served = tokio::spawn(serve(listener, routes, limits, cors, request_log, shutdown));
         Self { address, served }
     }
 

@@ -1,5 +1,5 @@
-//! Forward authentication: `/auth` tells a proxy whether a token meets a policy, and tells the
-//! application behind the proxy whose token it is.
+//! Forward authentication: `/auth` answers a proxy whether a token meets a policy, and sends the identity
+//! in the token to the application behind the proxy.
 //!
 //! The policy is in the query, which the proxy writes next to the path that it protects. `/auth` ignores
 //! fields that repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send
@@ -25,7 +25,7 @@ use crate::auth::{
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
 const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
-/// `sub`. Empty if there is none, or if a header field cannot carry it unchanged.
+/// `sub`. Empty if the token has no subject, or if a header field cannot carry it unchanged.
 const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
 /// The scopes that the token grants, separated by single spaces. Empty if there are none.
 const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
@@ -46,7 +46,7 @@ pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem>
     if query.is_empty() {
         return Ok(None);
     }
-    let policy = asked(query);
+    let policy = parse(query);
     if policy.is_none() {
         tracing::warn!(
             "the query of /auth is not one of scope and permission; the proxy is refused"
@@ -57,7 +57,7 @@ pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem>
 
 type ReadList = fn(&str) -> Option<Policy>;
 
-fn asked(query: &str) -> Option<Policy> {
+fn parse(query: &str) -> Option<Policy> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
     for pair in query.split('&') {
         let (name, list) = pair.split_once('=')?;
@@ -102,9 +102,9 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// Answers 200 with the identity in four header fields. 200, because Envoy accepts no other 2xx.
 ///
-/// Every field is present, if need be empty. A proxy that copies an absent field may leave the client's
-/// own in its place, or write a text of its own (Caddy 2.6 does).
-pub(in crate::service) fn told(claims: &Claims) -> Response {
+/// Every field is present, and empty if it has no value. If a field is absent, a proxy may forward the
+/// client's field of that name, or write a placeholder (Caddy 2.6 does).
+pub(in crate::service) fn identity_answer(claims: &Claims) -> Response {
     // A name that is not a scope token cannot be asked for, and one with a space would arrive as two.
     let scopes: Vec<_> = claims
         .scopes()

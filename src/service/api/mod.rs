@@ -1,8 +1,9 @@
-//! What the service answers: its routes, their handlers and their documentation.
+//! The API of the service: its routes, their handlers, their documentation and the error pages.
 
 pub mod docs;
 pub mod errors;
 pub(super) mod forward_auth;
 pub mod handlers;
+pub mod matcher;
+pub mod route;
 pub mod routes;
-pub mod table;

@@ -1,35 +1,40 @@
 //! The route table: every path, method and policy on one screen.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, future::ready};
 
 use hyper::body::Bytes;
-use warp::{Filter, reply::Response};
+use warp::{Filter, http::HeaderMap, reply::Response};
 
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Docs;
 use crate::{
-    auth::policy::scope,
-    service::{
-        api::{
-            forward_auth, handlers,
-            table::{Access, Form, Row, named_scopes, route, table},
-        },
-        http::shutdown::Shutdown,
+    auth::{Claims, policy::scope},
+    service::api::{
+        errors::show,
+        forward_auth, handlers,
+        route::{Access, Form, Row, named_scopes, route, table},
     },
 };
 
-/// The service's routes. They answer every request, so that there is no rejection left to forget.
-pub fn routes(
+/// Returns the service's routes. They answer every request, so no rejection is left to handle.
+///
+/// `/readyz` answers 503 while `is_stopping` returns true.
+pub fn routes<S>(
     access: &Access,
-    shutdown: &Shutdown,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
+    is_stopping: S,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<S>
+where
+    S: Fn() -> bool + Clone + Send + Sync + 'static,
 {
-    table(rows(access, shutdown))
+    table(rows(access, is_stopping))
 }
 
 /// The rows of the table: this path, this method, this permission, this handler.
-pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
-    let readiness = (access.auth.clone(), shutdown.clone());
+pub fn rows(
+    access: &Access,
+    is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Vec<Row> {
+    let auth = access.auth.clone();
     let mut rows = vec![
         route!(GET, "api" / "public")
             .then(handlers::public)
@@ -52,7 +57,7 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
         route!(ANY, "auth")
             .with_auth(access)
             .require_by_query(forward_auth::policy)
-            .then(handlers::forwarded)
+            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says("Whose token it is, for a proxy that asks", Form::Forwarded),
         //
         route!(GET, "livez")
@@ -60,21 +65,18 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
             .says("The process runs", Form::Object),
         //
         route!(GET, "readyz")
-            .then(move || {
-                let (auth, shutdown) = readiness.clone();
-                handlers::readyz(auth, shutdown)
-            })
+            .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
     rows.extend(error_pages());
-    // Where a resource is configured, what the rows above require of its clients (RFC 9728).
+    // The metadata name the scopes that the rows above require (RFC 9728).
     let metadata = access.auth.metadata(named_scopes(&rows));
     rows.extend(metadata.and_then(|metadata| {
         // It holds strings alone, which always serialize.
         let document = Bytes::from(serde_json::to_vec(&metadata).ok()?);
         let row = route!(GET, ".well-known" / "oauth-protected-resource")
             .also_at(metadata.path())
-            .then(move || handlers::metadata(document.clone()))
+            .then(move || handlers::document(document.clone(), "public, max-age=3600"))
             .says(
                 "What a client needs to know to get a token (RFC 9728)",
                 Form::Object,
@@ -86,27 +88,32 @@ pub fn rows(access: &Access, shutdown: &Shutdown) -> Vec<Row> {
     rows
 }
 
-/// What the answers of the rows above mean, for whoever got one.
+/// The pages of the error codes.
 fn error_pages() -> [Row; 2] {
     [
         route!(GET, "errors")
-            .then_for(handlers::errors)
+            .headers()
+            .then(|headers: HeaderMap| ready(show::index(&headers)))
             .says("Every code that an answer can have", Form::Codes),
         //
-        route!(GET, "errors" / { code }).then(handlers::error).says(
-            "What a code means, and how what causes it is mended",
-            Form::Code,
-        ),
+        route!(GET, "errors" / { code })
+            .headers()
+            .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
+            .says(
+                "What a code means, and how what causes it is mended",
+                Form::Code,
+            ),
     ]
 }
 
-/// The rows above for programs, and for people who want to try them.
+/// The description of the rows above, and the page to try them on.
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // The description has these rows in it too, and they need it: what they are is known without.
+    // The description lists these rows too, and they serve it. Their data does not depend on it, so a
+    // first set of them, with an empty description, is enough to write it.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
     docs_rows(docs, docs.openapi(&all)).into()
@@ -119,15 +126,15 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
     let files = page.clone();
     [
         route!(GET, "openapi.json")
-            .then(move || handlers::openapi(openapi.clone()))
+            .then(move || handlers::document(openapi.clone(), "no-cache"))
             .says("This description of the routes (OpenAPI 3.1)", Form::Object),
         //
         route!(GET, "docs")
-            .then(move || handlers::docs(page.clone()))
+            .then(move || ready(page.page()))
             .says("The page on which they are tried", Form::Page),
         //
         route!(GET, "docs" / { file })
-            .then(move |file, _| handlers::docs_file(files.clone(), file))
+            .then(move |file: String| ready(files.file(&file)))
             .says("What that page loads", Form::File),
     ]
 }
@@ -136,12 +143,12 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
 mod tests {
     use super::*;
     use crate::auth::Auth;
-    use crate::service::{api::table::Methods, http::cors::GATE};
+    use crate::service::{api::matcher::Methods, http::cors::GATE};
 
     #[tokio::test]
     async fn the_gate_is_the_row_that_takes_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
-        let rows = rows(&Access::from(&auth), &Shutdown::new());
+        let rows = rows(&Access::from(&auth), || false);
         let any = rows.iter().filter(|row| row.methods == Methods::Any);
         assert_eq!(any.map(|row| row.template).collect::<Vec<_>>(), [GATE]);
     }

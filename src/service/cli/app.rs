@@ -9,13 +9,13 @@ use std::{
     net::SocketAddr,
 };
 
-use warp::{Filter, reply::Response};
+use warp::{Filter, http::header::CONTENT_TYPE, reply::Response};
 
 use crate::{
-    auth::{Auth, Problem},
+    auth::{Auth, Problem, handle_rejection},
     issuer::hosts,
     service::{
-        api::{routes::routes, table::Access},
+        api::route::Access,
         cli::failure::Failure,
         http::{
             cors::Cors,
@@ -26,9 +26,14 @@ use crate::{
             shutdown::Shutdown,
             tls::{Files, Tls},
         },
-        observe::{metrics::Metrics, request_log::Sight},
+        observe::{metrics::Metrics, request_log::RequestLog},
+        routes,
     },
 };
+
+/// The most connections to the metrics' listener at once. Their descriptors come from the reserve that
+/// key fetches need too.
+const MAX_SCRAPERS: usize = 16;
 
 /// The service with its bound sockets, before it serves.
 pub(in crate::service) struct App {
@@ -94,14 +99,14 @@ impl App {
         let metrics = self
             .metrics
             .map(|listener| (Metrics::new(&access.auth), listener));
-        let sight = match &metrics {
-            Some((metrics, _)) => Sight::measured(metrics.clone()),
-            None => Sight::logged(),
+        let request_log = match &metrics {
+            Some((metrics, _)) => RequestLog::with_metrics(metrics.clone()),
+            None => RequestLog::enabled(),
         };
         let routes = routes(access, &shutdown);
         tokio::select! {
-            () = serve_routes(self.service, routes, self.only_for, limits, cors, sight, shutdown) => {}
-            () = run_or_pend(metrics.map(|(metrics, listener)| metrics.serve(listener))) => {}
+            () = serve_routes(self.service, routes, self.only_for, limits, cors, request_log, shutdown) => {}
+            () = run_or_pend(metrics.map(|(metrics, listener)| serve_metrics(metrics, listener))) => {}
             () = run_or_pend(self.tls.clone().map(Tls::watch)) => {}
             () = run_or_pend(hangup.map(|hangup| hangup.reload(&access.auth, self.tls.as_ref()))) => {}
         }
@@ -115,18 +120,36 @@ async fn serve_routes<F>(
     only_for: Option<SocketAddr>,
     limits: Limits,
     cors: Option<Cors>,
-    sight: Sight,
+    request_log: RequestLog,
     shutdown: Shutdown,
 ) where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     match only_for {
-        None => serve(listener, routes, limits, cors, sight, shutdown).await,
+        None => serve(listener, routes, limits, cors, request_log, shutdown).await,
         Some(address) => {
             let foreign = hosts::foreign(address).map(|| Problem::BadHost.response());
             let routes = foreign.or(routes).unify();
-            serve(listener, routes, limits, cors, sight, shutdown).await;
+            serve(listener, routes, limits, cors, request_log, shutdown).await;
         }
+    }
+}
+
+/// Answers `GET /metrics` on a listener of its own, until it is dropped.
+pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
+    let shown = metrics.clone();
+    let page = warp::path!("metrics").and(warp::get()).map(move || {
+        let text = "text/plain; version=0.0.4; charset=utf-8";
+        warp::reply::with_header(shown.render(), CONTENT_TYPE, text)
+    });
+    let limits = Limits {
+        connections: MAX_SCRAPERS,
+        ..Limits::default()
+    };
+    let routes = page.recover(handle_rejection);
+    tokio::select! {
+        () = serve(listener, routes, limits, None, RequestLog::disabled(), Shutdown::new()) => {}
+        () = metrics.upkeep() => {}
     }
 }
 

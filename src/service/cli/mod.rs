@@ -1,6 +1,6 @@
 //! The command line. Each command has a file, or a folder whose `mod.rs` is the command.
 
-mod app;
+pub(super) mod app;
 mod auth;
 mod check;
 mod completions;

@@ -31,6 +31,7 @@ use crate::{
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
+        observe::logging::LogConfig,
     },
 };
 
@@ -39,7 +40,7 @@ pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{LogConfig, LogFormat, Secret, TokenProfile};
+pub use self::types::{Secret, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 

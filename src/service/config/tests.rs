@@ -2,7 +2,10 @@ use std::collections::BTreeSet;
 
 use warp::http::HeaderValue;
 
-use crate::{auth::policy::scope, service::config::*};
+use crate::{
+    auth::policy::scope,
+    service::{config::*, observe::logging::LogFormat},
+};
 
 const TENANT: &[(&str, &str)] = &[
     ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use tracing_subscriber::EnvFilter;
-
 /// The profile that access tokens must follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenProfile {
@@ -11,27 +9,6 @@ pub enum TokenProfile {
     Any,
     /// RFC 9068, strictly.
     Rfc9068,
-}
-
-/// The settings of the log.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// Selects the events. Defaults to `info`.
-    pub filter: EnvFilter,
-    /// The form of each event. Defaults to text.
-    pub format: LogFormat,
-    /// Allows colours on a terminal. `false` if `NO_COLOR` is set and not empty, or `TERM` is
-    /// `dumb`.
-    pub color: bool,
-}
-
-/// The form of logged events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines of text, for people.
-    Text,
-    /// One JSON object on each line, for machines.
-    Json,
 }
 
 /// A secret. `Debug` does not show it.

@@ -19,8 +19,9 @@ use crate::{
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{LogFormat, Secret, TokenProfile},
+        types::{Secret, TokenProfile},
     },
+    service::observe::logging::LogFormat,
 };
 
 pub(super) const KIB: u64 = 1024;

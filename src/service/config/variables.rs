@@ -13,7 +13,7 @@ use crate::{
     algorithm::Algorithm,
     auth::policy::Policy,
     service::config::{
-        types::{LogFormat, Secret, TokenProfile},
+        types::{Secret, TokenProfile},
         url,
         value::{self, KIB, MIB},
         variable::{Optional, Unread, Variable, WithDefault},

@@ -1,5 +1,7 @@
-//! A request's body, cut at the limit. What lies beyond is never handed on: the reader sees an error,
-//! and [`Overflow`] remembers why, because warp's own rejection does not say.
+//! Limits the size of a request's body.
+//!
+//! The reader of a larger body gets an error, and never a byte beyond the limit. [`Overflow`] records the
+//! reason, because warp's own rejection does not contain it.
 
 use std::{
     error::Error,
@@ -13,19 +15,19 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-/// A body of at most so many bytes.
+/// A body with a limit on its size.
 #[derive(Debug)]
-pub(in crate::service) struct Bounded {
+pub(in crate::service) struct LimitedBody {
     inner: Incoming,
     left: u64,
     overflow: Overflow,
 }
 
-/// Whether somebody read a body beyond its limit; none where there is nothing to read.
+/// Records whether a body was read beyond its limit. `None` if the request has no body.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Overflow(Option<Arc<AtomicBool>>);
 
-impl Bounded {
+impl LimitedBody {
     pub(in crate::service) fn new(inner: Incoming, limit: u64) -> (Self, Overflow) {
         let overflow = Overflow((!inner.is_end_stream()).then(Arc::default));
         let body = Self {
@@ -50,7 +52,7 @@ impl Overflow {
     }
 }
 
-impl Body for Bounded {
+impl Body for LimitedBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -58,7 +60,7 @@ impl Body for Bounded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // One that announces too much is refused unread, before `100 Continue` invites it.
+        // A body that announces too much fails before hyper sends `100 Continue` for it.
         if self.inner.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(self.overflow.raise())));
         }

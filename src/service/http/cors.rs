@@ -1,11 +1,12 @@
-//! Which pages of other origins may read an answer: CORS, as the Fetch standard has it.
+//! CORS (Fetch standard): which pages of other origins may read an answer.
 //!
-//! It keeps nobody out, since browsers alone ask, and it never allows credentials: whoever has a
-//! token sends it, and there are no cookies here. It stands around everything, the server's own
-//! refusals included, so that a page can read a 401, a 413 or a 503 like any other answer. warp's
-//! filter and tower-http's layer stand around routes alone; the first refuses whatever comes from
-//! an origin that is not listed, be it a page of the service's own, and sends no `Vary`, the second
-//! takes every `OPTIONS` for a preflight.
+//! CORS protects no route, because only browsers obey it. It never allows credentials: clients send
+//! tokens, and the service has no cookies. It wraps every answer, including the server's own errors, so
+//! that a page can read a 401, a 413 or a 503 like any other answer.
+//!
+//! warp's filter and tower-http's layer wrap routes only. warp's rejects every request from an origin
+//! that is not listed, even one of the service's own pages, and sends no `Vary`. tower-http's treats every
+//! `OPTIONS` as a preflight.
 
 use hyper::{
     Method,
@@ -20,11 +21,11 @@ use warp::{Reply, http::StatusCode, reply::Response};
 
 use crate::{
     auth::{Problem, context},
-    service::http::request_id::only,
+    service::observe::request_id::only,
 };
 
-/// The path that has no preflight. It is a gate: a proxy lets through whatever it answers with 2xx, and
-/// some proxies ask it with the client's own method and fields. So `OPTIONS` needs a token there.
+/// The path that answers no preflight. A proxy forwards every request for which this path answers 2xx,
+/// and some proxies send it the client's own method and fields. So `OPTIONS` needs a token there.
 pub(in crate::service) const GATE: &str = "/auth";
 
 /// Returns whether the path is the gate or below it, where some proxies append the client's own path.
@@ -33,36 +34,37 @@ fn is_gate(path: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Which route a preflight has come to, in logs and metrics.
+/// The route name of preflights in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
-// What may be sent, whatever the path: a path that does not take it says so itself, legibly.
+// The methods that a page may send, the same for every path. A path without the method answers 405, which
+// the page can read.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What the service reads, beside what needs no permission.
+/// The request fields that the service reads and that need permission.
 const HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, Traceparent, X-Request-Id");
-/// What a page cannot do without that meets a refusal.
+/// The answer fields that a page needs to handle an error.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
-/// How long a browser need not ask again, in seconds; an origin that is taken out of the list may
-/// send for as long, and reads nothing.
+/// How long a browser caches a preflight, in seconds. A page of an origin that was removed from the list
+/// may send requests for as long, but cannot read the answers.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins whose pages may read what the service answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// Every origin there is. For what the internet may read anyway: with it, the pages that
-    /// somebody within a private network happens to visit can read the open routes in there.
+    /// Every origin. Use this only for a service that the whole internet may read: in a private network,
+    /// any page that a user visits could read the open routes.
     Any,
-    /// These, compared to the letter as browsers send them: `https://app.example.com`.
+    /// The listed origins, compared byte for byte with what browsers send: `https://app.example.com`.
     Only(Vec<HeaderValue>),
 }
 
 impl Cors {
-    /// What there is to say about a request.
-    pub(in crate::service) fn of(&self, head: &Parts) -> Crossing {
+    /// Evaluates a request.
+    pub(in crate::service) fn evaluate(&self, head: &Parts) -> CorsRequest {
         let origin = only(&head.headers, &ORIGIN);
-        Crossing {
+        CorsRequest {
             allowed: origin.and_then(|origin| self.allowed(origin)),
             is_preflight: origin.is_some()
                 && head.method == Method::OPTIONS
@@ -73,26 +75,26 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // The star, and not the origin: for it browsers send no credentials, come what may.
+            // `*` and not the origin: browsers never send credentials for `*`.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }
     }
 }
 
-/// One request, as CORS sees it.
+/// The CORS properties of one request.
 #[derive(Debug)]
-pub(in crate::service) struct Crossing {
+pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
     is_preflight: bool,
 }
 
-impl Crossing {
+impl CorsRequest {
     /// Returns the answer to a preflight, or `None` if the request is an ordinary one. A preflight needs
     /// no token, since browsers send none with it, and its path need not exist.
     ///
-    /// An origin that is not listed gets a 403 with a reason. A browser needs no more than silence, but
-    /// whoever forgot to list the origin does.
+    /// An origin that is not listed gets a 403 with a reason. A browser would need no reason, but the
+    /// developer who forgot to list the origin does.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;
@@ -109,9 +111,9 @@ impl Crossing {
         Some(answer)
     }
 
-    /// Lets the page read the answer where its origin may. `Vary` says to caches that this depends
-    /// on the origin, be it absent.
-    pub(in crate::service) fn mark(self, headers: &mut HeaderMap) {
+    /// Sets the fields that let the page read the answer, if its origin is allowed. `Vary` tells caches
+    /// that the answer depends on `Origin`, even if the request has none.
+    pub(in crate::service) fn set_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,12 +1,12 @@
-//! File descriptors: how many connections the process has them for.
+//! Lowers the limit of connections to the number of file descriptors.
 //!
-//! A connection takes one. The rest of the process needs some as well: listeners, logs, the connections
-//! of `METRICS_LISTEN`, and above all key fetches, which would fail while idle peers held every
-//! descriptor. So [`RESERVE`] descriptors are never given to connections.
+//! Each connection needs one. The rest of the process needs some too: listeners, logs, the connections of
+//! `METRICS_LISTEN`, and key fetches, which would fail if idle peers held every descriptor. So
+//! [`RESERVE`] descriptors are never used for connections.
 
 use crate::service::http::limits::Limits;
 
-/// Descriptors that are left to everything but connections.
+/// Descriptors that connections never use.
 const RESERVE: usize = 64;
 
 /// Raises the process's soft limit of descriptors to the hard one, and lowers the limit of connections,

@@ -1,18 +1,18 @@
-//! The clock of a connection: how long the connection has been idle, and how long its peer has left an
-//! answer untaken.
+//! The idle timeout of a connection, and the timeout of a peer that does not read.
 //!
-//! hyper's clock runs only while an HTTP/1.1 head is awaited. A peer that never sends its first byte,
-//! never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2 connection open with pings,
-//! or asks and does not read is under no clock of hyper's. This one ends all of them, by two rules:
+//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that never
+//! sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2
+//! connection open with pings, or sends a request and does not read the answer. This timeout covers all
+//! of them, by two rules:
 //!
-//! - A connection on which nothing is at work for the limit is idle and ends. A request is at work until
-//!   the last byte of its answer has been handed to hyper, so a handler may be silent for as long as it
-//!   likes (server-sent events).
-//! - An answer of which the peer takes nothing for the limit ends, *whatever else happens on the
-//!   connection*: other requests do not reset its clock. An HTTP/2 answer ends with its stream while that
-//!   is still possible, else with the connection. Where the connection itself takes no byte, it ends.
+//! - A connection without an active request ends after the limit. A request is active until the last byte
+//!   of its answer has been given to hyper, so a handler may send nothing for any time (server-sent
+//!   events).
+//! - An answer ends if the peer reads nothing of it for the limit. *Other requests on the connection do
+//!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
+//!   with the connection afterwards. A connection whose socket accepts no byte for the limit ends too.
 //!
-//! "Takes" means that the bytes have left the process: hyper has written them to the socket.
+//! "Reads" means that hyper has written the bytes to the socket.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,111 +22,111 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// The state of one connection, by which it ends.
+/// The timers of one connection.
 #[derive(Debug)]
-pub(in crate::service) struct Pulse(Mutex<State>);
+pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers have not been handed over to their end.
-    at_work: usize,
-    /// The time when a request last began or ended, or a blocked socket last took bytes again.
+    /// Requests whose answers hyper does not have completely.
+    active: usize,
+    /// The time when a request last began or ended, or a blocked socket last accepted bytes again.
     since: Instant,
-    /// The time since which the socket takes no bytes, if it takes none.
+    /// The time since which the socket accepts no bytes. `None` if it accepts them.
     blocked: Option<Instant>,
-    /// HTTP/2 answers, each at the place that its [`Offer`] knows.
-    offers: Vec<Offered>,
+    /// HTTP/2 answers. Each [`StreamedAnswer`] knows its index.
+    streams: Vec<StreamState>,
 }
 
-/// An HTTP/2 answer under way.
+/// The state of an HTTP/2 answer.
 #[derive(Debug)]
-struct Offered {
-    /// Pieces that hyper holds and the peer has not taken.
+struct StreamState {
+    /// Pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when a piece was last handed over or taken.
+    /// The time when hyper last got or wrote a piece.
     since: Instant,
-    /// Ends the stream, while its task runs. Afterwards hyper holds the last pieces by itself, and only
+    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
     /// the end of the connection frees them.
-    stream: Option<AbortHandle>,
+    abort: Option<AbortHandle>,
 }
 
-impl Offered {
+impl StreamState {
     fn is_over(&self) -> bool {
-        self.pieces == 0 && self.stream.is_none()
+        self.pieces == 0 && self.abort.is_none()
     }
 }
 
-impl Pulse {
+impl IdleTimeout {
     pub(in crate::service) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
-            at_work: 0,
+            active: 0,
             since: Instant::now(),
             blocked: None,
-            offers: Vec::new(),
+            streams: Vec::new(),
         })))
     }
 
-    /// Counts a request as at work until the returned guard drops.
-    pub(in crate::service) fn at_work(self: &Arc<Self>) -> AtWork {
+    /// Counts a request as active until the returned guard drops.
+    pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
-        (state.at_work, state.since) = (state.at_work + 1, since);
-        AtWork {
-            pulse: Arc::clone(self),
+        (state.active, state.since) = (state.active + 1, since);
+        ActiveRequest {
+            idle_timeout: Arc::clone(self),
             since,
             until: None,
         }
     }
 
-    /// Notes that the socket takes no more.
+    /// Records that the socket accepts no more bytes.
     pub(in crate::service) fn block(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// Notes that the socket takes bytes again.
+    /// Records that the socket accepts bytes again.
     pub(in crate::service) fn unblock(&self) {
         let mut state = self.state();
         (state.blocked, state.since) = (None, Instant::now());
     }
 
-    /// Starts every clock of the connection anew.
+    /// Restarts every timer of the connection.
     pub(in crate::service) fn restart(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.since = now;
         state.blocked = state.blocked.map(|_| now);
-        for offer in &mut state.offers {
-            offer.since = now;
+        for stream in &mut state.streams {
+            stream.since = now;
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, or the peer has taken nothing of an answer
-    /// for as long that no stream could be ended for.
-    pub(in crate::service) async fn still_for(&self, limit: Duration) {
-        while let Some(due) = self.look(limit) {
+    /// Waits until the connection has been idle for `limit`, or until the peer has read nothing of an
+    /// answer for as long and ending the stream did not help.
+    pub(in crate::service) async fn expired(&self, limit: Duration) {
+        while let Some(due) = self.check(limit) {
             sleep_until(due).await;
         }
     }
 
-    /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
-    /// connection has to end now.
-    fn look(&self, limit: Duration) -> Option<Instant> {
+    /// Ends the streams whose time is over, and returns when to check next. `None` if the connection has
+    /// to end now.
+    fn check(&self, limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
-        // Nothing that begins after this look is due any sooner.
+        // Nothing that begins after this check is due earlier.
         let mut next = now + limit;
-        let is_idle = state.at_work == 0 && state.offers.iter().all(|offer| offer.pieces == 0);
+        let is_idle = state.active == 0 && state.streams.iter().all(|stream| stream.pieces == 0);
         let idle_since = is_idle.then_some(state.since);
         for since in idle_since.into_iter().chain(state.blocked) {
             next = next.min(since + limit);
         }
-        for offer in state.offers.iter_mut().filter(|offer| offer.pieces > 0) {
-            if offer.since + limit <= now
-                && let Some(stream) = &offer.stream
-                && !stream.is_aborted()
+        for stream in state.streams.iter_mut().filter(|stream| stream.pieces > 0) {
+            if stream.since + limit <= now
+                && let Some(abort) = &stream.abort
+                && !abort.is_aborted()
             {
-                stream.abort();
-                offer.since = now;
+                abort.abort();
+                stream.since = now;
             }
-            next = next.min(offer.since + limit);
+            next = next.min(stream.since + limit);
         }
         (next > now).then_some(next)
     }
@@ -136,111 +136,111 @@ impl Pulse {
     }
 }
 
-/// A request at work.
+/// An active request.
 #[derive(Debug)]
-pub(in crate::service) struct AtWork {
-    pulse: Arc<Pulse>,
+pub(in crate::service) struct ActiveRequest {
+    idle_timeout: Arc<IdleTimeout>,
     since: Instant,
     until: Option<Instant>,
 }
 
-impl AtWork {
+impl ActiveRequest {
     /// Returns when the request came.
     pub(in crate::service) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Notes that the request is answered and returns the time. Unless [`go_on`](Self::go_on) is called,
-    /// this counts as the end of its work, which saves a second look at the clock.
+    /// Records that the request is answered, and returns the time. Counts as the request's end unless
+    /// [`continues`](Self::continues) is called, so that the clock is read only once.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Notes that the answer is not at its end yet.
-    pub(in crate::service) fn go_on(&mut self) {
+    /// Records that more of the answer follows.
+    pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
 
-    /// Returns whether the socket takes no more.
+    /// Returns whether the socket accepts no more bytes.
     pub(in crate::service) fn is_blocked(&self) -> bool {
-        self.pulse.state().blocked.is_some()
+        self.idle_timeout.state().blocked.is_some()
     }
 
-    /// Registers the answer as one on an HTTP/2 stream, which `stream` ends.
-    pub(in crate::service) fn offer(&self, stream: AbortHandle) -> Offer {
-        let mut state = self.pulse.state();
-        let offered = Offered {
+    /// Registers the answer as one on an HTTP/2 stream, which `abort` ends.
+    pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
+        let mut state = self.idle_timeout.state();
+        let new = StreamState {
             pieces: 0,
             since: self.since,
-            stream: Some(stream),
+            abort: Some(abort),
         };
-        let free = state.offers.iter().position(Offered::is_over);
-        let place = free.unwrap_or(state.offers.len());
+        let free = state.streams.iter().position(StreamState::is_over);
+        let place = free.unwrap_or(state.streams.len());
         if free.is_some() {
-            state.offers[place] = offered;
+            state.streams[place] = new;
         } else {
-            state.offers.push(offered);
+            state.streams.push(new);
         }
-        Offer {
-            pulse: Arc::clone(&self.pulse),
+        StreamedAnswer {
+            idle_timeout: Arc::clone(&self.idle_timeout),
             place,
         }
     }
 }
 
-impl Drop for AtWork {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let until = self.until.unwrap_or_else(Instant::now);
-        let mut state = self.pulse.state();
-        (state.at_work, state.since) = (state.at_work - 1, state.since.max(until));
+        let mut state = self.idle_timeout.state();
+        (state.active, state.since) = (state.active - 1, state.since.max(until));
     }
 }
 
-/// An HTTP/2 answer under way, for as long as its stream's task runs.
+/// An HTTP/2 answer whose stream's task runs.
 #[derive(Debug)]
-pub(in crate::service) struct Offer {
-    pulse: Arc<Pulse>,
+pub(in crate::service) struct StreamedAnswer {
+    idle_timeout: Arc<IdleTimeout>,
     place: usize,
 }
 
-impl Offer {
-    /// Counts a piece as offered to the peer until the returned guard drops.
-    pub(in crate::service) fn piece(&self) -> Untaken {
-        let mut state = self.pulse.state();
-        let offer = &mut state.offers[self.place];
-        (offer.pieces, offer.since) = (offer.pieces + 1, Instant::now());
-        Untaken {
-            pulse: Arc::clone(&self.pulse),
+impl StreamedAnswer {
+    /// Counts a piece as unwritten until the returned guard drops.
+    pub(in crate::service) fn piece(&self) -> UnsentPiece {
+        let mut state = self.idle_timeout.state();
+        let stream = &mut state.streams[self.place];
+        (stream.pieces, stream.since) = (stream.pieces + 1, Instant::now());
+        UnsentPiece {
+            idle_timeout: Arc::clone(&self.idle_timeout),
             place: self.place,
         }
     }
 }
 
-impl Drop for Offer {
+impl Drop for StreamedAnswer {
     fn drop(&mut self) {
-        self.pulse.state().offers[self.place].stream = None;
+        self.idle_timeout.state().streams[self.place].abort = None;
     }
 }
 
-/// A piece of an HTTP/2 answer that the peer has not taken.
+/// A piece of an HTTP/2 answer that hyper has not written yet.
 #[derive(Debug)]
-pub(in crate::service) struct Untaken {
-    pulse: Arc<Pulse>,
+pub(in crate::service) struct UnsentPiece {
+    idle_timeout: Arc<IdleTimeout>,
     place: usize,
 }
 
-impl Untaken {
-    /// Notes that the peer has taken a part of the piece.
+impl UnsentPiece {
+    /// Records that hyper has written a part of the piece.
     pub(in crate::service) fn progress(&self) {
-        self.pulse.state().offers[self.place].since = Instant::now();
+        self.idle_timeout.state().streams[self.place].since = Instant::now();
     }
 }
 
-impl Drop for Untaken {
+impl Drop for UnsentPiece {
     fn drop(&mut self) {
-        let (mut state, now) = (self.pulse.state(), Instant::now());
-        let offer = &mut state.offers[self.place];
-        (offer.pieces, offer.since) = (offer.pieces - 1, now);
+        let (mut state, now) = (self.idle_timeout.state(), Instant::now());
+        let stream = &mut state.streams[self.place];
+        (stream.pieces, stream.since) = (stream.pieces - 1, now);
         state.since = now;
     }
 }
@@ -255,11 +255,11 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// Keeps a connection busy with requests that are answered at once.
-    fn keep_busy(pulse: &Arc<Pulse>) {
-        let pulse = Arc::clone(pulse);
+    fn keep_busy(idle_timeout: &Arc<IdleTimeout>) {
+        let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {
             loop {
-                drop(pulse.at_work());
+                drop(idle_timeout.begin_request());
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
         });
@@ -267,96 +267,100 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_at_work_holds_the_clock_and_its_end_restarts_it() {
-        let (start, pulse) = (Instant::now(), Pulse::new());
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
 
-        let request = pulse.at_work();
+        let request = idle_timeout.begin_request();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(47)).await;
             drop(request);
         });
-        pulse.still_for(LIMIT).await;
+        idle_timeout.expired(LIMIT).await;
 
         assert_eq!(start.elapsed(), Duration::from_secs(77));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_blocked_socket_ends_a_busy_connection() {
-        let (start, pulse) = (Instant::now(), Pulse::new());
-        let _streaming = pulse.at_work();
-        keep_busy(&pulse);
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let _streaming = idle_timeout.begin_request();
+        keep_busy(&idle_timeout);
 
-        pulse.block();
+        idle_timeout.block();
         advance(Duration::from_secs(29)).await;
-        pulse.unblock();
+        idle_timeout.unblock();
         advance(Duration::from_secs(8)).await;
-        pulse.block();
-        pulse.still_for(LIMIT).await;
+        idle_timeout.block();
+        idle_timeout.expired(LIMIT).await;
 
         assert_eq!(start.elapsed(), Duration::from_secs(67));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_untaken_answer_ends_its_stream_and_then_the_connection() {
-        let (start, pulse) = (Instant::now(), Pulse::new());
-        keep_busy(&pulse);
-        let (stream, _registration) = AbortHandle::new_pair();
-        let request = pulse.at_work();
-        let offer = request.offer(stream.clone());
-        let _piece = offer.piece();
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        keep_busy(&idle_timeout);
+        let (abort, _registration) = AbortHandle::new_pair();
+        let request = idle_timeout.begin_request();
+        let stream = request.begin_stream(abort.clone());
+        let _piece = stream.piece();
 
         assert!(
-            timeout(LIMIT * 3 / 2, pulse.still_for(LIMIT))
+            timeout(LIMIT * 3 / 2, idle_timeout.expired(LIMIT))
                 .await
                 .is_err()
         );
-        assert!(stream.is_aborted());
+        assert!(abort.is_aborted());
 
-        // hyper has not let go of the piece.
-        pulse.still_for(LIMIT).await;
+        // hyper still holds the piece.
+        idle_timeout.expired(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT * 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_untaken_rest_without_a_stream_ends_the_connection() {
-        let (start, pulse) = (Instant::now(), Pulse::new());
-        keep_busy(&pulse);
-        let request = pulse.at_work();
-        let offer = request.offer(AbortHandle::new_pair().0);
-        let piece = offer.piece();
-        drop((offer, request));
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        keep_busy(&idle_timeout);
+        let request = idle_timeout.begin_request();
+        let stream = request.begin_stream(AbortHandle::new_pair().0);
+        let piece = stream.piece();
+        drop((stream, request));
 
         advance(Duration::from_secs(20)).await;
         piece.progress();
-        pulse.still_for(LIMIT).await;
+        idle_timeout.expired(LIMIT).await;
 
         assert_eq!(start.elapsed(), Duration::from_secs(50));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_handler_holds_the_clock_once_its_pieces_are_taken() {
-        let pulse = Pulse::new();
-        let request = pulse.at_work();
-        let (stream, _registration) = AbortHandle::new_pair();
-        let offer = request.offer(stream.clone());
-        drop(offer.piece());
+        let idle_timeout = IdleTimeout::new();
+        let request = idle_timeout.begin_request();
+        let (abort, _registration) = AbortHandle::new_pair();
+        let stream = request.begin_stream(abort.clone());
+        drop(stream.piece());
 
-        assert!(timeout(LIMIT * 10, pulse.still_for(LIMIT)).await.is_err());
-        assert!(!stream.is_aborted());
+        assert!(
+            timeout(LIMIT * 10, idle_timeout.expired(LIMIT))
+                .await
+                .is_err()
+        );
+        assert!(!abort.is_aborted());
     }
 
     #[tokio::test(start_paused = true)]
     async fn places_are_used_again() {
-        let pulse = Pulse::new();
+        let idle_timeout = IdleTimeout::new();
         for _ in 0..3 {
-            let request = pulse.at_work();
-            let (stream, _registration) = AbortHandle::new_pair();
-            let offer = request.offer(stream);
-            let (one, other) = (offer.piece(), offer.piece());
-            drop(offer);
+            let request = idle_timeout.begin_request();
+            let (abort, _registration) = AbortHandle::new_pair();
+            let stream = request.begin_stream(abort);
+            let (one, other) = (stream.piece(), stream.piece());
+            drop(stream);
             drop(one);
-            assert_eq!(pulse.state().offers[0].pieces, 1);
+            assert_eq!(idle_timeout.state().streams[0].pieces, 1);
             drop(other);
         }
-        assert_eq!(pulse.state().offers.len(), 1);
+        assert_eq!(idle_timeout.state().streams.len(), 1);
     }
 }

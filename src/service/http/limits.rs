@@ -1,41 +1,42 @@
-//! What one caller may cost: time, bytes, connections. Each bound has a default that suits an API
-//! behind a balancer; none can be turned off.
+//! The limits of the server: time, bytes and connections. Each has a default that suits an API behind a
+//! load balancer, and none can be turned off.
 
 use std::time::Duration;
 
-/// The bounds within which [`serve`](crate::service::serve) works.
+/// The limits of [`serve`](crate::service::serve).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a connection may stay open with nothing being answered on it: before its first byte,
-    /// while a head arrives, and between two requests. Also how long an answer is held of which the
-    /// peer takes nothing, whatever else happens on its connection. Defaults to 30 s.
+    /// How long a connection may stay open without an active request: before its first byte, while a head
+    /// arrives, and between two requests. Also how long an answer is kept of which the peer reads
+    /// nothing, even if the connection has other active requests. Defaults to 30 s.
     pub idle: Duration,
-    /// How long a request may take from its head to its answer, its body included; then it is
-    /// answered with 503. Defaults to 30 s.
+    /// How long a request may take from its head to its answer, including its body. Afterwards the answer
+    /// is 503. Defaults to 30 s.
     pub request: Duration,
-    /// Connections served at once; the next ones wait in the kernel's backlog. Each needs a file
-    /// descriptor. Defaults to 10,000.
+    /// Connections served at the same time. Further connections wait in the kernel's backlog. Each needs a
+    /// file descriptor. Defaults to 10,000.
     pub connections: usize,
-    /// Bytes of a request's head, its first line included; no less than 8 KiB. Beyond: 431.
+    /// Bytes of a request's head, including its first line, at least 8 KiB. A larger head gets 431.
     /// Defaults to 32 KiB.
     pub head: u32,
-    /// Fields of a request's head. Beyond: 431. Defaults to 100.
+    /// Fields of a request's head. More fields get 431. Defaults to 100.
     pub fields: usize,
-    /// Bytes of a request's target. Beyond: 414. Defaults to 8 KiB.
+    /// Bytes of a request's target. A longer target gets 414. Defaults to 8 KiB.
     pub uri: usize,
-    /// Bytes of a request's body, whether announced or sent in chunks. A route that reads beyond
-    /// sees its body fail, and the caller gets 413; a route that reads none does not mind.
+    /// Bytes of a request's body, with `Content-Length` or in chunks. A route that reads a larger body
+    /// gets an error, and the caller gets 413. A route that does not read the body answers as usual.
     /// Defaults to 1 MiB.
     pub body: u64,
     /// HTTP/2 requests at once on one connection. Defaults to 128.
     pub streams: u32,
-    /// HTTP/2 requests that one connection may abandon before they are looked at, or lose by its own
-    /// faults, before it is closed (rapid reset, CVE-2023-44487). Defaults to 128.
+    /// HTTP/2 requests that one connection may reset before they are accepted, or that may fail by the
+    /// peer's protocol errors, before the connection is closed (rapid reset, CVE-2023-44487). Defaults to
+    /// 128.
     pub resets: usize,
-    /// How long, once asked to stop, new connections are still taken while every answer says that it
-    /// is its connection's last. Defaults to 500 ms.
+    /// How long new connections are still accepted after a shutdown is requested, while every answer
+    /// carries `Connection: close`. Defaults to 500 ms.
     pub grace: Duration,
-    /// How long after that the requests at work may take to end. Defaults to 25 s.
+    /// How long after [`grace`](Self::grace) the requests in flight may take. Defaults to 25 s.
     pub drain: Duration,
 }
 

@@ -1,9 +1,10 @@
-//! Where a head of HTTP/1.1 begins and ends, and that each of its lines ends in CRLF.
+//! Rejects HTTP/1.1 heads whose lines do not all end in CRLF.
 //!
-//! A parser may take a lone LF for the end of a line (RFC 9112 §2.2), and hyper's does. A proxy in
-//! front that does not sees one field where we would see two, and the second may be a
-//! `Transfer-Encoding`. So a lone LF in a head is handed on as NUL, which hyper refuses with its own
-//! 400. Nothing else is looked at: what a head means, the length of its body above all, hyper says.
+//! A parser may accept a lone LF as the end of a line (RFC 9112 §2.2), and hyper's does. A proxy in front
+//! that does not would see one field where hyper sees two, and the second may be a `Transfer-Encoding`.
+//! So a lone LF in a head is replaced by NUL, which hyper rejects with 400. Only the line ends are
+//! checked. hyper parses the head and reports the length of its body, from which the next head's position
+//! follows.
 
 use std::sync::{
     Arc,
@@ -12,32 +13,33 @@ use std::sync::{
 
 use memchr::memchr;
 
-/// Follows the bytes of a connection from head to head.
+/// The checker of one connection, which tracks where heads begin and end.
 #[derive(Debug)]
-pub(in crate::service) struct Heads {
-    place: Place,
+pub(in crate::service) struct LineEndings {
+    position: Position,
     framing: Framing,
 }
 
-/// How long the body is that follows the head handed on last.
+/// The length of the body after the last head, reported by the server to [`LineEndings`].
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct Framing(Arc<AtomicU64>);
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    /// In a head, in a line that has so many bytes and this last one.
+enum Position {
+    /// In a head. `line` bytes of the current line have been seen, the last of them `last`; `begun` is set
+    /// after the first line that is not empty.
     Head { begun: bool, line: usize, last: u8 },
-    /// After a head, before anybody has said what follows.
+    /// After a head, until [`Framing::set`] has reported the body's length.
     Between,
-    /// In a body that has so many bytes left.
+    /// In a body, with this many bytes left.
     Body(u64),
-    /// In HTTP/2, in chunks, or in something that hyper refuses. No head is looked for any more.
+    /// In HTTP/2, in a chunked body, or in a head that hyper rejects. No further head is checked.
     Beyond,
 }
 
 impl Framing {
-    /// The head is understood: its body has so many bytes, or none can tell, and then the answer must
-    /// be the last of its connection.
+    /// Reports that hyper has parsed the head, and the length of its body. `None` if the length is unknown;
+    /// the answer must then be the last one of its connection.
     pub(in crate::service) fn set(&self, length: Option<u64>) {
         let or_none = length.and_then(|length| length.checked_add(1));
         self.0.store(or_none.unwrap_or(0), Ordering::Release);
@@ -48,27 +50,28 @@ impl Framing {
     }
 }
 
-impl Heads {
+impl LineEndings {
     pub(in crate::service) fn new(framing: Framing) -> Self {
         Self {
-            place: Place::FIRST_LINE,
+            position: Position::FIRST_LINE,
             framing,
         }
     }
 
-    /// How many of these bytes, one at least, may be handed on before asking again for the rest.
+    /// Checks bytes, and returns how many of them may be given to hyper now: at least one. Call again with
+    /// the rest.
     pub(in crate::service) fn admit(&mut self, bytes: &mut [u8]) -> usize {
-        if let Place::Between = self.place {
-            self.place = self.framing.take().map_or(Place::Beyond, Place::body);
+        if let Position::Between = self.position {
+            self.position = self.framing.take().map_or(Position::Beyond, Position::body);
         }
-        match self.place {
-            Place::Head { begun, line, last } => self.head(bytes, begun, line, last),
-            Place::Body(left) => {
+        match self.position {
+            Position::Head { begun, line, last } => self.head(bytes, begun, line, last),
+            Position::Body(left) => {
                 let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.place = Place::body(left - taken as u64);
+                self.position = Position::body(left - taken as u64);
                 taken
             }
-            Place::Between | Place::Beyond => bytes.len(),
+            Position::Between | Position::Beyond => bytes.len(),
         }
     }
 
@@ -82,12 +85,13 @@ impl Heads {
             from = at + 1;
             if before != b'\r' {
                 bytes[at] = 0;
-                self.place = Place::Beyond;
+                self.position = Position::Beyond;
                 return from;
             }
-            // An empty line ends the head, unless there is none yet: some send one after a body.
+            // An empty line ends the head, except before its first line: some clients send one after a
+            // body.
             if line == 1 && begun {
-                self.place = Place::Between;
+                self.position = Position::Between;
                 return from;
             }
             (begun, line) = (begun || line > 1, 0);
@@ -95,12 +99,12 @@ impl Heads {
         let rest = &bytes[from..];
         line += rest.len();
         last = rest.last().copied().unwrap_or(last);
-        self.place = Place::Head { begun, line, last };
+        self.position = Position::Head { begun, line, last };
         bytes.len()
     }
 }
 
-impl Place {
+impl Position {
     const FIRST_LINE: Self = Self::Head {
         begun: false,
         line: 0,
@@ -120,10 +124,11 @@ impl Place {
 mod tests {
     use super::*;
 
-    /// What comes out, whatever the sizes of the reads; each head is said to have a body of 3 bytes.
+    /// Returns the bytes that hyper gets if `read` bytes arrive at a time and each head has a body of 3
+    /// bytes.
     fn through(bytes: &str, read: usize) -> String {
         let framing = Framing::default();
-        let (mut heads, mut out) = (Heads::new(framing.clone()), Vec::new());
+        let (mut heads, mut out) = (LineEndings::new(framing.clone()), Vec::new());
         for read in bytes.as_bytes().chunks(read) {
             let mut read = read.to_vec();
             while !read.is_empty() {

@@ -1,5 +1,7 @@
-//! What hyper leaves to the stream: to hand on heads whose lines end as they must, and to end a
-//! connection so that its last answer arrives. It never delays a byte in between.
+//! The stream between hyper and the socket.
+//!
+//! The stream checks the line ends of heads, and closes a connection so that its last answer arrives. It
+//! delays no other byte.
 
 use std::{
     io,
@@ -13,34 +15,34 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::service::http::line_endings::{Framing, Heads};
+use crate::service::http::line_endings::{Framing, LineEndings};
 
-/// How long a peer may go on sending after the last answer.
+/// How long a peer may keep sending after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream under HTTP.
+/// A stream that checks line ends and lingers when it is closed.
 #[derive(Debug)]
-pub(in crate::service) struct Wire<T> {
+pub(in crate::service) struct LingeringClose<T> {
     stream: T,
-    heads: Heads,
-    /// Read, but beyond what may be handed on yet.
+    line_endings: LineEndings,
+    /// Bytes that were read but that hyper may not have yet.
     held: Vec<u8>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Wire<T> {
-    /// `framing` learns of each head that hyper has understood.
+impl<T> LingeringClose<T> {
+    /// Creates the stream. The server reports each head that hyper has parsed to `framing`.
     pub(in crate::service) fn new(stream: T, framing: Framing) -> Self {
         Self {
             stream,
-            heads: Heads::new(framing),
+            line_endings: LineEndings::new(framing),
             held: Vec::new(),
             lingering: None,
         }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for LingeringClose<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,14 +58,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
             this.held.drain(..room);
         }
         let fresh = &mut buf.filled_mut()[start..];
-        let admitted = this.heads.admit(fresh);
+        let admitted = this.line_endings.admit(fresh);
         this.held.splice(..0, fresh[admitted..].iter().copied());
         buf.set_filled(start + admitted);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
@@ -96,9 +98,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Wire<T> {
-    /// TCP throws an answer away when its sender closes with bytes still unread. So what comes after
-    /// the end is read, for a moment, until the peer has closed as well.
+impl<T: AsyncRead + Unpin> LingeringClose<T> {
+    /// Reads and discards what the peer still sends, until the peer closes or [`LINGER`] is over. If a
+    /// socket is closed with unread bytes, TCP resets the connection and the peer may lose the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let patience = self
             .lingering

@@ -1,5 +1,7 @@
-//! Accepts connections. No error in accepting ends the service or makes it spin: a peer's fault costs
-//! that peer, a fault of ours (no more file descriptors) costs a pause.
+//! Accepts connections.
+//!
+//! No error of `accept` ends the service or makes it spin. After an error of the peer the next connection
+//! is accepted at once; after one of ours (no more file descriptors) the listener pauses first.
 
 use std::{
     future::Future,
@@ -15,13 +17,13 @@ use tokio::{
 
 use crate::service::http::{stream::Stream, tls::Tls};
 
-/// How long to wait for descriptors or buffers to come back. A connection that ends cuts it short.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for free descriptors or buffers. The end of a connection ends the wait.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a handshake that has begun may take to end once we close.
-const HANDSHAKE: Duration = Duration::from_millis(50);
+/// How long TCP handshakes in flight may take when the listener closes.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
-/// A bound address that connections can be taken from.
+/// A bound address that accepts connections.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
@@ -29,17 +31,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on an address; port 0 takes any that is free.
+    /// Listens on an address. Port 0 stands for any free port.
     ///
     /// # Errors
     ///
-    /// When the address is taken, not ours, or not for us to bind.
+    /// Fails if the address is in use, is not one of this machine, or may not be bound by this user.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         Ok(Self { tcp, tls: None })
     }
 
-    /// Speaks TLS and nothing else.
+    /// Accepts only TLS connections.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self {
@@ -48,26 +50,26 @@ impl Listener {
         }
     }
 
-    /// The address in use, with the port that was found.
+    /// Returns the address in use, with the actual port.
     ///
     /// # Errors
     ///
-    /// When the operating system cannot tell.
+    /// Fails if the operating system cannot tell the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
     /// Returns the next connection. Dropping the future loses none.
     pub(in crate::service) async fn accept(&self) -> Stream {
-        let (tcp, _peer) = persist(|| self.tcp.accept()).await;
+        let (tcp, _peer) = accept_until_ok(|| self.tcp.accept()).await;
         stream(tcp, self.tls.as_ref())
     }
 
     /// Closes the listener and returns the connections that the kernel has completed already, which it
     /// would reset otherwise, `room` at most.
     pub(in crate::service) async fn close(self, room: usize) -> Vec<Stream> {
-        if admit_no_more(&self.tcp).is_ok() {
-            sleep(HANDSHAKE).await;
+        if refuse_new(&self.tcp).is_ok() {
+            sleep(HANDSHAKE_GRACE).await;
         }
         let Ok(door) = self.tcp.into_std() else {
             return Vec::new();
@@ -80,10 +82,10 @@ impl Listener {
     }
 }
 
-/// Has the kernel drop each SYN, so that no connection can come in between our last look and the
-/// closing. Who knocks in between tries again after a second, and learns that nobody is there.
+/// Makes the kernel drop every new SYN, so that no connection completes between the last `accept` and the
+/// close. Such a client retries after a second and finds the port closed.
 #[cfg(target_os = "linux")]
-fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
+fn refuse_new(tcp: &TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     SockRef::from(tcp).attach_filter(&[
@@ -95,7 +97,7 @@ fn admit_no_more(tcp: &TcpListener) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn admit_no_more(_: &TcpListener) -> io::Result<()> {
+fn refuse_new(_: &TcpListener) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -108,7 +110,7 @@ fn stream(tcp: TcpStream, tls: Option<&Tls>) -> Stream {
     Stream::new(tcp, tls.map(Tls::acceptor).as_ref())
 }
 
-async fn persist<T, F>(mut accept: impl FnMut() -> F) -> T
+async fn accept_until_ok<T, F>(mut accept: impl FnMut() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
 {
@@ -118,13 +120,13 @@ where
             Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
             Err(error) => {
                 tracing::error!(%error, "no connection can be taken; trying again");
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }
 }
 
-/// Such an error has taken its connection off the queue, so that the next try meets another one.
+/// Returns whether the error belongs to one connection, which `accept` has then removed from the queue.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -156,13 +158,13 @@ mod tests {
         for (errno, pause) in [
             (ECONNABORTED, Duration::ZERO),
             (ECONNRESET, Duration::ZERO),
-            (EMFILE, PAUSE),
-            (ENFILE, PAUSE),
-            (ENOBUFS, PAUSE),
+            (EMFILE, RETRY_DELAY),
+            (ENFILE, RETRY_DELAY),
+            (ENOBUFS, RETRY_DELAY),
         ] {
             let start = Instant::now();
             let mut outcomes = [Err(io::Error::from_raw_os_error(errno)), Ok("taken")].into_iter();
-            let taken = persist(|| ready(outcomes.next().expect("no third try"))).await;
+            let taken = accept_until_ok(|| ready(outcomes.next().expect("no third try"))).await;
 
             assert_eq!(taken, "taken", "errno {errno}");
             assert_eq!(start.elapsed(), pause, "errno {errno}");

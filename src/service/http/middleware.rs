@@ -1,7 +1,8 @@
-//! What is done around every request, whatever the route: refuse what no route should see, answer a
-//! preflight, bound its time and its body, survive its panic, and mark its answer. It knows no path and
-//! no token, and it looks at no `Forwarded` or `X-Forwarded-*`: nothing here depends on who the peer
-//! says it is.
+//! Wraps every request, for all routes alike.
+//!
+//! The middleware rejects malformed requests, answers CORS preflights, limits the time and the body of a
+//! request, catches a handler's panic, and sets the header fields that every answer has. It knows no
+//! path and no token, and it ignores `Forwarded` and `X-Forwarded-*`, which a client can forge.
 
 use std::{
     convert::Infallible, future::poll_fn, net::Ipv6Addr, panic::AssertUnwindSafe, pin::Pin,
@@ -23,65 +24,65 @@ use crate::{
     auth::Problem,
     service::{
         http::{
-            body_limit::{Bounded, Overflow},
-            cors::{Cors, Crossing},
+            body_limit::{LimitedBody, Overflow},
+            cors::{Cors, CorsRequest},
             limits::Limits,
             shutdown::Shutdown,
         },
-        observe::request_log::Sight,
+        observe::request_log::RequestLog,
     },
 };
 
-/// What every request meets before and after the routes.
+/// The steps before and after the routes.
 #[derive(Debug)]
-pub(in crate::service) struct Guard<R> {
+pub(in crate::service) struct Middleware<R> {
     pub(in crate::service) routes: R,
     pub(in crate::service) limits: Limits,
     pub(in crate::service) cors: Option<Cors>,
-    pub(in crate::service) sight: Sight,
+    pub(in crate::service) request_log: RequestLog,
     pub(in crate::service) shutdown: Shutdown,
 }
 
-impl<R> Guard<R>
+impl<R> Middleware<R>
 where
-    R: Service<Request<Bounded>, Response = Response, Error = Infallible>,
+    R: Service<Request<LimitedBody>, Response = Response, Error = Infallible>,
 {
-    /// Answers a request from the routes, or without them.
+    /// Answers a request, from the routes unless the request is rejected here.
     ///
-    /// What takes no waiting is done before there is a future: hyper moves it about for each request,
-    /// and one that held the request through each of its steps was three kilobytes to move.
+    /// Steps that do not wait run before the future is created. hyper moves the future several times per
+    /// request, and a future that held the request through every step would be three kilobytes large.
     pub(in crate::service) fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
         since: Instant,
     ) -> impl Future<Output = Response> + use<R> {
-        let (guard, deadline) = (Arc::clone(self), since + self.limits.request);
+        let (middleware, deadline) = (Arc::clone(self), since + self.limits.request);
         let (head, body) = request.into_parts();
         let (is_head, version) = (head.method == Method::HEAD, head.version);
         let is_chunked = body.size_hint().exact().is_none();
-        let crossing = self.cors.as_ref().map(|cors| cors.of(&head));
-        let course = match refuse(&head, &self.limits) {
+        let cors = self.cors.as_ref().map(|cors| cors.evaluate(&head));
+        let course = match problem_with(&head, &self.limits) {
             Some(problem) => Err(problem),
             None => Ok(self.route(head, body)),
         };
         async move {
             let outcome = match course {
                 Err(problem) => Err(problem),
-                Ok(routed) => match crossing.as_ref().and_then(Crossing::preflight) {
+                Ok(routed) => match cors.as_ref().and_then(CorsRequest::preflight) {
                     Some(answer) => Ok(answer),
-                    None => guard.outcome(routed, deadline).await,
+                    None => middleware.outcome(routed, deadline).await,
                 },
             };
-            // After a refusal of ours the rest of the request may still be under way; where chunks end
-            // only hyper knows, so what follows them could not be checked as a head; and once asked to
-            // stop, a client that is told does not send its next request into a connection about to
-            // close.
-            let is_last = outcome.is_err() || is_chunked || guard.shutdown.is_asked();
+            // The connection closes after this answer in three cases. After a rejection, the rest of the
+            // request may still arrive. After a chunked body, `line_endings` does not know where the next
+            // head begins and cannot check it. During a shutdown, the client must not send its next
+            // request on a connection that is about to close.
+            let is_last = outcome.is_err() || is_chunked || middleware.shutdown.is_requested();
 
             let mut answer = outcome.unwrap_or_else(Problem::response);
-            mark(&mut answer, version, is_last);
-            if let Some(crossing) = crossing {
-                crossing.mark(answer.headers_mut());
+            set_headers(&mut answer, version, is_last);
+            if let Some(cors) = cors {
+                cors.set_headers(answer.headers_mut());
             }
             if is_head {
                 answer = without_body(answer);
@@ -91,7 +92,7 @@ where
     }
 
     fn route(&self, head: Parts, body: Incoming) -> Routed<R::Future> {
-        let (body, overflow) = Bounded::new(body, self.limits.body);
+        let (body, overflow) = LimitedBody::new(body, self.limits.body);
         let answer = self.routes.call(Request::from_parts(head, body));
         Routed {
             answer: Box::pin(AssertUnwindSafe(answer).catch_unwind()),
@@ -104,13 +105,13 @@ where
         routed: Routed<R::Future>,
         deadline: Instant,
     ) -> Result<Response, Problem> {
-        match by(deadline, routed.answer).await {
-            // Whatever the route made of its broken body, the caller should learn the reason.
+        match before(deadline, routed.answer).await {
+            // The route saw only a broken body. The caller should learn the reason.
             Some(Ok(_)) if routed.overflow.happened() => Err(Problem::PayloadTooLarge),
             Some(Ok(Ok(answer))) => Ok(answer),
-            // What it says stays with the panic hook: it may quote anything.
+            // The panic's message may quote a token. Only the panic hook handles it.
             Some(Err(_panic)) => {
-                self.sight.panicked();
+                self.request_log.panicked();
                 Err(Problem::Internal)
             }
             None => Err(Problem::RequestTimeout),
@@ -118,33 +119,34 @@ where
     }
 }
 
-/// A request on its way through the routes, which have not seen it yet: their first step may panic as
-/// well as any other.
+/// A request that is about to enter the routes. They are first polled under `catch_unwind`, because
+/// their first step may panic too.
 struct Routed<A> {
     answer: Pin<Box<CatchUnwind<AssertUnwindSafe<A>>>>,
     overflow: Overflow,
 }
 
-/// What comes of it until then. Most answers are there at once, and cost no timer.
-async fn by<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
+/// Returns the output of the future, or `None` after the deadline. Polls once before it sets a timer,
+/// because most answers are ready at once.
+async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F::Output> {
     match poll_fn(|cx| Poll::Ready(future.poll_unpin(cx))).await {
         Poll::Ready(output) => Some(output),
         Poll::Pending => Box::pin(timeout_at(deadline, future)).await.ok(),
     }
 }
 
-fn refuse(head: &Parts, limits: &Limits) -> Option<Problem> {
+fn problem_with(head: &Parts, limits: &Limits) -> Option<Problem> {
     if target_length(head) > limits.uri {
         return Some(Problem::UriTooLong);
     }
-    // HTTP/1.1 cannot come here with more (hyper counts), HTTP/2 can.
+    // hyper enforces this limit for HTTP/1.1, but not for HTTP/2.
     if head.headers.len() > limits.fields {
         return Some(Problem::HeadersTooLarge);
     }
     if !has_one_host(head) {
         return Some(Problem::BadHost);
     }
-    // `CONNECT a:443` has no path, which warp takes for a fault of its own and panics.
+    // `CONNECT a:443` has no path, and warp panics without one.
     head.uri
         .path_and_query()
         .is_none()
@@ -184,7 +186,7 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Most hosts are a name and no more; parsing copies them.
+/// Recognizes the common case without `Authority::try_from`, which copies the value.
 fn is_name_or_empty(host: &[u8]) -> bool {
     let fits = |c: &u8| c.is_ascii_alphanumeric() || b"-.".contains(c);
     host.iter().all(fits)
@@ -195,9 +197,10 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
     is_host(&host).then_some(host)
 }
 
-/// `user@host` is an authority, but not one that HTTP sends (RFC 9110 §4.2.4), brackets are an IPv6
-/// address's (RFC 3986 §3.2.2), and `host:99999` is none that can be reached. Behind its colon a port
-/// may be empty (§3.2.3).
+/// Returns whether an authority is a valid host with an optional port.
+///
+/// HTTP does not send `user@host` (RFC 9110 §4.2.4). Brackets must hold an IPv6 address (RFC 3986
+/// §3.2.2). A port must fit 16 bits, and may be empty after its colon (§3.2.3).
 fn is_host(authority: &Authority) -> bool {
     let (host, text) = (authority.host(), authority.as_str());
     if text.contains('@') {
@@ -219,7 +222,8 @@ fn is_host(authority: &Authority) -> bool {
     is_port && is_name_or_address
 }
 
-fn mark(answer: &mut Response, version: Version, is_last: bool) {
+/// Sets the header fields that every answer has.
+fn set_headers(answer: &mut Response, version: Version, is_last: bool) {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_last && version < Version::HTTP_2 {
@@ -227,7 +231,8 @@ fn mark(answer: &mut Response, version: Version, is_last: bool) {
     }
 }
 
-/// hyper keeps the body of an answer to HEAD from the wire in HTTP/1.1, not in HTTP/2.
+/// Removes the body of an answer to HEAD and keeps its length. hyper does this for HTTP/1.1, but not for
+/// HTTP/2.
 fn without_body(mut answer: Response) -> Response {
     if let Some(length) = answer.body().size_hint().exact() {
         answer

@@ -1,4 +1,4 @@
-//! The server: connections, limits and everything that wraps a request.
+//! The HTTP server: connections, limits and the middleware around every request. It serves any routes.
 
 pub(super) mod body_limit;
 pub(super) mod cors;
@@ -9,7 +9,6 @@ pub(super) mod line_endings;
 pub(super) mod lingering_close;
 pub(super) mod listener;
 pub(super) mod middleware;
-pub(super) mod request_id;
 pub(super) mod response_body;
 pub(super) mod server;
 pub(super) mod shutdown;

@@ -1,11 +1,12 @@
-//! The body of an answer on its way to the peer: in pieces of bounded size, counted until the peer has
-//! taken them.
+//! The body of an answer, given to hyper in pieces of bounded size.
 //!
 //! hyper copies the data of a body into its write buffer (HTTP/1.1) or keeps it until the peer's window
-//! has room (HTTP/2). So a body hands over at most [`PIECE`] bytes at a time, and the rest stays
-//! where it is: shared, where the document is the same for everybody. Slicing copies nothing.
+//! has room (HTTP/2). So a body yields at most [`MAX_PIECE`] bytes at a time. The rest stays in the body's
+//! own buffer, which constant documents share between all requests. Slicing copies nothing.
 //!
-//! This module measures no time. [`Pulse`](crate::service::http::idle_timeout::Pulse) does, and ends untaken answers.
+//! Each piece is counted until hyper has written it. This module measures no time: the
+//! [`IdleTimeout`](crate::service::http::idle_timeout::IdleTimeout) does, and ends answers that the peer
+//! does not read.
 
 use std::{
     mem::take,
@@ -19,24 +20,24 @@ use hyper::{
     rt::Executor,
 };
 
-use crate::service::http::idle_timeout::{AtWork, Offer, Untaken};
+use crate::service::http::idle_timeout::{ActiveRequest, StreamedAnswer, UnsentPiece};
 
-/// The most bytes that are handed to hyper at once. Only a whole piece counts as taken where hyper waits
-/// for the peer's window, so a peer that reads as much within `Limits::idle` is never cut.
-const PIECE: usize = 8 * 1024;
+/// The most bytes that hyper gets at once. While hyper waits for the peer's window, only a whole piece
+/// counts as progress, so a peer that reads this many bytes within `Limits::idle` is never cut off.
+const MAX_PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
-    /// Ends the HTTP/2 stream whose task this is.
+    /// Ends the HTTP/2 stream that the current task serves.
     static STREAM: AbortHandle;
 }
 
-/// Runs each HTTP/2 stream as a task that its body can register to be ended.
+/// Runs each HTTP/2 stream as a task that can be aborted.
 ///
 /// Dropping the task resets the stream with CANCEL and has h2 discard what it holds for it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::service) struct Streams;
+pub(in crate::service) struct StreamExecutor;
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for StreamExecutor
 where
     F: Future + Send + 'static,
     F::Output: Send,
@@ -47,60 +48,60 @@ where
     }
 }
 
-/// The body of an answer. Its request is at work until hyper has all of it.
+/// The body of an answer. Its request is active until hyper has all of the body.
 #[derive(Debug)]
-pub(in crate::service) struct Answer<B> {
+pub(in crate::service) struct ResponseBody<B> {
     body: B,
     /// The rest of the body's last frame, which hyper does not have yet.
     rest: Bytes,
-    at_work: AtWork,
+    request: ActiveRequest,
     /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and
-    /// [`Socket`](crate::service::http::socket::Socket) sees whether it takes bytes.
-    offer: Option<Offer>,
+    /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
+    stream: Option<StreamedAnswer>,
     has_begun: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
     is_unwritten: bool,
 }
 
-impl<B> Answer<B> {
-    pub(in crate::service) fn new(body: B, at_work: AtWork) -> Self {
+impl<B> ResponseBody<B> {
+    pub(in crate::service) fn new(body: B, request: ActiveRequest) -> Self {
         Self {
             body,
             rest: Bytes::new(),
-            at_work,
-            offer: None,
+            request,
+            stream: None,
             has_begun: false,
             is_unwritten: false,
         }
     }
 
-    /// Returns whether hyper may have another piece. In HTTP/1.1 it may only once it has written the one
-    /// before, since it would copy piece after piece into a buffer as large as a request's head may be.
-    /// In HTTP/2 it asks for no more than it can send.
-    fn is_welcome(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Returns whether hyper may have another piece. In HTTP/1.1 it may have one only after it has written
+    /// the previous one: otherwise it would copy piece after piece into a buffer as large as a request's
+    /// head may be. In HTTP/2 it requests no more than it can send.
+    fn may_yield(&mut self, cx: &mut Context<'_>) -> bool {
         if take(&mut self.is_unwritten) {
             // hyper writes after this poll and then polls again because of the wake.
             cx.waker().wake_by_ref();
             return false;
         }
-        // The socket wakes this task when it takes bytes again.
-        !self.has_begun || self.offer.is_some() || !self.at_work.is_blocked()
+        // The socket wakes this task when it accepts bytes again.
+        !self.has_begun || self.stream.is_some() || !self.request.is_blocked()
     }
 
     fn piece(&mut self) -> Piece {
-        if self.offer.is_none() {
+        if self.stream.is_none() {
             let stream = STREAM.try_with(AbortHandle::clone);
-            self.offer = stream.ok().map(|stream| self.at_work.offer(stream));
+            self.stream = stream.ok().map(|stream| self.request.begin_stream(stream));
         }
-        (self.has_begun, self.is_unwritten) = (true, self.offer.is_none());
+        (self.has_begun, self.is_unwritten) = (true, self.stream.is_none());
         Piece {
-            bytes: self.rest.split_to(self.rest.len().min(PIECE)),
-            untaken: self.offer.as_ref().map(Offer::piece),
+            bytes: self.rest.split_to(self.rest.len().min(MAX_PIECE)),
+            unsent: self.stream.as_ref().map(StreamedAnswer::piece),
         }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     type Data = Piece;
     type Error = B::Error;
 
@@ -109,13 +110,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = &mut *self;
-        if !this.is_welcome(cx) {
+        if !this.may_yield(cx) {
             return Poll::Pending;
         }
         if this.rest.is_empty() {
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {
-                this.at_work.go_on();
+                this.request.continues();
             }
             let Some(frame) = ready!(polled) else {
                 return Poll::Ready(None);
@@ -125,7 +126,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
                 Err(trailers) => {
                     let frame = trailers.map_data(|bytes| Piece {
                         bytes,
-                        untaken: None,
+                        unsent: None,
                     });
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -133,7 +134,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         }
         let piece = this.piece();
         if !this.is_end_stream() {
-            this.at_work.go_on();
+            this.request.continues();
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -156,7 +157,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,
-    untaken: Option<Untaken>,
+    unsent: Option<UnsentPiece>,
 }
 
 impl Buf for Piece {
@@ -170,8 +171,8 @@ impl Buf for Piece {
 
     fn advance(&mut self, taken: usize) {
         self.bytes.advance(taken);
-        if let Some(untaken) = self.untaken.as_ref().filter(|_| !self.bytes.is_empty()) {
-            untaken.progress();
+        if let Some(unsent) = self.unsent.as_ref().filter(|_| !self.bytes.is_empty()) {
+            unsent.progress();
         }
     }
 }

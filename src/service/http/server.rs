@@ -1,8 +1,8 @@
 //! The server: accept, limit, serve, drain.
 //!
-//! `warp::serve` has no clock, no limit and no end to its drain, so the routes run on hyper's own
-//! connections here. What is done to a single request is `middleware.rs`; this file knows connections, and
-//! trusts none of them to end by itself.
+//! `warp::serve` has no timeouts, no limits and a drain that may never end, so the routes run on hyper's
+//! own connections here. This file handles connections and ends each of them in bounded time.
+//! `middleware.rs` handles single requests.
 
 use std::{
     convert::Infallible,
@@ -33,36 +33,36 @@ use warp::{Filter, Reply, reply::Response};
 
 use crate::service::{
     http::{
-        body_limit::Bounded,
+        body_limit::LimitedBody,
         cors::Cors,
-        idle_timeout::Pulse,
+        idle_timeout::IdleTimeout,
         limits::Limits,
         line_endings::Framing,
-        lingering_close::Wire,
+        lingering_close::LingeringClose,
         listener::Listener,
-        middleware::Guard,
-        response_body::{Answer, Streams},
+        middleware::Middleware,
+        response_body::{ResponseBody, StreamExecutor},
         shutdown::Shutdown,
         stream::Stream,
     },
-    observe::request_log::Sight,
+    observe::request_log::{RequestLog, in_context},
 };
 
 /// Serves the routes, HTTP/1.1 and HTTP/2 on one port, until asked to stop.
 ///
-/// Asked once, it goes on for [`Limits::grace`] while each answer tells its client to come back on
-/// another connection; then it takes no more connections, and returns when the requests at work have
-/// ended, [`Limits::drain`] later at most. Asked again, it returns at once. Dropping it is the same as
-/// asking twice.
+/// After the first request to stop, the server keeps accepting connections for [`Limits::grace`] while
+/// each answer carries `Connection: close`. Then it accepts no more, and returns when all requests in
+/// flight have ended, at most [`Limits::drain`] later. After a second request to stop it returns at once.
+/// Dropping the future has the same effect.
 ///
-/// Where there is a [`Cors`], every answer says what it has to say of it. The routes have answered every
-/// rejection themselves, or this does not compile.
+/// If `cors` is given, every answer carries its header fields. The routes must answer every rejection
+/// themselves, which the `Infallible` bound enforces.
 pub async fn serve<F>(
     listener: Listener,
     routes: F,
     limits: Limits,
     cors: Option<Cors>,
-    sight: Sight,
+    request_log: RequestLog,
     shutdown: Shutdown,
 ) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
@@ -70,11 +70,11 @@ pub async fn serve<F>(
 {
     let server = Arc::new(Server {
         http: http(&limits),
-        guard: Arc::new(Guard {
+        middleware: Arc::new(Middleware {
             routes: TowerToHyperService::new(warp::service(routes)),
             limits,
             cors,
-            sight,
+            request_log,
             shutdown,
         }),
     });
@@ -82,39 +82,39 @@ pub async fn serve<F>(
     let mut connections = JoinSet::new();
     select! {
         () = server.run(listener, &mut connections) => {}
-        () = server.guard.shutdown.ordered() => {}
+        () = server.middleware.shutdown.forced() => {}
     }
-    // Those that are left end with their set.
+    // Dropping the set ends the connections that are left.
     tracing::info!(cut = connections.len(), "stopped");
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<R> {
-    http: auto::Builder<Streams>,
-    guard: Arc<Guard<R>>,
+    http: auto::Builder<StreamExecutor>,
+    middleware: Arc<Middleware<R>>,
 }
 
-/// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them: HTTP/2's own
-/// default. hyper's is 1 MiB, and a handler that waits for keys reads nothing.
-const UNREAD: u32 = 64 * 1024;
+/// Bytes of request bodies that an HTTP/2 connection may send before a handler reads them. This is the
+/// protocol's default. hyper's default of 1 MiB is too much while handlers wait for keys and read nothing.
+const MAX_UNREAD: u32 = 64 * 1024;
 
 /// Bytes that an HTTP/2 stream may hold for a socket that takes none. hyper's default is 400 KiB.
-const UNSENT: usize = 32 * 1024;
+const MAX_UNSENT: usize = 32 * 1024;
 
-fn http(limits: &Limits) -> auto::Builder<Streams> {
-    let mut http = auto::Builder::new(Streams);
+fn http(limits: &Limits) -> auto::Builder<StreamExecutor> {
+    let mut http = auto::Builder::new(StreamExecutor);
     http.http1()
-        // Head and body in one buffer: answers are short, and a vector of two costs the kernel more than
-        // copying them.
+        // Copies head and body into one buffer. Answers are short, and the copy costs less than a write
+        // of two buffers.
         .writev(false)
-        // The pulse is the clock, of this and of what hyper has none for.
+        // `IdleTimeout` covers this and the cases for which hyper has no timeout.
         .header_read_timeout(None)
         .max_buf_size(limits.head.max(8 * 1024) as usize)
         .max_headers(limits.fields);
     http.http2()
-        .initial_connection_window_size(UNREAD)
-        .initial_stream_window_size(UNREAD)
-        .max_send_buf_size(UNSENT)
+        .initial_connection_window_size(MAX_UNREAD)
+        .initial_stream_window_size(MAX_UNREAD)
+        .max_send_buf_size(MAX_UNSENT)
         .max_header_list_size(limits.head)
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(limits.resets)
@@ -124,26 +124,26 @@ fn http(limits: &Limits) -> auto::Builder<Streams> {
 
 impl<R> Server<R>
 where
-    R: Service<Request<Bounded>, Response = Response, Error = Infallible, Future: Send>,
+    R: Service<Request<LimitedBody>, Response = Response, Error = Infallible, Future: Send>,
     R: Send + Sync + 'static,
 {
     async fn run(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
         self.accept(listener, connections).await;
         tracing::info!(connections = connections.len(), "draining");
         let drained = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(self.guard.limits.drain, drained).await;
+        let _ = timeout(self.middleware.limits.drain, drained).await;
     }
 
     async fn accept(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) {
         let (mut leave, mut was_full) = (pin!(self.leave()), false);
         loop {
-            let has_room = connections.len() < self.guard.limits.connections;
+            let has_room = connections.len() < self.middleware.limits.connections;
             was_full |= !has_room;
             select! {
                 () = &mut leave => break,
                 stream = listener.accept(), if has_room => {
                     if take(&mut was_full) {
-                        self.guard.sight.waited();
+                        self.middleware.request_log.waited();
                     }
                     connections.spawn(Arc::clone(self).connection(stream));
                 }
@@ -151,7 +151,7 @@ where
             }
         }
         let room = self
-            .guard
+            .middleware
             .limits
             .connections
             .saturating_sub(connections.len());
@@ -160,60 +160,66 @@ where
         }
     }
 
-    /// Asked, and the grace over. A connection that is younger than that has its own.
+    /// Waits until a shutdown is requested and its grace period is over. Each connection waits by itself,
+    /// so one that is accepted during the grace period gets a whole period of its own.
     async fn leave(&self) {
-        self.guard.shutdown.asked().await;
-        sleep(self.guard.limits.grace).await;
+        self.middleware.shutdown.requested().await;
+        sleep(self.middleware.limits.grace).await;
     }
 
-    /// Waits until a connection has to end, and says how long its last requests may take.
-    async fn enough(&self, pulse: &Pulse) -> Duration {
-        let limits = &self.guard.limits;
+    /// Waits until the connection has to end, and returns how long its last requests may take.
+    async fn must_end(&self, idle_timeout: &IdleTimeout) -> Duration {
+        let limits = &self.middleware.limits;
         select! {
             () = self.leave() => limits.drain,
-            () = pulse.still_for(limits.idle) => limits.grace,
+            () = idle_timeout.expired(limits.idle) => limits.grace,
         }
     }
 
     async fn connection(self: Arc<Self>, stream: Stream) {
-        let (pulse, framing) = (stream.pulse(), Framing::default());
-        let _seen = self.guard.sight.connection();
+        let (idle_timeout, framing) = (stream.idle_timeout(), Framing::default());
+        let _record = self.middleware.request_log.connection();
         let service = service_fn(|request: Request<Incoming>| {
             framing.set(request.body().size_hint().exact());
-            let at_work = pulse.at_work();
-            let sighting = self.guard.sight.sighting(at_work.since(), &request);
-            let answer = self.guard.answer(request, at_work.since());
-            at_once(sighting.of(answer, at_work)).map(|(answer, at_work)| {
-                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, at_work)))
-            })
+            let mut active = idle_timeout.begin_request();
+            let record = self.middleware.request_log.begin(active.since(), &request);
+            let is_recorded = record.is_recorded();
+            let answer = self.middleware.answer(request, active.since());
+            let answer = answer.map(move |answer| {
+                // Reads the clock once, for the record and for the connection.
+                let answer = record.end(answer, || active.answered());
+                Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
+            });
+            at_once(in_context(is_recorded, answer))
         });
-        let stream = TokioIo::new(Wire::new(stream, framing.clone()));
+        let stream = TokioIo::new(LingeringClose::new(stream, framing.clone()));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
-        // Looked at when it is time, and not whenever the peer says something. Boxed, because the set
-        // has room for one more that is never there.
-        let clock = Box::pin(self.enough(&pulse));
+        // The set polls the timer only when it is due, and not each time that the peer sends something.
+        // Boxed, because the set allocates one unused slot of the future's size.
+        let clock = Box::pin(self.must_end(&idle_timeout));
         let mut clock: FuturesUnordered<_> = [clock].into_iter().collect();
         let patience = select! {
-            // What has arrived is read before anything else is decided about the connection.
+            // Reads what has arrived before it decides that the connection is idle.
             biased;
-            end = connection.as_mut() => return self.guard.sight.end(end),
+            end = connection.as_mut() => return self.middleware.request_log.end(end),
             Some(patience) = clock.next() => patience,
         };
         connection.as_mut().graceful_shutdown();
-        pulse.restart();
+        idle_timeout.restart();
         select! {
-            end = connection => self.guard.sight.end(end),
-            () = pulse.still_for(patience) => {}
+            end = connection => self.middleware.request_log.end(end),
+            () = idle_timeout.expired(patience) => {}
         }
     }
 }
 
-/// Takes the first step before hyper does, which polls no sooner than it has looked whether the peer is
-/// still there: for that look it needs another buffer of eight kilobytes while a request holds the one
-/// that its head came in. Most answers are there at once, and hold nothing any more.
+/// Polls the answer once before hyper does.
 ///
-/// Whom to wake is nobody's question yet: hyper polls what is left right after its look.
+/// hyper first checks whether the peer is still there, and for that it allocates a second buffer of eight
+/// kilobytes while the request holds the first. Most answers are ready at once and then hold no buffer.
+///
+/// A no-op waker is safe here: hyper polls a pending future again right after its check.
 fn at_once<F: Future>(answer: F) -> Either<Ready<F::Output>, Pin<Box<F>>> {
     let mut answer = Box::pin(answer);
     match answer

@@ -1,40 +1,39 @@
-//! When to stop: asked once, the server leaves politely; asked again, at once.
+//! The handle to shut the server down: gracefully at the first request, at once at the second.
 //!
-//! One handle is shared by whoever asks, the server that obeys and the readiness route that says so.
-//! It ends nothing by itself.
+//! The signal handler, the server and the readiness route share it. The handle itself ends nothing.
 
 use std::io;
 
 use tokio::sync::watch;
 
-/// A wish to stop, shared by its clones.
+/// A shutdown handle, shared by its clones.
 ///
 /// ```
 /// use warp_bearer::service::Shutdown;
 ///
 /// let shutdown = Shutdown::new();
-/// assert!(!shutdown.is_asked());
-/// shutdown.ask();
-/// assert!(shutdown.is_asked(), "not ready from here on");
+/// assert!(!shutdown.is_requested());
+/// shutdown.request();
+/// assert!(shutdown.is_requested(), "not ready from now on");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<u8>);
 
 impl Shutdown {
-    /// One that nobody has asked for yet.
+    /// Creates a handle without a request.
     pub fn new() -> Self {
         Self(watch::Sender::new(0))
     }
 
-    /// One that SIGTERM and SIGINT (elsewhere than on Unix, Ctrl-C) ask for.
+    /// Creates a handle that SIGTERM and SIGINT request to shut down; Ctrl-C on other systems than Unix.
     ///
     /// # Errors
     ///
-    /// When the process cannot listen for signals.
+    /// Fails if the process cannot listen for signals.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::new();
         let mut signals = Signals::new()?;
@@ -42,41 +41,46 @@ impl Shutdown {
             let shutdown = shutdown.clone();
             async move {
                 while let Some(signal) = signals.next().await {
-                    if shutdown.is_asked() {
+                    if shutdown.is_requested() {
                         tracing::warn!(signal, "told to stop at once");
                     } else {
                         tracing::info!(signal, "asked to stop");
                     }
-                    shutdown.ask();
+                    shutdown.request();
                 }
             }
         });
         Ok(shutdown)
     }
 
-    /// Asks to stop. The second time it is an order.
-    pub fn ask(&self) {
-        self.0.send_modify(|asked| *asked = asked.saturating_add(1));
+    /// Requests a graceful shutdown. The second call forces an immediate one.
+    pub fn request(&self) {
+        self.0
+            .send_modify(|requests| *requests = requests.saturating_add(1));
     }
 
-    /// Whether somebody has asked; from then on the service is not ready.
-    pub fn is_asked(&self) -> bool {
+    /// Returns whether a shutdown was requested. From then on the service is not ready.
+    pub fn is_requested(&self) -> bool {
         *self.0.borrow() > 0
     }
 
-    /// Waits to be asked.
-    pub async fn asked(&self) {
+    /// Waits until a shutdown is requested.
+    pub async fn requested(&self) {
         self.times(1).await;
     }
 
-    /// Waits to be asked again.
-    pub async fn ordered(&self) {
+    /// Waits until an immediate shutdown is forced.
+    pub async fn forced(&self) {
         self.times(2).await;
     }
 
     async fn times(&self, times: u8) {
-        // It cannot close: this is a sender of it.
-        let _ = self.0.subscribe().wait_for(|asked| *asked >= times).await;
+        // The channel cannot be closed, because `self` is a sender.
+        let _ = self
+            .0
+            .subscribe()
+            .wait_for(|requests| *requests >= times)
+            .await;
     }
 }
 

@@ -1,5 +1,7 @@
-//! The TCP socket under a connection: it notes when the peer takes no more bytes, and it keeps the
-//! kernel from gathering many for a peer that does not read.
+//! The TCP socket of a connection.
+//!
+//! The socket records when it accepts no more bytes, and limits how many the kernel buffers for a peer
+//! that does not read.
 
 use std::{
     io,
@@ -13,37 +15,37 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::service::http::idle_timeout::Pulse;
+use crate::service::http::idle_timeout::IdleTimeout;
 
-/// Bytes that the kernel takes ahead of what it can send. Without a limit it takes megabytes. What has
-/// been sent and not acknowledged is not counted, so a fast peer far away is served as fast as before.
+/// Bytes that the kernel buffers before it can send them. Without a limit it buffers megabytes. Bytes that
+/// were sent and not yet acknowledged do not count, so a fast but distant peer is not slowed down.
 #[cfg(target_os = "linux")]
-const UNSENT: u32 = 16 * 1024;
+const MAX_UNSENT: u32 = 16 * 1024;
 
-/// A socket that tells its connection's clock whether the peer takes bytes.
+/// A socket that reports to its connection's [`IdleTimeout`] whether it accepts bytes.
 #[derive(Debug)]
 pub(in crate::service) struct Socket {
     tcp: TcpStream,
-    pulse: Arc<Pulse>,
+    idle_timeout: Arc<IdleTimeout>,
     is_blocked: bool,
 }
 
 impl Socket {
     pub(in crate::service) fn new(tcp: TcpStream) -> Self {
-        // Answers are small and whole: holding one back for a fuller packet only delays it.
+        // Answers are written as a whole, so waiting for a fuller packet only delays them.
         let _ = tcp.set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT);
+        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT);
         Self {
             tcp,
-            pulse: Pulse::new(),
+            idle_timeout: IdleTimeout::new(),
             is_blocked: false,
         }
     }
 
-    /// Returns the clock of the connection.
-    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    /// Returns the timeout of the connection.
+    pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
+        Arc::clone(&self.idle_timeout)
     }
 
     fn note(
@@ -54,10 +56,10 @@ impl Socket {
         if written.is_pending() != self.is_blocked {
             self.is_blocked = written.is_pending();
             if self.is_blocked {
-                self.pulse.block();
+                self.idle_timeout.block();
             } else {
-                self.pulse.unblock();
-                // The answer waits for this with its next piece.
+                self.idle_timeout.unblock();
+                // The response body waits for this before it yields its next piece.
                 cx.waker().wake_by_ref();
             }
         }

@@ -1,7 +1,7 @@
-//! A connection's bytes, plain or through TLS. The code above does not know which.
+//! The bytes of a connection, plain or through TLS.
 //!
-//! The TLS handshake runs with the first read, so the limits of a connection hold for its handshake as
-//! well: a peer that stops in the middle of one is idle like any other.
+//! The TLS handshake runs with the first read, so the limits of a connection include its handshake: a peer
+//! that stops in the middle of one is idle.
 
 use std::{
     fmt, io,
@@ -16,15 +16,15 @@ use tokio::{
 };
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
-use crate::service::http::{idle_timeout::Pulse, socket::Socket};
+use crate::service::http::{idle_timeout::IdleTimeout, socket::Socket};
 
-/// Bytes that TLS holds for a socket that takes none. rustls' default is 64 KiB.
-const UNSENT: usize = 16 * 1024;
+/// Bytes that TLS buffers for a socket that accepts none. rustls' default is 64 KiB.
+const MAX_UNSENT: usize = 16 * 1024;
 
 /// An accepted connection.
 pub(in crate::service) struct Stream {
     state: State,
-    pulse: Arc<Pulse>,
+    idle_timeout: Arc<IdleTimeout>,
 }
 
 enum State {
@@ -40,7 +40,7 @@ impl Stream {
     pub(in crate::service) fn new(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Self {
         let socket = Socket::new(tcp);
         Self {
-            pulse: socket.pulse(),
+            idle_timeout: socket.idle_timeout(),
             state: match tls {
                 Some(tls) => State::Handshake(Box::new(tls.accept(socket))),
                 None => State::Plain(socket),
@@ -48,18 +48,18 @@ impl Stream {
         }
     }
 
-    /// Returns the clock of the connection, which began with it.
-    pub(in crate::service) fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    /// Returns the timeout of the connection, which began with it.
+    pub(in crate::service) fn idle_timeout(&self) -> Arc<IdleTimeout> {
+        Arc::clone(&self.idle_timeout)
     }
 
-    /// Returns the bytes' way to the peer, after the handshake.
+    /// Finishes the handshake, and returns the stream that reads and writes plain bytes.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         if let State::Handshake(handshake) = &mut self.state {
             let shaken = ready!(Pin::new(handshake).poll(cx));
             self.state = match shaken {
                 Ok(mut tls) => {
-                    tls.get_mut().1.set_buffer_limit(Some(UNSENT));
+                    tls.get_mut().1.set_buffer_limit(Some(MAX_UNSENT));
                     State::Tls(Box::new(tls))
                 }
                 Err(error) => {
@@ -77,7 +77,7 @@ impl Stream {
     }
 }
 
-/// Bytes both ways.
+/// A stream that reads and writes.
 trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
@@ -114,7 +114,7 @@ impl AsyncWrite for Stream {
         match &mut self.state {
             State::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             State::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            // There is nobody to say farewell to; dropping it closes.
+            // Without a session there is no `close_notify` to send. Dropping the socket closes it.
             State::Handshake(_) | State::Broken => Poll::Ready(Ok(())),
         }
     }
@@ -128,7 +128,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Both are.
+        // Both kinds of stream support vectored writes.
         true
     }
 }

@@ -1,7 +1,7 @@
-//! TLS from a certificate and a key on disk, which may change under way.
+//! TLS with a certificate and a key from disk, which may be replaced while the service runs.
 //!
-//! A pair that cannot be used never takes the place of one that can: at the start it is a fault of
-//! the configuration, later it is a warning and the pair before it goes on.
+//! A pair that cannot be used never replaces one that can. At start it is a configuration error; later it
+//! is a warning, and the previous pair stays in use.
 
 use std::{
     fs, io,
@@ -21,45 +21,46 @@ use tokio_rustls::{
     },
 };
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the files are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A certificate with its chain, and its key, as two files of PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate, then those that lead to its authority.
+    /// The certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
 }
 
-/// What connections are encrypted with. Cheap to clone.
+/// The TLS configuration of a listener. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    /// The files as they were last seen, good or not, so that a bad pair is told of once.
+    /// The last contents of the files, usable or not, so that a bad pair is logged only once.
     seen: Mutex<Documents>,
     current: ArcSwap<ServerConfig>,
 }
 
-/// The files as bytes. Their times would not tell: a file can be written twice within one tick.
+/// The contents of the files. Modification times would not do: a file can be written twice within one
+/// tick of the clock.
 #[derive(PartialEq, Eq)]
 struct Documents {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// What is wrong with the files, and with which.
+/// A file that cannot be used, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The certificate.
+    /// The certificate cannot be used.
     #[error("the certificate {0:?} {1}")]
     Certificate(PathBuf, &'static str),
-    /// The key.
+    /// The key cannot be used.
     #[error("the key {0:?} {1}")]
     Key(PathBuf, &'static str),
 }
@@ -68,7 +69,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// When one of them cannot be read, is not what it should be, or they do not belong together.
+    /// Fails if a file cannot be read or parsed, or if the key does not belong to the certificate.
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let documents = Documents::read(&files)?;
         let current = ArcSwap::from_pointee(documents.parse(&files)?);
@@ -79,7 +80,7 @@ impl Tls {
         })))
     }
 
-    /// Reads the files again; connections that come from now on get what is in them.
+    /// Reads the files again and uses them for new connections, if they can be used.
     pub fn reload(&self) {
         match self.replace() {
             Ok(true) => tracing::info!("certificate replaced"),
@@ -88,14 +89,14 @@ impl Tls {
         }
     }
 
-    /// Looks at the files every other second, until it is dropped.
+    /// Reloads the files every two seconds, until the future is dropped.
     pub async fn watch(self) {
-        let mut looks = interval(LOOK);
+        let mut looks = interval(CHECK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let tls = self.clone();
-            // Disks can be slow, and this is what threads for blocking are for.
+            // Disks can be slow, so the files are read on a thread for blocking work.
             let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
         }
     }

@@ -1,8 +1,7 @@
-//! Numbers for whoever is on call, as Prometheus text.
+//! The metrics of the service, as Prometheus text.
 //!
-//! Every label has a bounded set of values by construction: routes are templates, codes come from
-//! the catalogue, methods that people make up have one name together, and issuers are the
-//! configured ones. Nothing that a caller sent is a label.
+//! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
+//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -11,46 +10,33 @@ use foldhash::fast::FixedState;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
-use warp::{
-    Filter,
-    http::{StatusCode, header::CONTENT_TYPE},
-};
+use warp::http::StatusCode;
 
-use crate::{
-    auth::{Auth, context::Authentication, handle_rejection},
-    service::{
-        http::{limits::Limits, listener::Listener, server::serve, shutdown::Shutdown},
-        observe::request_log::Sight,
-    },
-};
-
-/// Connections at once to the listener of the metrics. Their descriptors come from the reserve that
-/// key fetches need too.
-const SCRAPERS: usize = 16;
+use crate::auth::{Auth, context::Authentication};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// From a refusal at a glance to a wait for keys.
+/// From a malformed token to a wait for keys.
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The numbers of one service. Cheap to clone.
+/// The metrics of one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     auth: Auth,
     recorder: PrometheusRecorder,
-    series: ArcSwap<Known>,
-    fixed: Fixed,
+    series: ArcSwap<SeriesHandles>,
+    unlabelled: Unlabelled,
 }
 
-/// The numbers without labels that come up later.
-struct Fixed {
+/// The metrics whose labels are known at start.
+struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
     refused: Histogram,
@@ -61,12 +47,12 @@ struct Fixed {
     panics: Counter,
 }
 
-/// What came of one request.
+/// The outcome of one request.
 #[derive(Debug)]
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
     pub(in crate::service) route: &'static str,
-    /// None where nobody was left to answer.
+    /// `None` if the request ended without an answer.
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
@@ -75,13 +61,14 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) authentication: Option<Authentication>,
 }
 
-/// Requests that count as the same: where their words stand in the program, and the status. Should
-/// one word stand in two places, both lead to the same numbers.
+/// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
+/// two copies of a string, two keys lead to the same series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// Nobody else chooses what is hashed, and std's own hasher would cost as much as the counting.
-type Known = HashMap<Series, Handles, FixedState>;
+/// A fast hasher is safe here, because no caller chooses the keys. std's hasher would cost as much as the
+/// counting itself.
+type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
 struct Handles {
@@ -91,48 +78,31 @@ struct Handles {
 }
 
 impl Metrics {
-    /// All at nothing, for a service with this `Auth`.
+    /// Creates the metrics of a service with this `Auth`, all zero.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
-        let fixed = with_local_recorder(&recorder, || {
+        let unlabelled = with_local_recorder(&recorder, || {
             describe();
             gauge!("warp_bearer_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
-            Fixed::new()
+            Unlabelled::new()
         });
         Self(Arc::new(Inner {
             auth: auth.clone(),
             recorder,
             series: ArcSwap::default(),
-            fixed,
+            unlabelled,
         }))
     }
 
-    /// As Prometheus reads it, version 0.0.4 of the text.
+    /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
-        self.look_at_auth();
+        self.update_from_auth();
         self.0.recorder.handle().render()
     }
 
-    /// Answers `GET /metrics` on a listener of its own, until it is dropped.
-    pub async fn serve(self, listener: Listener) {
-        let metrics = self.clone();
-        let page = warp::path!("metrics").and(warp::get()).map(move || {
-            let text = "text/plain; version=0.0.4; charset=utf-8";
-            warp::reply::with_header(metrics.render(), CONTENT_TYPE, text)
-        });
-        let limits = Limits {
-            connections: SCRAPERS,
-            ..Limits::default()
-        };
-        let shutdown = Shutdown::new();
-        tokio::select! {
-            () = serve(listener, page.recover(handle_rejection), limits, None, Sight::none(), shutdown) => {}
-            () = self.upkeep() => {}
-        }
-    }
-
-    /// Histograms gather single values, which somebody has to sum up where nobody scrapes.
-    async fn upkeep(&self) {
+    /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
+    /// would pile up whenever no scraper comes.
+    pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -142,47 +112,47 @@ impl Metrics {
     }
 
     pub(in crate::service) fn request_begins(&self) {
-        self.0.fixed.in_flight.increment(1);
+        self.0.unlabelled.in_flight.increment(1);
     }
 
     pub(in crate::service) fn request_ends(&self, outcome: &Outcome) {
-        self.0.fixed.in_flight.decrement(1);
+        self.0.unlabelled.in_flight.decrement(1);
         match self.0.series.load().get(&Series::of(outcome)) {
             Some(handles) => handles.count(outcome.took),
-            None => self.0.first_of(outcome).count(outcome.took),
+            None => self.0.register(outcome).count(outcome.took),
         }
         if let Some(authentication) = &outcome.authentication {
             let histogram = match authentication.identity {
-                Some(_) => &self.0.fixed.verified,
-                None => &self.0.fixed.refused,
+                Some(_) => &self.0.unlabelled.verified,
+                None => &self.0.unlabelled.refused,
             };
             histogram.record(authentication.duration);
         }
     }
 
     pub(in crate::service) fn connection_begins(&self) {
-        self.0.fixed.connections.increment(1);
-        self.0.fixed.accepted.increment(1);
+        self.0.unlabelled.connections.increment(1);
+        self.0.unlabelled.accepted.increment(1);
     }
 
     pub(in crate::service) fn connection_waited(&self) {
-        self.0.fixed.waited.increment(1);
+        self.0.unlabelled.waited.increment(1);
     }
 
     pub(in crate::service) fn connection_ends(&self) {
-        self.0.fixed.connections.decrement(1);
+        self.0.unlabelled.connections.decrement(1);
     }
 
     pub(in crate::service) fn unreadable(&self) {
-        self.0.fixed.unreadable.increment(1);
+        self.0.unlabelled.unreadable.increment(1);
     }
 
     pub(in crate::service) fn panicked(&self) {
-        self.0.fixed.panics.increment(1);
+        self.0.unlabelled.panics.increment(1);
     }
 
-    /// What the library counts is read when somebody asks.
-    fn look_at_auth(&self) {
+    /// Copies the counters of the library, which are read only when the metrics are rendered.
+    fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
                 let issuer = keys.issuer;
@@ -208,7 +178,7 @@ impl Metrics {
     }
 }
 
-impl Fixed {
+impl Unlabelled {
     fn new() -> Self {
         let verification = |outcome: &'static str| histogram!("warp_bearer_verification_duration_seconds", "outcome" => outcome);
         Self {
@@ -225,13 +195,13 @@ impl Fixed {
 }
 
 impl Inner {
-    /// From here on found at once.
-    fn first_of(&self, outcome: &Outcome) -> Handles {
+    /// Creates the handles of a new series, so that the next request finds them without a lock.
+    fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
-        self.series.rcu(|known| {
-            let mut known = Known::clone(known);
-            known.insert(Series::of(outcome), handles.clone());
-            known
+        self.series.rcu(|series| {
+            let mut series = SeriesHandles::clone(series);
+            series.insert(Series::of(outcome), handles.clone());
+            series
         });
         handles
     }
@@ -286,11 +256,11 @@ fn recorder() -> PrometheusRecorder {
                 builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
             });
     builder
-        .expect("there are buckets, the one thing it asks for")
+        .expect("the lists of buckets are not empty")
         .build_recorder()
 }
 
-#[allow(clippy::cast_precision_loss)] // nothing here counts beyond 2^52
+#[allow(clippy::cast_precision_loss)] // no count here exceeds 2^52
 fn number(count: usize) -> f64 {
     count as f64
 }
@@ -311,7 +281,7 @@ fn describe() {
     describe_counter!("warp_bearer_connections_unreadable_total", "Connections ended by what is no TLS where it should be, no HTTP, or a head over its limits.");
     describe_counter!("warp_bearer_handler_panics_total", "Handlers that panicked.");
     describe_gauge!("warp_bearer_keys", "Usable keys held of an issuer; 0: not ready.");
-    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are fixed.");
+    describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are unlabelled.");
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");

@@ -1,5 +1,6 @@
-//! What operators see: the log and the metrics.
+//! What operators see: the request log, the metrics and the process's log.
 
 pub mod logging;
 pub mod metrics;
+pub(super) mod request_id;
 pub(super) mod request_log;

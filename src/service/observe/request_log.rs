@@ -1,11 +1,11 @@
-//! What is seen of a request: a line in the log, a name in the answer, and numbers.
+//! The request log: one log line, one `X-Request-Id` and the metrics of each request.
 //!
-//! It sees the method, the route, the outcome and whom a token was verified for. It never sees the
-//! path, a token or a claim's value, so that none of them can end up in a log or a label.
+//! A record has the method, the route, the outcome and a pseudonym of the token's subject. It never has
+//! the path, a token or a claim's value, so that none of them can reach a log or a label.
 
 use std::{error::Error, io, mem};
 
-use futures_util::future::{Either, FutureExt};
+use futures_util::future::Either;
 use hyper::{Method, Request, header::HeaderValue};
 use tokio::time::Instant;
 use tracing::Level;
@@ -17,63 +17,61 @@ use crate::{
         context,
         problem::Code,
     },
-    service::{
-        http::{
-            idle_timeout::AtWork,
-            request_id::{Trace, X_REQUEST_ID, request_id},
-        },
-        observe::metrics::{Metrics, Outcome},
+    service::observe::{
+        metrics::{Metrics, Outcome},
+        request_id::{Trace, X_REQUEST_ID, request_id},
     },
 };
 
-/// The target of the log's line for each request: `RUST_LOG=info,warp_bearer::request=off` has none.
+/// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// What a server tells of its requests.
+/// Which requests and connections of a server are logged and measured.
 #[derive(Debug, Clone)]
-pub struct Sight {
+pub struct RequestLog {
     log: bool,
     metrics: Option<Metrics>,
 }
 
-impl Sight {
-    /// A line of the log for each request, and no numbers.
-    pub fn logged() -> Self {
+impl RequestLog {
+    /// Logs a line for each request.
+    pub fn enabled() -> Self {
         Self {
             log: true,
             metrics: None,
         }
     }
 
-    /// A line of the log for each request, and its numbers.
-    pub fn measured(metrics: Metrics) -> Self {
+    /// Logs a line for each request, and measures requests and connections.
+    pub fn with_metrics(metrics: Metrics) -> Self {
         Self {
             log: true,
             metrics: Some(metrics),
         }
     }
 
-    /// Nothing: for a listener that is asked every few seconds by a machine.
-    pub fn none() -> Self {
+    /// Records nothing, for a listener that a scraper calls every few seconds.
+    pub fn disabled() -> Self {
         Self {
             log: false,
             metrics: None,
         }
     }
 
-    /// Sees a connection, until the answer drops.
-    pub(in crate::service) fn connection(&self) -> Option<Connected> {
-        self.metrics.clone().map(Connected::new)
+    /// Counts a connection until the returned guard drops.
+    pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
+        self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// The next connection had to wait for another one to end.
+    /// Counts a connection that had to wait for another one to end.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Sees how a connection ends. What was no request has been answered below, if at all.
+    /// Counts a connection that ended because its bytes were no TLS or no HTTP. hyper and rustls have
+    /// answered them, if they did at all.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -85,7 +83,7 @@ impl Sight {
         }
     }
 
-    /// A handler panicked. What it says stays with the panic hook: it may quote anything.
+    /// Logs and counts a panic of a handler, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("a handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -93,18 +91,22 @@ impl Sight {
         }
     }
 
-    /// Sees a request, which came at `since`, from here on.
-    pub(in crate::service) fn sighting<B>(&self, since: Instant, request: &Request<B>) -> Sighting {
+    /// Begins the record of a request that came at `since`.
+    pub(in crate::service) fn begin<B>(
+        &self,
+        since: Instant,
+        request: &Request<B>,
+    ) -> RequestRecord {
         let log = self.log && tracing::enabled!(target: TARGET, Level::INFO);
         let metrics = self.metrics.clone();
         if let Some(metrics) = &metrics {
             metrics.request_begins();
         }
-        Sighting {
+        RequestRecord {
             metrics,
             log,
             since,
-            method: method(request.method()),
+            method: method_name(request.method()),
             request_id: request_id(request.headers()),
             trace: log.then(|| Trace::of(request.headers())).flatten(),
             is_over: false,
@@ -112,8 +114,21 @@ impl Sight {
     }
 }
 
-/// A method by its name; those that people make up have one together.
-fn method(method: &Method) -> &'static str {
+/// Runs the future that answers a request and ends its [`RequestRecord`] in a request context, if the
+/// record needs one. Not an `async` block, which would hold `answer` twice.
+pub(in crate::service) fn in_context<F: Future>(
+    is_recorded: bool,
+    answer: F,
+) -> impl Future<Output = F::Output> {
+    if is_recorded {
+        Either::Left(context::scope(answer))
+    } else {
+        Either::Right(answer)
+    }
+}
+
+/// Returns the label of a method. All unknown methods share one.
+fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -128,11 +143,12 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-const NAMELESS: HeaderValue = HeaderValue::from_static("");
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-/// A request under way.
+/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request counts as
+/// abandoned.
 #[derive(Debug)]
-pub(in crate::service) struct Sighting {
+pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
     log: bool,
     since: Instant,
@@ -142,42 +158,30 @@ pub(in crate::service) struct Sighting {
     is_over: bool,
 }
 
-impl Sighting {
-    /// Logs and measures the answer when it is there, and gives it its `X-Request-Id`. Hands on
-    /// `at_work`, which notes that the request is answered.
-    pub(in crate::service) fn of(
-        self,
-        answer: impl Future<Output = Response>,
-        mut at_work: AtWork,
-    ) -> impl Future<Output = (Response, AtWork)> {
-        let is_told = self.is_told();
-        // Not an `async` block, which would have room for the answer's future twice.
-        let answer = answer.map(|answer| (self.end(answer, &mut at_work), at_work));
-        if is_told {
-            Either::Left(context::scope(answer))
-        } else {
-            Either::Right(answer)
-        }
-    }
-
-    fn is_told(&self) -> bool {
+impl RequestRecord {
+    pub(in crate::service) fn is_recorded(&self) -> bool {
         self.log || self.metrics.is_some()
     }
 
-    fn end(mut self, mut answer: Response, at_work: &mut AtWork) -> Response {
+    /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
+    ///
+    /// `now` reads the clock. It is called only if something is recorded.
+    pub(in crate::service) fn end(
+        mut self,
+        mut answer: Response,
+        now: impl FnOnce() -> Instant,
+    ) -> Response {
         self.is_over = true;
-        if self.is_told() {
+        if self.is_recorded() {
             let code = answer.extensions().get().copied();
-            // One look at the clock, for the connection as well.
-            let until = at_work.answered();
-            self.tell(until, Some(answer.status()), code.map(Code::as_str));
+            self.record(now(), Some(answer.status()), code.map(Code::as_str));
         }
-        let request_id = mem::replace(&mut self.request_id, NAMELESS);
+        let request_id = mem::replace(&mut self.request_id, EMPTY);
         answer.headers_mut().insert(X_REQUEST_ID, request_id);
         answer
     }
 
-    fn tell(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
+    fn record(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
         let context = context::take();
         let outcome = Outcome {
             method: self.method,
@@ -200,7 +204,7 @@ impl Sighting {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        // A macro, because where an event is has one level for all of its life.
+        // A macro, because the level of an event's callsite is a constant.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(
@@ -228,27 +232,27 @@ impl Sighting {
     }
 }
 
-/// The peer left, or the server had to, before there was an answer.
-impl Drop for Sighting {
+/// Records a request that ended without an answer, because the peer left or the server stopped.
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        if !self.is_over && self.is_told() {
-            self.tell(Instant::now(), None, Some("abandoned"));
+        if !self.is_over && self.is_recorded() {
+            self.record(Instant::now(), None, Some("abandoned"));
         }
     }
 }
 
-/// A connection being served.
+/// A connection in the metrics.
 #[derive(Debug)]
-pub(in crate::service) struct Connected(Metrics);
+pub(in crate::service) struct ConnectionRecord(Metrics);
 
-impl Connected {
+impl ConnectionRecord {
     fn new(metrics: Metrics) -> Self {
         metrics.connection_begins();
         Self(metrics)
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectionRecord {
     fn drop(&mut self) {
         self.0.connection_ends();
     }

@@ -1,8 +1,7 @@
-//! The route table for programs, `/openapi.json`, and for people, `/docs`.
+//! The documentation of the routes: `/openapi.json` for programs and `/docs` for people.
 //!
-//! Both are made of the rows: no path, method or policy is said here again. What they show is for
-//! everybody, so that they know no configuration, and no token but the one that somebody pastes.
-//! Feature `docs`; without it the type is there, and nothing is shown.
+//! Both are generated from the rows, so no path, method or policy is repeated here. They are public, so
+//! they contain no configuration and no token. Without the feature `docs` only the types exist.
 
 #[cfg(feature = "docs")]
 mod openapi;
@@ -15,24 +14,22 @@ mod schemas;
 
 #[cfg(feature = "docs")]
 pub use self::page::FILES;
-#[cfg(feature = "docs")]
-pub(in crate::service) use self::page::Pages;
 
-/// How the routes are shown.
+/// The settings of the documentation.
 #[derive(Debug, Clone, Default)]
 pub struct Docs {
-    /// Where the page fetches a token by itself, for `dev` alone. Defaults to nowhere: whoever has a
-    /// token pastes it.
+    /// The endpoint from which the page fetches tokens, set only by `dev`. Defaults to `None`: a user pastes
+    /// a token.
     pub tokens: Option<TokenEndpoint>,
 }
 
-/// A token endpoint, and the client that everybody may be there.
+/// A token endpoint and a public client of it.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
-    /// Where it is.
+    /// The URL of the endpoint.
     pub url: String,
-    /// The client.
+    /// The client's ID.
     pub client_id: String,
-    /// Its secret, which is none: whoever opens the page reads it.
+    /// The client's secret. The page shows it to every visitor.
     pub client_secret: String,
 }

@@ -1,9 +1,10 @@
-//! Rows → `OpenAPI` 3.1.
+//! Generates the `OpenAPI` 3.1 description from the rows.
 
 use utoipa::openapi::{
     Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem,
     PathsBuilder, Required, SecurityRequirement,
     path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    request_body::{RequestBody, RequestBodyBuilder},
     security::{
         ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
     },
@@ -17,10 +18,11 @@ use crate::{
             Docs, TokenEndpoint,
             page::FILES,
             responses::{answers, catalogue},
-            schemas::{one_of, schemas, scope_list},
+            schemas::{JSON, any_object, one_of, schemas, scope_list, text},
         },
         errors::PAGES,
-        table::{Form, Methods, Requires, Row},
+        matcher::Methods,
+        route::{Form, Requires, Row},
     },
 };
 
@@ -33,8 +35,12 @@ const ABOUT: &str = "Every answer that is no success is `application/problem+jso
 method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
 
 impl Docs {
-    /// The description of these rows.
-    pub(in crate::service) fn openapi(&self, rows: &[&Row]) -> String {
+    /// Returns the description of these rows.
+    ///
+    /// # Panics
+    ///
+    /// Never: all keys are strings, so the document always serializes.
+    pub fn openapi(&self, rows: &[&Row]) -> String {
         let mut paths = PathsBuilder::new();
         for row in rows {
             for path in [Some(row.template), row.also.as_deref()]
@@ -63,7 +69,7 @@ impl Docs {
             .build();
         document
             .to_json()
-            .expect("its keys are strings, and its values none that serde_json refuses")
+            .expect("the keys are strings, so the document serializes")
     }
 
     fn operation(&self, row: &Row, path: &str) -> Operation {
@@ -74,6 +80,9 @@ impl Docs {
             .responses(answers(row));
         for parameter in segment(row.template).into_iter().chain(queries(row.form)) {
             operation = operation.parameter(parameter);
+        }
+        if row.takes_json {
+            operation = operation.request_body(Some(json_body()));
         }
         let Some(requires) = &row.requires else {
             return operation.build();
@@ -109,7 +118,7 @@ impl Docs {
     }
 }
 
-/// The local issuer's own flow: the page fetches the token.
+/// Returns the scheme with which the page fetches tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -145,23 +154,32 @@ fn needs(row: &Row, scopes: &[String]) -> String {
     needs
 }
 
-/// The segment that is the caller's, with what it can be.
+/// A JSON body without a documented schema.
+fn json_body() -> RequestBody {
+    RequestBodyBuilder::new()
+        .content(JSON, any_object())
+        .required(Some(Required::True))
+        .build()
+}
+
+/// Returns the parameter of a template's segment in braces, with its known values if they are few.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
-    let values: Vec<&str> = match name {
-        "code" => PAGES.iter().map(|page| page.code).collect(),
-        _ => FILES.to_vec(),
+    let schema = match name {
+        "code" => one_of(PAGES.iter().map(|page| page.code).collect()),
+        "file" => one_of(FILES.to_vec()),
+        _ => text(),
     };
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .schema(Some(one_of(values)));
+        .schema(Some(schema));
     Some(parameter.build())
 }
 
-/// What a proxy can ask for.
+/// Returns the query parameters of a row.
 fn queries(form: Form) -> Vec<Parameter> {
     let asked: &[(&str, &str)] = match form {
         Form::Forwarded => &[
@@ -188,7 +206,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// The description has no word for every method; `GET` stands for them.
+/// `OpenAPI` cannot describe a row for every method, so it is described as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -199,7 +217,7 @@ fn method(methods: &Methods) -> HttpMethod {
     }
 }
 
-/// The page shows what is for callers apart from what is about the service.
+/// Returns the group of a path on the page.
 fn tag(path: &str) -> &'static str {
     if path.starts_with("/api/") {
         "API"

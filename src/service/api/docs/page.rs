@@ -1,7 +1,7 @@
-//! `/docs`: Swagger UI, out of the binary.
+//! `/docs`: Swagger UI, embedded in the binary.
 //!
-//! The page loads nothing from anywhere else, and is allowed to ask no other host than the one that
-//! it comes from; in development the local issuer's token endpoint too.
+//! The page loads nothing from other hosts. Its policy allows requests only to its own origin, and under
+//! `dev` to the local issuer's token endpoint.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,7 +21,7 @@ use warp::{
 
 use crate::{auth::Problem, service::api::docs::Docs};
 
-/// What the page loads, and all that is served.
+/// The files that the page loads. No others are served.
 pub const FILES: &[&str] = &[
     "swagger-ui.css",
     "index.css",
@@ -31,10 +31,10 @@ pub const FILES: &[&str] = &[
     SETTINGS,
 ];
 
-/// The one that is made here.
+/// The file that is generated from the settings.
 const SETTINGS: &str = "swagger-initializer.js";
 
-/// Paths from the root, for the page answers at `/docs` and at `/docs/`.
+/// The paths are absolute, because the page answers at `/docs` and at `/docs/`.
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,7 +50,7 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// What `/docs` serves, made once: every request shares the bytes.
+/// The page and its files, prepared once. All requests share the bytes.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Pages(Arc<Made>);
 
@@ -69,7 +69,7 @@ struct File {
 }
 
 impl Pages {
-    /// `GET /docs`
+    /// Answers `GET /docs`.
     pub(in crate::service) fn page(&self) -> Response {
         let mut response = HttpResponse::new(PAGE).into_response();
         set(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
@@ -80,7 +80,7 @@ impl Pages {
         response
     }
 
-    /// `GET /docs/{file}`
+    /// Answers `GET /docs/{file}`.
     pub(in crate::service) fn file(&self, name: &str) -> Response {
         let Some(file) = self.0.files.iter().find(|file| file.name == name) else {
             return Problem::NotFound.response();
@@ -102,7 +102,7 @@ impl Pages {
 }
 
 impl Docs {
-    /// Makes what `/docs` serves.
+    /// Prepares the page and its files.
     pub(in crate::service) fn pages(&self) -> Pages {
         let settings = Arc::new(self.settings());
         let files = FILES.iter().filter_map(|name| file(name, &settings));
@@ -112,7 +112,8 @@ impl Docs {
         }))
     }
 
-    /// Swagger UI styles elements inline, and its style sheet has pictures in it.
+    /// Returns the content security policy. Swagger UI uses inline styles, and its style sheet embeds
+    /// pictures as `data:` URLs.
     fn policy(&self) -> HeaderValue {
         let issuer = self
             .tokens
@@ -143,16 +144,16 @@ impl Docs {
             .use_base_layout()
             .display_request_duration(true)
             .try_it_out_enabled(true)
-            // Swagger UI has a public service judge the description unless it is told not to.
+            // Without this, Swagger UI sends the description's URL to a public validator.
             .validator_url("none")
     }
 }
 
-/// Reads a file out of the binary; `None` if it cannot be made, which is logged.
+/// Returns a file from the binary, or `None` if it cannot be prepared, which is logged.
 fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
     match serve(name, Arc::clone(settings)) {
         Ok(found) => {
-            // A test holds that each of the names is there.
+            // A test checks that every name exists.
             let found = found?;
             Some(File {
                 name,

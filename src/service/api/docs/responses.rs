@@ -1,6 +1,6 @@
-//! What a row can answer: its success, and each problem by its status with the codes it can have.
+//! The answers of a row: its success, and its problems by status with their possible codes.
 //!
-//! Statuses, codes and bodies are the catalogue's.
+//! Statuses, codes and bodies come from the catalogue of errors.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,13 @@ use crate::{
     service::api::{
         docs::schemas::{JSON, of, one_of, success, text_header},
         errors::{PAGES, Page},
-        table::{Form, Row},
+        route::{Form, Row},
     },
 };
 
 const PROBLEM: &str = "application/problem+json";
 
-/// What any request can be answered, whatever its route. No route here reads a body, so none is too
-/// large.
+/// Problems that any row can answer with.
 const ANYWHERE: [Problem; 5] = [
     Problem::BadHost,
     Problem::UriTooLong,
@@ -33,7 +32,14 @@ const ANYWHERE: [Problem; 5] = [
     Problem::RequestTimeout,
 ];
 
-/// Every answer of a row.
+/// Problems of rows that read a JSON body.
+const WITH_JSON: [Problem; 3] = [
+    Problem::PayloadTooLarge,
+    Problem::UnsupportedMediaType,
+    Problem::InvalidBody,
+];
+
+/// Returns every answer of a row.
 pub(in crate::service) fn answers(row: &Row) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<&Page>> = BTreeMap::new();
     for page in PAGES.iter().filter(|page| codes(row).contains(&page.code)) {
@@ -47,14 +53,17 @@ pub(in crate::service) fn answers(row: &Row) -> Responses {
     answers.build()
 }
 
-/// The codes that a row's problems can have.
+/// Returns the codes that a row's problems can have.
 fn codes(row: &Row) -> Vec<&'static str> {
     let anywhere = ANYWHERE.iter().map(|problem| problem.code());
     let mut codes: Vec<_> = anywhere.collect();
     if row.template.contains('{') {
         codes.push(Problem::NotFound.code());
     }
-    // A query can ask for anything, and be no query.
+    if row.takes_json {
+        codes.extend(WITH_JSON.iter().map(|problem| problem.code()));
+    }
+    // The query may be malformed, and it may require any scope and permission.
     let by_query = row.form == Form::Forwarded;
     if by_query {
         codes.push(Problem::BadRequest.code());
@@ -75,7 +84,7 @@ fn codes(row: &Row) -> Vec<&'static str> {
     codes
 }
 
-/// One status: its codes, each with the body that it has.
+/// Returns the answer with this status, with an example body for each code.
 fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     let codes: Vec<_> = pages.iter().map(|page| page.code).collect();
     let challenged = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
@@ -110,7 +119,7 @@ fn problem(status: u16, pages: &[&Page], form: Form) -> Response {
     response.build()
 }
 
-/// Every code with the body of its answers, to be referred to.
+/// Returns the example body of every code.
 #[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
 pub(in crate::service) fn catalogue() -> impl Iterator<Item = (&'static str, Example)> {
     PAGES.iter().map(|page| {

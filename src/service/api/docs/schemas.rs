@@ -1,25 +1,24 @@
-//! What a row answers with where nothing goes wrong, and the schemas that it refers to.
+//! The successful answers of rows, and the schemas that answers refer to.
 
+use serde_json::{Map, Value};
 use utoipa::openapi::{
     ArrayBuilder, Content, Header, HeaderBuilder, Object, ObjectBuilder, OneOfBuilder, Ref,
     Response, ResponseBuilder, Schema, Type, schema::SchemaType,
 };
 
-use crate::service::api::table::Form;
+use crate::{
+    auth::{AuthError, Problem, problem::body},
+    service::api::route::Form,
+};
 
 pub(in crate::service) const JSON: &str = "application/json";
 const HTML: &str = "text/html";
 
-/// The 200 of a row.
+/// Returns the answer with status 200.
 pub(in crate::service) fn success(form: Form) -> Response {
     let answer = ResponseBuilder::new();
     match form {
-        Form::Object => {
-            let object = Object::with_type(Type::Object);
-            answer
-                .description("An object")
-                .content(JSON, Content::new(Some(Schema::from(object))))
-        }
+        Form::Object => answer.description("An object").content(JSON, any_object()),
         Form::Message => answer
             .description("The message")
             .content(JSON, of("Message")),
@@ -65,7 +64,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
     .build()
 }
 
-/// The schemas that answers refer to, by name.
+/// Returns the schemas that answers refer to, by name.
 pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     let message = object(&[("status", text()), ("msg", text())]);
     let claims = object(&[
@@ -101,18 +100,43 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
     ]
 }
 
-/// RFC 9457, with `detail` where FastAPI's clients look and `error` as RFC 6750 has it.
+/// The schema of a problem's body, read off two bodies: one with `error` and one without. So the members
+/// are those of `auth::problem::ProblemBody`, and a member that only one of them has is optional.
 fn problem() -> Schema {
-    let required = [
-        ("title", text()),
-        ("status", number()),
-        ("detail", text()),
-        ("code", text()),
-    ];
-    object(&required).property("error", text()).into()
+    let [with_error, without] =
+        [AuthError::TokenExpired.code(), Problem::NotFound.code()].map(problem_members);
+    let is_required = |name: &str| without.contains_key(name);
+    let members = with_error.iter().map(|(name, value)| {
+        let schema = match value {
+            Value::Number(_) => number(),
+            _ => text(),
+        };
+        (name.as_str(), schema, is_required(name))
+    });
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    let object = members.fold(object, |object, (name, schema, is_required)| {
+        let object = object.property(name, schema);
+        if is_required {
+            object.required(name)
+        } else {
+            object
+        }
+    });
+    object.into()
 }
 
-/// These members, each of which is there.
+/// Returns the members of the body with this code. A test holds that every code has a body.
+#[expect(clippy::disallowed_methods, reason = "the bodies are our own")]
+fn problem_members(code: &'static str) -> Map<String, Value> {
+    serde_json::from_str(body(code)).unwrap_or_default()
+}
+
+/// An object without a documented schema.
+pub(in crate::service) fn any_object() -> Content {
+    Content::new(Some(Schema::from(Object::with_type(Type::Object))))
+}
+
+/// An object with these members, all of them required.
 fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     members.iter().fold(
         ObjectBuilder::new().schema_type(Type::Object),
@@ -120,7 +144,7 @@ fn object(members: &[(&str, Schema)]) -> ObjectBuilder {
     )
 }
 
-/// A text that is one of these.
+/// A string with a list of possible values.
 pub(in crate::service) fn one_of(values: Vec<&'static str>) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -140,7 +164,7 @@ pub(in crate::service) fn scope_list() -> Schema {
         .into()
 }
 
-/// A field of an answer.
+/// A header field of an answer.
 pub(in crate::service) fn text_header(description: &str) -> Header {
     HeaderBuilder::new()
         .schema(Some(text()))
@@ -172,7 +196,7 @@ fn or_null(kind: Type) -> Schema {
     ObjectBuilder::new().schema_type(either).into()
 }
 
-/// What this schema describes.
+/// A JSON body with the named schema.
 pub(in crate::service) fn of(name: &str) -> Content {
     Content::new(Some(Ref::from_schema_name(name)))
 }

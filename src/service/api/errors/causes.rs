@@ -1,7 +1,7 @@
-//! What leads to a refusal, each with how it is mended where it was made.
+//! The causes of errors, each with its fix.
 //!
 //! Names of menus and settings are those of Auth0's dashboard.
-#![allow(missing_docs)] // each says what it is, in a sentence
+#![allow(missing_docs)] // the first sentence of each constant describes it
 
 use crate::service::api::errors::Cause;
 

@@ -1,8 +1,7 @@
-//! A page for each code that an answer can carry: what it means, what is likely to have caused it,
-//! and how that is mended where it was made.
+//! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
-//! It is the one place where these things are said: `/errors/{code}` shows the pages, `explain`
-//! picks a cause from them, and the README's table is their first sentences. It knows no token.
+//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a cause from
+//! them, and the README's table quotes their `when`. This module knows no token.
 
 pub mod causes;
 mod pages;
@@ -14,23 +13,23 @@ use crate::auth::{AuthError, Problem, error::BearerError};
 
 pub use self::pages::PAGES;
 
-/// What there is to say about one code.
+/// The page of one code.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
     /// The code, as the body of an answer has it.
     pub code: &'static str,
-    /// When it is answered.
+    /// The condition under which the code is answered.
     pub when: &'static str,
-    /// What is likely to have caused it, the likeliest first.
+    /// The likely causes, the most likely first.
     pub causes: &'static [Cause],
 }
 
-/// One thing that leads to a code.
+/// A cause of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cause {
-    /// What happened, as a sentence.
+    /// The cause, as a sentence.
     pub what: &'static str,
-    /// How it is mended where it was made, as a sentence.
+    /// The fix, as a sentence.
     pub mend: &'static str,
 }
 
@@ -39,22 +38,23 @@ pub struct Cause {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// RFC 6750's error, where it has one.
+    /// RFC 6750's error. `None` if the code has none.
     pub error: Option<&'static str>,
     /// The sentence in the body.
     pub detail: &'static str,
 }
 
 impl Page {
-    /// The page of this code.
+    /// Returns the page of a code.
     pub fn of(code: &str) -> Option<&'static Self> {
         PAGES.iter().find(|page| page.code == code)
     }
 
-    /// What an answer with this code looks like.
+    /// Returns the parts of an answer with this code.
     ///
     /// # Panics
-    /// On a page of one's own, of a code that there is not.
+    ///
+    /// Panics for a page that is not one of [`PAGES`] and has an unknown code.
     pub fn answer(&self) -> Answer {
         let of_tokens = AuthError::ALL.iter().map(|error| {
             let answer = Answer {
@@ -74,7 +74,7 @@ impl Page {
         });
         let mut answers = of_tokens.chain(others);
         let found = answers.find(|(code, _)| *code == self.code);
-        found.expect("a test holds that every page has a code").1
+        found.expect("a test checks that every page has a code").1
     }
 }
 

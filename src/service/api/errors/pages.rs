@@ -1,4 +1,4 @@
-//! The pages, in the order in which verification meets their codes.
+//! The error pages, in the order of the catalogue.
 
 use crate::service::api::errors::{
     Page,

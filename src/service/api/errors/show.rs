@@ -1,6 +1,6 @@
-//! The pages over HTTP: HTML for people, JSON for programs, by `Accept`.
+//! Serves the error pages as HTML or JSON, depending on `Accept`.
 //!
-//! They are the same for everybody, so each is made once and every answer shares its bytes.
+//! A page is the same for every caller, so it is rendered once and all answers share its bytes.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -20,7 +20,7 @@ use crate::{
     service::api::errors::{Page, pages::PAGES},
 };
 
-static INDEX: LazyLock<Shown> = LazyLock::new(|| Shown {
+static INDEX: LazyLock<RenderedPage> = LazyLock::new(|| RenderedPage {
     html: index_html().into(),
     json: PAGES
         .iter()
@@ -30,31 +30,31 @@ static INDEX: LazyLock<Shown> = LazyLock::new(|| Shown {
         .into(),
 });
 
-/// By the order of [`PAGES`].
-static SHOWN: LazyLock<Vec<Shown>> = LazyLock::new(|| {
-    let shown = |page| Shown {
+/// The rendered pages, in the order of [`PAGES`].
+static RENDERED: LazyLock<Vec<RenderedPage>> = LazyLock::new(|| {
+    let shown = |page| RenderedPage {
         html: page_html(page).into(),
         json: page_json(page).to_string().into(),
     };
     PAGES.iter().map(shown).collect()
 });
 
-/// A page in both forms.
-struct Shown {
+/// A rendered page.
+struct RenderedPage {
     html: Bytes,
     json: Bytes,
 }
 
-/// `GET /errors`: every code.
+/// Answers `GET /errors` with every code.
 pub(in crate::service) fn index(headers: &HeaderMap) -> Response {
     INDEX.answer(headers)
 }
 
-/// `GET /errors/{code}`.
+/// Answers `GET /errors/{code}`.
 pub(in crate::service) fn page(code: &str, headers: &HeaderMap) -> Response {
     match PAGES
         .iter()
-        .zip(&*SHOWN)
+        .zip(&*RENDERED)
         .find(|(page, _)| page.code == code)
     {
         None => Problem::NotFound.response(),
@@ -62,7 +62,7 @@ pub(in crate::service) fn page(code: &str, headers: &HeaderMap) -> Response {
     }
 }
 
-impl Shown {
+impl RenderedPage {
     fn answer(&self, headers: &HeaderMap) -> Response {
         if wants_html(headers) {
             let mut response = answer(&self.html, "text/html; charset=utf-8");
@@ -142,7 +142,7 @@ fn page_html(page: &Page) -> String {
     document(code, &body)
 }
 
-/// It loads nothing and runs nothing.
+/// Returns an HTML document without scripts and without resources to load.
 fn document(title: &str, body: &str) -> String {
     const STYLE: &str = ":root{color-scheme:light dark}body{max-width:44em;margin:2em auto;padding:0 1em;font:1rem/1.5 system-ui,sans-serif}dt{font-weight:bold;margin-top:1em}";
     format!(
@@ -150,7 +150,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// A text of the catalogue, with what stands between backticks as code.
+/// Returns a text as HTML, with `<code>` for backticks.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     for (at, part) in escaped(text).split('`').enumerate() {
@@ -176,19 +176,20 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Whether HTML is liked better than JSON (RFC 9110 §12.5.1); whoever likes both alike, such as
-/// curl, gets JSON.
+/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as from curl,
+/// the answer is JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted
         .filter_map(|field| field.to_str().ok())
         .flat_map(|field| field.split(','))
         .collect();
-    liking(&ranges, "text/html", "text/*") > liking(&ranges, "application/json", "application/*")
+    weight_of(&ranges, "text/html", "text/*")
+        > weight_of(&ranges, "application/json", "application/*")
 }
 
-/// The weight of the most specific range that fits.
-fn liking(ranges: &[&str], exact: &str, family: &str) -> f32 {
+/// Returns the weight of the most specific media range that matches.
+fn weight_of(ranges: &[&str], exact: &str, family: &str) -> f32 {
     let of = |wanted: &str| {
         ranges.iter().find_map(|range| {
             let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_likes_html_better_gets_it() {
+    fn html_is_preferred_only_with_a_higher_weight() {
         for (accept, expected) in [
             (
                 "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",

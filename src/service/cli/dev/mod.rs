@@ -21,7 +21,7 @@ use crate::{
     service::{
         api::{
             docs::{Docs, TokenEndpoint},
-            table::Access,
+            route::Access,
         },
         cli::{app::App, failure::Failure, terminal::Terminal},
         config::{Config, Environment, duration},
@@ -116,7 +116,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     // The printed commands must work as soon as they can be read.
     tokio::select! {
         () = auth.ready() => {}
-        () = shutdown.asked() => return Ok(()),
+        () = shutdown.requested() => return Ok(()),
     }
     let page = page::Page {
         issuer: &issuer,

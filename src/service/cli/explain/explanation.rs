@@ -7,7 +7,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims,
         explain::{StepValue, Trace},
-        policy::{Policy, Requirement},
+        policy::Policy,
     },
     service::{
         api::{errors::Cause, routes::rows, table::Access},
@@ -111,13 +111,13 @@ impl Explanation {
 /// Adds the step that compares the grants of the token with `wanted`. Returns the refusal if they
 /// do not suffice.
 fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
-    let verdict = Requirement::from(wanted.policy).check(claims);
+    let verdict = wanted.policy.check(claims);
     let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));
-    let outcome = verdict.as_ref().map_err(|(error, _)| *error);
+    let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
     trace.add("grants", wanted.words, found.join(", "), outcome);
-    let (error, scope) = verdict.err()?;
-    let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
-    Some((error, cause))
+    let unmet = verdict.err()?;
+    let cause = diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
+    Some((unmet.error, cause))
 }
 
 /// Returns sentences about facts that the steps do not show.
@@ -154,18 +154,18 @@ fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Ve
 
 /// Returns the responses of the service's own routes.
 fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
-    let rows = rows(access, &Shutdown::new());
+    let rows = rows(access, || false);
     let protected = rows.into_iter().filter_map(|row| {
         let policy = row.requires?.policy;
-        let verdict = policy
-            .clone()
-            .map_or(Ok(()), |policy| Requirement::from(policy).check(claims));
+        let verdict = policy.as_ref();
+        let verdict = verdict.map_or(Ok(()), |policy| policy.check(claims));
         Some(RouteVerdict {
             route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
-            refusal: verdict.err().map(|(error, scope)| {
-                let cause = diagnosis::of_policy(error, scope.as_deref(), &trace.payload);
-                (error, cause)
+            refusal: verdict.err().map(|unmet| {
+                let scopes = unmet.scopes.as_deref();
+                let cause = diagnosis::of_policy(unmet.error, scopes, &trace.payload);
+                (unmet.error, cause)
             }),
         })
     });

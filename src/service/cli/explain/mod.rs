@@ -21,7 +21,7 @@ use crate::{
         policy::{Policy, permissions, scopes},
     },
     service::{
-        api::table::Access,
+        api::route::Access,
         cli::{
             auth,
             explain::{

@@ -1,12 +1,12 @@
-//! Lines on their way to where they are read.
+//! Writes log lines on a thread of its own.
 //!
-//! A line costs its thread a copy and no system call: a thread of its own writes what has gathered,
-//! the first line at once and the next ones in a moment. Where nobody takes them, lines are lost
-//! and counted; no request waits for a log, and neither does the end.
+//! A request copies its line into a buffer and makes no system call. The thread writes the first line at
+//! once and gathers later ones for [`FLUSH_INTERVAL`]. If the reader of the log is too slow, lines are
+//! dropped and counted: no request waits for the log, and neither does the end of the process.
 //!
-//! `tracing-appender` has the idea and not the price: it allocates each line, sends it by itself and
-//! wakes its thread for it (2.8 µs of processor time a line at 20,000 lines a second, where this takes
-//! 0.5); it bounds lines, of whatever length, and tells nobody of those it lost.
+//! `tracing-appender` works alike but costs more: it allocates each line, sends it separately and wakes
+//! its thread for it (2.8 µs of processor time a line at 20,000 lines a second, against 0.5 here). It
+//! limits the number of lines and not their bytes, and does not report dropped ones.
 
 use std::{
     io::{self, Write},
@@ -19,36 +19,36 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines may gather. What a process that is killed has not written is lost.
-const MOMENT: Duration = Duration::from_millis(50);
+/// How long lines are gathered before they are written. A process that is killed loses them.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How much may gather before it is written all the same.
-const ENOUGH: usize = 64 * 1024;
+/// Bytes that are written without waiting for [`FLUSH_INTERVAL`].
+const FLUSH_SIZE: usize = 64 * 1024;
 
-/// How much is kept for a reader that does not take it.
-const MOST: usize = 8 * 1024 * 1024;
+/// Bytes that are kept for a reader that is too slow. Further lines are dropped.
+const CAPACITY: usize = 8 * 1024 * 1024;
 
-/// How long the end waits for a reader to take the last lines.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long dropping [`Log`] waits for the last lines to be written.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where lines are put. Cheap to clone.
+/// The buffer of lines. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(in crate::service) struct Outbox(Arc<Shared>);
+pub(in crate::service) struct LogBuffer(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    tray: Mutex<Tray>,
+    state: Mutex<State>,
     wake: Condvar,
-    gone: Condvar,
+    closed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Tray {
+struct State {
     lines: Vec<u8>,
     lost: u64,
-    /// Waits for a first line.
+    /// Whether the thread waits for a first line.
     waiting: bool,
-    /// There is something that should not wait a moment.
+    /// Whether a line should be written without waiting.
     urgent: bool,
     phase: Phase,
 }
@@ -57,121 +57,121 @@ struct Tray {
 enum Phase {
     #[default]
     Open,
-    /// What is there is written, and no more.
+    /// The thread writes the buffered lines and ends.
     Closing,
-    /// Nobody writes.
+    /// The thread has ended.
     Closed,
 }
 
-/// Logging, until it is dropped; then the last line has been written, if somebody took it.
+/// Keeps logging alive. Dropping it writes the last lines, and waits at most a second for that.
 #[derive(Debug)]
-pub struct Log(Outbox);
+pub struct Log(LogBuffer);
 
 impl Drop for Log {
     fn drop(&mut self) {
         let shared = &self.0.0;
-        let mut tray = self.0.tray();
-        if tray.phase == Phase::Open {
-            tray.phase = Phase::Closing;
+        let mut state = self.0.state();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
         }
         shared.wake.notify_one();
-        // What comes of it changes nothing: this is the end.
+        // After the timeout the process ends anyway.
         let _ = shared
-            .gone
-            .wait_timeout_while(tray, FAREWELL, |tray| tray.phase != Phase::Closed);
+            .closed
+            .wait_timeout_while(state, CLOSE_TIMEOUT, |state| state.phase != Phase::Closed);
     }
 }
 
-impl Outbox {
-    /// Begins to write. `tell` logs how many lines were lost.
+impl LogBuffer {
+    /// Starts the thread. `report_lost` logs how many lines were dropped.
     pub(in crate::service) fn open(
         self,
         to: impl Write + Send + 'static,
-        tell: impl Fn(u64) + Send + 'static,
+        report_lost: impl Fn(u64) + Send + 'static,
     ) -> Log {
-        let outbox = self.clone();
-        let clerk = thread::Builder::new().name("log".to_owned());
-        let clerk = clerk.spawn(move || {
-            outbox.write(to, tell);
-            outbox.tray().phase = Phase::Closed;
-            outbox.0.gone.notify_all();
+        let buffer = self.clone();
+        let writer = thread::Builder::new().name("log".to_owned());
+        let writer = writer.spawn(move || {
+            buffer.write(to, report_lost);
+            buffer.state().phase = Phase::Closed;
+            buffer.0.closed.notify_all();
         });
-        if clerk.is_err() {
-            // Where there is no thread to be had, there is no log; the service is worth more.
-            self.tray().phase = Phase::Closed;
+        if writer.is_err() {
+            // Without a thread there is no log, which is better than no service.
+            self.state().phase = Phase::Closed;
         }
         Log(self)
     }
 
     fn put(&self, line: &[u8], urgent: bool) {
-        let mut tray = self.tray();
-        if tray.lines.len() + line.len() > MOST {
-            tray.lost += 1;
+        let mut state = self.state();
+        if state.lines.len() + line.len() > CAPACITY {
+            state.lost += 1;
             return;
         }
-        tray.lines.extend_from_slice(line);
-        let full = tray.lines.len() > ENOUGH;
-        let wake = mem::take(&mut tray.waiting) || ((full || urgent) && !tray.urgent);
-        tray.urgent |= full || urgent;
-        drop(tray);
+        state.lines.extend_from_slice(line);
+        let full = state.lines.len() > FLUSH_SIZE;
+        let wake = mem::take(&mut state.waiting) || ((full || urgent) && !state.urgent);
+        state.urgent |= full || urgent;
+        drop(state);
         if wake {
             self.0.wake.notify_one();
         }
     }
 
-    fn write(&self, mut to: impl Write, tell: impl Fn(u64)) {
+    fn write(&self, mut to: impl Write, report_lost: impl Fn(u64)) {
         let mut lines = Vec::new();
-        let mut tray = self.tray();
+        let mut state = self.state();
         loop {
-            while tray.lines.is_empty() && tray.lost == 0 {
-                if tray.phase != Phase::Open {
+            while state.lines.is_empty() && state.lost == 0 {
+                if state.phase != Phase::Open {
                     return;
                 }
-                tray.waiting = true;
-                tray = self.wait(tray);
+                state.waiting = true;
+                state = self.wait(state);
             }
-            tray.waiting = false;
-            tray.urgent = false;
-            mem::swap(&mut lines, &mut tray.lines);
-            let lost = mem::take(&mut tray.lost);
-            drop(tray);
+            state.waiting = false;
+            state.urgent = false;
+            mem::swap(&mut lines, &mut state.lines);
+            let lost = mem::take(&mut state.lost);
+            drop(state);
             let _ = to.write_all(&lines);
             lines.clear();
             if lost > 0 {
-                tell(lost);
+                report_lost(lost);
             }
-            tray = self.gather(self.tray());
+            state = self.gather(self.state());
         }
     }
 
-    /// Lets lines gather for a moment.
-    fn gather<'t>(&self, tray: MutexGuard<'t, Tray>) -> MutexGuard<'t, Tray> {
-        let idle = |tray: &mut Tray| tray.phase == Phase::Open && !tray.urgent;
-        let waited = self.0.wake.wait_timeout_while(tray, MOMENT, idle);
+    /// Waits for more lines, at most for [`FLUSH_INTERVAL`].
+    fn gather<'t>(&self, state: MutexGuard<'t, State>) -> MutexGuard<'t, State> {
+        let idle = |state: &mut State| state.phase == Phase::Open && !state.urgent;
+        let waited = self.0.wake.wait_timeout_while(state, FLUSH_INTERVAL, idle);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn wait<'t>(&self, tray: MutexGuard<'t, Tray>) -> MutexGuard<'t, Tray> {
+    fn wait<'t>(&self, state: MutexGuard<'t, State>) -> MutexGuard<'t, State> {
         self.0
             .wake
-            .wait(tray)
+            .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tray(&self) -> MutexGuard<'_, Tray> {
-        self.0.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A line about to be put: tracing-subscriber writes each in one piece.
-pub(in crate::service) struct Slot<'o> {
-    outbox: &'o Outbox,
+/// Writes one line into the buffer. tracing-subscriber writes each line with one call.
+pub(in crate::service) struct LineWriter<'o> {
+    buffer: &'o LogBuffer,
     urgent: bool,
 }
 
-impl Write for Slot<'_> {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.outbox.put(line, self.urgent);
+        self.buffer.put(line, self.urgent);
         Ok(line.len())
     }
 
@@ -180,20 +180,20 @@ impl Write for Slot<'_> {
     }
 }
 
-impl<'o> MakeWriter<'o> for Outbox {
-    type Writer = Slot<'o>;
+impl<'o> MakeWriter<'o> for LogBuffer {
+    type Writer = LineWriter<'o>;
 
     fn make_writer(&'o self) -> Self::Writer {
-        Slot {
-            outbox: self,
+        LineWriter {
+            buffer: self,
             urgent: false,
         }
     }
 
-    /// What may be the last that is heard of a process does not wait.
+    /// Warnings and errors are written without waiting: they may be the last lines of a process.
     fn make_writer_for(&'o self, metadata: &Metadata<'_>) -> Self::Writer {
-        Slot {
-            outbox: self,
+        LineWriter {
+            buffer: self,
             urgent: *metadata.level() <= Level::WARN,
         }
     }
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands on what is written, once each time it is allowed to.
+    /// Passes on what is written, one write for each permission.
     struct Reader {
         allowed: Receiver<()>,
         written: Sender<String>,
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn every_line_is_written_in_its_order_and_the_last_before_the_end() {
-        let ((reader, allow, read), outbox) = (reader(), Outbox::default());
+        let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
         drop(allow);
-        let log = outbox.clone().open(reader, |_| {});
+        let log = buffer.clone().open(reader, |_| {});
         let lines: Vec<_> = (0..1000).map(|number| format!("{number}\n")).collect();
         for line in &lines {
-            outbox.put(line.as_bytes(), false);
+            buffer.put(line.as_bytes(), false);
         }
         drop(log);
         assert_eq!(read.iter().collect::<String>(), lines.concat());
@@ -248,26 +248,26 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_for_who_takes_nothing() {
-        let ((reader, allow, _read), outbox) = (reader(), Outbox::default());
-        let log = outbox.clone().open(reader, |_| {});
-        outbox.put(b"a line\n", true);
+        let ((reader, allow, _read), buffer) = (reader(), LogBuffer::default());
+        let log = buffer.clone().open(reader, |_| {});
+        buffer.put(b"a line\n", true);
         let start = Instant::now();
         drop(log);
-        assert!(start.elapsed() < FAREWELL * 5, "{:?}", start.elapsed());
+        assert!(start.elapsed() < CLOSE_TIMEOUT * 5, "{:?}", start.elapsed());
         drop(allow);
     }
 
     #[test]
     fn lines_that_nobody_takes_are_lost_and_counted() {
-        let ((reader, allow, read), outbox) = (reader(), Outbox::default());
-        let telling = outbox.clone();
+        let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
+        let telling = buffer.clone();
         let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);
-        let log = outbox.clone().open(reader, tell);
-        outbox.put(b"first\n", true);
-        // The first is being written, or about to be; what comes now has to wait in any case.
+        let log = buffer.clone().open(reader, tell);
+        buffer.put(b"first\n", true);
+        // The thread is blocked in its first write, so later lines stay in the buffer.
         let line = vec![b'x'; 1024 * 1024];
         for _ in 0..20 {
-            outbox.put(&line, false);
+            buffer.put(&line, false);
         }
         drop(allow);
         drop(log);

@@ -1,7 +1,7 @@
-//! One event → one line, whatever stands in it.
+//! Formats each event as one line, as text or JSON.
 //!
-//! tracing-subscriber's own formats cost more than the rest of a request does, and this is most of
-//! what a busy service writes. Spans are not shown: nothing here opens one.
+//! tracing-subscriber's own formats cost more than the rest of a request. Spans are not shown, because
+//! the service opens none.
 
 use std::{
     cell::RefCell,
@@ -20,24 +20,30 @@ use tracing_subscriber::{
 
 use crate::{
     auth::display::escaped,
-    service::{
-        config::LogFormat,
-        observe::logging::rate_limit::{Bounds, Turn},
-    },
+    service::observe::logging::rate_limit::{Decision, RateLimits},
 };
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// A JSON object on each line, for machines.
+    Json,
+}
 
 /// The form of a line.
 #[derive(Debug)]
 pub(in crate::service) struct Line {
     format: LogFormat,
-    bounds: Bounds,
+    rate_limits: RateLimits,
 }
 
 impl Line {
     pub(in crate::service) fn new(format: LogFormat) -> Self {
         Self {
             format,
-            bounds: Bounds::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -57,15 +63,15 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let turn = self.bounds.turn(event.metadata());
-        if turn == Turn::LeftOut {
+        let decision = self.rate_limits.decide(event.metadata());
+        if decision == Decision::Skip {
             return Ok(());
         }
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.format {
-                LogFormat::Text => text(line, event, turn, writer.has_ansi_escapes()),
-                LogFormat::Json => json(line, event, turn),
+                LogFormat::Text => text(line, event, decision, writer.has_ansi_escapes()),
+                LogFormat::Json => json(line, event, decision),
             }
             line.push('\n');
             writer.write_str(line)
@@ -73,7 +79,7 @@ where
     }
 }
 
-fn text(line: &mut String, event: &Event<'_>, turn: Turn, color: bool) {
+fn text(line: &mut String, event: &Event<'_>, decision: Decision, color: bool) {
     let (level, target) = (*event.metadata().level(), event.metadata().target());
     let (dim, end) = if color {
         ("\u{1b}[2m", "\u{1b}[0m")
@@ -90,7 +96,7 @@ fn text(line: &mut String, event: &Event<'_>, turn: Turn, color: bool) {
     line.push(':');
     line.push_str(end);
     event.record(&mut Text(line));
-    if let Some((name, count)) = turn.field() {
+    if let Some((name, count)) = decision.field() {
         let _ = write!(line, " {name}={count}");
     }
 }
@@ -115,7 +121,7 @@ const fn colored(level: Level) -> &'static str {
     }
 }
 
-/// Writes a message, and escapes what would leave the line, paint it or turn it around.
+/// Writes a message. Escapes line breaks, terminal sequences and bidi controls.
 fn message(line: &mut String, message: &dyn fmt::Debug) {
     line.push(' ');
     let start = line.len();
@@ -126,8 +132,8 @@ fn message(line: &mut String, message: &dyn fmt::Debug) {
     }
 }
 
-/// The message of an event, which comes first, and its fields as `name=value`, in quotes where a
-/// value would not be seen to end.
+/// Writes an event as text: its message first, then its fields as `name=value`, with quotes if the end of
+/// a value would be unclear.
 struct Text<'l>(&'l mut String);
 
 impl Text<'_> {
@@ -143,7 +149,8 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && all(value, plain)
 }
 
-/// Looks at every byte, also after the answer is known: so it can look at many at a time.
+/// Returns whether a condition holds for every byte. Without an early return the compiler can check many
+/// bytes at a time.
 fn all(value: &str, is: impl Fn(u8) -> bool) -> bool {
     value.bytes().fold(true, |all, byte| all & is(byte))
 }
@@ -191,14 +198,14 @@ impl Visit for Text<'_> {
     }
 }
 
-fn json(line: &mut String, event: &Event<'_>, turn: Turn) {
+fn json(line: &mut String, event: &Event<'_>, decision: Decision) {
     line.push_str("{\"timestamp\":\"");
     now(line);
     line.push_str("\",\"level\":\"");
     line.push_str(event.metadata().level().as_str());
     line.push('"');
     event.record(&mut Json(line));
-    if let Some((name, count)) = turn.field() {
+    if let Some((name, count)) = decision.field() {
         let _ = write!(line, ",\"{name}\":{count}");
     }
     line.push_str(",\"target\":");
@@ -206,20 +213,20 @@ fn json(line: &mut String, event: &Event<'_>, turn: Turn) {
     line.push('}');
 }
 
-/// The fields of an event as members, the message among them.
+/// Writes the fields and the message of an event as JSON members.
 struct Json<'l>(&'l mut String);
 
 impl Json<'_> {
     fn name(&mut self, field: &Field) {
         self.0.push_str(",\"");
-        // An identifier of Rust's: there is nothing to escape.
+        // A Rust identifier needs no escaping.
         self.0.push_str(field.name());
         self.0.push_str("\":");
     }
 }
 
-/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too: a
-/// log is read on terminals.
+/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too, because
+/// people read logs on terminals.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if all(value, plain) {
@@ -262,7 +269,7 @@ impl Visit for Json<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.name(field);
-        // What is no number in JSON is null.
+        // NaN and infinities become null.
         let _ = write!(self.0, "{}", serde_json::Value::from(value));
     }
 
@@ -282,7 +289,7 @@ impl Visit for Json<'_> {
 /// `2026-11-23T02:11:34.169084Z` (RFC 3339).
 fn now(line: &mut String) {
     thread_local! {
-        /// The second before, which seldom is another one.
+        /// The last formatted second, which most lines share.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -333,7 +340,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// In decimal, with zeros in front up to `width`.
+/// Writes a decimal number, padded with zeros to `width`.
 #[allow(clippy::cast_possible_truncation)] // a digit
 fn digits(line: &mut String, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];

@@ -1,7 +1,7 @@
-//! Logs: for people as text, for machines as JSON, always on stderr.
+//! The log of the process: text for people or JSON for machines, always on stderr.
 //!
-//! stdout belongs to what a command prints. What is logged and how was decided by the
-//! configuration; nothing of the environment is read here.
+//! stdout is for the output of commands. This module reads no environment variables: the configuration
+//! provides a [`LogConfig`].
 
 mod buffered_writer;
 mod format;
@@ -11,36 +11,45 @@ mod rate_limit;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
-use crate::service::{
-    config::LogConfig,
-    observe::logging::{buffered_writer::Outbox, format::Line},
-};
+use crate::service::observe::logging::{buffered_writer::LogBuffer, format::Line};
 
 pub use self::buffered_writer::Log;
+pub use self::format::LogFormat;
 
-/// Starts logging for the whole process, panics included, until what it returns is dropped. Where a
-/// program logs already, that stays as it is.
-#[must_use = "what is logged is written as long as it is held"]
+/// Which events are logged, and in which form.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// The events that are logged. Defaults to `info`.
+    pub filter: EnvFilter,
+    /// The form of a line. Defaults to text.
+    pub format: LogFormat,
+    /// Whether a terminal gets colours. Not if `NO_COLOR` is set, or if the terminal has none.
+    pub color: bool,
+}
+
+/// Starts logging for the whole process, including panics, until the returned guard is dropped. Does not
+/// replace a subscriber that is already set.
+#[must_use = "dropping the guard ends the log"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
-    let outbox = Outbox::default();
-    if subscriber(log, color, outbox.clone()).try_init().is_ok() {
+    let buffer = LogBuffer::default();
+    if subscriber(log, color, buffer.clone()).try_init().is_ok() {
         panics::log_panics();
     }
-    outbox.open(io::stderr(), |lost| {
+    buffer.open(io::stderr(), |lost| {
         tracing::warn!(lost, "lines of the log were lost: nobody took them");
     })
 }
 
-/// What [`init`] starts, with another place to write to.
+/// Returns the subscriber that [`init`] sets, with another writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        // Told of a stderr that is gone, it would print that there, and panic.
+        // If stderr is closed, the default would print an error to stderr and panic.
         .log_internal_errors(false)
         .with_env_filter(log.filter.clone())
         .with_ansi(color)
@@ -59,7 +68,6 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::service::config::LogFormat;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,7 +1,7 @@
-//! A panic in the log: a line like any other, in the form that was asked for.
+//! Logs panics, as lines in the configured format.
 //!
-//! It tells where, and tells what only as far as that stands in the source: a text that was put
-//! together while the service ran may quote a token.
+//! A line has the location of the panic. It has the message only if that is a literal of the source: a
+//! formatted message may quote a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// From here on panics are logged, and written nowhere else.
+/// Replaces the panic hook, so that panics are logged and written nowhere else.
 pub(in crate::service) fn log_panics() {
     panic::set_hook(Box::new(log));
 }
@@ -17,7 +17,7 @@ pub(in crate::service) fn log_panics() {
 fn log(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
     let said = panic.payload().downcast_ref::<&'static str>();
-    // As everywhere, RUST_BACKTRACE asks for one.
+    // `RUST_BACKTRACE` turns backtraces on.
     let backtrace = Backtrace::capture();
     let has_backtrace = backtrace.status() == BacktraceStatus::Captured;
     tracing::error!(
@@ -38,12 +38,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::service::{
-        config::{LogConfig, LogFormat},
-        observe::logging,
-    };
+    use crate::service::observe::logging::{self, LogConfig, LogFormat};
 
-    /// The hook is the whole process's, which is why this test runs itself in another one.
+    /// The hook belongs to the whole process, so this test runs itself in a second one.
     #[test]
     fn a_panic_is_one_line_that_quotes_no_secret() {
         const CHILD: &str = "PANICS_TEST_CHILD";

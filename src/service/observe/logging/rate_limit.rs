@@ -1,9 +1,9 @@
-//! Warnings that somebody could have by the thousand.
+//! Rate limits for warnings and errors.
 //!
-//! What strangers cause at will, one unreadable query after the other, must not fill a disk and bury
-//! what matters. So each place in the code, a dependency's included, is written so many times a minute
-//! when it warns, and what is left out is counted. It bounds nothing below a warning: a request has its
-//! line, whatever becomes of it.
+//! Callers can cause warnings at will, such as one per unreadable query. These must not fill a disk or
+//! hide other lines. So each callsite, including those of dependencies, may log [`LIMIT`] warnings per
+//! [`PERIOD`], and further ones are counted. Lines below a warning are not limited: every request has its
+//! line.
 
 use std::{
     collections::HashMap,
@@ -14,65 +14,65 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
-/// How often one place is written in a [`PERIOD`].
-const ENOUGH: u32 = 20;
+/// Lines of one callsite per [`PERIOD`].
+const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// What becomes of a line.
+/// What to do with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::service) enum Turn {
-    /// It is written.
-    Plain,
-    /// It is written, and nothing more of its place for so many seconds.
-    Last(u64),
-    /// It is written, the first after so many that were not.
-    After(u64),
-    /// It is counted.
-    LeftOut,
+pub(in crate::service) enum Decision {
+    /// Write it.
+    Write,
+    /// Write it, and no other line of its callsite for this many seconds.
+    WriteLast(u64),
+    /// Write it, the first line after this many skipped ones.
+    WriteAfter(u64),
+    /// Skip and count it.
+    Skip,
 }
 
-impl Turn {
-    /// What the line says beside its own fields.
+impl Decision {
+    /// Returns the field that the decision adds to the line.
     pub(in crate::service) fn field(self) -> Option<(&'static str, u64)> {
         match self {
-            Self::Plain | Self::LeftOut => None,
-            Self::Last(seconds) => Some(("silent_s", seconds)),
-            Self::After(count) => Some(("left_out", count)),
+            Self::Write | Self::Skip => None,
+            Self::WriteLast(seconds) => Some(("silent_s", seconds)),
+            Self::WriteAfter(count) => Some(("left_out", count)),
         }
     }
 }
 
-/// Every place that has warned; there are as many as the code has.
+/// The state of every callsite that has logged a warning. The code bounds their number.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Bounds(Mutex<HashMap<Identifier, Tally>>);
+pub(in crate::service) struct RateLimits(Mutex<HashMap<Identifier, Window>>);
 
 #[derive(Debug)]
-struct Tally {
+struct Window {
     since: Instant,
     written: u32,
     left_out: u64,
 }
 
-impl Bounds {
-    /// What becomes of a line from there.
-    pub(in crate::service) fn turn(&self, from: &'static Metadata<'static>) -> Turn {
+impl RateLimits {
+    /// Decides about the next line of a callsite.
+    pub(in crate::service) fn decide(&self, from: &'static Metadata<'static>) -> Decision {
         if *from.level() > Level::WARN {
-            return Turn::Plain;
+            return Decision::Write;
         }
         let now = Instant::now();
-        let new = Tally {
+        let new = Window {
             since: now,
             written: 0,
             left_out: 0,
         };
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = places.entry(from.callsite()).or_insert(new);
-        tally.turn(now)
+        let window = places.entry(from.callsite()).or_insert(new);
+        window.decide(now)
     }
 }
 
-impl Tally {
-    fn turn(&mut self, now: Instant) -> Turn {
+impl Window {
+    fn decide(&mut self, now: Instant) -> Decision {
         let age = now - self.since;
         if age >= PERIOD {
             let left_out = self.left_out;
@@ -82,18 +82,18 @@ impl Tally {
                 left_out: 0,
             };
             return match left_out {
-                0 => Turn::Plain,
-                count => Turn::After(count),
+                0 => Decision::Write,
+                count => Decision::WriteAfter(count),
             };
         }
-        if self.written == ENOUGH {
+        if self.written == LIMIT {
             self.left_out += 1;
-            return Turn::LeftOut;
+            return Decision::Skip;
         }
         self.written += 1;
-        if self.written == ENOUGH {
-            return Turn::Last(PERIOD.saturating_sub(age).as_secs());
+        if self.written == LIMIT {
+            return Decision::WriteLast(PERIOD.saturating_sub(age).as_secs());
         }
-        Turn::Plain
+        Decision::Write
     }
 }

@@ -1,6 +1,6 @@
-//! Names for a request, so that logs of several services can be laid side by side.
+//! The request ID and the trace ID of a request, which connect the logs of several services.
 //!
-//! What a caller sends is taken over only if it is short and plain: it ends up in a log.
+//! A caller's request ID is used only if it is short and plain, because it is written to the log.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -15,13 +15,13 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-/// The field that carries the request's name, in both directions.
+/// The field with the request ID, in requests and answers.
 pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The name that the caller gave, if it is `[A-Za-z0-9._-]{1,64}` and the only one; a random one
-/// otherwise.
+/// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`, and a
+/// random one otherwise.
 pub(in crate::service) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = only(headers, &X_REQUEST_ID).filter(|id| is_plain(id.as_bytes()));
     given.cloned().unwrap_or_else(random)
@@ -32,8 +32,8 @@ fn is_plain(id: &[u8]) -> bool {
     (1..=64).contains(&id.len()) && id.iter().all(plain)
 }
 
-/// Thirty-two hexadecimal digits that no other request has. Not a secret: the standard library's hash
-/// maps know a random number, and a mixer that never repeats makes as many of it as there are requests.
+/// Returns 32 hexadecimal digits that no other request has. They are no secret: the seed is the random
+/// number of the standard library's hash maps, and a bijective mixer turns a counter into the ID.
 fn random() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     static SEED: LazyLock<(u64, u64)> = LazyLock::new(|| {
@@ -50,11 +50,11 @@ fn random() -> HeaderValue {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    // Digits and letters: there is nothing that a field could not carry.
+    // Hexadecimal digits are always valid in a field.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// Steele and Vigna's `SplitMix64`, one to one.
+/// Steele and Vigna's `SplitMix64`, which is a bijection.
 fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -67,21 +67,21 @@ fn mix(mut bits: u64) -> u64 {
 pub(in crate::service) struct Trace(HeaderValue);
 
 impl Trace {
-    /// Of a valid `traceparent`; one that is not counts as none (W3C Trace Context §3.2.2.3).
+    /// Returns the trace of a valid `traceparent`. An invalid one is ignored (W3C Trace Context §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
         let parent = only(headers, &TRACEPARENT)?;
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
     }
 
-    /// Thirty-two hexadecimal digits.
+    /// Returns the trace ID, 32 hexadecimal digits.
     pub(in crate::service) fn id(&self) -> &str {
         let text = self.0.to_str().ok();
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
 }
 
-/// `version "-" trace-id "-" parent-id "-" flags`, in small letters. A version beyond 00 may go on
-/// after a further dash; ff is none.
+/// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case. After a
+/// version above 00, a dash and more may follow. The version ff is invalid.
 fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else {
         return false;
@@ -103,7 +103,7 @@ fn is_traceparent(value: &[u8]) -> bool {
         && some(parent)
 }
 
-/// Of two fields of one name, which one would be meant?
+/// Returns the value of a field that is present exactly once. With two, the caller's intent is unknown.
 pub(in crate::service) fn only<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,

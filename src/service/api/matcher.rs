@@ -1,0 +1,122 @@
+//! Paths and methods of rows: which requests a row answers, and the 404 or 405 for all others.
+
+use std::{fmt, slice, sync::Arc};
+
+use warp::{Filter, Rejection, http::Method, path::FullPath, reply::Response};
+
+use crate::auth::{Problem, context};
+
+/// The methods that a row answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Methods {
+    /// One method. `GET` answers `HEAD` as well (RFC 9110 §9.3.2).
+    Only(Method),
+    /// Every method, including those that no standard defines.
+    Any,
+}
+
+impl Methods {
+    /// Returns the methods that have a name in `Allow`. Empty for [`Any`](Self::Any), which is never
+    /// answered with 405.
+    fn named(&self) -> &[Method] {
+        const GET_AND_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+        match self {
+            Self::Only(Method::GET) => GET_AND_HEAD,
+            Self::Only(method) => slice::from_ref(method),
+            Self::Any => &[],
+        }
+    }
+
+    fn have(&self, method: &Method) -> bool {
+        *self == Self::Any || self.named().contains(method)
+    }
+}
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Only(method) => method.as_str(),
+            Self::Any => "any",
+        })
+    }
+}
+
+/// The paths and methods of one row.
+#[derive(Debug, Clone)]
+pub(crate) struct Matcher {
+    pub(crate) methods: Methods,
+    pub(crate) template: &'static str,
+    /// A second path, which is known only when the service starts.
+    pub(crate) also: Option<Arc<str>>,
+}
+
+impl Matcher {
+    pub(crate) fn new(methods: Methods, template: &'static str) -> Self {
+        Self {
+            methods,
+            template,
+            also: None,
+        }
+    }
+
+    /// Accepts the row's methods, and sets the request's route name to the template.
+    pub(crate) fn method(&self) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+        let (wanted, template) = (self.methods.clone(), self.template);
+        warp::method()
+            .and_then(move |method: Method| {
+                let fits = wanted.have(&method);
+                if fits {
+                    context::set_route(template);
+                }
+                async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+            })
+            .untuple_one()
+    }
+
+    /// Accepts the second path.
+    pub(crate) fn also(
+        path: Arc<str>,
+    ) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+        warp::path::full()
+            .and_then(move |full: FullPath| {
+                let fits = is_at(&path, full.as_str());
+                async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+            })
+            .untuple_one()
+    }
+
+    fn is_at(&self, path: &str) -> bool {
+        is_at(self.template, path) || self.also.as_deref().is_some_and(|also| is_at(also, path))
+    }
+}
+
+/// Returns the answer to a request that no row took: 405 with the methods of the rows at this path, 404
+/// if there are none.
+pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
+    let methods: Vec<&str> = matchers
+        .iter()
+        .filter(|matcher| matcher.is_at(path))
+        .flat_map(|matcher| matcher.methods.named())
+        .map(Method::as_str)
+        .collect();
+    if methods.is_empty() {
+        return Problem::NotFound.response();
+    }
+    Problem::method_not_allowed(&methods.join(", "))
+}
+
+/// Returns whether a path matches a template. As in warp, one slash at its end is ignored; a segment in
+/// braces matches any segment that is not empty.
+fn is_at(template: &str, path: &str) -> bool {
+    let template = template.strip_suffix('/').unwrap_or(template);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(known), Some(found)) if known == found => {}
+            (Some(known), Some(found)) if known.starts_with('{') && !found.is_empty() => {}
+            _ => return false,
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! A row of the route table, and the builder that makes one.
+//!
+//! A row names its path, method and policy once. The filter answers requests; the data serves all else:
+//! `Allow` of a 405, route names in logs, scopes in descriptions.
+//!
+//! The builder's steps come in the order in which a request is checked: path, method, token, policy,
+//! body. Each step that extracts a value adds an argument to the handler.
+
+use std::{convert::Infallible, fmt, future::Future, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use warp::{
+    Filter, Rejection, Reply,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method},
+    path::FullPath,
+    reply::Response,
+};
+
+use crate::{
+    auth::{
+        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        policy::{Policy, Requirement},
+        with_auth,
+    },
+    service::api::{
+        docs::Docs,
+        matcher::{Matcher, Methods, unrouted},
+    },
+};
+
+/// Starts a row with a method and a path: `route!(GET, "api" / "public")`.
+///
+/// `ANY` stands for every method. A last segment in braces is extracted as a `String`:
+/// `route!(GET, "errors" / { code })`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __service_route {
+    (ANY, $path:literal) => {
+        $crate::service::api::route::at(
+            $crate::service::api::matcher::Methods::Any,
+            concat!("/", $path),
+            warp::Filter::map(warp::path!($path), || ()),
+        )
+    };
+    ($method:ident, $first:literal $(/ $rest:literal)*) => {
+        $crate::service::api::route::at(
+            $crate::service::api::matcher::Methods::Only(warp::http::Method::$method),
+            concat!("/", $first $(, "/", $rest)*),
+            warp::Filter::map(warp::path!($first $(/ $rest)*), || ()),
+        )
+    };
+    ($method:ident, $first:literal / {$name:ident}) => {
+        $crate::service::api::route::at(
+            $crate::service::api::matcher::Methods::Only(warp::http::Method::$method),
+            concat!("/", $first, "/{", stringify!($name), "}"),
+            warp::Filter::map(warp::path!($first / String), |segment: String| (segment,)),
+        )
+    };
+}
+pub use crate::__service_route as route;
+
+/// Whose tokens the protected rows accept, and what every one of them requires.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Verifies the tokens.
+    pub auth: Auth,
+    /// The policy that every protected row requires, besides its own. Defaults to none.
+    pub required: Option<Policy>,
+    /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
+    pub docs: Option<Docs>,
+}
+
+impl From<&Auth> for Access {
+    fn from(auth: &Auth) -> Self {
+        Self {
+            auth: auth.clone(),
+            required: None,
+            docs: Some(Docs::default()),
+        }
+    }
+}
+
+/// A row: the filter that answers, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The methods.
+    pub methods: Methods,
+    /// The path.
+    pub template: &'static str,
+    /// A second path, which is known only when the service starts.
+    pub also: Option<Arc<str>>,
+    /// What the row requires beyond a valid token. `None` if it requires no token.
+    pub requires: Option<Requires>,
+    /// Whether the row reads a JSON body.
+    pub takes_json: bool,
+    /// The purpose of the row, in a few words.
+    pub summary: &'static str,
+    /// The form of a successful answer.
+    pub form: Form,
+    before: Before,
+}
+
+impl Row {
+    /// Documents the row: its purpose, and the form of a successful answer.
+    #[must_use]
+    pub fn says(self, summary: &'static str, form: Form) -> Self {
+        Self {
+            summary,
+            form,
+            ..self
+        }
+    }
+}
+
+/// What a protected row requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requires {
+    /// The policy beyond a valid token. `None` if a valid token is enough.
+    pub policy: Option<Policy>,
+}
+
+/// The form of a successful answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// An object without a documented schema.
+    #[default]
+    Object,
+    /// `status` and `msg`.
+    Message,
+    /// The claims of the token.
+    Claims,
+    /// Header fields for the application behind a proxy, and no body. The query holds the policy.
+    Forwarded,
+    /// The state of the keys, with 200 or 503.
+    Readiness,
+    /// A list of codes, as JSON or as a page.
+    Codes,
+    /// One code, as JSON or as a page.
+    Code,
+    /// A page.
+    Page,
+    /// One of the files that the page loads.
+    File,
+}
+
+/// Puts a row's filter before those of the rows below it.
+///
+/// A function, because the filters of all rows have different types. A list of them would have to box
+/// each filter, and box it again together with those below; each box allocates for every request that
+/// passes it.
+#[derive(Clone)]
+struct Before(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
+
+type Answers = BoxedFilter<(Response,)>;
+
+impl Before {
+    fn new(
+        filter: impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move |below| {
+            filter.clone().or(below).unify().boxed()
+        }))
+    }
+}
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Before").finish_non_exhaustive()
+    }
+}
+
+/// Joins the rows into one filter that answers every request. A request that no row takes gets 404, or
+/// 405 with the methods of its path.
+pub fn table(
+    rows: Vec<Row>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let matchers: Arc<[Matcher]> = rows
+        .iter()
+        .map(|row| Matcher {
+            methods: row.methods.clone(),
+            template: row.template,
+            also: row.also.clone(),
+        })
+        .collect();
+    let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&matchers, path.as_str()));
+    let nothing = warp::any()
+        .and_then(|| async { Err::<Response, _>(warp::reject::not_found()) })
+        .boxed();
+    // From the last to the first, so that a request passes only the rows above its own.
+    rows.into_iter()
+        .rfold(nothing, |below, row| (row.before.0)(below))
+        .or(unrouted)
+        .unify()
+}
+
+/// Returns the scopes that the policies of the rows name.
+pub(crate) fn named_scopes(rows: &[Row]) -> Vec<&str> {
+    rows.iter()
+        .filter_map(|row| row.requires.as_ref()?.policy.as_ref())
+        .flat_map(Policy::named_scopes)
+        .collect()
+}
+
+/// A filter that extracts the handler's arguments as one tuple `T`.
+pub trait Extracts<T>:
+    Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static
+{
+}
+
+impl<F, T> Extracts<T> for F where
+    F: Filter<Extract = (T,), Error = Rejection> + Clone + Send + Sync + 'static
+{
+}
+
+/// A tuple of a handler's arguments that can take one more at its end.
+pub trait Append<V>: Send + 'static {
+    /// The longer tuple.
+    type Output: Send + 'static;
+
+    /// Appends a value.
+    fn append(self, value: V) -> Self::Output;
+}
+
+/// An async function that answers with the arguments in the tuple `T`.
+pub trait Handler<T>: Clone + Send + Sync + 'static {
+    /// The future of the answer.
+    type Answer: Future<Output: Reply> + Send + 'static;
+
+    /// Calls the function.
+    fn call(&self, arguments: T) -> Self::Answer;
+}
+
+macro_rules! arguments {
+    ($($argument:ident),*) => {
+        impl<H, A, $($argument),*> Handler<($($argument,)*)> for H
+        where
+            H: Fn($($argument),*) -> A + Clone + Send + Sync + 'static,
+            A: Future<Output: Reply> + Send + 'static,
+        {
+            type Answer = A;
+
+            #[allow(non_snake_case)] // the variables have the names of their types
+            fn call(&self, ($($argument,)*): ($($argument,)*)) -> A {
+                self($($argument),*)
+            }
+        }
+
+        impl<V, $($argument),*> Append<V> for ($($argument,)*)
+        where
+            V: Send + 'static,
+            $($argument: Send + 'static,)*
+        {
+            type Output = ($($argument,)* V,);
+
+            #[allow(non_snake_case)] // as above
+            fn append(self, value: V) -> Self::Output {
+                let ($($argument,)*) = self;
+                ($($argument,)* value,)
+            }
+        }
+    };
+}
+
+arguments!();
+arguments!(One);
+arguments!(One, Two);
+arguments!(One, Two, Three);
+arguments!(One, Two, Three, Four);
+
+/// A row without a handler.
+#[derive(Debug)]
+pub struct Route<F> {
+    matcher: Matcher,
+    requires: Option<Requires>,
+    takes_json: bool,
+    filter: F,
+}
+
+/// Starts a row. [`route!`] calls this, so that the template and the path are the same.
+pub fn at<F, T>(methods: Methods, template: &'static str, path: F) -> Route<impl Extracts<T>>
+where
+    F: Extracts<T>,
+    T: Send + 'static,
+{
+    let matcher = Matcher::new(methods, template);
+    Route {
+        filter: path.and(matcher.method()),
+        matcher,
+        requires: None,
+        takes_json: false,
+    }
+}
+
+impl<F: Extracts<()>> Route<F> {
+    /// Answers at this path as well, under the same route name.
+    pub(crate) fn also_at(self, path: &str) -> Route<impl Extracts<()>> {
+        let path: Arc<str> = path.into();
+        let matcher = Matcher {
+            also: Some(Arc::clone(&path)),
+            ..self.matcher
+        };
+        let other = Matcher::also(path).and(matcher.method()).map(|| ());
+        Route {
+            filter: self.filter.or(other).unify(),
+            matcher,
+            requires: self.requires,
+            takes_json: self.takes_json,
+        }
+    }
+}
+
+impl<F> Route<F> {
+    /// Extracts the header fields.
+    pub fn headers<T>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<HeaderMap>,
+    {
+        // Not `and`: this filter never rejects.
+        Route {
+            filter: self
+                .filter
+                .and(warp::header::headers_cloned())
+                .map(|arguments: T, headers| arguments.append(headers)),
+            matcher: self.matcher,
+            requires: self.requires,
+            takes_json: self.takes_json,
+        }
+    }
+
+    /// Requires a valid token, and extracts its claims.
+    pub fn with_auth(self, access: &Access) -> ProtectedRoute<'_, F> {
+        ProtectedRoute {
+            route: self,
+            auth: &access.auth,
+            policy: access.required.clone(),
+        }
+    }
+
+    /// Extracts the body, which must be JSON. Otherwise the answer is 415, 413 or 400.
+    pub fn json<T, B>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<B>,
+        B: DeserializeOwned + Send + 'static,
+    {
+        Route {
+            takes_json: true,
+            ..self.and(warp::body::json::<B>())
+        }
+    }
+
+    /// Answers with `handler`.
+    pub fn then<T, H>(self, handler: H) -> Row
+    where
+        F: Extracts<T>,
+        T: Send + 'static,
+        H: Handler<T>,
+    {
+        let answer = move |arguments| handler.call(arguments);
+        let answered = Route {
+            filter: self.filter.then(answer),
+            matcher: self.matcher,
+            requires: self.requires,
+            takes_json: self.takes_json,
+        };
+        answered.row()
+    }
+
+    /// Finishes the row. Its filter extracts the answer now.
+    fn row<A>(self) -> Row
+    where
+        F: Extracts<A>,
+        A: Reply + 'static,
+    {
+        Row {
+            methods: self.matcher.methods,
+            template: self.matcher.template,
+            also: self.matcher.also,
+            requires: self.requires,
+            takes_json: self.takes_json,
+            summary: "",
+            form: Form::default(),
+            before: Before::new(closed(self.filter)),
+        }
+    }
+
+    fn and<T, V>(
+        self,
+        value: impl Filter<Extract = (V,), Error = Rejection> + Clone + Send + Sync + 'static,
+    ) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<V>,
+        V: Send + 'static,
+    {
+        Route {
+            filter: self
+                .filter
+                .and(value)
+                .map(|arguments: T, value| arguments.append(value)),
+            matcher: self.matcher,
+            requires: self.requires,
+            takes_json: self.takes_json,
+        }
+    }
+}
+
+/// A row that requires a token, without a handler.
+#[derive(Debug)]
+pub struct ProtectedRoute<'a, F> {
+    route: Route<F>,
+    auth: &'a Auth,
+    policy: Option<Policy>,
+}
+
+impl<'a, F> ProtectedRoute<'a, F> {
+    /// Requires that the token grants `policy` too.
+    #[must_use]
+    pub fn require(self, policy: Policy) -> Self {
+        Self {
+            policy: both(self.policy, Some(policy)),
+            ..self
+        }
+    }
+
+    /// Requires that the token grants the policy that `read` finds in the request's query too. If `read`
+    /// fails, its problem is the answer, whether or not the token is valid.
+    pub(crate) fn require_by_query(self, read: ReadPolicy) -> QueryPolicyRoute<'a, F> {
+        QueryPolicyRoute {
+            protected: self,
+            read,
+        }
+    }
+
+    /// Extracts the body, which must be JSON, once the token has met the policy.
+    pub fn json(self) -> ProtectedJsonRoute<'a, F> {
+        ProtectedJsonRoute(self)
+    }
+
+    /// Answers with `handler`.
+    pub fn then<T, X, H>(self, handler: H) -> Row
+    where
+        F: Extracts<T>,
+        T: Append<Claims<X>>,
+        X: DeserializeOwned + Send + 'static,
+        H: Handler<T::Output>,
+    {
+        // The two filters have different types.
+        let auth = with_auth(self.auth);
+        match self.policy.clone() {
+            None => self.authenticated(auth).then(handler),
+            Some(policy) => self.authenticated(auth.require(policy)).then(handler),
+        }
+    }
+
+    fn authenticated<T, X>(
+        self,
+        auth: impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static,
+    ) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<Claims<X>>,
+        X: Send + 'static,
+    {
+        Route {
+            requires: Some(Requires {
+                policy: self.policy,
+            }),
+            ..self.route.and(auth)
+        }
+    }
+}
+
+/// A row that requires a token and a JSON body, without a handler.
+#[derive(Debug)]
+pub struct ProtectedJsonRoute<'a, F>(ProtectedRoute<'a, F>);
+
+impl<F> ProtectedJsonRoute<'_, F> {
+    /// Answers with `handler`.
+    pub fn then<T, X, B, H>(self, handler: H) -> Row
+    where
+        F: Extracts<T>,
+        T: Append<Claims<X>, Output: Append<B>>,
+        X: DeserializeOwned + Send + 'static,
+        B: DeserializeOwned + Send + 'static,
+        H: Handler<<T::Output as Append<B>>::Output>,
+    {
+        let auth = with_auth(self.0.auth);
+        match self.0.policy.clone() {
+            None => self.0.authenticated(auth).json().then(handler),
+            Some(policy) => {
+                let auth = auth.require(policy);
+                self.0.authenticated(auth).json().then(handler)
+            }
+        }
+    }
+}
+
+/// Reads a policy out of a query.
+pub(crate) type ReadPolicy = fn(&str) -> Result<Option<Policy>, Problem>;
+
+/// A row whose policy is in the query of each request, without a handler.
+#[derive(Debug)]
+pub(crate) struct QueryPolicyRoute<'a, F> {
+    protected: ProtectedRoute<'a, F>,
+    read: ReadPolicy,
+}
+
+impl<F> QueryPolicyRoute<'_, F> {
+    /// Answers with `handler`.
+    pub(crate) fn then<T, H>(self, handler: H) -> Row
+    where
+        F: Extracts<T>,
+        T: Append<Claims>,
+        H: Handler<T::Output>,
+    {
+        let ProtectedRoute {
+            route,
+            auth,
+            policy,
+        } = self.protected;
+        let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let answer = move |arguments: T,
+                           method: Method,
+                           path: FullPath,
+                           query: String,
+                           headers: HeaderMap| {
+            let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
+            async move {
+                let request = RequestHead::new(&method, path.as_str(), &headers);
+                let policy = match read(&query) {
+                    Ok(asked) => both(required, asked),
+                    Err(problem) => return problem.response(),
+                };
+                let verdict = match policy {
+                    Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
+                    None => auth.authenticate(&request).await,
+                };
+                match verdict {
+                    Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
+                    Err(refusal) => refusal.response(),
+                }
+            }
+        };
+        let filter = route
+            .filter
+            .and(warp::method())
+            .and(warp::path::full())
+            .and(query())
+            .and(warp::header::headers_cloned())
+            .then(answer);
+        let answered = Route {
+            filter,
+            matcher: route.matcher,
+            requires: Some(Requires { policy }),
+            takes_json: false,
+        };
+        answered.row()
+    }
+}
+
+/// Extracts the query, which is empty if the request has none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+fn both(one: Option<Policy>, other: Option<Policy>) -> Option<Policy> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one & other),
+        (one, other) => one.or(other),
+    }
+}
