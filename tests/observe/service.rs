@@ -17,8 +17,7 @@ use warp_bearer::{
     issuer::{Fault, Issuer},
     service::{
         Access, Cors, Limits, Listener, Metrics, RequestLog, Shutdown,
-        observe::logging::{LogConfig, LogFormat},
-        observe::logging,
+        observe::logging::{self, LogConfig, LogFormat},
         routes, serve,
     },
 };

@@ -1,7 +1,7 @@
 //! `warp-bearer serve`: runs the service for the configured issuers.
 
 use crate::service::{
-    api::{docs::Docs, table::Access},
+    api::{docs::Docs, route::Access},
     cli::{
         app::{App, HangupSignal},
         auth,

@@ -12,11 +12,14 @@ use warp::http::HeaderValue;
 use crate::{
     algorithm::Algorithm,
     auth::policy::Policy,
-    service::config::{
-        types::{Secret, TokenProfile},
-        url,
-        value::{self, KIB, MIB},
-        variable::{Optional, Unread, Variable, WithDefault},
+    service::{
+        config::{
+            types::{Secret, TokenProfile},
+            url,
+            value::{self, KIB, MIB},
+            variable::{Optional, Unread, Variable, WithDefault},
+        },
+        observe::logging::LogFormat,
     },
 };
 

@@ -10,7 +10,7 @@ use crate::{
         policy::Policy,
     },
     service::{
-        api::{errors::Cause, routes::rows, table::Access},
+        api::{errors::Cause, route::Access, routes::rows},
         cli::{
             explain::{
                 diagnosis::{self, Diagnosis},
@@ -18,7 +18,6 @@ use crate::{
             },
             time_format,
         },
-        http::shutdown::Shutdown,
     },
 };
 
