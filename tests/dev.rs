@@ -268,7 +268,10 @@ fn base64url(text: &str) -> Vec<u8> {
 /// The README's calls of the service, and the status in the comment above each. The comment has its
 /// own line, since an interactive zsh passes what follows a `#` on the line of a command to it.
 fn readme() -> Vec<(String, u16)> {
-    let lines: Vec<_> = include_str!("../README.md").lines().map(str::trim).collect();
+    let lines: Vec<_> = include_str!("../README.md")
+        .lines()
+        .map(str::trim)
+        .collect();
     lines
         .windows(2)
         .filter(|pair| pair[1].starts_with("curl ") && pair[1].contains("127.0.0.1:8000"))
