@@ -263,15 +263,20 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// The README's calls of the service, and the status in the comment after each.
+/// The README's calls of the service, and the status in the comment above each. The comment has its
+/// own line, since an interactive zsh passes what follows a `#` on the line of a command to it.
 fn readme() -> Vec<(String, u16)> {
-    let lines = include_str!("../../README.md").lines();
-    lines
+    let lines: Vec<_> = include_str!("../../README.md")
+        .lines()
         .map(str::trim)
-        .filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8000"))
-        .map(|line| {
-            let (command, status) = line.split_once('#').expect("a status after #");
-            (command.trim().to_owned(), status.trim().parse().unwrap())
+        .collect();
+    lines
+        .windows(2)
+        .filter(|pair| pair[1].starts_with("curl ") && pair[1].contains("127.0.0.1:8000"))
+        .map(|pair| {
+            let comment = pair[0].strip_prefix("# ").expect("a comment above");
+            let (status, _) = comment.split_once(':').expect("a status and a colon");
+            (pair[1].to_owned(), status.parse().unwrap())
         })
         .collect()
 }

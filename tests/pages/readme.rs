@@ -179,6 +179,28 @@ fn its_table_of_routes_is_the_route_table() {
 }
 
 #[test]
+fn its_first_screen_shows_what_dev_prints() {
+    // `dev.rs` compares the recorded session with the program.
+    let session = include_str!("../../docs/session.txt");
+    let shown = code(README, "text")[0];
+    assert!(session.contains(shown), "not in session.txt:\n{shown}");
+}
+
+#[test]
+fn no_command_of_a_page_has_a_comment_behind_it() {
+    // An interactive zsh passes it as arguments: curl would send the token to a host named 200.
+    let pages = pages();
+    for (path, page) in &pages {
+        let blocks = page.split("```sh\n").skip(1);
+        let blocks = blocks.map(|block| block.split_once("```").unwrap().0);
+        for line in blocks.flat_map(str::lines).map(str::trim) {
+            let safe = line.starts_with('#') || !line.contains(" #");
+            assert!(safe, "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
 fn every_recipe_that_it_names_is_in_the_justfile() {
     let recipes = include_str!("../../justfile");
     let named: Vec<_> = README
