@@ -1,4 +1,4 @@
-//! The handlers of the routes: plain async functions that know no filters.
+//! The handlers of the routes: plain async functions without filters.
 #![allow(clippy::unused_async)] // a handler is async whether it waits or not
 
 use hyper::body::Bytes;

@@ -59,24 +59,26 @@ impl Matcher {
         }
     }
 
-    /// Accepts the row's methods, and sets the request's route name to the template.
-    pub(crate) fn method(&self) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    /// Accepts the row's methods, and sets the request's route name to the template. Extracts the empty
+    /// tuple of arguments with which a row starts.
+    pub(crate) fn method(
+        &self,
+    ) -> impl Filter<Extract = ((),), Error = Rejection> + Clone + Send + Sync + 'static + use<>
+    {
         let (wanted, template) = (self.methods.clone(), self.template);
-        warp::method()
-            .and_then(move |method: Method| {
-                let fits = wanted.have(&method);
-                if fits {
-                    context::set_route(template);
-                }
-                async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
-            })
-            .untuple_one()
+        warp::method().and_then(move |method: Method| {
+            let fits = wanted.have(&method);
+            if fits {
+                context::set_route(template);
+            }
+            async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+        })
     }
 
     /// Accepts the second path.
     pub(crate) fn also(
         path: Arc<str>,
-    ) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
         warp::path::full()
             .and_then(move |full: FullPath| {
                 let fits = is_at(&path, full.as_str());

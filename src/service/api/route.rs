@@ -40,27 +40,27 @@ macro_rules! __service_route {
         $crate::service::api::route::at(
             $crate::service::api::matcher::Methods::Any,
             concat!("/", $path),
-            warp::Filter::map(warp::path!($path), || ()),
+            warp::path!($path),
         )
     };
     ($method:ident, $first:literal $(/ $rest:literal)*) => {
         $crate::service::api::route::at(
             $crate::service::api::matcher::Methods::Only(warp::http::Method::$method),
             concat!("/", $first $(, "/", $rest)*),
-            warp::Filter::map(warp::path!($first $(/ $rest)*), || ()),
+            warp::path!($first $(/ $rest)*),
         )
     };
     ($method:ident, $first:literal / {$name:ident}) => {
-        $crate::service::api::route::at(
+        $crate::service::api::route::at_segment(
             $crate::service::api::matcher::Methods::Only(warp::http::Method::$method),
             concat!("/", $first, "/{", stringify!($name), "}"),
-            warp::Filter::map(warp::path!($first / String), |segment: String| (segment,)),
+            warp::path!($first / String),
         )
     };
 }
 pub use crate::__service_route as route;
 
-/// Whose tokens the protected rows accept, and what every one of them requires.
+/// The verifier of the protected rows, and the policy that all of them require.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Verifies the tokens.
@@ -90,9 +90,9 @@ pub struct Row {
     pub template: &'static str,
     /// A second path, which is known only when the service starts.
     pub also: Option<Arc<str>>,
-    /// What the row requires beyond a valid token. `None` if it requires no token.
+    /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
-    /// Whether the row reads a JSON body.
+    /// Set if the row reads a JSON body.
     pub takes_json: bool,
     /// The purpose of the row, in a few words.
     pub summary: &'static str,
@@ -113,10 +113,10 @@ impl Row {
     }
 }
 
-/// What a protected row requires.
+/// The requirement of a protected row, besides a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requires {
-    /// The policy beyond a valid token. `None` if a valid token is enough.
+    /// The policy. `None` if a valid token is enough.
     pub policy: Option<Policy>,
 }
 
@@ -278,14 +278,32 @@ pub struct Route<F> {
 }
 
 /// Starts a row. [`route!`] calls this, so that the template and the path are the same.
-pub fn at<F, T>(methods: Methods, template: &'static str, path: F) -> Route<impl Extracts<T>>
+pub fn at<F>(methods: Methods, template: &'static str, path: F) -> Route<impl Extracts<()>>
 where
-    F: Extracts<T>,
-    T: Send + 'static,
+    F: Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     let matcher = Matcher::new(methods, template);
     Route {
         filter: path.and(matcher.method()),
+        matcher,
+        requires: None,
+        takes_json: false,
+    }
+}
+
+/// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
+pub fn at_segment<F, S>(
+    methods: Methods,
+    template: &'static str,
+    path: F,
+) -> Route<impl Extracts<(S,)>>
+where
+    F: Extracts<S>,
+    S: Send + 'static,
+{
+    let matcher = Matcher::new(methods, template);
+    Route {
+        filter: path.and(matcher.method()).map(|segment: S, ()| (segment,)),
         matcher,
         requires: None,
         takes_json: false,
@@ -300,7 +318,7 @@ impl<F: Extracts<()>> Route<F> {
             also: Some(Arc::clone(&path)),
             ..self.matcher
         };
-        let other = Matcher::also(path).and(matcher.method()).map(|| ());
+        let other = Matcher::also(path).and(matcher.method());
         Route {
             filter: self.filter.or(other).unify(),
             matcher,

@@ -161,7 +161,7 @@ where
     }
 
     /// Waits until a shutdown is requested and its grace period is over. Each connection waits by itself,
-    /// so one that is accepted during the grace period gets a whole period of its own.
+    /// so a connection that is accepted during the grace period gets a whole period as well.
     async fn leave(&self) {
         self.middleware.shutdown.requested().await;
         sleep(self.middleware.limits.grace).await;

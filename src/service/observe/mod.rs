@@ -1,4 +1,4 @@
-//! What operators see: the request log, the metrics and the process's log.
+//! Observability: the request log, the metrics and the process's log.
 
 pub mod logging;
 pub mod metrics;

@@ -26,7 +26,7 @@ use crate::{
 /// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// Which requests and connections of a server are logged and measured.
+/// The recorder of a server's requests and connections.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     log: bool,

@@ -1,4 +1,4 @@
-//! Writes log lines on a thread of its own.
+//! Writes log lines on a separate thread.
 //!
 //! A request copies its line into a buffer and makes no system call. The thread writes the first line at
 //! once and gathers later ones for [`FLUSH_INTERVAL`]. If the reader of the log is too slow, lines are
@@ -46,9 +46,9 @@ struct Shared {
 struct State {
     lines: Vec<u8>,
     lost: u64,
-    /// Whether the thread waits for a first line.
+    /// Set while the thread waits for a first line.
     waiting: bool,
-    /// Whether a line should be written without waiting.
+    /// Set if a line should be written without waiting.
     urgent: bool,
     phase: Phase,
 }

@@ -18,14 +18,14 @@ use crate::service::observe::logging::{buffered_writer::LogBuffer, format::Line}
 pub use self::buffered_writer::Log;
 pub use self::format::LogFormat;
 
-/// Which events are logged, and in which form.
+/// The configuration of the log.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
     /// The events that are logged. Defaults to `info`.
     pub filter: EnvFilter,
     /// The form of a line. Defaults to text.
     pub format: LogFormat,
-    /// Whether a terminal gets colours. Not if `NO_COLOR` is set, or if the terminal has none.
+    /// Allows colours on a terminal. Off if `NO_COLOR` is set, or if the terminal has none.
     pub color: bool,
 }
 

@@ -18,7 +18,7 @@ use tracing::{Level, Metadata, callsite::Identifier};
 const LIMIT: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// What to do with a line.
+/// The decision about a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum Decision {
     /// Write it.
