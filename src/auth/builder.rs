@@ -1,5 +1,5 @@
-//! [`Builder`]: every option of an [`Auth`], each with its default, judged once by
-//! [`build`](Builder::build).
+//! [`Builder`]: the options of an [`Auth`], with their defaults. [`build`](Builder::build)
+//! validates them.
 
 use std::{
     fmt,
@@ -28,9 +28,9 @@ use crate::auth::{
 };
 
 impl Auth {
-    /// Trusts `issuer`'s tokens for `audience`, signed with `RS256`.
+    /// Creates an [`Auth`] that accepts tokens of `issuer` for `audience`, signed with `RS256`.
     ///
-    /// The issuer's keys are found by discovery, in the background: this returns at once, and
+    /// Returns at once and fetches the issuer's keys in the background, by discovery;
     /// [`ready`](Self::ready) waits for them. [`builder`](Self::builder) has every option.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -41,9 +41,9 @@ impl Auth {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let issuer = Issuer::start().await;
-    /// // For a tenant of yours: Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")
+    /// // With a tenant: Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")
     /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
-    /// assert!(!auth.is_ready(), "it has returned at once");
+    /// assert!(!auth.is_ready(), "discover returns at once");
     ///
     /// tokio::time::timeout(Duration::from_secs(10), auth.ready()).await?;
     /// assert!(auth.is_ready());
@@ -52,14 +52,14 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// A [`SetupError`] where the issuer is no URL, not https (loopback aside), or the audience is
-    /// empty; and outside of a tokio runtime. An issuer that cannot be reached is none: it is tried
-    /// again until it can.
+    /// Returns a [`SetupError`] if the issuer is not a URL, if its scheme is not https (http is
+    /// allowed on loopback), if the audience is empty, or outside of a tokio runtime. An
+    /// unreachable issuer is not an error: the fetch is retried until it succeeds.
     pub fn discover(issuer: &str, audience: &str) -> Result<Self, SetupError> {
         Self::builder().issuer(issuer).audience(audience).build()
     }
 
-    /// Every option, each with its default.
+    /// Returns a [`Builder`] with every option at its default.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -122,66 +122,69 @@ impl Default for Builder {
     }
 }
 
-/// The largest clock skew that is granted.
+/// The largest clock skew that [`Builder::leeway`] accepts.
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-/// The longest duration that is accepted. Instants would overflow beyond it.
+/// The longest duration that an option accepts. Longer ones would overflow an `Instant`.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts this issuer, compared with `iss` to the letter: Auth0's end in a slash. May be called
-    /// again for further ones, each with keys of its own; a [`TrustedIssuer`] has audiences and
-    /// algorithms of its own as well.
+    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash.
+    ///
+    /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
+    /// have its own audiences and algorithms.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<TrustedIssuer>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    // For all issuers, save where one has its own.
+    // These apply to every issuer that does not set the option itself.
     options!();
 
-    /// The time to live of a key set, used as it is. Defaults to the answer's `max-age`, clamped to
-    /// 5 min … 24 h, and to 10 min without one. The set is refreshed at four fifths of it.
+    /// Sets the time to live of a key set, which is not clamped. Defaults to the `max-age` of the
+    /// response, clamped to 5 min … 24 h, or to 10 min if the response has none. The set is
+    /// refreshed after four fifths of its time to live.
     #[must_use]
     pub fn jwks_ttl(mut self, ttl: Duration) -> Self {
         self.policy.ttl = Some(ttl);
         self
     }
 
-    /// How long until the budget of four fetches for requests gets one back. Unknown `kid`s, wrong
-    /// signatures, and requests that find no keys at all spend it; each fetch costs the issuer at most
-    /// three HTTP requests, discovery included. Defaults to 15 s.
+    /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
+    /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
+    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
         self.policy.cooldown = cooldown;
         self
     }
 
-    /// How long past its time to live the last good set serves while the issuer fails. Defaults to
-    /// 1 h.
+    /// Sets how long the last good key set stays in use past its time to live while the issuer
+    /// fails. Defaults to 1 h.
     #[must_use]
     pub fn jwks_stale(mut self, stale: Duration) -> Self {
         self.policy.stale = stale;
         self
     }
 
-    /// The limit of one whole fetch, discovery included. Defaults to 5 s.
+    /// Sets the timeout of one whole fetch, discovery included. Defaults to 5 s.
     #[must_use]
     pub fn jwks_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The clock skew granted to `exp`, `nbf` and `iat`, 0 s to 5 min. Defaults to 30 s.
+    /// Sets the clock skew allowed for `exp`, `nbf` and `iat`, from 0 s to 5 min. Defaults to 30 s.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// The strict profile of RFC 9068: `typ` has to be `at+jwt`, and `sub`, `client_id`, `iat` and
-    /// `jti` have to be there. Defaults to off, since Auth0's default profile is another.
+    /// Enables the strict profile of RFC 9068: `typ` must be `at+jwt`, and `sub`, `client_id`,
+    /// `iat` and `jti` must be present. Defaults to off, because Auth0's default profile differs.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -208,8 +211,8 @@ impl Builder {
         self
     }
 
-    /// The longest that a token is taken after `iat`, whatever its `exp`; a token without `iat` is
-    /// then refused. Defaults to no limit.
+    /// Sets the longest time after `iat` that a token is accepted, whatever its `exp`. A token
+    /// without `iat` is then rejected. Defaults to no limit.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -236,7 +239,7 @@ impl Builder {
         self
     }
 
-    /// The realm of challenges (RFC 9110 §11.5). Defaults to `api`.
+    /// Sets the realm of challenges (RFC 9110 §11.5). Defaults to `api`.
     ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -262,9 +265,9 @@ impl Builder {
         self
     }
 
-    /// The URL by which clients know what is protected here (RFC 9728 §1.2), without query and
-    /// fragment. Every challenge then names the place of its metadata, and
-    /// [`Auth::metadata`] makes the document. Defaults to none.
+    /// Sets the URL that identifies the protected resource (RFC 9728 §1.2), without query and
+    /// fragment. Every challenge then names the URL of the resource's metadata, and
+    /// [`Auth::metadata`] returns the document. Defaults to none.
     ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -292,33 +295,33 @@ impl Builder {
         self
     }
 
-    /// Where the metadata of the protected resource is: named in every challenge, so that a client
-    /// that knows nothing but the resource finds its issuer (RFC 9728 §5.1). Defaults to the
-    /// well-known place of the [`resource`](Self::resource), if there is one.
+    /// Sets the URL of the protected resource's metadata. Every challenge names it, so that a
+    /// client that knows only the resource finds the issuer (RFC 9728 §5.1). Defaults to the
+    /// well-known URL of the [`resource`](Self::resource), if one is set.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
         self.resource_metadata = Some(url.into());
         self
     }
 
-    /// Where [`role`](crate::auth::policy::role) finds a token's roles: a member of the payload by its whole name,
-    /// such as Auth0's `https://my.app/roles`, or by a path, such as Keycloak's
-    /// `realm_access.roles`. Defaults to `roles`.
+    /// Sets the claim that holds a token's roles, which [`role`](crate::auth::policy::role) checks:
+    /// the full name of a payload member, such as Auth0's `https://my.app/roles`, or a path, such
+    /// as Keycloak's `realm_access.roles`. Defaults to `roles`.
     #[must_use]
     pub fn roles_at(mut self, claim: impl Into<String>) -> Self {
         self.roles_at = claim.into();
         self
     }
 
-    /// How many verified tokens are remembered, of 1.5 KB each or as many as weigh the same; 0 turns
-    /// it off. Defaults to 10,000.
+    /// Sets how many verified tokens of average size, 1.5 KB each, are cached. Larger tokens count
+    /// for more than one. 0 turns the cache off. Defaults to 10,000.
     #[must_use]
     pub fn token_cache(mut self, tokens: usize) -> Self {
         self.token_cache = tokens;
         self
     }
 
-    /// The time of day that tokens are judged by. Defaults to the system's.
+    /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -344,18 +347,18 @@ impl Builder {
         self
     }
 
-    /// Judges the options and starts to fetch keys, in the background.
+    /// Validates the options and starts to fetch keys in the background.
     ///
     /// ```
     /// use warp_bearer::auth::Auth;
     ///
-    /// // Such faults need no network, and so no tenant, to be found in a test of the configuration.
+    /// // A test can find such a mistake without a network or a tenant.
     /// let fault = Auth::builder().issuer("https://tenant.eu.auth0.com/").build().unwrap_err();
     /// assert_eq!(fault.to_string(), "no audience is configured");
     /// ```
     ///
     /// # Errors
-    /// The first [`SetupError`] among the options. The network is not asked.
+    /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(self) -> Result<Auth, SetupError> {
         self.check()?;
         let fetcher = Arc::new(Fetcher::default());
@@ -496,12 +499,13 @@ impl Builder {
     }
 }
 
-/// What an issuer has of its own goes before what all have.
+/// Returns the issuer's own values, or those of all issuers if it has none.
 fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
     if own.is_empty() { all } else { own }
 }
 
-/// Spreads replicas. Not a secret, and so not from aws-lc, whose first random number takes 50 ms.
+/// Returns the seed of the jitter that spreads the fetches of replicas. The seed is not a secret,
+/// so it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
 }

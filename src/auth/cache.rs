@@ -1,12 +1,12 @@
 //! A cache of verified tokens. It changes the speed of verification and nothing else.
 //!
-//! A hit is the whole token, compared byte for byte under a randomly keyed hash. What time decides
-//! is decided on every hit as on the first; an entry whose key set is no longer the current one is
-//! verified again. Refused tokens are not remembered, so strangers fill nothing here. Looking one up
-//! hashes 16 bytes of it, however many keys and headers are live.
+//! A lookup hashes 16 bytes of the token under a random key, and a hit compares the whole token
+//! byte for byte. Every hit checks the token's times again. An entry whose key set is no longer the
+//! current one is verified again. Rejected tokens are not cached, so strangers cannot fill the
+//! cache.
 //!
-//! Apart from the tokens there are the headers of verified tokens, which spare a new token the reading
-//! of its own. Both have a bound in memory.
+//! A second cache holds the headers of verified tokens, so that the known header of a new token
+//! need not be parsed. Both caches have bounded memory.
 
 use std::{
     fmt,
@@ -22,13 +22,13 @@ use quick_cache::{Equivalent, Weighter, sync};
 use crate::algorithm::Algorithm;
 use crate::auth::token::payload::Verified;
 
-/// The bytes that a token of average size takes in memory: 1 KiB of token, and its payload.
+/// Bytes of memory that a token of average size takes: 1 KiB of token, plus its payload.
 const AVERAGE: u64 = 1536;
 
-/// How many headers are remembered. All tokens under one key usually have the same.
+/// Maximum number of cached headers. Tokens signed with the same key usually share one header.
 const HEADERS: usize = 512;
 
-/// How many bytes a header segment may have to be remembered: 256 KiB for all of them.
+/// Maximum length of a cached header segment in bytes, which limits all of them to 256 KiB.
 const LONGEST_HEADER: usize = 512;
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Creates a cache for `tokens` tokens of average size, or as many as weigh the same.
+    /// Creates a cache for `tokens` tokens of average size. Larger tokens count for more than one.
     pub(crate) fn new(tokens: usize) -> Self {
         let bytes = (tokens as u64).saturating_mul(AVERAGE);
         Self {
@@ -50,20 +50,20 @@ impl Cache {
         }
     }
 
-    /// Returns what this header segment says, if a verified token has had it.
+    /// Returns the parsed header of this segment, if a verified token had the same segment.
     pub(crate) fn header(&self, segment: &[u8]) -> Option<KnownHeader> {
         self.headers.get(segment)
     }
 
     pub(crate) fn token(&self, token: &[u8]) -> Option<Arc<Verified>> {
-        self.tokens.as_ref()?.get(&Asked(token))
+        self.tokens.as_ref()?.get(&Lookup(token))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.tokens.as_ref().map_or(0, sync::Cache::len)
     }
 
-    /// How many tokens were found and still good.
+    /// Returns the number of lookups that found a token that was still valid.
     pub(crate) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
@@ -72,7 +72,8 @@ impl Cache {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Called once in `verifier.rs`, after the signature.
+    /// Caches a verified token and its header. Only `verifier.rs` calls it, after it has verified
+    /// the signature.
     pub(crate) fn remember(
         &self,
         token: &[u8],
@@ -92,43 +93,43 @@ impl Cache {
         }
     }
 
-    /// Removes an entry that no longer counts.
+    /// Removes an entry that is no longer valid.
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
-            tokens.remove(&Asked(token));
+            tokens.remove(&Lookup(token));
         }
     }
 }
 
-/// A verified token, whole.
+/// The bytes of a verified token.
 #[derive(Debug, PartialEq, Eq)]
 struct Token(Box<[u8]>);
 
-/// A token that is looked up.
-struct Asked<'t>(&'t [u8]);
+/// The bytes of a token to look up.
+struct Lookup<'t>(&'t [u8]);
 
 impl Hash for Token {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        Asked(&self.0).hash(hasher);
+        Lookup(&self.0).hash(hasher);
     }
 }
 
 /// Hashes only the last 16 bytes, which belong to the signature and differ between verified tokens.
 /// Hashing the whole token would cost more than comparing it, which a hit does anyway.
-impl Hash for Asked<'_> {
+impl Hash for Lookup<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         const END: usize = 16;
         hasher.write(&self.0[self.0.len().saturating_sub(END)..]);
     }
 }
 
-impl Equivalent<Token> for Asked<'_> {
+impl Equivalent<Token> for Lookup<'_> {
     fn equivalent(&self, token: &Token) -> bool {
         *self.0 == *token.0
     }
 }
 
-/// Weighs an entry by the memory it takes. Small entries weigh 1 KiB, which limits their number too.
+/// Weighs an entry by its memory. Small entries weigh 1 KiB, which also limits their number.
 #[derive(Debug, Clone)]
 struct Bytes;
 
@@ -139,7 +140,7 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
     }
 }
 
-/// A header that passed its checks, as the segment it came in.
+/// The `alg` and `kid` of a header that passed its checks.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,
@@ -164,7 +165,7 @@ mod tests {
     };
 
     #[test]
-    fn remembers_more_headers_than_an_issuer_has_and_not_any_number() {
+    fn caches_many_headers_up_to_a_limit() {
         let cache = Cache::new(0);
         for segment in 0..100 {
             cache.remember_header(segment.to_string().as_bytes(), &HEADER);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_remember_a_long_header() {
+    fn does_not_cache_a_long_header() {
         let cache = Cache::new(0);
         cache.remember_header(&[b'a'; LONGEST_HEADER], &HEADER);
         cache.remember_header(&[b'a'; LONGEST_HEADER + 1], &HEADER);

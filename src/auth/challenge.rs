@@ -1,4 +1,4 @@
-//! [`Refusal`]: an [`AuthError`] with the [`Challenge`] that its answer carries (RFC 6750 §3).
+//! [`Refusal`]: an [`AuthError`] with the [`Challenge`] of its response (RFC 6750 §3).
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::auth::error::{AuthError, BearerError};
 
-/// What a challenge says beside the error: the part that the route knows (RFC 6750 §3).
+/// The parameters of a challenge other than the error (RFC 6750 §3).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Challenge {
@@ -19,12 +19,12 @@ pub struct Challenge {
     pub resource_metadata: Option<Arc<str>>,
 }
 
-/// The refusal of a request: the error, and the challenge to answer with.
+/// A rejected request: the error, and the challenge to answer with.
 ///
-/// In warp it is a rejection; find it with `rejection.find::<Refusal>()`. If a filter refused a
-/// request and no answer was made of the refusal, neither by [`response`](Self::response) nor with
-/// [`www_authenticate`](Self::www_authenticate), then another route has answered a request that
-/// was refused, and an error is logged: the route was not closed by
+/// In warp, a refusal is a rejection, and `rejection.find::<Refusal>()` finds it. Turn it into a
+/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). A
+/// filter's refusal that is dropped before that logs an error: another route has answered the
+/// rejected request, because the route was not closed by
 /// [`route()`](crate::auth::BearerFilterExt::route).
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
@@ -75,20 +75,20 @@ impl Refusal {
         }
     }
 
-    /// The same refusal, naming the scopes that would suffice.
+    /// Returns the same refusal with the scopes that would suffice.
     #[must_use]
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
         self
     }
 
-    /// From now on, dropping the refusal before an answer was made of it is reported.
+    /// Logs an error if the refusal is dropped before it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
         self.pending.0.store(true, Relaxed);
     }
 
-    /// Dropping the refusal is no longer reported: the request was answered on purpose.
+    /// Marks the refusal as answered, so that dropping it logs nothing.
     pub(crate) fn answered(&self) {
         self.pending.0.store(false, Relaxed);
     }
@@ -115,8 +115,9 @@ impl Refusal {
         Some(parameters.as_flattened().concat())
     }
 
-    /// A scope helps a client without a token, and one whose token grants too little. It would
-    /// mislead a client that lacks a permission or a role.
+    /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
+    /// whose token grants too few scopes. It would mislead a client that lacks a permission or a
+    /// role.
     fn scope(&self) -> Option<&str> {
         match self.error {
             AuthError::MissingToken | AuthError::InsufficientScope => {
@@ -127,14 +128,15 @@ impl Refusal {
     }
 }
 
-/// Returns nothing if there is no value.
+/// Returns the pieces of one parameter, which are empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
 
-/// Whether an answer is still to be made of a refusal. Reports a refusal that is dropped before.
+/// A flag that is set while a refusal waits for its response. Logs an error if it is dropped while
+/// set.
 ///
-/// Of clones, the last one made is pending.
+/// A clone takes the flag over, so that only the last clone logs.
 #[derive(Debug, Default)]
 struct Pending(AtomicBool);
 
@@ -150,7 +152,7 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Once: strangers could fill the log otherwise.
+        // Logged once per process, because strangers could fill the log otherwise.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
                 "a refused request was answered by another route; close the route that refused it \
@@ -173,12 +175,12 @@ mod tests {
                 resource_metadata: None,
             };
             let refusal = Refusal::new(*error, challenge);
-            let told = refusal.www_authenticate().unwrap_or_default();
+            let header = refusal.www_authenticate().unwrap_or_default();
             let helps = matches!(
                 error,
                 AuthError::MissingToken | AuthError::InsufficientScope
             );
-            assert_eq!(told.contains(r#"scope="a b""#), helps, "{error:?}");
+            assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The context of one request: what its log line and its metrics say about it.
+//! The context of one request: the facts for its log line and its metrics.
 //!
-//! The outermost step of a service runs the future that answers a request in [`scope`]. Inside it, the
-//! filters record how authentication ended, and the routes may record which of them answered.
-//! [`take`] returns all of it before the scope ends. No token and no claim's value is in it, except
-//! the issuer, which equals one that is configured.
+//! The outermost layer of a service runs the future that answers a request in [`scope`]. Inside the
+//! scope, the filters record how authentication ended, and the routes may record their names.
+//! [`take`] returns the context before the scope ends. The context exposes no token and no claim
+//! value except the issuer, which equals a configured one.
 
 use std::{
     cell::Cell,
@@ -26,16 +26,16 @@ struct Context {
     authentication: Cell<Option<Authentication>>,
 }
 
-/// What is known about the request that is being answered.
+/// The recorded facts about the current request.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestContext {
     /// The name of the route that answered, from [`set_route`].
     pub route: Option<&'static str>,
-    /// Whether it was a probe, from [`set_probe`].
+    /// True if the request was a probe, from [`set_probe`].
     pub is_probe: bool,
-    /// How authentication ended. `None` if the request carried no token, or if its route asks for
-    /// none.
+    /// How authentication ended. `None` if the request carried no token, or if its route does not
+    /// authenticate.
     pub authentication: Option<Authentication>,
 }
 
@@ -45,12 +45,12 @@ pub struct RequestContext {
 pub struct Authentication {
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
-    /// The identity in the token. `None` if the token was refused. Present if the token is valid and
-    /// the route then refused what it grants.
+    /// The identity in the token. `None` if the token was rejected. Present if the token is valid
+    /// but does not grant what the route requires.
     pub identity: Option<Identity>,
 }
 
-/// Runs the future that answers a request, so that [`take`] can be called inside it.
+/// Runs `answer`, the future that answers a request, with an empty context.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -59,7 +59,7 @@ pub struct Authentication {
 ///
 /// # let answer = async {};
 /// let authentication = context::scope(async {
-///     answer.await; // of the routes, to one request
+///     answer.await; // the routes answer one request
 ///     context::take().authentication
 /// })
 /// .await;
@@ -70,7 +70,7 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
-/// Returns and clears the context of the request that is being answered. Empty outside of [`scope`].
+/// Returns and clears the context of the current request. Empty outside of [`scope`].
 pub fn take() -> RequestContext {
     let taken = CURRENT.try_with(|context| RequestContext {
         route: context.route.take(),
@@ -82,17 +82,17 @@ pub fn take() -> RequestContext {
 
 /// Records which route answers the request. Does nothing outside of [`scope`].
 pub fn set_route(name: &'static str) {
-    // Outside of a scope nobody reads it.
+    // Fails only outside of a scope, where no context exists.
     let _ = CURRENT.try_with(|context| context.route.set(Some(name)));
 }
 
-/// Records that the request is a probe, which is not worth a line of the log. Does nothing outside of
-/// [`scope`].
+/// Records that the request is a probe, which a service may leave out of its log. Does nothing
+/// outside of [`scope`].
 pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
 }
 
-/// Times one authentication, if it runs within [`scope`].
+/// Measures the time of one authentication, if it runs within [`scope`].
 pub(crate) struct Timer(Option<Instant>);
 
 impl Timer {
@@ -101,7 +101,7 @@ impl Timer {
         Self(is_wanted.then(Instant::now))
     }
 
-    /// Records the verdict in the context.
+    /// Records the time and the identity in the context.
     pub(crate) fn stop<X>(self, verdict: &Result<Claims<X>, AuthError>) {
         let Some(start) = self.0 else {
             return;

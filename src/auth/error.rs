@@ -1,7 +1,7 @@
-//! What can go wrong: [`AuthError`] with a request, [`SetupError`] with the start.
+//! The errors: [`AuthError`] for a request, [`SetupError`] for the configuration.
 //!
-//! Neither has a place to put a token, a claim or a library's message: what a caller sees comes
-//! from the fixed catalogue in this file, and status codes are `problem.rs`'s alone.
+//! Neither can hold a token, a claim or a message of another library. Callers see only the fixed
+//! texts of the catalogue in this file.
 
 use std::{fmt, time::Duration};
 
@@ -17,10 +17,10 @@ macro_rules! auth_errors {
         $name:ident $({ $field:ident: $type:ty = $example:expr })?
             => $status:ident, $error:expr, $code:literal, $detail:literal;
     )+) => {
-        /// Why a request was refused.
+        /// The reason why a request was rejected.
         ///
-        /// `Display` states the fact in lower case; [`detail`](Self::detail) is the same as a
-        /// sentence.
+        /// `Display` writes [`detail`](Self::detail) with a lower-case first letter and without the
+        /// full stop.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum AuthError {
@@ -31,7 +31,7 @@ macro_rules! auth_errors {
         }
 
         impl AuthError {
-            /// One of each, in the order in which verification meets them.
+            /// Every error, in the order in which verification checks for them.
             pub const ALL: &'static [Self] = &[$( Self::$name $({ $field: $example })? ),+];
 
             const fn entry(self) -> Entry {
@@ -48,7 +48,7 @@ macro_rules! auth_errors {
     };
 }
 
-/// What the catalogue says about one error.
+/// One row of the catalogue.
 struct Entry {
     status: StatusCode,
     error: Option<BearerError>,
@@ -56,51 +56,56 @@ struct Entry {
     detail: &'static str,
 }
 
-// One row for each error: its meaning, status, `error` of RFC 6750, code, and the sentence that
-// callers read, in printable ASCII.
+// One row for each error: its meaning, status, `error` of RFC 6750, code, and the sentence for the
+// caller, in printable ASCII.
 #[rustfmt::skip]
 auth_errors! {
-    /// No credential, or one of another scheme: *unauthenticated*, not malformed (RFC 6750 §3.1).
+    /// The request has no credential, or one of another scheme: it is *unauthenticated*, not
+    /// malformed (RFC 6750 §3.1).
     MissingToken => UNAUTHORIZED, None, "missing_token", "This resource needs an access token: send it as Authorization: Bearer.";
-    /// `Bearer` with nothing, or with characters outside `b64token` (RFC 6750 §2.1).
+    /// `Bearer` without a token, or with characters outside `b64token` (RFC 6750 §2.1).
     MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field is not the word Bearer, a space and one token.";
     /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request carries more than one credential.";
-    /// Over [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes of token.
+    /// The token is longer than [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes.
     TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than 16 KiB.";
-    /// Not three dot-separated parts: an opaque token or a JWE.
+    /// The token does not have three dot-separated parts: it is an opaque token or a JWE.
     TokenNotJwt => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_jwt", "The access token is not a signed JWT; was it requested with an audience?";
-    /// Not strict base64url, not a JSON object, or a member twice (RFC 7515 §4, RFC 7519 §4).
+    /// A part is not strict base64url or not a JSON object, or an object has a duplicate member
+    /// (RFC 7515 §4, RFC 7519 §4).
     TokenMalformed => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_malformed", "The access token is not a well-formed JWT.";
-    /// `alg` is not allowed here, or not for the key that the token names (RFC 8725 §3.1).
+    /// `alg` is not allowed, or does not fit the key that the token names (RFC 8725 §3.1).
     AlgorithmNotAllowed => UNAUTHORIZED, Some(BearerError::InvalidToken), "algorithm_not_allowed", "The access token is signed with an algorithm that is not allowed here.";
-    /// `crit` or `b64` in the header: extensions that we do not implement (RFC 7515 §4.1.11).
+    /// The header has `crit` or `b64`, and no header extension is implemented (RFC 7515 §4.1.11).
     UnsupportedCriticalHeader => UNAUTHORIZED, Some(BearerError::InvalidToken), "unsupported_critical_header", "The access token needs a header extension that is not supported here.";
-    /// A `typ` that no access token has (RFC 8725 §3.11).
+    /// `typ` is not that of an access token (RFC 8725 §3.11).
     WrongTokenType => UNAUTHORIZED, Some(BearerError::InvalidToken), "wrong_token_type", "The token is of a type that is no access token.";
-    /// `iss` is none of ours.
+    /// `iss` is not a trusted issuer.
     UnknownIssuer => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_issuer", "The access token is from an issuer that is not trusted here.";
-    /// `aud` names none of our audiences (RFC 7519 §4.1.3).
+    /// `aud` contains no configured audience (RFC 7519 §4.1.3).
     WrongAudience => UNAUTHORIZED, Some(BearerError::InvalidToken), "wrong_audience", "The access token is for another audience.";
-    /// `exp` has passed (RFC 7519 §4.1.4).
+    /// `exp` (RFC 7519 §4.1.4) or the [maximum age](crate::auth::Builder::max_age) has passed.
     TokenExpired => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_expired", "The access token has expired.";
-    /// `nbf` or `iat` lies ahead (RFC 7519 §4.1.5).
+    /// `nbf` or `iat` is in the future (RFC 7519 §4.1.5).
     TokenNotYetValid => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_yet_valid", "The access token is not valid yet.";
-    /// `iss`, `aud` or `exp` is absent.
+    /// `iss`, `aud` or `exp` is absent, or a claim that [`max_age`](crate::auth::Builder::max_age)
+    /// or [`rfc9068`](crate::auth::Builder::rfc9068) requires.
     MissingClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "missing_claim", "The access token lacks one of the claims iss, aud and exp.";
-    /// A registered claim is not of its JSON type, or your own claims do not fit their type.
+    /// A registered claim has the wrong JSON type, or the payload does not fit your own claims
+    /// type.
     InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "The claims of the access token do not have the types that are expected here.";
-    /// The token is bound to a key by `cnf`, which a bearer request cannot show (RFC 7800).
+    /// `cnf` binds the token to a key, and a bearer request cannot prove possession of it
+    /// (RFC 7800).
     TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key and cannot be used as a plain bearer token.";
-    /// No usable keys are held: the issuer cannot be reached, or answers no key set.
+    /// No usable keys are held: the issuer is unreachable or does not return a key set.
     KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens with are not available at the moment.";
-    /// No key of the issuer's fits.
+    /// No key of the issuer matches the token.
     UnknownKey => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_key", "The access token is signed with a key that its issuer does not publish.";
-    /// The signature does not verify.
+    /// The signature is not valid for the key.
     BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is wrong.";
-    /// A scope that the route requires is not granted (RFC 6750 §3.1).
+    /// The token does not grant a scope that the route requires (RFC 6750 §3.1).
     InsufficientScope => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_scope", "The access token does not grant the scope that this resource requires.";
-    /// A permission, role or other rule of the route is not met.
+    /// The token does not meet a permission, role or other rule of the route.
     InsufficientPermissions => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_permissions", "The access token does not grant what this resource requires.";
 }
 
@@ -112,7 +117,7 @@ pub enum BearerError {
     InvalidRequest,
     /// The token is not acceptable.
     InvalidToken,
-    /// The token is good but does not grant what the route requires.
+    /// The token is valid but does not grant what the route requires.
     InsufficientScope,
 }
 
@@ -169,50 +174,52 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
-/// Why an [`Auth`](crate::auth::Auth) could not be built: a fault of the configuration, never of the
-/// network, which is tried later and again.
+/// The reason why an [`Auth`](crate::auth::Auth) could not be built. It is always a mistake in the
+/// configuration: network failures are retried in the background and never reported here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// No issuer was given.
     #[error("no issuer is configured")]
     NoIssuer,
-    /// No audience was given, or an empty one: tokens for everybody would pass.
+    /// No audience was given, or an empty one. Without an audience, tokens for any API would pass.
     #[error("no audience is configured")]
     NoAudience,
     /// The allow-list of algorithms is empty.
     #[error("no algorithm is allowed")]
     NoAlgorithm,
-    /// An issuer or key set address that cannot be used.
+    /// The URL of an issuer, key set or resource cannot be used.
     #[error("{:?} {fault}", ShownUrl::new(url))]
     Url {
-        /// What was given.
+        /// The configured URL.
         url: String,
-        /// What is wrong with it.
+        /// The problem with the URL.
         fault: UrlFault,
     },
-    /// `HS256` is allowed and there is no secret to verify it with.
-    #[error("HS256 needs a signing secret")]
+    /// `HS256` is allowed, but no secret is configured to verify it with.
+    #[error("HS256 is allowed, but no signing secret is configured")]
     NoSecret,
-    /// A signing secret is given and `HS256` is not allowed.
-    #[error("a signing secret is given, but HS256 is not allowed")]
+    /// A signing secret is configured, but `HS256` is not allowed.
+    #[error("a signing secret is configured, but HS256 is not allowed")]
     UnusedSecret,
-    /// A signing secret of fewer than 32 bytes (RFC 7518 §3.2).
+    /// The signing secret has fewer than 32 bytes (RFC 7518 §3.2).
     #[error("a signing secret must have at least 32 bytes")]
     ShortSecret,
-    /// A duration that is out of its range.
+    /// A duration is out of its range.
     #[error("{0}")]
     OutOfRange(DurationOption),
-    /// A realm that a quoted string cannot carry.
-    #[error("a realm must be printable ASCII without quotes and backslashes")]
+    /// The realm or a resource URL is empty, or does not fit the quoted string of a challenge.
+    #[error(
+        "a realm or resource URL must be non-empty printable ASCII without quotes and backslashes"
+    )]
     Realm,
-    /// One key set or secret for several issuers: each of them could sign for the others.
-    #[error("one key set or secret cannot serve several issuers")]
+    /// One key set or secret is configured for several issuers, so each could sign for the others.
+    #[error("one key set or secret cannot serve several issuers; configure it for each issuer")]
     AmbiguousKeySet,
-    /// The fixed key set holds no key that one of the allowed algorithms can use.
+    /// The fixed key set holds no key that an allowed algorithm can use.
     #[error("the key set: {0}")]
     KeySet(#[from] crate::auth::keys::key_set::NoKeys),
-    /// A task keeps the key sets fresh, so an `Auth` must be built within a tokio runtime.
+    /// A task refreshes the key sets, so an `Auth` must be built within a tokio runtime.
     #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,
 }
@@ -241,19 +248,19 @@ pub enum DurationOption {
     JwksTimeout,
 }
 
-/// What is wrong with the address of an issuer or of a key set.
+/// The problem with the URL of an issuer, a key set or a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlFault {
-    /// It does not parse as an absolute URL.
+    /// The text does not parse as an absolute URL.
     #[error("is not a URL")]
     NotAUrl,
-    /// Neither https nor http on loopback.
+    /// The scheme is neither https, nor http on a loopback address.
     #[error("is not https, which only a loopback address may go without")]
     NotHttps,
-    /// With user information, a query or a fragment (RFC 8414 §2, RFC 9728 §1.2).
+    /// The URL has user information, a query or a fragment (RFC 8414 §2, RFC 9728 §1.2).
     #[error(
-        "carries user information, a query or a fragment, which neither an issuer nor a resource has"
+        "carries user information, a query or a fragment, which an issuer or resource must not have"
     )]
     Decorated,
 }
@@ -263,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_caller_reads_fits_a_quoted_string() {
+    fn details_fit_a_quoted_string() {
         for error in AuthError::ALL {
             let fits = |c: u8| matches!(c, b' '..=b'~') && c != b'"' && c != b'\\';
             assert!(error.detail().bytes().all(fits), "{error:?}");
@@ -272,19 +279,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_shown_without_its_secrets() {
+    fn shows_a_url_without_its_secrets() {
         let url = "https://me:hunter2@a.example/?code=hunter2".to_owned();
         let fault = UrlFault::Decorated;
-        let told = SetupError::Url { url, fault }.to_string();
+        let text = SetupError::Url { url, fault }.to_string();
         assert!(
-            told.starts_with(r#""https://…@a.example/?…" carries"#),
-            "{told}"
+            text.starts_with(r#""https://…@a.example/?…" carries"#),
+            "{text}"
         );
     }
 
     #[test]
-    fn display_states_the_fact() {
-        let told = AuthError::TokenExpired.to_string();
-        assert_eq!(told, "the access token has expired");
+    fn displays_the_detail_without_full_stop() {
+        let text = AuthError::TokenExpired.to_string();
+        assert_eq!(text, "the access token has expired");
     }
 }

@@ -107,7 +107,7 @@ impl Auth {
     /// verdict.
     pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        match bearer::judged(credential) {
+        match bearer::check_credential(credential) {
             // The first step reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
@@ -154,7 +154,7 @@ impl Auth {
     fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<(Algorithm, Option<String>)> {
         let header = Header::parse(text).ok()?;
         let allowed = &self.inner.algorithms;
-        let found = trace.said("alg");
+        let found = trace.header_member("alg");
         let algorithm = checks::algorithm(&header, allowed);
         let algorithm = trace.add("alg", names(allowed), found, algorithm);
         let extensions = ["crit", "b64"]
@@ -175,7 +175,7 @@ impl Auth {
             "JWT, at+jwt or absent"
         };
         let outcome = checks::access_token_type(&header, strict);
-        trace.add("typ", expected, trace.said("typ"), outcome);
+        trace.add("typ", expected, trace.header_member("typ"), outcome);
         Some((algorithm?, header.kid.map(Into::into)))
     }
 
@@ -340,7 +340,7 @@ impl Trace {
         self.add(name, "one JSON object, no member twice", found, outcome)
     }
 
-    fn said(&self, name: &str) -> String {
+    fn header_member(&self, name: &str) -> String {
         shown(self.header.get(name))
     }
 
@@ -349,9 +349,9 @@ impl Trace {
     }
 }
 
-/// A member of the token as JSON, each string of it as far as foreign texts are shown.
+/// Formats a member of the token as JSON, with its strings as [`ShownText`] shows them.
 fn shown(value: Option<&Value>) -> String {
-    /// How many items of an array are shown.
+    /// The number of array items that are shown.
     const ITEMS: usize = 10;
     match value {
         None => "absent".to_owned(),
@@ -439,31 +439,31 @@ mod tests {
         verdict
     }
 
-    type Depart = fn(TokenBuilder) -> TokenBuilder;
+    type Change = fn(TokenBuilder) -> TokenBuilder;
 
     #[rustfmt::skip]
-    fn departures() -> Vec<(&'static str, Depart)> {
+    fn changes() -> Vec<(&'static str, Change)> {
         vec![
             ("as it is", |t| t),
             ("another issuer", |t| t.claim("iss", "https://other.example/")),
             ("no issuer", |t| t.without("iss")),
-            ("an issuer of numbers", |t| t.claim("iss", 5)),
+            ("a numeric issuer", |t| t.claim("iss", 5)),
             ("another audience", |t| t.audience("https://other.example")),
             ("several audiences", |t| t.audiences(["https://other.example", "https://api.example.com"])),
             ("no audience", |t| t.without("aud")),
             ("an empty audience", |t| t.audiences::<&str>([])),
-            ("an audience of numbers", |t| t.claim("aud", json!([1]))),
+            ("a numeric audience", |t| t.claim("aud", json!([1]))),
             ("expired", TokenBuilder::expired),
             ("just expired", |t| t.expired_since(Duration::from_secs(3))),
             ("no expiry", |t| t.without("exp")),
             ("expiry as text", |t| t.claim("exp", "tomorrow")),
-            ("not yet", |t| t.not_before(600)),
+            ("not yet valid", |t| t.not_before(600)),
             ("nbf as text", |t| t.claim("nbf", "now")),
             ("issued in the future", |t| t.issued_at(600)),
             ("issued long ago", |t| t.issued_at(-40_000)),
             ("no iat", |t| t.without("iat")),
-            ("sub of numbers", |t| t.claim("sub", 1)),
-            ("jti of numbers", |t| t.claim("jti", 1)),
+            ("a numeric sub", |t| t.claim("sub", 1)),
+            ("a numeric jti", |t| t.claim("jti", 1)),
             ("bound", |t| t.claim("cnf", json!({"jkt": "x"}))),
             ("bound to null", |t| t.claim("cnf", json!(null))),
             ("crit", |t| t.header("crit", json!(["exp"]))),
@@ -474,16 +474,16 @@ mod tests {
             ("no alg", |t| t.without_header("alg")),
             ("none", |t| t.header("alg", "none")),
             ("another alg", |t| t.header("alg", "ES384")),
-            ("an alg that the key is not for", |t| t.header("alg", "RS256")),
+            ("an alg the key does not support", |t| t.header("alg", "RS256")),
             ("an unknown kid", |t| t.kid("made-up")),
             ("no kid", |t| t.without_header("kid")),
-            ("a kid of numbers", |t| t.header("kid", 5)),
-            ("another key of that name", |t| t.key(&SigningKey::generate(Algorithm::ES256)).kid("first")),
+            ("a numeric kid", |t| t.header("kid", 5)),
+            ("another key with the same kid", |t| t.key(&SigningKey::generate(Algorithm::ES256)).kid("first")),
         ]
     }
 
     #[tokio::test]
-    async fn the_first_step_that_fails_is_the_verdict() {
+    async fn first_failed_step_is_the_verdict() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let builder = || {
             let auth = Auth::builder()
@@ -503,10 +503,10 @@ mod tests {
             ("two issuers", builder().issuer("http://127.0.0.1:9/")),
         ] {
             let auth = auth.build().unwrap();
-            let departures = departures();
-            for (one, depart) in &departures {
-                for (other, depart_again) in &departures {
-                    let token = depart_again(depart(issuer.token())).sign();
+            let changes = changes();
+            for (one, change) in &changes {
+                for (other, change_again) in &changes {
+                    let token = change_again(change(issuer.token())).sign();
                     let case = format!("{which}: {one}, {other}");
                     if let Err(error) = traced(&auth, &case, &token).await {
                         refused.insert(error.code());
@@ -514,12 +514,12 @@ mod tests {
                 }
             }
         }
-        // Whatever is wrong with a token alone, this has come to.
+        // Every error that a token alone can cause has occurred.
         assert_eq!(refused.len(), 13, "{refused:?}");
     }
 
     #[tokio::test]
-    async fn the_first_step_that_fails_is_the_verdict_on_what_is_hardly_a_token() {
+    async fn first_failed_step_is_the_verdict_for_damaged_tokens() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let auth = Auth::builder()
             .issuer(issuer.url())
@@ -548,7 +548,7 @@ mod tests {
             ("a claim twice", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1,"iss":1}"#)),
             ("a hidden claim", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"permissions":{"$serde_json::private::RawValue":"[\"a\"]"}}"#)),
             ("a hidden payload", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"$serde_json::private::RawValue":"{}"}"#)),
-            ("a number beyond numbers", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1e400}"#)),
+            ("a number out of range", issuer.sign_raw(br#"{"alg":"ES256"}"#, br#"{"iss":1e400}"#)),
         ];
         for (case, token) in rows {
             assert!(traced(&auth, case, &token).await.is_err(), "{case}");

@@ -1,4 +1,4 @@
-//! [`TrustedIssuer`]: an issuer, with the options that are its own.
+//! [`TrustedIssuer`]: a trusted issuer with its own options.
 
 use std::{
     fmt,
@@ -7,8 +7,8 @@ use std::{
 
 use crate::algorithm::Algorithm;
 
-/// An issuer whose tokens are trusted, and what differs for it from the rest of the
-/// [`Builder`](crate::auth::Builder). A string will do where nothing does.
+/// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
+/// string is enough for an issuer without options.
 ///
 /// ```
 /// use warp_bearer::auth::{Algorithm, Auth, TrustedIssuer};
@@ -33,7 +33,7 @@ pub struct TrustedIssuer {
     pub(super) options: Options,
 }
 
-/// What an issuer may have of its own; the builder's is for those that have nothing of their own.
+/// The options of one issuer, or the builder's options for issuers that do not set their own.
 #[derive(Clone, Default)]
 pub(super) struct Options {
     pub(super) audiences: Vec<String>,
@@ -42,7 +42,7 @@ pub(super) struct Options {
     pub(super) secret: Option<Vec<u8>>,
 }
 
-/// Where keys come from.
+/// The source of a key set.
 #[derive(Clone)]
 pub(super) enum KeySource {
     Address(String),
@@ -50,47 +50,49 @@ pub(super) enum KeySource {
     Fixed(String),
 }
 
-/// A method for each of the [`Options`] that `self.options` holds: the same for one issuer and for
-/// all of them.
+/// Defines a method for each of the [`Options`] in `self.options`. [`TrustedIssuer`] and the
+/// builder share these methods.
 macro_rules! options {
     () => {
-        /// Takes tokens for this audience. May be called again; one of them in `aud` suffices.
+        /// Accepts tokens for this audience. Call it again to accept several; one of them in `aud`
+        /// suffices.
         #[must_use]
         pub fn audience(mut self, audience: impl Into<String>) -> Self {
             self.options.audiences.push(audience.into());
             self
         }
 
-        /// Takes tokens signed with these algorithms and no others. Defaults to `RS256` alone.
+        /// Accepts only tokens signed with these algorithms. Defaults to `RS256`.
         #[must_use]
         pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
             self.options.algorithms = algorithms.into_iter().collect();
             self
         }
 
-        /// Where the key set is. Defaults to what the issuer's metadata says.
+        /// Sets the URL of the key set. Defaults to the `jwks_uri` of the issuer's metadata.
         #[must_use]
         pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Address(url.into()));
             self
         }
 
-        /// A key set on disk instead, looked at every two seconds and read again where it has
-        /// changed.
+        /// Reads the key set from a file instead. The file is checked every two seconds and read
+        /// again when it has changed.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
             self.options.source = Some(KeySource::File(path.as_ref().to_owned()));
             self
         }
 
-        /// A fixed key set, a JWK Set as JSON, which nothing refreshes.
+        /// Uses a fixed key set, given as the JSON of a JWK set, which is never refreshed.
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));
             self
         }
 
-        /// The secret of `HS256`, 32 bytes or more (RFC 7518 §3.2). No key set ever provides one.
+        /// Sets the secret for `HS256`, at least 32 bytes (RFC 7518 §3.2). A key set never provides
+        /// one.
         #[must_use]
         pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.options.secret = Some(secret.into());
@@ -101,7 +103,7 @@ macro_rules! options {
 pub(super) use options;
 
 impl TrustedIssuer {
-    /// An issuer, compared with `iss` to the letter: Auth0's end in a slash.
+    /// Creates a trusted issuer. `iss` must equal its name exactly: Auth0's issuers end in a slash.
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -109,7 +111,7 @@ impl TrustedIssuer {
         }
     }
 
-    // What is said here goes before what the builder says for all.
+    // These override the builder's options.
     options!();
 }
 

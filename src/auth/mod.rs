@@ -2,10 +2,11 @@
 //!
 //! [`Auth`] verifies requests and tokens. For warp, [`with_auth`] makes it a filter,
 //! [`BearerFilterExt::require`] adds what a route requires beyond a valid token, and
-//! [`handle_rejection`] turns every failure into JSON with the right status. For other frameworks,
-//! [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] makes the answer.
+//! [`handle_rejection`] turns every failure into a JSON response with the right status. For other
+//! frameworks, [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`]
+//! creates the response.
 //!
-//! The library logs by [`tracing`](https://docs.rs/tracing) and installs no subscriber.
+//! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
 //!
 #![cfg_attr(feature = "warp", doc = "```")]
 #![cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -28,13 +29,13 @@
 //! }
 //! ```
 //!
-//! What is named in the first example of the README is at the top of this module; the rest is in
+//! The items that the README's first example uses are at the top of this module; the rest is in
 //! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
 //! [`resource`] and, for warp, `websocket`.
 //!
-//! The [cookbook] answers what people ask next: several issuers, claims of your own, a claim beside
-//! a path segment, keys from a file, tests without a tenant. `docs/` has it, and a page each for those
-//! who come from the FastAPI tutorial, from Express or from axum.
+//! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
+//! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
+//! FastAPI tutorial, of Express and of axum.
 //!
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 
@@ -71,7 +72,7 @@ pub mod claims {
     };
 }
 
-/// Tokens in the handshake of a WebSocket.
+/// Filters for tokens in the handshake of a WebSocket.
 #[cfg(feature = "warp")]
 pub mod websocket {
     pub use super::warp::websocket::{Subprotocol, subprotocol, with_websocket_auth};

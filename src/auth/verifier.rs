@@ -1,9 +1,9 @@
-//! [`Auth`]: a request or a token → its claims.
+//! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! Every check that needs no key comes before a key is looked up, so that a token that would fail
-//! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
-//! The order is in [`Auth::verify_token`] and [`Auth::check_without_key`], one step a line; each
-//! step is a function in `token/checks.rs`.
+//! Every check that needs no key runs before a key is looked up, so that a token that would fail
+//! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes
+//! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
+//! line; each step is a function in `token/checks.rs`.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -46,10 +46,10 @@ pub struct Auth {
 
 pub(crate) struct Inner {
     pub(crate) issuers: Vec<Trusted>,
-    /// Those of all issuers.
+    /// The algorithms of all issuers.
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) rules: TimeRules,
-    /// RFC 9068 and nothing else.
+    /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
@@ -57,16 +57,16 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
 }
 
-/// Tells the time of day.
+/// Returns the current time.
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// An issuer, what its tokens have to be for, and what they are verified with.
+/// A trusted issuer, with the audiences, algorithms and keys of its tokens.
 pub(crate) struct Trusted {
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) audiences: Arc<[String]>,
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) keys: Option<Keys>,
-    /// For `HS256`, and for nothing else.
+    /// The secret for `HS256`, used for no other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
 }
 
@@ -82,12 +82,12 @@ impl Auth {
         }
     }
 
-    /// Authenticates a request: takes the token out of `Authorization` and verifies it.
+    /// Authenticates a request: takes the token from `Authorization` and verifies it.
     ///
-    /// The filters of warp are thin over this; call it from any other framework.
+    /// The warp filters are thin wrappers around this function. Call it from any other framework.
     ///
     /// # Errors
-    /// A [`Refusal`] with the first thing that is wrong, and the challenge to answer with.
+    /// Returns a [`Refusal`] with the first failure, and the challenge to answer with.
     pub async fn authenticate<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -97,10 +97,10 @@ impl Auth {
 
     /// Authenticates a request and checks that its claims meet `requirement`.
     ///
-    /// The challenge of a refusal names the scopes that would suffice.
+    /// The challenge names the scopes that would suffice.
     ///
     /// # Errors
-    /// A [`Refusal`]: as for [`authenticate`](Self::authenticate), or 403.
+    /// Returns a [`Refusal`]: as for [`authenticate`](Self::authenticate), or 403.
     pub async fn authorize<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -112,7 +112,8 @@ impl Auth {
         }
     }
 
-    /// As [`authenticate`](Self::authenticate), with another place for the token.
+    /// Like [`authenticate`](Self::authenticate), with a function that takes the token from
+    /// elsewhere.
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
@@ -130,7 +131,7 @@ impl Auth {
         Refusal::new(error, self.inner.challenge.clone())
     }
 
-    /// Verifies a token, without the scheme's name.
+    /// Verifies a token, given without the scheme name.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -150,12 +151,12 @@ impl Auth {
     /// ```
     ///
     /// # Errors
-    /// The first thing that is wrong with it, in the order of this function.
+    /// Returns the error of the first check that fails.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
         self.verify_presented(token.as_bytes()).await
     }
 
-    /// As [`verify`](Self::verify), for bytes that may not even be text.
+    /// Like [`verify`](Self::verify), for bytes that may not be UTF-8.
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
         token: &[u8],
@@ -182,7 +183,7 @@ impl Auth {
         Ok(verified)
     }
 
-    /// Makes every check that needs no key, in this order. The result must not be trusted yet.
+    /// Runs every check that needs no key, in this order. The result is not trusted yet.
     fn check_without_key(&self, parts: Parts<'_>) -> Result<Checked<'_>, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
@@ -213,8 +214,8 @@ impl Auth {
         })
     }
 
-    /// Returns a token that was verified before, if what may have changed since still allows it: the
-    /// time and the key set.
+    /// Returns a token that was verified before, if its times and the current key set still allow
+    /// it.
     fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
@@ -233,7 +234,7 @@ impl Auth {
         Ok(Some(verified))
     }
 
-    /// Checks a header that no verified token has had yet.
+    /// Checks a header that is not in the cache.
     fn check_header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
@@ -246,8 +247,8 @@ impl Auth {
         })
     }
 
-    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer costs
-    /// no network.
+    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer
+    /// causes no network request.
     pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<&Trusted, AuthError> {
         let mut issuers = self.inner.issuers.iter();
         issuers
@@ -260,7 +261,7 @@ impl Auth {
         since_epoch.unwrap_or_default().as_secs_f64()
     }
 
-    /// Returns when every issuer's keys are held. It does not end before; give it a timeout.
+    /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
     pub async fn ready(&self) {
         for issuer in &self.inner.issuers {
             if let Some(Keys::Fetched(jwks)) = &issuer.keys {
@@ -269,12 +270,12 @@ impl Auth {
         }
     }
 
-    /// Whether every issuer's keys are held.
+    /// Returns whether every issuer's keys are held.
     pub fn is_ready(&self) -> bool {
         self.status().iter().all(|issuer| issuer.keys > 0)
     }
 
-    /// What is held of each issuer.
+    /// Returns the status of each issuer's keys.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -296,18 +297,18 @@ impl Auth {
         self.inner.issuers.iter().map(Trusted::status).collect()
     }
 
-    /// How many requests were spared a verification by the cache of verified tokens.
+    /// Returns the number of verifications that the cache of verified tokens has saved.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
     }
 
-    /// How many verified tokens are remembered.
+    /// Returns the number of cached tokens.
     pub fn cached_tokens(&self) -> usize {
         self.inner.cache.len()
     }
 
-    /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even if
-    /// another one is in flight, and repeats discovery.
+    /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
+    /// if another fetch is in flight, and repeats discovery.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -318,7 +319,7 @@ impl Auth {
     /// # let issuer = Issuer::start().await;
     /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
     /// auth.ready().await;
-    /// auth.refresh(); // after a key was revoked, say
+    /// auth.refresh(); // after a key was revoked, for example
     /// issuer.jwks_requested(2).await;
     /// # Ok(())
     /// # }
@@ -331,8 +332,8 @@ impl Auth {
         }
     }
 
-    /// What there is to know about the resource (RFC 9728 §2), with the scopes that its routes
-    /// name; none where the [`Builder`](crate::auth::Builder::resource) has no resource.
+    /// Returns the metadata of the protected resource (RFC 9728 §2), with the scopes that its
+    /// routes require. `None` if the [`Builder`](crate::auth::Builder::resource) has no resource.
     ///
     /// ```
     /// use warp::Filter;
@@ -393,8 +394,8 @@ impl Trusted {
         }
     }
 
-    /// Checks the signature. A wrong one makes the refresher look at the key set: the issuer may have
-    /// replaced the key under the same name.
+    /// Verifies the signature. A wrong signature by a key with a `kid` makes the refresher look at
+    /// the key set, because the issuer may have replaced the key under the same `kid`.
     pub(super) fn verify_signature(
         &self,
         key: &Key,
@@ -414,7 +415,7 @@ impl Trusted {
         Err(AuthError::BadSignature)
     }
 
-    /// Returns whether a token that `source` verified would be verified again.
+    /// Returns whether a token that was verified by `source` is still trusted.
     fn still_trusts(&self, source: &Source) -> bool {
         match (source, &self.keys) {
             (Source::Secret, _) => self.secret.is_some(),

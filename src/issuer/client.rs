@@ -1,4 +1,4 @@
-//! [`Client`]: the one application that is registered at the test issuer.
+//! [`Client`]: the single application that is registered at the test issuer.
 
 use std::io;
 
@@ -11,8 +11,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Makes a random id and secret, in characters that form encoding leaves unchanged, so that
-    /// clients need not encode them in HTTP Basic credentials (RFC 6749 §2.3.1).
+    /// Creates a client with a random id and secret. Form encoding leaves their characters
+    /// unchanged, so that clients need not encode them in HTTP Basic credentials (RFC 6749 §2.3.1).
     pub(super) fn register() -> io::Result<Self> {
         Ok(Self {
             id: random_name(24)?,

@@ -1,6 +1,6 @@
-//! What can be wrong with an issuer that still answers its port.
+//! [`Fault`]: the ways in which an issuer fails while its port still answers.
 //!
-//! Each fault is one that issuers, or the proxies before them, have shown in earnest.
+//! Each fault has occurred at a real issuer, or at a proxy in front of one.
 
 use std::{error::Error, fmt, future, io, str::FromStr, time::Duration};
 
@@ -15,50 +15,52 @@ use warp::{
     reply::{self, Response},
 };
 
-/// How the discovery document or the key set fails; see [`Issuer::fail`](crate::issuer::Issuer::fail).
+/// A fault of the discovery document or of the key set; see
+/// [`Issuer::fail`](crate::issuer::Issuer::fail).
 ///
-/// The token endpoint is spared. A fault comes before conditional requests: there is no 304 then.
+/// The token endpoint is not affected. A fault applies before conditional requests, so that
+/// `If-None-Match` is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// An error of this status, in JSON. 500 if there can be no such status.
+    /// An error with this status, in JSON. 500 if the status is not valid.
     Status(u16),
-    /// An error of this status with `Retry-After`, in seconds (RFC 9110 §10.2.3).
+    /// An error with this status and with `Retry-After`, in seconds (RFC 9110 §10.2.3).
     StatusRetryAfter(u16, u64),
-    /// A 200 with a page for people: a login form, or a proxy's apology.
+    /// A 200 with an HTML page, such as a login form or a proxy's error page.
     Html,
-    /// A 200 that calls itself JSON and is not.
+    /// A 200 with the content type of JSON, but a body that is not JSON.
     NotJson,
-    /// A key set without keys. Discovery answers as ever.
+    /// A key set without keys. Discovery answers as usual.
     EmptySet,
     /// A 200 without a body.
     EmptyBody,
     /// A 304, whether or not the request was conditional.
     NotModified,
-    /// The right document, up to the middle, where the connection ends.
+    /// The first half of the right document, after which the connection ends.
     HalfBody,
-    /// The right document and 600 KiB more, in a member that nobody reads.
+    /// The right document with an additional member of 600 KiB.
     TooLarge,
-    /// A 302 to this address.
+    /// A 302 to this URL.
     Redirect(String),
-    /// The right document, a byte a second.
+    /// The right document, one byte per second.
     Drip,
-    /// No answer, ever; the connection stays open.
+    /// No response, ever. The connection stays open.
     Hang,
-    /// No answer until the fault changes, then whatever is right by then. For a test that wants
-    /// several requests to be waiting at once.
+    /// No response until the fault changes, then the response of the new state. Use it for a test
+    /// that needs several waiting requests at once.
     Hold,
-    /// A discovery document of another issuer (RFC 8414 §3.3). The key set is not affected.
+    /// A discovery document that names this issuer (RFC 8414 §3.3). The key set is not affected.
     WrongIssuer(String),
-    /// A discovery document with this `jwks_uri`, as of an issuer that has moved its key set. The key
-    /// set at the old address is not affected.
+    /// A discovery document with this `jwks_uri`, like that of an issuer that has moved its key
+    /// set. The key set at the old URL is not affected.
     JwksUri(String),
 }
 
 impl FromStr for Fault {
     type Err = UnknownFault;
 
-    /// The names that `warp-bearer dev --fail` takes.
+    /// Parses the names that `warp-bearer dev --fail` accepts.
     fn from_str(name: &str) -> Result<Self, UnknownFault> {
         Ok(match name {
             "hang" => Self::Hang,
@@ -83,7 +85,7 @@ impl FromStr for Fault {
     }
 }
 
-/// A name that no [`Fault`] has.
+/// The error of a name that is not that of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFault;
 
@@ -106,7 +108,7 @@ pub(super) struct Faults {
 }
 
 impl Fault {
-    /// What is answered in place of `document`.
+    /// Returns the response in place of `document`.
     pub(super) async fn answer(self, mut document: Value) -> Response {
         match self {
             Self::Status(status) => error(status).into_response(),
@@ -157,7 +159,8 @@ fn ok(body: String) -> Response {
     reply::with_header(body, CONTENT_TYPE, "application/json").into_response()
 }
 
-/// Changes a member that the document has; the other kind of document does not have it.
+/// Changes a member if the document has it. Discovery documents and key sets have different
+/// members.
 fn set(document: &mut Value, name: &str, value: Value) {
     if let Some(member) = document.get_mut(name) {
         *member = value;
@@ -167,7 +170,7 @@ fn set(document: &mut Value, name: &str, value: Value) {
 fn half(body: &[u8]) -> Response {
     let first = Ok(body[..body.len() / 2].to_vec());
     let end = stream::once(async {
-        // Lets the server flush what it has; otherwise not even the head would go out.
+        // Lets the server flush the first half. Otherwise it would not even send the head.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });
@@ -183,7 +186,7 @@ fn drip(body: Vec<u8>) -> Response {
     streamed(length, bytes)
 }
 
-/// A JSON answer of a stated length, whatever `body` then makes of it.
+/// Returns a JSON response with `length` as its `Content-Length`, whatever `body` then yields.
 fn streamed<S>(length: usize, body: S) -> Response
 where
     S: stream::Stream<Item = io::Result<Vec<u8>>> + Send + Sync + 'static,

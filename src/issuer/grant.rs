@@ -1,6 +1,6 @@
-//! The client credentials grant (RFC 6749 §4.4), with the parameters and claims that Auth0 gives it.
+//! The client credentials grant (RFC 6749 §4.4), with Auth0's parameters and claims.
 //!
-//! One client is registered. It is not kept apart from others, because there are no others.
+//! Only one client is registered.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,13 +18,13 @@ use warp::{
 
 use crate::issuer::{client::Client, mint::Profile, state::State};
 
-/// What the client may be granted.
+/// The scopes that the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
-/// Auth0's default for an API: a day.
+/// The lifetime of a token: one day, which is Auth0's default for an API.
 const LIFETIME: Duration = Duration::from_secs(86400);
 
-/// More than any form that this endpoint can answer.
+/// The maximum size of a request body in bytes, more than any valid form needs.
 const MAX_BODY: u64 = 16 * 1024;
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) struct Parameters {
     scope: Option<String>,
 }
 
-/// An error of RFC 6749 §5.2.
+/// An error response of the token endpoint (RFC 6749 §5.2).
 pub(super) struct Refusal {
     status: StatusCode,
     error: &'static str,
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-/// The parameters in a form or in JSON. A repeated one is refused (RFC 6749 §3.2).
+/// Extracts the parameters of a form or of JSON. A repeated parameter is rejected (RFC 6749 §3.2).
 pub(super) fn parameters()
 -> impl Filter<Extract = (Result<Parameters, Refusal>,), Error = Infallible> + Clone {
     warp::body::content_length_limit(MAX_BODY)
@@ -70,7 +70,7 @@ pub(super) fn parameters()
         .unify()
 }
 
-/// `POST /oauth/token`.
+/// Answers `POST /oauth/token`.
 pub(super) fn token(
     state: &State,
     headers: &HeaderMap,
@@ -85,8 +85,8 @@ pub(super) fn token(
     reply::with_header(response, PRAGMA, "no-cache").into_response()
 }
 
-fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value, Refusal> {
-    match given(asked.grant_type.as_deref()) {
+fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<Value, Refusal> {
+    match given(requested.grant_type.as_deref()) {
         Some("client_credentials") => {}
         Some(_) => {
             return Err(Refusal::new(
@@ -97,8 +97,8 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
         }
         None => return Err(Refusal::invalid_request("The grant type is missing.")),
     }
-    authenticate(&state.client, headers, asked)?;
-    if given(asked.audience.as_deref()).is_some_and(|audience| audience != state.audience) {
+    authenticate(&state.client, headers, requested)?;
+    if given(requested.audience.as_deref()).is_some_and(|audience| audience != state.audience) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "access_denied",
@@ -117,7 +117,7 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
         token = token.claim("gty", "client-credentials");
     }
     let mut answer = json!({"token_type": "Bearer", "expires_in": LIFETIME.as_secs()});
-    let scope = granted(asked);
+    let scope = granted(requested);
     if !scope.is_empty() {
         token = token.scope(&scope);
         answer["scope"] = json!(scope);
@@ -126,11 +126,15 @@ fn grant(state: &State, headers: &HeaderMap, asked: &Parameters) -> Result<Value
     Ok(answer)
 }
 
-/// The client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
-fn authenticate(client: &Client, headers: &HeaderMap, asked: &Parameters) -> Result<(), Refusal> {
+/// Checks the client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
+fn authenticate(
+    client: &Client,
+    headers: &HeaderMap,
+    requested: &Parameters,
+) -> Result<(), Refusal> {
     let in_body = (
-        given(asked.client_id.as_deref()),
-        given(asked.client_secret.as_deref()),
+        given(requested.client_id.as_deref()),
+        given(requested.client_secret.as_deref()),
     );
     let known = match headers.get(AUTHORIZATION) {
         Some(_) if in_body.1.is_some() => {
@@ -158,11 +162,14 @@ fn authenticate(client: &Client, headers: &HeaderMap, asked: &Parameters) -> Res
     ))
 }
 
-/// What is asked for and may be granted, in the order asked. The rest is dropped without a word, as
-/// Auth0 does; unlike there, asking for nothing grants nothing.
-fn granted(asked: &Parameters) -> String {
+/// Returns the requested scopes that may be granted, in the order of the request. Other scopes are
+/// dropped silently, as Auth0 does. Unlike Auth0, no requested scope means no granted scope.
+fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
-    for scope in given(asked.scope.as_deref()).unwrap_or_default().split(' ') {
+    for scope in given(requested.scope.as_deref())
+        .unwrap_or_default()
+        .split(' ')
+    {
         if SCOPES.contains(&scope) && !granted.contains(&scope) {
             granted.push(scope);
         }
@@ -170,7 +177,8 @@ fn granted(asked: &Parameters) -> String {
     granted.join(" ")
 }
 
-/// A parameter without a value counts as omitted (RFC 6749 §3.2).
+/// Returns a parameter that has a value. A parameter without a value counts as omitted
+/// (RFC 6749 §3.2).
 fn given(parameter: Option<&str>) -> Option<&str> {
     parameter.filter(|value| !value.is_empty())
 }

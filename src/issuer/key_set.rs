@@ -1,14 +1,14 @@
-//! The key that signs and the keys that are published, which need not be the same.
+//! [`KeySet`]: the signing key and the published keys of the issuer, which may differ.
 
 use serde_json::{Value, json};
 
 use crate::issuer::keys::SigningKey;
 
-/// The key that signs, and the keys that verifiers are shown.
+/// The signing key and the published keys.
 pub(super) struct KeySet {
     current: SigningKey,
     published: Vec<SigningKey>,
-    /// Shown in place of the keys.
+    /// Published in place of the keys, if set.
     document: Option<Value>,
 }
 
@@ -48,7 +48,7 @@ impl KeySet {
         self.document = document;
     }
 
-    /// The JWK set (RFC 7517 §5), or what stands in for it.
+    /// Returns the JWK set (RFC 7517 §5), or the document published in its place.
     pub(super) fn document(&self) -> Value {
         self.document.clone().unwrap_or_else(|| {
             let keys: Vec<_> = self.published.iter().map(SigningKey::public_jwk).collect();

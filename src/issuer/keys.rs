@@ -1,6 +1,6 @@
-//! A signing key: made, named, published, used.
+//! [`SigningKey`]: generates a key pair, publishes its public half and signs.
 //!
-//! The private half is made here and stays here: nothing writes one out.
+//! The private half is generated here and stays here: no function returns it.
 
 use std::{fmt, io, sync::Arc};
 
@@ -22,10 +22,11 @@ use serde_json::{Value, json};
 
 use crate::algorithm::Algorithm;
 
-/// A private key and its name.
+/// A private key and its `kid`.
 ///
-/// [`Issuer`](crate::issuer::Issuer) makes its own. Make another to sign a token with a key that the issuer
-/// has not published, or to publish a key that signs nothing. Clones are the same key.
+/// [`Issuer`](crate::issuer::Issuer) generates its own keys. Generate another one to sign a token
+/// with a key that the issuer has not published, or to publish a key that signs nothing. Clones
+/// share the same key.
 #[derive(Clone)]
 pub struct SigningKey {
     kid: String,
@@ -34,9 +35,9 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384 or Ed25519.
+    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384 or Ed25519.
     ///
-    /// An RSA key takes a moment, and this blocks for it.
+    /// Blocks for a moment to generate an RSA key.
     ///
     /// # Panics
     /// If `algorithm` is an HMAC, which has no public half ([`SigningKey::from_secret`] takes the
@@ -48,8 +49,8 @@ impl SigningKey {
         }
     }
 
-    /// A shared secret that signs with `HS256`, for verifiers that hold the same one. Any bytes
-    /// will do, those of a published key among them: that is how key confusion is tried
+    /// Creates a shared secret that signs with `HS256`, for verifiers that hold the same secret.
+    /// Any bytes are accepted, including those of a published key, to test key confusion
     /// (RFC 8725 §2.1).
     pub fn from_secret(secret: impl AsRef<[u8]>) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref());
@@ -60,25 +61,26 @@ impl SigningKey {
         }
     }
 
-    /// The same key under another name.
+    /// Returns the same key with another `kid`.
     #[must_use]
     pub fn with_kid(self, kid: impl Into<String>) -> Self {
         let kid = kid.into();
         Self { kid, ..self }
     }
 
-    /// The key's name in key sets and token headers. Defaults to its SHA-256 thumbprint (RFC 7638).
+    /// Returns the key's `kid` in key sets and token headers. Defaults to its SHA-256 thumbprint
+    /// (RFC 7638), and to `secret` for a secret.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The algorithm that the key was made for, and that its JWK states.
+    /// Returns the algorithm that the key was generated for, which its JWK states.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. Of a secret, which has
-    /// no public half, only `kty` and these.
+    /// Returns the public half as a JWK (RFC 7517 §4) with `kid`, `use` and `alg`. A secret has no
+    /// public half, so its JWK has only `kty` in addition to these.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.private.public();
         jwk["kid"] = json!(self.kid);
@@ -87,8 +89,8 @@ impl SigningKey {
         jwk
     }
 
-    /// The signature over `message` by the key's own algorithm, as JWS has it (RFC 7518 §3): `r`
-    /// and `s` joined for ECDSA.
+    /// Signs `message` by the key's own algorithm, in the format of JWS (RFC 7518 §3): `r` and `s`
+    /// joined for ECDSA.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -96,8 +98,8 @@ impl SigningKey {
         self.sign_as(self.algorithm, message)
     }
 
-    /// As [`sign`](Self::sign), by `algorithm` where this key can: an RSA key makes all six of `RS*`
-    /// and `PS*`. Any other key has one algorithm, and keeps to it.
+    /// Signs by `algorithm` if this key supports it: an RSA key supports all six of `RS*` and
+    /// `PS*`. Any other key signs by its own algorithm.
     pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         match self.private.sign(algorithm, message) {
             Ok(signature) => signature,
@@ -105,7 +107,7 @@ impl SigningKey {
         }
     }
 
-    /// As [`generate`](Self::generate), with the failure for a value.
+    /// Like [`generate`](Self::generate), but returns the error instead of panicking.
     pub(super) fn try_generate(algorithm: Algorithm) -> io::Result<Self> {
         let private = Private::generate(algorithm)?;
         let thumbprint = digest::digest(&digest::SHA256, private.public().to_string().as_bytes());
@@ -126,7 +128,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A key as the library holds it: parsed once, so that a test may mint thousands of tokens.
+/// A parsed key. It is parsed only once, so that a test may sign thousands of tokens.
 enum Private {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
@@ -168,8 +170,8 @@ impl Private {
         })
     }
 
-    /// The members that make up the key, and no others, in the order that a thumbprint is taken
-    /// over (RFC 7638 §3.2).
+    /// Returns the members that make up the key, and no others, in the order of a thumbprint
+    /// (RFC 7638 §3.2).
     fn public(&self) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -202,7 +204,7 @@ fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
-/// A name that nobody can guess, of `bytes` random bytes.
+/// Returns an unguessable name of `bytes` random bytes.
 pub(super) fn random_name(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     rand::fill(&mut random).map_err(io::Error::other)?;

@@ -1,6 +1,6 @@
-//! Tokens, as good or as bad as a test wants them.
+//! [`TokenBuilder`]: builds valid and invalid tokens for tests.
 //!
-//! Nothing is checked here: what a verifier must refuse has to come from somewhere.
+//! The builder checks nothing, because tests need tokens that a verifier must reject.
 
 use std::{
     collections::BTreeMap,
@@ -16,31 +16,32 @@ use crate::issuer::keys::{SigningKey, base64url, random_name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An access token in the making; [`Issuer::token`](crate::issuer::Issuer::token) starts one.
+/// Builds an access token; [`Issuer::token`](crate::issuer::Issuer::token) creates the builder.
 ///
-/// As it is, it would be accepted: `iss` and `aud` are the issuer's, `sub` is `auth0|alice`, `iat` is
-/// now and `exp` an hour from now; the header holds `alg`, `kid` and `typ: JWT`. Each method departs
-/// from that in one respect, the last call wins, and [`sign`](Self::sign) ends it.
+/// By default, the token is valid: `iss` and `aud` are the issuer's, `sub` is `auth0|alice`, `iat`
+/// is now and `exp` an hour from now; the header holds `alg`, `kid` and `typ: JWT`. Each method
+/// changes one part of the token, and the last call wins. [`sign`](Self::sign) returns the token.
 #[derive(Clone)]
 #[must_use = "a token is made by `sign`"]
 pub struct TokenBuilder {
     key: SigningKey,
     algorithm: Option<Algorithm>,
-    /// What to set in the header, or with `None` to leave out.
+    /// The header parameters to set, or to leave out if `None`.
     header: BTreeMap<String, Option<Value>>,
     claims: Map<String, Value>,
     now: u64,
 }
 
-/// The shapes that Auth0 gives to the access tokens of an API.
+/// The profiles of Auth0's access tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Auth0's own, which an API has unless it is set otherwise: `typ` is `JWT`, the client is in
-    /// `azp`, and a machine's token has `gty`.
+    /// Auth0's own profile, the default of an API: `typ` is `JWT`, the client is in `azp`, and a
+    /// machine's token has `gty`.
     #[default]
     Auth0,
-    /// That of RFC 9068: `typ` is `at+jwt`, the client is in `client_id`, and there is a `jti`.
+    /// The profile of RFC 9068: `typ` is `at+jwt`, the client is in `client_id`, and there is a
+    /// `jti`.
     Rfc9068,
 }
 
@@ -63,32 +64,32 @@ impl TokenBuilder {
             .expires_in(HOUR)
     }
 
-    /// `sub`: whom the token is about (RFC 7519 §4.1.2).
+    /// Sets `sub`, the subject of the token (RFC 7519 §4.1.2).
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.claim("sub", subject.into())
     }
 
-    /// `aud` as a string (RFC 7519 §4.1.3).
+    /// Sets `aud` to a string (RFC 7519 §4.1.3).
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.claim("aud", audience.into())
     }
 
-    /// `aud` as an array, of one or none too.
+    /// Sets `aud` to an array, which may have one item or none.
     pub fn audiences<S: Into<String>>(self, audiences: impl IntoIterator<Item = S>) -> Self {
         self.claim("aud", strings(audiences))
     }
 
-    /// `scope`: what is granted, separated by spaces (RFC 8693 §4.2).
+    /// Sets `scope`, the granted scopes separated by spaces (RFC 8693 §4.2).
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.claim("scope", scope.into())
     }
 
-    /// `permissions`, an array: what Auth0 puts into the tokens of an API with RBAC.
+    /// Sets `permissions`, an array that Auth0 adds to the tokens of an API with RBAC.
     pub fn permissions<S: Into<String>>(self, permissions: impl IntoIterator<Item = S>) -> Self {
         self.claim("permissions", strings(permissions))
     }
 
-    /// The shape that Auth0 gives to a token of the client `client_id`.
+    /// Gives the token the form of a token that Auth0 issues to the client `client_id`.
     ///
     /// # Panics
     /// If the system has no randomness for the `jti` of RFC 9068.
@@ -105,7 +106,8 @@ impl TokenBuilder {
         }
     }
 
-    /// Any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods cannot.
+    /// Sets any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods
+    /// cannot set.
     ///
     /// # Panics
     /// If `value` is not JSON: a map whose keys are not strings, or a `Serialize` that fails.
@@ -114,44 +116,44 @@ impl TokenBuilder {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Expired an hour ago, an hour after it was issued.
+    /// Makes the token expire an hour ago, an hour after it was issued.
     pub fn expired(self) -> Self {
         self.expired_since(HOUR)
     }
 
-    /// `exp` lies `ago` back, in whole seconds, and `iat` an hour before that.
+    /// Sets `exp` to `ago` before now, in whole seconds, and `iat` to an hour before that.
     pub fn expired_since(self, ago: Duration) -> Self {
         let exp = self.now.saturating_sub(ago.as_secs());
         self.claim("exp", exp)
             .claim("iat", exp.saturating_sub(HOUR.as_secs()))
     }
 
-    /// `exp`: from now, in whole seconds. Defaults to one hour.
+    /// Sets `exp` to `lifetime` from now, in whole seconds. Defaults to one hour.
     pub fn expires_in(self, lifetime: Duration) -> Self {
         let exp = self.now.saturating_add(lifetime.as_secs());
         self.claim("exp", exp)
     }
 
-    /// `nbf`: seconds from now, negative for the past. Absent by default.
+    /// Sets `nbf`, in seconds from now, negative for the past. Absent by default.
     pub fn not_before(self, offset: i64) -> Self {
         let nbf = self.now.saturating_add_signed(offset);
         self.claim("nbf", nbf)
     }
 
-    /// `iat`: seconds from now, negative for the past. Defaults to now.
+    /// Sets `iat`, in seconds from now, negative for the past. Defaults to now.
     pub fn issued_at(self, offset: i64) -> Self {
         let iat = self.now.saturating_add_signed(offset);
         self.claim("iat", iat)
     }
 
-    /// Any header parameter, of any JSON type. `header("alg", ..)` changes what the token says, not
-    /// how it is signed.
+    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes the header, but not
+    /// the algorithm that signs.
     ///
     /// # Panics
     /// If `value` is not JSON, as with [`claim`](Self::claim).
@@ -161,31 +163,32 @@ impl TokenBuilder {
         self
     }
 
-    /// Leaves a header parameter out.
+    /// Removes a header parameter.
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.insert(name.to_owned(), None);
         self
     }
 
-    /// `typ` (RFC 7515 §4.1.9): `at+jwt` is RFC 9068's. Defaults to `JWT`.
+    /// Sets `typ` (RFC 7515 §4.1.9), which is `at+jwt` in RFC 9068. Defaults to `JWT`.
     pub fn typ(self, typ: &str) -> Self {
         self.header("typ", typ)
     }
 
-    /// `kid` (RFC 7515 §4.1.4), whichever key signs. Defaults to the signing key's.
+    /// Sets `kid` (RFC 7515 §4.1.4), whichever key signs. Defaults to the signing key's.
     pub fn kid(self, kid: &str) -> Self {
         self.header("kid", kid)
     }
 
-    /// `alg`, and the signature by it where the key can: an RSA key makes all of `RS*` and `PS*`.
-    /// Otherwise the header lies, and the signature is by the key's own algorithm. Defaults to that.
+    /// Sets `alg`, and signs by it if the key supports it: an RSA key supports all of `RS*` and
+    /// `PS*`. Any other key signs by its own algorithm, and the header is then false. Defaults to
+    /// the key's own algorithm.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = Some(algorithm);
         self
     }
 
-    /// The key that signs, and gives `kid` and `alg` where nothing else does. Defaults to the
-    /// issuer's current one when the token was begun.
+    /// Sets the key that signs, and whose `kid` and `alg` the header has by default. Defaults to
+    /// the issuer's current key at the time of [`Issuer::token`](crate::issuer::Issuer::token).
     ///
     /// ```
     /// use warp_bearer::{
@@ -196,7 +199,7 @@ impl TokenBuilder {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let issuer = Issuer::start().await;
     /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
-    /// // A forger knows the name of the issuer's key, and has another one.
+    /// // A forger knows the `kid` of the issuer's key, but has another key.
     /// let forger = SigningKey::generate(Algorithm::RS256).with_kid(issuer.key().kid());
     /// let forged = auth.verify::<NoPrivate>(&issuer.token().key(&forger).sign()).await;
     /// assert_eq!(forged.unwrap_err(), AuthError::BadSignature);
@@ -208,7 +211,7 @@ impl TokenBuilder {
         self
     }
 
-    /// The token, in compact form (RFC 7515 §7.1).
+    /// Returns the signed token, in compact form (RFC 7515 §7.1).
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -239,7 +242,8 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// Header and payload, byte for byte as given, and the signature over them.
+/// Returns the token of a header and a payload, byte for byte as given, with the signature over
+/// them.
 pub(super) fn compact(
     key: &SigningKey,
     algorithm: Algorithm,

@@ -1,17 +1,18 @@
-//! The test kit: a small `OpenID` issuer on loopback, with real keys, real HTTP, and faults on demand.
+//! The test kit: a small `OpenID` issuer on loopback, with real keys, real HTTP and faults on
+//! demand.
 //!
-//! It publishes its keys where verifiers look for them, answers Auth0's client credentials grant,
-//! and mints any token that a test can think of. It has no users and signs nobody in, and needs
-//! neither an account nor a network. Feature `testing`:
+//! The issuer publishes its keys where verifiers look for them, answers Auth0's client credentials
+//! grant, and signs any token that a test needs. It has no users and no login, and needs neither an
+//! account nor a network. Enable the feature `testing`:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! warp-bearer = { version = "0.1", default-features = false, features = ["testing"] }
 //! ```
 //!
-//! # From nothing to a token that your routes take
+//! # A token that your routes accept
 //!
-//! Three lines: an issuer, the [`Auth`](crate::auth::Auth) that trusts it, a token.
+//! Three lines create an issuer, the [`Auth`](crate::auth::Auth) that trusts it, and a token.
 //!
 //! ```
 //! use warp::Filter;
@@ -36,9 +37,9 @@
 //!
 //! # Tokens
 //!
-//! As [`Issuer::token`] begins it, a token would be taken; each method of [`TokenBuilder`] departs
-//! from that in one respect, towards good or bad. What no method says,
-//! [`claim`](TokenBuilder::claim), [`header`](TokenBuilder::header) and [`Issuer::sign_raw`] do.
+//! [`Issuer::token`] returns a builder of a valid token. Each method of [`TokenBuilder`] changes
+//! one part of the token, valid or not. [`claim`](TokenBuilder::claim),
+//! [`header`](TokenBuilder::header) and [`Issuer::sign_raw`] cover everything that has no method.
 //!
 //! ```
 //! # use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
@@ -51,8 +52,8 @@
 //!     ("a machine", issuer.token().subject("my-app@clients")),
 //!     ("expired", issuer.token().expired()),
 //!     ("for another API", issuer.token().audience("https://other.example")),
-//!     ("no access token", issuer.token().typ("logout+jwt")),
-//!     ("signed by somebody else", issuer.token().key(&stranger)),
+//!     ("a logout token", issuer.token().typ("logout+jwt")),
+//!     ("signed by another key", issuer.token().key(&stranger)),
 //! ] {
 //! #   let _ = (case, token.sign());
 //!     // …
@@ -60,13 +61,14 @@
 //! # }
 //! ```
 //!
-//! # What may happen to an issuer
+//! # Key rotation and faults
 //!
-//! An RSA key by default; [`Issuer::with_algorithm`] starts with any other algorithm, and elliptic
-//! curves start sooner. Keys [`rotate`](Issuer::rotate), [`retire`](Issuer::retire) and are
-//! [`replace`](Issuer::replace)d under their old name. The issuer [`fail`](Issuer::fail)s as
-//! [`Fault`] lists it, [`hang`](Issuer::hang)s, [`go_down`](Issuer::go_down)s and
-//! [`come_back`](Issuer::come_back)s at the same port; and it counts what all of that has cost it.
+//! The issuer has an RSA key by default; [`Issuer::with_algorithm`] starts with any other
+//! algorithm, and elliptic curves start sooner. Keys [`rotate`](Issuer::rotate),
+//! [`retire`](Issuer::retire) and are [`replace`](Issuer::replace)d under the same `kid`. The
+//! issuer [`fail`](Issuer::fail)s with any [`Fault`], [`hang`](Issuer::hang)s,
+//! [`go_down`](Issuer::go_down)s and [`come_back`](Issuer::come_back)s at the same port. It counts
+//! the [`requests`](Issuer::requests) that it receives.
 //!
 //! ```
 //! # use warp_bearer::{auth::{Algorithm, Auth, AuthError, Claims}, issuer::{Fault, Issuer}};
@@ -82,12 +84,12 @@
 //!
 //! issuer.rotate();
 //! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
-//! assert!(claims.is_ok(), "a new key is fetched for");
+//! assert!(claims.is_ok(), "the new key is fetched");
 //! assert_eq!(issuer.requests().jwks, 2);
 //!
 //! issuer.fail(Fault::Status(503));
 //! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
-//! assert!(claims.is_ok(), "a known key is not asked for");
+//! assert!(claims.is_ok(), "a known key needs no fetch");
 //!
 //! issuer.rotate();
 //! let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
@@ -96,8 +98,8 @@
 //! # }
 //! ```
 //!
-//! It stops when the last clone of it is dropped. Under tokio's paused clock nothing in it makes
-//! time pass, so that a test may leap over hours of refreshes.
+//! The issuer stops when its last clone is dropped. Under tokio's paused clock, nothing in it
+//! advances the time, so that a test may skip hours of refreshes.
 
 mod client;
 mod faults;
@@ -129,16 +131,16 @@ pub use self::{
     state::Requests,
 };
 
-/// A running issuer. Clones are the same one; it stops with the last of them.
+/// A running issuer. Clones share the same issuer, which stops when the last clone is dropped.
 ///
-/// Its keys and its client's secret are made when it starts, and are gone when it stops.
+/// The issuer generates its keys and its client's secret when it starts, and never stores them.
 #[derive(Clone)]
 pub struct Issuer {
     state: Arc<State>,
     server: Arc<Server>,
 }
 
-/// Starting, and where to find it.
+/// Start and addresses.
 impl Issuer {
     /// Starts an issuer on a free port of 127.0.0.1, with an RSA key of 2048 bits for `RS256`.
     ///
@@ -148,10 +150,11 @@ impl Issuer {
         Self::with_algorithm(Algorithm::RS256).await
     }
 
-    /// As [`start`](Self::start), with a key for `algorithm`. Elliptic curves start sooner than RSA.
+    /// Like [`start`](Self::start), with a key for `algorithm`. Elliptic curves start sooner than
+    /// RSA.
     ///
     /// # Panics
-    /// As [`start`](Self::start) does, and if `algorithm` is an HMAC.
+    /// Like [`start`](Self::start), and if `algorithm` is an HMAC.
     pub async fn with_algorithm(algorithm: Algorithm) -> Self {
         match Self::bind((Ipv4Addr::LOCALHOST, 0).into(), algorithm).await {
             Ok(issuer) => issuer,
@@ -159,10 +162,10 @@ impl Issuer {
         }
     }
 
-    /// Starts an issuer at `addr`; port 0 takes any that is free.
+    /// Starts an issuer at `addr`. Port 0 stands for any free port.
     ///
-    /// A request gets 421 unless its `Host` is `localhost`, a loopback address or `addr`, with the
-    /// port of the issuer: no web page can take a token by DNS rebinding.
+    /// A request is answered with 421 unless its `Host` is `localhost`, a loopback address or
+    /// `addr`, with the issuer's port. This keeps web pages from fetching a token by DNS rebinding.
     ///
     /// # Errors
     /// If the address cannot be bound, and if `algorithm` is an HMAC, which has no public key.
@@ -173,7 +176,7 @@ impl Issuer {
         Self::for_client(addr, algorithm, Client::register()?).await
     }
 
-    /// As [`bind`](Self::bind), with a client whose id and secret are known beforehand.
+    /// Like [`bind`](Self::bind), with a client whose id and secret are known beforehand.
     #[cfg(feature = "service")]
     pub(crate) async fn with_known_client(
         addr: SocketAddr,
@@ -190,7 +193,7 @@ impl Issuer {
         client: Client,
     ) -> io::Result<Self> {
         let server = Server::bind(addr)?;
-        // Looking for primes takes long enough to hold up whatever else the thread does.
+        // Generating an RSA key takes long enough to block other tasks of the thread.
         let key = tokio::task::spawn_blocking(move || SigningKey::try_generate(algorithm));
         let key = key.await.map_err(io::Error::other)??;
         let issuer = Self {
@@ -201,37 +204,38 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// The issuer identifier, with the trailing slash that Auth0's have: `http://127.0.0.1:PORT/`.
+    /// Returns the issuer identifier, which ends in a slash as Auth0's do:
+    /// `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> &str {
         &self.state.url
     }
 
-    /// The address of the key set.
+    /// Returns the URL of the key set.
     pub fn jwks_uri(&self) -> &str {
         &self.state.jwks_uri
     }
 
-    /// The address of the token endpoint.
+    /// Returns the URL of the token endpoint.
     pub fn token_endpoint(&self) -> &str {
         &self.state.token_endpoint
     }
 
-    /// The API that tokens are for: `https://api.example.com`.
+    /// Returns the audience of tokens: `https://api.example.com`.
     pub fn audience(&self) -> &str {
         &self.state.audience
     }
 
-    /// The socket's address.
+    /// Returns the address of the socket.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
     }
 
-    /// The id of the registered client, for the token endpoint. Random at each start.
+    /// Returns the id of the registered client, for the token endpoint. Random at each start.
     pub fn client_id(&self) -> &str {
         &self.state.client.id
     }
 
-    /// The secret of the registered client. Random at each start.
+    /// Returns the secret of the registered client. Random at each start.
     pub fn client_secret(&self) -> &str {
         &self.state.client.secret
     }
@@ -239,18 +243,19 @@ impl Issuer {
 
 /// Tokens.
 impl Issuer {
-    /// Begins a token that would be accepted, signed by the current key.
+    /// Returns the builder of a valid token, signed by the current key.
     pub fn token(&self) -> TokenBuilder {
         self.state.token()
     }
 
-    /// The shape of the tokens that the token endpoint issues. Defaults to [`Profile::Auth0`].
+    /// Sets the profile of the tokens that the token endpoint issues. Defaults to
+    /// [`Profile::Auth0`].
     pub fn profile(&self, profile: Profile) {
         self.state.settings().profile = profile;
     }
 
-    /// Lets the pages of these origins fetch tokens, `http://127.0.0.1:8000` for one: browsers ask
-    /// before they do (CORS). Defaults to none.
+    /// Lets pages of these origins, such as `http://127.0.0.1:8000`, fetch tokens from a browser
+    /// (CORS). Defaults to none.
     pub fn allow_origins(&self, origins: impl IntoIterator<Item: Into<String>>) {
         self.state.settings().origins = origins.into_iter().map(Into::into).collect();
     }
@@ -266,7 +271,7 @@ impl Issuer {
     /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
     /// let token = issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}");
     /// let verdict = auth.verify::<NoPrivate>(&token).await;
-    /// assert_eq!(verdict.unwrap_err(), AuthError::TokenMalformed, "a member twice");
+    /// assert_eq!(verdict.unwrap_err(), AuthError::TokenMalformed, "a duplicate member");
     /// # Ok(())
     /// # }
     /// ```
@@ -278,7 +283,7 @@ impl Issuer {
         mint::compact(&key, key.algorithm(), header, payload)
     }
 
-    /// The current key's signature over `signing_input`: all of a token before its last dot.
+    /// Signs `signing_input`, the part of a token before its last dot, with the current key.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -287,14 +292,14 @@ impl Issuer {
     }
 }
 
-/// Keys. A new RSA key takes a moment, for which these methods block.
+/// Keys. Generating an RSA key blocks for a moment.
 impl Issuer {
-    /// The key that signs now.
+    /// Returns the current signing key.
     pub fn key(&self) -> SigningKey {
         self.state.settings().keys.current().clone()
     }
 
-    /// Signs with a new key of the same algorithm from now on. The keys so far stay published.
+    /// Signs with a new key of the same algorithm from now on. The earlier keys stay published.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -308,8 +313,8 @@ impl Issuer {
         self.state.settings().keys.retire();
     }
 
-    /// Puts a new key in the place and under the name of the current one, as a development issuer
-    /// does that is restarted.
+    /// Replaces the current key by a new key with the same `kid`, as a restart of a development
+    /// issuer does.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -337,12 +342,12 @@ impl Issuer {
         self.state.settings().keys.replace(next);
     }
 
-    /// Publishes a key that does not sign.
+    /// Publishes a key that does not sign tokens.
     pub fn publish_key(&self, key: &SigningKey) {
         self.state.settings().keys.publish_key(key.clone());
     }
 
-    /// Shows `document` in place of the key set, whatever happens to the keys, until
+    /// Publishes `document` in place of the key set, whatever happens to the keys, until
     /// [`restore`](Self::restore).
     ///
     /// ```
@@ -357,7 +362,7 @@ impl Issuer {
     ///
     /// let auth = Auth::discover(issuer.url(), issuer.audience())?;
     /// auth.ready().await;
-    /// assert_eq!(auth.status()[0].keys, 1, "the odd one is skipped");
+    /// assert_eq!(auth.status()[0].keys, 1, "the odd key is skipped");
     /// # Ok(())
     /// # }
     /// ```
@@ -365,17 +370,18 @@ impl Issuer {
         self.state.settings().keys.show(Some(document));
     }
 
-    /// Shows the issuer's own key set again.
+    /// Publishes the issuer's own key set again.
     pub fn restore(&self) {
         self.state.settings().keys.show(None);
     }
 
-    /// The `max-age` of the key set, in seconds; `None` sends no `Cache-Control`. Defaults to 600.
+    /// Sets the `max-age` of the key set, in seconds; `None` sends no `Cache-Control`. Defaults to
+    /// 600.
     pub fn max_age(&self, seconds: Option<u64>) {
         self.state.settings().max_age = seconds;
     }
 
-    /// Whether the key set has a strong `ETag`, and `If-None-Match` is heeded. Defaults to true.
+    /// Sets whether the key set has a strong `ETag` and honours `If-None-Match`. Defaults to true.
     pub fn etag(&self, sent: bool) {
         self.state.settings().etag = sent;
     }
@@ -387,7 +393,7 @@ impl Issuer {
 
 /// Faults.
 impl Issuer {
-    /// Makes discovery and the key set fail alike, until [`recover`](Self::recover).
+    /// Makes both discovery and the key set fail, until [`recover`](Self::recover).
     pub fn fail(&self, fault: Fault) {
         self.state.faults.send_replace(Faults {
             discovery: Some(fault.clone()),
@@ -395,37 +401,37 @@ impl Issuer {
         });
     }
 
-    /// Makes discovery fail; the key set goes on as it is.
+    /// Makes discovery fail. The key set is not changed.
     pub fn fail_discovery(&self, fault: Fault) {
         self.state
             .faults
             .send_modify(|faults| faults.discovery = Some(fault));
     }
 
-    /// Makes the key set fail; discovery goes on as it is.
+    /// Makes the key set fail. Discovery is not changed.
     pub fn fail_jwks(&self, fault: Fault) {
         self.state
             .faults
             .send_modify(|faults| faults.jwks = Some(fault));
     }
 
-    /// Leaves every request of discovery and of the key set without an answer: [`Fault::Hang`].
+    /// Leaves requests for discovery and for the key set without a response: [`Fault::Hang`].
     pub fn hang(&self) {
         self.fail(Fault::Hang);
     }
 
-    /// Calls itself `issuer` in its discovery document: [`Fault::WrongIssuer`].
+    /// Names `issuer` as the issuer in the discovery document: [`Fault::WrongIssuer`].
     pub fn wrong_issuer(&self, issuer: impl Into<String>) {
         self.fail_discovery(Fault::WrongIssuer(issuer.into()));
     }
 
-    /// Ends every fault. Requests that [`Fault::Hang`] has caught stay caught.
+    /// Ends every fault. Requests that wait because of [`Fault::Hang`] go on waiting.
     pub fn recover(&self) {
         self.state.faults.send_replace(Faults::default());
     }
 
-    /// Closes the port and cuts every connection. When this returns, connections are refused; the
-    /// port stays this issuer's.
+    /// Closes the port and every connection. When this returns, connections are refused. The port
+    /// stays reserved for this issuer.
     ///
     /// ```
     /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
@@ -450,10 +456,10 @@ impl Issuer {
         self.server.close().await;
     }
 
-    /// Listens again, at the same port and with the same keys. Does nothing where it does already.
+    /// Listens again, at the same port and with the same keys. Does nothing if the issuer is up.
     ///
     /// # Panics
-    /// If another process has taken the port meanwhile, which Linux does not let happen.
+    /// If another process has bound the port meanwhile, which Linux does not allow.
     pub async fn come_back(&self) {
         if let Err(fault) = self.listen().await {
             panic!("no issuer at {} again: {fault}", self.addr());
@@ -465,23 +471,23 @@ impl Issuer {
     }
 }
 
-/// Counts.
+/// Request counts.
 impl Issuer {
-    /// What has been asked so far. A request counts when it arrives, not when it is answered.
+    /// Returns the number of requests so far. A request counts when it arrives, not when it is
+    /// answered.
     pub fn requests(&self) -> Requests {
         *self.state.requests.borrow()
     }
 
-    /// Counts from 0 again.
+    /// Resets the counts to 0.
     pub fn reset_requests(&self) {
         self.state.requests.send_replace(Requests::default());
     }
 
-    /// Waits until the key set has been asked for `count` times, counted as
-    /// [`Requests::jwks`]. Returns at once where it has.
+    /// Waits until the key set has been requested `count` times, as counted by [`Requests::jwks`].
     pub async fn jwks_requested(&self, count: u64) {
         let mut requests = self.state.requests.subscribe();
-        // It can only fail without a sender, and `self` holds that.
+        // `wait_for` fails only without a sender, and `self` holds the sender.
         let _ = requests.wait_for(|requests| requests.jwks >= count).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Which pages may fetch a token: those of the origins that somebody named, and none before that.
+//! CORS for the token endpoint: only pages of the configured origins may fetch a token.
 //!
-//! The token endpoint alone is read across origins: it is what a page has no other way to reach.
+//! Other endpoints have no CORS. A page needs only the token, which it cannot get in another way.
 
 use warp::{
     Reply,
@@ -16,7 +16,7 @@ use warp::{
 
 use crate::issuer::state::State;
 
-/// The answer to a preflight; none for a page that may not.
+/// Returns the response to a preflight request. `None` if the page's origin is not allowed.
 pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> {
     allowed(state, headers)?;
     let mut answer = mark(state, headers, StatusCode::NO_CONTENT.into_response());
@@ -32,7 +32,7 @@ pub(super) fn preflight(state: &State, headers: &HeaderMap) -> Option<Response> 
     Some(answer)
 }
 
-/// Lets the page read the answer, where it may.
+/// Lets the page read the response, if its origin is allowed.
 pub(super) fn mark(state: &State, headers: &HeaderMap, mut answer: Response) -> Response {
     if let Some(origin) = allowed(state, headers) {
         let fields = answer.headers_mut();

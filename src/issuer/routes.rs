@@ -1,4 +1,4 @@
-//! What the issuer says over HTTP: its discovery document, its keys, and what it does not have.
+//! The issuer's routes: its discovery document, its keys, its token endpoint, and its errors.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -24,7 +24,7 @@ use crate::issuer::{
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// Every route. Nothing is left over: what no route takes is refused in JSON.
+/// Returns every route. A request that no route accepts is answered with an error in JSON.
 pub(super) fn routes(
     state: Arc<State>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -72,7 +72,7 @@ pub(super) fn routes(
         .unify()
 }
 
-/// The metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
+/// Returns the metadata of the issuer (`OpenID` Connect Discovery 1.0 §3, RFC 8414 §2).
 async fn discovery(state: Arc<State>) -> Response {
     state.count(|requests| requests.discovery += 1);
     let fault = state.fault(|faults| &faults.discovery).await;
@@ -81,7 +81,7 @@ async fn discovery(state: Arc<State>) -> Response {
         "jwks_uri": state.jwks_uri,
         "token_endpoint": state.token_endpoint,
         "grant_types_supported": ["client_credentials"],
-        // Required by RFC 8414, and empty: nobody signs in here.
+        // Required by RFC 8414. Empty, because no user can sign in.
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "scopes_supported": grant::SCOPES,
@@ -94,7 +94,7 @@ async fn discovery(state: Arc<State>) -> Response {
     }
 }
 
-/// The key set, under conditions (RFC 9110 §13.1.2) where it has an entity tag.
+/// Returns the key set. Supports conditional requests (RFC 9110 §13.1.2) if it has an entity tag.
 async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     state.count(|requests| requests.jwks += 1);
     let fault = state.fault(|faults| &faults.jwks).await;
@@ -109,7 +109,7 @@ async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
 
     let body = document.to_string();
     let tag = tagged.then(|| entity_tag(&body));
-    let unchanged = tag.as_ref().is_some_and(|tag| held(&headers, tag));
+    let unchanged = tag.as_ref().is_some_and(|tag| is_named(&headers, tag));
     let mut response = if unchanged {
         state.count(|requests| requests.not_modified += 1);
         StatusCode::NOT_MODIFIED.into_response()
@@ -126,21 +126,21 @@ async fn jwks(state: Arc<State>, headers: HeaderMap) -> Response {
     response
 }
 
-/// A strong entity tag (RFC 9110 §8.8.3): equal bytes, equal tag.
+/// Returns a strong entity tag (RFC 9110 §8.8.3), equal for equal bytes.
 fn entity_tag(body: &str) -> String {
     let digest = digest::digest(&digest::SHA256, body.as_bytes());
     format!("\"{}\"", base64url(digest))
 }
 
-/// Whether `If-None-Match` names `tag`, by the weak comparison that RFC 9110 §13.1.2 asks for.
-fn held(headers: &HeaderMap, tag: &str) -> bool {
+/// Returns whether `If-None-Match` names `tag`, by the weak comparison of RFC 9110 §13.1.2.
+fn is_named(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
+        .any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag)
 }
 
 fn misdirected() -> Response {

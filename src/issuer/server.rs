@@ -1,7 +1,7 @@
-//! The issuer's port: open, closed, and open again under the same number.
+//! The issuer's server, whose port can be closed and opened again under the same number.
 //!
-//! It serves whatever routes it is given, and has no timer: under tokio's paused clock nothing here
-//! makes time pass.
+//! The server serves the routes that it is given and has no timer: under tokio's paused clock,
+//! nothing here advances the time.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -17,30 +17,30 @@ use tokio::{
 };
 use warp::{Filter, reply::Response};
 
-/// Connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// A port, kept from here on whether anybody listens on it or not.
+/// A port that stays reserved whether or not the server listens on it.
 pub(super) struct Server {
     addr: SocketAddr,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Bound and never listening: while the server is closed, a connection is refused and no socket
-    /// that asks for any free port is given this one.
+    /// Bound and never listening. While the server is closed, connections are refused, and the
+    /// system does not give the port to a socket that asks for any free one.
     placeholder: Option<TcpSocket>,
     running: Option<Running>,
 }
 
 struct Running {
-    /// Dropped, it ends the task, and with that the listener and every connection.
+    /// Dropping it ends the task, which closes the listener and every connection.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Takes `addr`, whose port may be 0 for any that is free. Nobody is answered yet.
+    /// Reserves `addr`, whose port may be 0 for any free one. Does not listen yet.
     pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
         let placeholder = bind(addr)?;
         Ok(Self {
@@ -56,14 +56,14 @@ impl Server {
         self.addr
     }
 
-    /// Answers by `routes`. Changes nothing where the server is open.
+    /// Serves `routes`. Does nothing if the server is open.
     pub(super) async fn open<F>(&self, routes: F) -> io::Result<()>
     where
         F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
     {
         let mut state = self.state.lock().await;
         if state.running.is_none() {
-            // Where a system does not let two sockets share a port, the placeholder itself listens.
+            // If the system does not let two sockets share a port, the placeholder itself listens.
             let socket = bind(self.addr).or_else(|fault| state.placeholder.take().ok_or(fault))?;
             let listener = socket.listen(BACKLOG)?;
             let (stop, stopped) = oneshot::channel();
@@ -73,12 +73,12 @@ impl Server {
         Ok(())
     }
 
-    /// Closes the listener and cuts every connection; both have happened when this returns.
+    /// Closes the listener and every connection, and returns when they are closed.
     pub(super) async fn close(&self) {
         let mut state = self.state.lock().await;
         if let Some(Running { stop, task }) = state.running.take() {
             drop(stop);
-            // It could fail by a panic alone, and then everything is closed as well.
+            // The task can fail only by a panic, which closes everything as well.
             let _ = task.await;
         }
     }
@@ -89,7 +89,7 @@ fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // On Windows this option would let another process take the port over.
+    // On Windows, this option would let another process use the port.
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind(addr)?;
     Ok(socket)
@@ -106,7 +106,8 @@ where
                 Ok((socket, _)) => {
                     connections.spawn(connection(socket, routes.clone()));
                 }
-                // Out of descriptors, or a client that has gone: others get their turn first.
+                // Out of descriptors, or the client is gone. Other tasks run before the next
+                // attempt.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -122,7 +123,7 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
-    // A connection that breaks is what half of the tests are about; there is nobody to tell.
+    // Many tests break connections on purpose, so errors are expected and ignored.
     let _ = Builder::new(TokioExecutor::new())
         .http1_only()
         .serve_connection(TokioIo::new(socket), service)

@@ -1,4 +1,4 @@
-//! What the routes read and the tests change.
+//! The state that the routes read and the tests change.
 
 use std::{
     net::SocketAddr,
@@ -18,20 +18,22 @@ use crate::issuer::{
 pub(super) const JWKS: &str = "/.well-known/jwks.json";
 pub(super) const TOKEN: &str = "/oauth/token";
 
-/// What has been asked of an issuer since it started, or since [`reset_requests`](crate::issuer::Issuer::reset_requests).
+/// The number of requests since the issuer started, or since
+/// [`reset_requests`](crate::issuer::Issuer::reset_requests).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Requests of the discovery document, failed ones included.
+    /// Requests for the discovery document, including failed ones.
     pub discovery: u64,
-    /// Requests of the key set: failed, unanswered and conditional ones included.
+    /// Requests for the key set, including failed, unanswered and conditional ones.
     pub jwks: u64,
-    /// Those of the key set that were answered 304.
+    /// Requests for the key set that were answered with 304.
     pub not_modified: u64,
-    /// Requests of a token, refused ones included.
+    /// Requests for a token, including rejected ones.
     pub token: u64,
 }
 
-/// What the routes share. It does not hold the server, or the last `Issuer` could not stop it.
+/// The state that the routes share. It does not hold the server: otherwise dropping the last
+/// `Issuer` could not stop the server.
 pub(super) struct State {
     pub(super) addr: SocketAddr,
     pub(super) url: String,
@@ -86,7 +88,7 @@ impl State {
         self.requests.send_modify(add);
     }
 
-    /// The fault that `of` picks, once it is not [`Fault::Hold`].
+    /// Returns the fault that `of` picks, once it is not [`Fault::Hold`].
     pub(super) async fn fault(&self, of: fn(&Faults) -> &Option<Fault>) -> Option<Fault> {
         let mut faults = self.faults.subscribe();
         let held = |faults: &Faults| matches!(of(faults), Some(Fault::Hold));

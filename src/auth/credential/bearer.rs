@@ -1,39 +1,40 @@
-//! The `Authorization` header field → the token, as RFC 6750 §2.1 has it.
+//! Extracts the token from the `Authorization` header field (RFC 6750 §2.1).
 //!
-//! It judges the field, never the token: what the token says is `verifier.rs`'s business. It looks
-//! at no query parameter and no body (RFC 9700 §4.3.2).
+//! This module checks the field, not the token, which `verifier.rs` verifies. It does not read
+//! query parameters or bodies (RFC 9700 §4.3.2).
 //!
-//! The characters of a token are looked at last, and only where it could not be read: three parts in
-//! base64url have none but a token's, and a token that was verified before is the same to the byte.
+//! The characters of a token are checked last, and only if the token could not be read: three
+//! base64url parts have only valid characters, and a cached token equals a verified one byte for
+//! byte.
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::error::AuthError;
 
-/// The most bytes that a token may have: 16 KiB.
+/// The maximum length of a token in bytes: 16 KiB.
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Takes what should be a bearer token out of a request's header fields.
+/// Returns the credential of a request's header fields, which should be a bearer token.
 ///
 /// # Errors
-/// [`AuthError::MissingToken`] where there is no credential or one of another scheme; one of the
-/// `invalid_request` errors where there is no single one.
+/// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
+/// `invalid_request` error if there is not exactly one.
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
     };
-    // Two fields are an attack or a bug; choosing one would let a proxy and us disagree.
+    // Two fields are an attack or a bug. If we chose one, a proxy could choose the other.
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
     credential(field)
 }
 
-/// What would be said of a field that has this token in it.
+/// Checks a credential as if a header field carried it.
 #[cfg(feature = "service")]
-pub(crate) fn judged(token: &str) -> Result<(), AuthError> {
-    // What no field can carry, no field has.
+pub(crate) fn check_credential(token: &str) -> Result<(), AuthError> {
+    // A header field cannot carry these bytes.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = credential(&field)?;
@@ -45,7 +46,7 @@ fn credential(field: &HeaderValue) -> Result<&[u8], AuthError> {
     const SCHEME: &[u8] = b"bearer";
     let parts = field.as_bytes().split_at_checked(SCHEME.len());
     let bearer = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
-    // A longer word is the name of another scheme.
+    // A longer word names another scheme.
     let bearer = bearer.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
     let (_, rest) = bearer.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
@@ -63,7 +64,8 @@ pub(crate) fn within_limit(token: &[u8]) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Why a token was refused: one that could not be read may be none at all.
+/// Returns the error to report. A token that could not be read is reported as a malformed field if
+/// it has characters that a bearer token cannot have.
 pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
@@ -71,8 +73,8 @@ pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
     }
 }
 
-/// What is wrong with the characters of a token, if anything is. A comma is how a proxy joins two
-/// fields into one (RFC 9110 §5.3).
+/// Returns the error for characters that a bearer token cannot have, if there are any. A comma
+/// means that a proxy has joined two fields into one (RFC 9110 §5.3).
 fn ill_formed(token: &[u8]) -> Option<AuthError> {
     if is_b64token(token) {
         None
@@ -83,13 +85,15 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
     }
 }
 
+/// Returns whether a text is a `b64token` (RFC 6750 §2.1):
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
-    // Without a branch and in few ranges, so that the compiler takes sixteen bytes at once: a token
-    // has a thousand. `-`, `.` and `/` stand before the digits; bit 5 is all that letters differ in.
+    // Branch-free and with few ranges, so that the compiler checks sixteen bytes at once: a token
+    // has about a thousand. `-`, `.` and `/` precede the digits, and letters differ from their
+    // upper case only in bit 5.
     let fits = |c: u8| {
         (c.wrapping_sub(b'-') <= b'9' - b'-')
             | ((c | 0x20).wrapping_sub(b'a') < 26)
@@ -100,7 +104,7 @@ fn is_b64token(token: &[u8]) -> bool {
     !body.is_empty() && body.iter().fold(true, |all, c| all & fits(*c))
 }
 
-/// RFC 9110 §5.6.2.
+/// Returns whether `c` is a `tchar` (RFC 9110 §5.6.2).
 fn is_tchar(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_one_scheme_and_one_token() {
+    fn accepts_one_scheme_and_one_token() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         for (case, field, expected) in [
             ("plain", "Bearer a.b.c", Ok("a.b.c")),
@@ -145,7 +149,7 @@ mod tests {
         }
     }
 
-    /// A token that turns out not to be one.
+    /// Reads a field whose token cannot be parsed, so that its characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
         let token = credential(field)?;
         match blame(token, AuthError::TokenNotJwt) {
@@ -155,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_beyond_ascii_are_malformed() {
+    fn rejects_bytes_outside_ascii() {
         let field = HeaderValue::from_bytes(b"Bearer a\xff").unwrap();
         assert_eq!(read(&field), Err(AuthError::MalformedAuthorization));
     }
 
     #[test]
-    fn the_limit_is_inclusive() {
+    fn accepts_a_token_of_the_maximum_length() {
         for (length, expected) in [
             (MAX_TOKEN - 1, true),
             (MAX_TOKEN, true),
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn two_fields_are_refused_whatever_they_hold() {
+    fn rejects_two_fields_whatever_their_values() {
         for second in ["Bearer a.b.c", "Basic YTpi", ""] {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
@@ -185,9 +189,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// RFC 6750 §2.1, read from right to left.
+        /// Compares with a second reader of RFC 6750 §2.1, which works from right to left.
         #[test]
-        fn a_token_is_what_stands_after_the_last_space(field in "[Bb]earer[ \t=,a]{0,3}[ -~]{0,12}") {
+        fn reads_the_token_after_the_last_space(field in "[Bb]earer[ \t=,a]{0,3}[ -~]{0,12}") {
             let field = HeaderValue::from_str(&field).unwrap();
             let text = field.to_str().unwrap();
             if let Ok(token) = read(&field) {

@@ -1,10 +1,10 @@
-//! How a request presents a token.
+//! The credential of a request, and the parts of the request that authentication reads.
 
 pub(super) mod bearer;
 
 use http::{HeaderMap, Method};
 
-/// The parts of a request that authentication looks at.
+/// The parts of a request that authentication reads.
 ///
 /// ```
 /// use http::Request;
@@ -29,12 +29,12 @@ pub struct RequestHead<'a> {
     pub path: &'a str,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The certificate that the client has shown, DER. `None` without mutual TLS.
+    /// The client's certificate, in DER. `None` without mutual TLS.
     pub certificate: Option<&'a [u8]>,
 }
 
 impl<'a> RequestHead<'a> {
-    /// The head of a request over a connection without a client certificate.
+    /// Creates the head of a request over a connection without a client certificate.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
             method,
@@ -44,7 +44,7 @@ impl<'a> RequestHead<'a> {
         }
     }
 
-    /// The same head with the certificate that the client has shown, DER.
+    /// Adds the client's certificate, in DER.
     #[must_use]
     pub fn with_certificate(self, certificate: &'a [u8]) -> Self {
         Self {

@@ -1,41 +1,42 @@
-//! Auth0's own claims, for those who would rather not write them down themselves.
+//! [`Auth0`]: the claims that Auth0 adds to an access token.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// What Auth0 puts into an access token beside the claims that [`Claims`](crate::auth::Claims) reads, in
-/// both of its profiles: `Claims<Auth0>`.
+/// Auth0's claims beyond those that [`Claims`](crate::auth::Claims) reads, in both of its profiles:
+/// `Claims<Auth0>`.
 ///
-/// As documented in [Access Token Profiles][source] and, for `gty` and `org_id`, in the pages that
-/// it leads to. What an Action adds is yours to read: `#[serde(flatten)] auth0: Auth0` puts these
-/// fields beside your own. `scope` and `permissions` are read by
-/// [`Claims::scopes`](crate::auth::Claims::scopes) and [`Claims::permissions`](crate::auth::Claims::permissions).
+/// The fields follow [Access Token Profiles][source] and, for `gty` and `org_id`, the pages that it
+/// links to. To read claims that an Action adds, put `#[serde(flatten)] auth0: Auth0` beside your
+/// own fields. [`Claims::scopes`](crate::auth::Claims::scopes) and
+/// [`Claims::permissions`](crate::auth::Claims::permissions) read `scope` and `permissions`.
 ///
-/// `Debug` shows no claim's value.
+/// `Debug` shows no claim values.
 ///
 /// [source]: https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Auth0 {
-    /// `azp`: the application that asked for the token. In the RFC 9068 profile it is `client_id`.
+    /// `azp`: the application that requested the token. The RFC 9068 profile has `client_id`
+    /// instead.
     pub azp: Option<String>,
-    /// `client_id`: the same, in the RFC 9068 profile.
+    /// `client_id`: the application that requested the token, in the RFC 9068 profile.
     pub client_id: Option<String>,
-    /// `gty`: how it was asked for, such as `client-credentials` or `password`; after a refresh
-    /// `refresh_token` stands among several. Not in the RFC 9068 profile.
+    /// `gty`: the grant types, such as `client-credentials` or `password`. After a refresh,
+    /// `refresh_token` is one of several. Absent in the RFC 9068 profile.
     #[serde(default, deserialize_with = "one_or_several")]
     pub gty: Vec<String>,
-    /// `jti`: the name of the token. In the RFC 9068 profile alone.
+    /// `jti`: the id of the token, in the RFC 9068 profile only.
     pub jti: Option<String>,
     /// `org_id`: the organization that the user logged in to.
     pub org_id: Option<String>,
-    /// `org_name`: its name, where the tenant allows it in tokens.
+    /// `org_name`: the name of the organization, if the tenant allows names in tokens.
     pub org_name: Option<String>,
 }
 
 impl Auth0 {
-    /// The application that asked for the token, whichever the profile.
+    /// Returns the application that requested the token, in either profile.
     pub fn client(&self) -> Option<&str> {
         self.azp.as_deref().or(self.client_id.as_deref())
     }

@@ -1,6 +1,6 @@
-//! The steps of verification that need no key, each a function of what the token says.
+//! The verification steps that need no key, as functions of a token's header and claims.
 //!
-//! `verifier.rs` puts them in order; here is what each of them means.
+//! `verifier.rs` defines their order.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::auth::{
     token::{json::Value, jws::Header, registered::Registered},
 };
 
-/// `alg` is one that was allowed beforehand: the token has no say in it (RFC 8725 §3.1).
+/// Checks that `alg` is an allowed algorithm. The token cannot choose another (RFC 8725 §3.1).
 pub(crate) fn algorithm(
     header: &Header<'_>,
     allowed: &[Algorithm],
@@ -18,14 +18,14 @@ pub(crate) fn algorithm(
     let Some(Value::Text(name)) = &header.alg else {
         return Err(AuthError::AlgorithmNotAllowed);
     };
-    // jsonwebtoken parses exact names alone, and `none` is not among them.
+    // `Algorithm` parses exact names only, and `none` is not among them.
     name.parse()
         .ok()
         .filter(|algorithm| allowed.contains(algorithm))
         .ok_or(AuthError::AlgorithmNotAllowed)
 }
 
-/// `alg` is one of those of the issuer that the token names.
+/// Checks that `alg` is allowed for the issuer that the token names.
 pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(), AuthError> {
     if of_issuer.contains(&algorithm) {
         return Ok(());
@@ -33,8 +33,8 @@ pub(crate) fn allowed(algorithm: Algorithm, of_issuer: &[Algorithm]) -> Result<(
     Err(AuthError::AlgorithmNotAllowed)
 }
 
-/// We implement no extension, so every critical one is unsupported (RFC 7515 §4.1.11), and an
-/// unencoded payload (RFC 7797) is refused even where it is not marked as critical.
+/// Rejects header extensions. None is implemented, so every critical one is unsupported (RFC 7515
+/// §4.1.11). An unencoded payload (RFC 7797) is rejected even if it is not critical.
 pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     if header.extended {
         return Err(AuthError::UnsupportedCriticalHeader);
@@ -42,9 +42,9 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// `typ` keeps a JWT of another kind, a logout token or a DPoP proof, from passing as an access
-/// token (RFC 8725 §3.11, RFC 9068 §4). Absent is common, and so is plain `JWT`; the strict profile
-/// takes neither.
+/// Checks `typ`, so that a JWT of another kind, such as a logout token or a DPoP proof, is not
+/// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). An absent `typ` and plain `JWT` are
+/// common; the strict profile accepts neither.
 pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<(), AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
@@ -55,7 +55,7 @@ pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<(),
     }
 }
 
-/// `iss`, present and a string.
+/// Returns `iss`, which must be present and a string.
 pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthError> {
     match &claims.iss {
         None => Err(AuthError::MissingClaim),
@@ -64,7 +64,8 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// One of `aud` is one of ours (RFC 7519 §4.1.3). A token for everybody is for nobody.
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3). An empty `aud` contains
+/// none.
 pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), AuthError> {
     let found = match &claims.aud {
         None => return Err(AuthError::MissingClaim),
@@ -75,12 +76,12 @@ pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), A
     found.then_some(()).ok_or(AuthError::WrongAudience)
 }
 
-/// What the clock is asked beside the token's own dates.
+/// The rules for the times of a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeRules {
-    /// The clock skew that is granted.
+    /// The allowed clock skew.
     pub(crate) leeway: Duration,
-    /// The longest that a token is taken after `iat`.
+    /// The longest time after `iat` that a token is accepted.
     pub(crate) max_age: Option<Duration>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The dates of a token, each a number, `exp` among them.
+    /// Reads the times of a token. Each must be a number, and `exp` must be present.
     pub(crate) fn of(claims: &Registered<'_>) -> Result<Self, AuthError> {
         let expires = date(claims.exp.as_ref())?;
         Ok(Self {
@@ -103,7 +104,7 @@ impl Times {
         })
     }
 
-    /// Against the clock, `leeway` granted on each side.
+    /// Checks the times against the clock, with `leeway` on each side.
     pub(crate) fn check(&self, now: f64, rules: &TimeRules) -> Result<(), AuthError> {
         self.not_expired(now, rules)?;
         self.not_too_old(now, rules)?;
@@ -116,7 +117,7 @@ impl Times {
         now: f64,
         rules: &TimeRules,
     ) -> Result<(), AuthError> {
-        // "on or after which the JWT MUST NOT be accepted"
+        // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
         if now >= self.expires + rules.leeway.as_secs_f64() {
             return Err(AuthError::TokenExpired);
         }
@@ -139,7 +140,7 @@ impl Times {
     }
 }
 
-/// `nbf` or `iat` has come, where it is there at all.
+/// Checks that `nbf` or `iat`, if present, is not in the future.
 pub(in crate::auth) fn begun(
     begins: Option<f64>,
     now: f64,
@@ -159,7 +160,7 @@ fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {
     }
 }
 
-/// `sub` and `jti` are strings where they are there at all.
+/// Checks that `sub` and `jti`, if present, are strings.
 pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
     for claim in [&claims.sub, &claims.jti] {
         if !matches!(claim, None | Some(Value::Text(_))) {
@@ -169,7 +170,7 @@ pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// What RFC 9068 §2.2 requires beside `iss`, `aud` and `exp`.
+/// Checks the claims that RFC 9068 §2.2 requires in addition to `iss`, `aud` and `exp`.
 pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     let required = [&claims.sub, &claims.client_id, &claims.iat, &claims.jti];
     if required.iter().any(|claim| claim.is_none()) {
@@ -181,8 +182,8 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     }
 }
 
-/// A token bound to a key (DPoP, mutual TLS) that comes as a plain bearer token may be stolen: we
-/// cannot check the binding, so we do not pretend (RFC 7800 §3).
+/// Rejects a token that is bound to a key (DPoP, mutual TLS). As a plain bearer token it may be
+/// stolen, and this crate cannot check the binding (RFC 7800 §3).
 pub(crate) fn not_bound(claims: &Registered<'_>) -> Result<(), AuthError> {
     if claims.bound {
         return Err(AuthError::TokenBound);
@@ -201,7 +202,7 @@ mod tests {
     };
 
     #[test]
-    fn an_algorithm_is_one_of_the_allowed_to_the_letter() {
+    fn accepts_exact_names_of_allowed_algorithms_only() {
         let allowed = [Algorithm::RS256, Algorithm::ES256];
         for (case, header, expected) in [
             ("allowed", r#"{"alg":"RS256"}"#, true),
@@ -215,7 +216,7 @@ mod tests {
             ("an array", r#"{"alg":["RS256"]}"#, false),
             ("null", r#"{"alg":null}"#, false),
             ("absent", "{}", false),
-            ("in another case", r#"{"Alg":"RS256"}"#, false),
+            ("a name in capitals", r#"{"Alg":"RS256"}"#, false),
         ] {
             let header = Header::parse(header).unwrap();
             assert_eq!(algorithm(&header, &allowed).is_ok(), expected, "{case}");
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn no_extension_is_taken_for_understood() {
+    fn rejects_header_extensions() {
         for (case, header, expected) in [
             ("none", "{}", true),
             ("crit", r#"{"crit":["exp"]}"#, false),
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_that_of_an_access_token_or_absent() {
+    fn accepts_only_types_of_access_tokens() {
         for (case, header, expected) in [
             ("absent", "{}", true),
             ("JWT", r#"{"typ":"JWT"}"#, true),
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_is_there_and_a_string() {
+    fn requires_iss_to_be_a_string() {
         use AuthError::{InvalidClaim, MissingClaim};
         for (case, payload, expected) in [
             ("a string", r#"{"iss":"a"}"#, Ok("a")),
@@ -279,15 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_ours_or_refused() {
+    fn requires_a_configured_audience() {
         use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
         let ours = ["a".to_owned(), "b".to_owned()];
         for (case, payload, expected) in [
             ("a string", r#"{"aud":"a"}"#, Ok(())),
-            ("the second of ours", r#"{"aud":"b"}"#, Ok(())),
+            ("the second configured one", r#"{"aud":"b"}"#, Ok(())),
             ("one of an array", r#"{"aud":["x","b"]}"#, Ok(())),
             ("another", r#"{"aud":"x"}"#, Err(WrongAudience)),
-            ("a part of ours", r#"{"aud":"a b"}"#, Err(WrongAudience)),
+            ("two in one string", r#"{"aud":"a b"}"#, Err(WrongAudience)),
             ("an empty string", r#"{"aud":""}"#, Err(WrongAudience)),
             ("an empty array", r#"{"aud":[]}"#, Err(WrongAudience)),
             ("absent", "{}", Err(MissingClaim)),
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_numbers_and_leeway_is_exact() {
+    fn requires_numeric_dates_and_applies_leeway_exactly() {
         use AuthError::{InvalidClaim, MissingClaim, TokenExpired, TokenNotYetValid};
         for (case, payload, expected) in [
             ("ahead", r#"{"exp":1000001}"#, Ok(())),
@@ -311,9 +312,9 @@ mod tests {
                 r#"{"exp":999970}"#,
                 Err(TokenExpired),
             ),
-            ("past it", r#"{"exp":999969}"#, Err(TokenExpired)),
+            ("past the leeway", r#"{"exp":999969}"#, Err(TokenExpired)),
             ("negative", r#"{"exp":-1}"#, Err(TokenExpired)),
-            ("minus nought", r#"{"exp":-0}"#, Err(TokenExpired)),
+            ("negative zero", r#"{"exp":-0}"#, Err(TokenExpired)),
             ("huge", r#"{"exp":1e300}"#, Ok(())),
             ("absent", "{}", Err(MissingClaim)),
             ("a string", r#"{"exp":"1000001"}"#, Err(InvalidClaim)),
@@ -321,7 +322,7 @@ mod tests {
             ("true", r#"{"exp":true}"#, Err(InvalidClaim)),
             ("nbf at leeway", r#"{"exp":2e6,"nbf":1000030}"#, Ok(())),
             (
-                "nbf past it",
+                "nbf past the leeway",
                 r#"{"exp":2e6,"nbf":1000031}"#,
                 Err(TokenNotYetValid),
             ),
@@ -332,7 +333,7 @@ mod tests {
             ),
             ("iat at leeway", r#"{"exp":2e6,"iat":1000030}"#, Ok(())),
             (
-                "iat past it",
+                "iat past the leeway",
                 r#"{"exp":2e6,"iat":1000031}"#,
                 Err(TokenNotYetValid),
             ),
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_beyond_double_is_an_invalid_claim() {
+    fn rejects_dates_out_of_range() {
         for date in ["exp", "nbf", "iat"] {
             let payload = format!(r#"{{"exp":2e6,"{date}":1e400}}"#).replace("2e6,\"exp\":", "");
             let claims = Registered::parse(&payload).unwrap();
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn sub_and_jti_are_strings() {
+    fn requires_sub_and_jti_to_be_strings() {
         for (case, payload, expected) in [
             ("absent", "{}", true),
             ("strings", r#"{"sub":"a","jti":"b"}"#, true),
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_token_is_no_bearer_token() {
+    fn rejects_bound_tokens() {
         for payload in [r#"{"cnf":{"jkt":"x"}}"#, r#"{"cnf":null}"#] {
             let claims = Registered::parse(payload).unwrap();
             assert_eq!(not_bound(&claims), Err(AuthError::TokenBound));
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_limit_counts_from_iat() {
+    fn maximum_age_counts_from_iat() {
         let rules = TimeRules {
             max_age: Some(Duration::from_secs(60)),
             ..RULES
@@ -385,7 +386,7 @@ mod tests {
             ("young", r#"{"exp":2e6,"iat":999950}"#, Ok(())),
             ("old, within leeway", r#"{"exp":2e6,"iat":999911}"#, Ok(())),
             ("old", r#"{"exp":2e6,"iat":999910}"#, Err(AuthError::TokenExpired)),
-            ("of no age", r#"{"exp":2e6}"#, Err(AuthError::MissingClaim)),
+            ("no iat", r#"{"exp":2e6}"#, Err(AuthError::MissingClaim)),
         ];
         for (case, payload, expected) in rows {
             let claims = Registered::parse(payload).unwrap();
@@ -395,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strict_profile_requires_what_rfc_9068_does() {
+    fn strict_profile_requires_the_claims_of_rfc_9068() {
         #[rustfmt::skip]
         let rows = [
             ("all", r#"{"sub":"a","client_id":"b","iat":1,"jti":"c"}"#, Ok(())),
@@ -403,7 +404,7 @@ mod tests {
             ("no client_id", r#"{"sub":"a","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
             ("no iat", r#"{"sub":"a","client_id":"b","jti":"c"}"#, Err(AuthError::MissingClaim)),
             ("no jti", r#"{"sub":"a","client_id":"b","iat":1}"#, Err(AuthError::MissingClaim)),
-            ("a client_id of a number", r#"{"sub":"a","client_id":1,"iat":1,"jti":"c"}"#, Err(AuthError::InvalidClaim)),
+            ("a numeric client_id", r#"{"sub":"a","client_id":1,"iat":1,"jti":"c"}"#, Err(AuthError::InvalidClaim)),
         ];
         for (case, payload, expected) in rows {
             let claims = Registered::parse(payload).unwrap();

@@ -1,7 +1,7 @@
-//! What a verified token says.
+//! [`Claims`]: the claims of a verified token.
 //!
-//! [`Claims`] come out of a verified signature and of nothing else: there is no way to make one
-//! by hand, so that a handler that takes them need not ask.
+//! Only the verification of a signature creates [`Claims`]. There is no public constructor, so a
+//! handler that takes claims need not check that they are verified.
 
 use std::{
     fmt,
@@ -20,13 +20,12 @@ use crate::auth::{
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
 /// your own as `X`.
 ///
-/// `X` is any type that serde can read from the token's payload. Where the payload does not fit it,
-/// the request is refused as 401 `invalid_claim` before the handler runs.
+/// `X` is any type that serde can read from the token's payload. If the payload does not fit, the
+/// request is rejected with 401 `invalid_claim` before the handler runs.
 ///
-/// Serializes as the payload that the issuer signed: the same members with the same values, in the same
-/// order. Integers beyond 64 bits become doubles and `1e400` becomes null; [`json`](Self::json) has the
-/// exact text.
-/// `Debug` shows no claim's value.
+/// Serializes as the payload that the issuer signed: the same members with the same values, in the
+/// same order. Integers beyond 64 bits become doubles and `1e400` becomes null;
+/// [`json`](Self::json) has the exact text. `Debug` shows no claim values.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -56,46 +55,46 @@ pub struct Claims<X = NoPrivate> {
 }
 
 impl<X> Claims<X> {
-    /// `iss`: who issued the token, one of the configured issuers to the letter.
+    /// Returns `iss`: the issuer of the token, which equals a configured issuer exactly.
     pub fn issuer(&self) -> &str {
         &self.verified.context.issuer
     }
 
-    /// Returns `sub`: the user or machine that the token is about. Unique only within its issuer, so
-    /// identify a user by [`issuer`](Self::issuer) and subject together. Auth0 writes
-    /// `{client_id}@clients` for a machine.
+    /// Returns `sub`: the user or machine that the token is about. A subject is unique only within
+    /// its issuer, so identify a user by [`issuer`](Self::issuer) and subject together. Auth0
+    /// writes `{client_id}@clients` for a machine.
     pub fn subject(&self) -> Option<&str> {
         self.verified.subject()
     }
 
-    /// `aud`: whom the token is for, one of the configured audiences among them.
+    /// Returns `aud`: the audiences of the token, at least one of which is configured.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.verified.audience()
     }
 
-    /// `exp`: when the token ends, leeway not counted. Saturates after some 10,000 years.
+    /// Returns `exp`: when the token expires, without leeway. Saturates after some 10,000 years.
     pub fn expires_at(&self) -> SystemTime {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
         let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// The scopes that the token grants: the words of `scope`, separated by single spaces alone
-    /// (RFC 6749 §3.3), and those of `scp`, a string of words as well or an array of scopes.
+    /// Returns the scopes that the token grants: those of `scope`, separated by spaces only
+    /// (RFC 6749 §3.3), and those of `scp`, a string of the same form or an array.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
         words.chain(self.verified.scopes_one_by_one())
     }
 
-    /// The permissions that the token grants: Auth0's `permissions`, an array of strings, there
-    /// where RBAC is on and "Add Permissions in the Access Token" is too.
+    /// Returns the permissions that the token grants: Auth0's `permissions`, an array of strings.
+    /// Auth0 adds them if RBAC and "Add Permissions in the Access Token" are on.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         self.verified.permissions()
     }
 
-    /// The roles that the token grants, read from the payload where the
-    /// [`Builder`](crate::auth::Builder::roles_at) says that they are: an array of strings, or one.
+    /// Returns the roles that the token grants: an array of strings, or a single one, in the claim
+    /// that [`Builder::roles_at`](crate::auth::Builder::roles_at) configures.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -126,8 +125,8 @@ impl<X> Claims<X> {
         }
     }
 
-    /// A member of the payload: by its whole name (`https://my.app/tier`), or by a path of members
-    /// with dots between them (`realm_access.roles`). Reads the payload each time.
+    /// Returns a member of the payload, by its full name (`https://my.app/tier`) or by a path of
+    /// members separated by dots (`realm_access.roles`). Parses the payload on each call.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -151,7 +150,7 @@ impl<X> Claims<X> {
         json::accepted(claim).ok()
     }
 
-    /// The payload as the issuer signed it, JSON.
+    /// Returns the payload as the issuer signed it, in JSON.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -172,7 +171,7 @@ impl<X> Claims<X> {
         self.verified.payload()
     }
 
-    /// Whom the token is of, as far as a log may know.
+    /// Returns the part of the token's identity that a log may show.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -195,12 +194,12 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// What a challenge says where the token was presented, for a policy's refusal.
+    /// Returns the challenge of the API that verified the token, for the refusal of a policy.
     pub(crate) fn challenge(&self) -> Challenge {
         self.verified.context.challenge.clone()
     }
 
-    /// Your own claims.
+    /// Returns your own claims.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -229,7 +228,7 @@ impl<X> Claims<X> {
         &self.private
     }
 
-    /// Your own claims, owned.
+    /// Returns your own claims by value.
     pub fn into_private(self) -> X {
         self.private
     }
@@ -237,7 +236,7 @@ impl<X> Claims<X> {
 
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
-        // `Registered::parse` has accepted the payload.
+        // `Registered::parse` has accepted the payload, so it is strict JSON.
         let private = json::accepted(verified.payload()).map_err(|_| AuthError::InvalidClaim)?;
         Ok(Self { verified, private })
     }
@@ -255,12 +254,12 @@ impl<X> fmt::Debug for Claims<X> {
     }
 }
 
-/// No claims beside the registered ones: the `X` of a plain [`Claims`].
+/// No claims in addition to the registered ones: the `X` of a plain [`Claims`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoPrivate;
 
 impl<'de> Deserialize<'de> for NoPrivate {
-    // Reads nothing: the payload was checked when it was verified, and most routes want no more.
+    // Reads nothing: verification has checked the payload, and most routes need no other claims.
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Ok(Self)
     }

@@ -1,4 +1,4 @@
-//! [`Identity`]: what a log may know about a verified token.
+//! [`Identity`]: the part of a verified token that a log may show.
 
 use std::{fmt, sync::Arc};
 
@@ -23,7 +23,8 @@ impl Identity {
         self.0.source.kid()
     }
 
-    /// Returns what stands for the subject, together with its issuer. `None` if the token has no `sub`.
+    /// Returns the pseudonym of the subject and its issuer. `None` if the token has no `sub`, or if
+    /// the system had no randomness.
     pub fn subject(&self) -> Option<Pseudonym> {
         self.0.pseudonym()
     }

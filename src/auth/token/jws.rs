@@ -1,6 +1,7 @@
-//! A token → header, payload and signature, strictly (RFC 7515 §3.1 and §4).
+//! Splits a token into header, payload and signature, and decodes them strictly (RFC 7515 §3.1 and
+//! §4).
 //!
-//! Everything here is judged without a key, and nothing here makes a token more than text.
+//! Nothing here needs a key, and nothing here makes a token trusted.
 
 use std::borrow::Cow;
 
@@ -12,13 +13,13 @@ use crate::auth::{
     token::json::{self, Malformed, Value},
 };
 
-/// The three parts of a compact serialization, as they came.
+/// The three parts of a compact serialization, not decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'t> {
     pub(crate) header: &'t [u8],
     pub(crate) payload: &'t [u8],
     pub(crate) signature: &'t [u8],
-    /// What the signature is of: the first two parts with their dot.
+    /// The bytes that the signature covers: the first two parts and the dot between them.
     pub(crate) signing_input: &'t [u8],
 }
 
@@ -37,8 +38,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// Without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5): one text has one
-/// encoding, so that no second spelling of a token verifies.
+/// Decodes base64url without padding and without stray trailing bits (RFC 7515 §2, RFC 4648 §3.5).
+/// Bytes have exactly one encoding, so that no second spelling of a token verifies.
 pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     let mut bytes = Vec::with_capacity(base64::decoded_len_estimate(part.len()));
     BASE64URL
@@ -47,7 +48,7 @@ pub(crate) fn base64url(part: &[u8]) -> Result<Vec<u8>, AuthError> {
     Ok(bytes)
 }
 
-/// With the vector instructions of the processor, which decode a token in a fifth of the time.
+/// Uses the vector instructions of the processor, which decode a token in a fifth of the time.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: Lazy<base64::engine::Simd> = Lazy::new(|| base64::engine::Simd::url_safe(NO_PAD));
 
@@ -59,14 +60,14 @@ pub(crate) fn text(part: Vec<u8>) -> Result<String, AuthError> {
     String::from_utf8(part).map_err(|_| AuthError::TokenMalformed)
 }
 
-/// The members of a JOSE header that we act on. `jku`, `jwk`, `x5u` and `x5c` are not among them:
-/// a token does not choose the key that it is verified with (RFC 8725 §3.10).
+/// The members of a JOSE header that verification reads. `jku`, `jwk`, `x5u` and `x5c` are ignored:
+/// a token must not choose the key that it is verified with (RFC 8725 §3.10).
 #[derive(Debug, Default)]
 pub(crate) struct Header<'a> {
     pub(crate) alg: Option<Value<'a>>,
     pub(crate) typ: Option<Value<'a>>,
     pub(crate) kid: Option<Cow<'a, str>>,
-    /// `crit` or `b64` is there, whatever its value.
+    /// True if `crit` or `b64` is present, with any value.
     pub(crate) extended: bool,
 }
 
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_three_strict_parts() {
+    fn requires_three_strict_parts() {
         use AuthError::{TokenMalformed, TokenNotJwt};
         for (case, token, expected) in [
             ("three parts", "e30.e30.AA", Ok(())),
@@ -124,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn the_signing_input_is_what_came() {
+    fn signing_input_is_the_received_text() {
         let parts = Parts::split(b"e30.e30.AA").unwrap();
         assert_eq!(parts.signing_input, b"e30.e30");
     }
 
     #[test]
-    fn a_kid_is_a_string() {
+    fn requires_kid_to_be_a_string() {
         for (case, header, expected) in [
             ("absent", "{}", Ok(None)),
             ("a string", r#"{"kid":"a"}"#, Ok(Some("a"))),
@@ -147,15 +148,16 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn one_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
+        fn each_text_has_one_encoding(part in "[A-Za-z0-9_=+/-]{0,12}") {
             if let Ok(bytes) = base64url(part.as_bytes()) {
                 prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), part);
             }
         }
 
-        /// Long enough for vectors, with a character that may be none of the alphabet's, anywhere.
+        /// Parts are long enough for vector instructions, with at most one character of any kind at
+        /// any place.
         #[test]
-        fn vectors_decode_as_bytes_one_by_one(
+        fn simd_decodes_as_the_scalar_decoder(
             part in "[A-Za-z0-9_-]{0,300}", at in any::<Index>(), odd in proptest::option::of(any::<char>()),
         ) {
             let mut part: Vec<char> = part.chars().collect();

@@ -1,4 +1,4 @@
-//! What a token is: its three parts, its claims, and the checks that need no key.
+//! Tokens: their three parts, their claims, and the checks that need no key.
 
 pub(super) mod auth0;
 pub(super) mod checks;

@@ -1,7 +1,7 @@
 //! [`Verified`]: the payload of a verified token, with the claims that every request reads.
 //!
-//! A claim is kept as a position in the payload, so nothing is copied except texts with JSON escapes.
-//! Whether a claim is acceptable is decided in `checks.rs`.
+//! Claims are stored as positions in the payload, so that only texts with JSON escapes are copied.
+//! `checks.rs` decides whether a claim is acceptable.
 
 use std::{
     borrow::Cow,
@@ -19,42 +19,45 @@ use crate::auth::{
     token::{checks::Times, json::Value, pseudonym::Pseudonym, registered::Registered},
 };
 
-/// A payload whose token was verified, with the claims that every request asks for.
+/// The payload of a verified token, with the positions of the claims that every request reads.
 pub(crate) struct Verified {
-    /// The payload, and behind it what escapes keep from being a piece of it.
+    /// The payload, followed by the unescaped claims that are not slices of it.
     text: String,
+    /// The length of the payload in `text`.
     payload: Place,
     claims: Pieces,
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: Source,
-    /// Made when a log first asks for it.
+    /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
 
-/// Where each claim stands. No larger than it has to be: every token that is remembered has it.
+/// The position of each claim. Kept small, because every cached token has one of these.
 struct Pieces {
     subject: Option<Piece>,
     scope: Option<Piece>,
-    /// `scp` as a string, or as an array.
+    /// `scp`, if it is a string.
     scp: Option<Piece>,
-    /// That array, the audience and the permissions, one after another.
+    /// The items of `scp` if it is an array, of the audience and of the permissions, in this order.
     lists: SmallVec<[Piece; FEW]>,
+    /// The index in `lists` where the audience begins.
     audience: Place,
+    /// The index in `lists` where the permissions begin.
     permissions: Place,
 }
 
-/// As many as most tokens list in all. Larger ones take memory of their own.
+/// The number of items that most tokens have in all lists together. More are stored on the heap.
 const FEW: usize = 4;
 
-/// From where to where.
+/// The start and the end of a text.
 type Piece = (Place, Place);
 
-/// A token has 16 KiB at most, and so has what is in it.
+/// A position in a text. A token has 16 KiB at most, so every position fits.
 type Place = u16;
 
 impl Verified {
-    /// As the issuer signed it.
+    /// Returns the payload as the issuer signed it.
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -71,13 +74,13 @@ impl Verified {
         self.list(self.claims.permissions, Place::MAX)
     }
 
-    /// `scope` and `scp`, each as a string of words.
+    /// Returns `scope` and `scp`, each a string of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// `scp` as an array of scopes.
+    /// Returns the items of `scp`, if it is an array.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -87,7 +90,7 @@ impl Verified {
         *self.pseudonym.get_or_init(of)
     }
 
-    /// What it holds in memory, in bytes, give or take the allocator's share.
+    /// Returns the memory that this takes in bytes, without the allocator's overhead.
     pub(crate) fn size(&self) -> usize {
         let lists = &self.claims.lists;
         let lists = if lists.spilled() {
@@ -115,7 +118,7 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// The claims of a payload, taken out of it before it is known whether it can be trusted.
+/// The claims of a payload, extracted before the signature is verified.
 pub(crate) struct Extract {
     claims: Pieces,
     times: Times,
@@ -150,7 +153,8 @@ impl Extract {
         }
     }
 
-    /// Called once in `verifier.rs`, after the signature.
+    /// Combines the claims with their payload. Only `verifier.rs` calls it, after it has verified
+    /// the signature.
     pub(crate) fn verified(
         self,
         payload: String,
@@ -172,17 +176,17 @@ impl Extract {
     }
 }
 
-/// What a token was verified by.
+/// The key or secret that verified a token.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// A key of the issuer's set.
     Key(Arc<Key>),
-    /// The secret that is shared with the issuer.
+    /// The secret shared with the issuer.
     Secret,
 }
 
 impl Source {
-    /// The source of a token that `key` has verified.
+    /// Returns the source of a token that `key` has verified.
     pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
         if algorithm.is_symmetric() {
             Self::Secret
@@ -200,8 +204,8 @@ impl Source {
     }
 }
 
-/// What the tokens of one issuer have in common: its name, the challenge of this API, and where roles
-/// are.
+/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, and
+/// the claim that holds the roles.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
@@ -209,7 +213,7 @@ pub(crate) struct IssuerContext {
     pub(crate) roles_at: Arc<str>,
 }
 
-/// Cuts texts out of the payload that they were read from.
+/// Finds the positions of texts in the payload that they were read from.
 struct Cut<'a> {
     payload: &'a str,
     escaped: String,
@@ -223,10 +227,11 @@ impl Cut<'_> {
         }
     }
 
-    #[allow(clippy::ptr_arg)] // whether it is borrowed is the question
+    #[allow(clippy::ptr_arg)] // the function depends on whether the text is borrowed
     fn piece(&mut self, text: &Cow<'_, str>) -> Piece {
         let from = match text {
-            // It lies within the payload; where it begins is the difference of two addresses.
+            // The text is a slice of the payload, so the difference of the two addresses is its
+            // start.
             Cow::Borrowed(text) => {
                 (text.as_ptr() as usize).wrapping_sub(self.payload.as_ptr() as usize)
             }
@@ -248,7 +253,7 @@ fn is_list(claim: &Value<'_>) -> bool {
     matches!(claim, Value::Texts(_))
 }
 
-/// One, or an array of them.
+/// Returns the items of a string or of an array of strings.
 fn texts<'v, 'a>(claim: Option<&'v Value<'a>>) -> &'v [Cow<'a, str>] {
     match claim {
         Some(Value::Text(text)) => slice::from_ref(text),

@@ -1,26 +1,28 @@
-//! [`Pseudonym`]: a subject in a log, without saying who it is.
+//! [`Pseudonym`]: identifies a subject in a log without revealing it.
 
 use std::{fmt, sync::LazyLock};
 
 use aws_lc_rs::{hmac, rand::SystemRandom};
 
-/// Stands for one subject of one issuer in a log. The same for the same pair as long as the process
-/// lives, and cannot be traced back to it. Displayed as sixteen hexadecimal digits.
+/// A pseudonym for one subject of one issuer, for use in a log. The same pair has the same
+/// pseudonym as long as the process lives, and the pseudonym cannot be traced back to the pair.
+/// Displayed as sixteen hexadecimal digits.
 ///
-/// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so two issuers' equal subjects have
-/// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key that
-/// never leaves the process.
+/// `sub` is unique only within its issuer (RFC 7519 §4.1.2), so equal subjects of two issuers have
+/// different pseudonyms. The digits are the first eight bytes of an HMAC-SHA256 under a random key
+/// that never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pseudonym([u8; 16]);
 
 impl Pseudonym {
-    /// Returns the pseudonym of an issuer's subject. `None` if the system had no randomness for the key.
+    /// Returns the pseudonym of an issuer's subject. `None` if the system had no randomness for the
+    /// key.
     pub(crate) fn of(issuer: &str, subject: &str) -> Option<Self> {
         static KEY: LazyLock<Option<hmac::Key>> =
             LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok());
         let mut context = hmac::Context::with_key(KEY.as_ref()?);
-        // The length says where the issuer ends, so that no two pairs are hashed as the same bytes. A
-        // separator could occur in a subject.
+        // The length marks the end of the issuer, so that no two pairs are hashed as the same
+        // bytes. A separator could occur in a subject.
         context.update(&(issuer.len() as u64).to_be_bytes());
         context.update(issuer.as_bytes());
         context.update(subject.as_bytes());
@@ -50,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pseudonym_stands_for_one_subject_of_one_issuer() {
+    fn differs_by_subject_and_by_issuer() {
         let of = |issuer, subject| Pseudonym::of(issuer, subject).unwrap();
         #[rustfmt::skip]
         let rows = [

@@ -1,4 +1,4 @@
-//! [`Registered`]: the claims that verification reads, as the payload has them.
+//! [`Registered`]: the claims that verification reads, as they are in the payload.
 
 use crate::auth::{
     error::AuthError,
@@ -19,7 +19,7 @@ pub(crate) struct Registered<'a> {
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
-    /// Whether there is a `cnf`, of any value.
+    /// True if there is a `cnf`, with any value.
     pub(crate) bound: bool,
 }
 
@@ -27,7 +27,8 @@ impl<'a> Registered<'a> {
     /// Reads the claims of a payload.
     ///
     /// # Errors
-    /// [`AuthError::TokenMalformed`] if the payload is not one JSON object without duplicate members.
+    /// [`AuthError::TokenMalformed`] if the payload is not one JSON object, or has duplicate
+    /// members.
     pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
         let mut claims = Self::default();
         json::members(payload, |name, value| match name {

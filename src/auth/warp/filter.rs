@@ -1,7 +1,7 @@
 //! The filters: [`with_auth`], [`with_optional_auth`] and [`BearerFilterExt`].
 //!
-//! They take a request to [`Auth::authenticate`] and its verdict back; they decide nothing
-//! themselves. Inside a route the order is path, method, auth, policy, body.
+//! The filters pass a request to [`Auth::authenticate`] and return its result; they decide nothing
+//! themselves. The order inside a route is path, method, auth, policy, body.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -26,12 +26,12 @@ use crate::auth::{
 
 /// Requires a valid bearer token and extracts its [`Claims`].
 ///
-/// **Close the route with [`.route()`](BearerFilterExt::route).** In warp a rejection asks the next
-/// route: without `.route()`, `protected.or(catch_all)` answers an anonymous request from
-/// `catch_all`. (The refusal that was lost is then reported as an error in the log.)
+/// **Close the route with [`.route()`](BearerFilterExt::route).** After a rejection, warp tries the
+/// next route: without `.route()`, `protected.or(catch_all)` answers an anonymous request from
+/// `catch_all`. (The lost refusal is then logged as an error.)
 ///
-/// Rejects with a [`Refusal`]; `.route()` or [`handle_rejection`](crate::auth::handle_rejection)
-/// turn it into the JSON answer.
+/// Rejects with a [`Refusal`]. `.route()` or [`handle_rejection`](crate::auth::handle_rejection)
+/// turns it into the JSON response.
 ///
 /// ```
 /// use warp::Filter;
@@ -61,11 +61,11 @@ where
     with_auth_from(auth, bearer::token)
 }
 
-/// As [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.
+/// Like [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.
 ///
-/// `token` takes the token out of the header fields, without a scheme's name, or says why it cannot;
-/// [`AuthError::MissingToken`] means that there is none. Everything else, the challenge included, is
-/// as for [`with_auth`].
+/// `token` returns the token in the header fields, without a scheme name, or an error.
+/// [`AuthError::MissingToken`] means that the request has no token. Everything else, including the
+/// challenge, works as in [`with_auth`].
 ///
 /// ```
 /// use warp::{Filter, http::HeaderMap};
@@ -111,8 +111,8 @@ where
         })
 }
 
-/// As [`with_auth`], for routes that also answer unauthenticated requests: no credential extracts
-/// `None`. A bad credential is refused nevertheless.
+/// Like [`with_auth`], for routes that also answer unauthenticated requests. Extracts `None` if the
+/// request has no credential, and rejects an invalid credential.
 ///
 /// ```
 /// use warp::Filter;
@@ -163,14 +163,14 @@ fn absent<X>(rejection: Rejection) -> Result<(Option<Claims<X>>,), Rejection> {
     }
 }
 
-/// What a filter can do once [`with_auth`] is in it: `.require(..)` and `.route()`.
+/// Adds `.require(..)` and `.route()` to filters that contain [`with_auth`].
 pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
     /// Requires that the claims grant `requirement`: a [`Policy`](crate::auth::policy::Policy), a
-    /// [`check`](crate::auth::policy::check), a [`check_async`](crate::auth::policy::check_async), or a
-    /// combination.
+    /// [`check`](crate::auth::policy::check), a [`check_async`](crate::auth::policy::check_async),
+    /// or a combination of them.
     ///
-    /// The scopes that would suffice are named in the challenge of the 403, and in that of the 401
-    /// to a request without a token.
+    /// The scopes that would suffice are named in the challenge of the 403, and in the challenge of
+    /// the 401 for a request without a token.
     ///
     /// Call it on what `with_auth` returns: `with_auth(&auth).require(scope("read:messages"))`. A
     /// filter that extracts more than the claims, such as one with a path parameter, has no
@@ -218,15 +218,15 @@ pub trait BearerFilterExt: Filter + Clone + Send + Sync + Sized + 'static {
             })
     }
 
-    /// Closes the route: its refusals become answers here and are final.
+    /// Closes the route: its refusals become final responses.
     ///
-    /// In warp a rejection asks the next route, so that `protected.or(catch_all)` would answer an
-    /// anonymous request. A path or a method that does not fit still goes on to the next route, and
-    /// so do rejections that are neither ours nor warp's. Errors of the route's own body filters
-    /// are answered here too; put a `recover` of your own before `.route()` to answer them
-    /// yourself.
+    /// After a rejection, warp tries the next route, so `protected.or(catch_all)` would answer an
+    /// anonymous request. A path or method that does not match still falls through to the next
+    /// route, and so do rejections that come neither from this crate nor from warp. Errors of the
+    /// route's own body filters become responses here too; put your own `recover` before `.route()`
+    /// to answer them yourself.
     ///
-    /// The filter is boxed, which keeps a table of many routes quick to compile.
+    /// The filter is boxed, so that a table of many routes compiles quickly.
     ///
     /// ```
     /// use warp::Filter;
@@ -289,7 +289,7 @@ fn with_scope(rejection: Rejection, scope: Option<Arc<str>>) -> Rejection {
     }
 }
 
-/// A route that is closed and not boxed yet.
+/// Closes a route without boxing it.
 pub(crate) fn closed<R, F>(
     route: F,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static

@@ -1,4 +1,4 @@
-//! Rejections of warp → answers: [`handle_rejection`] and [`handle_refusal`].
+//! Turns warp's rejections into responses: [`handle_rejection`] and [`handle_refusal`].
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ use crate::auth::{challenge::Refusal, problem::Problem};
 
 impl Reject for Refusal {}
 
-/// A [`Refusal`] as a rejection that reports itself if no answer is made of it.
+/// Turns a [`Refusal`] into a rejection that logs an error if it is dropped without a response.
 pub(super) fn reject(mut refusal: Refusal) -> Rejection {
     refusal.expect_answer();
     reject::custom(refusal)
@@ -31,12 +31,13 @@ pub(super) fn reject(mut refusal: Refusal) -> Rejection {
 /// routes.recover(warp_bearer::auth::handle_rejection);
 /// ```
 ///
-/// A rejection that is neither ours nor warp's is a fault of the service, 500: `recover` your own
-/// before this one.
+/// A rejection that comes neither from this crate nor from warp is answered with 500. Put a
+/// `recover` for your own rejections before this one.
 ///
-/// With warp's CORS filter, use it on both sides: inside, so that errors carry the filter's fields
-/// and a page can read them; outside, so that what the filter itself refuses is JSON. Caches need
-/// `Vary`, which the filter leaves out, and pages need the challenge, which browsers hide:
+/// With warp's CORS filter, use this handler on both sides. Inside, it lets errors carry the CORS
+/// header fields, so that a page can read them; outside, it turns the rejections of the CORS filter
+/// into JSON. Caches need `Vary`, which the filter leaves out, and pages need the challenge, which
+/// browsers hide:
 ///
 /// ```no_run
 /// # use warp::{Filter, http::header};
@@ -68,14 +69,14 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
 }
 
 /// Answers a [`Refusal`] in JSON and passes every other rejection on to the next `recover`, so that
-/// a service keeps its own last word.
+/// a service keeps its own final handler.
 ///
 /// ```
 /// use std::convert::Infallible;
 /// use warp::{Filter, Rejection, http::StatusCode};
 /// use warp_bearer::auth::{Auth, Claims, handle_refusal, with_auth};
 ///
-/// async fn last_word(_: Rejection) -> Result<StatusCode, Infallible> {
+/// async fn final_handler(_: Rejection) -> Result<StatusCode, Infallible> {
 ///     Ok(StatusCode::IM_A_TEAPOT)
 /// }
 ///
@@ -83,7 +84,7 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
 /// let me = warp::path!("me").and(with_auth(&auth)).map(|_: Claims| "you");
-/// let routes = me.recover(handle_refusal).recover(last_word);
+/// let routes = me.recover(handle_refusal).recover(final_handler);
 ///
 /// let ours = warp::test::request().path("/me").reply(&routes).await;
 /// assert_eq!(ours.status(), 401);
@@ -100,8 +101,8 @@ pub async fn handle_refusal(rejection: Rejection) -> Result<Response, Rejection>
     answer.ok_or(rejection)
 }
 
-/// Answers a rejection that ends its route. A path or method that does not fit, and whatever is
-/// neither ours nor warp's, is passed on.
+/// Answers a rejection that ends its route. Passes on a path or method that does not match, and a
+/// rejection that comes neither from this crate nor from warp.
 pub(super) fn final_answer(rejection: Rejection) -> Result<Response, Rejection> {
     if rejection.find::<MethodNotAllowed>().is_some() {
         return Err(rejection);
@@ -116,8 +117,8 @@ fn answer_to(rejection: &Rejection) -> Option<Response> {
     problem_of(rejection).map(Problem::response)
 }
 
-/// Which of warp's own rejections it is. A body that one route could not take says more than a
-/// method that another did not have, so bodies come first.
+/// Returns the problem for one of warp's own rejections. A body that one route rejected says more
+/// than a method that another route does not have, so body errors come first.
 fn problem_of(rejection: &Rejection) -> Option<Problem> {
     let is = |found: bool, problem| found.then_some(problem);
     let rows = [

@@ -1,8 +1,8 @@
-//! The token of a WebSocket's handshake: [`with_websocket_auth`] and [`subprotocol`].
+//! The token of a WebSocket handshake: [`with_websocket_auth`] and [`subprotocol`].
 //!
-//! A page cannot set `Authorization` on a WebSocket; what it can set is the list of subprotocols.
-//! So the token may stand there, after the name `bearer`, and nowhere else: never in the URL, which
-//! everybody logs.
+//! A page cannot set `Authorization` on a WebSocket, but it can set the list of subprotocols. The
+//! token may therefore follow the name `bearer` in that list. It is never read from the URL, which
+//! servers and proxies log.
 
 use std::convert::Infallible;
 
@@ -21,15 +21,16 @@ use crate::auth::{
     warp::filter::with_auth_from,
 };
 
-/// The name of the subprotocol whose successor in the list is the token.
+/// The name of the subprotocol that precedes the token in the list.
 const BEARER: &str = "bearer";
 
-/// As [`with_auth`](crate::auth::with_auth), for the handshake of a WebSocket (RFC 6455 §4): takes the
-/// token from `Authorization`, or from the subprotocols where a page offers `bearer` and the token
-/// after it: `new WebSocket(url, ["bearer", token])`. One token in both places, or two in one, is
-/// refused.
+/// Like [`with_auth`](crate::auth::with_auth), for the handshake of a WebSocket (RFC 6455 §4).
 ///
-/// It needs no feature of warp's. With warp's feature `websocket`, a route is
+/// Takes the token from `Authorization`, or from the subprotocols if a page offers `bearer`
+/// followed by the token: `new WebSocket(url, ["bearer", token])`. Rejects a request with a token
+/// in both places, or with two in one.
+///
+/// This filter needs no feature of warp. With warp's feature `websocket`, a route looks like this:
 ///
 /// ```no_run
 /// use warp::{Filter, ws::{WebSocket, Ws}};
@@ -51,14 +52,14 @@ const BEARER: &str = "bearer";
 ///     .route();
 /// ```
 ///
-/// What to know before it is used:
-/// - A refusal is an ordinary 401 or 403 with its challenge. A page sees none of it, only that the
-///   socket does not open; where it matters, it asks an ordinary route first.
-/// - The socket outlives the token unless the handler ends it at [`Claims::expires_at`].
-/// - Proxies know that `Authorization` is a secret, and not that this field is one. Where heads are
-///   logged on the way, keep the tokens of pages short-lived, or take this field out of the log.
-/// - `Origin` is not looked at. Browsers open sockets to anybody, with the cookies they have; a
-///   token they do not add by themselves, and whoever holds it may use it from anywhere.
+/// Before you use it:
+/// - A refusal is an ordinary 401 or 403 with its challenge. The page cannot read it and sees only
+///   that the socket does not open. A page that needs the reason requests an ordinary route first.
+/// - The socket outlives the token unless the handler closes it at [`Claims::expires_at`].
+/// - Proxies treat `Authorization` as a secret, but not `Sec-WebSocket-Protocol`. If a proxy logs
+///   header fields, use short-lived tokens in pages, or keep this field out of the log.
+/// - `Origin` is not checked. Browsers open sockets to any server and add its cookies, but they
+///   never add a bearer token. A client that has a token may use it from any origin.
 pub fn with_websocket_auth<X>(
     auth: &Auth,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X>
@@ -68,8 +69,8 @@ where
     with_auth_from(auth, token)
 }
 
-/// The subprotocol that the handshake's answer has to name, without which browsers close the socket
-/// again: `bearer` where the client offered it, and never the token.
+/// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
+/// offered it, and never the token. Browsers close the socket if the response names no subprotocol.
 pub fn subprotocol()
 -> impl Filter<Extract = (Subprotocol,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::header::headers_cloned().map(|headers: HeaderMap| Subprotocol {
@@ -77,15 +78,15 @@ pub fn subprotocol()
     })
 }
 
-/// What a handshake offered, as far as [`subprotocol`] cares.
+/// The subprotocol for the response to a handshake, from [`subprotocol`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subprotocol {
     is_bearer: bool,
 }
 
 impl Subprotocol {
-    /// Adds the subprotocol to the answer that opens the socket (101). Where that names one already,
-    /// an application's own that the client offered as well, it stays as it is.
+    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that the
+    /// response already names, such as the application's own, stays as it is.
     pub fn answer(self, reply: impl Reply) -> Response {
         let mut response = reply.into_response();
         if self.is_bearer && response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -97,7 +98,7 @@ impl Subprotocol {
     }
 }
 
-/// Takes the token out of a handshake's header fields.
+/// Returns the token in the header fields of a handshake.
 fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     let mut offered = offered(headers).skip_while(|name| *name != BEARER.as_bytes());
     if offered.next().is_none() {
@@ -105,14 +106,15 @@ fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // Two credentials: choosing one would let somebody else choose the other.
+    // Two credentials: if we chose one, another component could choose the other.
     if headers.contains_key(AUTHORIZATION) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }
     Ok(token)
 }
 
-/// The names in `Sec-WebSocket-Protocol`, which may come in several fields (RFC 6455 §11.3.4).
+/// Returns the names in `Sec-WebSocket-Protocol`, which may come in several fields
+/// (RFC 6455 §11.3.4).
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let names = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
@@ -127,7 +129,7 @@ mod tests {
     type Fields = &'static [&'static str];
 
     #[test]
-    fn a_token_stands_after_bearer_and_nowhere_else() {
+    fn takes_the_token_after_bearer_only() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         #[rustfmt::skip]
         let rows: [(&str, Fields, Fields, Result<&str, AuthError>); 15] = [
@@ -138,14 +140,14 @@ mod tests {
             ("in two fields", &["bearer", "a.b.c"], &[], Ok("a.b.c")),
             ("the header alone", &[], &["Bearer a.b.c"], Ok("a.b.c")),
             ("beside another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
-            ("nowhere", &[], &[], Err(MissingToken)),
+            ("no token", &[], &[], Err(MissingToken)),
             ("another's subprotocol", &["chat.v2"], &[], Err(MissingToken)),
             ("a token without its name", &["a.b.c"], &[], Err(MissingToken)),
             ("in capitals, another name", &["Bearer, a.b.c"], &[], Err(MissingToken)),
             ("nothing after it", &["bearer"], &[], Err(MalformedAuthorization)),
             ("an empty name after it", &["bearer, , a.b.c"], &[], Err(MalformedAuthorization)),
-            ("in both", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
-            ("two", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
+            ("in both places", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
+            ("two tokens", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
         ];
         for (case, subprotocols, authorization, expected) in rows {
             let mut headers = HeaderMap::new();
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_token_can_be_is_no_token_here_either() {
+    async fn rejects_characters_that_no_token_has() {
         let auth = Auth::discover("https://tenant.example/", "https://api.example").unwrap();
         let routes = with_websocket_auth(&auth).map(|_: Claims| "open").route();
         for (offered, status) in [("bearer, a\"b", 400), ("bearer, a.b.c", 401)] {
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_names_bearer_where_it_was_offered_and_is_a_101() {
+    fn names_bearer_in_a_101_if_it_was_offered() {
         #[rustfmt::skip]
         let rows = [
             ("offered", true, StatusCode::SWITCHING_PROTOCOLS, None, Some("bearer")),

@@ -1,7 +1,8 @@
-//! A whole JSON text → a [`serde_json::Value`] or a type of ours, after the strict check.
+//! Reads a whole JSON text as a [`serde_json::Value`] or as a type of ours, after the strict check.
 //!
-//! A token is bounded by its size. A document may have half a megabyte, and a value in memory takes up
-//! to a hundred times the bytes of its text, so documents have a limit on the number of values too.
+//! A token is limited by its size. A document may have half a megabyte, and a value in memory takes
+//! up to a hundred times the bytes of its text, so documents also have a limit on the number of
+//! values.
 
 use serde::{
     Deserialize,
@@ -12,20 +13,20 @@ use crate::auth::token::json::{
     Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
 };
 
-/// How deep values may be nested, counted over a whole document. `serde_json` has the same limit and
+/// The maximum depth of values, counted over a whole document. `serde_json` has the same limit and
 /// counts to 127, so a text that is read in one piece ends there.
 const MAX_DEPTH: usize = 128;
 
-/// How many values a document may have: 32,768, more than the largest token has room for.
+/// The maximum number of values in a document: 32,768, more than the largest token has room for.
 const MAX_VALUES: usize = 1 << 15;
 
-/// Reads `text` as one value. A number that no double holds becomes null.
+/// Reads `text` as one value. A number out of the range of `f64` becomes null.
 #[cfg(any(test, feature = "service"))]
 pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
     value_below(0, text)
 }
 
-/// Reads `text` as one value that stands `depth` levels below the root of its document.
+/// Reads `text` as one value, `depth` levels below the root of its document.
 #[expect(clippy::disallowed_methods, reason = "after the strict check")]
 pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
     check_below(depth, text)?;
@@ -38,8 +39,8 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
 
 /// Reads `text` as one object of type `T`.
 ///
-/// A derived struct would also read an array of its fields in order, so the text has to begin as an
-/// object does.
+/// A derived struct would also read an array of its fields in order, so the text must begin with a
+/// brace.
 pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     if !text.trim_start().starts_with('{') {
         return Err(Malformed);
@@ -50,8 +51,9 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
 
 /// Reads a text, or a piece of one, that this module has accepted before.
 ///
-/// This is for claims out of a verified payload, which are read again for each request. The caller
-/// vouches that [`members`](crate::auth::token::json::members) accepted the text; a payload that was verified has passed it.
+/// The claims of a verified payload are read this way, again for each request. The caller
+/// guarantees that [`members`](super::members) has accepted the text, as it has accepted every
+/// verified payload.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text passed the strict check"
@@ -60,7 +62,7 @@ pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde
     T::deserialize(&mut serde_json::Deserializer::from_str(text))
 }
 
-/// Returns whether `text` is JSON to a lenient reader. Nothing of it is kept or interpreted.
+/// Returns whether `text` is JSON to a lenient reader. The parsed value is discarded.
 #[expect(clippy::disallowed_methods, reason = "it makes no value")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -85,8 +87,8 @@ fn read(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Value<'_>>(text).map(drop)
 }
 
-/// How deep and how large a text would be if it were JSON. Found by its brackets and commas alone, so
-/// that nothing is recursed into before the limits hold.
+/// The depth and the number of values of a text, if it is JSON. Counts only brackets and commas, so
+/// that no parser recurses before the limits are checked.
 struct Shape {
     depth: usize,
     values: usize,
@@ -134,7 +136,8 @@ mod tests {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))
     }
 
-    /// `serde_json`'s own names, plain, escaped, at any depth, with what each would hide.
+    /// Covers `serde_json`'s own names, plain, escaped, and at any depth, with the values that each
+    /// would hide.
     #[test]
     fn rejects_the_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;
@@ -199,11 +202,11 @@ mod tests {
         assert!(value(&list(MAX_VALUES - 2)).is_ok());
         assert_eq!(value(&list(MAX_VALUES)), Err(Malformed));
         let quoted = format!(r#"["\"{}"]"#, "[,".repeat(MAX_VALUES));
-        assert!(value(&quoted).is_ok(), "brackets in a string are none");
+        assert!(value(&quoted).is_ok(), "brackets in a string do not count");
     }
 
     #[test]
-    fn reads_what_others_read() {
+    fn reads_standard_json() {
         for (case, text, expected) in [
             (
                 "an object",
@@ -218,14 +221,14 @@ mod tests {
         ] {
             assert_eq!(value(text), expected, "{case}");
         }
-        // With `arbitrary_precision` it is a number all the same.
+        // With `arbitrary_precision`, this is a number and not null.
         let beyond = value(r#"{"a":1e400,"b":1}"#).unwrap();
         assert!(beyond["a"].is_null() || beyond["a"].is_number());
         assert_eq!(beyond["b"], 1);
     }
 
     #[test]
-    fn a_type_is_read_from_an_object() {
+    fn reads_a_type_from_an_object_only() {
         let issuer = |issuer: &str| {
             Ok(Metadata {
                 issuer: issuer.to_owned(),

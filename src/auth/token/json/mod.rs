@@ -1,21 +1,23 @@
 //! The strict JSON reader. Every JSON text that comes from outside is read through it.
 //!
-//! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and taking the
-//! last one. Two readers that choose differently see two tokens in one text, so this reader rejects
-//! duplicates, at any depth. It also rejects what comes after the value, more than 128 levels of
-//! nesting, counted over the whole document, and the member names that `serde_json` keeps for itself.
+//! RFC 7515 §4 and RFC 7519 §4 let a reader choose between rejecting duplicate members and using
+//! the last one. Two readers that choose differently see two tokens in one text, so this reader
+//! rejects duplicates, at any depth. It also rejects text after the value, more than 128 levels of
+//! nesting, counted over the whole document, and the member names that `serde_json` reserves.
 //!
-//! Those names are why nothing else may read foreign text. With its feature `raw_value`, `serde_json`
-//! takes the string in `{"$serde_json::private::RawValue": "…"}` for the value itself: it parses the
-//! string again, with a fresh depth limit, and other readers see another document. The feature
-//! `arbitrary_precision` gives a meaning to `$serde_json::private::Number` in the same way. Cargo
-//! unifies features, so any crate in a build can turn them on; this reader rejects the names either way.
+//! Because of those names, no other code may parse foreign text. With its feature `raw_value`,
+//! `serde_json` replaces the object `{"$serde_json::private::RawValue": "…"}` by the value in the
+//! string: it parses the string again, with a fresh depth limit, and other readers see another
+//! document. The feature `arbitrary_precision` gives a meaning to `$serde_json::private::Number` in
+//! the same way. Cargo unifies features, so any crate in a build can turn them on; this reader
+//! rejects the names either way.
 //!
-//! **Invariant**: foreign text reaches `serde_json` through this module only. `clippy.toml` holds it.
+//! **Invariant**: foreign text reaches `serde_json` through this module only, as
+//! `clippy.toml` enforces.
 //!
-//! - This file reads an object member by member; it is what every request's token passes.
-//! - `document.rs` makes a [`serde_json::Value`] or a type, and has limits for whole documents.
-//! - `parts.rs` finds the pieces of a text without reading them.
+//! - This file reads an object member by member. Every token is read this way.
+//! - `document.rs` creates a [`serde_json::Value`] or a type, and has limits for whole documents.
+//! - `parts.rs` finds the pieces of a text without parsing them.
 
 mod document;
 mod parts;
@@ -29,10 +31,10 @@ pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
 pub(crate) use self::parts::{array, member, object, transcode};
 
-/// How the member names begin that `serde_json` keeps for itself.
+/// The prefix of the member names that `serde_json` reserves.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// The name under which `serde_json` passes a number on with its feature `arbitrary_precision`.
+/// The name under which `serde_json` passes on a number with its feature `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// A value, in as much detail as a token's header and registered claims need.
@@ -40,20 +42,20 @@ const NUMBER: &str = "$serde_json::private::Number";
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
     Number(f64),
-    /// An array of strings alone.
+    /// An array of strings only.
     Texts(Vec<Cow<'a, str>>),
-    /// Anything else: null, booleans, objects, arrays of other things, and numbers that are JSON but
-    /// not finite as a double, `1e400` for instance.
+    /// Anything else: null, booleans, objects, other arrays, and numbers out of the range of `f64`,
+    /// such as `1e400`.
     Other,
 }
 
-/// The text is not strict JSON, or not of the kind that was asked for.
+/// The error of a text that is not strict JSON, or not of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 /// Reads the whole of `text` as one object and passes each member of it to `member`.
 ///
-/// If `text` has a number that no double holds, the first members may be passed twice.
+/// If `text` has a number out of the range of `f64`, the first members may be passed twice.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
@@ -76,11 +78,11 @@ fn read<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> serde_json::R
     reader.end()
 }
 
-/// Rejects a text in which one of `serde_json`'s own names stands as it is, without escapes.
+/// Rejects a text that contains a reserved name of `serde_json` without escapes.
 ///
-/// The visitors reject the names with escapes. Here it has to be done on the text: with
-/// `arbitrary_precision` a visitor cannot tell `{"$serde_json::private::Number": "1"}` from `1`. The
-/// search for `$` costs some fifty instructions; few tokens have one.
+/// The visitors reject the names with escapes. Names without escapes must be found in the text:
+/// with `arbitrary_precision`, a visitor cannot distinguish `{"$serde_json::private::Number": "1"}`
+/// from `1`. The search for `$` costs some fifty instructions, and few tokens have a `$`.
 fn no_private_name(text: &str) -> Result<(), Malformed> {
     let bytes = text.as_bytes();
     let is_name = |at: usize| at > 0 && bytes[at - 1] == b'"' && is_private(&text[at..]);
@@ -94,12 +96,13 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// `serde_json` has no category for it; a test holds the text.
+/// Returns whether a number is out of the range of `f64`. `serde_json` has no category for this
+/// error, so the message is compared. A test checks the message.
 fn is_out_of_range(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("number out of range")
 }
 
-/// Returns the same text with `null` in the place of each number that no double holds.
+/// Returns the text with `null` in place of each number out of the range of `f64`.
 fn without_the_infinite(text: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
@@ -111,7 +114,7 @@ fn without_the_infinite(text: &str) -> String {
     finite
 }
 
-/// Of a string, of a number, or of a single character, whatever it is.
+/// Returns the length of the string, number or single character that `text` begins with.
 fn token_length(text: &str, first: char) -> usize {
     let mut bytes = text.bytes();
     let end = match first {
@@ -132,7 +135,8 @@ fn token_length(text: &str, first: char) -> usize {
     end.map_or(text.len(), |last| last + 1)
 }
 
-/// JSON writes a number in fewer ways than Rust reads one.
+/// Returns whether a number is valid JSON and out of the range of `f64`. Rust parses more spellings
+/// than JSON allows, so the text must be valid JSON as well.
 fn is_infinite(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_infinite) && is_json(number)
 }
@@ -185,11 +189,11 @@ impl<'a, F: FnMut(&str, Value<'a>)> Members<'a, F> {
     }
 }
 
-/// The names seen in one object: a handful is compared one by one, more are hashed, so that an
-/// object of thousands of members costs no square of them.
+/// The member names seen in one object. A few names are compared one by one and more are hashed, so
+/// that an object of thousands of members does not take quadratic time.
 #[derive(Default)]
 struct Names<'a> {
-    /// A bit for each name, which some have in common: most are told apart by it.
+    /// The set of the names' marks. A name with a new mark is a new name and needs no comparison.
     marks: u64,
     few: Vec<Cow<'a, str>>,
     many: HashSet<Cow<'a, str>>,
@@ -206,7 +210,7 @@ impl<'a> Names<'a> {
         }
         self.marks |= mark;
         if self.few.len() < Self::FEW {
-            // At once what most tokens need.
+            // One allocation of the size that most tokens need.
             if self.few.is_empty() {
                 self.few.reserve(Self::FEW / 2);
             }
@@ -218,7 +222,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// One of 64, by what names differ in.
+/// Returns one of 64 bits, by the first byte, the last byte and the length of a name.
 fn mark(name: &str) -> u64 {
     let name = name.as_bytes();
     let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
@@ -285,8 +289,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let first = map.next_key()?;
-        // A number, with `arbitrary_precision`: the name is borrowed, and `no_private_name` has found
-        // none such in the text.
+        // With `arbitrary_precision`, this is a number: the name is borrowed, and `no_private_name`
+        // has rejected every text that contains the name.
         if let Some(Text(Cow::Borrowed(NUMBER))) = first {
             let Text(digits) = map.next_value()?;
             let number: f64 = digits.parse().map_err(A::Error::custom)?;
@@ -298,7 +302,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// A string, borrowed where it has no escapes; serde's own `Cow` never borrows.
+/// A string, borrowed if it has no escapes. serde's own `Cow` never borrows.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_read_member_by_member() {
+    fn reads_an_object_member_by_member() {
         let seen = seen(r#"{"a":"x","b":[ "y" ],"c":-1.5,"d":null,"e":{"f":1},"g":[1]}"#).unwrap();
         let values: Vec<_> = seen.into_iter().map(|(_, value)| value).collect();
         let expected = [
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_strict_object_is_malformed() {
+    fn rejects_everything_but_a_strict_object() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
         let many: Vec<_> = (0..100).map(|i| format!(r#""{i}":0"#)).collect();
         let twice_among_many = format!(r#"{{{},"99":0}}"#, many.join(","));
@@ -367,7 +371,7 @@ mod tests {
             ("twice by escape", r#"{"a":1,"\u0061":1}"#),
             ("twice in depth", r#"{"a":[{"b":{"c":1,"c":1}}]}"#),
             ("twice among many", &twice_among_many),
-            ("something after it", "{} {}"),
+            ("text after the object", "{} {}"),
             ("a trailing comma", r#"{"a":1,}"#),
             ("a byte order mark", "\u{feff}{}"),
             ("a NUL", "{\"a\":\"\0\"}"),
@@ -382,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_beyond_a_double_is_something_else_and_costs_nothing_else() {
+    fn out_of_range_number_leaves_other_members_intact() {
         for (case, text, expected) in [
             ("a member", r#"{"a":1e400}"#, Ok(Value::Other)),
             ("negative", r#"{"a":-1.5E+999}"#, Ok(Value::Other)),
@@ -428,7 +432,7 @@ mod tests {
                 r#"{"a":1e400,"b":"1"#,
                 Err(Malformed),
             ),
-            ("for a name", r"{1e400:1}", Err(Malformed)),
+            ("a number as a name", r"{1e400:1}", Err(Malformed)),
         ] {
             let of_a = seen(text).map(|seen| {
                 let mut of_a = seen.into_iter().filter(|(name, _)| name == "a");
@@ -438,7 +442,7 @@ mod tests {
         }
     }
 
-    /// An object, with a few characters put in, taken out or doubled.
+    /// Generates an object, then inserts a character, removes one or repeats the rest, a few times.
     fn almost_an_object() -> impl Strategy<Value = String> {
         let object = r#"\{("[a-c]{0,2}":(-?[0-9]{1,3}(\.[0-9]|e[0-9]{1,3})?|null|true|"[é\\n]?"|\[("a",?){0,2}\]|\{"a":1\}),){0,3}"z":\[\{\}\]\}"#;
         let change = (any::<Index>(), 0..3_u8, r#"[{}\[\]",:\\ue0-9.\x00-\x20 ]"#);
@@ -465,10 +469,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
 
-        /// `serde_json`'s own maps take the last of two members; so equal numbers mean that there
-        /// were none twice.
+        /// `serde_json`'s maps keep the last of two members with one name, so equal numbers of
+        /// members mean that there were no duplicates.
         #[test]
-        fn what_is_accepted_is_the_same_object_to_others(text in almost_an_object()) {
+        fn accepted_objects_are_the_same_to_serde_json(text in almost_an_object()) {
             if seen(&text).is_err() {
                 return Ok(());
             }
@@ -477,7 +481,7 @@ mod tests {
             let object: HashMap<String, Box<RawValue>> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(members.len(), object.len());
             for (name, value) in members {
-                // What no double holds, it does not read.
+                // `serde_json` does not read a number out of the range of `f64`.
                 let other = serde_json::from_str(object[&name].get()).unwrap_or_default();
                 let other = match &other {
                     serde_json::Value::String(text) => Value::Text(text.into()),

@@ -1,7 +1,7 @@
-//! The pieces of a JSON text, found without reading what is in them.
+//! Finds the pieces of a JSON text without parsing their contents.
 //!
-//! One entry of a key set that cannot be read must not cost the others, so each is read by itself.
-//! `serde_json`'s `RawValue` would do this too, but its feature changes how every other
+//! An invalid entry of a key set must not make the others unusable, so each entry is parsed
+//! separately. `serde_json`'s `RawValue` would do this too, but its feature changes how every other
 //! `serde_json::Value` in the same build is read.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use serde::{
 
 use crate::auth::token::json::{Malformed, Names, Text, document::accepted, is_private};
 
-/// Returns the members of the object in `text`, in order: names, and values as text.
+/// Returns the members of the object in `text`, in order: their names, and their values as text.
 pub(crate) fn object(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Malformed> {
     let mut rest = opened(text, '{')?;
     let (mut members, mut names) = (Vec::new(), Names::default());
@@ -57,8 +57,8 @@ pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value)
 }
 
-/// Serializes an accepted text as its values, members in order. A number that no double holds
-/// becomes null.
+/// Serializes the values of an accepted text, with members in order. A number out of the range of
+/// `f64` becomes null.
 pub(crate) fn transcode<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     let unread = |_| serde::ser::Error::custom("not JSON");
     match text.trim_start_matches(BLANKS).bytes().next() {
@@ -94,21 +94,22 @@ impl serde::Serialize for Piece<'_> {
     }
 }
 
-/// What JSON takes for a blank (RFC 8259 §2).
+/// The whitespace of JSON (RFC 8259 §2).
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Returns what is behind the opening bracket of a text that ends with its closing one.
+/// Returns the text after the opening bracket, without whitespace around the whole text.
 fn opened(text: &str, bracket: char) -> Result<&str, Malformed> {
     text.trim_matches(BLANKS)
         .strip_prefix(bracket)
         .ok_or(Malformed)
 }
 
-/// Returns the next value and what is behind it; none at the end. `last` is what stood before it.
+/// Returns the next value and the text after it, or `None` at the end. `last` is the comma or
+/// bracket before the value.
 fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malformed> {
     let here = rest.trim_start_matches(BLANKS);
     if last == end {
-        // Nothing may stand behind the end.
+        // Nothing may follow the end.
         return if here.is_empty() {
             Ok(None)
         } else {
@@ -121,7 +122,7 @@ fn item(rest: &str, last: char, end: char) -> Result<Option<(&str, &str)>, Malfo
     }
 }
 
-/// Returns what is behind the comma or the end that has to come next, and which of them it was.
+/// Returns the text after the next comma or closing bracket, and which of the two it was.
 fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     let here = after.trim_start_matches(BLANKS);
     let mark = here
@@ -132,7 +133,7 @@ fn next(after: &str, end: char) -> Result<(&str, char), Malformed> {
     Ok((&here[1..], mark))
 }
 
-/// Splits a text behind its first value.
+/// Splits a text after its first value.
 #[expect(
     clippy::disallowed_methods,
     reason = "it finds an end and makes no value"
@@ -146,7 +147,7 @@ fn split(text: &str) -> Result<(&str, &str), Malformed> {
     }
 }
 
-/// Reads a string, borrowed where it has no escapes.
+/// Reads a string, borrowed if it has no escapes.
 fn string(text: &str) -> Result<Cow<'_, str>, Malformed> {
     accepted::<Text<'_>>(text)
         .map(|text| text.0)
@@ -179,9 +180,9 @@ mod tests {
         assert_eq!(array("[\n]", 1), Ok((vec![], 0)));
     }
 
-    /// As grammatical as `serde_json` finds it, but for names.
+    /// The grammar is that of `serde_json`, without duplicate and reserved names.
     #[test]
-    fn what_is_no_object_or_array_has_no_pieces() {
+    fn rejects_texts_that_are_not_objects_or_arrays() {
         for text in [
             "",
             "1",
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transcoded_text_has_the_same_values_in_the_same_order() {
+    fn transcoding_keeps_values_and_order() {
         let text =
             " {\"b\" : [1, -1.5, \"\\u00e9\\n\", null, true, {}], \"a\":{\"z\":0,\"y\":[]}} ";
         let mut out = Vec::new();
