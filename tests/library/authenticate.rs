@@ -76,7 +76,7 @@ async fn refuses_each_fault_with_its_error_and_challenge() {
         ("no token", &auth, Request::new(()), 401, "missing_token", r#"Bearer realm="api""#),
         ("no token in the field", &auth, bearer(""), 400, "malformed_authorization", "invalid_request"),
         ("two fields", &auth, two_fields, 400, "multiple_credentials", "invalid_request"),
-        ("not a JWT", &auth, bearer("opaque"), 401, "malformed_token", "invalid_token"),
+        ("not a JWT", &auth, bearer("opaque"), 401, "token_not_jwt", "invalid_token"),
         ("forged", &auth, bearer(&vector.forged()), 401, "bad_signature", "invalid_token"),
         ("for another audience", &other_audience, bearer(&vector.token), 401, "wrong_audience", "invalid_token"),
     ];
