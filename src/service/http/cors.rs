@@ -1,11 +1,12 @@
-//! Which pages of other origins may read an answer: CORS, as the Fetch standard has it.
+//! Decides which pages of other origins may read an answer: CORS, as the Fetch standard defines it.
 //!
-//! It keeps nobody out, since browsers alone ask, and it never allows credentials: whoever has a
-//! token sends it, and there are no cookies here. It stands around everything, the server's own
-//! refusals included, so that a page can read a 401, a 413 or a 503 like any other answer. warp's
-//! filter and tower-http's layer stand around routes alone; the first refuses whatever comes from
-//! an origin that is not listed, be it a page of the service's own, and sends no `Vary`, the second
-//! takes every `OPTIONS` for a preflight.
+//! CORS keeps no client out, since only browsers respect it. It never allows credentials: a page that has a
+//! token sends it itself, and there are no cookies here. It wraps everything, the server's own refusals
+//! included, so that a page can read a 401, a 413 or a 503 like any other answer. warp's filter and
+//! tower-http's layer wrap only routes. warp's refuses every request from an origin that is not listed, the
+//! service's own pages included, and sends no `Vary`. tower-http's takes every `OPTIONS` for a preflight.
+//!
+//! **Invariant**: no preflight without a token is answered with 2xx at [`GATE`], however its path is spelled.
 
 use hyper::{
     Method,
@@ -27,39 +28,79 @@ use crate::{
 /// some proxies ask it with the client's own method and fields. So `OPTIONS` needs a token there.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns whether the path is the gate or below it, where some proxies append the client's own path.
+/// Returns whether a path is a spelling of the gate, or of a path below it, where some proxies append the
+/// client's own path.
+///
+/// A proxy and this service may read a path differently, so every reading counts: escapes are decoded as
+/// often as there are any, case is ignored, and empty segments are skipped. A segment that begins with two
+/// dots could lead back to the gate. Browsers send none, so such a path needs no preflight.
 fn is_gate(path: &str) -> bool {
-    let rest = path.strip_prefix(GATE);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let path = decoded(path);
+    let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+    let first = segments.clone().map(name).find(|name| !name.is_empty());
+    first.is_some_and(|name| name.eq_ignore_ascii_case(&GATE.as_bytes()[1..]))
+        || segments.any(|segment| segment.starts_with(b".."))
 }
 
-/// Which route a preflight has come to, in logs and metrics.
+/// Returns the first letters, digits, `-` and `_` of a segment, without its parameters: `auth` of `auth;x`,
+/// of `auth.` and of ` auth`.
+fn name(segment: &[u8]) -> &[u8] {
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let without_parameters = segment
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    let mut names = without_parameters.split(|byte| !belongs(byte));
+    names.find(|name| !name.is_empty()).unwrap_or_default()
+}
+
+/// Decodes escapes, those that decoding makes included (`%2561` is `a`), in one pass. Malformed ones stay.
+fn decoded(path: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        decoded.push(byte);
+        while let [.., b'%', high, low] = decoded[..]
+            && let Some(byte) = hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low)
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(byte);
+        }
+    }
+    decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let digit = char::from(digit).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+/// The route of a preflight in logs and metrics.
 const PREFLIGHT: &str = "preflight";
 
-// What may be sent, whatever the path: a path that does not take it says so itself, legibly.
+// The same for every path. A path that does not accept a method answers 405, which the page can read.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What the service reads, beside what needs no permission.
+/// The fields that the service reads and that browsers send only with permission.
 const HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, Traceparent, X-Request-Id");
-/// What a page cannot do without that meets a refusal.
+/// The fields that a page needs to understand a refusal.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
-/// How long a browser need not ask again, in seconds; an origin that is taken out of the list may
-/// send for as long, and reads nothing.
+/// For how many seconds a browser need not ask again. An origin that is removed from the list may send
+/// requests for as long, but cannot read the answers.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins whose pages may read what the service answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// Every origin there is. For what the internet may read anyway: with it, the pages that
-    /// somebody within a private network happens to visit can read the open routes in there.
+    /// Every origin. Only for what the internet may read anyway: any page that a user within a private
+    /// network visits can then read the open routes of a service in that network.
     Any,
-    /// These, compared to the letter as browsers send them: `https://app.example.com`.
+    /// Only these origins, compared byte by byte, as browsers send them: `https://app.example.com`.
     Only(Vec<HeaderValue>),
 }
 
 impl Cors {
-    /// What there is to say about a request.
+    /// Returns what CORS has to say about a request.
     pub(in crate::service) fn of(&self, head: &Parts) -> Crossing {
         let origin = only(&head.headers, &ORIGIN);
         Crossing {
@@ -73,7 +114,7 @@ impl Cors {
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
-            // The star, and not the origin: for it browsers send no credentials, come what may.
+            // The star, not the origin: browsers never send credentials for a star.
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Only(origins) => origins.iter().find(|known| *known == origin).cloned(),
         }
@@ -91,8 +132,8 @@ impl Crossing {
     /// Returns the answer to a preflight, or `None` if the request is an ordinary one. A preflight needs
     /// no token, since browsers send none with it, and its path need not exist.
     ///
-    /// An origin that is not listed gets a 403 with a reason. A browser needs no more than silence, but
-    /// whoever forgot to list the origin does.
+    /// An origin that is not listed gets a 403 with a reason. A browser does not need it, but an operator
+    /// who forgot to list the origin does.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;
@@ -109,8 +150,8 @@ impl Crossing {
         Some(answer)
     }
 
-    /// Lets the page read the answer where its origin may. `Vary` says to caches that this depends
-    /// on the origin, be it absent.
+    /// Lets the page read the answer if its origin may. `Vary` tells caches that this depends on the
+    /// origin, and is also sent to requests without one.
     pub(in crate::service) fn mark(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {
