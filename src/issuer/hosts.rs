@@ -1,16 +1,20 @@
 //! Decides for which `Host` an issuer, and the service of `dev`, answer: their own address and the
-//! names of loopback, with their own port.
+//! names of loopback, with any port or none.
 //!
 //! A web page cannot read what another origin answers, but it can give its own name the address
 //! 127.0.0.1 (DNS rebinding) and thereby become the same origin. Its requests then carry its own
 //! name in `Host`, and are refused here before a token is minted. `origins.rs` does not help
 //! against this: a browser asks for no CORS within one origin.
+//!
+//! The port is not compared. The attack needs a name, because a page at `127.0.0.1` on another port
+//! is another origin. A proxy may send a `Host` without the port, or with its own.
 
 use std::net::{IpAddr, SocketAddr};
 
 use warp::{Filter, Rejection, http::uri::Authority, reject};
 
-/// Matches a request whose `Host` does not name the socket at `address`.
+/// Matches a request whose `Host` is neither the address of the socket nor a name of loopback. A
+/// request without a readable `Host` matches too.
 pub(crate) fn foreign(
     address: SocketAddr,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static {
@@ -28,15 +32,14 @@ pub(crate) fn foreign(
         .untuple_one()
 }
 
+/// Returns whether the host, without its port, names the socket at `address`.
 fn names(host: &Authority, address: SocketAddr) -> bool {
-    let port = host.port_u16().unwrap_or(80);
     let name = host.host().trim_matches(['[', ']']);
     let is_ours = |ip: IpAddr| {
         // A socket that listens on every address accepts each of them: DNS rebinding needs a name.
         ip.is_loopback() || ip == address.ip() || address.ip().is_unspecified()
     };
-    port == address.port()
-        && (name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_ours))
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_ours)
 }
 
 #[cfg(test)]
@@ -44,19 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_this_socket_and_names_of_loopback_are_ours() {
+    fn accepts_only_the_sockets_address_and_names_of_loopback() {
         #[rustfmt::skip]
         let rows = [
             ("127.0.0.1:80", "127.0.0.1", true),
-            ("127.0.0.1:81", "127.0.0.1", false),
+            ("127.0.0.1:81", "127.0.0.1", true),
             ("127.0.0.1:81", "127.0.0.1:81", true),
-            ("127.0.0.1:81", "127.0.0.1:82", false),
+            ("127.0.0.1:81", "127.0.0.1:82", true),
             ("127.0.0.1:81", "LocalHost:81", true),
             ("127.0.0.1:81", "[::1]:81", true),
             ("[::1]:81", "127.0.0.1:81", true),
             ("127.0.0.1:81", "localhost.:81", false),
             ("127.0.0.1:81", "localhost.evil.example:81", false),
             ("127.0.0.1:81", "evil.example:81", false),
+            ("127.0.0.1:80", "evil.example", false),
             ("127.0.0.1:81", "10.0.0.1:81", false),
             ("10.0.0.1:81", "10.0.0.1:81", true),
             ("0.0.0.0:81", "10.0.0.1:81", true),

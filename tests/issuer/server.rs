@@ -91,8 +91,6 @@ async fn refuses_a_host_that_is_no_name_of_loopback() {
         format!("localhost.evil.example:{port}"),
         format!("127.0.0.1.evil.example:{port}"),
         format!("10.0.0.1:{port}"),
-        format!("127.0.0.1:{}", port ^ 1),
-        "localhost".to_owned(),
         "evil.example".to_owned(),
     ] {
         for post in [false, true] {
@@ -105,10 +103,18 @@ async fn refuses_a_host_that_is_no_name_of_loopback() {
         }
     }
     assert_eq!(issuer.requests(), Requests::default());
+    // The attack needs a name. A proxy may leave out the port, or send its own.
+    let other = port ^ 1;
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"] {
-        for post in [false, true] {
-            let answer = ask(&format!("{host}:{port}"), post).await;
-            assert_eq!(answer.status(), StatusCode::OK, "{host}");
+        for host in [
+            format!("{host}:{port}"),
+            host.to_owned(),
+            format!("{host}:{other}"),
+        ] {
+            for post in [false, true] {
+                let answer = ask(&host, post).await;
+                assert_eq!(answer.status(), StatusCode::OK, "{host}");
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 Each proxy runs with its example, only the ports are changed. The application behind it answers with
 what it was sent. /auth is answered by warp-bearer with its own issuer, by one whose issuer is down, by
-stubs, or not at all; and once the policy in the example is misspelt.
+stubs, or not at all; and once the policy in the example is misspelt. Everything is checked with the service
+of `dev`, which refuses a foreign Host, and with `serve`.
 
 The two rules that matter most:
 
@@ -27,15 +28,22 @@ import sys
 import tempfile
 import threading
 import time
+import unicodedata
 import urllib.parse
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples" / "proxies"
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "proxies"
 NAMES = ["X-Auth-Issuer", "X-Auth-Subject", "X-Auth-Scope", "X-Auth-Claims"]
 # Fields that some application reads as one of these: CGI and WSGI turn every separator into `_`.
 LOOKS_LIKE_IDENTITY = re.compile("x[^a-z0-9]auth[^a-z0-9]")
-# Fields in which some framework or server takes the path, or a part of it, instead of the request's own.
-PATHS = ["X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Prefix",
-         "X-Script-Name", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
+# Fields from which some framework or server takes the path, or a part of it, instead of the request's own.
+PATHS = ["X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL", "X-Script-Name", "X-Replaced-Path",
+         "X-Envoy-Original-Path", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix",
+         "X-WAWS-Unencoded-URL", "Forwarded", "Destination", "SCRIPT_NAME", "PATH_INFO", "X_Original_URL"]
+# Fields in which other gateways write the user.
+USERS = ["Remote-User", "X-Remote-User", "X-Forwarded-User", "REMOTE_USER"]
+# What a proxy that can drop fields by prefix drops beside them.
+PREFIXED = ["X-Original-Request-URI", "X-Rewrite-Path", "X-Script-Path", "X-Replaced-Query", "X-Envoy-Original-Url"]
 # Every character of a field name (RFC 9110 §5.6.2) that is no letter and no digit.
 SEPARATORS = "!#$%&'*+-.^_`|~"
 PATIENCE = 20
@@ -43,7 +51,8 @@ PATIENCE = 20
 PATH = os.environ["PATH"] + ":/usr/sbin"
 
 # The example, how to start it in a directory with a copy of it, what the client gets for failures that are
-# not its own, and whether the proxy can drop every X-Auth-* field instead of the four in NAMES.
+# not its own, whether the proxy can drop fields by prefix (every X-Auth-* instead of the four in NAMES),
+# whether a field without a value reaches the application, and which request trailers do.
 PROXIES = {
     "nginx": {
         "file": "nginx.conf",
@@ -52,6 +61,8 @@ PROXIES = {
         "misspelt": 500,
         "gone": 503,
         "drops_prefix": False,
+        "keeps_empty": False,
+        "trailers": "none",
     },
     "caddy": {
         "file": "Caddyfile",
@@ -60,6 +71,8 @@ PROXIES = {
         "misspelt": 400,
         "gone": 502,
         "drops_prefix": True,
+        "keeps_empty": True,
+        "trailers": "none",
     },
     "haproxy": {
         "file": "haproxy.cfg",
@@ -68,6 +81,8 @@ PROXIES = {
         "misspelt": 400,
         "gone": 503,
         "drops_prefix": True,
+        "keeps_empty": True,
+        "trailers": "unannounced",
     },
     "envoy": {
         "file": "envoy.yaml",
@@ -76,6 +91,8 @@ PROXIES = {
         "misspelt": 400,
         "gone": 503,
         "drops_prefix": True,
+        "keeps_empty": True,
+        "trailers": "none",
     },
 }
 
@@ -145,6 +162,20 @@ SPELLINGS = [
     "/profile/%20../messages/1",
     "/profile/.%20./messages/1",
     "/profile/..%20x/messages/1",
+    "/profile/\xff..;/messages/1",
+    "/profile/\xff../messages/1",
+    "/profile/..\xff/messages/1",
+    "/profile/\xc2\xa0../messages/1",
+    "/\xff/../messages/1",
+    "/profile/%c2%a0../messages/1",
+    "/profile/%20%c2%a0%e2%80%8b../messages/1",
+    "/profile/..%c2%a0/messages/1",
+    "/profile/.%c2%ad./messages/1",
+    "/profile/%e2%80%a4%e2%80%a4/messages/1",
+    "/profile/%e2%80%a5/messages/1",
+    "/profile/%ef%bc%8e%EF%BC%8E/messages/1",
+    "/profile/x%ef%bc%8f..%ef%bc%8f..%ef%bc%8fmessages/1",
+    "/profile/%ef%b9%92%ef%b9%92%ef%b9%a8messages%ef%bc%bc1",
     "/profile/%zz/../messages/1",
     "/profile/%2e%2/../messages/1",
     "/%70rofile/../messages/1",
@@ -164,6 +195,7 @@ ORDINARY = [
     "/profile/1?page=2&next=/../%2e%2e;",
     "/profile/a.b/.well-known/x..y/~me_-",
     "/profile/caf%C3%A9%20au%20lait/%E6%97%A5%E6%9C%AC",
+    "/profile/%E6%97%A5%E6%9C%AC.%E8%AA%9E.txt/%EF%BC%88%E6%A0%AA%EF%BC%89%E2%80%A6",
     "/profile/a%40example.com/1,2:3=4+5!$&'()*/%5B1%5D",
 ]
 
@@ -187,9 +219,17 @@ def readings(target):
                 kept.append(segment)
         return "/".join(kept) + ("/" if segments[-1] in [".", ".."] else "")
 
+    def compatible(path):
+        """Replaces characters by the ASCII that Unicode has them compatible with, such as the fullwidth slash."""
+        with contextlib.suppress(UnicodeError):
+            path = path.encode("latin-1").decode()
+        return unicodedata.normalize("NFKC", path)
+
     steps = [
         lambda path: urllib.parse.unquote(path, "latin-1"),
         overlong,
+        compatible,
+        lambda path: re.sub("[^\0-\x7f]", "", path),
         dots,
         lambda path: re.sub("/+", "/", path),
         lambda path: path.replace("\\", "/"),
@@ -231,8 +271,17 @@ class Application(http.server.BaseHTTPRequestHandler):
             self.wfile.write(self.rfile.readline())
             self.close_connection = True
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        page = json.dumps({"fields": fields, "body": body.decode(), "path": target}).encode()
+        body, trailers = b"", []
+        if self.headers.get("Transfer-Encoding"):
+            while length := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(length)
+                self.rfile.readline()
+            while trailer := self.rfile.readline().strip():
+                trailers.append(trailer.decode())
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        about = {"fields": fields, "body": body.decode(), "path": target, "trailers": trailers}
+        page = json.dumps(about).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
@@ -345,22 +394,23 @@ class Answer:
 
     def seen(self, name):
         """What the application saw under a name, read as CGI does: without case, and with every separator
-        alike. An empty field is none."""
+        alike. An empty field is "", an absent one is none."""
         return seen(json.loads(self.body)["fields"], name)
 
 
 def seen(fields, name):
     alike = lambda key: re.sub("[^a-z0-9]", "_", key.lower())
-    return [value for key, value in fields if alike(key) == alike(name) and value]
+    return [value for key, value in fields if alike(key) == alike(name)]
 
 
-def raw(port, target, fields=(), method="GET", more=b""):
-    """The status and the bytes of the answer to a request whose target no client library would send. What comes
-    as `more` is sent once the protocol was switched."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+def raw(port, target, fields=(), method="GET", more=b"", body=b"", host=None, version="1.1"):
+    """The status and the bytes of the answer to a request that no client library would send. What comes as
+    `more` is sent once the protocol was switched. An empty `host` sends none."""
+    lines = [f"{method} {target} HTTP/{version}"]
+    lines += [f"Host: {host or f'127.0.0.1:{port}'}"] if host != "" else []
     lines += [f"{name}: {value}" for name, value in fields]
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1"))
+        connection.sendall("\r\n".join(lines + ["", ""]).encode("latin-1") + body)
         answer = b""
         # What came until then, if the proxy sends no more.
         with contextlib.suppress(TimeoutError):
@@ -449,6 +499,8 @@ def check(name, plain, reader, auth, down, generous, application, table):
         spellings(port, plain, reader, holds, table)
         identity(name, port, plain, holds)
         upgrades(port, plain, holds)
+        hosts(port, plain, holds)
+        trailers(port, plain, holds, PROXIES[name]["trailers"])
 
     with proxy(name, down, application) as port:
         answer = Answer(port, "/", bearer(plain))
@@ -458,6 +510,8 @@ def check(name, plain, reader, auth, down, generous, application, table):
     with proxy(name, generous, application) as port:
         large = Answer(port, "/", bearer("a" * 16_000))
         holds("large claims arrive", large.seen("X-Auth-Claims") == [Generous.CLAIMS], large)
+        at = f"127.0.0.1:{generous}"
+        holds("/auth gets a Host of the proxy's own", Generous.fields.get_all("Host") == [at], Generous.fields)
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         named = Answer(port, "/", [("X-Request-Id", "r-1"), ("Traceparent", trace)])
         holds("X-Request-Id reaches /auth and the application",
@@ -490,26 +544,30 @@ def spellings(port, plain, reader, holds, table):
                 outside = [path for got in arrived for path in readings(got) if not path.startswith("/profile/")]
                 # 301: nginx redirects /profile to /profile/.
                 truth = not outside and (arrived or status in [301, 400, 401, 403])
-                holds(f"{target} without the scope: {status}", truth, (answer, arrived, outside))
+                holds(f"{ascii(target)} without the scope: {status}", truth, (answer, arrived, outside))
             else:
                 # The normalized path, or none: every reading is the one that arrived, but for its case.
                 one = lambda path: urllib.parse.unquote(path).lower()
                 truth = all(one(path) == one(got.split("?")[0]) for got in arrived for path in readings(got))
-                holds(f"{target} with the scope: {status}", truth and (arrived or status in [301, 400]), (answer, arrived))
+                holds(f"{ascii(target)} with the scope: {status}", truth and (arrived or status in [301, 400]), (answer, arrived))
 
 
 def identity(name, port, plain, holds):
     """The identity of a token that has no scope is what the application sees, whatever the client adds."""
     payload = payload_of(plain)
-    expected = [[payload["iss"]], [payload["sub"]], [], [plain.split(".")[1]]]
+    # No scope is an empty field, or no field where the proxy does not forward empty ones.
+    none = [""] if PROXIES[name]["keeps_empty"] else []
+    expected = [[payload["iss"]], [payload["sub"]], none, [plain.split(".")[1]]]
     nominated = [("Connection", "X-Auth-Subject, X-Auth-Claims, X-Auth-Issuer, X-Request-Id, keep-alive")]
     lies = [("all four, in five spellings", SPOOFED), ("Connection names them", nominated + [("X.Auth.Subject", "admin")])]
     for one in SEPARATORS:
         names = [f"X{one}Auth{other}Subject" for other in SEPARATORS]
         lies.append((f"{names[0]} to {names[-1]}", [(name, "admin") for name in names]))
     lies.append(("X.Auth.Issuer and the like", [(f"x.aUTH.{name[7:]}", "admin") for name in NAMES]))
-    moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in PATHS])
-    holds("no other path arrives in a field", not any(moved.seen(field) for field in PATHS), moved)
+    for case, others in [("path", PATHS), ("user", USERS)] + [("prefix", PREFIXED)] * PROXIES[name]["drops_prefix"]:
+        moved = Answer(port, "/profile/", bearer(plain) + [(field, "/profile") for field in others])
+        arrived = [field for field in others if moved.seen(field)]
+        holds(f"no other {case} arrives in a field", moved.status == 200 and not arrived, (arrived, moved.body))
     if PROXIES[name]["drops_prefix"]:
         lies.append(("X-Auth-Roles", [("X-Auth-Roles", "admin")]))
     for case, fields in lies:
@@ -533,12 +591,80 @@ def upgrades(port, plain, holds):
     target, fields = Application.requests[-1]
     holds("a WebSocket", status == 101 and answer.endswith(b"hello\n"), answer)
     holds("and whose it is", seen(fields, "X-Auth-Subject") == [payload_of(plain)["sub"]], fields)
-    for value in ["h2c", "h2c, websocket", "TLS/1.0"]:
+    strange = [["h2c"], ["TLS/1.0"], ["websocket, h2c"], ["h2c, websocket"], ["websocket", "h2c"], ["h2c", "websocket"],
+               ["websocket, TLS/1.0"], ["h2c,websocket,h2c"], ["websocket;h2c"], ["websocket/13"]]
+    for values in strange:
+        # HAProxy takes a WebSocket without a key for an error of its own, which hides what it forwards.
+        for key in [[], websocket[2:]]:
+            before = len(Application.requests)
+            fields = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")] + key
+            fields += [("Upgrade", value) for value in values]
+            status, answer = raw(port, "/profile/", bearer(plain) + fields, more=b"hello\n")
+            arrived = [seen(fields, "Upgrade") for _, fields in Application.requests[before:]]
+            # One that has websocket among others may arrive as that alone.
+            truth = status and all(got in [[], ["websocket"]] for got in arrived)
+            if status == 101:
+                truth = truth and arrived == [["websocket"]]
+            case = " and ".join(values) + (", with a key" if key else "")
+            holds(f"no upgrade to {case}: {status}", truth, (answer, arrived))
+
+
+def hosts(port, plain, holds):
+    """What the client sends as Host changes no answer of /auth, which `dev` answers only for its own names."""
+    for version, host in [("1.1", "evil.example"), ("1.1", "a:99"), ("1.0", "")]:
+        for token, expected in [([], 401), (bearer(plain), 200)]:
+            status, answer = raw(port, "/profile/", token, host=host, version=version)
+            # Caddy and HAProxy have no quarrel with HTTP/1.0 without Host, Envoy refuses HTTP/1.0.
+            fits = status == expected or not host and status in [400, 426]
+            holds(f"HTTP/{version} with Host {host or 'absent'}: {status}", fits, answer)
+
+
+def trailers(port, plain, holds, passed):
+    """No trailer of a request reaches the application, but for those that HAProxy cannot see coming."""
+    body = b"5\r\nhello\r\n0\r\nX-Auth-Subject: admin\r\nX_Auth_Scope: admin\r\n\r\n"
+    chunked = [("Transfer-Encoding", "chunked")]
+    announced = [("Trailer", "X-Auth-Subject"), ("TE", "trailers")]
+    for case, fields in [("announced", announced), ("unannounced", [])]:
         before = len(Application.requests)
-        fields = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", value), ("HTTP2-Settings", "AAMAAABkAAQAAP__")]
-        status, answer = raw(port, "/profile/", bearer(plain) + fields)
-        arrived = [seen(fields, "Upgrade") for _, fields in Application.requests[before:]]
-        holds(f"no upgrade to {value}: {status}", status != 101 and not any(arrived), answer)
+        status, answer = raw(port, "/profile/", bearer(plain) + chunked + fields, "POST", body=body)
+        arrived = Application.requests[before:]
+        if not arrived:
+            holds(f"{case} trailers: {status}", status == 400, answer)
+            continue
+        page = json.loads(answer.partition(b"\r\n\r\n")[2])
+        truth = page["body"] == "hello" and not seen(page["fields"], "TE") and bool(page["trailers"]) == (passed == case)
+        holds(f"{case} trailers: {status}, {page['trailers']}", truth, answer)
+
+
+def try_it(warp_bearer):
+    """Runs the commands of "Try it" in docs/forward-auth.md, with other ports. Returns what failed."""
+    text = (ROOT / "docs" / "forward-auth.md").read_text()
+    text = text.partition("\n## Try it\n")[2].partition("\n## ")[0]
+    started, asked = re.findall("```sh\n(.*?)```", text, re.DOTALL)
+    ports = {documented: free_port() for documented in ["8000", "8080", "9000"]}
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+
+        def here(text):
+            for documented, port in ports.items():
+                text = re.sub(rf"\b{documented}\b", str(port), text)
+            text = re.sub("cargo run (--quiet )?--", warp_bearer, text)
+            return text.replace("/tmp/nginx.pid", f"{directory}/nginx.pid")
+
+        copied = pathlib.Path(directory, "examples", "proxies")
+        copied.mkdir(parents=True)
+        pathlib.Path(directory, "docs").mkdir()
+        (copied / "nginx.conf").write_text(here((EXAMPLES / "nginx.conf").read_text()))
+        listen = {"LISTEN": f"127.0.0.1:{ports['8000']}"}
+        for line, port in zip(started.splitlines(), ["8000", "9000", "8080"], strict=True):
+            stack.enter_context(running(["sh", "-c", f"exec {here(line)}"], ports[port], directory, **listen))
+        script = here(asked).replace("curl -i", "curl --silent --noproxy '*' -i")
+        env = {"PATH": PATH, "HOME": directory, **listen}
+        told = subprocess.run(["sh", "-c", script], cwd=directory, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    found = re.findall(r"HTTP/1\.1 (\d+)", told.stdout)
+    fits = found == re.findall(r"\b(\d{3})\b", text.replace(started, "").replace(asked, "")) == ["401", "403", "200"]
+    print(f"Try it\n  {'ok' if fits else 'FAILED':6} {found}")
+    return [] if fits else [f"Try it: {told.stdout}"]
 
 
 def token_of(warp_bearer, listen, scope):
@@ -556,28 +682,27 @@ def payload_of(token):
 def main(warp_bearer):
     warp_bearer = os.path.abspath(warp_bearer)
     application, generous = serving(Application), serving(Generous)
-    well, ill = free_port(), free_port()
-    failed, table = [], {}
+    well, strict, ill = free_port(), free_port(), free_port()
+    failed, table = try_it(warp_bearer), {}
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
-        listen = f"127.0.0.1:{well}"
-        stack.enter_context(running([warp_bearer, "dev"], well, directory, LISTEN=listen))
+        listen = f"127.0.0.1:{strict}"
+        stack.enter_context(running([warp_bearer, "dev"], strict, directory, LISTEN=listen))
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
-        # The same issuer, whose keys cannot be had.
-        down = {
-            "LISTEN": f"127.0.0.1:{ill}",
-            "AUTH0_ISSUER": payload_of(plain)["iss"],
-            "AUTH0_API_AUDIENCE": payload_of(plain)["aud"],
-            "AUTH0_JWKS_URI": f"http://127.0.0.1:{free_port()}/jwks",
-        }
+        # The same issuer, once with the keys that it publishes and once with keys that cannot be had.
+        issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
+        serve = {"LISTEN": f"127.0.0.1:{well}", **issuer}
+        stack.enter_context(running([warp_bearer, "serve"], well, directory, **serve))
+        down = {"LISTEN": f"127.0.0.1:{ill}", "AUTH0_JWKS_URI": f"http://127.0.0.1:{free_port()}/jwks", **issuer}
         stack.enter_context(running([warp_bearer, "serve"], ill, directory, **down))
         for name in PROXIES:
-            print(name)
-            checked = check(name, plain, reader, well, ill, generous, application, table)
-            failed += [f"{name}: {case}" for case in checked]
+            for command, auth, rows in [("dev", strict, table), ("serve", well, {})]:
+                print(f"{name}, {command}")
+                checked = check(name, plain, reader, auth, ill, generous, application, rows)
+                failed += [f"{name}, {command}: {case}" for case in checked]
     print(f"\nA token without the scope: {', '.join(PROXIES)}")
     for target, found in table.items():
-        print(f"  {target:45} {' | '.join(found)}")
+        print(f"  {ascii(target)[1:-1]:55} {' | '.join(found)}")
     for case in failed:
         print(f"FAILED {case}")
     return 1 if failed else 0

@@ -157,6 +157,13 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
         "/api/private",
         "/api/private-scoped",
         "/nowhere",
+        // Not the gate, whose preflights need a token.
+        "/authors",
+        "/auth-callback",
+        "/auth_callback",
+        "/api/auth",
+        "/%e6%97%a5%e6%9c%ac",
+        "/100%",
     ] {
         let origin = format!("Origin: {PAGE}\r\n{ASKS}");
         let answer = service.ask(&format!("OPTIONS {path}"), &origin).await;
@@ -237,10 +244,41 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // A path below it has no route, and no preflight either.
-        let below = format!("Origin: {PAGE}\r\n{ASKS}");
-        let answer = service.ask("OPTIONS /auth/orders", &below).await;
-        assert_eq!(answer.status.as_u16(), 404, "{cors:?}: {answer:?}");
+        // Paths below it and other spellings of it have no route, and no preflight either.
+        let page = format!("Origin: {PAGE}\r\n{ASKS}");
+        for path in [
+            "/auth/orders",
+            "/Auth",
+            "/AUTH/orders",
+            "//auth",
+            "/./auth",
+            "/x/../auth",
+            "/x/..;/auth",
+            "/x/%2e%2e/auth",
+            "/;x/auth",
+            "/.;x/auth",
+            "/%2fauth",
+            "/%5cauth",
+            "/%61uth",
+            "/%41uth",
+            "/%2561uth",
+            "/%25%361uth",
+            "/auth%20",
+            "/auth%00",
+            "/auth%2fx",
+            "/auth%252fx",
+            "/auth%5cx",
+            "/auth;x",
+            "/auth%3bx",
+            "/auth.",
+            "/auth%3fx",
+            "/auth%c0%afx",
+            "/%20auth",
+        ] {
+            let answer = service.ask(&format!("OPTIONS {path}"), &page).await;
+            let status = answer.status.as_u16();
+            assert_eq!(status, 404, "{cors:?}, {path}: {answer:?}");
+        }
         let good = format!("Origin: {PAGE}\r\n{ASKS}{token}");
         let answer = service.ask("OPTIONS /auth", &good).await;
         assert!(answer.status.is_success(), "{cors:?}: {answer:?}");

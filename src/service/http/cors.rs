@@ -7,6 +7,8 @@
 //! warp's filter and tower-http's layer wrap routes only. warp's rejects every request from an origin
 //! that is not listed, even one of the service's own pages, and sends no `Vary`. tower-http's treats every
 //! `OPTIONS` as a preflight.
+//!
+//! **Invariant**: no preflight without a token is answered with 2xx at [`GATE`], however its path is spelled.
 
 use hyper::{
     Method,
@@ -28,10 +30,50 @@ use crate::{
 /// and some proxies send it the client's own method and fields. So `OPTIONS` needs a token there.
 pub(in crate::service) const GATE: &str = "/auth";
 
-/// Returns whether the path is the gate or below it, where some proxies append the client's own path.
+/// Returns whether a path is a spelling of the gate, or of a path below it, where some proxies append the
+/// client's own path.
+///
+/// A proxy and this service may read a path differently, so every reading counts: escapes are decoded as
+/// often as there are any, case is ignored, and empty segments are skipped. A segment that begins with two
+/// dots could lead back to the gate. Browsers send none, so such a path needs no preflight.
 fn is_gate(path: &str) -> bool {
-    let rest = path.strip_prefix(GATE);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let path = decoded(path);
+    let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+    let first = segments.clone().map(name).find(|name| !name.is_empty());
+    first.is_some_and(|name| name.eq_ignore_ascii_case(&GATE.as_bytes()[1..]))
+        || segments.any(|segment| segment.starts_with(b".."))
+}
+
+/// Returns the first letters, digits, `-` and `_` of a segment, without its parameters: `auth` of `auth;x`,
+/// of `auth.` and of ` auth`.
+fn name(segment: &[u8]) -> &[u8] {
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let without_parameters = segment
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    let mut names = without_parameters.split(|byte| !belongs(byte));
+    names.find(|name| !name.is_empty()).unwrap_or_default()
+}
+
+/// Decodes escapes, those that decoding makes included (`%2561` is `a`), in one pass. Malformed ones stay.
+fn decoded(path: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        decoded.push(byte);
+        while let [.., b'%', high, low] = decoded[..]
+            && let Some(byte) = hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low)
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(byte);
+        }
+    }
+    decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let digit = char::from(digit).to_digit(16)?;
+    u8::try_from(digit).ok()
 }
 
 /// The route name of preflights in logs and metrics.
