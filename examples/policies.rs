@@ -70,7 +70,11 @@ mod tests {
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
         let token = || issuer.token();
-        let gold = || token().claim("https://my.app/tier", "gold");
+        let gold = || {
+            token()
+                .claim("https://my.app/tier", "gold")
+                .claim("azp", "my-app")
+        };
         let granted = |scope| token().scope(scope);
         #[rustfmt::skip]
         let rows = [

@@ -109,8 +109,6 @@ impl Reader {
                 let base = &self.module[..self.module.len().checked_sub(ups)?];
                 Some([base, &segments[ups..]].concat())
             }
-            // A path that starts with a child module, such as `serve::run()` in `cli/mod.rs`.
-            _ if segments.len() > 1 => Some([&self.module[..], segments].concat()),
             _ => None,
         }
     }
@@ -119,7 +117,11 @@ impl Reader {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
         } else if segments.len() > 1 {
+            // The name of a crate, or of a child module, such as `serve::run()` in `cli/mod.rs`. A child
+            // that does not exist leads to this file itself, which does not count.
             self.found.crates.insert(segments[0].clone());
+            let child = [&self.module[..], segments].concat();
+            self.found.paths.insert(child);
         }
     }
 

@@ -109,12 +109,10 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         ("use: SIG",                   "use",     Some(json!("SIG"))),
         ("use: sig and a blank",       "use",     Some(json!("sig "))),
         ("use: nothing",               "use",     Some(json!(""))),
-        ("use: null",                  "use",     Some(json!(null))),
         ("use: an array",              "use",     Some(json!(["sig"]))),
         ("key_ops: sign",              "key_ops", Some(json!(["sign"]))),
         ("key_ops: encrypt",           "key_ops", Some(json!(["encrypt", "wrapKey"]))),
         ("key_ops: nothing",           "key_ops", Some(json!([]))),
-        ("key_ops: null",              "key_ops", Some(json!(null))),
         ("key_ops: a string",          "key_ops", Some(json!("verify"))),
         ("key_ops: in upper case",     "key_ops", Some(json!(["VERIFY"]))),
         ("key_ops: an object",         "key_ops", Some(json!({"verify": true}))),
@@ -126,7 +124,6 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         ("alg: lower case",            "alg",     Some(json!("rs256"))),
         ("alg: nothing",               "alg",     Some(json!(""))),
         ("alg: a number",              "alg",     Some(json!(5))),
-        ("alg: null",                  "alg",     Some(json!(null))),
         ("alg: an array",              "alg",     Some(json!(["RS256"]))),
         ("kty: oct",                   "kty",     Some(json!("oct"))),
         ("kty: EC",                    "kty",     Some(json!("EC"))),
@@ -136,13 +133,13 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         ("kty: null",                  "kty",     Some(json!(null))),
         ("kty: absent",                "kty",     None),
         ("d: its private half",        "d",       Some(json!("AQAB"))),
-        ("d: of nothing",              "d",       Some(json!(null))),
+        ("d: empty",                   "d",       Some(json!(""))),
         ("p: a prime",                 "p",       Some(json!("AQAB"))),
         ("q: a prime",                 "q",       Some(json!("AQAB"))),
         ("dp",                         "dp",      Some(json!("AQAB"))),
         ("dq",                         "dq",      Some(json!("AQAB"))),
         ("qi",                         "qi",      Some(json!("AQAB"))),
-        ("oth: more primes",           "oth",     Some(json!([]))),
+        ("oth: more primes",           "oth",     Some(json!([{"r": "AQAB", "d": "AQAB", "t": "AQAB"}]))),
         ("k: a secret",                "k",       Some(json!("AQAB"))),
     ];
     let (named, unnamed) = (token(&key, Some("odd")), token(&key, None));
@@ -150,11 +147,9 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         let odd = with(&key, &[(name, value)]);
         is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
     }
-    // A name that is no string is no name.
-    for (case, kid) in [("kid: a number", json!(1)), ("kid: null", json!(null))] {
-        let odd = with(&key, &[("kid", Some(kid))]);
-        is_left_out(case, &odd, &named, &unnamed, "unknown_key").await;
-    }
+    // A name must be a string. A null member counts as absent.
+    let odd = with(&key, &[("kid", Some(json!(1)))]);
+    is_left_out("kid: a number", &odd, &named, &unnamed, "unknown_key").await;
 }
 
 #[tokio::test]
