@@ -10,17 +10,26 @@
 //!   likes (server-sent events).
 //! - An answer of which the peer takes nothing for the limit ends, *whatever else happens on the
 //!   connection*: other requests do not reset its clock. An HTTP/2 answer ends with its stream while that
-//!   is still possible, else with the connection. Where the connection itself takes no byte, it ends.
+//!   is still possible, else with the connection.
+//! - A connection whose socket takes no byte for [`BLOCKED`] times the limit ends. The clocks of its
+//!   HTTP/2 answers stand still meanwhile.
 //!
-//! "Takes" means that the bytes have left the process: hyper has written them to the socket.
+//! "Takes" means that the bytes have left the process: hyper has written them to the socket. A slow reader
+//! takes bytes in large steps. Its kernel fills a receive buffer of 128 KiB or more at once and asks for
+//! more only when the reader has nearly emptied it; in between, nothing shows here that it reads.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
     time::Duration,
 };
 
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
+
+/// How many limits a socket may take no byte. At the default limit of 30 s a peer that reads 1 KiB each
+/// second empties a receive buffer of 240 KiB in time.
+const BLOCKED: u32 = 8;
 
 /// The state of one connection, by which it ends.
 #[derive(Debug)]
@@ -34,6 +43,12 @@ struct State {
     since: Instant,
     /// The time since which the socket takes no bytes, if it takes none.
     blocked: Option<Instant>,
+    /// Whether an HTTP/1.1 answer is handed over piece by piece and more of it is there.
+    hands_over: bool,
+    /// Reads again once the answer is handed over. Set while the end of the peer's side is kept back.
+    reader: Option<Waker>,
+    /// Whether the peer took the last piece of HTTP/2 in one go, so that it will take another.
+    is_wide: bool,
     /// HTTP/2 answers, each at the place that its [`Offer`] knows.
     offers: Vec<Offered>,
 }
@@ -48,6 +63,8 @@ struct Offered {
     /// Ends the stream, while its task runs. Afterwards hyper holds the last pieces by itself, and only
     /// the end of the connection frees them.
     stream: Option<AbortHandle>,
+    /// Ends the answer once all its pieces are taken.
+    end: Option<Waker>,
 }
 
 impl Offered {
@@ -62,6 +79,9 @@ impl Pulse {
             at_work: 0,
             since: Instant::now(),
             blocked: None,
+            hands_over: false,
+            reader: None,
+            is_wide: false,
             offers: Vec::new(),
         })))
     }
@@ -85,8 +105,24 @@ impl Pulse {
 
     /// Notes that the socket takes bytes again.
     pub(in crate::service) fn unblock(&self) {
+        let (mut state, now) = (self.state(), Instant::now());
+        let stood_still = state.blocked.take().map(|blocked| now - blocked);
+        for offer in &mut state.offers {
+            offer.since = now.min(offer.since + stood_still.unwrap_or_default());
+        }
+        state.since = now;
+    }
+
+    /// Keeps back the end of the peer's side while an answer is on its way to the peer; hyper would cut
+    /// the answer. The task is woken once the answer is handed over. A handler that is silent does not
+    /// count: it may never write again, and a peer that has left shows in nothing else.
+    pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
-        (state.blocked, state.since) = (None, Instant::now());
+        let keeps = state.hands_over || state.blocked.is_some();
+        if keeps {
+            state.reader = Some(cx.waker().clone());
+        }
+        keeps
     }
 
     /// Starts every clock of the connection anew.
@@ -99,24 +135,37 @@ impl Pulse {
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, or the peer has taken nothing of an answer
-    /// for as long that no stream could be ended for.
+    /// Waits until the connection has been idle for `limit`, the peer has taken nothing of an answer for
+    /// as long that no stream could be ended for, or the socket has been blocked for [`BLOCKED`] limits.
     pub(in crate::service) async fn still_for(&self, limit: Duration) {
-        while let Some(due) = self.look(limit) {
+        self.still(limit, limit * BLOCKED).await;
+    }
+
+    /// As [`still_for`](Self::still_for), for a connection that has to end: a blocked socket is given no
+    /// more time than `limit`.
+    pub(in crate::service) async fn at_last_still_for(&self, limit: Duration) {
+        self.still(limit, limit).await;
+    }
+
+    async fn still(&self, limit: Duration, blocked: Duration) {
+        while let Some(due) = self.look(limit, blocked) {
             sleep_until(due).await;
         }
     }
 
     /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
     /// connection has to end now.
-    fn look(&self, limit: Duration) -> Option<Instant> {
+    fn look(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         // Nothing that begins after this look is due any sooner.
         let mut next = now + limit;
         let is_idle = state.at_work == 0 && state.offers.iter().all(|offer| offer.pieces == 0);
-        let idle_since = is_idle.then_some(state.since);
-        for since in idle_since.into_iter().chain(state.blocked) {
-            next = next.min(since + limit);
+        if let Some(blocked) = state.blocked {
+            let due = blocked + blocked_limit;
+            return (due > now).then(|| next.min(due));
+        }
+        if is_idle {
+            next = next.min(state.since + limit);
         }
         for offer in state.offers.iter_mut().filter(|offer| offer.pieces > 0) {
             if offer.since + limit <= now
@@ -166,6 +215,15 @@ impl AtWork {
         self.pulse.state().blocked.is_some()
     }
 
+    /// Notes whether more of an HTTP/1.1 answer is there to be handed over.
+    pub(in crate::service) fn hands_over(&self, more: bool) {
+        let mut state = self.pulse.state();
+        state.hands_over = more;
+        if let Some(reader) = state.reader.take_if(|_| !more) {
+            reader.wake();
+        }
+    }
+
     /// Registers the answer as one on an HTTP/2 stream, which `stream` ends.
     pub(in crate::service) fn offer(&self, stream: AbortHandle) -> Offer {
         let mut state = self.pulse.state();
@@ -173,6 +231,7 @@ impl AtWork {
             pieces: 0,
             since: self.since,
             stream: Some(stream),
+            end: None,
         };
         let free = state.offers.iter().position(Offered::is_over);
         let place = free.unwrap_or(state.offers.len());
@@ -193,6 +252,10 @@ impl Drop for AtWork {
         let until = self.until.unwrap_or_else(Instant::now);
         let mut state = self.pulse.state();
         (state.at_work, state.since) = (state.at_work - 1, state.since.max(until));
+        state.hands_over = false;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 }
 
@@ -212,13 +275,29 @@ impl Offer {
         Untaken {
             pulse: Arc::clone(&self.pulse),
             place: self.place,
+            is_cut: false,
+            is_taken: false,
         }
+    }
+
+    /// Returns whether the peer took the piece before, of this or another answer, in one go.
+    pub(in crate::service) fn is_wide(&self) -> bool {
+        self.pulse.state().is_wide
+    }
+
+    /// Returns whether all pieces are taken. If not, the task is woken when they are.
+    pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
+        let offer = &mut self.pulse.state().offers[self.place];
+        let is_taken = offer.pieces == 0;
+        offer.end = (!is_taken).then(|| cx.waker().clone());
+        is_taken
     }
 }
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        self.pulse.state().offers[self.place].stream = None;
+        let offer = &mut self.pulse.state().offers[self.place];
+        (offer.stream, offer.end) = (None, None);
     }
 }
 
@@ -227,12 +306,22 @@ impl Drop for Offer {
 pub(in crate::service) struct Untaken {
     pulse: Arc<Pulse>,
     place: usize,
+    is_cut: bool,
+    is_taken: bool,
 }
 
 impl Untaken {
     /// Notes that the peer has taken a part of the piece.
-    pub(in crate::service) fn progress(&self) {
-        self.pulse.state().offers[self.place].since = Instant::now();
+    pub(in crate::service) fn progress(&mut self) {
+        self.is_cut = true;
+        let mut state = self.pulse.state();
+        state.is_wide = false;
+        state.offers[self.place].since = Instant::now();
+    }
+
+    /// Notes that the peer has taken the piece.
+    pub(in crate::service) fn take(&mut self) {
+        self.is_taken = true;
     }
 }
 
@@ -241,7 +330,12 @@ impl Drop for Untaken {
         let (mut state, now) = (self.pulse.state(), Instant::now());
         let offer = &mut state.offers[self.place];
         (offer.pieces, offer.since) = (offer.pieces - 1, now);
+        let end = offer.end.take_if(|_| offer.pieces == 0);
         state.since = now;
+        state.is_wide |= self.is_taken && !self.is_cut;
+        if let Some(end) = end {
+            end.wake();
+        }
     }
 }
 

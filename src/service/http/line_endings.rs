@@ -12,6 +12,10 @@ use std::sync::{
 
 use memchr::memchr;
 
+/// Bytes that are read at once where a head may end among them. What follows the head is held until hyper
+/// has read the head, so a connection holds no more than this.
+const READ: u64 = 8 * 1024;
+
 /// Follows the bytes of a connection from head to head.
 #[derive(Debug)]
 pub(in crate::service) struct Heads {
@@ -53,6 +57,15 @@ impl Heads {
         Self {
             place: Place::FIRST_LINE,
             framing,
+        }
+    }
+
+    /// Returns how many bytes may be read at once.
+    pub(in crate::service) fn most(&self) -> u64 {
+        match self.place {
+            Place::Head { .. } | Place::Between => READ,
+            Place::Body(left) => left.max(READ),
+            Place::Beyond => u64::MAX,
         }
     }
 

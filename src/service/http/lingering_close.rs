@@ -4,16 +4,20 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
-use crate::service::http::line_endings::{Framing, Heads};
+use crate::service::http::{
+    idle_timeout::Pulse,
+    line_endings::{Framing, Heads},
+};
 
 /// How long a peer may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -22,6 +26,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::service) struct Wire<T> {
     stream: T,
+    pulse: Arc<Pulse>,
     heads: Heads,
     /// Read, but beyond what may be handed on yet.
     held: Vec<u8>,
@@ -30,9 +35,10 @@ pub(in crate::service) struct Wire<T> {
 
 impl<T> Wire<T> {
     /// `framing` learns of each head that hyper has understood.
-    pub(in crate::service) fn new(stream: T, framing: Framing) -> Self {
+    pub(in crate::service) fn new(stream: T, framing: Framing, pulse: Arc<Pulse>) -> Self {
         Self {
             stream,
+            pulse,
             heads: Heads::new(framing),
             held: Vec::new(),
             lingering: None,
@@ -49,7 +55,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         let this = &mut *self;
         let start = buf.filled().len();
         if this.held.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let mut few = (&mut this.stream).take(this.heads.most());
+            ready!(Pin::new(&mut few).poll_read(cx, buf))?;
+            let is_end = buf.filled().len() == start && buf.remaining() > 0;
+            if is_end && this.pulse.keeps_back_end(cx) {
+                return Poll::Pending;
+            }
         } else {
             let room = this.held.len().min(buf.remaining());
             buf.put_slice(&this.held[..room]);

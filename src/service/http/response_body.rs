@@ -21,8 +21,7 @@ use hyper::{
 
 use crate::service::http::idle_timeout::{AtWork, Offer, Untaken};
 
-/// The most bytes that are handed to hyper at once. Only a whole piece counts as taken where hyper waits
-/// for the peer's window, so a peer that reads as much within `Limits::idle` is never cut.
+/// The most bytes that are handed to hyper at once.
 const PIECE: usize = 8 * 1024;
 
 tokio::task_local! {
@@ -58,6 +57,13 @@ pub(in crate::service) struct Answer<B> {
     /// [`Socket`](crate::service::http::socket::Socket) sees whether it takes bytes.
     offer: Option<Offer>,
     has_begun: bool,
+    /// In HTTP/2, whether END_STREAM waits until the peer has taken all pieces. With END_STREAM hyper ends
+    /// the stream's task, and a stream without a task cannot be reset: only the end of the connection
+    /// would free what the peer leaves of a last piece. Not kept back where it would cost every short
+    /// answer a second write: the only piece for a peer that takes whole pieces.
+    keeps_end: bool,
+    /// Whether the body is over. Some bodies must not be polled again.
+    is_over: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
     is_unwritten: bool,
 }
@@ -70,6 +76,8 @@ impl<B> Answer<B> {
             at_work,
             offer: None,
             has_begun: false,
+            keeps_end: false,
+            is_over: false,
             is_unwritten: false,
         }
     }
@@ -92,10 +100,27 @@ impl<B> Answer<B> {
             let stream = STREAM.try_with(AbortHandle::clone);
             self.offer = stream.ok().map(|stream| self.at_work.offer(stream));
         }
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE));
+        self.keeps_end = match &self.offer {
+            Some(offer) => self.has_begun || !self.rest.is_empty() || !offer.is_wide(),
+            None => false,
+        };
+        if self.offer.is_none() && !self.rest.is_empty() {
+            self.at_work.hands_over(true);
+        }
         (self.has_begun, self.is_unwritten) = (true, self.offer.is_none());
         Piece {
-            bytes: self.rest.split_to(self.rest.len().min(PIECE)),
+            bytes,
             untaken: self.offer.as_ref().map(Offer::piece),
+        }
+    }
+
+    /// Ends the answer once the peer has taken its pieces, where that is waited for.
+    fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
+        self.is_over = true;
+        match &self.offer {
+            Some(offer) if self.keeps_end && !offer.is_taken(cx) => Poll::Pending,
+            _ => Poll::Ready(None),
         }
     }
 }
@@ -113,12 +138,18 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
             return Poll::Pending;
         }
         if this.rest.is_empty() {
+            if this.is_over || this.has_begun && this.body.is_end_stream() {
+                return this.poll_end(cx);
+            }
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {
                 this.at_work.go_on();
+                if this.has_begun && this.offer.is_none() {
+                    this.at_work.hands_over(false);
+                }
             }
             let Some(frame) = ready!(polled) else {
-                return Poll::Ready(None);
+                return this.poll_end(cx);
             };
             match frame.into_data() {
                 Ok(data) => this.rest = data,
@@ -139,7 +170,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream() && !self.keeps_end
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -170,8 +201,10 @@ impl Buf for Piece {
 
     fn advance(&mut self, taken: usize) {
         self.bytes.advance(taken);
-        if let Some(untaken) = self.untaken.as_ref().filter(|_| !self.bytes.is_empty()) {
-            untaken.progress();
+        match &mut self.untaken {
+            Some(untaken) if self.bytes.is_empty() => untaken.take(),
+            Some(untaken) => untaken.progress(),
+            None => {}
         }
     }
 }

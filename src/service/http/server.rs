@@ -187,7 +187,8 @@ where
                 Ok::<_, Infallible>(answer.map(|body| Answer::new(body, at_work)))
             })
         });
-        let stream = TokioIo::new(Wire::new(stream, framing.clone()));
+        let wire = Wire::new(stream, framing.clone(), Arc::clone(&pulse));
+        let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
         // Looked at when it is time, and not whenever the peer says something. Boxed, because the set
@@ -204,7 +205,7 @@ where
         pulse.restart();
         select! {
             end = connection => self.guard.sight.end(end),
-            () = pulse.still_for(patience) => {}
+            () = pulse.at_last_still_for(patience) => {}
         }
     }
 }
