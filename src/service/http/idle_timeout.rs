@@ -386,7 +386,89 @@ mod tests {
         pulse.block();
         pulse.still_for(LIMIT).await;
 
-        assert_eq!(start.elapsed(), Duration::from_secs(67));
+        assert_eq!(start.elapsed(), Duration::from_secs(37) + LIMIT * BLOCKED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blocked_socket_is_given_no_extra_time_at_last() {
+        let (start, pulse) = (Instant::now(), Pulse::new());
+        let _streaming = pulse.at_work();
+
+        pulse.block();
+        pulse.at_last_still_for(LIMIT).await;
+
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_untaken_answer_waits_while_the_socket_is_blocked() {
+        let (start, pulse) = (Instant::now(), Pulse::new());
+        let (stream, _registration) = AbortHandle::new_pair();
+        let request = pulse.at_work();
+        let offer = request.offer(stream.clone());
+        let _piece = offer.piece();
+
+        advance(Duration::from_secs(10)).await;
+        pulse.block();
+        assert!(timeout(LIMIT * 2, pulse.still_for(LIMIT)).await.is_err());
+        pulse.unblock();
+        assert!(!stream.is_aborted());
+
+        // 20 s of its limit are left.
+        pulse.still_for(LIMIT).await;
+        assert!(stream.is_aborted());
+        assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ends_once_its_pieces_are_taken() {
+        let (pulse, waits) = (Pulse::new(), &Context::from_waker(Waker::noop()));
+        let request = pulse.at_work();
+        let offer = request.offer(AbortHandle::new_pair().0);
+
+        let (one, other) = (offer.piece(), offer.piece());
+        assert!(!offer.is_taken(waits));
+        drop(one);
+        assert!(!offer.is_taken(waits));
+        drop(other);
+        assert!(offer.is_taken(waits));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_is_wide_if_it_took_the_last_piece_in_one_go() {
+        let pulse = Pulse::new();
+        let request = pulse.at_work();
+        let offer = request.offer(AbortHandle::new_pair().0);
+        assert!(!offer.is_wide(), "nothing is known yet");
+
+        drop(offer.piece());
+        assert!(!offer.is_wide(), "dropped untaken");
+        offer.piece().take();
+        assert!(offer.is_wide());
+        let mut piece = offer.piece();
+        piece.progress();
+        assert!(!offer.is_wide());
+        piece.take();
+        drop(piece);
+        assert!(!offer.is_wide(), "taken in two");
+    }
+
+    #[test]
+    fn the_end_of_the_peers_side_is_kept_back_while_an_answer_is_handed_over() {
+        let (pulse, reads) = (Pulse::new(), &Context::from_waker(Waker::noop()));
+        let request = pulse.at_work();
+        assert!(!pulse.keeps_back_end(reads));
+
+        request.hands_over(true);
+        assert!(pulse.keeps_back_end(reads));
+        request.hands_over(false);
+        assert!(!pulse.keeps_back_end(reads), "a silent handler");
+
+        request.hands_over(true);
+        drop(request);
+        assert!(!pulse.keeps_back_end(reads), "over");
+        pulse.block();
+        assert!(pulse.keeps_back_end(reads), "the last piece is not written");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 pub struct Limits {
     /// How long a connection may stay open with nothing being answered on it: before its first byte,
     /// while a head arrives, and between two requests. Also how long an answer is held of which the
-    /// peer takes nothing, whatever else happens on its connection. Defaults to 30 s.
+    /// peer takes nothing, whatever else happens on its connection. A connection whose socket takes
+    /// nothing at all is held eight times as long, because a slow reader's kernel takes bytes in large
+    /// steps. Defaults to 30 s.
     pub idle: Duration,
     /// How long a request may take from its head to its answer, its body included; then it is
     /// answered with 503. Defaults to 30 s.
