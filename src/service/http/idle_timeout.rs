@@ -219,7 +219,9 @@ impl AtWork {
     pub(in crate::service) fn hands_over(&self, more: bool) {
         let mut state = self.pulse.state();
         state.hands_over = more;
-        if let Some(reader) = state.reader.take_if(|_| !more) {
+        let reader = state.reader.take_if(|_| !more);
+        drop(state);
+        if let Some(reader) = reader {
             reader.wake();
         }
     }
@@ -253,7 +255,9 @@ impl Drop for AtWork {
         let mut state = self.pulse.state();
         (state.at_work, state.since) = (state.at_work - 1, state.since.max(until));
         state.hands_over = false;
-        if let Some(reader) = state.reader.take() {
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
             reader.wake();
         }
     }
@@ -333,6 +337,7 @@ impl Drop for Untaken {
         let end = offer.end.take_if(|_| offer.pieces == 0);
         state.since = now;
         state.is_wide |= self.is_taken && !self.is_cut;
+        drop(state);
         if let Some(end) = end {
             end.wake();
         }
@@ -443,7 +448,9 @@ mod tests {
 
         drop(offer.piece());
         assert!(!offer.is_wide(), "dropped untaken");
-        offer.piece().take();
+        let mut piece = offer.piece();
+        piece.take();
+        drop(piece);
         assert!(offer.is_wide());
         let mut piece = offer.piece();
         piece.progress();
@@ -498,7 +505,7 @@ mod tests {
         keep_busy(&pulse);
         let request = pulse.at_work();
         let offer = request.offer(AbortHandle::new_pair().0);
-        let piece = offer.piece();
+        let mut piece = offer.piece();
         drop((offer, request));
 
         advance(Duration::from_secs(20)).await;
