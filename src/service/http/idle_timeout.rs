@@ -245,6 +245,7 @@ impl AtWork {
         Offer {
             pulse: Arc::clone(&self.pulse),
             place,
+            keeps_end: false,
         }
     }
 }
@@ -268,6 +269,11 @@ impl Drop for AtWork {
 pub(in crate::service) struct Offer {
     pulse: Arc<Pulse>,
     place: usize,
+    /// Whether `END_STREAM` waits until the peer has taken all pieces. With `END_STREAM` hyper ends the
+    /// stream's task, and a stream without a task cannot be reset: only the end of the connection would
+    /// free what the peer leaves of a last piece. Not kept back where that would cost a short answer a
+    /// second write: with the only piece for a peer that takes whole pieces.
+    pub(in crate::service) keeps_end: bool,
 }
 
 impl Offer {

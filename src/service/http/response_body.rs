@@ -57,11 +57,6 @@ pub(in crate::service) struct Answer<B> {
     /// [`Socket`](crate::service::http::socket::Socket) sees whether it takes bytes.
     offer: Option<Offer>,
     has_begun: bool,
-    /// In HTTP/2, whether END_STREAM waits until the peer has taken all pieces. With END_STREAM hyper ends
-    /// the stream's task, and a stream without a task cannot be reset: only the end of the connection
-    /// would free what the peer leaves of a last piece. Not kept back where it would cost every short
-    /// answer a second write: the only piece for a peer that takes whole pieces.
-    keeps_end: bool,
     /// Whether the body is over. Some bodies must not be polled again.
     is_over: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
@@ -76,7 +71,6 @@ impl<B> Answer<B> {
             at_work,
             offer: None,
             has_begun: false,
-            keeps_end: false,
             is_over: false,
             is_unwritten: false,
         }
@@ -101,10 +95,9 @@ impl<B> Answer<B> {
             self.offer = stream.ok().map(|stream| self.at_work.offer(stream));
         }
         let bytes = self.rest.split_to(self.rest.len().min(PIECE));
-        self.keeps_end = match &self.offer {
-            Some(offer) => self.has_begun || !self.rest.is_empty() || !offer.is_wide(),
-            None => false,
-        };
+        if let Some(offer) = &mut self.offer {
+            offer.keeps_end = self.has_begun || !self.rest.is_empty() || !offer.is_wide();
+        }
         if self.offer.is_none() && !self.rest.is_empty() {
             self.at_work.hands_over(true);
         }
@@ -115,11 +108,15 @@ impl<B> Answer<B> {
         }
     }
 
+    fn keeps_end(&self) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.keeps_end)
+    }
+
     /// Ends the answer once the peer has taken its pieces, where that is waited for.
     fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
         self.is_over = true;
         match &self.offer {
-            Some(offer) if self.keeps_end && !offer.is_taken(cx) => Poll::Pending,
+            Some(offer) if offer.keeps_end && !offer.is_taken(cx) => Poll::Pending,
             _ => Poll::Ready(None),
         }
     }
@@ -170,7 +167,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream() && !self.keeps_end
+        self.rest.is_empty() && self.body.is_end_stream() && !self.keeps_end()
     }
 
     fn size_hint(&self) -> SizeHint {
