@@ -33,6 +33,8 @@ const ANSWER: u64 = 4;
 const TLS: u64 = 48;
 const HELLO: u64 = 64;
 const PROCESS: u64 = 2 * 1024;
+/// What the tokens that are remembered by default take.
+const TOKENS: u64 = 15 * 1024;
 
 #[test]
 fn the_bounds_are_the_documented_ones() {
@@ -57,7 +59,6 @@ fn the_manifest_stays_within_its_memory() {
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap();
         digits[..end].parse().unwrap()
     };
-    const TOKENS: u64 = 15 * 1024;
     let connection = HTTP2 + number("MAX_STREAMS") * ANSWER;
     let bound = 10 * 1024 + TOKENS + number("MAX_CONNECTIONS") * connection;
     let limit = number("limits: {memory:") * 1024;
@@ -217,7 +218,11 @@ fn streams(streams: u32, window: u32) -> Vec<u8> {
         bytes.extend(request("GET", BUNDLE, 2 * number + 1));
     }
     let last = 2 * streams + 1;
-    let field = [&[0, 1, b'x', 127, 0xb1, 0xe9, 0x01][..], &[b'a'; 30_000]].concat();
+    let field = [
+        &[0, 1, b'x', 127, 0xb1, 0xe9, 0x01][..],
+        &vec![b'a'; 30_000],
+    ]
+    .concat();
     let (begun, more) = field.split_at(16_000);
     bytes.extend(frame(HEADERS, END_STREAM, last, begun));
     bytes.extend(frame(CONTINUATION, 0, last, &more[..more.len() - 500]));
@@ -226,7 +231,7 @@ fn streams(streams: u32, window: u32) -> Vec<u8> {
 
 /// Records of one handshake message that does not end.
 fn hello() -> Vec<u8> {
-    let message = [&[1, 0, 0xff, 0xf5, 3, 3][..], &[0; 64_000]].concat();
+    let message = [&[1, 0, 0xff, 0xf5, 3, 3][..], &vec![0; 64_000]].concat();
     let records = message.chunks(16 * 1024).map(|part| {
         let length = u16::try_from(part.len()).unwrap().to_be_bytes();
         [&[0x16, 3, 1, length[0], length[1]], part].concat()
