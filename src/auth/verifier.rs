@@ -31,7 +31,7 @@ use crate::auth::{
         checks::{self, TimeRules, Times},
         claims::Claims,
         jws::{self, Header, Parts},
-        payload::{Extract, IssuerContext, Source, Verified},
+        payload::{Extract, IssuerContext, Verified, VerifiedBy},
         registered::Registered,
     },
 };
@@ -175,7 +175,7 @@ impl Auth {
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
         let context = Arc::clone(&issuer.context);
-        let source = Source::of(header.algorithm, key);
+        let source = VerifiedBy::of(header.algorithm, key);
         let verified = checked.extract.verified(checked.payload, context, source);
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
@@ -416,14 +416,14 @@ impl Trusted {
     }
 
     /// Returns whether a token that was verified by `source` is still trusted.
-    fn still_trusts(&self, source: &Source) -> bool {
+    fn still_trusts(&self, source: &VerifiedBy) -> bool {
         match (source, &self.keys) {
-            (Source::Secret, _) => self.secret.is_some(),
-            (Source::Key(key), Some(Keys::Fetched(jwks))) => {
+            (VerifiedBy::Secret, _) => self.secret.is_some(),
+            (VerifiedBy::Key(key), Some(Keys::Fetched(jwks))) => {
                 jwks.generation() == Some(key.generation())
             }
-            (Source::Key(_), Some(Keys::Fixed(_))) => true,
-            (Source::Key(_), None) => false,
+            (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
+            (VerifiedBy::Key(_), None) => false,
         }
     }
 

@@ -69,7 +69,7 @@ fn assert_generated(file: &str, expected: &str) {
     let first = lines.find(|(_, (found, expected))| found != expected);
     assert!(
         found == expected,
-        "{file} is not what the table of variables says, first in {first:?}; run UPDATE=1 cargo test --test readme"
+        "{file} is not what the table of variables says, first in {first:?}; run UPDATE=1 cargo test --test pages"
     );
 }
 

@@ -220,6 +220,11 @@ impl Peer {
         self.stream.write_all(words.as_ref()).await.is_ok()
     }
 
+    /// Ends the peer's own side: it says nothing any more and goes on hearing.
+    pub(crate) async fn end_own_side(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// The next answer, or `None` when the connection ends first.
     pub(crate) async fn hear(&mut self) -> Option<Answer> {
         let head = loop {

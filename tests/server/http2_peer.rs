@@ -1,7 +1,7 @@
 //! An HTTP/2 peer that no client library would be.
 
 use crate::harness::{Peer, Server};
-use crate::support::frames::{WINDOW_UPDATE, frame, preface, request};
+use crate::support::frames::{WINDOW_UPDATE, frame, preface, request, window};
 
 /// A frame that was heard.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ impl Http2Peer {
     pub(crate) async fn grant(&mut self, stream: u32, bytes: u32) -> bool {
         let update = |stream| frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
         self.peer.say([update(0), update(stream)].concat()).await
+    }
+
+    /// Changes how many bytes each answer is granted at first.
+    pub(crate) async fn set_window(&mut self, bytes: u32) -> bool {
+        self.peer.say(window(bytes)).await
     }
 
     /// The next frame, or `None` when the connection ends.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, timeout};
 use warp_bearer::service::Limits;
 
-use crate::harness::{LARGE, Peer, Server, millis};
+use crate::harness::{GET, LARGE, Peer, Server, millis};
 use crate::http2_peer::{Frame, Http2Peer};
 use crate::support::frames::{DATA, END_STREAM, GOAWAY, RST_STREAM};
 
@@ -53,12 +53,63 @@ async fn an_untaken_http2_answer_ends_with_its_stream() {
     }
 }
 
-/// With a window that is too small for it, hyper has the whole answer and nothing is left of its stream
-/// but bytes in a buffer.
+/// The healthy answers on the connection go on.
 #[tokio::test]
-async fn an_untaken_rest_of_an_http2_answer_ends_the_connection() {
+async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
+    const GRANT: u32 = 4096;
+
     let server = Server::start(impatient()).await;
-    let mut peer = Http2Peer::with_window(&server, 1).await;
+    for (case, path, taken) in [
+        ("a short answer", "/", 1),
+        ("the last piece of a long one", "/large", LARGE - 10),
+    ] {
+        let mut peer = Http2Peer::with_window(&server, 0).await;
+        let stalled = peer.ask("GET", path).await.unwrap();
+        let healthy = peer.ask("GET", "/large").await.unwrap();
+        peer.grant(stalled, u32::try_from(taken).unwrap()).await;
+        let (mut heard, mut pulse) = (0, interval(millis(20)));
+        while heard < taken {
+            let frame = peer.hear().await.expect("the connection goes on");
+            if (frame.kind, frame.stream) == (DATA, stalled) {
+                heard += frame.payload.len();
+            }
+        }
+
+        let start = Instant::now();
+        let mut end = None;
+        while end.is_none() {
+            pulse.tick().await;
+            assert!(start.elapsed() < IDLE * 10, "{case}: still held");
+            peer.grant(healthy, GRANT).await;
+            let mut granted = GRANT as usize;
+            while granted > 0 {
+                let frame = peer.hear().await;
+                let frame = frame.unwrap_or_else(|| panic!("{case}: the connection ended"));
+                match (frame.kind, frame.stream) {
+                    (DATA, stream) if stream == healthy => granted -= frame.payload.len(),
+                    (RST_STREAM, stream) if stream == stalled => end = Some(start.elapsed()),
+                    (RST_STREAM | GOAWAY, _) => panic!("{case}: {frame:?}"),
+                    _ => {}
+                }
+            }
+        }
+        assert!(end > Some(IDLE / 2), "{case}: {end:?}");
+    }
+}
+
+/// Where the peer has taken whole answers, hyper is given the end of the next one with its only piece,
+/// and its stream cannot be ended any more.
+#[tokio::test]
+async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
+    let server = Server::start(impatient()).await;
+    let mut peer = Http2Peer::with_window(&server, 65_535).await;
+    for _ in 0..2 {
+        peer.ask("GET", "/").await.unwrap();
+        peer.hear_until(|frame| frame.flags & END_STREAM > 0 && frame.kind == DATA)
+            .await
+            .unwrap();
+    }
+    peer.set_window(1).await;
     let start = Instant::now();
     peer.ask("GET", "/").await.unwrap();
 
@@ -67,6 +118,9 @@ async fn an_untaken_rest_of_an_http2_answer_ends_the_connection() {
     assert!(start.elapsed() >= IDLE, "{:?}", start.elapsed());
     assert!(peer.hear_until(|_| false).await.is_none(), "and closed");
 }
+
+/// How many times as long as an answer a whole connection may take nothing.
+const BLOCKED: u32 = 8;
 
 #[tokio::test]
 async fn an_untaken_http1_answer_ends_the_connection() {
@@ -77,28 +131,101 @@ async fn an_untaken_http1_answer_ends_the_connection() {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     while peer.say("x").await {
         pulse.tick().await;
-        assert!(start.elapsed() < IDLE * 10, "still open");
+        assert!(start.elapsed() < IDLE * BLOCKED * 2, "still open");
     }
-    assert!(start.elapsed() >= IDLE, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
+/// The peer's kernel asks for more only when the peer has read most of what it holds, which takes this
+/// peer twice `IDLE`.
 #[tokio::test]
 async fn a_slow_http1_reader_gets_all_of_it() {
+    const STEP: usize = 3 * 1024;
+
     let server = Server::start(impatient()).await;
-    let mut peer = server.narrow_peer().await;
+    let mut peer = server.peer().await;
     peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
 
     let (start, mut pulse, mut heard) = (Instant::now(), interval(millis(20)), 0);
-    while heard < LARGE {
+    while heard < 1024 * 1024 {
         pulse.tick().await;
-        let next = LARGE.min(heard + 128 * 1024);
+        let next = heard + STEP;
         while heard < next {
-            let some = peer.hear_some(16 * 1024).await.len();
+            let some = peer.hear_some(next - heard).await.len();
             assert!(some > 0, "cut after {heard} bytes, {:?}", start.elapsed());
             heard += some;
         }
     }
-    assert!(start.elapsed() > IDLE * 2, "{:?}", start.elapsed());
+    assert!(start.elapsed() > IDLE * BLOCKED, "{:?}", start.elapsed());
+}
+
+/// With room for one connection, the next one is served when the one before has ended.
+fn impatient_with_one_connection() -> Limits {
+    Limits {
+        connections: 1,
+        ..impatient()
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_has_ended_its_own_side_gets_all_of_it() {
+    let server = Server::start(impatient_with_one_connection()).await;
+    for paused in [false, true] {
+        let mut peer = server.peer().await;
+        peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        if paused {
+            peer.hear_some(1024).await;
+        }
+        peer.end_own_side().await;
+        let heard = peer.hear_bytes_to_the_end().await.len();
+        assert!(heard > LARGE - 1024, "cut after {heard} bytes");
+    }
+    let start = Instant::now();
+    let mut next = server.peer().await;
+    next.ask(GET).await.expect("served");
+    assert!(start.elapsed() < IDLE, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_peer_that_has_ended_its_own_side_and_takes_nothing_is_ended() {
+    let server = Server::start(impatient_with_one_connection()).await;
+    let mut peer = server.narrow_peer().await;
+    let start = Instant::now();
+    peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    peer.end_own_side().await;
+
+    let mut next = server.peer().await;
+    next.ask(GET).await.expect("served");
+    assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
+    drop(peer);
+}
+
+#[tokio::test]
+async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
+    let mut server = Server::start(impatient()).await;
+    let mut peer = server.peer().await;
+    peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    peer.end_own_side().await;
+    peer.hear_some(1024).await;
+
+    let start = Instant::now();
+    server.shutdown.request();
+    let (heard, ()) = tokio::join!(peer.hear_bytes_to_the_end(), server.stopped());
+    assert!(heard.len() > LARGE - 2048, "cut after {}", heard.len());
+    assert!(start.elapsed() < millis(2_000), "{:?}", start.elapsed());
+}
+
+/// A handler may be silent for as long as it likes, so nothing else would end it.
+#[tokio::test]
+async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
+    let server = Server::start(impatient_with_one_connection()).await;
+    let mut peer = server.peer().await;
+    peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    hear_words(&mut peer, "one").await;
+    drop(peer);
+
+    let mut next = server.peer().await;
+    next.ask(GET).await.expect("served");
 }
 
 #[tokio::test]
@@ -115,7 +242,8 @@ async fn a_slow_http2_reader_gets_all_of_it() {
         pulse.tick().await;
         assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
         let granted = LARGE.min(heard + GRANT as usize);
-        while heard < granted {
+        // The end comes by itself, once the last piece is taken.
+        while heard < granted || heard == LARGE && !is_over {
             let frame = peer.hear_until(|frame| frame.kind == DATA).await;
             let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));
             heard += frame.payload.len();

@@ -6,6 +6,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -19,9 +20,17 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// What a client begins with, where it grants each answer so many bytes at first.
 pub fn preface(window: u32) -> Vec<u8> {
-    let setting = [&[0, INITIAL_WINDOW_SIZE][..], &window.to_be_bytes()].concat();
-    let settings = frame(SETTINGS, 0, 0, &setting);
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat()
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &self::window(window)[..],
+    ]
+    .concat()
+}
+
+/// The setting that grants each answer so many bytes at first.
+pub fn window(bytes: u32) -> Vec<u8> {
+    let setting = [&[0, INITIAL_WINDOW_SIZE][..], &bytes.to_be_bytes()].concat();
+    frame(SETTINGS, 0, 0, &setting)
 }
 
 /// A request without a body. Its fields are literals under the names `:method`, `:path` and

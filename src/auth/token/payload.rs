@@ -28,7 +28,7 @@ pub(crate) struct Verified {
     claims: Pieces,
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
-    pub(crate) source: Source,
+    pub(crate) source: VerifiedBy,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
@@ -159,7 +159,7 @@ impl Extract {
         self,
         payload: String,
         context: Arc<IssuerContext>,
-        source: Source,
+        source: VerifiedBy,
     ) -> Verified {
         let length = place(payload.len());
         let mut text = payload;
@@ -178,14 +178,14 @@ impl Extract {
 
 /// The key or secret that verified a token.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum VerifiedBy {
     /// A key of the issuer's set.
     Key(Arc<Key>),
     /// The secret shared with the issuer.
     Secret,
 }
 
-impl Source {
+impl VerifiedBy {
     /// Returns the source of a token that `key` has verified.
     pub(crate) fn of(algorithm: Algorithm, key: Arc<Key>) -> Self {
         if algorithm.is_symmetric() {

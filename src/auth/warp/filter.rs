@@ -1,6 +1,6 @@
 //! The filters: [`with_auth`], [`with_optional_auth`] and [`BearerFilterExt`].
 //!
-//! The filters pass a request to [`Auth::authenticate`] and return its result; they decide nothing
+//! The filters pass a request to `Auth::authenticate_by` and return its result; they decide nothing
 //! themselves. The order inside a route is path, method, auth, policy, body.
 
 use std::{convert::Infallible, future::ready, sync::Arc};

@@ -2,7 +2,7 @@
 //!
 //! A row is the only place that names a variable, its default, its meaning and its parser. Parsing,
 //! `warp-bearer check`, `.env.example` and the table in the README follow from it; after a change,
-//! `UPDATE=1 cargo test --test readme` writes the last two.
+//! `UPDATE=1 cargo test --test pages` writes the last two.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -3,24 +3,33 @@
 //! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that never
 //! sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2
 //! connection open with pings, or sends a request and does not read the answer. This timeout covers all
-//! of them, by two rules:
+//! of them, by three rules:
 //!
 //! - A connection without an active request ends after the limit. A request is active until the last byte
 //!   of its answer has been given to hyper, so a handler may send nothing for any time (server-sent
 //!   events).
 //! - An answer ends if the peer reads nothing of it for the limit. *Other requests on the connection do
 //!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
-//!   with the connection afterwards. A connection whose socket accepts no byte for the limit ends too.
+//!   with the connection afterwards.
+//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the timers
+//!   of its HTTP/2 answers are paused.
 //!
-//! "Reads" means that hyper has written the bytes to the socket.
+//! "Reads" means that hyper has written the bytes to the socket. A slow reader shows this only in large
+//! steps: its kernel fills a receive buffer of 128 KiB or more at once, and asks for more only when the
+//! reader has nearly emptied it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
     time::Duration,
 };
 
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
+
+/// A socket may accept no byte for this many times the limit. At the default limit of 30 s, a peer that
+/// reads 1 KiB each second empties a receive buffer of 240 KiB in time.
+const BLOCKED: u32 = 8;
 
 /// The timers of one connection.
 #[derive(Debug)]
@@ -34,6 +43,12 @@ struct State {
     since: Instant,
     /// The time since which the socket accepts no bytes. `None` if it accepts them.
     blocked: Option<Instant>,
+    /// Whether an HTTP/1.1 answer is handed over piece by piece and more of it is there.
+    hands_over: bool,
+    /// Reads again once the answer is handed over. Set while the end of the peer's side is kept back.
+    reader: Option<Waker>,
+    /// Whether the peer took the last piece of HTTP/2 in one go, so that it will take another.
+    is_wide: bool,
     /// HTTP/2 answers. Each [`StreamedAnswer`] knows its index.
     streams: Vec<StreamState>,
 }
@@ -48,6 +63,8 @@ struct StreamState {
     /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
     /// the end of the connection frees them.
     abort: Option<AbortHandle>,
+    /// Ends the answer once all its pieces are taken.
+    end: Option<Waker>,
 }
 
 impl StreamState {
@@ -62,6 +79,9 @@ impl IdleTimeout {
             active: 0,
             since: Instant::now(),
             blocked: None,
+            hands_over: false,
+            reader: None,
+            is_wide: false,
             streams: Vec::new(),
         })))
     }
@@ -85,8 +105,24 @@ impl IdleTimeout {
 
     /// Records that the socket accepts bytes again.
     pub(in crate::service) fn unblock(&self) {
+        let (mut state, now) = (self.state(), Instant::now());
+        let stood_still = state.blocked.take().map(|blocked| now - blocked);
+        for offer in &mut state.streams {
+            offer.since = now.min(offer.since + stood_still.unwrap_or_default());
+        }
+        state.since = now;
+    }
+
+    /// Keeps back the end of the peer's side while an answer is on its way to the peer; hyper would cut
+    /// the answer. The task is woken once the answer is handed over. A handler that is silent does not
+    /// count: it may never write again, and a peer that has left shows in nothing else.
+    pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
-        (state.blocked, state.since) = (None, Instant::now());
+        let keeps = state.hands_over || state.blocked.is_some();
+        if keeps {
+            state.reader = Some(cx.waker().clone());
+        }
+        keeps
     }
 
     /// Restarts every timer of the connection.
@@ -99,24 +135,37 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, or until the peer has read nothing of an
-    /// answer for as long and ending the stream did not help.
+    /// Waits until the connection has been idle for `limit`, the peer has taken nothing of an answer for
+    /// as long that no stream could be ended for, or the socket has been blocked for [`BLOCKED`] limits.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        while let Some(due) = self.check(limit) {
+        self.still(limit, limit * BLOCKED).await;
+    }
+
+    /// As [`expired`](Self::expired), for a connection that has to end: a blocked socket is given no
+    /// more time than `limit`.
+    pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
+        self.still(limit, limit).await;
+    }
+
+    async fn still(&self, limit: Duration, blocked: Duration) {
+        while let Some(due) = self.check(limit, blocked) {
             sleep_until(due).await;
         }
     }
 
-    /// Ends the streams whose time is over, and returns when to check next. `None` if the connection has
-    /// to end now.
-    fn check(&self, limit: Duration) -> Option<Instant> {
+    /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
+    /// connection has to end now.
+    fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         // Nothing that begins after this check is due earlier.
         let mut next = now + limit;
-        let is_idle = state.active == 0 && state.streams.iter().all(|stream| stream.pieces == 0);
-        let idle_since = is_idle.then_some(state.since);
-        for since in idle_since.into_iter().chain(state.blocked) {
-            next = next.min(since + limit);
+        let is_idle = state.active == 0 && state.streams.iter().all(|offer| offer.pieces == 0);
+        if let Some(blocked) = state.blocked {
+            let due = blocked + blocked_limit;
+            return (due > now).then(|| next.min(due));
+        }
+        if is_idle {
+            next = next.min(state.since + limit);
         }
         for stream in state.streams.iter_mut().filter(|stream| stream.pieces > 0) {
             if stream.since + limit <= now
@@ -166,6 +215,17 @@ impl ActiveRequest {
         self.idle_timeout.state().blocked.is_some()
     }
 
+    /// Notes whether more of an HTTP/1.1 answer is there to be handed over.
+    pub(in crate::service) fn hands_over(&self, more: bool) {
+        let mut state = self.idle_timeout.state();
+        state.hands_over = more;
+        let reader = state.reader.take_if(|_| !more);
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Registers the answer as one on an HTTP/2 stream, which `abort` ends.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
@@ -173,6 +233,7 @@ impl ActiveRequest {
             pieces: 0,
             since: self.since,
             abort: Some(abort),
+            end: None,
         };
         let free = state.streams.iter().position(StreamState::is_over);
         let place = free.unwrap_or(state.streams.len());
@@ -184,6 +245,7 @@ impl ActiveRequest {
         StreamedAnswer {
             idle_timeout: Arc::clone(&self.idle_timeout),
             place,
+            keeps_end: false,
         }
     }
 }
@@ -193,6 +255,12 @@ impl Drop for ActiveRequest {
         let until = self.until.unwrap_or_else(Instant::now);
         let mut state = self.idle_timeout.state();
         (state.active, state.since) = (state.active - 1, state.since.max(until));
+        state.hands_over = false;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -201,6 +269,11 @@ impl Drop for ActiveRequest {
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
+    /// Whether `END_STREAM` waits until the peer has taken all pieces. With `END_STREAM` hyper ends the
+    /// stream's task, and a stream without a task cannot be reset: only the end of the connection would
+    /// free what the peer leaves of a last piece. Not kept back where that would cost a short answer a
+    /// second write: with the only piece for a peer that takes whole pieces.
+    pub(in crate::service) keeps_end: bool,
 }
 
 impl StreamedAnswer {
@@ -212,13 +285,29 @@ impl StreamedAnswer {
         UnsentPiece {
             idle_timeout: Arc::clone(&self.idle_timeout),
             place: self.place,
+            is_cut: false,
+            is_taken: false,
         }
+    }
+
+    /// Returns whether the peer took the piece before, of this or another answer, in one go.
+    pub(in crate::service) fn is_wide(&self) -> bool {
+        self.idle_timeout.state().is_wide
+    }
+
+    /// Returns whether all pieces are taken. If not, the task is woken when they are.
+    pub(in crate::service) fn is_taken(&self, cx: &Context<'_>) -> bool {
+        let offer = &mut self.idle_timeout.state().streams[self.place];
+        let is_taken = offer.pieces == 0;
+        offer.end = (!is_taken).then(|| cx.waker().clone());
+        is_taken
     }
 }
 
 impl Drop for StreamedAnswer {
     fn drop(&mut self) {
-        self.idle_timeout.state().streams[self.place].abort = None;
+        let offer = &mut self.idle_timeout.state().streams[self.place];
+        (offer.abort, offer.end) = (None, None);
     }
 }
 
@@ -227,21 +316,37 @@ impl Drop for StreamedAnswer {
 pub(in crate::service) struct UnsentPiece {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
+    is_cut: bool,
+    is_taken: bool,
 }
 
 impl UnsentPiece {
-    /// Records that hyper has written a part of the piece.
-    pub(in crate::service) fn progress(&self) {
-        self.idle_timeout.state().streams[self.place].since = Instant::now();
+    /// Notes that the peer has taken a part of the piece.
+    pub(in crate::service) fn progress(&mut self) {
+        self.is_cut = true;
+        let mut state = self.idle_timeout.state();
+        state.is_wide = false;
+        state.streams[self.place].since = Instant::now();
+    }
+
+    /// Notes that the peer has taken the piece.
+    pub(in crate::service) fn take(&mut self) {
+        self.is_taken = true;
     }
 }
 
 impl Drop for UnsentPiece {
     fn drop(&mut self) {
         let (mut state, now) = (self.idle_timeout.state(), Instant::now());
-        let stream = &mut state.streams[self.place];
-        (stream.pieces, stream.since) = (stream.pieces - 1, now);
+        let offer = &mut state.streams[self.place];
+        (offer.pieces, offer.since) = (offer.pieces - 1, now);
+        let end = offer.end.take_if(|_| offer.pieces == 0);
         state.since = now;
+        state.is_wide |= self.is_taken && !self.is_cut;
+        drop(state);
+        if let Some(end) = end {
+            end.wake();
+        }
     }
 }
 
@@ -292,7 +397,98 @@ mod tests {
         idle_timeout.block();
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), Duration::from_secs(67));
+        assert_eq!(start.elapsed(), Duration::from_secs(37) + LIMIT * BLOCKED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blocked_socket_is_given_no_extra_time_at_last() {
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let _streaming = idle_timeout.begin_request();
+
+        idle_timeout.block();
+        idle_timeout.expired_at_last(LIMIT).await;
+
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_untaken_answer_waits_while_the_socket_is_blocked() {
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let (stream, _registration) = AbortHandle::new_pair();
+        let request = idle_timeout.begin_request();
+        let offer = request.begin_stream(stream.clone());
+        let _piece = offer.piece();
+
+        advance(Duration::from_secs(10)).await;
+        idle_timeout.block();
+        assert!(
+            timeout(LIMIT * 2, idle_timeout.expired(LIMIT))
+                .await
+                .is_err()
+        );
+        idle_timeout.unblock();
+        assert!(!stream.is_aborted());
+
+        // 20 s of its limit are left.
+        idle_timeout.expired(LIMIT).await;
+        assert!(stream.is_aborted());
+        assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ends_once_its_pieces_are_taken() {
+        let (idle_timeout, waits) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
+        let request = idle_timeout.begin_request();
+        let offer = request.begin_stream(AbortHandle::new_pair().0);
+
+        let (one, other) = (offer.piece(), offer.piece());
+        assert!(!offer.is_taken(waits));
+        drop(one);
+        assert!(!offer.is_taken(waits));
+        drop(other);
+        assert!(offer.is_taken(waits));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_is_wide_if_it_took_the_last_piece_in_one_go() {
+        let idle_timeout = IdleTimeout::new();
+        let request = idle_timeout.begin_request();
+        let offer = request.begin_stream(AbortHandle::new_pair().0);
+        assert!(!offer.is_wide(), "nothing is known yet");
+
+        drop(offer.piece());
+        assert!(!offer.is_wide(), "dropped untaken");
+        let mut piece = offer.piece();
+        piece.take();
+        drop(piece);
+        assert!(offer.is_wide());
+        let mut piece = offer.piece();
+        piece.progress();
+        assert!(!offer.is_wide());
+        piece.take();
+        drop(piece);
+        assert!(!offer.is_wide(), "taken in two");
+    }
+
+    #[test]
+    fn the_end_of_the_peers_side_is_kept_back_while_an_answer_is_handed_over() {
+        let (idle_timeout, reads) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
+        let request = idle_timeout.begin_request();
+        assert!(!idle_timeout.keeps_back_end(reads));
+
+        request.hands_over(true);
+        assert!(idle_timeout.keeps_back_end(reads));
+        request.hands_over(false);
+        assert!(!idle_timeout.keeps_back_end(reads), "a silent handler");
+
+        request.hands_over(true);
+        drop(request);
+        assert!(!idle_timeout.keeps_back_end(reads), "over");
+        idle_timeout.block();
+        assert!(
+            idle_timeout.keeps_back_end(reads),
+            "the last piece is not written"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -321,9 +517,9 @@ mod tests {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let request = idle_timeout.begin_request();
-        let stream = request.begin_stream(AbortHandle::new_pair().0);
-        let piece = stream.piece();
-        drop((stream, request));
+        let offer = request.begin_stream(AbortHandle::new_pair().0);
+        let mut piece = offer.piece();
+        drop((offer, request));
 
         advance(Duration::from_secs(20)).await;
         piece.progress();

@@ -8,7 +8,9 @@ use std::time::Duration;
 pub struct Limits {
     /// How long a connection may stay open without an active request: before its first byte, while a head
     /// arrives, and between two requests. Also how long an answer is kept of which the peer reads
-    /// nothing, even if the connection has other active requests. Defaults to 30 s.
+    /// nothing, even if the connection has other active requests. A connection whose socket accepts no
+    /// byte at all is kept eight times as long, because a slow reader's kernel accepts bytes in large
+    /// steps. Defaults to 30 s.
     pub idle: Duration,
     /// How long a request may take from its head to its answer, including its body. Afterwards the answer
     /// is 503. Defaults to 30 s.

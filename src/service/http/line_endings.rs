@@ -13,6 +13,10 @@ use std::sync::{
 
 use memchr::memchr;
 
+/// The most bytes that are read at once while a head may end among them. Bytes after the head are held
+/// until hyper has read the head, so a connection holds no more than this.
+const READ: u64 = 8 * 1024;
+
 /// The checker of one connection, which tracks where heads begin and end.
 #[derive(Debug)]
 pub(in crate::service) struct LineEndings {
@@ -55,6 +59,15 @@ impl LineEndings {
         Self {
             position: Position::FIRST_LINE,
             framing,
+        }
+    }
+
+    /// Returns how many bytes may be read at once.
+    pub(in crate::service) fn most(&self) -> u64 {
+        match self.position {
+            Position::Head { .. } | Position::Between => READ,
+            Position::Body(left) => left.max(READ),
+            Position::Beyond => u64::MAX,
         }
     }
 

@@ -6,16 +6,20 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
-use crate::service::http::line_endings::{Framing, LineEndings};
+use crate::service::http::{
+    idle_timeout::IdleTimeout,
+    line_endings::{Framing, LineEndings},
+};
 
 /// How long a peer may keep sending after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,6 +28,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::service) struct LingeringClose<T> {
     stream: T,
+    idle_timeout: Arc<IdleTimeout>,
     line_endings: LineEndings,
     /// Bytes that were read but that hyper may not have yet.
     held: Vec<u8>,
@@ -32,9 +37,14 @@ pub(in crate::service) struct LingeringClose<T> {
 
 impl<T> LingeringClose<T> {
     /// Creates the stream. The server reports each head that hyper has parsed to `framing`.
-    pub(in crate::service) fn new(stream: T, framing: Framing) -> Self {
+    pub(in crate::service) fn new(
+        stream: T,
+        framing: Framing,
+        idle_timeout: Arc<IdleTimeout>,
+    ) -> Self {
         Self {
             stream,
+            idle_timeout,
             line_endings: LineEndings::new(framing),
             held: Vec::new(),
             lingering: None,
@@ -51,7 +61,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for LingeringClose<T> {
         let this = &mut *self;
         let start = buf.filled().len();
         if this.held.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let mut few = (&mut this.stream).take(this.line_endings.most());
+            ready!(Pin::new(&mut few).poll_read(cx, buf))?;
+            let is_end = buf.filled().len() == start && buf.remaining() > 0;
+            if is_end && this.idle_timeout.keeps_back_end(cx) {
+                return Poll::Pending;
+            }
         } else {
             let room = this.held.len().min(buf.remaining());
             buf.put_slice(&this.held[..room]);

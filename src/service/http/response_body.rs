@@ -59,6 +59,8 @@ pub(in crate::service) struct ResponseBody<B> {
     /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
     stream: Option<StreamedAnswer>,
     has_begun: bool,
+    /// Whether the body is over. Some bodies must not be polled again.
+    is_over: bool,
     /// In HTTP/1.1, whether hyper has a piece that it has not tried to write.
     is_unwritten: bool,
 }
@@ -71,6 +73,7 @@ impl<B> ResponseBody<B> {
             request,
             stream: None,
             has_begun: false,
+            is_over: false,
             is_unwritten: false,
         }
     }
@@ -93,10 +96,30 @@ impl<B> ResponseBody<B> {
             let stream = STREAM.try_with(AbortHandle::clone);
             self.stream = stream.ok().map(|stream| self.request.begin_stream(stream));
         }
+        let bytes = self.rest.split_to(self.rest.len().min(MAX_PIECE));
+        if let Some(stream) = &mut self.stream {
+            stream.keeps_end = self.has_begun || !self.rest.is_empty() || !stream.is_wide();
+        }
+        if self.stream.is_none() && !self.rest.is_empty() {
+            self.request.hands_over(true);
+        }
         (self.has_begun, self.is_unwritten) = (true, self.stream.is_none());
         Piece {
-            bytes: self.rest.split_to(self.rest.len().min(MAX_PIECE)),
+            bytes,
             unsent: self.stream.as_ref().map(StreamedAnswer::piece),
+        }
+    }
+
+    fn keeps_end(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.keeps_end)
+    }
+
+    /// Ends the answer once the peer has taken its pieces, where that is waited for.
+    fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
+        self.is_over = true;
+        match &self.stream {
+            Some(offer) if offer.keeps_end && !offer.is_taken(cx) => Poll::Pending,
+            _ => Poll::Ready(None),
         }
     }
 }
@@ -114,12 +137,18 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
             return Poll::Pending;
         }
         if this.rest.is_empty() {
+            if this.is_over || this.has_begun && this.body.is_end_stream() {
+                return this.poll_end(cx);
+            }
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {
                 this.request.continues();
+                if this.has_begun && this.stream.is_none() {
+                    this.request.hands_over(false);
+                }
             }
             let Some(frame) = ready!(polled) else {
-                return Poll::Ready(None);
+                return this.poll_end(cx);
             };
             match frame.into_data() {
                 Ok(data) => this.rest = data,
@@ -140,7 +169,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream() && !self.keeps_end()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -171,8 +200,10 @@ impl Buf for Piece {
 
     fn advance(&mut self, taken: usize) {
         self.bytes.advance(taken);
-        if let Some(unsent) = self.unsent.as_ref().filter(|_| !self.bytes.is_empty()) {
-            unsent.progress();
+        match &mut self.unsent {
+            Some(unsent) if self.bytes.is_empty() => unsent.take(),
+            Some(unsent) => unsent.progress(),
+            None => {}
         }
     }
 }

@@ -192,7 +192,8 @@ where
             });
             at_once(in_context(is_recorded, answer))
         });
-        let stream = TokioIo::new(LingeringClose::new(stream, framing.clone()));
+        let wire = LingeringClose::new(stream, framing.clone(), Arc::clone(&idle_timeout));
+        let stream = TokioIo::new(wire);
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
         // The set polls the timer only when it is due, and not each time that the peer sends something.
@@ -209,7 +210,7 @@ where
         idle_timeout.restart();
         select! {
             end = connection => self.middleware.request_log.end(end),
-            () = idle_timeout.expired(patience) => {}
+            () = idle_timeout.expired_at_last(patience) => {}
         }
     }
 }
