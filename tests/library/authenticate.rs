@@ -1,4 +1,5 @@
-//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no feature.
+//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no
+//! feature.
 
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};

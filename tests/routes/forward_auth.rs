@@ -160,7 +160,8 @@ async fn tells_two_issuers_with_one_subject_apart() {
         .token()
         .subject("7")
         .claim("iss", json!(beyond_ascii));
-    // An issuer that a field cannot carry arrives empty, as a subject does. X-Auth-Claims has it.
+    // The field is empty if it cannot carry the issuer, as for a subject. X-Auth-Claims has the
+    // issuer.
     let rows = [
         ("one", own, tenant.issuer.url()),
         ("the other", foreign, other.url()),

@@ -1,7 +1,7 @@
 //! Uses jsonwebtoken with its `rust_crypto` beside the library, in one process.
 //!
-//! jsonwebtoken panics at its first signature when a build enables two of its backends, so a library
-//! that enabled one would break every crate that has chosen the other.
+//! jsonwebtoken panics at its first signature when a build enables two of its backends, so a
+//! library that enabled one would break every crate that has chosen the other.
 
 use std::error::Error;
 

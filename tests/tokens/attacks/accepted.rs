@@ -1,4 +1,4 @@
-//! What looks odd and is right. A verifier that refuses these is not strict but broken.
+//! Tokens that look odd and are valid. A verifier that refuses them is not strict but wrong.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ async fn each_algorithm_is_verified() {
         let mut target = Target::of(algorithm).await;
         let token = target.good();
         target.accepts(&format!("{algorithm:?}"), &token).await;
-        // And beside all the others.
+        // The same algorithm, with all the others allowed too.
         let all = [
             RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA,
         ];
