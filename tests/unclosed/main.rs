@@ -1,4 +1,4 @@
-//! Reports a rejection that no filter converts into an answer.
+//! A refusal is reported in the log if another route answers the request in its place.
 //!
 //! This test has its own binary, because the report is made only once per process.
 
