@@ -1,4 +1,4 @@
-//! Holds ARCHITECTURE.md to the imports in `src/`: which room may import which, and no circles.
+//! Checks the imports in `src/` against the rules of ARCHITECTURE.md, and that there are no cycles.
 //!
 //! Reads every file with `syn`, follows each path to the file that defines its item, through
 //! re-exports, and looks at the graph. Test modules and doc comments do not count. Neither does a
@@ -19,7 +19,7 @@ use syn::{
 /// A module's path from the crate's root; empty for the root.
 type ModulePath = Vec<String>;
 
-/// The files of `src/`, and which of them import which.
+/// The files of `src/`, with the imports of each.
 struct Sources {
     /// The parsed files by the path of their module.
     modules: BTreeMap<ModulePath, Module>,
@@ -27,7 +27,7 @@ struct Sources {
 
 #[derive(Default)]
 struct Module {
-    /// Relative to `src/`.
+    /// The file's path, relative to `src/`.
     file: String,
     /// Maps each re-exported name to the path of the item that it stands for.
     exports: BTreeMap<String, ModulePath>,
@@ -273,7 +273,7 @@ fn no_file_imports_itself_through_others() {
 struct Room {
     /// The beginning of the files' names. A file belongs to the room with the longest one.
     files: &'static str,
-    /// The beginnings of the names of what they may import, beside files of the same room.
+    /// The beginnings of the names of files that they may import, besides those of the same room.
     may_import: &'static [&'static str],
     /// Exceptions to `may_import`.
     but_not: &'static [&'static str],
@@ -292,7 +292,7 @@ const ROOMS: &[Room] = &[
     room("main.rs", &["service/cli/mod.rs"]),
     room("lib.rs", &[]),
     room("algorithm.rs", &[]),
-    // The library. Its core does not know what makes it a filter.
+    // The library. Its core does not depend on the code that makes it a warp filter.
     Room {
         files: "auth/",
         may_import: &["algorithm.rs", "auth/"],
@@ -322,7 +322,7 @@ const ROOMS: &[Room] = &[
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
     room("auth/credential/", &["auth/error.rs"]),
     room("auth/warp/", &["auth/"]),
-    // The test issuer. It shares no code with what it tests but the names of algorithms.
+    // The test issuer. It shares only the names of algorithms with the code that it tests.
     room("issuer/", &["algorithm.rs"]),
     // The service. `api` and `http` do not know each other, and `observe` knows neither.
     room("service/mod.rs", &["service/"]),

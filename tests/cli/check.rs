@@ -15,7 +15,7 @@ use warp_bearer::{
 use crate::support::process::Process;
 use crate::support::world::{Told, World, with_date};
 
-/// The findings of a section, each as "mark name: text (more)".
+/// Returns the findings of a section, each as "mark name: text (more)".
 fn findings(told: &Told, section: &str) -> Vec<String> {
     let json = told.json();
     let sections = json["sections"].as_array().unwrap().iter();
@@ -288,7 +288,7 @@ async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
     let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let found = findings(&told);
-    // Until the year 4096.
+    // The certificate is valid until the year 4096, which is more than 700,000 days.
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }

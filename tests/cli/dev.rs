@@ -194,7 +194,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `refuses_a_host_that_is_no_name_of_loopback` in `issuer.rs`.
+/// See `refuses_a_host_that_is_no_name_of_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_for_names_of_loopback_alone() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);

@@ -424,7 +424,7 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
         .claim("iat", 1_699_990_000);
     let told = world.run(&["explain"], &token.sign());
     let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
-    // TZ is an hour east of Greenwich.
+    // `TZ` is one hour ahead of UTC.
     assert!(
         exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
         "{exp}"

@@ -187,7 +187,7 @@ async fn a_certified_provider_is_understood_through_rotation_and_outage() {
     }
     assert_eq!(provider.asked(), 2, "one fetch for all the new keys");
 
-    // Those it has met it may remember; these it has not.
+    // The service may have cached the tokens that it has seen, so these are new.
     for algorithm in ALGORITHMS {
         good.push((
             algorithm,

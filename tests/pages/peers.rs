@@ -143,7 +143,7 @@ fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     }
 }
 
-/// The routes of both pages.
+/// Returns the routes that both pages describe.
 fn routes(auth: &Auth) -> BoxedFilter<(Response,)> {
     let open = |path, needs| {
         let route = warp::path(path).and(warp::path::end());

@@ -295,7 +295,7 @@ fn the_bench_has_its_places() {
     }
 }
 
-/// Every Markdown page of the repository, by its path from the root.
+/// Returns every Markdown page of the repository, by its path from the root.
 fn pages() -> BTreeMap<PathBuf, String> {
     fn read(directory: &Path, pages: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(directory).unwrap() {

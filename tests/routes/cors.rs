@@ -307,7 +307,7 @@ async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
     }
 }
 
-/// As the documentation of `handle_rejection` has it.
+/// Uses warp's CORS filter as the documentation of `handle_rejection` shows.
 #[tokio::test]
 async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
     let tenant = Tenant::start().await;

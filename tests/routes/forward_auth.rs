@@ -1,4 +1,4 @@
-//! `/auth`, which a proxy asks in front of an application that does not verify tokens itself.
+//! `/auth`, which a proxy asks on behalf of an application that does not verify tokens itself.
 
 use std::collections::HashSet;
 

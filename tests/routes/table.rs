@@ -296,7 +296,7 @@ async fn rename_item(id: String, claims: Claims, item: Item) -> impl Reply {
     warp::reply::json(&json!({"id": id, "by": claims.subject(), "name": item.name}))
 }
 
-/// A row with a segment, a token, a policy and a body.
+/// Returns a route with a path segment, a token, a policy and a body.
 fn item_row(access: &Access) -> Row {
     route!(POST, "items" / { id })
         .with_auth(access)

@@ -264,7 +264,7 @@ impl Fetcher {
         // a single-threaded runtime, every request would have to wait for that.
         let (cell, builder) = (Arc::clone(cell), target.builder());
         let build = move || {
-            // A handshake needs randomness. If there is none, the handshake reports it.
+            // Ignored: without randomness the handshake fails and reports it.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };

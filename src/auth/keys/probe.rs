@@ -24,7 +24,7 @@ pub(crate) struct Probe {
     pub(crate) certificate: Option<Vec<u8>>,
     /// The server answers, but not in TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or the reason why there is none, as a sentence.
+    /// The document, or a sentence that says why it could not be fetched.
     pub(crate) body: Result<Vec<u8>, String>,
     pub(crate) max_age: Option<Duration>,
 }

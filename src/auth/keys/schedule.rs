@@ -9,13 +9,14 @@
 //!
 //! Four invariants hold here, and the tests below check them over random sequences of events:
 //!
-//! - **A request for a newer set gets a fetch that begins after the request.** Fetches are numbered,
-//!   and [`Decision::Wait`] names the first one that begins later. A fetch that is already in flight
-//!   may still bring the key, but a request is never refused because of it alone.
+//! - **A request for a newer set gets a fetch that begins after the request.** Fetches are
+//!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
+//!   already in flight may still bring the key, but a request is never refused because of it alone.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for
 //!   at most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
-//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's refresh.
-//!   The one of the discovery endpoint is kept separately, because the key set may still answer.
+//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
+//!   refresh. The one of the discovery endpoint is kept separately, because the key set may still
+//!   answer.
 //! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must
 //!   not go on for hours because one fetch failed.
 
@@ -451,7 +452,7 @@ impl DiscoveryClock {
 /// The longest `Retry-After` that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Returns when a `Retry-After` ends. `None` if there is none, or if it is 0.
+/// Returns when a `Retry-After` ends. `None` if it is absent or 0.
 fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
     let wait = retry_after?.min(LONGEST_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)

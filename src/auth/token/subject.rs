@@ -14,11 +14,11 @@ use crate::auth::token::json::{self, Value};
 /// The kind of subject that a token was issued to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubjectKind {
-    /// A client, for itself.
+    /// A client that acts for itself.
     Machine,
-    /// A person, through a client.
+    /// A person who uses a client.
     User,
-    /// The payload does not show it.
+    /// Unknown: the payload shows neither, or both.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// Reads the kind from a payload. One that is not strict JSON is `Unknown`.
+    /// Reads the kind from a payload. A payload that is not strict JSON is `Unknown`.
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -281,7 +281,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// One string, or an array with it.
+/// Returns whether the claim is this string, or an array that contains it.
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

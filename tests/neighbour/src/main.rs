@@ -14,7 +14,7 @@ const VECTORS: &str = include_str!("../../vectors/edge_keys.json");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Once before the library has done anything, and once after.
+    // Runs before the library is used for the first time, and again after it.
     round_trip()?;
     verify().await?;
     round_trip()?;

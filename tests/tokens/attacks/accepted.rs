@@ -170,7 +170,7 @@ async fn claims_of_many_shapes_are_read() {
     target.accepts("white space", &token).await;
 }
 
-/// As Auth0 issues them (its documentation, "Access Token Profiles").
+/// Both profiles as Auth0 issues them (its documentation, "Access Token Profiles").
 #[tokio::test]
 async fn both_token_profiles_of_auth0_are_read() {
     let mut target = Target::start().await;

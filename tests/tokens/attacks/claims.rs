@@ -12,7 +12,7 @@ use crate::{attacks::Target, support::text::quoted};
 const PAST: &str = "1000000000";
 const FUTURE: &str = "4102444799";
 
-/// A `NumericDate` is a JSON number (RFC 7519 §2), and a double holds it.
+/// A `NumericDate` is a JSON number (RFC 7519 §2) within the range of a double.
 #[tokio::test]
 async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
     let mut target = Target::start().await;
