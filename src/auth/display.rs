@@ -11,11 +11,11 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// How many characters of an address or a text are shown.
+/// The number of characters of an address or a text that are shown.
 const ENOUGH: usize = 80;
 
-/// How many characters of a library's message are shown. The library's own words surround the
-/// foreign ones: rustls needs 100 characters before the first name of a certificate.
+/// The number of characters of a library's message that are shown. The library adds its own words:
+/// rustls writes 100 characters before the first name of a certificate.
 const MESSAGE: usize = 240;
 
 /// A foreign text, reduced to the part that may be shown.
@@ -27,7 +27,7 @@ pub(crate) struct ShownText(String);
 
 /// An address without user information, query and fragment.
 ///
-/// It has at most 80 characters. An ellipsis stands where something was removed.
+/// It has at most 80 characters. An ellipsis marks each removed part.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ShownUrl(ShownText);
 
@@ -36,7 +36,7 @@ impl ShownText {
         Self(cut(&without_secrets_in_words(text), ENOUGH))
     }
 
-    /// The message of a library, which may quote what it read.
+    /// Creates a text from a library's message, which may quote what it read.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
         Self(cut(&without_secrets_in_words(&message), MESSAGE))
@@ -44,7 +44,7 @@ impl ShownText {
 }
 
 impl ShownUrl {
-    /// Takes a text for an address, whether or not it is a valid one.
+    /// Creates an address from a text, which need not be a valid address.
     pub(crate) fn new(text: &str) -> Self {
         Self(ShownText(cut(&without_secrets(text), ENOUGH)))
     }
@@ -110,9 +110,9 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug` keeps:
-/// the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, of Egyptian
-/// hieroglyphs and of musical notation.
+/// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug`
+/// keeps: the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, of
+/// Egyptian hieroglyphs and of musical notation.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -125,7 +125,7 @@ fn is_blank(c: char) -> bool {
     )
 }
 
-/// Cuts a text after so many characters, and marks that with an ellipsis.
+/// Cuts a text after `enough` characters, and marks the cut with an ellipsis.
 pub(crate) fn cut(text: &str, enough: usize) -> String {
     match text.char_indices().nth(enough) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -227,8 +227,8 @@ mod tests {
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
     }
 
-    /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank characters
-    /// that are neither ignorable nor white space.
+    /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank
+    /// characters that are neither ignorable nor white space.
     #[test]
     fn an_invisible_character_is_escaped() {
         let ranges = [

@@ -1,8 +1,9 @@
-//! Holds ARCHITECTURE.md to the imports in `src/`: which room may import which, and no circles.
+//! Checks the imports in `src/` against the rules of ARCHITECTURE.md, and that there are no cycles.
 //!
 //! Reads every file with `syn`, follows each path to the file that defines its item, through
-//! re-exports, and looks at the graph. Test modules and doc comments do not count. Neither does a path
-//! that begins with a module that the file itself declares, such as `serve::run()` in `cli/mod.rs`.
+//! re-exports, and looks at the graph. Test modules and doc comments do not count. Neither does a
+//! path that begins with a module that the file itself declares, such as `serve::run()` in
+//! `cli/mod.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use syn::{
 /// A module's path from the crate's root; empty for the root.
 type ModulePath = Vec<String>;
 
-/// The files of `src/`, and which of them import which.
+/// The files of `src/`, with the imports of each.
 struct Sources {
     /// The parsed files by the path of their module.
     modules: BTreeMap<ModulePath, Module>,
@@ -26,9 +27,9 @@ struct Sources {
 
 #[derive(Default)]
 struct Module {
-    /// Relative to `src/`.
+    /// The file's path, relative to `src/`.
     file: String,
-    /// What is re-exported here, by the name it has here.
+    /// Maps each re-exported name to the path of the item that it stands for.
     exports: BTreeMap<String, ModulePath>,
     /// Every path that the file names, absolute.
     paths: BTreeSet<ModulePath>,
@@ -58,7 +59,8 @@ impl Sources {
         Self { modules }
     }
 
-    /// The module in whose file the item at `path` is defined. `None` if the path leads nowhere.
+    /// Returns the module in whose file the item at `path` is defined. `None` if no item has this
+    /// path.
     fn definition(&self, path: &[String]) -> Option<&Module> {
         let mut path = path.to_vec();
         for _ in 0..8 {
@@ -75,7 +77,7 @@ impl Sources {
         None
     }
 
-    /// The files that each file imports, itself aside.
+    /// Maps each file to the files that it imports, without itself.
     fn imports(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut imports = BTreeMap::new();
         for module in self.modules.values() {
@@ -98,11 +100,11 @@ struct Reader {
 }
 
 impl Reader {
-    /// An absolute path, where it is one into this crate.
+    /// Returns the absolute path. `None` if it leads out of this crate.
     fn absolute(&self, segments: &[String]) -> Option<ModulePath> {
         let ups = segments.iter().take_while(|s| *s == "super").count();
         match segments.first()?.as_str() {
-            // `main.rs` is a crate of its own and calls this one by its name.
+            // `main.rs` is a separate crate, which calls this one by its name.
             "crate" | "$crate" | "warp_bearer" => Some(segments[1..].to_vec()),
             "self" => Some([&self.module[..], &segments[1..]].concat()),
             "super" => {
@@ -117,8 +119,8 @@ impl Reader {
         if let Some(path) = self.absolute(segments) {
             self.found.paths.insert(path);
         } else if segments.len() > 1 {
-            // The name of a crate, or of a child module, such as `serve::run()` in `cli/mod.rs`. A child
-            // that does not exist leads to this file itself, which does not count.
+            // The name of a crate, or of a child module, such as `serve::run()` in `cli/mod.rs`. A
+            // child that does not exist leads to this file itself, which does not count.
             self.found.crates.insert(segments[0].clone());
             let child = [&self.module[..], segments].concat();
             self.found.paths.insert(child);
@@ -219,8 +221,9 @@ fn module_path(file: &str) -> ModulePath {
     segments.map(str::to_owned).collect()
 }
 
-/// Files of which each leads back to itself, in groups (Tarjan's components would do as well; for a
-/// hundred files, reachability both ways is shorter).
+/// Returns the import cycles: groups of files of which each imports every other, directly or not.
+/// Tarjan's algorithm would do the same; for a hundred files, comparing reachability in both
+/// directions is shorter.
 fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeSet<&'a str>> {
     let reachable = |from: &'a str| {
         let mut seen = BTreeSet::new();
@@ -270,7 +273,7 @@ fn no_file_imports_itself_through_others() {
 struct Room {
     /// The beginning of the files' names. A file belongs to the room with the longest one.
     files: &'static str,
-    /// The beginnings of the names of what they may import, beside files of the same room.
+    /// The beginnings of the names of files that they may import, besides those of the same room.
     may_import: &'static [&'static str],
     /// Exceptions to `may_import`.
     but_not: &'static [&'static str],
@@ -284,19 +287,19 @@ const fn room(files: &'static str, may_import: &'static [&'static str]) -> Room 
     }
 }
 
-/// Who may import whom.
+/// The rooms, with the files that each may import.
 const ROOMS: &[Room] = &[
     room("main.rs", &["service/cli/mod.rs"]),
     room("lib.rs", &[]),
     room("algorithm.rs", &[]),
-    // The library. Its core does not know what makes it a filter.
+    // The library. Its core does not depend on the code that makes it a warp filter.
     Room {
         files: "auth/",
         may_import: &["algorithm.rs", "auth/"],
         but_not: &["auth/warp/"],
     },
-    // A claim that the caller could not have proved is refused with a `Refusal`, and a verified token
-    // remembers the set that it was verified with.
+    // A claim that the caller could not have proved is refused with a `Refusal`, and a verified
+    // token remembers the set that it was verified with.
     room(
         "auth/token/",
         &[
@@ -319,14 +322,14 @@ const ROOMS: &[Room] = &[
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
     room("auth/credential/", &["auth/error.rs"]),
     room("auth/warp/", &["auth/"]),
-    // The test issuer. It shares no code with what it tests but the names of algorithms.
+    // The test issuer. It shares only the names of algorithms with the code that it tests.
     room("issuer/", &["algorithm.rs"]),
     // The service. `api` and `http` do not know each other, and `observe` knows neither.
     room("service/mod.rs", &["service/"]),
     room("service/api/", &["auth/"]),
     room("service/http/", &["auth/", "service/observe/"]),
     room("service/observe/", &["auth/"]),
-    // It makes the values that others are started with, and starts nothing.
+    // `config` creates the values that other rooms are started with, and starts nothing itself.
     room(
         "service/config/",
         &[
@@ -343,15 +346,15 @@ const ROOMS: &[Room] = &[
         "service/cli/dev/",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
-    // Exception: under `dev` the service answers only for loopback's names, as its issuer does, and
-    // takes the filter for that from there.
+    // Exception: under `dev` the service answers only for loopback names, as the test issuer does,
+    // and uses the issuer's filter for that.
     room(
         "service/cli/app.rs",
         &["auth/", "issuer/hosts.rs", "service/"],
     ),
 ];
 
-/// The files that may use a web framework; all others know at most the types of `http`.
+/// The files that may use a web framework. All others may use the types of `http` at most.
 const ON_A_FRAMEWORK: [&str; 3] = ["auth/warp/", "issuer/", "service/"];
 
 const FRAMEWORKS: [&str; 6] = ["axum", "hyper", "hyper_util", "tonic", "tower", "warp"];

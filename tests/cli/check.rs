@@ -1,4 +1,4 @@
-//! Does `check` find what will go wrong before anybody depends on it?
+//! `check` finds what will go wrong before the service is started.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use warp_bearer::{
 use crate::support::process::Process;
 use crate::support::world::{Told, World, with_date};
 
-/// The findings of a section, each as "mark name: text (more)".
+/// Returns the findings of a section, each as "mark name: text (more)".
 fn findings(told: &Told, section: &str) -> Vec<String> {
     let json = told.json();
     let sections = json["sections"].as_array().unwrap().iter();
@@ -140,14 +140,14 @@ async fn each_broken_issuer_is_found() {
     let told = checked(&world());
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
-    // A label of more than 63 characters is no name, and no name server is asked about it.
+    // A label of more than 63 characters is invalid, so no name server is asked.
     let nowhere = format!("https://{}.example/", "a".repeat(64));
     let told = checked(&world().set("AUTH0_ISSUER", nowhere));
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let findings = self::findings(&told, "Issuer ");
     assert!(findings[0].starts_with("bad name: aaaa"), "{findings:#?}");
     assert_eq!(findings.len(), 1, "{findings:#?}");
-    // It answers, and not in TLS.
+    // The issuer answers in plain HTTP where TLS is expected.
     issuer.come_back().await;
     let plain = issuer
         .url()
@@ -157,11 +157,11 @@ async fn each_broken_issuer_is_found() {
     assert!(findings[1].starts_with("bad TLS: "), "{findings:#?}");
 }
 
-/// A key that nobody should have.
+/// Returns the JWK of an RSA key that is too short to be accepted.
 fn weak() -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     let modulus = jwk["n"].as_str().unwrap();
-    // 128 bytes, the first of which is as great as before.
+    // Cuts the modulus to 128 bytes. Its first byte stays, so that it still has 1024 bits.
     let cut = modulus[..170].to_owned() + "E";
     jwk["n"] = json!(cut);
     jwk["kid"] = json!("weak");
@@ -201,7 +201,7 @@ async fn what_the_environment_adds_is_shown_without_its_password() {
     ] {
         assert!(variables.contains(&line.to_owned()), "{variables:#?}");
     }
-    // On loopback none is used.
+    // No proxy is used for an issuer on loopback.
     let findings = self::findings(&told, "Issuer ");
     assert!(
         findings[0].starts_with("good name: 127.0.0.1 ("),
@@ -232,13 +232,13 @@ async fn a_clock_that_is_off_is_found() {
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
-        // A second is lost where the answer's Date has just changed.
+        // Allows for one second of difference: the answer's `Date` may have just changed.
         let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
         assert_eq!(near(&clock[0]), line);
     }
 }
 
-/// An issuer over https, and the file of the certificate that it has to be trusted by.
+/// Serves an issuer over https. Returns the path of the certificate that must be trusted.
 async fn over_tls(world: &World) -> String {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -288,7 +288,7 @@ async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
     let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let found = findings(&told);
-    // Until the year 4096.
+    // The certificate is valid until the year 4096, which is more than 700,000 days.
     assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
     assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
 }
@@ -349,9 +349,9 @@ async fn a_key_set_elsewhere_is_looked_at_there() {
 
 const LONG: usize = 420_000;
 
-/// A key, metadata and names that an issuer on a bad day could have.
+/// Returns a key set with very long strings that begin with a bidi override.
 fn grotesque() -> Value {
-    // Six of them are less than the 512 KiB that a key set may have.
+    // All five of them fit into the 512 KiB that a key set may have.
     let long = format!("\u{202e}{}", "x".repeat(80_000));
     json!({"keys": [
         {"kty": long, "crv": long, "alg": long, "kid": long},
@@ -398,8 +398,8 @@ async fn shows_no_query_of_an_address() {
     }
 }
 
-/// `/readyz` of a service with these variables, once it has failed to fetch keys, and the log up to
-/// then.
+/// Starts a service with these variables and waits for its first failed fetch. Returns the body of
+/// `/readyz`, its length in bytes, and the log so far.
 async fn not_ready(vars: Vars<'_>) -> (Value, usize, String) {
     let own = [("LISTEN", "127.0.0.1:0"), ("NO_COLOR", "1")];
     let mut service = Process::start(&["serve"], &[&own, vars].concat());
@@ -462,7 +462,7 @@ async fn readiness_has_a_word_and_the_log_the_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_part_of_the_name_of_a_key_that_is_left_out() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
-    // The longest `kid` that is read, so that it can be named.
+    // The longest `kid` that is read, so that `check` can show it.
     let kid = "x".repeat(1024);
     let broken = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": kid});
     issuer.publish(json!({"keys": [broken, issuer.key().public_jwk()]}));

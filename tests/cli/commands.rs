@@ -1,4 +1,4 @@
-//! How does the binary end, and how does it go on without an issuer?
+//! The binary's exit codes and messages, and how the service behaves while its issuer is down.
 
 use std::{
     fs,
@@ -112,7 +112,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
     }
 }
 
-/// What is not used does not matter, and what is right does not either.
+/// Accepts invalid values of variables that have no effect here, and valid values of the others.
 #[test]
 fn what_nobody_uses_may_be_wrong() {
     let directory = Directory::new();
@@ -177,7 +177,7 @@ fn a_port_in_use_is_one_line() {
     );
     let directory = Directory::new();
     let listen = ("LISTEN", &*address);
-    // What the log has to say of an issuer that is not there may come before it.
+    // The log is off, because it could report the unreachable issuer before the expected line.
     let issuer = ("AUTH0_ISSUER", "http://127.0.0.1:9/");
     let quiet = ("RUST_LOG", "off");
     let output = run(&directory, &["serve"], &[AUDIENCE, issuer, listen, quiet]);
@@ -218,7 +218,7 @@ fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
     }
 }
 
-/// What a program prints about its input; none where it is not on this machine.
+/// Returns what a program prints when it reads `input`. `None` if it is not installed.
 fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
     let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().ok()?;
@@ -241,13 +241,13 @@ fn completions_are_made_for_each_shell_and_read_by_it() {
         for word in [word, "explain", "rotate-every"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
-        // A machine that has not the shell has the words at least.
+        // Checks the syntax with the shell itself. Skipped if the shell is not installed.
         piped(
             Command::new(shell).args(["-n", "/dev/stdin"]),
             script.as_bytes(),
         );
     }
-    // What bash and fish offer; zsh has to have somebody type.
+    // Asks bash and fish for completions. zsh completes only at an interactive prompt.
     let bash = "source /dev/stdin; offer() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
                 _warp__bearer warp-bearer \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"; }; \
                 offer warp-bearer ex; offer warp-bearer dev --; offer warp-bearer dev --profile ''";
@@ -292,7 +292,7 @@ fn assert_ends(case: &str, output: &Output, code: i32, line: &str) {
     assert!(output.stdout.is_empty(), "{case}: {output:?}");
 }
 
-/// The service for this issuer, where it listens, and what it has logged so far.
+/// Starts the service for this issuer. Returns it with its address and its log so far.
 fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<String>) {
     let vars = [
         ("AUTH0_ISSUER", issuer.url()),
@@ -308,7 +308,7 @@ fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<Stri
     (service, address, log)
 }
 
-// Several threads: one waits for the log while the issuer answers on another.
+// Needs several threads: one waits for the log while another runs the issuer.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_issuer_the_service_stays_up_and_recovers_when_it_comes_back() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -348,7 +348,7 @@ async fn get(url: &str, token: &str) -> Response {
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
 
-/// Each of them wired to what it names.
+/// Sets all of these variables together and checks that each one has its effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     const PAGE: &str = "https://app.example.com";
@@ -389,7 +389,7 @@ async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
 }
 
-/// What comes back, up to `last`.
+/// Sends `bytes` on a new connection and returns the answer once it contains `last`.
 #[cfg(unix)]
 fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -415,7 +415,7 @@ async fn strangers_do_not_fill_the_log_with_warnings() {
     let answers = said_to(&address, queries.as_bytes(), "success");
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), TIMES, "{answers}");
 
-    // RFC 9113 §6.5 and §6.7: settings, and acknowledgements of pings that nobody sent.
+    // RFC 9113 §6.5 and §6.7: settings, and acknowledgements of pings that the server did not send.
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     frames.extend(b"\0\0\x08\x06\x01\0\0\0\0stranger".repeat(TIMES));
     frames.extend(b"\0\0\x08\x06\0\0\0\0\0answered");

@@ -1,7 +1,7 @@
-//! Do the commands that `dev` prints and that the README shows do what stands beside them?
+//! The commands that `dev` prints and that the README shows answer what the text beside them says.
 //!
-//! Each is run as pasted, by `sh` and curl, and made once more without them: a machine that has no
-//! curl proves the same.
+//! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request without
+//! them, so that a machine without curl runs the test too.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::process::{Directory, Process, run};
 
-/// What `dev` prints: the line above a command, and the command.
+/// The page that `dev` prints: the line above each command, and the command.
 struct Page(Vec<(String, String)>);
 
 impl Page {
@@ -32,13 +32,13 @@ impl Page {
         commands.find(|command| command.ends_with(path)).unwrap()
     }
 
-    /// `127.0.0.1:PORT` of the service.
+    /// Returns the address of the service, `127.0.0.1:PORT`.
     fn service(&self) -> &str {
         let address = self.command("/api/public").split("http://").nth(1).unwrap();
         address.split('/').next().unwrap()
     }
 
-    /// A token as scripts get it.
+    /// Returns a token, as a script would get it.
     fn token(&self, scope: &str) -> String {
         let arguments = ["dev", "--token", "--scope", scope];
         let output = run(&Directory::new(), &arguments, &[("LISTEN", self.service())]);
@@ -70,7 +70,7 @@ async fn what_dev_prints_works_as_pasted() {
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // A terminal of the usual width has it in one line, at the usual port.
+            // At the usual port, the command fits into one line of a terminal of 80 columns.
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");
@@ -99,7 +99,7 @@ async fn the_readmes_calls_get_what_stands_beside_them() {
     }
 }
 
-/// `docs/session.txt`: each command again, with a `dev` that is started anew where its reader did.
+/// Repeats each command of `docs/session.txt`, with a new `dev` wherever the session starts one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recorded_session_is_what_the_program_still_says() {
     let session = include_str!("../../docs/session.txt");
@@ -116,7 +116,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
     let (dev, lines) = start();
     let page = Page::of(&lines);
     assert_eq!(started[0].0, "cargo run -- dev");
-    // Above the page are cargo's lines and the log's.
+    // The lines of cargo and of the log come before the page.
     let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
     assert_eq!(masked(&started[0].1[page_at..]), masked(&lines.join("\n")));
     let token = page.token("read:messages");
@@ -194,7 +194,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `refuses_a_host_that_is_no_name_of_loopback` in `issuer.rs`.
+/// See `refuses_a_host_that_is_no_name_of_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_for_names_of_loopback_alone() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
@@ -268,8 +268,8 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// The README's calls of the service, and the status in the comment above each. The comment has its
-/// own line, since an interactive zsh passes what follows a `#` on the line of a command to it.
+/// Returns the README's requests to the service, with the status in the comment above each. The
+/// comment has its own line, because an interactive zsh passes what follows a `#` as arguments.
 fn readme() -> Vec<(String, u16)> {
     let lines: Vec<_> = include_str!("../../README.md")
         .lines()
@@ -286,7 +286,7 @@ fn readme() -> Vec<(String, u16)> {
         .collect()
 }
 
-/// The commands of one terminal, and what came of each.
+/// Returns the commands of one terminal, with the output of each.
 fn commands(terminal: &str) -> Vec<(&str, &str)> {
     let commands = terminal.split("\n$ ").skip(1);
     commands
@@ -294,7 +294,7 @@ fn commands(terminal: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// What was recorded, said again by this `dev`.
+/// Repeats the recorded commands against this `dev`, and compares their output.
 fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
     let curl = Command::new("curl").arg("--version").output().is_ok();
     let directory = Directory::new();
@@ -302,7 +302,7 @@ fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
         if command.starts_with("curl") && !curl {
             continue;
         }
-        // The command of this page that differs from it by nothing but where things are.
+        // Finds the command of this page that differs only in addresses and paths.
         let mut printed = page.0.iter().map(|(_, printed)| printed);
         let printed = printed.find(|printed| masked(printed) == masked(command));
         let printed = printed.unwrap_or_else(|| panic!("dev does not print {command}"));
@@ -314,14 +314,14 @@ fn replay(recorded: &[(&str, &str)], page: &Page, token: &str) {
     }
 }
 
-/// Without what is another in each run: ports, dates, sizes, names of keys and requests, and where
-/// the program is.
+/// Removes what differs from run to run: ports, dates, sizes, names of keys and of requests, and
+/// the path of the program.
 fn masked(text: &str) -> String {
     let line = |line: &str| {
         if line.starts_with("date: ") {
             return "date:".to_owned();
         }
-        // A date, and how long that is from now.
+        // A date, and its distance from now.
         for dated in ["  ✓ exp", "  ✓ iat"] {
             if line.starts_with(dated) {
                 return dated.to_owned();
@@ -351,7 +351,7 @@ struct Answer {
     body: String,
 }
 
-/// What a command gets: by curl where there is one, and without it in any case.
+/// Returns the answers to a command: without curl, and with curl if it is installed.
 async fn answers(command: &str, token: &str) -> Vec<Answer> {
     let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
     if Command::new("curl").arg("--version").output().is_ok() {
@@ -361,7 +361,7 @@ async fn answers(command: &str, token: &str) -> Vec<Answer> {
 }
 
 fn shell(command: &str) -> String {
-    // A proxy of this machine's has no business on its loopback.
+    // A proxy that this machine uses must not get requests to loopback.
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();
@@ -378,7 +378,7 @@ fn by_curl(command: &str) -> Answer {
     }
 }
 
-/// The request that curl would make of the options used here.
+/// Sends the request that curl would send for the options used here.
 async fn by_hand(command: &str) -> Answer {
     let mut words = words(command).into_iter().skip(1);
     let (mut url, mut fields) = (String::new(), Vec::new());
@@ -402,7 +402,7 @@ async fn by_hand(command: &str) -> Answer {
     }
 }
 
-/// A command as the shell splits it, of blanks and quotes.
+/// Splits a command into words as the shell does, at blanks and by quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;

@@ -1,4 +1,4 @@
-//! Does whoever has set something up wrongly learn what it is, and how it is mended?
+//! `explain` names what is wrong with a token or the configuration, and how to fix it.
 //!
 //! The binary is run as its users run it: configured by the environment, the token on its standard
 //! input. Each row breaks one thing.
@@ -86,7 +86,7 @@ async fn each_broken_token_gets_the_sentence_that_mends_it() {
     }
 }
 
-/// A part of a token, decoded.
+/// Returns one part of a token, decoded.
 fn part(token: &str, at: usize) -> Value {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -293,7 +293,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
     }
 }
 
-/// A code, and its cause.
+/// An error code and its cause.
 type Refusal = (&'static str, Cause);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -424,7 +424,7 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
         .claim("iat", 1_699_990_000);
     let told = world.run(&["explain"], &token.sign());
     let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
-    // TZ is an hour east of Greenwich.
+    // `TZ` is one hour ahead of UTC.
     assert!(
         exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
         "{exp}"
@@ -445,7 +445,7 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
     assert_eq!(told.stderr, "");
 }
 
-/// Everything that is sent to an address, which answers nothing.
+/// Listens on an address and never answers. Returns the address and all bytes received.
 async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

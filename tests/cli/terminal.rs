@@ -1,7 +1,7 @@
-//! What does a terminal get that a pipe does not?
+//! Behaviour that differs on a terminal: colors, progress, and a token that is typed.
 //!
-//! The terminal is a real one, a pseudo-terminal of the system, and what is sent to it is shown as a
-//! terminal shows it.
+//! The tests run the binary on a pseudo-terminal of the system, and interpret what it receives as a
+//! terminal would.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::process::Directory;
 use crate::support::world::World;
 
-/// What whoever sits before the terminal has of it, and what a program has.
+/// Opens a pseudo-terminal. Returns the user's end and the program's end.
 fn terminal() -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -26,14 +26,14 @@ fn terminal() -> (File, File) {
     (ours.into(), theirs.unwrap())
 }
 
-/// Which of a program's streams end at the terminal.
+/// The output streams of a program that are connected to the terminal.
 #[derive(Clone, Copy, PartialEq)]
 enum Streams {
     Both,
     Errors,
 }
 
-/// A program on a terminal. What it prints elsewhere is in the child's stdout.
+/// Starts a program on a terminal. If its stdout is not the terminal, the child has it.
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
@@ -43,16 +43,16 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
             Streams::Both => Stdio::from(theirs),
             Streams::Errors => Stdio::piped(),
         });
-    // With the command the program's end of the terminal is gone from here, so that it closes with
-    // the program.
+    // Dropping the command closes the program's end here, so that the terminal closes when the
+    // program ends.
     (command.spawn().unwrap(), ours)
 }
 
-/// Everything that the terminal was sent, up to `last` or to the end.
+/// Returns everything that the terminal received, up to `last` or to the end.
 fn sent(terminal: &mut File, last: &str) -> String {
     let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
     loop {
-        // A terminal that nobody writes to any more is an error to read.
+        // Reading fails once no program has the terminal open any more.
         let count = terminal.read(&mut some).unwrap_or_default();
         bytes.extend(&some[..count]);
         let text = String::from_utf8_lossy(&bytes);
@@ -73,7 +73,7 @@ fn on_terminal(command: Command, streams: Streams) -> (String, String) {
     (text, elsewhere)
 }
 
-/// What a terminal of so many columns shows in the end (ECMA-48, and DEC's mode 7).
+/// Returns the lines that a terminal of this width shows at the end (ECMA-48, and DEC's mode 7).
 fn shown(text: &str, columns: usize) -> String {
     let mut rows = vec![Vec::new()];
     let (mut column, mut wraps) = (0, true);
@@ -111,7 +111,7 @@ fn shown(text: &str, columns: usize) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
-/// How long something took differs from run to run.
+/// Removes durations, which differ from run to run.
 fn timeless(text: &str) -> String {
     let parts = text
         .split(" ms")
@@ -151,7 +151,7 @@ async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_sta
             timeless(&piped.stdout),
             "{case}"
         );
-        // A line that is longer than the terminal is wide leaves nothing either.
+        // A line that is longer than the terminal is wide is erased completely too.
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");
@@ -177,7 +177,7 @@ async fn what_explain_and_help_print_has_colours_on_a_terminal_alone() {
             command.env(name, value);
             let (text, _) = on_terminal(command, Streams::Both);
             assert_eq!(text.contains("\x1b[1"), colors, "{name}: {text:?}");
-            // Seconds go by.
+            // Only `--help` is compared: the output of `explain` contains times, which change.
             if arguments == ["--help"] {
                 assert_eq!(shown(&text, 1000), piped.stdout, "{name}");
             }

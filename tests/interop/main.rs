@@ -1,7 +1,7 @@
-//! Does the service get on with an issuer that is not ours, and knows nothing of us?
+//! The service with an independent issuer, which was not written for it.
 //!
-//! The provider is npm's `oidc-provider`, which `tests/interop/run` installs; the service is the
-//! binary as it is, told by its configuration alone.
+//! The provider is npm's `oidc-provider`, which `tests/interop/run` installs. The service is the
+//! unchanged binary, set up by its configuration alone.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,12 +18,12 @@ use support::process::Process;
 
 const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
 
-/// The provider at work; it ends with this.
+/// The running provider. It is killed when this value is dropped.
 struct Provider {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    /// Where it is, and whom it gives tokens to.
+    /// The provider's address, and the clients that it issues tokens to.
     about: Value,
     client: Client,
 }
@@ -52,12 +52,12 @@ impl Provider {
         self.about[name].as_str().unwrap()
     }
 
-    /// Puts new keys before those so far.
+    /// Adds new keys in front of the existing ones.
     fn rotate(&mut self) {
         self.tell("rotate");
     }
 
-    /// How often the key set was asked for.
+    /// Returns how many requests for the key set the provider has received.
     fn asked(&mut self) -> u64 {
         self.tell("count")["asked"].as_u64().unwrap()
     }
@@ -67,7 +67,7 @@ impl Provider {
         heard(&mut self.stdout)
     }
 
-    /// An access token for the API by client credentials, signed by this algorithm.
+    /// Gets an access token for the API by client credentials, signed with this algorithm.
     async fn token(&self, algorithm: &str, scope: Option<&str>) -> String {
         let resource = format!("{}/{algorithm}", self.say("audience"));
         let scope = scope.map_or(String::new(), |scope| format!("&scope={scope}"));
@@ -102,7 +102,7 @@ impl Drop for Provider {
     }
 }
 
-/// Its next line of JSON; it has a word for its operator now and then.
+/// Returns the provider's next line of JSON, skipping its messages for operators.
 fn heard(stdout: &mut BufReader<ChildStdout>) -> Value {
     loop {
         let mut line = String::new();
@@ -154,7 +154,7 @@ impl Service {
     }
 }
 
-// Several threads: one waits for what a process says.
+// Needs several threads: one waits for the output of a process.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
 async fn a_certified_provider_is_understood_through_rotation_and_outage() {
@@ -187,7 +187,7 @@ async fn a_certified_provider_is_understood_through_rotation_and_outage() {
     }
     assert_eq!(provider.asked(), 2, "one fetch for all the new keys");
 
-    // Those it has met it may remember; these it has not.
+    // The service may have cached the tokens that it has seen, so these are new.
     for algorithm in ALGORITHMS {
         good.push((
             algorithm,

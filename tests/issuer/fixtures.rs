@@ -1,4 +1,4 @@
-//! Requests to the issuer, and its tokens taken apart, by jsonwebtoken where they are verified.
+//! Requests to the issuer, and decoded tokens; `jsonwebtoken` verifies their signatures.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
@@ -20,7 +20,8 @@ pub(crate) const ALGORITHMS: [Algorithm; 9] = [
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Most questions have nothing to do with RSA, whose keys take their time.
+/// Starts an issuer with an ES256 key. RSA keys take long to generate, and most tests do not need
+/// one.
 pub(crate) async fn elliptic() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }

@@ -1,5 +1,5 @@
-//! The issuer does what its callers rely on: it speaks HTTP as an issuer does, its signatures hold,
-//! and its faults are those that were asked for.
+//! The issuer for tests behaves as its callers expect: its HTTP endpoints, its signatures, and the
+//! faults that a test asks for.
 
 mod faults;
 mod fixtures;

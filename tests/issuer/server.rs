@@ -69,8 +69,8 @@ async fn reports_a_port_that_is_taken() {
     assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
 }
 
-/// A page can give its own name the address of this machine (DNS rebinding); it cannot send the
-/// `Host` of another.
+/// A page can give its own name the address of this machine (DNS rebinding), but it cannot send the
+/// `Host` of another site.
 #[tokio::test]
 async fn refuses_a_host_that_is_no_name_of_loopback() {
     let issuer = elliptic().await;

@@ -1,5 +1,5 @@
-//! Does the key set survive its issuer? Real sockets, a real issuer that counts what reaches it, and
-//! a clock that stands still unless told otherwise.
+//! The key set survives failures of its issuer. The tests use real sockets, a real issuer that
+//! counts its requests, and a clock that is stopped unless a test advances it.
 
 use std::{
     io::{self, Write},
@@ -22,7 +22,7 @@ use warp_bearer::{
 use crate::support::clock::{StoppedClock, until};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The longest that a cooldown of 15 s ± 20 % takes.
+/// The longest duration of a cooldown of 15 s ± 20 %.
 const COOLDOWN: Duration = Duration::from_secs(18);
 
 fn builder(issuer: &Issuer) -> Builder {
@@ -32,7 +32,7 @@ fn builder(issuer: &Issuer) -> Builder {
         .algorithms([Algorithm::ES256])
 }
 
-/// Quick keys: what they are made of is not the question here.
+/// Starts an issuer with an ES256 key, which is quick to generate.
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
 }
@@ -47,7 +47,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
     auth.verify(token).await.map(|_: Claims| ())
 }
 
-/// The verdict of a request that waits for nothing; one that waits fails the test.
+/// Returns the verdict of a request. Panics if the request has to wait.
 fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
     let verdict = verify(auth, token).now_or_never();
     verdict.expect("a request waited")
@@ -87,7 +87,7 @@ async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown()
         clock.pass(COOLDOWN).await;
         let share = 2500 + (cooldowns - 1) * 800..2500 + cooldowns * 800;
         flood(share).await;
-        // Each took 12 s to 18 s.
+        // Each cooldown took 12 s to 18 s.
         let most = cooldowns as u64 * 18 / 12;
         let since = fetches(&issuer) - 5;
         assert!(
@@ -161,8 +161,7 @@ async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_earl
     });
     issuer.jwks_requested(2).await;
     clock.pass(SECOND / 100).await;
-    // The answer of that fetch is written down when it is let go; a key that comes after needs one
-    // that began later.
+    // The held fetch began before the following requests, so they need a fetch that begins later.
     let (first, second) = (
         issuer.token().kid("a").sign(),
         issuer.token().kid("b").sign(),
@@ -218,7 +217,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         None => issuer.go_down().await,
     }
 
-    // The set lives for 10 min, and goes on for 1 h.
+    // The set is fresh for 10 min, and used for another 1 h.
     let mut passed = Duration::ZERO;
     while passed < SECOND * (600 + 3600 - 20) {
         clock.pass(SECOND * 10).await;
@@ -226,7 +225,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         assert_eq!(at_once(&auth, &good), Ok(()), "{case} after {passed:?}");
     }
     let verdict = within(clock, SECOND * 3, verify(&auth, &made_up)).await;
-    // A fetch that has not ended may still bring the key.
+    // A fetch in flight may still bring the key.
     let retry_after = SECOND;
     let expected = match case {
         "hanging" | "dripping" => AuthError::KeysUnavailable { retry_after },
@@ -243,7 +242,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
 
     match issuer.requests() {
-        // Nothing reaches an issuer that is down.
+        // This issuer is down and has to be started again.
         _ if case == "refusing" => issuer.come_back().await,
         _ => issuer.recover(),
     }
@@ -309,14 +308,14 @@ async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
         } else {
             issuer.recover();
         }
-        // What hangs has its five seconds, and then there is one backoff.
+        // A request that hangs takes the five seconds of its timeout, and one backoff follows.
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 5, "{case}: {back:?}");
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
     }
 }
 
-/// A reply that leaves no usable set is a failure, whatever its status says.
+/// Answers that leave no usable set. Each is a failed fetch, whatever its status.
 const NOTHING_USABLE: [(&str, Fault); 5] = [
     ("an empty body", Fault::EmptyBody),
     ("a 304", Fault::NotModified),
@@ -382,7 +381,7 @@ async fn without_keys_requests_fetch_from_the_budget() {
     }
     assert_eq!(issuer.requests().discovery, 1 + 4, "the budget");
     assert_eq!(auth.status()[0].fetches.refused, 0, "no key was unknown");
-    // By now the backoff is as long as it gets, and has just begun.
+    // The backoff is at its maximum by now, and has just begun.
     for _ in 0..240 {
         clock.pass(SECOND).await;
     }
@@ -457,7 +456,7 @@ async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
     issuer.fail_jwks(Fault::Drip);
     auth.refresh();
     issuer.jwks_requested(2).await;
-    // What drips was written before the key was revoked.
+    // The dripping answer was composed before the key was revoked.
     clock.pass(SECOND).await;
     issuer.recover();
     issuer.rotate();
@@ -493,8 +492,8 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
     assert_eq!(auth.status()[0].age, Some(began.elapsed()));
 }
 
-/// An issuer whose metadata name another's key set from the second request on: `moved` has the keys
-/// from then on, and `issuer` goes on answering at the old address.
+/// Starts an issuer whose metadata name another issuer's key set from the second request on.
+/// `moved` has the keys from then on, and `issuer` goes on answering at the old address.
 async fn moving() -> (Issuer, Issuer, Auth) {
     let (issuer, moved) = (
         issuer().await,
@@ -505,7 +504,7 @@ async fn moving() -> (Issuer, Issuer, Auth) {
     (issuer, moved, auth)
 }
 
-/// A token of `issuer`, signed with the key of another.
+/// Returns a token of `issuer`, signed with the key of `other`.
 fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
     let token = issuer.token().key(&other.key());
     token.expires_in(SECOND * 200_000).sign()
@@ -596,8 +595,7 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // Longer than a discovered address goes without being discovered again, and than a stale set
-        // is held.
+        // Longer than a discovered address is used without discovery, and than a stale set is held.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
             for _ in 0..5 {
@@ -697,7 +695,7 @@ async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
     assert_eq!(fetches(&issuer), 2);
 }
 
-/// The public key of `key` without its `kid`, as issuers with one key may publish it.
+/// Returns the public key without its `kid`, as issuers with one key may publish it.
 fn without_kid(key: &SigningKey) -> serde_json::Value {
     let mut jwk = key.public_jwk();
     jwk.as_object_mut().unwrap().remove("kid");
@@ -873,7 +871,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     let file = directory.path().join("jwks.json");
     let write = |keys: &[&SigningKey]| {
         let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
-        // Written beside it and moved, so that no half of it is ever read.
+        // Written to another file and renamed, so that no partial file is ever read.
         let beside = directory.path().join("next");
         std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
         std::fs::rename(&beside, &file).unwrap();
@@ -899,7 +897,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     assert_eq!(issuer.requests().jwks, 0);
 }
 
-/// Sends a made-up `kid` each second.
+/// Sends a request with a made-up `kid` each second.
 async fn asks_each_second(clock: &StoppedClock, issuer: &Issuer, auth: &Auth, seconds: u32) {
     for second in 0..seconds {
         let made_up = issuer.token().kid(&format!("made-up-{second}")).sign();
@@ -1114,7 +1112,7 @@ async fn a_set_in_another_order_keeps_the_verified_tokens() {
     assert_eq!(auth.cache_hits(), hits, "verified again");
 }
 
-/// A log that blocks holds up no request: a writer may even ask for the status.
+/// A slow log writer holds up no request, and may even ask for the status.
 #[tokio::test]
 async fn logs_without_holding_a_lock() {
     let clock = StoppedClock::stop();
@@ -1147,7 +1145,7 @@ async fn logs_without_holding_a_lock() {
     }
 }
 
-/// What this thread logs, as text.
+/// Collects the log of this thread as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -1162,10 +1160,10 @@ impl Write for Log {
 }
 
 impl Log {
-    /// Logs what this thread does to a writer.
+    /// Sends the log of this thread to a writer.
     fn capture<W: Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) -> DefaultGuard {
-        // While there is one dispatcher, `tracing` asks the current thread alone whether an event is
-        // of interest, and remembers for all threads that it is not.
+        // While there is only one dispatcher, `tracing` decides from the current thread whether an
+        // event is of interest, and caches a negative result for all threads.
         static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&SECOND);
         let config = LogConfig {
@@ -1189,7 +1187,7 @@ impl Log {
     }
 }
 
-/// A file is read on another thread: it needs none of the stopped clock's time, and some of the real.
+/// Waits for another thread to read a file, which takes real time and none of the stopped clock's.
 async fn another_thread_reads() {
     let enough = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < enough {
@@ -1206,7 +1204,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
     let file = directory.path().join("jwks.json");
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     std::fs::write(&file, &keys).unwrap();
-    // A disk is read by another thread, for which the clock does not stand still.
+    // Another thread reads the disk, and the stopped clock does not affect it.
     let auth = builder(&issuer)
         .jwks_file(&file)
         .jwks_timeout(SECOND * 9000)
@@ -1262,7 +1260,8 @@ async fn several_issuers_have_keys_of_their_own() {
     assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
 }
 
-/// Rotation, outage, requests and time in random order; what holds is checked after each of them.
+/// Rotations, outages, requests and time in random order. The invariants are checked after each
+/// step.
 #[tokio::test]
 async fn no_life_of_an_issuer_breaks_the_promises() {
     let clock = StoppedClock::stop();
@@ -1277,7 +1276,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
     let long = |issuer: &Issuer| issuer.token().expires_in(SECOND * 200_000).sign();
-    // The last token that was accepted, and how many requests the issuer had seen by then.
+    // The last accepted token, and the issuer's number of requests at that point.
     let mut accepted = (long(&issuer), fetches(&issuer));
     let (mut passed, mut down) = (Duration::ZERO, false);
     for step in 0..150 {
@@ -1314,7 +1313,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
             );
         }
     }
-    // By time: the first, each refresh and each retry; by requests: the budget.
+    // Fetches by time: the first, each refresh and each retry. Fetches by requests: the budget.
     let seconds = passed.as_secs_f64() + 150.0 * 3.0;
     let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
     #[allow(clippy::cast_precision_loss)]
@@ -1322,7 +1321,8 @@ async fn live(seed: u64, clock: &StoppedClock) {
     assert!(fetched <= most, "seed {seed}: {fetched} in {seconds} s");
 }
 
-/// A linear congruential generator (Knuth's MMIX), so that a seed is a life.
+/// A linear congruential generator (Knuth's MMIX), so that each seed gives the same sequence of
+/// events.
 struct Dice(u64);
 
 impl Dice {

@@ -1,4 +1,5 @@
-//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no feature.
+//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no
+//! feature.
 
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ impl Vector {
         Auth::builder().issuer(issuer).build().unwrap()
     }
 
-    /// The token with its last signature bits changed.
+    /// Returns the token with its last signature bits changed.
     fn forged(&self) -> String {
         let (rest, signature) = self.token.rsplit_once('.').unwrap();
         let first = if signature.starts_with('A') { "B" } else { "A" };

@@ -1,4 +1,4 @@
-//! Does a warp service of somebody else get the same in five lines?
+//! The filters in a warp service that is not this one.
 
 use serde::Deserialize;
 use warp::Filter;

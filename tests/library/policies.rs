@@ -1,4 +1,4 @@
-//! Does a route get what it requires, from the tokens that issuers really write?
+//! Policies on routes, with tokens as real issuers write them.
 
 use std::{
     sync::{
@@ -197,7 +197,7 @@ async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
             let challenge = answer.header("www-authenticate").to_owned();
             let scope = named.map(|scope| format!("scope=\"{scope}\""));
             match scope {
-                // The anonymous may have no permission at all, which no scope would mend.
+                // A request without a token may lack a permission, which no scope can grant.
                 None if token.is_none() => {}
                 Some(_) if token.is_none() && policy_needs_more => {}
                 Some(scope) => assert!(challenge.contains(&scope), "{challenge}"),

@@ -1,4 +1,4 @@
-//! What the person on call sees: request log and metrics.
+//! The request log and the metrics, as an operator sees them.
 
 mod metrics;
 mod request_log;

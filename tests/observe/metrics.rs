@@ -1,4 +1,4 @@
-//! What is counted, under which labels, and what the alerts and the dashboard make of it.
+//! The counters and their labels, and the alerts and the dashboard that use them.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! The line that the log has of each request, and what is never in it.
+//! The log line of each request, and the texts that never appear in it.
 
 use std::{collections::BTreeSet, io::Write, net::TcpStream, time::Duration};
 
@@ -104,7 +104,7 @@ async fn logs_one_line_per_request() {
     }
 }
 
-/// Whoever watches asks every few seconds, and what it is told changes seldom.
+/// Probes come every few seconds and their answers seldom change, so they are logged at debug.
 #[tokio::test]
 async fn counts_probes_and_logs_them_at_debug_only() {
     for (filter, lines) in [("info", 0), ("debug", 3)] {
@@ -162,12 +162,12 @@ async fn logs_one_pseudonym_per_subject() {
     assert_ne!(names[0], names[2]);
 }
 
-/// Whatever is put into a token, a path or a field: nothing of it is written down.
+/// Nothing of a token, a path or a field is logged, whatever it contains.
 #[tokio::test]
 async fn never_logs_a_token_or_a_claim() {
     const MARK: &str = "hunter2";
     for format in [LogFormat::Text, LogFormat::Json] {
-        // At trace, warp itself shows the segments of a path.
+        // At trace level, warp itself logs the segments of a path.
         let service = Service::logging("debug,warp_bearer=trace", format).await;
         let issuer = &service.tenant.issuer;
         let stranger = SigningKey::generate(Algorithm::RS256);

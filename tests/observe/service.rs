@@ -45,7 +45,7 @@ impl Service {
         Self::with(tenant, log, routes, Limits::default()).await
     }
 
-    /// One whose issuer never answers, so that a request with a token waits.
+    /// Starts a service whose issuer never answers, so that a request with a token waits.
     pub(crate) async fn waiting(limits: Limits) -> Self {
         let log = Log::start("info", LogFormat::Json);
         let issuer = Issuer::start().await;
@@ -109,7 +109,7 @@ impl Service {
         self.send("GET", path, &[("authorization", &field)]).await
     }
 
-    /// The value of a series, as the metrics name it; none where it is not there.
+    /// Returns the value of a series. `None` if the metrics do not contain it.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(series))?;
@@ -117,7 +117,7 @@ impl Service {
     }
 }
 
-/// Waits for what takes sockets but no time.
+/// Waits until `condition` holds. For conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !condition() {
@@ -132,7 +132,7 @@ pub(crate) async fn listener() -> (Listener, SocketAddr) {
     (listener, address)
 }
 
-/// What this thread logs.
+/// Collects the log of this thread.
 pub(crate) struct Log {
     lines: Lines,
     _guard: DefaultGuard,
@@ -171,7 +171,7 @@ impl Log {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines of requests since the last call.
+    /// Returns the lines of the requests since the last call.
     pub(crate) fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();

@@ -1,4 +1,4 @@
-//! A signal, and everybody who was let in is answered.
+//! Shutdown under load: after a signal, every accepted request is answered.
 
 use std::{
     net::SocketAddr,
@@ -32,7 +32,7 @@ async fn no_request_of_many_is_lost_to_a_signal_three_times_in_a_row() {
     }
 }
 
-/// With the limits that the service has where nobody sets any.
+/// Stops a service with default limits under load, and checks that no request is lost.
 async fn leave_under_load(requests: usize) {
     let issuer = Issuer::start().await;
     let quiet = [("RUST_LOG", "info,warp_bearer::request=off")];
@@ -60,8 +60,8 @@ async fn leave_under_load(requests: usize) {
     assert_eq!(lost, 0);
 }
 
-/// Asks over and over, on a new connection where told to, until nobody listens any more; counts the
-/// requests that nobody answered.
+/// Sends requests until the service refuses connections, and reconnects after each `Connection:
+/// close`. Returns how many requests got no complete 200.
 async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<AtomicUsize>) -> usize {
     let mut lost = 0;
     while let Ok(stream) = TcpStream::connect(service).await {
@@ -80,7 +80,8 @@ async fn ask_until_gone(service: SocketAddr, request: String, answered: Arc<Atom
     lost
 }
 
-/// Whether the answer, a whole one and a good one, is the last of its connection.
+/// Sends a request and reads the answer. Returns whether the server closes the connection after it.
+/// Fails unless the answer is a complete 200.
 async fn ask(stream: &mut BufStream<TcpStream>, request: &str) -> std::io::Result<bool> {
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;

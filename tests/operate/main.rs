@@ -1,4 +1,4 @@
-//! How does the process answer whoever operates it: signals, health, certificates, a long day?
+//! The running process as an operator meets it: signals, health, certificates and a long run.
 
 mod leaving;
 mod process;
@@ -12,7 +12,7 @@ use std::{fs, net::SocketAddr, process::Command};
 use crate::process::{BINARY, Process, until};
 use warp_bearer::issuer::{Fault, Issuer};
 
-/// What `health` says of what listens there.
+/// Runs `health` against `listen`. Returns its exit code and its output.
 async fn health(listen: SocketAddr, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(BINARY);
     command

@@ -1,4 +1,4 @@
-//! The binary, running.
+//! The running binary.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_warp-bearer");
 
 const FOREVER: Duration = Duration::from_secs(20);
 
-/// `warp-bearer serve`; it ends with this.
+/// A running `warp-bearer serve`. It is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
     pub(crate) id: u32,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    /// Lines that were read while another one was waited for.
+    /// Lines that were read while the test waited for another line.
     skipped: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Process {
         Self::of(Command::new(BINARY).arg("serve"), issuer, variables).await
     }
 
-    /// As [`serve`](Self::serve), after commands of the shell.
+    /// Like [`serve`](Self::serve), but runs these shell commands first.
     pub(crate) async fn serve_after(commands: &str, issuer: &Issuer) -> Self {
         let script = format!(r#"{commands}; exec "$0" serve"#);
         let mut shell = Command::new("/bin/sh");
@@ -65,8 +65,8 @@ impl Process {
         process
     }
 
-    /// Waits for a line of the log that has these words, and returns what follows them. Each line is
-    /// found once, whatever was waited for before: lines of different tasks come in any order.
+    /// Waits for a log line that contains these words, and returns the rest of the line. Each line
+    /// is found once, in any order: lines of different tasks interleave.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
         let known = self.skipped.iter().position(|line| line.contains(words));
         let mut found = known.map(|at| self.skipped.remove(at));
@@ -102,7 +102,7 @@ impl Process {
         self.signal("-TERM");
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM, and waits until the process has ended.
     pub(crate) async fn stop(&mut self) {
         self.terminate();
         self.logged("stopped").await;
@@ -115,7 +115,7 @@ impl Process {
     }
 }
 
-/// Waits for what takes sockets but no time.
+/// Waits until `condition` holds. For conditions that depend on sockets, not on time.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let patience = Instant::now() + FOREVER;
     while !condition() {
@@ -124,7 +124,7 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Resident memory of a process.
+/// Returns the resident memory of a process in KiB.
 pub(crate) fn kibibytes(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

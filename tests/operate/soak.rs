@@ -1,8 +1,9 @@
-//! A long day in little time: load, a new key every ten seconds, and memory that ends as it began.
+//! A soak test: load, a new key every ten seconds, and memory that must not grow.
 //!
-//! The issuer rotates as issuers do: a key is published before it signs, and unpublished when nothing
-//! signed with it is left. That has to be enough, for the forged tokens among the load leave nothing
-//! of the budget from which an unknown key would be fetched.
+//! The issuer rotates keys as real issuers do: it publishes a key before it signs with it, and
+//! unpublishes a key when no valid token is signed with it any more. The service must see each new
+//! key by its ordinary refreshes, because the forged tokens in the load use up the budget for
+//! fetching unknown keys.
 
 use std::{
     net::SocketAddr,
@@ -24,10 +25,10 @@ use crate::process::{Process, kibibytes, until};
 
 const ROTATION: u64 = 10;
 const CLIENTS: usize = 8;
-/// Of each key; the service remembers fewer, so that its cache is full from the start.
+/// Tokens per key. The token cache is smaller, so that it is full from the start.
 const TOKENS: usize = 500;
 
-/// `SOAK_SECONDS` of it, a minute where nothing is said.
+/// Runs for `SOAK_SECONDS`, or 60 s if that is not set.
 #[ignore = "takes a minute or as many as are asked for: just soak"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
@@ -65,7 +66,8 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     service.stop().await;
 
     let (good, refused) = (load.good.load(Relaxed), load.refused.load(Relaxed));
-    // The first rotation is still a warm-up: allocators keep what they once needed.
+    // The first rotation is part of the warm-up, because allocators keep memory that they once
+    // needed.
     let settled = usize::try_from(2 * ROTATION)
         .unwrap()
         .min(resident.len() / 2);
@@ -80,7 +82,8 @@ async fn memory_is_flat_and_no_request_fails_while_keys_rotate() {
     assert!(*late <= early + early / 20 + 512, "{resident:?}");
 }
 
-/// The key before the current one goes, the next one comes; and the service has looked.
+/// Unpublishes the key before the current one, publishes the next one, and waits for the service to
+/// fetch the set.
 async fn rotate(issuer: &Issuer) {
     issuer.retire();
     issuer.rotate();
@@ -105,7 +108,7 @@ impl Load {
         })
     }
 
-    /// From here on with the issuer's newest key.
+    /// Replaces the tokens by new ones, signed with the issuer's newest key.
     async fn renew(&self, issuer: &Arc<Issuer>) {
         let issuer = Arc::clone(issuer);
         let fresh = tokio::task::spawn_blocking(move || tokens(&issuer))

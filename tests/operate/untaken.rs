@@ -1,4 +1,4 @@
-//! Memory, while peers ask for the largest answer there is and do not read it.
+//! Memory use while peers request the largest answer and do not read it.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ use crate::{
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
 const IDLE: Duration = Duration::from_secs(4);
 
-// What docs/production.md says is taken at most, in KiB: by an HTTP/1.1 connection with
-// `MAX_HEADER_BYTES` at its default, by an HTTP/2 connection, by each answer on it; and by the process
-// for its first requests.
+// The upper bounds of docs/production.md, in KiB: for an HTTP/1.1 connection with the default
+// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each answer on it, and for the first requests
+// of the process.
 const HEAD: u64 = 32;
 const HTTP1: u64 = HEAD + 28;
 const HTTP2: u64 = 16 + 2 * HEAD;
@@ -33,7 +33,7 @@ const ANSWER: u64 = 4;
 const TLS: u64 = 48;
 const HELLO: u64 = 64;
 const PROCESS: u64 = 2 * 1024;
-/// What the tokens that are remembered by default take.
+/// The upper bound for the token cache at its default size.
 const TOKENS: u64 = 15 * 1024;
 
 #[test]
@@ -49,7 +49,7 @@ fn the_bounds_are_the_documented_ones() {
     }
 }
 
-/// What the manifest for Kubernetes lets connections take fits into what it gives the pod.
+/// The connections that the Kubernetes manifest allows fit into the memory limit of the pod.
 #[test]
 fn the_manifest_stays_within_its_memory() {
     let manifest = include_str!("../../deploy/kubernetes/warp-bearer.yaml");
@@ -78,14 +78,14 @@ async fn service_that_waits(idle: Duration) -> (Issuer, Process) {
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     let service = Process::serve(&issuer, &variables).await;
-    // The first request makes what is made once.
+    // The first request initializes everything that is created once.
     let url = format!("http://{}{BUNDLE}", service.address);
     let bundle = reqwest::get(url).await.unwrap().bytes().await.unwrap();
     assert!(bundle.len() > 256 * 1024, "{}", bundle.len());
     (issuer, service)
 }
 
-/// A busy connection with so many answers for which it grants no window.
+/// Opens a busy connection with this many answers and grants them no window.
 async fn stall(address: SocketAddr, streams: u32) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut bytes = preface(0);
@@ -140,7 +140,7 @@ async fn untaken_http2_answers_take_little_memory_and_give_it_back() {
     service.stop().await;
 }
 
-/// How many streams have been reset.
+/// Returns how many streams have been reset.
 fn resets(mut heard: &[u8]) -> usize {
     let mut resets = 0;
     while let Some(head) = heard.get(..9) {
@@ -173,7 +173,7 @@ async fn untaken_http1(connections: u64) {
         peers.push(peer);
     }
 
-    // Each has its first bytes, and the service has time for another.
+    // Waits until each peer has received its first bytes, so that the service accepts another.
     for peer in &peers {
         peer.peek(&mut [0]).await.unwrap();
     }
@@ -192,7 +192,7 @@ async fn untaken_http1(connections: u64) {
     service.stop().await;
 }
 
-/// A head of so many bytes.
+/// Returns a request head of exactly this many bytes.
 fn head(path: &str, bytes: usize) -> Vec<u8> {
     let mut head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX: ").into_bytes();
     head.resize(bytes - 4, b'a');
@@ -200,7 +200,7 @@ fn head(path: &str, bytes: usize) -> Vec<u8> {
     head
 }
 
-/// A head, then one whose answer is not taken, then a head that does not end.
+/// Returns a request, then one whose answer is not read, then a request head that does not end.
 fn pipelined() -> Vec<u8> {
     let unfinished = &head("/livez", 40 * 1024)[..32 * 1024 - 100];
     [
@@ -211,7 +211,7 @@ fn pipelined() -> Vec<u8> {
     .concat()
 }
 
-/// Answers that are granted so many bytes, then a block of fields that does not end.
+/// Returns requests whose answers get this window, then a header block that does not end.
 fn streams(streams: u32, window: u32) -> Vec<u8> {
     let mut bytes = preface(window);
     for number in 0..streams {
@@ -229,7 +229,7 @@ fn streams(streams: u32, window: u32) -> Vec<u8> {
     bytes
 }
 
-/// Records of one handshake message that does not end.
+/// Returns the TLS records of a handshake message that does not end.
 fn hello() -> Vec<u8> {
     let message = [&[1, 0, 0xff, 0xf5, 3, 3][..], &vec![0; 64_000]].concat();
     let records = message.chunks(16 * 1024).map(|part| {
@@ -271,7 +271,7 @@ async fn what_a_connection_holds_stays_within_the_bound() {
         let connector = connector(&directory);
         let mut peers = Vec::new();
         let mut before = 0;
-        // The first makes what is made once.
+        // The first connection initializes everything that is created once.
         for number in 0..=connections {
             let mut peer = TcpStream::connect(service.address).await.unwrap();
             if is_tls && !words.is_empty() {
@@ -304,7 +304,7 @@ async fn what_a_connection_holds_stays_within_the_bound() {
     }
 }
 
-/// What a process takes at most while it reads what has been sent to it.
+/// Returns the largest resident memory of a process within a second.
 async fn most_in_a_second(process: u32) -> u64 {
     let mut ticks = interval(Duration::from_millis(50));
     let mut most = 0;
@@ -351,8 +351,9 @@ fn connector(directory: &TempDir) -> TlsConnector {
     TlsConnector::from(Arc::new(client))
 }
 
-/// The reader's kernel asks for more only when the reader has read most of what it holds: here after
-/// more than 40 s, at a limit of 4 s not in time, at one of 8 s in time.
+/// The reader's kernel asks for more only after the reader has read most of its buffer, which takes
+/// more than 40 s here. An `IDLE_TIMEOUT` of 4 s would end the connection before that; one of 8 s
+/// does not.
 #[ignore = "takes two minutes: just ci-full"]
 #[tokio::test]
 async fn a_reader_of_3_kilobytes_a_second_gets_all_of_it() {

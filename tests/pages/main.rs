@@ -1,4 +1,4 @@
-//! The pages say what the code does, and what the programs beside it do.
+//! The pages match the code and the programs that they describe.
 
 mod peers;
 mod readme;

@@ -1,7 +1,7 @@
-//! Do the pages for those who come from elsewhere say what the other side does?
+//! The migration pages describe correctly what the other libraries answer.
 //!
-//! What they show of it is in `tests/peers/`; `tests/peers/run` installs what that needs and asks it
-//! beside the library.
+//! The other libraries' programs are in `tests/peers/`. `tests/peers/run` installs their
+//! dependencies and sends each of them the same requests as this library.
 
 use std::{
     env,
@@ -32,7 +32,7 @@ use warp_bearer::{
 const FROM_FASTAPI: &str = include_str!("../../docs/from-fastapi.md");
 const FROM_EXPRESS: &str = include_str!("../../docs/from-express.md");
 
-/// The blocks of a page in a language.
+/// Returns the code blocks of a page in this language.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let fence = format!("```{language}\n");
     let blocks = page.split(&fence).skip(1);
@@ -61,10 +61,10 @@ fn what_the_pages_show_of_the_other_side_is_what_runs() {
     }
 }
 
-/// What a client sends: the path, and each `Authorization` field.
+/// A request of a client: the path, and each `Authorization` field.
 type Sent = (&'static str, Vec<String>);
 
-/// By the names that the tables have.
+/// Returns the request that the tables call `case`.
 fn sent(case: &str, issuer: &Issuer) -> Sent {
     let token = || issuer.token().scope("read:messages");
     let private = "/api/private";
@@ -130,7 +130,7 @@ fn sent(case: &str, issuer: &Issuer) -> Sent {
     }
 }
 
-/// A status and what it says about the token: the library's code, or the `error` of a challenge.
+/// Returns a status with its reason: the library's code, or the `error` of a challenge.
 fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     let challenge = headers.get(header::WWW_AUTHENTICATE);
     let challenge = challenge.map_or("", |challenge| challenge.to_str().unwrap());
@@ -143,7 +143,7 @@ fn told(status: u16, headers: &HeaderMap, code: Option<&str>) -> String {
     }
 }
 
-/// The routes of both pages.
+/// Returns the routes that both pages describe.
 fn routes(auth: &Auth) -> BoxedFilter<(Response,)> {
     let open = |path, needs| {
         let route = warp::path(path).and(warp::path::end());
@@ -185,7 +185,7 @@ async fn ours(issuer: &Issuer, (path, fields): Sent) -> String {
     told(answer.status().as_u16(), answer.headers(), code)
 }
 
-/// A server of the other side; it ends with this.
+/// A running server of another library. It is killed when this value is dropped.
 struct Peer {
     child: Child,
     url: String,
@@ -193,9 +193,9 @@ struct Peer {
 }
 
 impl Peer {
-    /// Starts what `command` says, with its port in `PORT`, and waits until it answers.
+    /// Runs `command` with a free port in `PORT`, and waits until the server answers.
     async fn start(command: &mut Command) -> Self {
-        // Free, and free again for the peer at the end of this line.
+        // The port is free, and the listener that found it is closed at the end of this statement.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -238,7 +238,7 @@ impl Peer {
         command
             .arg("server.mjs")
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/express"))
-            // Elsewhere it writes each refusal to the terminal.
+            // Outside of tests, Express writes each error to the terminal.
             .env("NODE_ENV", "test")
             .env("ISSUER_BASE_URL", issuer.url())
             .env("AUDIENCE", issuer.audience());
@@ -262,7 +262,7 @@ impl Drop for Peer {
     }
 }
 
-/// The rows of the table of answers: what is sent, what the other side says, what we say.
+/// Returns the rows of the table of answers: the request, the other library's answer, ours.
 fn answers(page: &str) -> Vec<[&str; 3]> {
     let table = page
         .lines()
@@ -291,7 +291,7 @@ async fn both_sides_answer_as_the_tables_say() {
         let mut seen = Vec::new();
         let mut shown = Vec::new();
         for [case, theirs, here] in answers(page) {
-            // An outage is one for whoever holds no keys yet.
+            // An outage shows only in a server that holds no keys yet.
             let row = if case.ends_with("is down") {
                 let down = Issuer::start().await;
                 let fresh = start(&down).await;

@@ -1,8 +1,8 @@
-//! Do the README, the Japanese one and the pages beside them say what the code does, and do their
-//! links lead somewhere?
+//! The README, its Japanese translation and the pages beside them match the code, and their links
+//! lead to existing targets.
 //!
-//! The README's shell commands are run in `tests/cli/dev.rs`, and so is the recorded session; its Rust in the
-//! documentation tests and in `examples/hello.rs`.
+//! `tests/cli/dev.rs` runs the README's shell commands and the recorded session. The documentation
+//! tests and `examples/hello.rs` compile its Rust code.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use warp_bearer::{
 const README: &str = include_str!("../../README.md");
 const JAPANESE: &str = include_str!("../../README.ja.md");
 
-/// The cells of the page's table whose first column is called so.
+/// Returns the cells of the page's table whose first column has this heading.
 fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
     let header = format!("| {first_column} |");
     let table = page.lines().skip_while(|line| !line.starts_with(&header));
@@ -35,7 +35,7 @@ fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// The page's code in that language.
+/// Returns the page's code blocks in this language.
 fn code(page: &'static str, language: &str) -> Vec<&'static str> {
     let begin = format!("```{language}");
     let blocks = page.split(begin.as_str()).skip(1).map(|block| {
@@ -53,12 +53,13 @@ fn its_library_example_is_the_one_that_is_tested() {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
-    // Its own header, and the blank line between the two blocks.
+    // The header of the example, and the blank line between the two blocks.
     let not_shown = 6;
     assert_eq!(shown, example.lines().count() - not_shown);
 }
 
-/// Requires that a generated file has this text. With `UPDATE=1` in the environment, writes it first.
+/// Requires that a generated file has this text. With `UPDATE=1` in the environment, writes it
+/// first.
 fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
@@ -188,7 +189,8 @@ fn its_first_screen_shows_what_dev_prints() {
 
 #[test]
 fn no_command_of_a_page_has_a_comment_behind_it() {
-    // An interactive zsh passes it as arguments: curl would send the token to a host named 200.
+    // An interactive zsh passes a `#` comment as arguments: curl would send the token to a host
+    // named 200.
     let pages = pages();
     for (path, page) in &pages {
         let blocks = page.split("```sh\n").skip(1);
@@ -293,13 +295,13 @@ fn the_bench_has_its_places() {
     }
 }
 
-/// Every Markdown page of the repository, by its path from the root.
+/// Returns every Markdown page of the repository, by its path from the root.
 fn pages() -> BTreeMap<PathBuf, String> {
     fn read(directory: &Path, pages: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            // What is built, and what tools bring.
+            // Skips build output and what tools install.
             let others = ["target", "node_modules", ".git"].contains(&name);
             if path.is_dir() && !others {
                 read(&path, pages);
@@ -315,7 +317,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
     pages
 }
 
-/// Its lines without those of code blocks.
+/// Returns the lines of a page outside of code blocks.
 fn prose(page: &str) -> Vec<&str> {
     let mut fenced = false;
     let outside = page.lines().filter(|line| {
@@ -326,7 +328,7 @@ fn prose(page: &str) -> Vec<&str> {
     outside.collect()
 }
 
-/// Where it links to.
+/// Returns the targets of a page's links.
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
@@ -338,7 +340,7 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// The anchors that GitHub gives its headings.
+/// Returns the anchors that GitHub gives the headings of a page.
 fn anchors(page: &str) -> Vec<String> {
     let headings = prose(page).into_iter().filter(|line| line.starts_with('#'));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();

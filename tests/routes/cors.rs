@@ -1,4 +1,4 @@
-//! May a page of another origin read what it is answered, whatever the answer is?
+//! CORS: a page of an allowed origin can read every answer, failures included.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ fn listed() -> Cors {
     ])
 }
 
-/// The service's routes, and some that go wrong where those cannot.
+/// Returns the service's routes, and some that fail in ways that those cannot.
 fn routes(
     tenant: &Tenant,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
@@ -67,7 +67,7 @@ impl Service {
         }
     }
 
-    /// The answer to a request with these lines beside `Host`, each ended by CRLF.
+    /// Sends a request with these header lines beside `Host`, each ended by CRLF.
     async fn ask(&self, start: &str, lines: &str) -> Answer {
         let request = format!("{start} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         self.served.client().await.ask(request.as_bytes()).await
@@ -157,7 +157,7 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
         "/api/private",
         "/api/private-scoped",
         "/nowhere",
-        // Not the gate, whose preflights need a token.
+        // These are not below `/auth`, where preflights need a token.
         "/authors",
         "/auth-callback",
         "/auth_callback",
@@ -214,7 +214,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
             assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
         }
     }
-    // Each is counted as what it was.
+    // Each request is counted under its own series.
     for series in [
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
@@ -223,7 +223,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
     }
 }
 
-/// `/auth` is a gate: a proxy lets through whatever it answers with 2xx.
+/// `/auth` guards other applications: a proxy lets through whatever it answers with 2xx.
 #[tokio::test]
 async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
@@ -244,7 +244,7 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // Paths below it and other spellings of it have no route, and no preflight either.
+        // Paths below `/auth` and other spellings of it have no route, and no preflight either.
         let page = format!("Origin: {PAGE}\r\n{ASKS}");
         for path in [
             "/auth/orders",
@@ -307,7 +307,7 @@ async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
     }
 }
 
-/// As the documentation of `handle_rejection` has it.
+/// Uses warp's CORS filter as the documentation of `handle_rejection` shows.
 #[tokio::test]
 async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
     let tenant = Tenant::start().await;

@@ -1,4 +1,4 @@
-//! Does every code that an answer has lead to a page that says what to do?
+//! Every error code in an answer has a page that says what to do.
 
 use warp_bearer::service::api::errors::PAGES;
 

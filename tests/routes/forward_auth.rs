@@ -1,4 +1,4 @@
-//! `/auth`, which a proxy asks in front of an application that does not verify tokens itself.
+//! `/auth`, which a proxy asks on behalf of an application that does not verify tokens itself.
 
 use std::collections::HashSet;
 
@@ -160,7 +160,8 @@ async fn tells_two_issuers_with_one_subject_apart() {
         .token()
         .subject("7")
         .claim("iss", json!(beyond_ascii));
-    // An issuer that a field cannot carry arrives empty, as a subject does. X-Auth-Claims has it.
+    // The field is empty if it cannot carry the issuer, as for a subject. X-Auth-Claims has the
+    // issuer.
     let rows = [
         ("one", own, tenant.issuer.url()),
         ("the other", foreign, other.url()),

@@ -1,4 +1,4 @@
-//! What the service's routes answer, in success and in failure.
+//! The answers of the service's routes, in success and in failure.
 
 mod cors;
 mod errors;

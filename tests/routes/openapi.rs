@@ -1,4 +1,4 @@
-//! Do `/openapi.json` and `/docs` say what the routes do?
+//! `/openapi.json` and `/docs` describe what the routes do.
 
 use std::{collections::BTreeSet, io::Read};
 
@@ -27,7 +27,7 @@ async fn described(tenant: &Tenant) -> Value {
     answer.json()
 }
 
-/// What the description calls a row; `GET` stands for any method.
+/// Returns the name of a row in the description. A row for any method is described as `GET`.
 fn name(row: &Row) -> String {
     match &row.methods {
         Methods::Only(method) => format!("{method} {}", row.template),
@@ -35,7 +35,7 @@ fn name(row: &Row) -> String {
     }
 }
 
-/// Each operation of the description: its method and path, and itself.
+/// Returns each operation of the description with its method and path.
 fn operations(description: &Value) -> Vec<(String, Value)> {
     let paths = description["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -94,7 +94,7 @@ async fn a_segment_of_the_callers_is_required() {
     assert_eq!(segments, 2);
 }
 
-/// The codes of an operation, with the statuses that it has them at.
+/// Returns the error codes of an operation, with their statuses.
 fn codes(operation: &Value) -> BTreeSet<(u16, String)> {
     let mut codes = BTreeSet::new();
     for (status, answer) in operation["responses"].as_object().unwrap() {
@@ -216,7 +216,7 @@ async fn the_page_loads_what_is_served_here_and_nothing_else() {
     }
 }
 
-/// The bytes of a file, as a browser has them.
+/// Fetches a file as a browser does. Returns its media type and its decompressed bytes.
 async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
     let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
     let request = warp::test::request().path(&format!("/docs/{name}"));

@@ -1,4 +1,4 @@
-//! What does each failure answer? One row for each line of the README's table of errors.
+//! The answer to each failure: one row for each line of the README's table of errors.
 
 #![allow(clippy::too_many_lines)] // tables
 

@@ -1,4 +1,4 @@
-//! What do the service's routes answer?
+//! The answers of the service's routes, and of routes declared in the same way.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ async fn a_service_that_is_asked_to_stop_is_not_ready() {
     assert_eq!(reply.status().as_u16(), 503);
 }
 
-/// A service that clients know by this URL, where every token needs the scope `use` as well.
+/// Starts a service that clients know by this URL. Every token also needs the scope `use`.
 async fn described(resource: &str) -> (Issuer, Access) {
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -296,7 +296,7 @@ async fn rename_item(id: String, claims: Claims, item: Item) -> impl Reply {
     warp::reply::json(&json!({"id": id, "by": claims.subject(), "name": item.name}))
 }
 
-/// A row with a segment, a token, a policy and a body.
+/// Returns a route with a path segment, a token, a policy and a body.
 fn item_row(access: &Access) -> Row {
     route!(POST, "items" / { id })
         .with_auth(access)

@@ -1,4 +1,4 @@
-//! Bodies: as much as is allowed is read, the rest is not.
+//! Request bodies: the allowed size is read, the rest is not.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A server under test, and a peer that says byte for byte what it is told to.
+//! A server under test, and a peer that sends exactly the bytes that a test gives it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use warp::http::{Response, StatusCode};
 use warp::{Filter, Rejection, Reply};
 use warp_bearer::service::{Limits, Listener, RequestLog, Shutdown, serve};
 
-/// Far beyond every limit under test: reached only when something hangs.
+/// Far longer than every limit under test. Reached only if something hangs.
 pub(crate) const FOREVER: Duration = Duration::from_secs(20);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Bytes of the answer of `/large`, which is one constant.
-/// More than a kernel holds for a peer that does not read.
+/// The length of the answer of `/large`, which is one constant. More than a kernel buffers for a
+/// peer that does not read.
 pub(crate) const LARGE: usize = 8 * 1024 * 1024;
 
 pub(crate) fn millis(millis: u64) -> Duration {
@@ -64,12 +64,12 @@ impl Server {
         }
     }
 
-    /// Lets as many requests of `/gate` go.
+    /// Lets this many requests of `/gate` pass.
     pub(crate) fn open_gate(&self, requests: usize) {
         self.gate.add_permits(requests);
     }
 
-    /// Waits until as many requests have come to `/gate`.
+    /// Waits until this many requests have arrived at `/gate`.
     pub(crate) async fn at_gate(&self, requests: usize) {
         let mut at_gate = self.at_gate.subscribe();
         let arrived = at_gate.wait_for(|arrived| *arrived >= requests);
@@ -85,7 +85,7 @@ impl Server {
             .expect("the server listens")
     }
 
-    /// A peer whose kernel reads no further ahead of it than some kilobytes.
+    /// Connects a peer with a receive buffer of 64 KiB, so that its kernel reads only little ahead.
     pub(crate) async fn narrow_peer(&self) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -93,7 +93,8 @@ impl Server {
         Peer::of(stream)
     }
 
-    /// Connects again and again until nobody is let in any more, and is the last who was.
+    /// Connects until a connection attempt takes more than 20 ms or fails. Returns the last peer
+    /// that was connected.
     pub(crate) async fn last_peer(&self) -> Peer {
         let mut last = self.peer().await;
         while let Ok(Some(peer)) = timeout(millis(20), Peer::connect(self.address)).await {
@@ -102,7 +103,7 @@ impl Server {
         last
     }
 
-    /// Says something on a connection of its own, and hears everything until it closes.
+    /// Sends `words` on a new connection and returns everything received until it closes.
     pub(crate) async fn tell(&self, words: impl AsRef<[u8]>) -> String {
         let mut peer = self.peer().await;
         peer.say(words).await;
@@ -215,17 +216,17 @@ impl Peer {
         }
     }
 
-    /// Sends what it can; a server that has closed shows in what is heard.
+    /// Sends `words`. Returns `false` if the server has closed the connection.
     pub(crate) async fn say(&mut self, words: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(words.as_ref()).await.is_ok()
     }
 
-    /// Ends the peer's own side: it says nothing any more and goes on hearing.
+    /// Closes the sending side of the connection. The peer can still receive.
     pub(crate) async fn end_own_side(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// The next answer, or `None` when the connection ends first.
+    /// Returns the next answer. `None` if the connection ends first.
     pub(crate) async fn hear(&mut self) -> Option<Answer> {
         let head = loop {
             if let Some(end) = self.heard.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -254,7 +255,7 @@ impl Peer {
         self.hear().await
     }
 
-    /// Everything until the server closes.
+    /// Returns everything that arrives until the server closes the connection.
     pub(crate) async fn hear_to_the_end(&mut self) -> String {
         while self.more().await.is_some() {}
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
@@ -265,7 +266,7 @@ impl Peer {
         std::mem::take(&mut self.heard)
     }
 
-    /// The next bytes, as many at most, or none when the connection ends.
+    /// Returns the next bytes, at most `most`. Empty if the connection ends.
     pub(crate) async fn hear_some(&mut self, most: usize) -> Vec<u8> {
         while self.heard.is_empty() {
             let mut bytes = vec![0; most];
@@ -279,7 +280,7 @@ impl Peer {
         self.heard.drain(..most).collect()
     }
 
-    /// The next bytes, exactly as many, or `None` when the connection ends first.
+    /// Returns exactly the next `count` bytes. `None` if the connection ends first.
     pub(crate) async fn hear_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.heard.len() < count {
             self.more().await?;

@@ -1,4 +1,5 @@
-//! Heads: too much is refused, and nothing that two parsers could read in two ways is served.
+//! Request heads: too large ones are refused, and nothing is served that two parsers could read
+//! differently.
 
 use std::fmt::Write;
 
@@ -151,7 +152,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     let request = format!("{request}\r\n\r\n");
     let answer = server.peer().await.ask(&request).await.expect(case);
     assert_eq!(answer.status, status, "{case}");
-    // hyper refuses a target that is none by itself, without a body.
+    // hyper itself refuses an invalid target, with an answer without a body.
     assert_eq!(
         answer.body.contains(r#""code":"bad_host""#),
         status == 400 && !case.contains("without a host"),
@@ -159,7 +160,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     );
 }
 
-/// Each row carries a second request that a parser of another mind would see.
+/// Each row carries a second request that a parser with other rules would see.
 #[tokio::test]
 async fn a_request_of_two_meanings_smuggles_nothing() {
     let inner = GET;

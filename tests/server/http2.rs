@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS on the same port, and its own ways to ask too much.
+//! HTTP/2 without TLS on the same port, and attacks that only HTTP/2 allows.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;

@@ -1,9 +1,9 @@
-//! An HTTP/2 peer that no client library would be.
+//! An HTTP/2 peer that behaves as no client library does.
 
 use crate::harness::{Peer, Server};
 use crate::support::frames::{WINDOW_UPDATE, frame, preface, request, window};
 
-/// A frame that was heard.
+/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -12,7 +12,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A peer that grants each answer so many bytes at first.
+/// A peer that gives each stream an initial window of its choice.
 pub(crate) struct Http2Peer {
     peer: Peer,
     next_stream: u32,
@@ -28,7 +28,7 @@ impl Http2Peer {
         }
     }
 
-    /// Sends a request without a body; `None` when the server has closed.
+    /// Sends a request without a body. `None` if the server has closed the connection.
     pub(crate) async fn ask(&mut self, method: &str, path: &str) -> Option<u32> {
         let stream = self.next_stream;
         let request = request(method, path, stream);
@@ -36,18 +36,18 @@ impl Http2Peer {
         self.peer.say(request).await.then_some(stream)
     }
 
-    /// Grants the stream more bytes, and the connection as many.
+    /// Enlarges the window of the stream, and that of the connection, by `bytes`.
     pub(crate) async fn grant(&mut self, stream: u32, bytes: u32) -> bool {
         let update = |stream| frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
         self.peer.say([update(0), update(stream)].concat()).await
     }
 
-    /// Changes how many bytes each answer is granted at first.
+    /// Changes the initial window of the streams.
     pub(crate) async fn set_window(&mut self, bytes: u32) -> bool {
         self.peer.say(window(bytes)).await
     }
 
-    /// The next frame, or `None` when the connection ends.
+    /// Returns the next frame. `None` if the connection ends.
     pub(crate) async fn hear(&mut self) -> Option<Frame> {
         let head = self.peer.hear_exactly(9).await?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -59,7 +59,7 @@ impl Http2Peer {
         })
     }
 
-    /// The next frame that fits, or `None` when the connection ends first.
+    /// Returns the next frame for which `fits` holds. `None` if the connection ends first.
     pub(crate) async fn hear_until(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.hear().await?;

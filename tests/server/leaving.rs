@@ -1,4 +1,4 @@
-//! Leaving: nothing that was taken is lost, and nothing keeps the process.
+//! Shutdown: no accepted request is lost, and nothing keeps the process from ending.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -60,8 +60,8 @@ async fn leave_under_load(requests: usize) {
     assert_eq!(lost, 0, "of {total}");
 }
 
-/// Asks over and over, on a new connection where told to, until nobody listens any more; counts the
-/// requests that nobody answered.
+/// Sends requests until the server refuses connections, and reconnects after each `Connection:
+/// close`. Returns how many requests got no answer.
 async fn ask_until_gone(address: std::net::SocketAddr, answered: Arc<AtomicUsize>) -> usize {
     let mut lost = 0;
     while let Some(mut peer) = Peer::connect(address).await {

@@ -1,7 +1,7 @@
-//! The server's promises on real sockets: what a caller may take of its time and its room, what it is
-//! answered beyond, and how the service leaves.
+//! The server's limits on real sockets: how much time and memory a caller can use, what the caller
+//! gets beyond that, and how the server shuts down.
 //!
-//! Limits are cut down to milliseconds, numbers to what a laptop does in passing. The full sizes
+//! The limits are cut to milliseconds, and the counts to what a laptop does quickly. The full sizes
 //! are part of `just ci-full`: `cargo test --release --test server -- --ignored --test-threads=1`.
 
 mod bodies;

@@ -1,4 +1,4 @@
-//! Time: what is silent, slow or unfinished ends, and costs the others nothing.
+//! Timeouts: silent, slow and unfinished connections end, and do not slow down the others.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn slow_connections_end_and_cost_the_others_nothing() {
         silent: 200,
         dripping: 50,
         half_sent: 20,
-        // Other tests are at work beside this one.
+        // Other tests run at the same time.
         noise: millis(1),
     })
     .await;
@@ -45,11 +45,11 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// What a latency may be off by, for reasons of the machine's.
+    /// How much a latency may exceed its limit because the machine is busy.
     noise: Duration,
 }
 
-/// A well-behaved peer is served alone, then amid the crowd until the last of it is gone.
+/// Measures a well-behaved peer alone, then among slow peers until the last of them is gone.
 async fn crowd(
     Crowd {
         silent,
@@ -116,7 +116,7 @@ async fn latency(peer: &mut Peer, requests: usize) -> Duration {
     times[requests / 2]
 }
 
-/// A byte at a time of a head that never ends.
+/// Sends a request head that never ends, one byte at a time.
 async fn drip(mut peer: Peer) -> String {
     let mut drop = interval(millis(100));
     for byte in GET.replace('\n', "").bytes().cycle() {
@@ -132,7 +132,7 @@ async fn drip(mut peer: Peer) -> String {
 async fn each_way_to_idle_ends_in_time() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = "\0\0\0\x04\0\0\0\0\0";
-    // HEADERS on stream 1 without END_HEADERS, which must never be left alone.
+    // HEADERS on stream 1 without END_HEADERS: no other frame may come before the rest of them.
     let open_headers = "\0\0\x01\x01\x01\0\0\0\x01\u{2}";
     let server = Server::start(impatient()).await;
 

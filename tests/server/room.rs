@@ -1,4 +1,5 @@
-//! Room: connections beyond the limit wait, and no shortage ends the service.
+//! Connection limits: connections beyond the limit wait, and no shortage of resources ends the
+//! service.
 
 use std::process::Stdio;
 
@@ -32,7 +33,7 @@ async fn a_connection_over_the_limit_waits_for_another_to_end() {
     drop(second);
 }
 
-/// The server runs in a child of this test, which is this test again, with few descriptors.
+/// Runs the server in a child process with few file descriptors. The child is this same test.
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_end_the_service() {
     const CHILD: &str = "SERVER_TEST_CHILD";

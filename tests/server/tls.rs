@@ -1,4 +1,4 @@
-//! What does the service speak to those who come with TLS?
+//! TLS: protocols, versions, certificates and failed handshakes.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -103,7 +103,7 @@ impl Service {
     }
 }
 
-/// Who trusts one certificate, and speaks what it is told to.
+/// A client that trusts one certificate and offers the given TLS version and protocols.
 #[derive(Clone, Copy)]
 struct Client<'a> {
     trusts: &'a CertificateDer<'static>,
@@ -137,7 +137,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Asks once, and hears the status.
+/// Sends one request and returns the status of its answer.
 async fn status(stream: &mut TlsStream<TcpStream>) -> String {
     stream.write_all(GET.as_bytes()).await.unwrap();
     let mut heard = [0; 4096];

@@ -1,5 +1,5 @@
-//! Answers that the peer does not take: each ends in time, whatever else happens on its connection, and
-//! neither a slow reader nor a silent handler is mistaken for one.
+//! Answers that the peer does not read: each ends in time, whatever else happens on its connection.
+//! Neither a slow reader nor a silent handler is mistaken for one.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn impatient() -> Limits {
     }
 }
 
-/// Keeps the connection busy with requests until a frame fits; `None` when the connection ends first.
+/// Keeps the connection busy with requests until a frame fits. `None` if the connection ends first.
 async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
     let (start, mut pulse) = (Instant::now(), interval(millis(20)));
     loop {
@@ -53,7 +53,7 @@ async fn an_untaken_http2_answer_ends_with_its_stream() {
     }
 }
 
-/// The healthy answers on the connection go on.
+/// The other answers on the connection, which are read, go on.
 #[tokio::test]
 async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
     const GRANT: u32 = 4096;
@@ -97,8 +97,8 @@ async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
     }
 }
 
-/// Where the peer has taken whole answers, hyper is given the end of the next one with its only piece,
-/// and its stream cannot be ended any more.
+/// After the peer has read whole answers, hyper gets the only piece of the next one together with
+/// its end. The stream cannot be reset after that, so the connection ends.
 #[tokio::test]
 async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
     let server = Server::start(impatient()).await;
@@ -119,7 +119,7 @@ async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
     assert!(peer.hear_until(|_| false).await.is_none(), "and closed");
 }
 
-/// How many times as long as an answer a whole connection may take nothing.
+/// A connection whose socket accepts no byte ends after this many times `IDLE`.
 const BLOCKED: u32 = 8;
 
 #[tokio::test]
@@ -136,8 +136,8 @@ async fn an_untaken_http1_answer_ends_the_connection() {
     assert!(start.elapsed() >= IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
-/// The peer's kernel asks for more only when the peer has read most of what it holds, which takes this
-/// peer twice `IDLE`.
+/// The peer's kernel asks for more only after the peer has read most of its buffer, which takes
+/// this peer twice `IDLE`.
 #[tokio::test]
 async fn a_slow_http1_reader_gets_all_of_it() {
     const STEP: usize = 3 * 1024;
@@ -159,7 +159,7 @@ async fn a_slow_http1_reader_gets_all_of_it() {
     assert!(start.elapsed() > IDLE * BLOCKED, "{:?}", start.elapsed());
 }
 
-/// With room for one connection, the next one is served when the one before has ended.
+/// Returns limits for one connection: the next one is served after the one before has ended.
 fn impatient_with_one_connection() -> Limits {
     Limits {
         connections: 1,
@@ -215,7 +215,7 @@ async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
     assert!(start.elapsed() < millis(2_000), "{:?}", start.elapsed());
 }
 
-/// A handler may be silent for as long as it likes, so nothing else would end it.
+/// A handler may be silent for as long as it likes, so only the peer's leaving ends it.
 #[tokio::test]
 async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
     let server = Server::start(impatient_with_one_connection()).await;
@@ -242,7 +242,7 @@ async fn a_slow_http2_reader_gets_all_of_it() {
         pulse.tick().await;
         assert!(peer.grant(stream, GRANT).await, "cut after {heard} bytes");
         let granted = LARGE.min(heard + GRANT as usize);
-        // The end comes by itself, once the last piece is taken.
+        // The end of the stream follows by itself after the last piece is read.
         while heard < granted || heard == LARGE && !is_over {
             let frame = peer.hear_until(|frame| frame.kind == DATA).await;
             let frame = frame.unwrap_or_else(|| panic!("cut after {heard} bytes"));

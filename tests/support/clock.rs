@@ -1,14 +1,15 @@
-//! tokio's clock, stopped: time passes when a test says so and not otherwise.
+//! tokio's clock, stopped: time passes only when a test says so.
 //!
-//! A paused clock leaps to the next timer whenever the runtime is idle, which with real sockets is
-//! whenever an answer is on its way. A blocking task in flight keeps it from that.
+//! A paused clock jumps to the next timer whenever the runtime is idle. With real sockets the
+//! runtime is idle whenever an answer is on its way, so a blocking task is kept in flight to
+//! prevent the jump.
 
 use std::{sync::mpsc, time::Duration};
 
 pub struct StoppedClock(mpsc::Sender<()>);
 
 impl StoppedClock {
-    /// Stops the clock of the runtime, a current-thread one, until it is dropped.
+    /// Stops the clock of the current-thread runtime until the returned value is dropped.
     pub fn stop() -> Self {
         tokio::time::pause();
         let (held, dropped) = mpsc::channel::<()>();
@@ -16,16 +17,16 @@ impl StoppedClock {
         Self(held)
     }
 
-    /// Lets time pass, and whoever waited for it run.
+    /// Advances the clock by `time`, and runs the tasks whose timers have expired.
     pub async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
         settle().await;
     }
 
-    /// Lets time pass in steps until `condition` holds.
+    /// Advances the clock in steps until `condition` holds. Returns how much time has passed.
     ///
     /// # Panics
-    /// After two hours of it.
+    /// If two hours have passed.
     pub async fn pass_until(
         &self,
         step: Duration,
@@ -44,14 +45,14 @@ impl StoppedClock {
     }
 }
 
-/// Runs what can run without the clock. Loopback answers within some turns of the reactor.
+/// Runs everything that can run without the clock. Loopback answers within a few turns.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits, on a stopped clock, for something that takes sockets but no time.
+/// Waits, on a stopped clock, for a condition that depends on sockets and not on time.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
     while !condition() {

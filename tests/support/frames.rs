@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame.
+//! HTTP/2 frames, built one by one.
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -18,7 +18,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// What a client begins with, where it grants each answer so many bytes at first.
+/// Returns the connection preface of a client, whose streams get this initial window.
 pub fn preface(window: u32) -> Vec<u8> {
     [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -27,13 +27,13 @@ pub fn preface(window: u32) -> Vec<u8> {
     .concat()
 }
 
-/// The setting that grants each answer so many bytes at first.
+/// Returns the SETTINGS frame that sets the initial window of the streams.
 pub fn window(bytes: u32) -> Vec<u8> {
     let setting = [&[0, INITIAL_WINDOW_SIZE][..], &bytes.to_be_bytes()].concat();
     frame(SETTINGS, 0, 0, &setting)
 }
 
-/// A request without a body. Its fields are literals under the names `:method`, `:path` and
+/// Returns a request without a body. Its fields are literals under the names `:method`, `:path` and
 /// `:authority` of HPACK's static table.
 pub fn request(method: &str, path: &str, stream: u32) -> Vec<u8> {
     let literal = |name: u8, value: &str| {

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that several test crates share.
 //!
 //! | to test | use |
 //! |---|---|
@@ -51,7 +51,7 @@ impl Tenant {
 
 #[cfg(feature = "service")]
 impl Tenant {
-    /// The service's own routes.
+    /// Returns the service's own routes.
     pub fn routes(
         &self,
     ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible>
@@ -76,7 +76,7 @@ impl Tenant {
     }
 }
 
-/// What `warp::test` got, taken apart.
+/// Converts a reply of `warp::test` into an [`Answer`].
 pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
     Answer {
         status: reply.status(),
@@ -85,7 +85,7 @@ pub fn answer(reply: &warp::http::Response<impl AsRef<[u8]>>) -> Answer {
     }
 }
 
-/// An answer, read to its end.
+/// A completely read answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -104,12 +104,12 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The stable code of a refusal.
+    /// Returns the stable error code of a refusal.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Everything that contract promises of a failure, whatever it is.
+    /// Checks everything that each failure must have, whatever its cause.
     pub fn assert_is_problem(&self, case: &str, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{case}: {self:?}");
         assert_eq!(self.code(), code, "{case}: {self:?}");

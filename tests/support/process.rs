@@ -1,5 +1,5 @@
-//! The binary as its users meet it: in a directory of its own, with nothing of this process's
-//! configuration, and gone with the test.
+//! Runs the binary as its users do: in its own directory, without the configuration of this
+//! process, and killed when the test ends.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// Far beyond what anything here takes: reached only when something hangs.
+/// Far longer than anything here takes. Reached only if something hangs.
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// A directory to start the binary in, which may hold a `.env`.
@@ -42,7 +42,7 @@ impl Directory {
         let mut command = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
         command
             .args(arguments)
-            // Nothing that this process was configured with.
+            // Passes on nothing that this process was configured with.
             .env_clear()
             .envs(vars.iter().copied())
             .current_dir(&self.0)
@@ -57,12 +57,12 @@ impl Drop for Directory {
     }
 }
 
-/// Runs the binary to its end, for what ends by itself.
+/// Runs a command of the binary that ends by itself, and returns its output.
 pub fn run(directory: &Directory, arguments: &[&str], vars: &[(&str, &str)]) -> Output {
     directory.command(arguments, vars).output().unwrap()
 }
 
-/// The binary at work; killed when it is dropped.
+/// The running binary. It is killed when this value is dropped.
 pub struct Process {
     child: Child,
     stdout: Lines,
@@ -86,17 +86,17 @@ impl Process {
         }
     }
 
-    /// What it prints, up to the first line that is `last`.
+    /// Returns the lines on stdout, up to the first one for which `last` holds.
     pub fn printed(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
         self.stdout.until(last)
     }
 
-    /// What it logs, up to the first line that is `last`.
+    /// Returns the lines on stderr, which has the log, up to the first one for which `last` holds.
     pub fn logged(&mut self, last: impl Fn(&str) -> bool) -> Vec<String> {
         self.stderr.until(last)
     }
 
-    /// Asks it to stop, as whoever runs services does, and waits until it has.
+    /// Sends SIGTERM, as service managers do, and waits until the process has ended.
     #[cfg(unix)]
     pub fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
@@ -104,7 +104,7 @@ impl Process {
         self.child.wait().unwrap()
     }
 
-    /// Closes its terminal, and waits until it has ended.
+    /// Sends SIGHUP, as a terminal does when it closes, and waits until the process has ended.
     #[cfg(unix)]
     pub fn hang_up(mut self) -> ExitStatus {
         self.signal("HUP");
@@ -127,8 +127,8 @@ impl Drop for Process {
     }
 }
 
-/// Sees to it that the binary starts with SIGHUP's default, also under `nohup`: a signal that this
-/// process ignores is ignored by its children, one that it handles is not.
+/// Makes the binary start with SIGHUP's default action, also under `nohup`. A child inherits the
+/// signals that its parent ignores, but not those that its parent handles.
 #[cfg(unix)]
 fn heed_hangups() {
     use tokio::{
@@ -138,7 +138,8 @@ fn heed_hangups() {
 
     static HANDLED: Once = Once::new();
     HANDLED.call_once(|| {
-        // On a thread of its own: a runtime must not end within another one.
+        // A runtime can be neither entered nor dropped within another one, so this one gets a new
+        // thread.
         let handle = || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             let _handled = runtime

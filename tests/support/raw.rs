@@ -1,4 +1,4 @@
-//! The service on a socket of its own, and a client that says byte for byte what it is told to.
+//! The service on its own socket, and a client that sends exactly the bytes that a test gives it.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -19,10 +19,10 @@ use warp_bearer::{
 
 use super::Answer;
 
-/// Far beyond every answer: reached only where something hangs.
+/// Far longer than any answer takes. Reached only if something hangs.
 const FOREVER: Duration = Duration::from_secs(20);
 
-/// The service's own routes behind its own server; it stops with this.
+/// The service's own routes behind its own server. It stops when this value is dropped.
 pub struct Service {
     pub address: SocketAddr,
     served: JoinHandle<()>,
@@ -66,7 +66,7 @@ impl Drop for Service {
     }
 }
 
-/// One connection at a time, kept for as long as the server keeps it.
+/// A client with one connection at a time, which is kept for as long as the server keeps it.
 pub struct Client {
     address: SocketAddr,
     stream: TcpStream,
@@ -74,7 +74,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// `GET /api/private` with these header lines, each ended by CRLF, and `Host`.
+    /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
         self.ask(&[start, lines, b"\r\n"].concat()).await
@@ -85,7 +85,7 @@ impl Client {
         self.with_lines(line.as_bytes()).await
     }
 
-    /// The answer to these bytes, which are one request.
+    /// Sends these bytes, which are one request, and returns the answer.
     pub async fn ask(&mut self, request: &[u8]) -> Answer {
         self.stream.write_all(request).await.unwrap();
         let answer = timeout(FOREVER, self.answer()).await.expect("no answer");
@@ -95,7 +95,7 @@ impl Client {
         answer
     }
 
-    /// As [`ask`](Self::ask), for a request of HEAD, whose answer has a length and no body.
+    /// Like [`ask`](Self::ask), for a HEAD request, whose answer has a length and no body.
     pub async fn head(&mut self, request: &[u8]) -> Answer {
         self.stream.write_all(request).await.unwrap();
         timeout(FOREVER, self.head_of_answer()).await.unwrap().0

@@ -1,14 +1,14 @@
-//! JSON objects as text: members in order, twice if need be, and values that are no JSON at all.
+//! JSON objects as text, so that a test can order, repeat and malform their members.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use warp_bearer::issuer::{Issuer, SigningKey};
 
-/// An object in the making. Names and values stand in it as they are given.
+/// A JSON object under construction. Names and values are written as they are given.
 #[derive(Clone)]
 pub struct Object(Vec<(String, String)>);
 
 impl Object {
-    /// What an issuer's header says; a token of it is accepted.
+    /// Returns a header that the issuer could write. A token with it is accepted.
     pub fn header(issuer: &Issuer) -> Self {
         let key = issuer.key();
         let (alg, kid) = (format!("{:?}", key.algorithm()), key.kid().to_owned());
@@ -18,7 +18,8 @@ impl Object {
             .with("typ", quoted("JWT"))
     }
 
-    /// What an issuer's payload says; a token of it is accepted until the year 2100.
+    /// Returns a payload that the issuer could write. A token with it is accepted until the year
+    /// 2100.
     pub fn claims(issuer: &Issuer) -> Self {
         Self(Vec::new())
             .with("iss", quoted(issuer.url()))
@@ -28,7 +29,7 @@ impl Object {
             .with("exp", "4102444800")
     }
 
-    /// Sets a member where it stands, or at the end.
+    /// Replaces the value of a member, or appends the member.
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value.into(),
@@ -42,7 +43,7 @@ impl Object {
         self
     }
 
-    /// Puts a member at `position`, whatever its name is.
+    /// Inserts a member at `position`, even if its name exists already.
     pub fn at(mut self, position: usize, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(position, (name.to_owned(), value.into()));
         self
@@ -58,7 +59,7 @@ impl Object {
     }
 }
 
-/// A string without anything to escape.
+/// Puts quotes around a string that needs no escapes.
 pub fn quoted(text: impl AsRef<str>) -> String {
     format!("\"{}\"", text.as_ref())
 }
@@ -67,23 +68,23 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Bytes that a test wrote as base64url itself.
+/// Decodes base64url that a test wrote.
 pub fn bytes_of(base64url: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(base64url).unwrap()
 }
 
-/// The part of a token after its last dot, decoded.
+/// Returns the signature of a token, decoded.
 pub fn signature_of(token: &str) -> Vec<u8> {
     bytes_of(token.rsplit_once('.').unwrap().1)
 }
 
-/// A token of this header and payload, whatever they are, by `key`.
+/// Signs this header and payload with `key`, whatever they contain.
 pub fn signed_by(key: &SigningKey, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     let input = format!("{}.{}", base64url(header), base64url(payload));
     format!("{input}.{}", base64url(key.sign(input.as_bytes())))
 }
 
-/// The token with other bytes for its signature.
+/// Replaces the signature of a token.
 pub fn with_signature(token: &str, signature: impl AsRef<[u8]>) -> String {
     let (input, _) = token.rsplit_once('.').unwrap();
     format!("{input}.{}", base64url(signature))

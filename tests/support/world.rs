@@ -1,4 +1,4 @@
-//! The binary beside an issuer, with the configuration that fits it until a test breaks that.
+//! The binary with an issuer and a configuration that fits it, which a test can then break.
 
 use std::{
     io::Write,
@@ -12,7 +12,7 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use super::process::Directory;
 
-/// What came of a run.
+/// The exit code and the output of a run.
 pub struct Told {
     pub code: Option<i32>,
     pub stdout: String,
@@ -59,13 +59,13 @@ impl World {
         self
     }
 
-    /// The binary with this configuration, about to be run.
+    /// Returns a command that runs the binary with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
         self.directory.command(arguments, &vars)
     }
 
-    /// Runs the binary; blocks, so that the issuer answers on another thread.
+    /// Runs the binary and waits for its end. It blocks, so the issuer needs another thread.
     pub fn run(&self, arguments: &[&str], input: &str) -> Told {
         let mut command = self.command(arguments);
         command
@@ -88,7 +88,7 @@ impl World {
     }
 }
 
-/// An issuer whose clock is wrong, seen from here.
+/// Starts an issuer whose clock is wrong by `ahead` seconds. Returns its address.
 pub async fn with_date(issuer: &Issuer, ahead: i64) -> String {
     let (sender, url) = tokio::sync::oneshot::channel::<String>();
     let jwks = json!({"keys": [issuer.key().public_jwk()]});

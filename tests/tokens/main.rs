@@ -1,4 +1,5 @@
-//! Which tokens are accepted, and which are refused? Hostile ones, those of real issuers, random ones.
+//! Tokens that are accepted and tokens that are refused: hostile ones, those of real issuers,
+//! random ones.
 
 mod attacks;
 mod properties;

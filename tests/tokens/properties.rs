@@ -1,4 +1,5 @@
-//! What holds for any input at all? Thousands of random ones, and every single bit.
+//! Properties that hold for every input, tested with thousands of random ones and with each flipped
+//! bit.
 
 use std::{cell::RefCell, fmt::Write};
 
@@ -31,7 +32,7 @@ fn runner(cases: u32) -> TestRunner {
     })
 }
 
-/// The service over an issuer, a client of it, and a token that it has accepted.
+/// The service for an issuer, a client of the service, and a token that it has accepted.
 struct Wire {
     runtime: Runtime,
     client: RefCell<Client>,
@@ -59,7 +60,7 @@ impl Wire {
         }
     }
 
-    /// What a credential is answered that is none; white space around it aside.
+    /// Checks the answer to an invalid token: 401 if the syntax is valid, 400 if it is not.
     fn assert_refused(&self, credential: &[u8]) {
         let line = [b"Authorization: Bearer ", credential, b"\r\n"].concat();
         let mut client = self.client.borrow_mut();
@@ -73,8 +74,9 @@ impl Wire {
     }
 }
 
-/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1), and before it one
-/// space or more; what is white at the end of a field is not part of it (RFC 9110 §5.5).
+/// Returns whether the credential is `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+/// (RFC 6750 §2.1) after one space or more. White space at the end of a field is not part of it
+/// (RFC 9110 §5.5).
 fn is_b64token(credential: &[u8]) -> bool {
     let blanks = credential.iter().take_while(|byte| **byte == b' ').count();
     let token = credential[blanks..].trim_ascii_end();
@@ -106,7 +108,7 @@ fn base64url_text() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_-]{0,60}"
 }
 
-/// An object that has some of the right names, as a part of a token.
+/// Generates an object with some of the right names, for use as a part of a token.
 fn an_object() -> impl Strategy<Value = String> {
     const NAMES: [&str; 9] = ["alg", "typ", "kid", "crit", "iss", "aud", "exp", "sub", ""];
     let values = prop_oneof![
@@ -121,7 +123,7 @@ fn an_object() -> impl Strategy<Value = String> {
     })
 }
 
-/// The start of a good token, something, and its end.
+/// Generates the beginning of a valid token, random bytes, and its end.
 fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     (any::<Index>(), vec(any::<u8>(), 0..8), any::<Index>()).prop_map(move |(to, new, from)| {
         let (to, from) = (to.index(good.len()), from.index(good.len()));
@@ -129,7 +131,8 @@ fn spliced(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// All eight bits of each byte, as it comes over the wire, beside the good one in the cache.
+/// Flips each bit of a token and sends it over HTTP while the valid token is cached. Skips line
+/// breaks, which would end the field.
 #[test]
 fn a_token_with_any_bit_turned_is_refused() {
     let wire = Wire::start();
@@ -148,7 +151,7 @@ fn turned(token: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Without the wire, for each algorithm, where what results is text.
+/// Flips each bit for each algorithm, without HTTP, if the result is still text.
 #[tokio::test]
 async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
     use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
@@ -172,7 +175,7 @@ async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
     }
 }
 
-/// An `Auth` that holds this key, and no other.
+/// Builds an `Auth` that holds this key alone.
 fn auth(key: &SigningKey) -> Auth {
     let auth = Auth::builder()
         .issuer(ISSUER)
@@ -198,7 +201,7 @@ fn signed(key: &SigningKey, payload: &str) -> String {
     signed_by(key, header.to_string(), payload)
 }
 
-/// Whatever else a good token says, it is read as `serde_json` reads it, escapes and all.
+/// The claims of a valid token equal what `serde_json` reads from its payload, escapes included.
 #[test]
 fn what_a_good_token_says_is_what_its_claims_say() {
     let runtime = Runtime::new().unwrap();
@@ -262,7 +265,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every letter of every string as an escape, but for those that are part of one.
+/// Escapes every letter in every string, except those that are part of an escape.
 fn escaped(json: &str) -> String {
     let mut out = String::new();
     let (mut within, mut skip) = (false, 0);

@@ -1,5 +1,6 @@
-//! What does an independent implementation think? Ten thousand tokens and our verdicts, written for
-//! `second_opinion/compare.py`, which compares them with `PyJWT`'s. `second_opinion/run` does both.
+//! Compares the verdicts with an independent implementation. Writes ten thousand tokens and our
+//! verdicts for `second_opinion/compare.py`, which compares them with `PyJWT`'s.
+//! `second_opinion/run` does both.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -22,7 +23,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 #[tokio::test]
 #[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
 async fn a_corpus_is_written_for_a_second_opinion() {
-    // Of the issuer only its name and audience are used.
+    // Only the issuer's name and audience are used.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);
     let jwks = json!({"keys": keys.each_ref().map(SigningKey::public_jwk)});
@@ -60,7 +61,7 @@ async fn a_corpus_is_written_for_a_second_opinion() {
     fs::write(path, corpus.to_string()).unwrap();
 }
 
-/// `SplitMix64`: the same corpus each time, new keys and signatures aside.
+/// `SplitMix64`: makes the same corpus each time, except for keys and signatures.
 struct Random(u64);
 
 impl Random {
@@ -77,7 +78,7 @@ impl Random {
     }
 }
 
-/// A token in the making: a good one, with one departure or none.
+/// A token under construction: a valid one, with at most one deviation.
 struct Forge<'a> {
     random: &'a mut Random,
     issuer: &'a Issuer,
@@ -221,7 +222,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// Header or claims that are no JSON, or hardly.
+    /// Makes header or claims that are invalid or barely valid JSON.
     fn bent_text(self) -> (&'static str, String) {
         let in_header = self.random.below(2) == 0;
         let text = if in_header {
@@ -260,7 +261,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// The compact serialization, or its signature, changed after signing.
+    /// Changes the compact serialization, or its signature, after signing.
     fn bent_token(self) -> (&'static str, String) {
         let good = self.sign(self.header.text(), self.claims.text());
         let [header, payload, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();

@@ -1,8 +1,8 @@
-//! Which tokens of the issuers that people use are taken, with which options, and which are not?
+//! Tokens of widely used issuers: which are accepted, and with which options.
 //!
-//! What they look like is their documentation's, in `shapes.json`; nothing but names and
-//! numbers of tenants is changed. Keys and signatures are the local issuer's, and the time of day is
-//! a minute after each was issued.
+//! `shapes.json` has the tokens as the issuers' documentation shows them; only names and numbers of
+//! tenants are changed. Keys and signatures are the local issuer's, and the clock is a minute after
+//! each token was issued.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,8 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// What `serve` makes of `AUTH0_ISSUER`, `AUTH0_API_AUDIENCE` and what a row adds to them.
+/// Adds options to a builder that is set up as `serve` does for `AUTH0_ISSUER` and
+/// `AUTH0_API_AUDIENCE`.
 type Options = fn(Builder) -> Builder;
 
 #[derive(Deserialize)]
@@ -48,8 +49,8 @@ impl Shape {
         issuer.sign_raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
 
-    /// An `Auth` that trusts the issuer of this shape, by the local issuer's key without an `alg`,
-    /// as several of them publish theirs.
+    /// Builds an `Auth` that trusts the issuer of this shape, with the local issuer's key. The key
+    /// has no `alg`, because several of these issuers publish theirs without one.
     fn auth(&self, issuer: &Issuer, audience: &str, options: Options) -> Auth {
         let mut key = issuer.key().public_jwk();
         key.as_object_mut().unwrap().remove("alg");
@@ -133,7 +134,7 @@ async fn what_they_grant_is_found_where_they_write_it() {
         assert!(more.is_err(), "{name}");
     }
 
-    // Roles as the members of an object are no list, and a function's to judge.
+    // Zitadel's roles are the members of an object and not a list, so a function has to check them.
     let shape = Shape::named("Zitadel");
     let auth = shape.auth(&issuer, "69234237810729019", |builder| builder);
     let claims: Claims<Zitadel> = auth.verify(&shape.signed(&issuer)).await.unwrap();
@@ -161,7 +162,7 @@ async fn auth0s_claims_are_read_in_both_profiles() {
     }
 }
 
-/// Google's access tokens, Zitadel's by default, and Auth0's where no audience was asked for.
+/// Google's access tokens, Zitadel's by default, and Auth0's if no audience was requested.
 #[tokio::test]
 async fn an_opaque_token_is_no_jwt() {
     let issuer = Issuer::start().await;

@@ -1,6 +1,6 @@
-//! A refusal that no answer is made of is reported.
+//! A refusal is reported in the log if another route answers the request in its place.
 //!
-//! One test in a binary of its own: the report is made once in a process.
+//! This test has its own binary, because the report is made only once per process.
 
 use std::{
     io::{self, Write},

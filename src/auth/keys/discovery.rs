@@ -1,4 +1,5 @@
-//! An issuer → its metadata → the address of its key set (OpenID Connect Discovery §4, RFC 8414).
+//! Finds the address of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC
+//! 8414).
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -19,7 +20,7 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer where its keys are.
+/// Asks the issuer for the address of its keys.
 pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl, FetchError> {
     let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
     let target = FetchUrl::configured(url);
@@ -27,7 +28,7 @@ pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl
     read(&document.body, target.url(), issuer)
 }
 
-/// Reads from the metadata at `url` where the keys of `issuer` are.
+/// Returns the address of the keys of `issuer` in the metadata at `url`.
 pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let metadata: Metadata = document::text(body)
         .and_then(|text| json::object_as(text).ok())
@@ -39,17 +40,19 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
     published(&metadata.jwks_uri, url)
 }
 
-/// One slash at the end is stripped before the suffix is appended (OpenID Connect Discovery §4).
+/// Returns the address of an issuer's metadata. One slash at the end of the issuer is removed
+/// before the suffix is appended (OpenID Connect Discovery §4).
 pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
 }
 
-/// Decides how far an address that an issuer published is trusted. `metadata` is the address of the
+/// Decides whether an address that an issuer published is guarded. `metadata` is the address of the
 /// issuer's metadata, which the operator configured.
 ///
-/// An issuer that is on this machine may name addresses on it. So may any issuer name its own origin,
-/// which we talk to anyway. Every other address is [guarded](crate::auth::keys::locality).
+/// An issuer on this machine may name addresses of this machine. Every issuer may name its own
+/// origin, to which requests are sent anyway. Every other address is
+/// [guarded](crate::auth::keys::locality).
 fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
@@ -144,7 +147,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
-        // `localhost` is refused by its spelling before that; here it stands for any such name.
+        // `localhost` is refused by its spelling before the lookup. Here it stands for any local
+        // name.
         let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());
         let refused = Fetcher::default().get(&target).await.unwrap_err();
         assert!(matches!(refused, FetchError::Local { .. }), "{refused}");

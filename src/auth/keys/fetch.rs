@@ -1,7 +1,7 @@
 //! Fetches one small JSON document of an issuer, within limits.
 //!
-//! It follows no redirect, reads at most 512 KiB, and speaks https only, except to loopback. It knows
-//! nothing about key sets or schedules.
+//! It follows no redirect, reads at most 512 KiB, and uses https only, except to loopback. Key sets
+//! and schedules are handled elsewhere.
 
 use std::{
     error::Error,
@@ -33,13 +33,13 @@ use crate::auth::{
 const MAX_BODY: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Fetches documents; its TLS client is made when it is first needed.
+/// Fetches documents. Its TLS client is built when it is first needed.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
-    /// For https.
+    /// The client for https.
     secure: Arc<OnceCell<Client>>,
-    /// For plain http, which is for loopback: before it stands no proxy, and it has no need of the
-    /// certificate authorities that a slim image may lack.
+    /// The client for plain http, which is allowed to loopback only. It uses no proxy, and no
+    /// certificate authorities, which a slim image may lack.
     plain: OnceCell<Client>,
 }
 
@@ -47,8 +47,8 @@ pub(crate) struct Fetcher {
 #[derive(Debug, Clone)]
 pub(crate) struct FetchUrl {
     url: Url,
-    /// The client for an address that the operator did not configure, made when it is first needed.
-    /// It refuses to connect to local addresses.
+    /// The client for an address that the operator did not configure, built when it is first
+    /// needed. It refuses to connect to local addresses.
     guarded: Option<Arc<OnceCell<Client>>>,
 }
 
@@ -59,12 +59,13 @@ impl PartialEq for FetchUrl {
 }
 
 impl FetchUrl {
-    /// An address that the operator configured, or that has the same origin as one: it may be anywhere.
+    /// Creates an address that the operator configured, or that has the same origin as one. It may
+    /// be local.
     pub(crate) fn configured(url: Url) -> Self {
         Self { url, guarded: None }
     }
 
-    /// An address that an issuer named. Fetching from it fails if its name resolves to a
+    /// Creates an address that an issuer named. Fetching from it fails if its name resolves to a
     /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
         let guarded = Some(Arc::default());
@@ -80,7 +81,7 @@ impl FetchUrl {
         self.guarded.is_some()
     }
 
-    /// The client for this address, not yet built.
+    /// Returns a builder of the client for this address.
     pub(in crate::auth) fn builder(&self) -> ClientBuilder {
         match (self.url.scheme(), &self.guarded) {
             ("http", _) => plain(),
@@ -93,7 +94,7 @@ impl FetchUrl {
     }
 }
 
-/// A document with what its answer says about it.
+/// A document, with the header fields of its answer that matter here.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) body: Vec<u8>,
@@ -108,9 +109,9 @@ pub(crate) enum Answer {
     NotModified { max_age: Option<Duration> },
 }
 
-/// Why a fetch failed.
+/// The reason why a fetch failed.
 ///
-/// The text is for the log, `check` and `explain`; `/readyz`, which anybody may ask, has
+/// The text is for the log, `check` and `explain`. `/readyz` is public and shows only the
 /// [`word`](Self::word). Addresses and foreign texts are [`ShownUrl`] and [`ShownText`], so that no
 /// variant can carry a secret or half a megabyte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,16 +155,16 @@ pub(crate) enum FetchError {
     File(String, std::io::ErrorKind),
 }
 
-/// How far a request came that got no whole answer.
+/// The stage at which a request without a complete answer failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
-    /// Not connected: no such name, refused, no route.
+    /// No connection: the name does not resolve, the connection was refused, or there is no route.
     Connect,
     /// Connected, but the TLS handshake failed.
     Tls,
-    /// Asked, but the answer did not come or broke off.
+    /// The request was sent, but the answer did not arrive or broke off.
     Answer,
-    /// Connected to nothing within the time for that.
+    /// No connection within [`CONNECT_TIMEOUT`].
     Timeout,
 }
 
@@ -175,7 +176,7 @@ impl FetchError {
         }
     }
 
-    /// The metadata name another issuer than the configured one.
+    /// Returns the error for metadata that name another issuer than the configured one.
     pub(in crate::auth) fn wrong_issuer(configured: &str, found: &str) -> Self {
         let differs_by_slash = configured.trim_end_matches('/') == found.trim_end_matches('/');
         Self::WrongIssuer {
@@ -185,7 +186,7 @@ impl FetchError {
         }
     }
 
-    /// The error as one word of a fixed list, which `docs/production.md` explains.
+    /// Returns the error as one word of a fixed list, which `docs/production.md` explains.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Unreachable(_, _, Layer::Connect) => "connect",
@@ -213,13 +214,14 @@ impl FetchError {
 }
 
 impl Fetcher {
-    /// Fetches the document at `target`. A 304 is an error here, because nothing was asked about.
+    /// Fetches the document at `target`. A 304 is an error here, because the request has no entity
+    /// tag.
     pub(crate) async fn get(&self, target: &FetchUrl) -> Result<Document, FetchError> {
         let answer = self.send(target, None).await?;
         document(&target.url, answer).await
     }
 
-    /// Fetches the document at `target` unless it still has this entity tag.
+    /// Fetches the document at `target`, unless it still has this entity tag.
     pub(crate) async fn get_unless(
         &self,
         target: &FetchUrl,
@@ -258,11 +260,11 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        // Reading certificate authorities and drawing the first random number takes some 70 ms, for
-        // which requests must not wait where there is only one thread.
+        // Reading certificate authorities and drawing the first random number takes about 70 ms. On
+        // a single-threaded runtime, every request would have to wait for that.
         let (cell, builder) = (Arc::clone(cell), target.builder());
         let build = move || {
-            // A handshake needs randomness. Without any, it fails there.
+            // Ignored: without randomness the handshake fails and reports it.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
             cell.get_or_try_init(|| builder.build()).cloned()
         };
@@ -274,7 +276,7 @@ impl Fetcher {
     }
 }
 
-/// Reads the answer to a request for `url` that was not conditional.
+/// Reads the answer to an unconditional request for `url`.
 pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
     let status = answer.status();
     if status == StatusCode::OK {
@@ -294,12 +296,12 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
     })
 }
 
-/// For http.
+/// Returns the builder of a client for http.
 pub(in crate::auth) fn plain() -> ClientBuilder {
     client().no_proxy().tls_certs_only([])
 }
 
-/// For https.
+/// Returns the builder of a client for https.
 pub(in crate::auth) fn secure() -> ClientBuilder {
     client().https_only(true)
 }
@@ -309,7 +311,7 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("warp-bearer/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        // Fetches are minutes apart: an idle connection would only be found dead.
+        // Fetches are minutes apart, so an idle connection would have been closed by then.
         .pool_max_idle_per_host(0)
 }
 
@@ -329,7 +331,8 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
     Ok(body)
 }
 
-/// Only the innermost cause is told: it says what happened, the causes around it say where.
+/// Converts an error of `reqwest`. Keeps only the innermost cause, which says what happened; the
+/// outer ones say where.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -350,8 +353,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     FetchError::Unreachable(url.into(), ShownText::message(cause), layer)
 }
 
-/// Whether rustls reports this error through an I/O error: an untrusted certificate, a peer that
-/// does not speak TLS, a peer that closes the connection during the handshake.
+/// Returns whether `error` is a TLS failure, which rustls reports through an I/O error: an
+/// untrusted certificate, a peer that does not speak TLS, or one that closes during the handshake.
 pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     let first: &dyn Error = error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
@@ -363,13 +366,13 @@ pub(in crate::auth) fn is_of_tls(error: &reqwest::Error) -> bool {
     })
 }
 
-/// The kind of the innermost I/O error. One that wraps another reports `Other`.
+/// Returns the kind of the innermost I/O error. An error that wraps another one reports `Other`.
 fn innermost_kind(error: &io::Error) -> ErrorKind {
     let within = error.get_ref().and_then(|within| within.downcast_ref());
     within.map_or(error.kind(), innermost_kind)
 }
 
-/// `max-age` less the `Age` that the answer already has (RFC 9111 §4.2).
+/// Returns `max-age`, less the `Age` that the answer already has (RFC 9111 §4.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     let mut directives = fields
@@ -385,7 +388,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     Some(said.saturating_sub(age))
 }
 
-/// A field of whole seconds; more than we can count is more than anybody waits (RFC 9111 §1.2.2).
+/// Reads a field with a number of seconds. A number that is too large to represent counts as
+/// `u32::MAX` (RFC 9111 §1.2.2).
 pub(in crate::auth) fn seconds(field: Option<&HeaderValue>) -> Option<Duration> {
     delta_seconds(field?.to_str().ok()?.trim())
 }
@@ -395,8 +399,8 @@ fn delta_seconds(text: &str) -> Option<Duration> {
     is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
 }
 
-/// `Retry-After` in either of its forms: seconds, or a date, which is as far off as it lies after
-/// the answer's own (RFC 9110 §10.2.3).
+/// Reads `Retry-After`: either seconds, or a date, which is compared to the `Date` of the answer
+/// (RFC 9110 §10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(header::RETRY_AFTER);
     if let Some(seconds) = seconds(field) {
@@ -407,7 +411,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     until.duration_since(now).ok()
 }
 
-/// The address of an issuer or a key set: https, or http on loopback.
+/// Parses the address of an issuer or a key set: https, or http on loopback.
 pub(crate) fn endpoint(url: &str) -> Result<Url, UrlFault> {
     let url = Url::parse(url).map_err(|_| UrlFault::NotAUrl)?;
     if !url.has_host() {
@@ -460,7 +464,7 @@ mod tests {
         }
     }
 
-    /// The proxy's name resolves to loopback; the name behind the proxy is not resolved here at all.
+    /// The proxy's name resolves to loopback. The name behind the proxy is not resolved here.
     #[tokio::test]
     async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -50,7 +50,7 @@ impl<'a> Jwk<'a> {
 
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
-/// The key's material, and a verifier for each allowed algorithm that it is good for.
+/// Returns the key's material, and a verifier for each allowed algorithm that the key supports.
 pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rejected> {
     let jwk = jwk
         .as_object()
@@ -109,7 +109,7 @@ fn kid_is_text(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     }
 }
 
-/// `use` and `key_ops`, where they are there, name signatures (RFC 7517 §4.2 and §4.3).
+/// Checks that `use` and `key_ops`, if present, allow signatures (RFC 7517 §4.2 and §4.3).
 fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     if jwk.get("use").is_some_and(|usage| usage != "sig") {
         return Err(Rejected::Unsupported("use is not sig"));
@@ -121,7 +121,7 @@ fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Rejected> {
     }
 }
 
-/// The key's `alg`, where it has one: a key for one algorithm is for no other (RFC 8725 §3.1).
+/// Returns the key's `alg`, if it has one. The key is then for no other algorithm (RFC 8725 §3.1).
 fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rejected> {
     match jwk.get("alg") {
         None => Ok(None),
@@ -138,8 +138,8 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rej
     }
 }
 
-/// A public key as numbers, each within its limits. Equal keys have equal material, however they were
-/// named.
+/// A public key as numbers within their limits. Equal keys have equal material, whatever their
+/// names are.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -215,8 +215,8 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Rejected> {
     }
 }
 
-/// 2048 to 8192 bits, and an odd exponent from 3 to 2^33 - 1: the limits of `aws-lc-rs`, which
-/// checks them as it verifies; a key that would refuse every token is not held at all.
+/// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has these limits
+/// and checks them only when it verifies, so a key beyond them would refuse every token.
 fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Rejected> {
     if !(2048..=8192).contains(&bits(&n)) {
         return Err(Rejected::Invalid(
@@ -247,8 +247,8 @@ fn is_odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last & 1 == 1)
 }
 
-/// An uncompressed point (SEC 1 §2.3.3), of coordinates that have the full length of the field
-/// (RFC 7518 §6.2.1.2).
+/// Returns an uncompressed point (SEC 1 §2.3.3). Its coordinates must have the full length of the
+/// field (RFC 7518 §6.2.1.2).
 fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != length || y.len() != length {
@@ -257,8 +257,9 @@ fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
     Ok([&[0x04][..], &x, &y].concat())
 }
 
-/// Whether it is on its curve only a verification finds out, and refuses: `aws-lc-rs` looks at no
-/// point before that, and arithmetic of our own would be worse than a key held in vain.
+/// Accepts a point of the right length and not of small order. Whether it is on the curve is not
+/// checked here: `aws-lc-rs` checks that when it verifies, and refuses the token. Our own
+/// arithmetic would be a greater risk than a key that verifies nothing.
 fn ed25519(point: Vec<u8>) -> Result<Material, Rejected> {
     if point.len() != 32 {
         return Err(Rejected::Invalid("coordinates of the wrong length"));
@@ -269,8 +270,8 @@ fn ed25519(point: Vec<u8>) -> Result<Material, Rejected> {
     Ok(Material::Ed25519(point))
 }
 
-/// The points of order 1, 2, 4 and 8 in each of their encodings, sign bit aside. Under such a key
-/// one signature verifies for many messages (RFC 8032 §8.9 leaves the check to us).
+/// Returns whether `point` has order 1, 2, 4 or 8, in any encoding and with either sign bit. Under
+/// such a key one signature verifies for many messages (RFC 8032 §8.9 leaves the check to us).
 fn is_small_order(point: &[u8]) -> bool {
     const ORDER_8_A: [u8; 32] = [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -292,8 +293,8 @@ fn is_small_order(point: &[u8]) -> bool {
     low || high || y == ORDER_8_A || y == ORDER_8_B
 }
 
-/// A positive number, big endian. Leading zeros, which RFC 7518 §6.3.1.1 forbids and some issuers
-/// write, change nothing about it and are dropped.
+/// Reads a positive big-endian number. Drops leading zeros, which RFC 7518 §6.3.1.1 forbids and
+/// some issuers write.
 fn number(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -313,7 +314,8 @@ pub(crate) struct KeyVerifier(Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
-    /// Of a digest that is made here, which spares 1,800 instructions of contexts for each token.
+    /// With a digest that is computed here, which saves 1,800 instructions of context setup per
+    /// token.
     Rsa(ParsedPublicKey, &'static digest::Algorithm),
     Secret(Box<hmac::Key>),
 }
@@ -385,7 +387,7 @@ mod tests {
         }
     }
 
-    /// The log's warning says it, so that an operator can tell an issuer what to mend.
+    /// The log warns with this reason, so that an operator can tell the issuer what to fix.
     #[test]
     fn a_key_that_is_left_out_has_its_reason() {
         let x = URL_SAFE_NO_PAD.encode([1; 32]);

@@ -1,10 +1,10 @@
 //! The key set of one issuer: finds the key for a token.
 //!
-//! A request never waits for a known key: it reads the set without a lock, and one task, the refresher,
-//! replaces the set. A request whose key is unknown asks the refresher for a fetch. These fetches run
-//! one at a time and are paid from a small budget, so that a flood of made-up `kid`s costs the issuer a
-//! handful of requests. A request that finds no set at all does the same. A failed fetch replaces
-//! nothing: the last good set is used for as long as `schedule.rs` allows.
+//! A request never waits for a known key: it reads the set without a lock, and one task, the
+//! refresher, replaces the set. A request whose key is unknown asks the refresher for a fetch.
+//! These fetches run one at a time and are paid from a small budget, so that a flood of made-up
+//! `kid`s costs the issuer a handful of requests. A request that finds no set at all does the same.
+//! A failed fetch replaces nothing: the last good set is used for as long as `schedule.rs` allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,15 +68,16 @@ impl Jwks {
             }
             Lookup::Missing => match self.fetch_for(alg, kid, None) {
                 NextStep::Return(verdict) => verdict,
-                // Boxed because it is rare: otherwise every request's future would have room for it.
+                // Boxed because it is rare: otherwise every request's future would have room for
+                // it.
                 NextStep::Wait(waiter) => Box::pin(self.key_after_fetch(alg, kid, waiter)).await,
             },
         }
     }
 
-    /// Starts a fetch in the background if the budget allows one: the issuer may have replaced a key
-    /// under its old name, or fixed an invalid one. No request waits for this fetch, so it repeats
-    /// discovery at once instead of in a follow-up.
+    /// Starts a fetch in the background if the budget allows one: the issuer may have replaced a
+    /// key under its old name, or fixed an invalid one. No request waits for this fetch, so it
+    /// repeats discovery at once instead of in a follow-up.
     pub(crate) fn refetch_in_background(&self, why: &'static str) {
         let decision = {
             let mut schedule = self.shared.schedule();
@@ -89,14 +90,14 @@ impl Jwks {
         }
     }
 
-    /// Fetches now, whatever the schedule says. The fetch begins after this call, even if another one
-    /// is in flight, and repeats discovery.
+    /// Fetches now, whatever the schedule says. The fetch begins after this call, even if another
+    /// one is in flight, and repeats discovery.
     pub(crate) fn refresh(&self) {
         self.shared.schedule().refresh();
         self.shared.wake.notify_one();
     }
 
-    /// Returns when a set is held.
+    /// Waits until a set is held.
     pub(crate) async fn ready(&self) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
         while self.shared.held.load().is_none() {
@@ -107,7 +108,7 @@ impl Jwks {
         }
     }
 
-    /// Returns when the first fetch has ended, well or not.
+    /// Waits until the first fetch has ended, successfully or not.
     #[cfg(feature = "service")]
     pub(crate) async fn settled(&self) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
@@ -182,13 +183,13 @@ impl Jwks {
         }
     }
 
-    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch that
-    /// the request has waited for, if it has.
+    /// Joins the fetch in flight, or starts one if the budget allows. `fresh` is from the fetch
+    /// that the request has waited for, if it has.
     fn fetch_for(&self, alg: Algorithm, kid: Option<&str>, fresh: Option<u64>) -> NextStep {
         let shared = &self.shared;
         let mut schedule = shared.schedule();
-        // Under the lock: a fetch that has ended since the first lookup is neither paid for again nor
-        // missed.
+        // Looks up again under the lock: a fetch may have ended since the first lookup. It must be
+        // neither paid for again nor missed.
         if let Lookup::Found(key) = self.find(alg, kid) {
             return NextStep::Return(Ok(key));
         }
@@ -198,7 +199,7 @@ impl Jwks {
             Some(fresh) => schedule.request_again(fresh, now),
         };
         if let Decision::Wait { fresh, started } = decision {
-            // Still under the lock, without which no fetch ends.
+            // Subscribes while the lock is held, because no fetch can end before it is released.
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
@@ -207,15 +208,15 @@ impl Jwks {
             return NextStep::Wait(Waiter { fresh, fetch_ended });
         }
         drop(schedule);
-        // Without a set, no `kid` is unknown: `Fetches::refused` is about unknown ones.
+        // Counts only if a set is held: without one, no `kid` is known to be unknown.
         if decision == Decision::Refused && shared.held.load().is_some() {
             shared.count_over_budget();
         }
         NextStep::Return(Err(self.missing()))
     }
 
-    /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch may yet
-    /// bring the key, so that the token is not refused for good.
+    /// Returns the error for a request whose fetch is still in flight at the deadline. The fetch
+    /// may still bring the key, so the token is not refused for good.
     fn not_fetched_in_time(&self) -> AuthError {
         match self.missing() {
             AuthError::UnknownKey => AuthError::KeysUnavailable {
@@ -225,7 +226,8 @@ impl Jwks {
         }
     }
 
-    /// Returns the error for a request that found no key. Without a set it is not the caller's fault.
+    /// Returns the error for a request that found no key. Without a set it is not the caller's
+    /// fault.
     fn missing(&self) -> AuthError {
         if self.shared.held.load().is_some() {
             return AuthError::UnknownKey;
@@ -246,7 +248,7 @@ enum Lookup {
     Missing,
 }
 
-/// What a request does that lacks its key.
+/// The next step of a request that lacks its key.
 enum NextStep {
     Wait(Waiter),
     Return(Result<Arc<Key>, AuthError>),

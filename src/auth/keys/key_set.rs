@@ -1,7 +1,7 @@
 //! A key set in memory. Finds the key for a token's header.
 //!
-//! A key is checked once, when it is imported, and parsed once for each algorithm that it may be used
-//! with. An entry that is no good key is left out with a reason and never costs the set.
+//! A key is checked once, when it is imported, and parsed once for each algorithm that it may be
+//! used with. An entry that is no good key is left out with a reason and never costs the set.
 //!
 //! The document is foreign text. Each entry is read by the strict reader, by itself, with its depth
 //! counted from the root of the document; at most [`MAX_ENTRIES`] of them are read.
@@ -34,15 +34,15 @@ pub(crate) struct KeySet {
     skipped: Vec<Skipped>,
 }
 
-/// A key, with what it may verify.
+/// A key, with the algorithms that it may verify.
 pub(crate) struct Key {
     kid: Option<String>,
-    /// The generation of the set that holds the key. A set that differs has another.
+    /// The generation of the set that holds the key. A different set has a different generation.
     generation: u64,
-    /// `None` for a secret, and for an entry that is no key.
+    /// `None` for a secret, and for an entry that is not a key.
     material: Option<Material>,
-    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so that it
-    /// never triggers a refetch.
+    /// One for each allowed algorithm that the key fits. May be empty: the `kid` stays indexed so
+    /// that it never triggers a refetch.
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// The entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Skipped {
     pub(crate) reason: &'static str,
 }
 
-/// Why there is no key for a header.
+/// The reason why there is no key for a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Miss {
     /// No key has this `kid`; a newer set might.
@@ -64,11 +64,12 @@ pub(crate) enum Miss {
     AlgorithmMismatch,
     /// The key that the header names is invalid. A newer set may have a valid one.
     InvalidKey,
-    /// No `kid` and not exactly one key that fits, or a `kid` with two different keys that fit.
+    /// There is no `kid` and not exactly one key that fits, or two different keys with the `kid`
+    /// fit.
     Ambiguous,
 }
 
-/// Why a document is no key set that we can use.
+/// The reason why a document is not a usable key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoKeys {
@@ -81,9 +82,9 @@ pub enum NoKeys {
     /// No key of it can be used with an allowed algorithm.
     #[error("no usable key among {keys}{}", skipped.as_ref().map(|s| format!("; the first: {s}")).unwrap_or_default())]
     NoneUsable {
-        /// How many keys there are.
+        /// The number of keys in the set.
         keys: usize,
-        /// Why the first of them was left out.
+        /// The reason why the first of them was left out.
         skipped: Option<&'static str>,
     },
 }
@@ -171,7 +172,7 @@ impl KeySet {
         entries
     }
 
-    /// How many keys verify something.
+    /// Returns the number of keys that verify something.
     pub(crate) fn usable(&self) -> usize {
         self.keys
             .iter()
@@ -179,7 +180,7 @@ impl KeySet {
             .count()
     }
 
-    /// The names of those.
+    /// Returns the names of the usable keys.
     #[cfg(feature = "service")]
     pub(crate) fn kids(&self) -> Vec<String> {
         let usable = self.keys.iter().filter(|key| !key.verifiers.is_empty());
@@ -190,7 +191,7 @@ impl KeySet {
         &self.skipped
     }
 
-    /// The one key for a header's `alg` and `kid`.
+    /// Returns the one key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
         let Some(kid) = kid else {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
@@ -225,15 +226,15 @@ pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Exam
     Some(examined.chain(beyond).collect())
 }
 
-/// The entries of `keys` as they stand in a document.
+/// The entries of `keys` in a document, as text.
 struct Entries<'a> {
     read: Vec<&'a str>,
-    /// How many more there are.
+    /// The number of entries after those.
     skipped: usize,
 }
 
 impl<'a> Entries<'a> {
-    /// How many levels an entry stands below the root: the document and `keys`.
+    /// The level of an entry below the root: inside the document and `keys`.
     const DEPTH: usize = 2;
 
     fn of(document: &'a [u8]) -> Option<Self> {
@@ -248,15 +249,16 @@ impl<'a> Entries<'a> {
         Some(Self { read, skipped })
     }
 
-    /// The entries, read one by one. One that is not strict JSON is null, and no key.
+    /// Parses the entries one by one. An entry that is not strict JSON becomes null, which is not a
+    /// key.
     fn jwks(&self) -> impl Iterator<Item = Value> {
         let read = |entry: &&str| json::value_below(Self::DEPTH, entry).unwrap_or_default();
         self.read.iter().map(read)
     }
 }
 
-/// The key that fits, if one does; identical ones count once, and of two different ones neither is
-/// used: which of them the issuer means is not ours to guess.
+/// Returns the key that fits, if there is exactly one. Identical keys count once. If two different
+/// keys fit, neither is used, because it is unknown which one the issuer means.
 fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss> {
     let mut fitting = keys.iter().filter(|key| key.verifier(alg).is_some());
     let Some(first) = fitting.next() else {
@@ -269,7 +271,7 @@ fn the_only(keys: &[Arc<Key>], alg: Algorithm) -> Result<Option<&Arc<Key>>, Miss
 }
 
 impl Key {
-    /// The generation of keys that nobody fetches. Sets that are fetched count from one.
+    /// The generation of keys that are never fetched. Sets that are fetched count from one.
     pub(crate) const FIXED: u64 = 0;
 
     /// The shared secret of `HS256`, which no key set may hold.
@@ -283,7 +285,7 @@ impl Key {
         }
     }
 
-    /// The name under which the issuer publishes it.
+    /// Returns the name under which the issuer publishes the key.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -292,8 +294,8 @@ impl Key {
         self.generation
     }
 
-    /// Returns everything that decides which signatures the key verifies, and how a token that names
-    /// the key is answered.
+    /// Returns everything that decides which signatures the key verifies, and how a token that
+    /// names the key is answered.
     fn identity(&self) -> impl Eq + Hash {
         let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
         let algorithms: Vec<_> = algorithms.collect();
@@ -305,7 +307,7 @@ impl Key {
         self.verifiers.iter().find(of).map(|(_, verifier)| verifier)
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Returns whether `signature` is a valid signature of `message` by this key.
     pub(crate) fn verify(&self, alg: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
         self.verifier(alg)
             .is_some_and(|verifier| verifier.verify(message, signature))

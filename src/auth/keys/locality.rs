@@ -1,10 +1,10 @@
 //! Decides which addresses are local, and refuses them where an issuer may not name them.
 //!
-//! Local addresses are those of this machine, of its own link, and of the metadata services of clouds.
-//! An issuer elsewhere could put one into its discovery document and have us send requests there.
-//! [`Guard`] therefore checks the addresses that are connected to, not how they are written. Addresses
-//! that the operator configured are not checked: see [`FetchUrl`](crate::auth::keys::fetch::FetchUrl)
-//! for which ones are.
+//! Local addresses are those of this machine, of its link, and of the metadata services of clouds.
+//! An issuer elsewhere could name one in its discovery document and make us send requests there.
+//! [`Guard`] therefore checks the addresses that are connected to, not how they are written.
+//! Addresses that the operator configured are not checked; see
+//! [`FetchUrl`](crate::auth::keys::fetch::FetchUrl).
 
 use std::{
     fmt,
@@ -31,13 +31,16 @@ const METADATA_SERVICES: [IpAddr; 8] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
     // Alibaba Cloud: https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    // Azure: https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
+    // Azure:
+    // https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    // Oracle Cloud Classic: https://docs.oracle.com/en/cloud/iaas/compute-iaas-cloud/stcsg/retrieving-instance-metadata.html
+    // Oracle Cloud Classic:
+    // https://docs.oracle.com/en/cloud/iaas/compute-iaas-cloud/stcsg/retrieving-instance-metadata.html
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Returns whether `ip` is an address of this machine, of its own link, or of a cloud's metadata service.
+/// Returns whether `ip` is an address of this machine, of its link, or of a cloud's metadata
+/// service.
 pub(in crate::auth) fn is_local(ip: IpAddr) -> bool {
     let is_near = |ip: IpAddr| is_link_local(ip) || METADATA_SERVICES.contains(&ip);
     is_this_machine(ip) || is_near(ip) || embedded(ip).into_iter().any(|v4| is_near(v4.into()))
@@ -50,8 +53,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8 counts
-/// as unspecified ("this network", RFC 6890).
+/// Returns whether `ip` is loopback, or unspecified, which connects to loopback. All of 0.0.0.0/8
+/// counts as unspecified ("this network", RFC 6890).
 fn is_this_machine(ip: IpAddr) -> bool {
     let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.octets()[0] == 0;
     match ip {
@@ -76,8 +79,8 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
-        // A network chooses how long its prefix is: 48, 56, 64 or 96 bits (RFC 6052 §2.2). Under the
-        // wrong length an address reads as one that begins with zeros, so that those do not count.
+        // A network chooses the length of its prefix: 48, 56, 64 or 96 bits (RFC 6052 §2.2). With
+        // the wrong length an address seems to begin with zeros, so such addresses do not count.
         [0x64, 0xff9b, 1, ..] => {
             let lengths = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]];
             let all = lengths.into_iter().map(at).chain([last]);
@@ -88,14 +91,14 @@ fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
     }
 }
 
-/// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name (RFC
-/// 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
+/// Returns the host of `url` if it is local as it is written: an address, or a `localhost` name
+/// (RFC 6761 §6.3). The URL parser has already normalized spellings such as `0x7f.1`.
 pub(in crate::auth) fn local_host(url: &Url) -> Option<&str> {
     let is_local = is_localhost(url) || address(url).is_some_and(is_local);
     url.host_str().filter(|_| is_local)
 }
 
-/// Whether `url` names this machine as it is written.
+/// Returns whether `url` names this machine as it is written.
 pub(in crate::auth) fn is_here(url: &Url) -> bool {
     is_localhost(url) || address(url).is_some_and(is_this_machine)
 }
@@ -110,7 +113,7 @@ fn address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
-/// The error of a name that resolves to nothing but local addresses.
+/// The error for a name that resolves only to local addresses.
 #[derive(Debug)]
 pub(in crate::auth) struct Local(pub(in crate::auth) IpAddr);
 

@@ -1,5 +1,5 @@
-//! Fetches one of an issuer's documents for `check`, as the refresher would, and measures the answer:
-//! how long it took, what time it is there, and which certificate was shown.
+//! Fetches one of an issuer's documents for `check`, as the refresher would, and measures the
+//! answer: its duration, the issuer's clock, and the certificate.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,14 +17,14 @@ use crate::auth::{
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) took: Duration,
-    /// How far our clock is ahead of the one there, in seconds, give or take half the time it took
-    /// and half a second, since `Date` has no fractions.
+    /// The seconds by which our clock is ahead of the issuer's. The error is half the duration of
+    /// the request plus half a second, because `Date` has no fractions.
     pub(crate) ahead: Option<f64>,
-    /// The certificate of an answer over TLS, DER.
+    /// The certificate of an answer over TLS, in DER.
     pub(crate) certificate: Option<Vec<u8>>,
-    /// It answers, and no TLS comes about.
+    /// The server answers, but not in TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or why there is none, in words.
+    /// The document, or a sentence that says why it could not be fetched.
     pub(crate) body: Result<Vec<u8>, String>,
     pub(crate) max_age: Option<Duration>,
 }
@@ -99,8 +99,8 @@ async fn ask(
     fetch::document(url, answer).await
 }
 
-/// Our clock, halfway between question and answer, less the one there, which an answer out of a
-/// cache has told as long ago as its `Age` says.
+/// Returns the seconds by which our clock, halfway between request and answer, is ahead of the
+/// issuer's. The `Age` of an answer from a cache is added to its `Date`.
 fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = httpdate::parse_http_date(date).ok()?;
@@ -118,14 +118,15 @@ pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
     discovery::well_known(issuer).ok().map(String::from)
 }
 
-/// Returns where the issuer's metadata say that its keys are, or what is wrong with the metadata.
+/// Returns the address of the keys in the issuer's metadata, or what is wrong with the metadata.
 pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<FetchUrl, String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
     discovery::read(body, &url, issuer).map_err(|error| error.to_string())
 }
 
 impl Auth {
-    /// How far our clock is ahead of the first issuer's that tells the time, and whose that is.
+    /// Asks the issuers in turn for their time. Returns the first one that answers with a `Date`,
+    /// and by how many seconds our clock is ahead of it.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusts() {
             let Some(url) = metadata_of(issuer) else {

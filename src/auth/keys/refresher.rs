@@ -1,17 +1,18 @@
 //! The refresher: the one task that fetches an issuer's key set.
 //!
-//! It sleeps until `schedule.rs` has a fetch for it or a request asks for one, fetches, and replaces
-//! the set that requests read in `jwks.rs`. A failed fetch takes nothing away.
+//! It sleeps until `schedule.rs` starts a fetch or a request asks for one, fetches, and replaces
+//! the set that requests read in `jwks.rs`. A failed fetch leaves the held set in place.
 //!
 //! Invariants:
 //!
-//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a [`Held`] set
-//!   in it, new or as before. An answer can only be "unchanged" compared with a `Held` set: without one,
-//!   no request is conditional, and an empty body or a 304 is a failure like any other.
-//! - **A set with the same keys is the same set.** It keeps its generation, and so the tokens that were
-//!   verified with it, whatever the order of its entries and its white space.
-//! - **Discovery costs no key that can still be fetched.** When it fails, the known address is used. When
-//!   it is slow, the known address is fetched from at the same time.
+//! - **A successful fetch never leaves nothing held.** Success is a [`Fetched`], which has a
+//!   [`Held`] set in it, new or as before. An answer can only be "unchanged" compared with a `Held`
+//!   set: without one, no request is conditional, and an empty body or a 304 is a failure like any
+//!   other.
+//! - **A set with the same keys is the same set.** It keeps its generation, and so the tokens that
+//!   were verified with it, whatever the order of its entries and its white space.
+//! - **Discovery costs no key that can still be fetched.** When it fails, the known address is
+//!   used. When it is slow, the known address is fetched from at the same time.
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -29,8 +30,8 @@ use crate::auth::{
     },
 };
 
-/// How long discovery may take before the known address is fetched from at the same time. Requests that
-/// wait for the fetch give up after 3 s.
+/// How long discovery may take before the known address is fetched from at the same time. Requests
+/// that wait for the fetch give up after 3 s.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// The refresher's own state.
@@ -41,11 +42,12 @@ pub(in crate::auth) struct Refresher {
     held: Option<Held>,
     /// The generation of the last set that was held.
     generation: u64,
-    /// Why discovery last failed while the known address was used, so that each reason is logged once.
+    /// The reason why discovery last failed while the known address was used. Each reason is logged
+    /// once.
     discovery_error: Option<FetchError>,
 }
 
-/// A set that is held, with what later answers are compared to.
+/// A set that is held, with the data that later answers are compared to.
 #[derive(Clone)]
 struct Held {
     set: Arc<KeySet>,
@@ -57,10 +59,10 @@ struct Held {
 
 /// A successful fetch.
 struct Fetched {
-    /// What is held from now on. The same set as before if the answer has not changed.
+    /// The set to hold from now on: the previous one if the answer has not changed.
     held: Held,
     max_age: Option<Duration>,
-    /// Where the set came from, if discovery is used.
+    /// The address that the set came from, if discovery is used.
     address: Option<FetchUrl>,
     discovered: bool,
 }
@@ -109,7 +111,7 @@ impl Refresher {
     }
 
     async fn sleeps_until(&self, at: Instant) -> bool {
-        // A timer rounds up to its next tick, so it is not used for what is due already.
+        // A timer rounds up to its next tick, so a fetch that is already due does not use it.
         if at <= Instant::now() {
             return true;
         }
@@ -176,8 +178,8 @@ impl Refresher {
         Ok(Outcome::Fetched(Box::new(fetched)))
     }
 
-    /// Discovers the address again, and fetches from it, or from the known one if discovery fails. If
-    /// both fail, the error is the key set's; that of discovery is logged.
+    /// Discovers the address again, and fetches from it, or from the known one if discovery fails.
+    /// If both fail, the error is the key set's; that of discovery is logged.
     async fn discover_and_fetch(&mut self, known: FetchUrl) -> Result<Fetched, FetchError> {
         let (found, fetched) = self.discover_beside_fetching(&known).await;
         let (address, discovered) = match found {
@@ -273,8 +275,8 @@ impl Refresher {
         self.parse(document, None, &name)
     }
 
-    /// Parses a usable set. The same keys give the same set, so that what was verified with it stays
-    /// verified.
+    /// Parses a usable set. The same keys give the same set, so that what was verified with it
+    /// stays verified.
     fn parse(
         &self,
         document: Vec<u8>,
@@ -371,8 +373,8 @@ impl Refresher {
         }
     }
 
-    /// Logs each reason once: an issuer that is down for an hour is one line. `/readyz` and the metrics
-    /// count every attempt.
+    /// Logs each reason once: an issuer that is down for an hour is one line. `/readyz` and the
+    /// metrics count every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
@@ -383,7 +385,8 @@ impl Refresher {
         }
     }
 
-    /// Notes that discovery failed while an address of the key set is known. Each reason is logged once.
+    /// Notes that discovery failed while an address of the key set is known. Each reason is logged
+    /// once.
     fn discovery_failed(&mut self, error: FetchError) {
         let retry_after = error.retry_after();
         let mut schedule = self.shared.schedule();

@@ -1,21 +1,24 @@
-//! Decides when the key set of one issuer is fetched: a state machine over instants that it is given.
+//! Decides when the key set of one issuer is fetched: a state machine that gets the time as an
+//! argument.
 //!
 //! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
 //! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
-//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key ([`Schedule::request`]).
-//! Only requests pay, from a small budget. At most one fetch is in flight at a time.
+//! failure), an operator ([`Schedule::refresh`]), and requests that lack a key
+//! ([`Schedule::request`]). Only requests pay, from a small budget. At most one fetch is in flight
+//! at a time.
 //!
 //! Four invariants hold here, and the tests below check them over random sequences of events:
 //!
-//! - **A question for a newer set gets a fetch that began after it.** Fetches are numbered, and
-//!   [`Decision::Wait`] names the first one that begins after the question. A fetch that was in flight by
-//!   then may still bring the key, but it is never the last word.
-//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for at
-//!   most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
-//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, by everything but the operator. The
-//!   discovery endpoint's has a clock of its own, because the key set may answer all the while.
-//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must not
-//!   go on for hours because one fetch failed.
+//! - **A request for a newer set gets a fetch that begins after the request.** Fetches are
+//!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
+//!   already in flight may still bring the key, but a request is never refused because of it alone.
+//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for
+//!   at most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
+//! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
+//!   refresh. The one of the discovery endpoint is kept separately, because the key set may still
+//!   answer.
+//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must
+//!   not go on for hours because one fetch failed.
 
 use std::time::Duration;
 
@@ -24,13 +27,13 @@ use tokio::time::Instant;
 /// The times of a key set. Each is an option of the builder, with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// Set: used as it is. Not set: the answer's `max-age`, clamped to 5 min … 24 h.
+    /// The time to live. `None` uses the answer's `max-age`, clamped to 5 min … 24 h.
     pub(crate) ttl: Option<Duration>,
-    /// Refills the budget by one, ± 20 %.
+    /// The time in which the budget grows by one, ± 20 %.
     pub(crate) cooldown: Duration,
-    /// How long past its time to live the last good set serves while the issuer fails.
+    /// How long the last good set is used after its time to live while the issuer fails.
     pub(crate) stale: Duration,
-    /// The longest between two attempts while it fails.
+    /// The longest pause between two attempts while the issuer fails.
     pub(crate) patience: Duration,
 }
 
@@ -39,7 +42,7 @@ impl Policy {
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     const UNSAID: Duration = Duration::from_secs(10 * 60);
 
-    /// A file costs next to nothing to look at, and is looked at often.
+    /// Returns the policy for a file, which is read often because reading it costs almost nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
@@ -75,13 +78,13 @@ pub(crate) struct Schedule {
     ended: u64,
     /// `refresh` was called while a fetch was in flight, so another fetch follows it.
     refresh_again: bool,
-    /// The last paid fetch used an address that was discovered earlier. If a request still lacks its
-    /// key, discovery may be repeated once without paying again.
+    /// The last paid fetch used an address that was discovered earlier. If a request still lacks
+    /// its key, discovery may be repeated once without paying again.
     follow_up: bool,
     discovery: DiscoveryClock,
-    /// When time alone starts the next fetch.
+    /// The time of the next fetch that is not asked for by a request or an operator.
     next: Instant,
-    /// Until when the set that is held may be used.
+    /// The end of the time for which the held set may be used.
     usable_until: Option<Instant>,
     /// Failures of fetches that time started, since the last success.
     failures: u32,
@@ -101,7 +104,7 @@ struct PendingFetch {
     discovery_failed: bool,
 }
 
-/// What started a fetch.
+/// The cause of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Time,
@@ -111,17 +114,17 @@ enum Cause {
     Operator,
 }
 
-/// When discovery last succeeded, and when it may and has to be repeated.
+/// The times of discovery: when it last succeeded, and when it may and must be repeated.
 #[derive(Debug)]
 struct DiscoveryClock {
-    /// Whether the issuer's metadata name the address of the key set.
+    /// `true` if the address of the key set comes from the issuer's metadata.
     enabled: bool,
-    /// When discovery last succeeded. `None` if the address of the key set is not known.
+    /// The time of the last success. `None` if the address of the key set is not known.
     succeeded: Option<Instant>,
-    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time starts
-    /// repeats discovery.
+    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time
+    /// starts repeats discovery.
     is_due: bool,
-    /// When a refresh that repeats discovery is due at the latest.
+    /// The latest time for the refresh that repeats discovery.
     repeat_by: Instant,
     /// The end of the discovery endpoint's `Retry-After`.
     left_alone_until: Option<Instant>,
@@ -142,8 +145,9 @@ pub(crate) enum Discovery {
 /// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the question,
-    /// to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to be woken.
+    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the
+    /// question, to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to
+    /// be woken.
     Wait { fresh: u64, started: bool },
     /// The budget is spent, or the issuer's `Retry-After` is not over.
     Refused,
@@ -179,13 +183,13 @@ impl Schedule {
         }
     }
 
-    /// A request wants a set newer than the one that is held.
+    /// Decides on the fetch for a request that needs a newer set than the held one.
     pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
         match &self.pending {
             None => self.start_paid(discovery, now),
             Some(pending) => {
-                // A fetch that has begun comes too early for this question. A follow-up has no number,
-                // because it may fetch nothing.
+                // A fetch that has begun comes too early for this question. A follow-up has no
+                // number, because it may fetch nothing.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
@@ -195,8 +199,8 @@ impl Schedule {
         }
     }
 
-    /// The same request, after a fetch has ended that did not bring its key. `fresh` is from its
-    /// [`Decision::Wait`].
+    /// Decides for the same request again, after a fetch that did not bring its key. `fresh` is
+    /// from the request's [`Decision::Wait`].
     pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
             let started = false;
@@ -226,15 +230,15 @@ impl Schedule {
         }
     }
 
-    /// Time alone starts a fetch, which is free.
+    /// Starts a fetch that is due by time. It is free.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
-    /// An operator asks for a fetch that begins after this call, discovery included. It is free, and
-    /// `Retry-After` is ignored. Calls during one fetch share the one that follows it.
+    /// Starts an operator's fetch, which begins after this call and includes discovery. It is free,
+    /// and `Retry-After` is ignored. Calls during one fetch share the one that follows it.
     pub(crate) fn refresh(&mut self) {
         self.refresh_unsatisfied = true;
         if self.pending.is_none() {
@@ -259,11 +263,11 @@ impl Schedule {
         });
     }
 
-    /// Begins the fetch that was asked for, if one was. It is in flight until [`succeeded`](Self::succeeded),
-    /// [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
+    /// Begins the fetch that was asked for, if one was. It is in flight until
+    /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
     ///
-    /// A fetch that a request started does not wait for discovery where the address is known. If the
-    /// fetched set lacks the key, a follow-up repeats discovery.
+    /// A fetch that a request started does not wait for discovery where the address is known. If
+    /// the fetched set lacks the key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
@@ -294,7 +298,7 @@ impl Schedule {
         }
     }
 
-    /// Discovery succeeded as part of the fetch in flight.
+    /// Records that discovery succeeded as part of the fetch in flight.
     pub(crate) fn discovered(&mut self, now: Instant) {
         let clock = &mut self.discovery;
         clock.succeeded = Some(now);
@@ -303,7 +307,7 @@ impl Schedule {
         clock.left_alone_until = None;
     }
 
-    /// Discovery failed as part of the fetch in flight, which goes on with the known address.
+    /// Records that discovery failed. The fetch in flight goes on with the known address.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.left_alone_until = left_alone_until(now, retry_after);
@@ -314,7 +318,7 @@ impl Schedule {
         }
     }
 
-    /// The fetch in flight brought a usable set, or confirmed the one that is held.
+    /// Ends the fetch in flight, which brought a usable set or confirmed the held one.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
@@ -327,8 +331,8 @@ impl Schedule {
         self.end();
     }
 
-    /// The fetch in flight failed. The next refresh repeats discovery, because the keys may have moved.
-    /// Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
+    /// Ends the fetch in flight, which failed. The next refresh repeats discovery: keys may have
+    /// moved. Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let mut left_alone_until = left_alone_until(now, retry_after);
         if self
@@ -344,8 +348,8 @@ impl Schedule {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch that a request or an operator started does not lengthen the backoff. Only
-            // a refresh that an operator asked for is retried ahead of time.
+            // A failed fetch that a request or an operator started does not lengthen the backoff.
+            // Only a refresh that an operator asked for is retried ahead of time.
             if self.refresh_unsatisfied {
                 self.next = self.next.min(now + self.backoff());
             }
@@ -355,7 +359,7 @@ impl Schedule {
         self.end();
     }
 
-    /// The follow-up in flight found the address unchanged, or failed to discover it.
+    /// Ends the follow-up in flight, which found the address unchanged or could not discover it.
     pub(crate) fn unmoved(&mut self) {
         self.end();
     }
@@ -379,19 +383,19 @@ impl Schedule {
         self.left_alone_until.is_some_and(|until| now < until)
     }
 
-    /// The set was dropped.
+    /// Records that the set was dropped.
     pub(crate) fn dropped(&mut self) {
         self.usable_until = None;
     }
 
-    /// How long until time alone starts the next fetch.
+    /// Returns the time until the next fetch that is due by time.
     pub(crate) fn until_next(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
     }
 
-    /// Returns how long a request that found no set should wait before it tries again: until time alone
-    /// starts the next fetch, or until the budget pays for one, whichever comes first. At least a second,
-    /// unless a fetch is due sooner.
+    /// Returns how long a request that found no set should wait before it tries again: until time
+    /// alone starts the next fetch, or until the budget pays for one, whichever comes first. At
+    /// least a second, unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
@@ -399,7 +403,7 @@ impl Schedule {
         self.until_next(now).min(paid.max(Duration::from_secs(1)))
     }
 
-    /// 1 s, 2 s, 4 s … 60 s, ± 20 %.
+    /// Returns the pause before the next retry: 1 s, 2 s, 4 s … 60 s, ± 20 %.
     fn backoff(&mut self) -> Duration {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
         self.jitter.around(doubled.min(self.policy.patience), 0.2)
@@ -409,8 +413,8 @@ impl Schedule {
 impl DiscoveryClock {
     /// The longest that a discovered address is used before a refresh repeats discovery.
     const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that a
-    /// time to live of up to twelve hours is never cut short for the sake of discovery.
+    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that
+    /// a time to live of up to twelve hours is never cut short for the sake of discovery.
     const AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {
@@ -435,7 +439,7 @@ impl DiscoveryClock {
         self.left_alone_until.is_some_and(|until| now < until)
     }
 
-    /// The longest until the next refresh, so that the address is discovered again within a day.
+    /// Returns the longest wait for the next refresh, so that discovery is repeated within a day.
     fn longest_wait(&self, now: Instant) -> Duration {
         if !self.enabled {
             return Duration::MAX;
@@ -448,15 +452,15 @@ impl DiscoveryClock {
 /// The longest `Retry-After` that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Returns when a `Retry-After` ends. `None` if there is none, or one of 0.
+/// Returns when a `Retry-After` ends. `None` if it is absent or 0.
 fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
     let wait = retry_after?.min(LONGEST_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)
 }
 
 /// The fetches that requests may start: four at most, and one more each cooldown. A new key is
-/// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer four
-/// fetches and then one per cooldown.
+/// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer
+/// four fetches and then one per cooldown.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -473,7 +477,7 @@ impl Budget {
         }
     }
 
-    /// When an empty budget gets its next unit. `None` if it has units left.
+    /// Returns when an empty budget gets its next unit. `None` if the budget is not empty.
     fn refilled_at(&self) -> Option<Instant> {
         self.refill.filter(|_| self.left == 0)
     }
@@ -493,17 +497,18 @@ impl Budget {
     }
 }
 
-/// Spreads replicas that started together. Not a secret: a seed and Steele and Vigna's `SplitMix64`.
+/// Spreads replicas that started together. Not a secret: a seed and Steele and Vigna's
+/// `SplitMix64`.
 #[derive(Debug)]
 struct Jitter(u64);
 
 impl Jitter {
-    /// `duration`, up to `share` more or less.
+    /// Returns `duration`, changed at random by up to `share` of it.
     fn around(&mut self, duration: Duration, share: f64) -> Duration {
         duration.mul_f64(1.0 + share * (2.0 * self.unit() - 1.0))
     }
 
-    /// From 0 to 1.
+    /// Returns a number from 0 to 1.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -959,11 +964,11 @@ mod tests {
         start: Instant,
         now: Instant,
         schedule: Schedule,
-        /// When each fetch of the set began. A follow-up is none.
+        /// The start of each fetch of the set, follow-ups excluded.
         begun: Vec<Instant>,
         /// Requests that wait: when they asked, and for the number of which fetch.
         waiting: Vec<(Instant, u64)>,
-        /// When an operator last asked, until a fetch begins after that.
+        /// The last request of an operator, until a fetch begins after it.
         refresh: Option<Instant>,
         good_until: Option<Instant>,
         paid: u32,
@@ -1076,7 +1081,8 @@ mod tests {
             self.answer();
         }
 
-        /// Every waiting request asks again, and is settled only by a fetch that began after the question.
+        /// Every waiting request asks again, and is settled only by a fetch that began after the
+        /// question.
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();

@@ -1,7 +1,7 @@
 //! The state that requests and the refresher of one issuer share.
 //!
-//! Requests read the set without a lock. Who needs both mutexes locks the schedule before the record.
-//! Nothing is logged while one of them is locked: a slow log would hold up requests.
+//! Requests read the set without a lock. Code that needs both mutexes locks the schedule before the
+//! record. Nothing is logged while either is locked, because a slow log would hold up requests.
 
 use std::{
     path::PathBuf,
@@ -30,7 +30,7 @@ use crate::auth::keys::{
 /// The origin of a key set.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// The address that the issuer's metadata name.
+    /// The address in the issuer's metadata.
     Discovery,
     /// A configured address.
     Address(Url),
@@ -45,9 +45,9 @@ pub(crate) struct Settings {
     pub(crate) source: Source,
     pub(crate) algorithms: Arc<[Algorithm]>,
     pub(crate) policy: Policy,
-    /// The limit of one whole fetch, discovery included.
+    /// The time limit for a whole fetch, discovery included.
     pub(crate) timeout: Duration,
-    /// For the schedule's jitter.
+    /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
 }
@@ -60,7 +60,7 @@ pub(in crate::auth) struct Shared {
     schedule: Mutex<Schedule>,
     /// Wakes the refresher.
     pub(in crate::auth) wake: Notify,
-    /// Tells waiting requests that a fetch has ended.
+    /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
     record: Mutex<Record>,
     /// Counts the fetches that the budget did not allow.
@@ -70,7 +70,7 @@ pub(in crate::auth) struct Shared {
 /// The history of the fetches, for [`KeyStatus`] alone.
 #[derive(Debug, Default)]
 pub(in crate::auth) struct Record {
-    /// When the fetch began that last confirmed the set.
+    /// The start of the fetch that last confirmed the set.
     pub(in crate::auth) confirmed: Option<Instant>,
     pub(in crate::auth) error: Option<FetchError>,
     pub(in crate::auth) fetches: Fetches,

@@ -8,10 +8,10 @@ use std::time::Duration;
 pub struct KeyStatus {
     /// The issuer.
     pub issuer: String,
-    /// How many usable keys are held; 0: not ready.
+    /// The number of usable keys that are held. The issuer is ready unless it is 0.
     pub keys: usize,
-    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if they
-    /// are fixed.
+    /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if
+    /// they are fixed.
     pub age: Option<Duration>,
     /// Time until the next fetch is due. `None` if the keys are fixed.
     pub next_fetch: Option<Duration>,
@@ -19,7 +19,7 @@ pub struct KeyStatus {
     /// user information and query, and quotes at most 80 characters of what the issuer sent.
     pub last_error: Option<String>,
     /// Why the last fetch failed, if it did, as one word of a fixed list (`timeout`, `status`,
-    /// `wrong_issuer`, …) that anybody may read.
+    /// `wrong_issuer`, …) that is safe to publish.
     pub last_error_code: Option<&'static str>,
     /// The outcomes of the fetches so far.
     pub fetches: Fetches,

@@ -1,24 +1,24 @@
 //! Decides what a payload shows of its subject: a machine, a user, or neither for sure.
 //!
-//! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain` share
-//! this one definition. A wrong guess in either direction opens a route to a caller that it is closed to.
-//! So a payload that shows nothing, or both, is [`Unknown`](SubjectKind::Unknown), and neither policy is
-//! met. `docs/decisions.md` has the signs with their sources.
+//! [`machine()`](crate::auth::policy::machine), [`user()`](crate::auth::policy::user) and `explain`
+//! share this one definition. A wrong guess in either direction opens a route to a caller that it
+//! is closed to. So a payload that shows nothing, or both, is [`Unknown`](SubjectKind::Unknown),
+//! and neither policy is met. `docs/decisions.md` has the signs with their sources.
 //!
-//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or beside the
-//! marks of the one vendor that gives it this meaning.** Other issuers write the same claims, such as
-//! `preferred_username` or `x|y` as `sub`, for machines and for anonymous visitors.
+//! Invariant: **a claim counts as a user's only if the standard that defines it says so, or beside
+//! the marks of the one vendor that gives it this meaning.** Other issuers write the same claims,
+//! such as `preferred_username` or `x|y` as `sub`, for machines and for anonymous visitors.
 
 use crate::auth::token::json::{self, Value};
 
 /// The kind of subject that a token was issued to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubjectKind {
-    /// A client, for itself.
+    /// A client that acts for itself.
     Machine,
-    /// A person, through a client.
+    /// A person who uses a client.
     User,
-    /// The payload does not show it.
+    /// Unknown: the payload shows neither, or both.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ struct Signs<'a> {
 }
 
 impl SubjectKind {
-    /// Reads the kind from a payload. One that is not strict JSON is `Unknown`.
+    /// Reads the kind from a payload. A payload that is not strict JSON is `Unknown`.
     pub(crate) fn of(payload: &str) -> Self {
         let mut signs = Signs::default();
         let read = json::members(payload, |name, value| match name {
@@ -82,8 +82,8 @@ impl SubjectKind {
     }
 }
 
-/// The values of `amr` that a visitor without an account gets: Supabase and others write `anonymous`,
-/// the identity pools of Cognito `unauthenticated`.
+/// The values of `amr` that a visitor without an account gets: Supabase and others write
+/// `anonymous`, the identity pools of Cognito `unauthenticated`.
 const ANONYMOUS: [&str; 2] = ["anonymous", "unauthenticated"];
 
 impl Signs<'_> {
@@ -97,8 +97,8 @@ impl Signs<'_> {
                 .any(|method| contains(self.amr.as_ref(), method))
     }
 
-    /// Returns whether the issuer says that the client asked for itself. The suffix `@clients` alone says
-    /// nothing: where users choose their names, one may be called `eve@clients`.
+    /// Returns whether the issuer says that the client asked for itself. The suffix `@clients`
+    /// alone says nothing: where users choose their names, one may be called `eve@clients`.
     fn show_machine(&self) -> bool {
         let sub = text(self.sub.as_ref());
         let auth0 = [self.azp.as_ref(), self.client_id.as_ref()]
@@ -115,15 +115,15 @@ impl Signs<'_> {
             || text(self.idtyp.as_ref()) == Some("app")
     }
 
-    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, and it is no
-    /// user either.
+    /// Returns whether `sub` is the client in `azp`. No standard says that this is a machine, and
+    /// it is no user either.
     fn name_client(&self) -> bool {
         let azp = text(self.azp.as_ref());
         azp.is_some() && azp == text(self.sub.as_ref())
     }
 
-    /// Returns whether the issuer says that it is a user, in so many words: Entra's `idtyp`, and Okta's
-    /// `uid`, which no token of a client has.
+    /// Returns whether the issuer says that it is a user, in so many words: Entra's `idtyp`, and
+    /// Okta's `uid`, which no token of a client has.
     fn name_user(&self) -> bool {
         text(self.idtyp.as_ref()) == Some("user")
             || text(self.cid.as_ref())
@@ -131,8 +131,8 @@ impl Signs<'_> {
                 .is_some()
     }
 
-    /// Returns whether there are claims that only a login causes. `sid` and `acr` do not count: Keycloak
-    /// gives both to service accounts.
+    /// Returns whether there are claims that only a login causes. `sid` and `acr` do not count:
+    /// Keycloak gives both to service accounts.
     fn show_login(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         if name.is_some_and(|name| name.starts_with("service-account-")) {
@@ -141,7 +141,8 @@ impl Signs<'_> {
         self.show_login_at_auth0()
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
-            // RFC 9068 §2.2.1: `auth_time` and `amr` are for grants in which a resource owner takes part.
+            // RFC 9068 §2.2.1: `auth_time` and `amr` are for grants in which a resource owner takes
+            // part.
             || matches!(self.auth_time, Some(Value::Number(_)))
             || PERSONAL_METHODS
                 .iter()
@@ -166,8 +167,8 @@ impl Signs<'_> {
                 .any(|grant| contains(self.gty.as_ref(), grant))
     }
 
-    /// Returns whether Entra ID delegated a user's rights, for which alone it writes `scp`. Its tokens
-    /// have `oid`, `ver` and `tid`, and the tenant in the path of `iss`.
+    /// Returns whether Entra ID delegated a user's rights, for which alone it writes `scp`. Its
+    /// tokens have `oid`, `ver` and `tid`, and the tenant in the path of `iss`.
     fn show_login_at_entra(&self) -> bool {
         let (Some(issuer), Some(tenant)) = (text(self.iss.as_ref()), text(self.tid.as_ref()))
         else {
@@ -180,8 +181,9 @@ impl Signs<'_> {
             && text(self.scp.as_ref()).is_some_and(|scopes| !scopes.is_empty())
     }
 
-    /// Returns whether Keycloak wrote a user's name. Its access tokens have a `typ` and an `azp`, and the
-    /// realm in the path of `iss`. Other issuers write `preferred_username` for machines too.
+    /// Returns whether Keycloak wrote a user's name. Its access tokens have a `typ` and an `azp`,
+    /// and the realm in the path of `iss`. Other issuers write `preferred_username` for machines
+    /// too.
     fn show_login_at_keycloak(&self) -> bool {
         let name = text(self.preferred_username.as_ref());
         let issuer = text(self.iss.as_ref());
@@ -279,7 +281,7 @@ fn text<'v>(claim: Option<&'v Value<'_>>) -> Option<&'v str> {
     }
 }
 
-/// One string, or an array with it.
+/// Returns whether the claim is this string, or an array that contains it.
 fn contains(claim: Option<&Value<'_>>, wanted: &str) -> bool {
     match claim {
         Some(Value::Text(text)) => text == wanted,

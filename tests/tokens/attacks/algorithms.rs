@@ -1,4 +1,4 @@
-//! `alg` is the caller's word; the allow-list is ours (RFC 8725 §2.1, §3.1).
+//! `alg` is chosen by the caller, and the allow-list by the operator (RFC 8725 §2.1, §3.1).
 
 use serde_json::Value;
 use warp_bearer::{
@@ -111,7 +111,7 @@ async fn a_good_signature_by_an_algorithm_that_is_not_allowed_is_refused() {
     }
 }
 
-/// The public key is no secret, so nobody may be asked to take it for one (RFC 8725 §2.1).
+/// Anyone has the public key, so it must never serve as an HMAC secret (RFC 8725 §2.1).
 #[tokio::test]
 async fn a_public_key_is_no_secret_of_an_hmac() {
     let issuer = Issuer::start().await;
@@ -167,7 +167,7 @@ async fn a_weak_secret_is_not_guessed() {
         .await;
 }
 
-/// What an implementation might have at hand for the public key.
+/// Returns the forms in which an implementation may hold the public key.
 fn forms(jwk: &Value) -> Vec<(&'static str, Vec<u8>)> {
     let text = |name: &str| jwk[name].as_str().unwrap();
     let (n, e) = (bytes_of(text("n")), bytes_of(text("e")));
@@ -201,7 +201,7 @@ fn sequence(content: &[u8]) -> Vec<u8> {
     tlv(0x30, content)
 }
 
-/// A positive INTEGER.
+/// Encodes a positive INTEGER.
 fn integer(number: &[u8]) -> Vec<u8> {
     let sign = if number[0] & 0x80 == 0 {
         &[][..]
@@ -237,7 +237,7 @@ fn pem(label: &str, der: &[u8], end: &str) -> String {
     format!("-----BEGIN {label}-----{end}{body}{end}-----END {label}-----{end}")
 }
 
-/// The DER above is right where it decodes to what everybody else writes.
+/// Checks that the DER above decodes to what other encoders write.
 #[test]
 fn the_forms_are_well_formed() {
     let jwk =

@@ -1,4 +1,4 @@
-//! Claims of the wrong value, type or number, under a good signature.
+//! Claims of the wrong value, type or number, with a valid signature.
 
 use std::{
     fmt::Write,
@@ -12,7 +12,7 @@ use crate::{attacks::Target, support::text::quoted};
 const PAST: &str = "1000000000";
 const FUTURE: &str = "4102444799";
 
-/// A `NumericDate` is a JSON number (RFC 7519 §2), and a double holds it.
+/// A `NumericDate` is a JSON number (RFC 7519 §2) within the range of a double.
 #[tokio::test]
 async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
     let mut target = Target::start().await;
@@ -94,7 +94,7 @@ async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
     }
 }
 
-/// RFC 7519 §4.1.4 to §4.1.6, to the millisecond of a clock that stands.
+/// RFC 7519 §4.1.4 to §4.1.6, to the millisecond, on a stopped clock.
 #[tokio::test]
 async fn leeway_ends_where_it_ends() {
     let issuer = Issuer::start().await;
@@ -271,7 +271,7 @@ async fn a_claim_that_must_be_there_is_there() {
     target
         .refuses("no claim at all", &token, "missing_claim")
         .await;
-    // RFC 7519 §5.3 lets a header repeat claims; they count in the payload alone.
+    // RFC 7519 §5.3 allows claims in the header too; only those of the payload count.
     let header = target.header().with("exp", FUTURE).with("aud", "\"x\"");
     let token = target.sign(&header, &target.claims().without("exp"));
     target
@@ -279,7 +279,7 @@ async fn a_claim_that_must_be_there_is_there() {
         .await;
 }
 
-/// Bound to a key, and sent without it: stolen, as far as we can tell (RFC 7800 §3).
+/// A token that is bound to a key and sent without proof of it may be stolen (RFC 7800 §3).
 #[tokio::test]
 async fn a_bound_token_is_no_bearer_token() {
     let mut target = Target::start().await;
@@ -368,7 +368,7 @@ async fn a_claim_is_there_once() {
     }
 }
 
-/// Signed by the right issuer for somebody else, or for something else.
+/// Tokens that the right issuer signed for another audience, or for another purpose.
 #[tokio::test]
 async fn a_token_that_is_for_another_purpose_is_refused() {
     let mut target = Target::start().await;
@@ -422,7 +422,7 @@ async fn a_token_of_another_tenant_is_refused() {
     for (case, token, code) in rows {
         one.refuses(case, &token, code).await;
     }
-    // Where both are trusted, each is for its own keys alone.
+    // If both issuers are trusted, each one's keys verify only its own tokens.
     let mut both = Target::with(ours, |auth| auth.issuer(&their_url)).await;
     #[rustfmt::skip]
     let rows = [
@@ -438,7 +438,7 @@ async fn a_token_of_another_tenant_is_refused() {
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
 }
 
-/// Words of `scope` are separated by spaces and compared to the letter (RFC 6749 §3.3).
+/// The words of `scope` are separated by spaces and case-sensitive (RFC 6749 §3.3).
 #[tokio::test]
 async fn a_scope_is_granted_by_its_own_word_alone() {
     let mut target = Target::start().await;

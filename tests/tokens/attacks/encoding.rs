@@ -1,4 +1,4 @@
-//! Tokens that are spelled, cut or nested in ways that two readers could read in two ways.
+//! Tokens that are spelled, cut or nested so that two readers could read them differently.
 
 use crate::{
     attacks::Target,
@@ -45,18 +45,18 @@ fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// One text has one spelling (RFC 7515 §2, RFC 4648 §3.5).
+/// A text has exactly one encoding (RFC 7515 §2, RFC 4648 §3.5).
 #[tokio::test]
 async fn a_second_spelling_of_base64url_is_refused() {
     let mut target = Target::start().await;
-    // 256 bytes of signature leave a last character with four bits to spare.
+    // A signature of 256 bytes leaves four unused bits in its last character.
     let good = target.good();
     let [header, payload, signature] = parts(&good);
     let signed = |header: &str, payload: &str| {
         let input = format!("{header}.{payload}");
         format!("{input}.{}", base64url(target.issuer.sign_input(&input)))
     };
-    // One whose header, or payload, ends in a character with bits to spare.
+    // Finds a token whose header, or payload, has unused bits in its last character.
     let spare =
         |text: String| (0..3).map(move |blanks| base64url(text.clone() + &" ".repeat(blanks)));
     let header_to_spare = spare(target.header().text())
@@ -88,7 +88,7 @@ async fn a_second_spelling_of_base64url_is_refused() {
     }
 }
 
-/// The last character with another value for the bits that mean nothing.
+/// Sets the unused bits of the last character to other values.
 fn with_spare_bits(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = part.split_at(part.len() - 1);
@@ -205,7 +205,7 @@ async fn nothing_stands_around_that_object() {
     }
 }
 
-/// A nested JWT (RFC 7519 §5.2) has a token for its payload, and a token is no object.
+/// A nested JWT (RFC 7519 §5.2) has a token as its payload, which is not a JSON object.
 #[tokio::test]
 async fn a_token_within_a_token_is_refused() {
     let mut target = Target::start().await;

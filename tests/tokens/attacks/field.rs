@@ -1,4 +1,4 @@
-//! The `Authorization` field, and what is around it on the wire (RFC 6750 §2, RFC 9110 §11.4).
+//! The `Authorization` field and the request around it (RFC 6750 §2, RFC 9110 §11.4).
 
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -16,7 +16,7 @@ use crate::{
     support::{Answer, text::quoted},
 };
 
-/// What a row expects where hyper answers before there is a request: the status, and no body.
+/// The expected code if hyper answers before there is a request: a status without a body.
 const BARE: &str = "";
 
 async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code: &str) {
@@ -139,7 +139,7 @@ async fn two_fields_are_two_credentials_whatever_they_hold() {
     .await;
 }
 
-/// RFC 9700 §4.3.2: what stands in an address stands in logs.
+/// RFC 9700 §4.3.2: tokens in addresses end up in logs.
 #[tokio::test]
 async fn a_token_elsewhere_is_no_credential() {
     let mut target = Target::start().await;
@@ -179,7 +179,7 @@ async fn a_token_elsewhere_is_no_credential() {
     }
 }
 
-/// A path that almost is one of ours does not open another door.
+/// A path that nearly matches a route does not lead around the token.
 #[tokio::test]
 async fn no_spelling_of_a_path_goes_round_the_token() {
     let mut target = Target::start().await;
@@ -219,7 +219,7 @@ async fn no_spelling_of_a_path_goes_round_the_token() {
     assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="api""#);
 }
 
-/// What hyper refuses before there is a request is a bare status.
+/// hyper refuses these before there is a request, with a bare status.
 #[tokio::test]
 async fn bytes_that_no_field_may_hold_are_refused() {
     let mut target = Target::start().await;
@@ -272,7 +272,7 @@ async fn limits_hold_to_the_byte() {
         let lines = format!("Authorization: Bearer {}\r\n", "a".repeat(length));
         expect(&mut target, case, lines.as_bytes(), status, code).await;
     }
-    // Wholly good, aside from its length.
+    // These tokens are valid apart from their length.
     for (case, length, status) in [
         ("good, one under", TOKEN - 1, 200),
         ("good, at it", TOKEN, 200),
@@ -286,7 +286,7 @@ async fn limits_hold_to_the_byte() {
             answer.assert_is_problem(case, 400, "token_too_large");
         }
     }
-    // The head as a whole: its first line, Host and the end are counted.
+    // The limit is for the whole head: its first line, `Host` and the empty line count too.
     let around = "GET /api/private HTTP/1.1\r\nHost: localhost\r\nX: \r\n\r\n".len();
     for (case, length, status, code) in [
         ("a head, one under", HEAD - 1, 401, "missing_token"),
@@ -299,7 +299,7 @@ async fn limits_hold_to_the_byte() {
     }
 }
 
-/// Another way in, and the same door: what HTTP/2 carries is no line of text, but two fields are two.
+/// HTTP/2 has the same rules. Its fields are no lines of text, but two fields are still two.
 #[tokio::test]
 async fn over_http_2_a_credential_is_judged_alike() {
     let target = Target::start().await;
@@ -353,7 +353,7 @@ async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
     }
 }
 
-/// Who calls `verify` without a header field has the same limit.
+/// Callers of `verify`, which takes a token without a header field, have the same limit.
 #[tokio::test]
 async fn the_limit_of_a_token_holds_without_a_field() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
@@ -368,9 +368,9 @@ async fn the_limit_of_a_token_holds_without_a_field() {
     }
 }
 
-/// A good token of exactly this many bytes.
+/// Returns a valid token of exactly this many bytes.
 fn of_length(target: &Target, length: usize) -> String {
-    // Base64 leaves out every fourth length; a longer header makes up for it.
+    // Base64 cannot have every fourth length; a longer header makes up for it.
     let padded = (0..4).find_map(|blanks| {
         let header = target.header().with("x", quoted("h".repeat(blanks)));
         let with = |pad| target.claims().with("x", quoted("c".repeat(pad)));

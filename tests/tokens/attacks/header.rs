@@ -1,4 +1,4 @@
-//! Header parameters that try to choose the key, the rules or the reader.
+//! Header parameters that try to choose the key, the rules or the parser.
 
 use std::{net::TcpListener, thread};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A host of the attacker's, which offers its own key to whoever asks, and whom nobody shall ask.
+/// A host of the attacker's with a key. Tokens name it, and the service must never connect to it.
 struct Attacker {
     listener: TcpListener,
     key: SigningKey,
@@ -35,7 +35,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// A connection would lie in the backlog by now.
+    /// Checks that nothing has connected: a connection would be in the backlog by now.
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");
@@ -101,8 +101,8 @@ async fn a_token_does_not_bring_its_own_key() {
     attacker.assert_not_asked();
 }
 
-/// Whoever can make an issuer answer a redirect, an open one on its site will do, would else choose
-/// our keys.
+/// If redirects were followed, anyone who can make an issuer redirect could choose its keys. An
+/// open redirect on the issuer's site is enough.
 #[tokio::test]
 async fn a_redirect_of_the_issuers_is_not_followed() {
     type Fail = fn(&Issuer, Fault);
@@ -240,7 +240,7 @@ async fn an_extension_is_never_taken_for_understood() {
     }
 }
 
-/// RFC 7797: the payload stands in the token as it is. Ours is base64url, or it is nothing.
+/// RFC 7797 has the payload in the token unencoded. Only base64url is accepted here.
 #[tokio::test]
 async fn an_unencoded_payload_is_refused() {
     let mut target = Target::start().await;
@@ -297,7 +297,8 @@ async fn a_token_of_another_type_is_no_access_token() {
     }
 }
 
-/// Readers differ in which of two they take (RFC 7515 §4): one would verify what another obeys.
+/// Parsers differ in which of two members they use (RFC 7515 §4), so one could verify a header that
+/// another never sees.
 #[tokio::test]
 async fn a_header_parameter_is_there_once() {
     let mut target = Target::start().await;
@@ -345,8 +346,8 @@ async fn a_header_parameter_is_there_once() {
     }
 }
 
-/// `serde_json` gives a meaning to these names, where a build has its features `raw_value` and
-/// `arbitrary_precision`: another document, or a number. Two readers would see two headers.
+/// With its features `raw_value` and `arbitrary_precision`, `serde_json` reads these names as
+/// another document or as a number. Two builds would read two different headers.
 #[tokio::test]
 async fn a_name_of_the_json_library_is_refused() {
     let mut target = Target::start().await;
@@ -373,7 +374,7 @@ async fn a_name_of_the_json_library_is_refused() {
     }
 }
 
-/// Names are compared to the letter (RFC 7515 §4.1.1, RFC 8259 §8.3).
+/// Names are case-sensitive (RFC 7515 §4.1.1, RFC 8259 §8.3).
 #[tokio::test]
 async fn a_header_parameter_in_another_case_is_another_one() {
     let mut target = Target::start().await;

@@ -1,4 +1,4 @@
-//! Key sets with keys that should not be there, beside a good one that goes on working.
+//! Key sets with keys that must not be used, beside a valid one that goes on working.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ pub(crate) fn auth(keys: &[Value]) -> Result<Auth, SetupError> {
         .build()
 }
 
-/// Trusts the keys of this very document.
+/// Builds an `Auth` that trusts the keys of this document.
 fn fixed(document: String) -> Result<Auth, SetupError> {
     Auth::builder()
         .issuer(ISSUER)
@@ -49,14 +49,14 @@ fn fixed(document: String) -> Result<Auth, SetupError> {
         .build()
 }
 
-/// The service over these very keys.
+/// Starts the service with these keys.
 async fn serve(keys: &[Value]) -> (Service, Client) {
     let service = Service::start(&auth(keys).unwrap()).await;
     let client = service.client().await;
     (service, client)
 }
 
-/// A good token by `key`, naming it or not.
+/// Returns a valid token that `key` signed, with this `kid` or without one.
 pub(crate) fn token(key: &SigningKey, kid: Option<&str>) -> String {
     let mut header = json!({"alg": key.algorithm()});
     if let Some(kid) = kid {
@@ -70,7 +70,7 @@ fn assert_ok(case: &str, answer: &Answer) {
     assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
 }
 
-/// The key's JWK, with members set, or with `None` left out.
+/// Returns the key's JWK with these members replaced, or removed if `None`.
 fn with(key: &SigningKey, members: &[(&str, Option<Value>)]) -> Value {
     let mut jwk = key.public_jwk();
     for (name, value) in members {
@@ -82,8 +82,8 @@ fn with(key: &SigningKey, members: &[(&str, Option<Value>)]) -> Value {
     jwk
 }
 
-/// The key is skipped: a token by it is refused, whether it names the key or not, in either order
-/// of the set; and the good key beside it works.
+/// Checks that the key is skipped: a token signed with it is refused, with or without its `kid`, in
+/// either order of the set. The valid key beside it still works.
 async fn is_left_out(case: &str, odd: &Value, by_odd: &str, without_kid: &str, code: &str) {
     let good = SigningKey::generate(Algorithm::ES384);
     let jwk = good.public_jwk();
@@ -147,7 +147,7 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
         let odd = with(&key, &[(name, value)]);
         is_left_out(case, &odd, &named, &unnamed, "algorithm_not_allowed").await;
     }
-    // A name must be a string. A null member counts as absent.
+    // A `kid` must be a string. A null member counts as absent.
     let odd = with(&key, &[("kid", Some(json!(1)))]);
     is_left_out("kid: a number", &odd, &named, &unnamed, "unknown_key").await;
 }
@@ -163,7 +163,7 @@ async fn a_key_is_for_its_own_algorithm_alone() {
         let answer = client.with_token(&token(&rsa, None)).await;
         answer.assert_is_problem(own, 401, "unknown_key");
     }
-    // The header names one key's kid and another key's algorithm.
+    // The header has the `kid` of one key and the algorithm of another.
     let ec = SigningKey::generate(Algorithm::ES256).with_kid("ec");
     let (_service, mut client) = serve(&[rsa.public_jwk(), ec.public_jwk()]).await;
     for (case, token) in [
@@ -218,7 +218,7 @@ async fn a_point_that_is_not_on_its_curve_makes_no_key() {
     let (x, y) = coordinates(&ec);
     let mut off = y.clone();
     off[31] ^= 1;
-    // The field's prime (FIPS 186-4 §D.1.2.3): coordinates are below it.
+    // The prime of the field (FIPS 186-4 §D.1.2.3). Coordinates must be less than it.
     let p = bytes_of("_____wAAAAEAAAAAAAAAAAAAAAD_______________8");
     let longer = |bytes: &[u8]| base64url([&[0], bytes].concat());
     let of_p384 = SigningKey::generate(Algorithm::ES384);
@@ -299,7 +299,8 @@ async fn an_edwards_key_is_one_point_of_ed25519() {
     }
 }
 
-/// `aws-lc-rs` finds out when it verifies, not when it parses: such a key is held, in vain.
+/// `aws-lc-rs` detects this when it verifies, not when it parses. The key is held, but verifies
+/// nothing.
 #[tokio::test]
 async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
     let (key, good) = (
@@ -325,8 +326,8 @@ async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
     }
 }
 
-/// Each token of `edge_keys.json` verifies under its key, by the arithmetic: only the judgement of
-/// the key stands between it and a 200.
+/// Each token of `edge_keys.json` is mathematically valid under its key. Only the check of the key
+/// prevents a 200.
 #[tokio::test]
 async fn a_weak_key_verifies_nothing() {
     let vectors = include_str!("../../vectors/edge_keys.json");
@@ -347,7 +348,7 @@ async fn a_weak_key_verifies_nothing() {
     }
 }
 
-/// A secret in a public key set is everybody's (RFC 8725 §3.2).
+/// A secret in a public key set is known to everyone (RFC 8725 §3.2).
 #[tokio::test]
 async fn a_secret_of_the_key_set_verifies_nothing() {
     let good = SigningKey::generate(Algorithm::ES256);
@@ -372,7 +373,7 @@ async fn a_secret_of_the_key_set_verifies_nothing() {
     assert_ok("beside it", &client.with_token(&es256).await);
 }
 
-/// Which of two an issuer means is not ours to guess.
+/// If two different keys fit, it is unknown which one the issuer means.
 #[tokio::test]
 async fn of_two_keys_that_fit_neither_is_used() {
     let (one, other) = (
@@ -400,7 +401,8 @@ async fn of_two_keys_that_fit_neither_is_used() {
     answer.assert_is_problem("the other's kid", 401, "bad_signature");
 }
 
-/// Entries that are no keys at all cost nobody anything; nor do those that only their text can show.
+/// Skips entries that are not keys or that not every JSON parser can read. The valid key still
+/// works.
 #[tokio::test]
 async fn an_entry_that_is_no_key_is_skipped() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -439,13 +441,14 @@ async fn an_entry_that_is_no_key_is_skipped() {
     }
 }
 
-/// A text that `serde_json` with its feature `raw_value` takes for the value in the string.
+/// Returns a text that `serde_json`, with its feature `raw_value`, reads as the value in the
+/// string.
 fn hidden(json: &str) -> String {
     json!({"$serde_json::private::RawValue": json}).to_string()
 }
 
-/// `raw_value` reads such a string with a fresh depth limit, so that sixty documents within each other
-/// overflow the stack. Two readers, one with the feature and one without, see two keys.
+/// `raw_value` reads such a string with a fresh depth limit, so that sixty nested documents
+/// overflow the stack. A parser with the feature and one without it see two different keys.
 #[tokio::test]
 async fn a_document_in_a_string_is_not_read() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -477,7 +480,7 @@ async fn a_document_in_a_string_is_not_read() {
     assert!(fixed(whole).is_err(), "a whole set");
 }
 
-/// The documents that are no set, and those that are one with something odd beside its keys.
+/// Documents that are refused, and documents that are valid with unknown members beside `keys`.
 #[test]
 fn a_key_set_is_strict_json() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
@@ -502,7 +505,7 @@ fn a_key_set_is_strict_json() {
     }
 }
 
-/// What is odd about one entry costs that entry alone, its depth counted from the document's root.
+/// A fault in one entry skips only that entry. Its depth is counted from the document's root.
 #[tokio::test]
 async fn an_entry_is_strict_json() {
     let good = SigningKey::generate(Algorithm::EdDSA);
@@ -527,7 +530,7 @@ async fn an_entry_is_strict_json() {
     }
 }
 
-/// What comes after the first 512 entries is not read, whatever it is; the first of them go on.
+/// Only the first 512 entries are read. Whatever comes after them, they remain usable.
 #[tokio::test]
 async fn the_entries_of_a_set_are_limited() {
     let first = SigningKey::generate(Algorithm::EdDSA);
@@ -541,8 +544,8 @@ async fn the_entries_of_a_set_are_limited() {
     assert!(fixed(format!(r#"{{"keys":[{}1]}}"#, "1,".repeat(200_000))).is_err());
 }
 
-/// Two keys whose numbers, written one after the other, are the same bytes: `n` and `e` of the second
-/// are split one byte later. A token without a `kid` names neither.
+/// Two keys whose numbers, concatenated, are the same bytes: `n` and `e` of the second are split
+/// one byte later. A token without a `kid` names neither.
 #[tokio::test]
 async fn keys_are_compared_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);

@@ -1,7 +1,8 @@
-//! What does hostile input get? Rows by the hundred, each over HTTP to the service itself.
+//! Hostile tokens and key sets, sent over HTTP to the service itself.
 //!
-//! A file of this folder holds one kind of attack; `accepted.rs` holds what looks like one and
-//! is not. `keys.rs` and `signatures.rs` are about key sets and cryptography, the rest is text.
+//! Each file of this folder holds one kind of attack. `accepted.rs` holds tokens that only look
+//! like an attack. `keys.rs` and `signatures.rs` test key sets and cryptography, the others test
+//! parsing.
 
 mod accepted;
 mod algorithms;
@@ -23,7 +24,7 @@ use crate::support::{
     text::Object,
 };
 
-/// The service over an issuer, and a connection to it.
+/// The service for an issuer, and a connection to the service.
 struct Target {
     issuer: Issuer,
     client: Client,
@@ -31,7 +32,7 @@ struct Target {
 }
 
 impl Target {
-    /// As most are run: `RS256` alone, keys found by discovery.
+    /// Starts the service with the usual options: only `RS256`, and discovery of the keys.
     async fn start() -> Self {
         Self::of(Algorithm::RS256).await
     }
@@ -67,7 +68,7 @@ impl Target {
         Object::claims(&self.issuer)
     }
 
-    /// Signed by the issuer, whatever it says.
+    /// Signs this header and payload with the issuer's key, whatever they contain.
     fn sign(&self, header: &Object, claims: &Object) -> String {
         self.sign_text(header.text(), claims.text())
     }
@@ -80,13 +81,13 @@ impl Target {
         self.sign(&self.header(), &self.claims())
     }
 
-    /// A 401 with this code, and all that goes with it.
+    /// Checks for a 401 with this code and everything that belongs to it.
     async fn refuses(&mut self, case: &str, token: &str, code: &str) {
         let answer = self.client.with_token(token).await;
         answer.assert_is_problem(case, 401, code);
     }
 
-    /// A 200 that holds the claims.
+    /// Checks for a 200 with the claims.
     async fn accepts(&mut self, case: &str, token: &str) {
         let answer = self.client.with_token(token).await;
         assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");

@@ -1,4 +1,5 @@
-//! What stricter rules refuse: the profile of RFC 9068, a longest age, and rules of one issuer alone.
+//! Tokens that stricter rules refuse: the profile of RFC 9068, a maximum age, and rules of one
+//! issuer.
 
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +96,7 @@ async fn a_longest_age_ends_a_token_before_its_exp() {
     }
 }
 
-/// Each issuer's tokens are held to its own rules, and to nobody else's.
+/// Each issuer's rules apply to its own tokens only.
 #[tokio::test]
 async fn the_rules_of_one_issuer_are_no_other_issuers() {
     let ours = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -1,4 +1,4 @@
-//! Signatures that are cut, stretched, swapped, of another algorithm or of other numbers.
+//! Signatures that are cut, extended, swapped, of another algorithm or out of range.
 
 use warp_bearer::{
     auth::Algorithm,
@@ -80,7 +80,7 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
     }
 }
 
-/// A key is for one algorithm at a time: the one in the header.
+/// A key verifies only with the algorithm in the header, one at a time.
 #[tokio::test]
 async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
@@ -128,7 +128,7 @@ async fn a_signature_is_over_these_very_parts() {
     for (case, token) in rows {
         target.refuses(case, &token, "bad_signature").await;
     }
-    // What was signed is not the token but something near it.
+    // The signed text differs slightly from the token.
     let (text, claims) = (target.header().text(), target.claims().text());
     #[rustfmt::skip]
     let inputs = [
@@ -226,8 +226,8 @@ async fn numbers_that_are_no_ecdsa_signature_are_refused() {
         let token = with_signature(&good, signature);
         target.refuses(case, &token, "bad_signature").await;
     }
-    // SEC 1 §4.1.4 takes n - s where it takes s, and no JWS specification narrows it. Nothing here
-    // tells tokens apart by their signatures.
+    // SEC 1 §4.1.4 accepts n - s in place of s, and no JWS specification forbids it. Nothing here
+    // identifies tokens by their signatures.
     let high = with_signature(&good, rs(r, &difference(&n, s)));
     target.accepts("-s is the same signature", &high).await;
 }
@@ -267,7 +267,7 @@ fn reversed(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().rev().copied().collect()
 }
 
-/// Of big endian numbers of one length, modulo that length.
+/// Adds two big-endian numbers of the same length, and drops the carry.
 fn sum(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut carry = 0;
     let bytes = a.iter().zip(b).rev().map(|(a, b)| {
@@ -285,7 +285,7 @@ fn difference(a: &[u8], b: &[u8]) -> Vec<u8> {
     sum(&sum(a, &complement), &one)
 }
 
-/// An `ECDSA-Sig-Value` (SEC 1 §C.5), which JWS does not use.
+/// Encodes an `ECDSA-Sig-Value` (SEC 1 §C.5), which JWS does not use.
 fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
     let integer = |number: &[u8]| {
         let zeros = number.iter().take_while(|byte| **byte == 0).count();
