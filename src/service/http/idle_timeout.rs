@@ -12,7 +12,8 @@
 //!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
 //!   with the connection afterwards.
 //! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the timers
-//!   of its HTTP/2 answers are paused.
+//!   of the other two rules are paused, but never for longer than [`BLOCKED`] times the limit in all: a
+//!   peer could keep its socket full with pings and read a little of their answers now and then.
 //!
 //! "Reads" means that hyper has written the bytes to the socket. A slow reader shows this only in large
 //! steps: its kernel fills a receive buffer of 128 KiB or more at once, and asks for more only when the
@@ -41,6 +42,9 @@ struct State {
     active: usize,
     /// The time when a request last began or ended, or a blocked socket last accepted bytes again.
     since: Instant,
+    /// The time when a request last began or ended, or hyper last wrote a piece of an answer. Bounds how
+    /// far a blocked socket puts off `since`.
+    used: Instant,
     /// The time since which the socket accepts no bytes. `None` if it accepts them.
     blocked: Option<Instant>,
     /// Whether an HTTP/1.1 answer is handed over piece by piece and more of it is there.
@@ -58,8 +62,11 @@ struct State {
 struct StreamState {
     /// Pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when hyper last got or wrote a piece.
+    /// The time when hyper last got or wrote a piece, and later by the time for which the socket was
+    /// blocked since.
     since: Instant,
+    /// The time when hyper last got or wrote a piece. Bounds how far a blocked socket puts off `since`.
+    progressed: Instant,
     /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
     /// the end of the connection frees them.
     abort: Option<AbortHandle>,
@@ -78,6 +85,7 @@ impl IdleTimeout {
         Arc::new(Self(Mutex::new(State {
             active: 0,
             since: Instant::now(),
+            used: Instant::now(),
             blocked: None,
             hands_over: false,
             reader: None,
@@ -90,7 +98,7 @@ impl IdleTimeout {
     pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
-        (state.active, state.since) = (state.active + 1, since);
+        (state.active, state.since, state.used) = (state.active + 1, since, since);
         ActiveRequest {
             idle_timeout: Arc::clone(self),
             since,
@@ -128,10 +136,10 @@ impl IdleTimeout {
     /// Restarts every timer of the connection.
     pub(in crate::service) fn restart(&self) {
         let (mut state, now) = (self.state(), Instant::now());
-        state.since = now;
+        (state.since, state.used) = (now, now);
         state.blocked = state.blocked.map(|_| now);
         for stream in &mut state.streams {
-            stream.since = now;
+            (stream.since, stream.progressed) = (now, now);
         }
     }
 
@@ -157,25 +165,33 @@ impl IdleTimeout {
     /// connection has to end now.
     fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
+        let is_blocked = state.blocked.is_some();
+        // A blocked socket pauses a timer, within the bound.
+        let due = |since: Instant, progressed: Instant| {
+            let bound = progressed + blocked_limit;
+            if is_blocked {
+                bound
+            } else {
+                bound.min(since + limit)
+            }
+        };
         // Nothing that begins after this check is due earlier.
         let mut next = now + limit;
-        let is_idle = state.active == 0 && state.streams.iter().all(|offer| offer.pieces == 0);
         if let Some(blocked) = state.blocked {
-            let due = blocked + blocked_limit;
-            return (due > now).then(|| next.min(due));
+            next = next.min(blocked + blocked_limit);
         }
-        if is_idle {
-            next = next.min(state.since + limit);
+        if state.active == 0 && state.streams.iter().all(|stream| stream.pieces == 0) {
+            next = next.min(due(state.since, state.used));
         }
         for stream in state.streams.iter_mut().filter(|stream| stream.pieces > 0) {
-            if stream.since + limit <= now
+            if due(stream.since, stream.progressed) <= now
                 && let Some(abort) = &stream.abort
                 && !abort.is_aborted()
             {
                 abort.abort();
-                stream.since = now;
+                (stream.since, stream.progressed) = (now, now);
             }
-            next = next.min(stream.since + limit);
+            next = next.min(due(stream.since, stream.progressed));
         }
         (next > now).then_some(next)
     }
@@ -232,6 +248,7 @@ impl ActiveRequest {
         let new = StreamState {
             pieces: 0,
             since: self.since,
+            progressed: self.since,
             abort: Some(abort),
             end: None,
         };
@@ -254,7 +271,8 @@ impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let until = self.until.unwrap_or_else(Instant::now);
         let mut state = self.idle_timeout.state();
-        (state.active, state.since) = (state.active - 1, state.since.max(until));
+        state.active -= 1;
+        (state.since, state.used) = (state.since.max(until), state.used.max(until));
         state.hands_over = false;
         let reader = state.reader.take();
         drop(state);
@@ -281,7 +299,8 @@ impl StreamedAnswer {
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        (stream.pieces, stream.since) = (stream.pieces + 1, Instant::now());
+        let now = Instant::now();
+        (stream.pieces, stream.since, stream.progressed) = (stream.pieces + 1, now, now);
         UnsentPiece {
             idle_timeout: Arc::clone(&self.idle_timeout),
             place: self.place,
@@ -326,7 +345,8 @@ impl UnsentPiece {
         self.is_cut = true;
         let mut state = self.idle_timeout.state();
         state.is_wide = false;
-        state.streams[self.place].since = Instant::now();
+        let (stream, now) = (&mut state.streams[self.place], Instant::now());
+        (stream.since, stream.progressed) = (now, now);
     }
 
     /// Notes that the peer has taken the piece.
@@ -339,9 +359,10 @@ impl Drop for UnsentPiece {
     fn drop(&mut self) {
         let (mut state, now) = (self.idle_timeout.state(), Instant::now());
         let offer = &mut state.streams[self.place];
-        (offer.pieces, offer.since) = (offer.pieces - 1, now);
+        offer.pieces -= 1;
+        (offer.since, offer.progressed) = (now, now);
         let end = offer.end.take_if(|_| offer.pieces == 0);
-        state.since = now;
+        (state.since, state.used) = (now, now);
         state.is_wide |= self.is_taken && !self.is_cut;
         drop(state);
         if let Some(end) = end {
@@ -433,6 +454,52 @@ mod tests {
         idle_timeout.expired(LIMIT).await;
         assert!(stream.is_aborted());
         assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
+    }
+
+    /// Fills the socket in turns, as a peer does that sends pings and reads a little of their answers.
+    fn trickle(idle_timeout: &Arc<IdleTimeout>) {
+        let idle_timeout = Arc::clone(idle_timeout);
+        tokio::spawn(async move {
+            loop {
+                idle_timeout.block();
+                tokio::time::sleep(LIMIT * 2).await;
+                idle_timeout.unblock();
+                tokio::time::sleep(LIMIT / 30).await;
+            }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_of_reads_does_not_hold_an_untaken_answer() {
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let (abort, _registration) = AbortHandle::new_pair();
+        let request = idle_timeout.begin_request();
+        let stream = request.begin_stream(abort.clone());
+        let _piece = stream.piece();
+        trickle(&idle_timeout);
+
+        let before = timeout(Duration::from_secs(239), idle_timeout.expired(LIMIT)).await;
+        assert!(before.is_err());
+        assert!(!abort.is_aborted());
+
+        let after = timeout(Duration::from_secs(2), idle_timeout.expired(LIMIT)).await;
+        assert!(after.is_err());
+        assert!(abort.is_aborted());
+
+        // hyper still holds the piece.
+        idle_timeout.expired(LIMIT).await;
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_of_reads_does_not_hold_an_idle_connection() {
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        drop(idle_timeout.begin_request());
+        trickle(&idle_timeout);
+
+        idle_timeout.expired(LIMIT).await;
+
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED);
     }
 
     #[tokio::test(start_paused = true)]
