@@ -23,10 +23,10 @@ use http::{HeaderMap, Method};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path as the client sent it, without the query.
-    pub path: &'a str,
+    /// The method. `None` if the adapter of the framework does not pass it.
+    pub method: Option<&'a Method>,
+    /// The path as the client sent it, without the query. `None` if the adapter does not pass it.
+    pub path: Option<&'a str>,
     /// The header fields.
     pub headers: &'a HeaderMap,
     /// The client's certificate, in DER. `None` without mutual TLS.
@@ -37,8 +37,21 @@ impl<'a> RequestHead<'a> {
     /// Creates the head of a request over a connection without a client certificate.
     pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
         Self {
-            method,
-            path,
+            method: Some(method),
+            path: Some(path),
+            headers,
+            certificate: None,
+        }
+    }
+
+    /// Creates a head without method and path. warp's filters use it: a filter copies what it extracts,
+    /// and copying both costs 480 instructions, a fortieth of a request with a cached token. Nothing reads
+    /// them until a proof of possession is checked.
+    #[cfg(feature = "warp")]
+    pub(crate) fn of_fields(headers: &'a HeaderMap) -> Self {
+        Self {
+            method: None,
+            path: None,
             headers,
             certificate: None,
         }

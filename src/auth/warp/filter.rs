@@ -6,13 +6,7 @@
 use std::{convert::Infallible, future::ready, sync::Arc};
 
 use serde::de::DeserializeOwned;
-use warp::{
-    Filter, Rejection, Reply,
-    filters::BoxedFilter,
-    http::{HeaderMap, Method},
-    path::FullPath,
-    reply::Response,
-};
+use warp::{Filter, Rejection, Reply, filters::BoxedFilter, http::HeaderMap, reply::Response};
 
 use crate::auth::{
     challenge::Refusal,
@@ -98,17 +92,14 @@ where
     T: Fn(&HeaderMap) -> Result<&[u8], AuthError> + Clone + Send + Sync + 'static,
 {
     let auth = auth.clone();
-    warp::method()
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and_then(move |method: Method, path: FullPath, headers: HeaderMap| {
-            let (auth, token) = (auth.clone(), token.clone());
-            async move {
-                let request = RequestHead::new(&method, path.as_str(), &headers);
-                let verdict = auth.authenticate_by(&request, token).await;
-                verdict.map_err(reject)
-            }
-        })
+    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
+        let (auth, token) = (auth.clone(), token.clone());
+        async move {
+            let request = RequestHead::of_fields(&headers);
+            let verdict = auth.authenticate_by(&request, token).await;
+            verdict.map_err(reject)
+        }
+    })
 }
 
 /// Like [`with_auth`], for routes that also answer unauthenticated requests. Extracts `None` if the
