@@ -62,10 +62,10 @@ struct State {
 struct StreamState {
     /// Pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when hyper last got or wrote a piece, and later by the time for which the socket was
+    /// The time when hyper last wrote a piece, or got one while it had none, and later by the time for which the socket was
     /// blocked since.
     since: Instant,
-    /// The time when hyper last got or wrote a piece. Bounds how far a blocked socket puts off `since`.
+    /// The time when hyper last wrote a piece, or got one while it had none. Bounds how far a blocked socket puts off `since`.
     progressed: Instant,
     /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
     /// the end of the connection frees them.
@@ -299,8 +299,12 @@ impl StreamedAnswer {
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        let now = Instant::now();
-        (stream.pieces, stream.since, stream.progressed) = (stream.pieces + 1, now, now);
+        // Another piece is no progress while the peer leaves the one before.
+        if stream.pieces == 0 {
+            let now = Instant::now();
+            (stream.since, stream.progressed) = (now, now);
+        }
+        stream.pieces += 1;
         UnsentPiece {
             idle_timeout: Arc::clone(&self.idle_timeout),
             place: self.place,
@@ -489,6 +493,27 @@ mod tests {
         // hyper still holds the piece.
         idle_timeout.expired(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT * BLOCKED * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_pieces_do_not_hold_an_untaken_answer() {
+        let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
+        let (abort, _registration) = AbortHandle::new_pair();
+        let request = idle_timeout.begin_request();
+        let stream = request.begin_stream(abort.clone());
+        tokio::spawn(async move {
+            let mut events = Vec::new();
+            loop {
+                events.push(stream.piece());
+                tokio::time::sleep(LIMIT / 2).await;
+            }
+        });
+
+        let ended = timeout(LIMIT * 4, idle_timeout.expired(LIMIT)).await;
+
+        assert!(ended.is_ok());
+        assert!(abort.is_aborted());
+        assert_eq!(start.elapsed(), LIMIT * 2);
     }
 
     #[tokio::test(start_paused = true)]
