@@ -99,20 +99,23 @@ impl Jwks {
 
     /// Waits until a set is held.
     pub(crate) async fn ready(&self) {
-        let mut fetch_ended = self.shared.fetch_ended.subscribe();
-        while self.shared.held.load().is_none() {
-            // The sender lives as long as we do.
-            if fetch_ended.changed().await.is_err() {
-                return;
-            }
-        }
+        self.fetched_until(|shared| shared.held.load().is_some())
+            .await;
     }
 
     /// Waits until the first fetch has ended, successfully or not.
     #[cfg(feature = "service")]
     pub(crate) async fn settled(&self) {
+        self.fetched_until(|shared| {
+            shared.held.load().is_some() || shared.record().error.is_some()
+        })
+        .await;
+    }
+
+    /// Waits for the ends of fetches until `is_enough` holds.
+    async fn fetched_until(&self, is_enough: impl Fn(&Shared) -> bool) {
         let mut fetch_ended = self.shared.fetch_ended.subscribe();
-        while self.shared.held.load().is_none() && self.shared.record().error.is_none() {
+        while !is_enough(&self.shared) {
             // The sender lives as long as we do.
             if fetch_ended.changed().await.is_err() {
                 return;
