@@ -6,18 +6,6 @@ use reqwest::{Client, Response, header, redirect::Policy};
 use serde_json::Value;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-pub(crate) const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
-
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Starts an issuer with an ES256 key. RSA keys take long to generate, and most tests do not need

@@ -6,4 +6,6 @@ mod fixtures;
 mod grant;
 mod keys;
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
 mod tokens;

@@ -32,7 +32,24 @@ use warp::http::{HeaderMap, StatusCode, header};
 use warp::{Filter, reply::Response};
 #[cfg(feature = "service")]
 use warp_bearer::service::{Access, Shutdown, routes};
-use warp_bearer::{auth::Auth, issuer::Issuer};
+use warp_bearer::{
+    auth::{Algorithm, Auth},
+    issuer::Issuer,
+};
+
+/// The algorithms whose keys an issuer publishes; RSA's come first. A literal and not
+/// [`Algorithm::ALL`], so that a name that goes missing there is noticed.
+pub const ASYMMETRIC: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
 
 /// An issuer, and an `Auth` that holds its keys.
 pub struct Tenant {
