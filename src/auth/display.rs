@@ -7,7 +7,7 @@
 //!
 //! Not done here: `/readyz` shows neither, only a word of a fixed list (`FetchError::word`).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use reqwest::Url;
 
@@ -99,7 +99,7 @@ impl fmt::Debug for ShownUrl {
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, '"' | '\'' | '\\') {
+        if is_visible(c) {
             escaped.push(c);
         } else if is_blank(c) {
             escaped.extend(c.escape_unicode());
@@ -108,6 +108,19 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Returns whether `c` is shown as itself, and nothing else happens.
+pub(crate) fn is_visible(c: char) -> bool {
+    matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
+}
+
+/// Appends `c` as an escape of a JSON string (RFC 8259 §7).
+pub(crate) fn push_json_escape(json: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a string cannot fail.
+        let _ = write!(json, "\\u{unit:04x}");
+    }
 }
 
 /// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug`

@@ -1,11 +1,8 @@
 //! [`Terminal`]: formats output with marks and colours, and escapes untrusted text.
 
-use std::{
-    fmt::Write as _,
-    io::{self, ErrorKind, IsTerminal, Write as _},
-};
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
 
-use crate::auth::display::{cut, escaped};
+use crate::auth::display::{cut, escaped, push_json_escape};
 
 /// Formats text for standard output, which may be a terminal.
 #[derive(Debug, Clone, Copy)]
@@ -115,11 +112,7 @@ pub(crate) fn ascii(json: &serde_json::Value) -> String {
         if c == '\n' || matches!(c, ' '..='~') {
             ascii.push(c);
         } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                // Writing to a string cannot fail.
-                let _ = write!(ascii, "\\u{unit:04x}");
-            }
+            push_json_escape(&mut ascii, c);
         }
     }
     ascii

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    auth::display::escaped,
+    auth::display::{escaped, is_visible, push_json_escape},
     service::observe::logging::rate_limit::{Decision, RateLimits},
 };
 
@@ -161,7 +161,8 @@ impl Visit for Text<'_> {
         if is_plain(value) {
             self.0.push_str(value);
         } else {
-            let _ = write!(self.0, "{value:?}");
+            // `Debug` keeps some characters that show nothing.
+            self.0.push_str(&escaped(&format!("{value:?}")));
         }
     }
 
@@ -193,7 +194,7 @@ impl Visit for Text<'_> {
         let _ = write!(self.0, "{value:?}");
         if !is_plain(&self.0[start..]) {
             let value = self.0.split_off(start);
-            let _ = write!(self.0, "{value:?}");
+            self.0.push_str(&escaped(&format!("{value:?}")));
         }
     }
 }
@@ -225,8 +226,8 @@ impl Json<'_> {
     }
 }
 
-/// Writes a string (RFC 8259 §7). Control and bidi characters that JSON allows are escaped too, because
-/// people read logs on terminals.
+/// Writes a string (RFC 8259 §7). Characters that JSON allows and that are not visible as themselves are
+/// escaped too, because people read logs on terminals.
 fn quote(line: &mut String, value: &str) {
     let plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if all(value, plain) {
@@ -236,12 +237,10 @@ fn quote(line: &mut String, value: &str) {
         return;
     }
     for c in serde_json::Value::from(value).to_string().chars() {
-        if matches!(c, ' '..='~') || c.escape_debug().len() == 1 {
+        if is_visible(c) {
             line.push(c);
         } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(line, "\\u{unit:04x}");
-            }
+            push_json_escape(line, c);
         }
     }
 }

@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn no_text_moves_the_cursor_or_turns_the_writing_around() {
-        let odd = "a\u{9b}2J\u{7f}\u{202e}b\u{2066}\u{2028}é";
+        let odd = "a\u{9b}2J\u{7f}\u{202e}b\u{2066}\u{2028}\u{3164}é";
         let log = || tracing::warn!(odd, shown = %odd, "{odd}");
         for format in [LogFormat::Text, LogFormat::Json] {
             let text = logged(format, false, log);
