@@ -1,4 +1,4 @@
-//! A warp service of somebody else, and its tests; the README shows both as they stand here.
+//! A warp service that uses the library, and its tests. The README shows both.
 //!
 //! With the issuer that `cargo run -- dev` starts and names, or any other:
 //! `ISSUER=http://127.0.0.1:PORT/ cargo run --example hello`

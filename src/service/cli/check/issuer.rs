@@ -54,6 +54,7 @@ pub(in crate::service) async fn check(
             if resolve(address, context, &mut section, &on_request).await {
                 on_request(address);
                 let response = probe::probe(address, config.jwks_timeout).await;
+                connection(address, &response, context, &mut section);
                 Some((address.clone(), response))
             } else {
                 None
@@ -70,9 +71,6 @@ pub(in crate::service) async fn check(
         },
     };
     if let Some((address, response)) = fetched {
-        if config.jwks_uri.is_some() {
-            connection(&address, &response, context, &mut section);
-        }
         match &response.body {
             Ok(document) => {
                 let fresh = response.max_age.map_or("no max-age".to_owned(), |age| {
