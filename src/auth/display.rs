@@ -7,7 +7,9 @@
 //!
 //! Not done here: `/readyz` shows neither, only a word of a fixed list (`FetchError::word`).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+#[cfg(feature = "service")]
+use std::fmt::Write as _;
 
 use reqwest::Url;
 
@@ -116,6 +118,7 @@ pub(crate) fn is_visible(c: char) -> bool {
 }
 
 /// Appends `c` as an escape of a JSON string (RFC 8259 §7).
+#[cfg(feature = "service")]
 pub(crate) fn push_json_escape(json: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         // Writing to a string cannot fail.
