@@ -23,6 +23,7 @@ use crate::auth::{
         shared::{Settings, Source},
     },
     resource::Resource,
+    store::Store,
     token::{checks::TimeRules, payload::IssuerContext},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
@@ -96,6 +97,7 @@ pub struct Builder {
     resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
+    store: Option<Store>,
     clock: Clock,
 }
 
@@ -117,6 +119,7 @@ impl Default for Builder {
             resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
+            store: None,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -321,6 +324,14 @@ impl Builder {
         self
     }
 
+    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
+    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    #[must_use]
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -380,6 +391,7 @@ impl Builder {
             challenge: self.challenge(),
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
+            store: self.store.unwrap_or_default(),
             clock: self.clock,
         }))
     }
