@@ -327,6 +327,14 @@ impl Builder {
         self
     }
 
+    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
+    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    #[must_use]
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -375,14 +383,6 @@ impl Builder {
         self
     }
 
-    /// Sets the store that remembers used proofs. Defaults to the memory of this process, of the size
-    /// that [`Dpop::memory`] sets.
-    #[must_use]
-    pub fn store(mut self, store: Store) -> Self {
-        self.store = Some(store);
-        self
-    }
-
     /// Validates the options and starts to fetch keys in the background.
     ///
     /// ```
@@ -397,14 +397,10 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(self) -> Result<Auth, SetupError> {
         self.check()?;
-        let proofs = match &self.dpop {
-            Some(dpop) if self.uses_dpop() => {
-                let store = self.store.clone();
-                let store = store.unwrap_or_else(|| Store::memory(dpop.memory));
-                Some(dpop.proofs(store, self.leeway)?)
-            }
-            _ => None,
-        };
+        let store = self.store.clone().unwrap_or_default();
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
+        let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
         for own in &self.issuers {
@@ -425,6 +421,7 @@ impl Builder {
             proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
+            store,
             clock: self.clock,
         }))
     }

@@ -55,7 +55,6 @@ pub struct Dpop {
     algorithms: Vec<Algorithm>,
     window: Duration,
     nonces: NonceSource,
-    pub(super) memory: usize,
 }
 
 #[derive(Clone)]
@@ -97,7 +96,6 @@ impl Dpop {
             ],
             window: Duration::from_secs(5 * 60),
             nonces: NonceSource::None,
-            memory: 64 * 1024 * 1024,
         }
     }
 
@@ -109,8 +107,9 @@ impl Dpop {
         self
     }
 
-    /// Sets how long after its `iat` a proof is accepted, beside the leeway. Defaults to 5 min. Every
-    /// proof is remembered that long, so a longer window takes more memory.
+    /// Sets how long after its `iat` a proof is accepted, beside the leeway. Defaults to 5 min. The
+    /// [store](crate::auth::Builder::state_store) remembers every proof that long, so a longer window
+    /// takes more memory.
     #[must_use]
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
@@ -133,16 +132,6 @@ impl Dpop {
     #[must_use]
     pub fn nonces_from(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.nonces = NonceSource::Secret(secret.into());
-        self
-    }
-
-    /// Sets the memory in bytes for the record of used proofs, which is in this process unless the
-    /// builder has another [`store`](crate::auth::Builder::store). Defaults to 64 MiB, room for more
-    /// than a million proofs. When it is full, requests with a proof are answered with 503: no proof
-    /// is forgotten before it expires.
-    #[must_use]
-    pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
         self
     }
 

@@ -18,6 +18,7 @@ use crate::auth::{
     credential::{
         Credential, RequestHead,
         bearer::{self, within_limit},
+        certificate,
         dpop::{Presented, ProofFault, Proofs},
     },
     error::AuthError,
@@ -28,6 +29,7 @@ use crate::auth::{
     },
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
+    store::Store,
     token::{
         checks::{self, TimeRules, Times},
         claims::Claims,
@@ -58,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) store: Store,
     pub(crate) clock: Clock,
 }
 
@@ -236,8 +240,11 @@ impl Auth {
         verified: &Verified,
     ) -> Result<(), AuthError> {
         let binding = verified.binding.as_deref();
-        if binding.and_then(|binding| binding.certificate).is_some() {
-            return Err(AuthError::TokenBound);
+        if let Some(x5t) = binding.and_then(|binding| binding.certificate) {
+            let presented = request.and_then(|request| request.certificate);
+            if !certificate::is_bound_to(&x5t.to_string(), presented) {
+                return Err(AuthError::TokenBound);
+            }
         }
         let Some(bound_to) = binding.and_then(|binding| binding.key) else {
             let is_wanted =
@@ -397,6 +404,12 @@ impl Auth {
     /// ```
     pub fn status(&self) -> Vec<KeyStatus> {
         self.inner.issuers.iter().map(Trusted::status).collect()
+    }
+
+    /// Returns the store that remembers what may be used once.
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
     }
 
     /// Returns the number of verifications that the cache of verified tokens has saved.

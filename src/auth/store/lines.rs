@@ -39,7 +39,6 @@ impl Subscribers {
     }
 
     /// Returns the lines that the subscribers hold.
-    #[cfg(feature = "redis")]
     pub(crate) fn held(&self) -> Vec<Line> {
         let subscribers = self.lock();
         let held = subscribers.iter().map(|subscriber| (subscriber.held)());

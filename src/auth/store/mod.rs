@@ -22,6 +22,9 @@ pub(crate) use self::{
 
 use self::{lines::Subscribers, memory::Memory};
 
+/// The default size of the memory: more than two million keys.
+pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
+
 /// Remembers what may be used once. Cheap to clone; every clone is the same store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -106,6 +109,12 @@ impl Store {
     /// Returns how long ago the shared list was last read to its end. `None` if it never was.
     pub(crate) fn list_age(&self) -> Option<Duration> {
         self.health().synchronized.map(|at| at.elapsed())
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::memory(DEFAULT_BYTES)
     }
 }
 
