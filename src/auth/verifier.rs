@@ -176,6 +176,25 @@ impl Auth {
         self.inner.proofs.is_some()
     }
 
+    /// Returns whether requests may use the scheme `DPoP`.
+    #[cfg(feature = "service")]
+    pub(crate) fn accepts_proofs(&self) -> bool {
+        self.inner.proofs.is_some()
+    }
+
+    /// Returns whether requests may use the scheme `Bearer`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn accepts_bearer(&self) -> bool {
+        self.inner.challenge.bearer
+    }
+
+    /// Returns whether proofs need a nonce.
+    #[cfg(feature = "service")]
+    pub(crate) fn makes_nonces(&self) -> bool {
+        let proofs = self.inner.proofs.as_ref();
+        proofs.is_some_and(|proofs| proofs.nonces.is_some())
+    }
+
     /// Returns the value of `DPoP-Nonce` that answers should have at the moment. `None` if proofs need
     /// no nonce, and in the first four of the five minutes for which a nonce is current.
     ///
@@ -477,7 +496,11 @@ impl Auth {
         let issuers = self.inner.issuers.iter();
         let issuers = issuers.map(|issuer| issuer.context.issuer.to_string());
         let resource = self.inner.resource.as_ref()?;
-        Some(ResourceMetadata::new(resource, issuers, scopes))
+        let proofs = self.inner.proofs.as_ref();
+        let proofs = proofs.map(|proofs| &*proofs.algorithms);
+        let is_required = !self.inner.challenge.bearer;
+        let metadata = ResourceMetadata::new(resource, issuers, scopes);
+        Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
 

@@ -97,6 +97,15 @@ impl<'a> RequestHead<'a> {
         }
     }
 
+    /// Creates the head of a forwarded request whose method and path are not known. It fits no proof.
+    #[cfg(feature = "service")]
+    pub(crate) fn without_target(headers: &'a HeaderMap) -> Self {
+        Self {
+            is_forwarded: true,
+            ..Self::of_fields(headers)
+        }
+    }
+
     /// Adds the client's certificate, in DER.
     #[must_use]
     pub fn with_certificate(self, certificate: &'a [u8]) -> Self {
