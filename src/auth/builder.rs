@@ -153,7 +153,7 @@ impl Builder {
 
     /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
     /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
     /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {

@@ -14,7 +14,8 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     keys::{
         document,
-        jwk::{self, KeyVerifier, Material, Rejected},
+        jwk::{self, KeyVerifier, Material},
+        left_out::{LeftOut, Reason},
     },
     token::json,
 };
@@ -22,16 +23,14 @@ use crate::auth::{
 /// How many entries of a set are read. Large issuers publish a dozen.
 const MAX_ENTRIES: usize = 512;
 
-/// The reason given once for all entries after those.
-const TOO_MANY: &str = "entries after the first 512 are not read";
-
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
-    skipped: Vec<Skipped>,
+    /// The keys that are left out, in the order of the document.
+    left_out: Arc<[LeftOut]>,
 }
 
 /// A key, with the algorithms that it may verify.
@@ -46,13 +45,6 @@ pub(crate) struct Key {
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// The entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
-}
-
-/// A key that was left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Skipped {
-    pub(crate) kid: Option<String>,
-    pub(crate) reason: &'static str,
 }
 
 /// The reason why there is no key for a header.
@@ -84,8 +76,8 @@ pub enum NoKeys {
     NoneUsable {
         /// The number of keys in the set.
         keys: usize,
-        /// The reason why the first of them was left out.
-        skipped: Option<&'static str>,
+        /// The `kid` of the first of them that was left out, and the reason.
+        skipped: Option<String>,
     },
 }
 
@@ -101,17 +93,18 @@ impl KeySet {
             return Err(NoKeys::Empty);
         }
         let mut set = Self::empty(generation);
+        let mut left_out = Vec::new();
         for jwk in entries.jwks() {
-            set.import(&jwk, allowed);
+            left_out.extend(set.import(&jwk, allowed));
         }
         if entries.skipped > 0 {
-            let (kid, reason) = (None, TOO_MANY);
-            set.skipped.push(Skipped { kid, reason });
+            left_out.push(LeftOut::new(None, &Reason::TooMany));
         }
+        set.left_out = left_out.into();
         if set.usable() == 0 {
             return Err(NoKeys::NoneUsable {
                 keys: entries.read.len() + entries.skipped,
-                skipped: set.skipped.first().map(|skipped| skipped.reason),
+                skipped: set.left_out.first().map(ToString::to_string),
             });
         }
         Ok(set)
@@ -122,18 +115,20 @@ impl KeySet {
             generation,
             keys: Vec::new(),
             by_kid: HashMap::new(),
-            skipped: Vec::new(),
+            left_out: Arc::default(),
         }
     }
 
-    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
+    /// Adds a key. Returns why it is left out, if it is; its name is then still known.
+    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<LeftOut> {
+        let mut left_out = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
         let (material, verifiers, invalid) = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => (Some(material), verifiers, false),
-            Err(rejected) => {
-                let (kid, reason) = (kid.clone(), rejected.reason());
-                self.skipped.push(Skipped { kid, reason });
-                (None, Vec::new(), matches!(rejected, Rejected::Invalid(_)))
+            Err(reason) => {
+                let invalid = reason.is_invalid();
+                left_out = Some(LeftOut::new(kid.as_deref(), &reason));
+                (None, Vec::new(), invalid)
             }
         };
         self.add(Arc::new(Key {
@@ -143,6 +138,7 @@ impl KeySet {
             verifiers,
             invalid,
         }));
+        left_out
     }
 
     fn add(&mut self, key: Arc<Key>) {
@@ -187,8 +183,21 @@ impl KeySet {
         usable.filter_map(|key| key.kid.clone()).collect()
     }
 
-    pub(crate) fn skipped(&self) -> &[Skipped] {
-        &self.skipped
+    /// Returns the keys that are left out, in the order of the document.
+    pub(crate) fn left_out(&self) -> &Arc<[LeftOut]> {
+        &self.left_out
+    }
+
+    /// Returns why the key of this name is left out, if it is, and no other key has the name.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
+        let named = self.by_kid.get(kid)?;
+        if named.iter().any(|key| key.material.is_some()) {
+            return None;
+        }
+        let mut left_out = self.left_out.iter();
+        let left_out = left_out.find(|key| key.kid.as_deref() == Some(kid))?;
+        Some(&left_out.reason)
     }
 
     /// Returns the one key for a header's `alg` and `kid`.
@@ -210,7 +219,7 @@ impl KeySet {
 
 /// A key of a document, with the algorithms that it fits, or the reason why it is left out.
 #[cfg(feature = "service")]
-pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
+pub(crate) type Examined = (Value, Result<Vec<Algorithm>, Reason>);
 
 /// Examines each key of a document as [`KeySet::parse`] would. `None` if it is not a key set.
 #[cfg(feature = "service")]
@@ -218,11 +227,10 @@ pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Exam
     let entries = Entries::of(document)?;
     let examined = entries.jwks().map(|jwk| {
         let good_for = jwk::import(&jwk, allowed)
-            .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
-            .map_err(jwk::Rejected::reason);
+            .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect());
         (jwk, good_for)
     });
-    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
+    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(Reason::TooMany)));
     Some(examined.chain(beyond).collect())
 }
 
@@ -334,9 +342,9 @@ mod tests {
         let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
         let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
         assert_eq!((set.usable(), set.keys.len()), (1, MAX_ENTRIES));
-        let reasons: Vec<_> = set.skipped.iter().map(|skipped| skipped.reason).collect();
-        assert_eq!(reasons.len(), MAX_ENTRIES);
-        assert_eq!(reasons[MAX_ENTRIES - 1], TOO_MANY);
+        assert_eq!(set.left_out.len(), MAX_ENTRIES);
+        let last = &set.left_out[MAX_ENTRIES - 1];
+        assert_eq!(*last, LeftOut::new(None, &Reason::TooMany));
 
         let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
         assert!(none.to_string().contains("among 260001"), "{none}");
@@ -389,6 +397,6 @@ mod tests {
         let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
         let examined = examine(document.as_bytes(), RSA).unwrap();
         assert_eq!(examined.len(), MAX_ENTRIES + 1);
-        assert_eq!(examined[MAX_ENTRIES].1, Err(TOO_MANY));
+        assert_eq!(examined[MAX_ENTRIES].1, Err(Reason::TooMany));
     }
 }

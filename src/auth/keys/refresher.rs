@@ -340,17 +340,13 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        for skipped in set.skipped() {
-            let kid = ShownText::new(skipped.kid.as_deref().unwrap_or_default());
-            tracing::warn!(
-                issuer,
-                %kid,
-                reason = skipped.reason,
-                "a key of the set is left out"
-            );
+        for key in set.left_out().iter() {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let reason = &key.reason;
+            tracing::warn!(issuer, %kid, reason, "a key of the set is left out");
         }
-        let (keys, skipped) = (set.usable(), set.skipped().len());
-        tracing::info!(issuer, keys, skipped, "key set fetched");
+        let (keys, left_out) = (set.usable(), set.left_out().len());
+        tracing::info!(issuer, keys, left_out, "key set fetched");
     }
 
     fn fail(&self, error: &FetchError) {

@@ -11,6 +11,7 @@ mod keys;
 mod progress;
 mod report;
 mod variables;
+mod way_out;
 
 use std::time::SystemTime;
 
@@ -26,7 +27,7 @@ use crate::service::{
         failure::Failure,
         terminal::{Mark, Terminal, ascii},
     },
-    config::{Config, Environment, Faults},
+    config::{Config, Environment, Faults, quoted},
     http::tls::Tls,
 };
 
@@ -81,6 +82,10 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let context = Context {
         config: &config,
         has_proxy: environment.has_proxy(),
+        authorities: environment
+            .network_variables()
+            .find(|(name, ..)| *name == "SSL_CERT_FILE")
+            .map(|(_, path, _)| quoted(path)),
         now: now.as_secs_f64(),
     };
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
