@@ -84,7 +84,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
     let odd = file("odd.json", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
     let absent = directory.path().join("absent").display().to_string();
     let folder = directory.path().display().to_string();
-    let set = "give the path of a key set, such as /etc/warp-bearer/jwks.json";
+    let set = "give the path of a file of public keys, such as /etc/warp-bearer/jwks.json";
     let pem = "give the path of certificates in PEM";
     let directories = "give directories of certificates in PEM";
     let proxy = "give the URL of a proxy, such as http://proxy.example.com:3128";
@@ -92,9 +92,9 @@ fn what_a_value_points_to_is_there_and_of_use() {
     let rows = [
         ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which is not there; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: not a JSON object with an array \"keys\"; {set}")),
+        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
         ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which holds no key to verify with: an empty key set; {set}")),
-        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has private members; {set}")),
+        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has a private member, `k`; {set}")),
         ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which is not there; {pem}")),
         ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which holds no certificate of an authority; {pem}")),
         ("a file of nothing", "SSL_CERT_FILE", "", format!("found \"\", which is not there; {pem}")),

@@ -208,7 +208,9 @@ impl FetchError {
             Self::NoMetadata(_) => "no_metadata",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
-            Self::NoKeys(_, NoKeys::NotAKeySet) => "no_key_set",
+            Self::NoKeys(_, NoKeys::NotAKeySet | NoKeys::NoMember | NoKeys::NotAKeyFile) => {
+                "no_key_set"
+            }
             Self::NoKeys(..) => "no_keys",
             Self::File(..) => "file",
         }

@@ -70,6 +70,16 @@ pub(crate) enum Reason {
     SmallOrder,
     #[error("its numbers make no public key")]
     NoPublicKey,
+    #[error("PEM that is no public key")]
+    Pem,
+    #[error("a public key in PEM of an algorithm that is not supported")]
+    PemAlgorithm,
+    #[error("a compressed point (openssl ec -pubin -conv_form uncompressed)")]
+    CompressedPoint,
+    #[error("a certificate, not a public key (openssl x509 -pubkey -noout prints its key)")]
+    Certificate,
+    #[error("a private key, which must not be here")]
+    PrivatePem,
 }
 
 /// A part of a foreign JSON document, as it is shown.

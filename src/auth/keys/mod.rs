@@ -6,6 +6,7 @@ pub(super) mod document;
 pub(crate) mod fetch;
 pub(super) mod jwk;
 pub(super) mod jwks;
+pub(super) mod key_file;
 pub(crate) mod key_set;
 pub(crate) mod left_out;
 pub(super) mod locality;

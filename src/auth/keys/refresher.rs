@@ -19,12 +19,13 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use reqwest::{Url, header::HeaderValue};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
         fetch::{Answer, Document, FetchError, FetchUrl},
-        key_set::KeySet,
+        key_set::{KeySet, NoKeys},
         schedule::{Discovery, Due},
         shared::{Shared, Source},
     },
@@ -56,6 +57,9 @@ struct Held {
     /// The entity tag of the document at this address.
     tag: Option<(Url, HeaderValue)>,
 }
+
+/// How a document is read: as a key set, or as a file with keys.
+type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
 
 /// A successful fetch.
 struct Fetched {
@@ -264,7 +268,8 @@ impl Refresher {
             max_age,
         } = document;
         let tag = etag.map(|etag| (address.url().clone(), etag));
-        Ok((self.parse(body, tag, address.url().as_str())?, max_age))
+        let held = self.parse(body, tag, address.url().as_str(), KeySet::parse)?;
+        Ok((held, max_age))
     }
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
@@ -272,16 +277,17 @@ impl Refresher {
         let document = tokio::fs::read(path)
             .await
             .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        self.parse(document, None, &name)
+        self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a usable set. The same keys give the same set, so that what was verified with it
+    /// Parses a usable set with `parse`. The same keys give the same set, so that what was verified with it
     /// stays verified.
     fn parse(
         &self,
         document: Vec<u8>,
         tag: Option<(Url, HeaderValue)>,
         from: &str,
+        parse: Parse,
     ) -> Result<Held, FetchError> {
         if let Some(held) = &self.held
             && *held.document == *document
@@ -292,7 +298,7 @@ impl Refresher {
             });
         }
         let algorithms = &self.shared.settings.algorithms;
-        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+        let set = parse(&document, algorithms, self.generation + 1)
             .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
         let set = match &self.held {
             Some(held) if held.set.is_equivalent(&set) => Arc::clone(&held.set),

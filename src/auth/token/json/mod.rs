@@ -479,13 +479,14 @@ mod tests {
             if seen(&text).is_err() {
                 return Ok(());
             }
-            let finite = without_the_infinite(&text, "null");
+            let finite = without_the_infinite(&text, "false");
             let members = seen(&finite).unwrap();
             let object: HashMap<String, Box<RawValue>> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(members.len(), object.len());
             for (name, value) in members {
                 // `serde_json` does not read a number out of the range of `f64`.
-                let other = serde_json::from_str(object[&name].get()).unwrap_or(serde_json::Value::Bool(false));
+                let other = serde_json::from_str(object[&name].get());
+                let other = other.unwrap_or(serde_json::Value::Bool(false));
                 let other = match &other {
                     serde_json::Value::String(text) => Value::Text(text.into()),
                     serde_json::Value::Number(number) => {

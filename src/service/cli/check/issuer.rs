@@ -11,6 +11,7 @@ use crate::{
         display::{ShownText, ShownUrl},
         keys::{
             fetch::{FetchError, FetchUrl},
+            key_set::{examine, examine_file},
             probe::{self, Probe},
         },
         token::json,
@@ -52,7 +53,10 @@ pub(in crate::service) async fn check(
     if let Some(path) = &config.jwks_file {
         let name = path.display().to_string();
         match std::fs::read(path) {
-            Ok(document) => keys::check(&mut section, &document, &name, &[], context),
+            Ok(document) => {
+                let examined = examine_file(&document, &config.algorithms);
+                keys::check(&mut section, examined, &name, &[], context);
+            }
             Err(error) => section.add(Mark::Bad, "keys", format!("{name}: {error}")),
         }
         return section;
@@ -86,7 +90,8 @@ pub(in crate::service) async fn check(
                     format!("max-age {}", length(age.as_secs_f64()))
                 });
                 took(&mut section, "key set", &address, &response, &fresh);
-                keys::check(&mut section, document, &address, &offered, context);
+                let examined = examine(document, &config.algorithms);
+                keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
                 let hint = way_out(error, Wanted::KeySet, context);

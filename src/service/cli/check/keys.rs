@@ -10,7 +10,7 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
-        keys::key_set::{Examined, examine},
+        keys::key_set::{Examined, NoKeys},
     },
     service::cli::{
         check::{certificate, context::Context, report::Section},
@@ -19,23 +19,22 @@ use crate::{
     },
 };
 
-/// Checks a key set with the function that the service uses. `offered` are the algorithms that the
+/// Checks keys that were examined with the function that the service uses. `offered` are the algorithms that the
 /// issuer's metadata name.
 pub(in crate::service) fn check(
     section: &mut Section,
-    document: &[u8],
+    examined: Result<Vec<Examined>, NoKeys>,
     from: &str,
     offered: &[Algorithm],
     context: &Context<'_>,
 ) {
     let algorithms = &context.config.algorithms;
-    let Some(keys) = examine(document, algorithms) else {
-        let text = format!(
-            "{}: not a JSON object with an array \"keys\"",
-            ShownUrl::new(from)
-        );
-        section.add(Mark::Bad, "keys", text);
-        return;
+    let keys = match examined {
+        Ok(keys) => keys,
+        Err(error) => {
+            let text = format!("{}: {error}", ShownUrl::new(from));
+            return section.add(Mark::Bad, "keys", text);
+        }
     };
     for examined in &keys {
         key(section, examined, context);
