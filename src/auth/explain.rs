@@ -214,7 +214,12 @@ impl Auth {
         self.date_steps(claims, trace);
         let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
-        trace.add("sub, jti, client_id", "strings, or absent", found.join(", "), outcome);
+        trace.add(
+            "sub, jti, client_id",
+            "strings, or absent",
+            found.join(", "),
+            outcome,
+        );
         let found = ["scope", "scp"].map(|member| trace.claimed(member));
         let outcome = checks::scopes(claims);
         let expected = "strings or arrays of strings, or absent";

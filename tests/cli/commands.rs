@@ -26,7 +26,7 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
     let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
-        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
+        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
         ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
         ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: in the environment, found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
         ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is no algorithm we know; did you mean RS256?"),

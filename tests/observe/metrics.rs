@@ -107,7 +107,13 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
 
     issuer.restore();
     service.tenant.auth.refresh();
-    until(|| !service.metrics.render().contains("warp_bearer_key_left_out{")).await;
+    until(|| {
+        !service
+            .metrics
+            .render()
+            .contains("warp_bearer_key_left_out{")
+    })
+    .await;
 }
 
 #[tokio::test]

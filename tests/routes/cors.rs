@@ -238,7 +238,11 @@ async fn pages_of_any_origin_may_read_the_metadata_of_the_resource() {
         let beside = "GET /.well-known/oauth-protected-resources";
         let answer = service.ask(beside, &origin).await;
         let allowed = answer.header("access-control-allow-origin");
-        assert_eq!(allowed == "*", cors == Some(Cors::Any), "{cors:?}: {answer:?}");
+        assert_eq!(
+            allowed == "*",
+            cors == Some(Cors::Any),
+            "{cors:?}: {answer:?}"
+        );
     }
 }
 

@@ -132,7 +132,11 @@ mod tests {
         ];
         for (case, content, expected) in rows {
             let decoded = ContentCoding::Gzip.decode(content, LIMIT);
-            assert!(decoded == expected, "{case}: {:?}", decoded.map(|text| text.len()));
+            assert!(
+                decoded == expected,
+                "{case}: {:?}",
+                decoded.map(|text| text.len())
+            );
         }
         let plain = ContentCoding::Identity.decode(b"{}".to_vec(), LIMIT);
         assert_eq!(plain, Ok(b"{}".to_vec()));

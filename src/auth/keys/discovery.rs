@@ -125,10 +125,22 @@ mod tests {
     #[test]
     fn the_path_of_rfc_8414_is_inserted_before_that_of_the_issuer() {
         for (issuer, expected) in [
-            ("https://a.example", "https://a.example/.well-known/oauth-authorization-server"),
-            ("https://a.example/", "https://a.example/.well-known/oauth-authorization-server"),
-            ("https://a.example:1/b/c", "https://a.example:1/.well-known/oauth-authorization-server/b/c"),
-            ("https://a.example/b/", "https://a.example/.well-known/oauth-authorization-server/b"),
+            (
+                "https://a.example",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example:1/b/c",
+                "https://a.example:1/.well-known/oauth-authorization-server/b/c",
+            ),
+            (
+                "https://a.example/b/",
+                "https://a.example/.well-known/oauth-authorization-server/b",
+            ),
         ] {
             assert_eq!(well_known_oauth(issuer).unwrap().as_str(), expected);
         }

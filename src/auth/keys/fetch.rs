@@ -132,7 +132,9 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
-    #[error("{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded")]
+    #[error(
+        "{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded"
+    )]
     Coding(ShownUrl, ShownText),
     #[error("{0} answered with what is not gzip, as it says it is")]
     NotGzip(ShownUrl),

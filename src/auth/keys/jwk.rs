@@ -134,9 +134,9 @@ impl Material {
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
-            (Some("EC" | "OKP"), _) => Err(crv.map_or(Reason::NoCrv, |crv| {
-                Reason::Crv(Quoted::new(crv))
-            })),
+            (Some("EC" | "OKP"), _) => {
+                Err(crv.map_or(Reason::NoCrv, |crv| Reason::Crv(Quoted::new(crv))))
+            }
             _ => Err(kty.map_or(Reason::NoKty, |kty| Reason::Kty(Quoted::new(kty)))),
         }
     }
@@ -395,7 +395,11 @@ mod tests {
             jwk[member] = value;
             let outcome = import(&jwk, &[Algorithm::EdDSA]);
             let outcome = outcome.map(|(_, verifiers)| assert_eq!(verifiers.len(), 1, "{jwk}"));
-            assert_eq!(outcome.map_err(|reason| reason.to_string()), expected, "{jwk}");
+            assert_eq!(
+                outcome.map_err(|reason| reason.to_string()),
+                expected,
+                "{jwk}"
+            );
         }
     }
 

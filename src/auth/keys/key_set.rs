@@ -111,9 +111,7 @@ impl KeySet {
     ) -> Result<Self, NoKeys> {
         let mut set = match key_file::read(file).ok_or(NoKeys::NotAKeyFile)? {
             KeyFile::Set(set) => Self::parse(set.as_bytes(), allowed, generation)?,
-            KeyFile::Pem(keys) => {
-                Self::empty(generation).filled(keys.into_iter(), 0, allowed)?
-            }
+            KeyFile::Pem(keys) => Self::empty(generation).filled(keys.into_iter(), 0, allowed)?,
         };
         set.is_nameless = set.keys.iter().all(|key| key.kid.is_none());
         Ok(set)
@@ -478,7 +476,10 @@ mod tests {
         let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
         assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
         assert_eq!(said(b"[]"), "not a JSON object with an array \"keys\"");
-        assert_eq!(said(br#"{"keys":{}}"#), "not a JSON object with an array \"keys\"");
+        assert_eq!(
+            said(br#"{"keys":{}}"#),
+            "not a JSON object with an array \"keys\""
+        );
         let named = said(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
         assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");
     }

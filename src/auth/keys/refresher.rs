@@ -379,11 +379,12 @@ impl Refresher {
     /// metrics count every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
+        let reason = error.word();
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         if self.held.is_some() {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; the held one stays in use");
         } else {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
         }
     }
 
@@ -396,7 +397,8 @@ impl Refresher {
         drop(schedule);
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
-            tracing::warn!(issuer, %error, "discovery failed; the known address of the key set is used");
+            let reason = error.word();
+            tracing::warn!(issuer, %error, reason, "discovery failed; the known address of the key set is used");
         }
         self.discovery_error = Some(error);
     }

@@ -13,7 +13,9 @@ pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
         TlsError::InvalidMessage(_) => Some("the answer is not TLS".to_owned()),
-        TlsError::AlertReceived(alert) => Some(format!("the server ended the handshake: {alert:?}")),
+        TlsError::AlertReceived(alert) => {
+            Some(format!("the server ended the handshake: {alert:?}"))
+        }
         _ => None,
     }
 }
@@ -88,7 +90,9 @@ mod tests {
             time: then,
             not_after: then,
         };
-        let other = |text: &str| CertificateError::Other(OtherError(Arc::new(io::Error::other(text.to_owned()))));
+        let other = |text: &str| {
+            CertificateError::Other(OtherError(Arc::new(io::Error::other(text.to_owned()))))
+        };
         #[rustfmt::skip]
         let rows = [
             (CertificateError::UnknownIssuer, Some("not trusted here")),
@@ -102,7 +106,9 @@ mod tests {
             (CertificateError::BadEncoding, None),
         ];
         for (error, expected) in rows {
-            let wrapped = io::Error::other(io::Error::other(TlsError::InvalidCertificate(error.clone())));
+            let wrapped = io::Error::other(io::Error::other(TlsError::InvalidCertificate(
+                error.clone(),
+            )));
             let found = words(&wrapped);
             match expected {
                 Some(expected) => assert!(found.unwrap().contains(expected), "{error:?}"),

@@ -54,5 +54,9 @@ impl<'a> Registered<'a> {
 
 /// Drops null, which some issuers write for a claim that they do not have.
 fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
-    if let Value::Null = value { None } else { Some(value) }
+    if let Value::Null = value {
+        None
+    } else {
+        Some(value)
+    }
 }

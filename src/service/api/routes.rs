@@ -74,10 +74,7 @@ pub fn rows(
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says(
-                "The same, with the client's path appended",
-                Form::Forwarded,
-            );
+            .says("The same, with the client's path appended", Form::Forwarded);
         rows.push(below);
     }
     rows.extend(error_pages());

@@ -77,7 +77,9 @@ pub(super) fn port(reader: &mut Reader) {
         return;
     };
     let listen = match port.parse::<u16>() {
-        Ok(port) => format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine alone"),
+        Ok(port) => {
+            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine alone")
+        }
         Err(_) => "LISTEN to an address and a port".to_owned(),
     };
     reader.warn(PORT, format_args!("not read; set {listen}"));

@@ -60,14 +60,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DotEnv, Fault> {
 }
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
-const CANNOT_BE_READ: &str = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+const CANNOT_BE_READ: &str =
+    "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
 
 /// Returns the lines as dotenvy can read them, with a blank one in place of each that it cannot, and a
 /// warning for each of those.
 fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
-    let texts: Vec<_> = texts.map(|text| text.trim_end_matches('\r').to_owned()).collect();
+    let texts: Vec<_> = texts
+        .map(|text| text.trim_end_matches('\r').to_owned())
+        .collect();
     let (mut lines, mut warnings) = (Vec::new(), Vec::new());
     while let Some(text) = texts.get(lines.len()) {
         let line = readable(text);
@@ -81,8 +84,14 @@ fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
         if names_ours(text) {
             return Err(wrong_line(text, number, is_text));
         }
-        let what = if is_text { "cannot be read" } else { "is not UTF-8" };
-        let text = format_args!("line {number} {what} and is skipped; it names no variable of this service");
+        let what = if is_text {
+            "cannot be read"
+        } else {
+            "is not UTF-8"
+        };
+        let text = format_args!(
+            "line {number} {what} and is skipped; it names no variable of this service"
+        );
         warnings.push(Warning::new(".env", text));
         let more = continuation(&texts[lines.len()..]);
         lines.extend((0..=more).map(|_| "\n".to_owned()));
@@ -108,12 +117,17 @@ fn wrong_line(line: &str, number: usize, is_text: bool) -> Fault {
         return fault(number, NOT_UTF8);
     }
     let value = line.split_once('=').map_or("", |(_, value)| value.trim());
-    match value.chars().next().filter(|quote| ['\'', '"'].contains(quote)) {
+    match value
+        .chars()
+        .next()
+        .filter(|quote| ['\'', '"'].contains(quote))
+    {
         // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
         _ if has_reference(value) => reference(line, number),
-        Some(quote) if !value[1..].contains(quote) => {
-            fault(number, "has a quote that is not closed on the line; close it")
-        }
+        Some(quote) if !value[1..].contains(quote) => fault(
+            number,
+            "has a quote that is not closed on the line; close it",
+        ),
         _ => fault(number, CANNOT_BE_READ),
     }
 }
@@ -124,13 +138,21 @@ fn continuation(lines: &[String]) -> usize {
     let Some((first, after)) = lines.split_first() else {
         return 0;
     };
-    let value = first.split_once('=').map_or("", |(_, value)| value.trim_start());
-    let Some(quote) = value.chars().next().filter(|quote| ['\'', '"'].contains(quote)) else {
+    let value = first
+        .split_once('=')
+        .map_or("", |(_, value)| value.trim_start());
+    let Some(quote) = value
+        .chars()
+        .next()
+        .filter(|quote| ['\'', '"'].contains(quote))
+    else {
         return 0;
     };
     let own = after.iter().position(|line| names_ours(line));
     let before_own = &after[..own.unwrap_or(after.len())];
-    let closing = before_own.iter().position(|line| line.trim_end().ends_with(quote));
+    let closing = before_own
+        .iter()
+        .position(|line| line.trim_end().ends_with(quote));
     closing.map_or(0, |closing| closing + 1)
 }
 

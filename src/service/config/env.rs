@@ -205,7 +205,10 @@ impl IntoIterator for Environment {
 /// Shows names and origins only, because a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origins = self.variables.iter().map(|(name, (_, origin))| (name, origin));
+        let origins = self
+            .variables
+            .iter()
+            .map(|(name, (_, origin))| (name, origin));
         f.debug_map().entries(origins).finish()
     }
 }
@@ -271,7 +274,8 @@ mod tests {
             let file = format!("A=b\n{name}=x\n");
             let read = Environment::merge(environment(&[]), Ok(file.into())).unwrap();
             let warnings = read.warnings().iter().map(Warning::to_string);
-            let expected = expected.map(|known| format!("{name}: in .env, line 2, not read; did you mean {known}?"));
+            let expected = expected
+                .map(|known| format!("{name}: in .env, line 2, not read; did you mean {known}?"));
             assert!(warnings.eq(expected), "{name}: {:?}", read.warnings());
             let read = Environment::merge(environment(&[(name, "x")]), Err(no_file())).unwrap();
             assert!(read.warnings().is_empty(), "{name}");

@@ -25,7 +25,10 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
     let read = dotenv::parse(text.as_bytes()).unwrap();
-    let pairs = read.entries.into_iter().map(|entry| (entry.name, entry.value));
+    let pairs = read
+        .entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value));
     pairs.collect()
 }
 
@@ -570,20 +573,36 @@ fn rejects_values_that_are_still_in_quotes() {
                 fault.starts_with(&format!("{}: found ", variable.name))
                     && fault.ends_with("which is still in quotes; take them off")
             };
-            assert!(found.iter().any(is_told), "{}={value}: {found:?}", variable.name);
+            assert!(
+                found.iter().any(is_told),
+                "{}={value}: {found:?}",
+                variable.name
+            );
         }
     }
 }
 
 #[test]
 fn an_issuer_is_any_string_where_its_keys_are_known() {
-    for issuer in ["stytch.com/project-1", "http://keycloak:8080/realms/r", "urn:issuer", "accounts"] {
-        for keys in [("AUTH0_JWKS_FILE", "keys.pem"), ("AUTH0_JWKS_URI", "https://a.example/keys")] {
+    for issuer in [
+        "stytch.com/project-1",
+        "http://keycloak:8080/realms/r",
+        "urn:issuer",
+        "accounts",
+    ] {
+        for keys in [
+            ("AUTH0_JWKS_FILE", "keys.pem"),
+            ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ] {
             let config = config(&[("AUTH0_ISSUER", issuer), keys]);
             assert_eq!(config.issuers, [issuer], "{keys:?}");
         }
         let secret = ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
-        let config = config(&[("AUTH0_ISSUER", issuer), ("AUTH0_ALGORITHMS", "HS256"), secret]);
+        let config = config(&[
+            ("AUTH0_ISSUER", issuer),
+            ("AUTH0_ALGORITHMS", "HS256"),
+            secret,
+        ]);
         assert_eq!(config.issuers, [issuer]);
         let found = faults(with(&[("AUTH0_ISSUER", issuer)]));
         assert_eq!(found.len(), 1, "{issuer}: {found:?}");
@@ -596,9 +615,13 @@ fn says_which_variable_has_the_port() {
         let (_, warnings) = with(vars).unwrap();
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    let both = "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+    let both =
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
     assert_eq!(warned(&[("PORT", "8080")]), [both]);
-    assert_eq!(warned(&[("PORT", "tcp://x")]), ["PORT: not read; set LISTEN to an address and a port"]);
+    assert_eq!(
+        warned(&[("PORT", "tcp://x")]),
+        ["PORT: not read; set LISTEN to an address and a port"]
+    );
     assert!(warned(&[("PORT", "8080"), ("LISTEN", "0.0.0.0:8080")]).is_empty());
 }
 

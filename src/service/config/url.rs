@@ -41,8 +41,13 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(InvalidValue::new("holds a blank or a control character"));
     }
-    let authority = text.split_once("://").map(|(_, rest)| rest.split('/').next());
-    if authority.flatten().is_some_and(|authority| authority.contains('@')) {
+    let authority = text
+        .split_once("://")
+        .map(|(_, rest)| rest.split('/').next());
+    if authority
+        .flatten()
+        .is_some_and(|authority| authority.contains('@'))
+    {
         return Err(InvalidValue::new("has a user or a password in it"));
     }
     Ok(text.to_owned())

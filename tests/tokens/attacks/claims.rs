@@ -489,7 +489,10 @@ async fn a_scope_is_granted_by_its_own_word_alone() {
         ("among others", r#""openid  read:messages x""#),
         ("escaped", r#""read\u003amess\u0061ges""#),
         ("in an array", r#"["read:messages"]"#),
-        ("in an array among others", r#"["openid","read\u003amessages",""]"#),
+        (
+            "in an array among others",
+            r#"["openid","read\u003amessages",""]"#,
+        ),
     ] {
         for name in ["scope", "scp"] {
             let answer = ask(name, value).await;

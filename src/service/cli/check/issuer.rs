@@ -20,7 +20,7 @@ use crate::{
         check::{
             certificate,
             context::Context,
-            keys,
+            entra, keys,
             report::Section,
             way_out::{Wanted, way_out},
         },
@@ -35,7 +35,8 @@ const SLOW: Duration = Duration::from_secs(1);
 const SOON: f64 = 14.0 * 86400.0;
 
 /// What to do about a name that does not resolve.
-const NO_NAME: &str = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
+const NO_NAME: &str =
+    "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
 
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
@@ -45,6 +46,7 @@ pub(in crate::service) async fn check(
 ) -> Section {
     let mut section = Section::new(format!("Issuer {issuer}"));
     let config = context.config;
+    entra::check(issuer, context, &mut section);
     if config.algorithms == [Algorithm::HS256] {
         let text = "none to fetch: HS256 is verified with AUTH0_SIGNING_SECRET";
         section.add(Mark::Good, "keys", text);
@@ -122,7 +124,12 @@ async fn discover(
         && let Some(other) = probe::other_metadata_of(issuer)
     {
         let shown = ShownUrl::from(&url).to_string();
-        section.add_more(Mark::Plain, "discovery", shown, "404; asking as RFC 8414 says");
+        section.add_more(
+            Mark::Plain,
+            "discovery",
+            shown,
+            "404; asking as RFC 8414 says",
+        );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), limit).await;
         // If there is no such document either, the first address is the one to report.
@@ -294,8 +301,14 @@ fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algo
     let missing = allowed.iter().map(|alg| alg.as_str());
     let missing: Vec<_> = missing.filter(|alg| !offered.contains(alg)).collect();
     if !offered.is_empty() && !missing.is_empty() {
-        let text = format!("accepted here and not offered there: {}", missing.join(", "));
+        let text = format!(
+            "accepted here and not offered there: {}",
+            missing.join(", ")
+        );
         section.add(Mark::Note, "algorithms", text);
     }
-    offered.iter().filter_map(|name| name.parse().ok()).collect()
+    offered
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }

@@ -97,7 +97,11 @@ fn not_allowed(
         return;
     }
     let is_signed_with = more.iter().any(|algorithm| of_keys.contains(algorithm));
-    let mark = if is_signed_with { Mark::Note } else { Mark::Plain };
+    let mark = if is_signed_with {
+        Mark::Note
+    } else {
+        Mark::Plain
+    };
     let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod context;
+mod entra;
 mod issuer;
 mod keys;
 mod progress;
@@ -28,7 +29,7 @@ use crate::service::{
         terminal::{Mark, Terminal, ascii},
     },
     config::{Config, Environment, Faults, quoted},
-    http::tls::Tls,
+    http::{descriptors, tls::Tls},
 };
 
 const EXAMPLES: &str = r#"Examples:
@@ -77,6 +78,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         section.add(Mark::Note, "", warning.to_string());
     }
     certificate(&config, &mut section);
+    descriptors(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let context = Context {
@@ -115,6 +117,20 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     for fault in faults.as_slice() {
         section.add(Mark::Bad, "", fault.to_string());
     }
+}
+
+/// Adds a finding if connections would take the descriptors that key fetches need. The service may have
+/// another limit where it runs.
+fn descriptors(config: &Config, section: &mut Section) {
+    let wanted = config.limits.connections;
+    let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {
+        return;
+    };
+    let text = format!(
+        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+    );
+    let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
+    section.add_more(Mark::Note, "", text, more);
 }
 
 fn certificate(config: &Config, section: &mut Section) {

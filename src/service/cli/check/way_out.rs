@@ -48,9 +48,11 @@ pub(in crate::service) fn way_out(
                 ..
             },
             _,
-        ) => "it wants a login, which the service has none for; set AUTH0_JWKS_FILE to a file with \
+        ) => {
+            "it wants a login, which the service has none for; set AUTH0_JWKS_FILE to a file with \
               its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"
-            .to_owned(),
+                .to_owned()
+        }
         (FetchError::WrongIssuer { found, .. }, Wanted::Metadata { jwks_uri }) => {
             let keys = jwks_uri.map_or_else(
                 || "the address of its keys".to_owned(),
@@ -70,9 +72,7 @@ pub(in crate::service) fn way_out(
         (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
             format!("correct AUTH0_JWKS_URI, {from_file}")
         }
-        (_, Wanted::KeySet) => format!(
-            "set AUTH0_JWKS_URI if its keys are elsewhere, {from_file}"
-        ),
+        (_, Wanted::KeySet) => format!("set AUTH0_JWKS_URI if its keys are elsewhere, {from_file}"),
     }
 }
 
