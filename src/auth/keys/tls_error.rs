@@ -22,8 +22,15 @@ pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Returns whether the certificate is signed by an authority that is not trusted.
 pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    let untrusted = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
-    find(error).is_some_and(|error| *error == untrusted)
+    use CertificateError::{BadSignature, UnknownIssuer};
+    // A bad signature is one by another authority of the same name.
+    let untrusted = |error: &TlsError| {
+        matches!(
+            error,
+            TlsError::InvalidCertificate(UnknownIssuer | BadSignature)
+        )
+    };
+    find(error).is_some_and(untrusted)
 }
 
 /// Finds the error of rustls. An I/O error does not name the error that it wraps as its source.
@@ -42,6 +49,10 @@ fn certificate(error: &CertificateError) -> Option<String> {
     let words = match error {
         CertificateError::UnknownIssuer => {
             "its certificate is signed by a certificate authority that is not trusted here"
+        }
+        CertificateError::BadSignature => {
+            "its certificate is signed by another certificate authority than the one of this name \
+             that is trusted here"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired"
@@ -96,6 +107,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             (CertificateError::UnknownIssuer, Some("not trusted here")),
+            (CertificateError::BadSignature, Some("another certificate authority")),
             (expired, Some("has expired")),
             (CertificateError::NotValidYet, Some("not valid yet")),
             (names(&["b.example", "c.example"]), Some("is for b.example, c.example")),
