@@ -173,13 +173,10 @@ impl Reader {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
         if text.trim().is_empty() {
-            match cross_checks::needed(variable.name, |name| self.is_set(name)) {
-                Some(remedy) => self.fault(variable.name, format_args!("set to nothing; {remedy}")),
-                None => {
-                    let fault = format_args!("set to nothing; give {expects}, or take it out");
-                    self.fault(variable.name, fault);
-                }
-            }
+            let needed = cross_checks::needed(variable.name, |name| self.is_set(name));
+            let remedy =
+                needed.map_or_else(|| format!("give {expects}, or take it out"), str::to_owned);
+            self.fault(variable.name, format_args!("set to nothing; {remedy}"));
             return None;
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {

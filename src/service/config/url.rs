@@ -69,13 +69,13 @@ pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
 /// URL, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come
 /// from elsewhere.
 fn named_so(text: &str, invalid: InvalidValue) -> InvalidValue {
+    const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let is_name = ["", "http"].contains(&scheme) && !host.is_empty() && !path.is_empty();
     if !is_name {
         return invalid;
     }
-    const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     let guess = invalid.hint.as_ref().filter(|_| host.contains('.'));
     let hint = guess.map_or(KEYS.to_owned(), |guess| format!("{guess} Or {KEYS}"));
     invalid.hint(hint)

@@ -126,7 +126,9 @@ impl Cors {
             && !is_gate(head.uri.path());
         Some(CorsRequest {
             allowed: origin.and_then(|origin| cors.allowed(origin)),
-            preflight: is_preflight.then(|| requested(&head.headers)),
+            preflight: is_preflight.then(|| Preflight {
+                names: requested(&head.headers),
+            }),
         })
     }
 
@@ -158,12 +160,18 @@ fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&names.join(", ")).ok()
 }
 
+/// A preflight.
+#[derive(Debug)]
+struct Preflight {
+    /// The names of request fields that it asks for. `None` if there are none.
+    names: Option<HeaderValue>,
+}
+
 /// The CORS properties of one request.
 #[derive(Debug)]
 pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
-    /// For a preflight, the names of request fields that it asks for.
-    preflight: Option<Option<HeaderValue>>,
+    preflight: Option<Preflight>,
 }
 
 impl CorsRequest {
@@ -173,7 +181,7 @@ impl CorsRequest {
     /// An origin that is not listed gets a 403 with a reason. A browser would need no reason, but the
     /// developer who forgot to list the origin does.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
-        let requested = self.preflight.as_ref()?;
+        let preflight = self.preflight.as_ref()?;
         context::set_route(PREFLIGHT);
         if self.allowed.is_none() {
             return Some(Problem::CorsForbidden.response());
@@ -181,7 +189,7 @@ impl CorsRequest {
         let mut answer = StatusCode::NO_CONTENT.into_response();
         let headers = answer.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        if let Some(names) = requested {
+        if let Some(names) = &preflight.names {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
         headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);

@@ -4,7 +4,7 @@
 //! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
 //! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -197,7 +197,8 @@ fn left_out(status: &[KeyStatus]) -> String {
             let labels = [keys.issuer.as_str(), &kid.to_string(), &key.reason];
             let [issuer, kid, reason] = labels.map(label_value);
             let labels = format!(r#"issuer="{issuer}",kid="{kid}",reason="{reason}""#);
-            text += &format!("warp_bearer_key_left_out{{{labels}}} 1\n");
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "warp_bearer_key_left_out{{{labels}}} 1");
         }
     }
     text

@@ -77,7 +77,7 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
 }
 
 /// Names the algorithms on offer that are not allowed, with the line that allows them. The line drops
-/// those of AUTH0_ALGORITHMS that the issuer does not have.
+/// those of `AUTH0_ALGORITHMS` that the issuer does not have.
 fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
