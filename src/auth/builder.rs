@@ -129,7 +129,8 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash.
+    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash. It must be
+    /// an https URL, unless its keys come from [`jwks_uri`](Self::jwks_uri) or a file.
     ///
     /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
     /// have its own audiences and algorithms.
@@ -153,7 +154,7 @@ impl Builder {
 
     /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
     /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
     /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
@@ -390,7 +391,7 @@ impl Builder {
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        check_bare_url(&own.issuer)?;
+        check_issuer(&own.issuer, source.is_none() && needs_keys(algorithms))?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
@@ -472,12 +473,12 @@ impl Builder {
         algorithms: &[Algorithm],
         fetcher: &Arc<Fetcher>,
     ) -> Result<Option<Keys>, SetupError> {
-        if algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
+        if !needs_keys(algorithms) {
             return Ok(None);
         }
         let (source, policy) = match source {
             Some(KeySource::Fixed(json)) => {
-                let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
+                let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
                 return Ok(Some(Keys::Fixed(set)));
             }
             None => (Source::Discovery, self.policy),
@@ -508,6 +509,23 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
 /// so it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// Returns whether an algorithm needs a public key.
+fn needs_keys(algorithms: &[Algorithm]) -> bool {
+    algorithms.iter().any(|alg| !alg.is_symmetric())
+}
+
+/// Checks the name of an issuer, which is any string (RFC 7519 §4.1.1). It must be a URL only if its
+/// keys are discovered.
+fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
+    if discovers {
+        return check_bare_url(issuer);
+    }
+    if issuer.is_empty() {
+        return Err(SetupError::NoIssuer);
+    }
+    Ok(())
 }
 
 fn check_bare_url(text: &str) -> Result<(), SetupError> {

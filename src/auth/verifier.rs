@@ -199,6 +199,7 @@ impl Auth {
         let times = Times::of(&claims)?;
         times.check(self.now(), &self.inner.rules)?;
         checks::strings(&claims)?;
+        checks::scopes(&claims)?;
         if self.inner.strict {
             checks::rfc9068(&claims)?;
         }
@@ -430,8 +431,14 @@ impl Trusted {
     fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => {
+                let left_out = Arc::clone(set.left_out());
+                KeyStatus::fixed(&self.context.issuer, set.usable(), left_out)
+            }
+            None => {
+                let keys = usize::from(self.secret.is_some());
+                KeyStatus::fixed(&self.context.issuer, keys, Arc::default())
+            }
         }
     }
 }

@@ -91,6 +91,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
+    /// Answers every path below `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -116,7 +118,11 @@ impl Config {
     /// Every fault.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         match Self::from_variables(environment.clone()) {
-            Ok((config, warnings)) => Ok((config, environment.locate_warnings(warnings))),
+            Ok((config, warnings)) => {
+                let mut located = environment.warnings().to_vec();
+                located.extend(environment.locate_warnings(warnings));
+                Ok((config, located))
+            }
             Err(faults) => Err(environment.locate(faults)),
         }
     }
@@ -185,6 +191,7 @@ impl Config {
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
+            forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),
@@ -197,7 +204,8 @@ impl Config {
     fn cross_check(&self, reader: &mut Reader) {
         cross_checks::listeners(reader, self.listen, self.metrics_listen);
         cross_checks::required(reader);
-        cross_checks::issuers(reader, &self.issuers);
+        cross_checks::port(reader);
+        cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());

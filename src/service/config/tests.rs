@@ -24,8 +24,11 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let entries = dotenv::parse(text.as_bytes()).unwrap();
-    let pairs = entries.into_iter().map(|entry| (entry.name, entry.value));
+    let read = dotenv::parse(text.as_bytes()).unwrap();
+    let pairs = read
+        .entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value));
     pairs.collect()
 }
 
@@ -278,13 +281,15 @@ fn rejects_issuers_that_are_no_https_url() {
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
-        ("no URL", "AUTH0_ISSUER", "not a url", "holds a character that no URL has"),
+        ("no URL", "AUTH0_ISSUER", "not a url", "holds a blank or a control character"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is no URL; did you mean https://stytch.com/project-1/? Or if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
         ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
-        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a character that no URL has"),
+        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a blank or a control character"),
     ]);
 }
 
@@ -447,8 +452,9 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
-        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or take it out"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
@@ -548,13 +554,75 @@ fn rejects_empty_values() {
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
-        let start = format!("{}: set to nothing; give ", variable.name);
+        let start = format!("{}: set to nothing; ", variable.name);
         assert!(
             found.iter().any(|fault| fault.starts_with(&start)),
             "{found:?}"
         );
     }
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
+}
+
+/// `docker --env-file` passes the quotes of a `.env` on.
+#[test]
+fn rejects_values_that_are_still_in_quotes() {
+    for variable in VARIABLES {
+        for value in ["'a'", "\"a\"", " 'a' ", "'a','b'", "''"] {
+            let found = faults(with(&[(variable.name, value)]));
+            let is_told = |fault: &String| {
+                fault.starts_with(&format!("{}: found ", variable.name))
+                    && fault.ends_with("which is still in quotes; take them off")
+            };
+            assert!(
+                found.iter().any(is_told),
+                "{}={value}: {found:?}",
+                variable.name
+            );
+        }
+    }
+}
+
+#[test]
+fn an_issuer_is_any_string_where_its_keys_are_known() {
+    for issuer in [
+        "stytch.com/project-1",
+        "http://keycloak:8080/realms/r",
+        "urn:issuer",
+        "accounts",
+    ] {
+        for keys in [
+            ("AUTH0_JWKS_FILE", "keys.pem"),
+            ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ] {
+            let config = config(&[("AUTH0_ISSUER", issuer), keys]);
+            assert_eq!(config.issuers, [issuer], "{keys:?}");
+        }
+        let secret = ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        let config = config(&[
+            ("AUTH0_ISSUER", issuer),
+            ("AUTH0_ALGORITHMS", "HS256"),
+            secret,
+        ]);
+        assert_eq!(config.issuers, [issuer]);
+        let found = faults(with(&[("AUTH0_ISSUER", issuer)]));
+        assert_eq!(found.len(), 1, "{issuer}: {found:?}");
+    }
+}
+
+#[test]
+fn says_which_variable_has_the_port() {
+    let warned = |vars: &[(&str, &str)]| {
+        let (_, warnings) = with(vars).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let both =
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+    assert_eq!(warned(&[("PORT", "8080")]), [both]);
+    assert_eq!(
+        warned(&[("PORT", "tcp://x")]),
+        ["PORT: not read; set LISTEN to an address and a port"]
+    );
+    assert!(warned(&[("PORT", "8080"), ("LISTEN", "0.0.0.0:8080")]).is_empty());
 }
 
 #[test]

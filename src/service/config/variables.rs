@@ -76,10 +76,10 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas.",
+        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas. An https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
-        parse: url::issuer,
+        parse: url::issuer_name,
     }
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
@@ -100,9 +100,9 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A key set on disk, used instead of a fetched one and reread when it changes.",
+        meaning: "A file with the public keys, used instead of a fetched set and reread when it changes: a JWK set, one JWK, an array of JWKs, or PEM.",
         example: "/etc/warp-bearer/jwks.json",
-        expects: "the path of a key set, such as /etc/warp-bearer/jwks.json",
+        expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
     }
 
@@ -266,6 +266,14 @@ variables! {
         parse: value::switch,
     }
 
+    FORWARD_AUTH_PATHS: WithDefault<bool> {
+        default: "off",
+        meaning: "Answers every path below /auth as /auth, for proxies that append the client's own path to it, as Envoy does: on or off. The query is the client's there and is not read.",
+        example: "on",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
     IDLE_TIMEOUT: WithDefault<Duration> {
         default: "30s",
         meaning: "How long a connection may stay open without a request in progress, and how long a response is held that the client does not read.",
@@ -382,6 +390,29 @@ pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
+///
+/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+pub(super) fn near_miss(name: &str) -> Option<&'static str> {
+    const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
+    if find(name).is_some() || is_auth0(name) {
+        return None;
+    }
+    let name = name.to_ascii_uppercase();
+    if ["LOG_LEVEL", "LOGLEVEL", "LOG_FILTER"].contains(&&*name) {
+        return Some("RUST_LOG");
+    }
+    let read = VARIABLES.iter().map(|variable| variable.name);
+    let read = read.filter(|known| !known.starts_with("AUTH0_CLIENT_"));
+    read.map(|known| (known, known.strip_prefix("AUTH0_")))
+        .find(|(known, bare)| {
+            *bare == Some(&name) && !COMMON.contains(&&*name)
+                || known.len() > 4 && strsim::damerau_levenshtein(&name, known) <= 1
+        })
+        .map(|(known, _)| known)
 }
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.

@@ -60,7 +60,7 @@ where
         let (head, body) = request.into_parts();
         let (is_head, version) = (head.method == Method::HEAD, head.version);
         let is_chunked = body.size_hint().exact().is_none();
-        let cors = self.cors.as_ref().map(|cors| cors.evaluate(&head));
+        let cors = Cors::evaluate(self.cors.as_ref(), &head);
         let course = match problem_with(&head, &self.limits) {
             Some(problem) => Err(problem),
             None => Ok(self.route(head, body)),

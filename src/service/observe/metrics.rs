@@ -1,9 +1,10 @@
 //! The metrics of the service, as Prometheus text.
 //!
 //! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
-//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label.
+//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
+//! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -12,7 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use warp::http::StatusCode;
 
-use crate::auth::{Auth, context::Authentication};
+use crate::auth::{Auth, context::Authentication, display::ShownText, keys::KeyStatus};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -97,7 +98,7 @@ impl Metrics {
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        self.0.recorder.handle().render()
+        self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
     }
 
     /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
@@ -176,6 +177,37 @@ impl Metrics {
             gauge!("warp_bearer_token_cache_entries").set(cached);
         });
     }
+}
+
+/// How many left-out keys of an issuer have a series of their own.
+const MAX_LEFT_OUT: usize = 16;
+
+/// Formats a gauge for each key that is left out of a held set.
+///
+/// The recorder never forgets a series, and an issuer may change its keys for years. So this gauge is
+/// written directly: it is absent once the issuer has corrected its set.
+fn left_out(status: &[KeyStatus]) -> String {
+    let mut text = String::from(
+        "# HELP warp_bearer_key_left_out A key of the held set that cannot be used; always 1.\n\
+         # TYPE warp_bearer_key_left_out gauge\n",
+    );
+    for keys in status {
+        for key in keys.left_out.iter().take(MAX_LEFT_OUT) {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let labels = [keys.issuer.as_str(), &kid.to_string(), &key.reason];
+            let [issuer, kid, reason] = labels.map(label_value);
+            let labels = format!(r#"issuer="{issuer}",kid="{kid}",reason="{reason}""#);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "warp_bearer_key_left_out{{{labels}}} 1");
+        }
+    }
+    text
+}
+
+/// Escapes the value of a label.
+fn label_value(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+    text.replace('\n', r"\n")
 }
 
 impl Unlabelled {

@@ -42,7 +42,8 @@ impl Docs {
     /// Never: all keys are strings, so the document always serializes.
     pub fn openapi(&self, rows: &[&Row]) -> String {
         let mut paths = PathsBuilder::new();
-        for row in rows {
+        // OpenAPI has no template for paths below another.
+        for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             for path in [Some(row.template), row.also.as_deref()]
                 .into_iter()
                 .flatten()
