@@ -221,8 +221,14 @@ impl Auth {
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let outcome = checks::not_bound(claims);
-        trace.add("cnf", "absent", trace.claimed("cnf"), outcome);
+        let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
+        let expected = if methods.key {
+            "absent, or a jkt"
+        } else {
+            "absent"
+        };
+        let outcome = checks::binding(claims, methods);
+        trace.add("cnf", expected, trace.claimed("cnf"), outcome);
         issuer
     }
 

@@ -44,6 +44,7 @@ mod cache;
 mod challenge;
 mod credential;
 pub(crate) mod display;
+pub mod dpop;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
 mod issuer;
@@ -61,7 +62,7 @@ pub mod keys;
 pub mod policy;
 pub mod problem;
 pub mod resource;
-#[allow(dead_code, reason = "no caller yet")]
+#[allow(dead_code, reason = "the shared list has no caller yet")]
 pub mod store;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
@@ -69,6 +70,7 @@ pub mod claims {
     pub use super::token::{
         auth0::Auth0,
         claims::{Claims, NoPrivate},
+        confirmation::{Binding, Thumbprint},
         identity::Identity,
         pseudonym::Pseudonym,
     };

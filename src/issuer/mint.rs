@@ -106,6 +106,11 @@ impl TokenBuilder {
         }
     }
 
+    /// Binds the token to a key: sets `cnf.jkt` to its thumbprint (RFC 9449 §6.1).
+    pub fn bound_to(self, key: &SigningKey) -> Self {
+        self.claim("cnf", json!({"jkt": key.thumbprint()}))
+    }
+
     /// Sets any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods
     /// cannot set.
     ///
@@ -259,7 +264,7 @@ fn strings<S: Into<String>>(items: impl IntoIterator<Item = S>) -> Vec<String> {
     items.into_iter().map(Into::into).collect()
 }
 
-fn to_json(name: &str, value: impl Serialize) -> Value {
+pub(super) fn to_json(name: &str, value: impl Serialize) -> Value {
     match serde_json::to_value(value) {
         Ok(value) => value,
         Err(fault) => panic!("the value of {name} is not JSON: {fault}"),

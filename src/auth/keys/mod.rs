@@ -13,6 +13,7 @@ pub(super) mod refresher;
 pub(super) mod schedule;
 pub(super) mod shared;
 pub(super) mod status;
+mod thumbprint;
 
 pub use self::{
     key_set::NoKeys,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     path::FullPath,
     reply::Response,
 };
@@ -25,6 +25,7 @@ use crate::{
     },
     service::api::{
         docs::Docs,
+        forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
     },
 };
@@ -274,6 +275,8 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
+    /// Set if successful answers carry a nonce for the next DPoP proof now and then.
+    nonces: Option<Auth>,
     filter: F,
 }
 
@@ -288,6 +291,7 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
 }
 
@@ -307,6 +311,7 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
 }
 
@@ -324,6 +329,7 @@ impl<F: Extracts<()>> Route<F> {
             matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -344,6 +350,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 
@@ -382,6 +389,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         };
         answered.row()
     }
@@ -400,7 +408,13 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Before::new(closed(self.filter)),
+            before: Before::new(closed(self.filter.map(move |answer: A| {
+                let mut answer = answer.into_response();
+                if let Some(auth) = &self.nonces {
+                    renew_nonce(auth, &mut answer);
+                }
+                answer
+            }))),
         }
     }
 
@@ -421,6 +435,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -486,6 +501,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
+            nonces: Some(self.auth.clone()).filter(Auth::makes_nonces),
             ..self.route.and(auth)
         }
     }
@@ -540,6 +556,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             policy,
         } = self.protected;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
         let answer = move |arguments: T,
                            method: Method,
                            path: FullPath,
@@ -547,10 +564,17 @@ impl<F> QueryPolicyRoute<'_, F> {
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
-                let request = RequestHead::new(&method, path.as_str(), &headers);
                 let policy = match read(&query) {
                     Ok(asked) => both(required, asked),
                     Err(problem) => return problem.response(),
+                };
+                let forwarded = match forwarded(&auth, &headers) {
+                    Ok(forwarded) => forwarded,
+                    Err(problem) => return problem.response(),
+                };
+                let request = match &forwarded {
+                    Some(target) => target.head(&headers),
+                    None => RequestHead::new(&method, path.as_str(), &headers),
                 };
                 let verdict = match policy {
                     Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
@@ -574,8 +598,26 @@ impl<F> QueryPolicyRoute<'_, F> {
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
+            nonces,
         };
         answered.row()
+    }
+}
+
+/// Returns the request that the proxy asks about, if its token comes with a proof.
+fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
+    if !auth.accepts_proofs() {
+        return Ok(None);
+    }
+    ForwardedTarget::read(headers).map(Some)
+}
+
+/// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
+fn renew_nonce(auth: &Auth, answer: &mut Response) {
+    const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+    let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());
+    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+        answer.headers_mut().insert(DPOP_NONCE, nonce);
     }
 }
 

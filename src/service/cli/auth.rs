@@ -1,8 +1,8 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder},
-    service::config::{Config, TokenProfile},
+    auth::{Algorithm, Auth, Builder, dpop::Dpop, store::Store},
+    service::config::{self, Config, TokenProfile},
 };
 
 /// Returns a builder with every setting of the configuration.
@@ -15,7 +15,8 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .leeway(config.leeway)
         .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
-        .realm(&config.realm);
+        .realm(&config.realm)
+        .state_store(Store::memory(config.dpop.store));
     for issuer in &config.issuers {
         auth = auth.issuer(issuer);
     }
@@ -41,5 +42,19 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
     }
+    if let Some(url) = &config.dpop.public_url {
+        auth = auth.dpop(dpop(&config.dpop, url));
+    }
     auth
+}
+
+fn dpop(config: &config::Dpop, public_url: &str) -> Dpop {
+    let dpop = Dpop::new(config.mode, public_url)
+        .algorithms(config.algorithms.iter().copied())
+        .window(config.window);
+    match &config.nonce_secret {
+        _ if !config.nonce => dpop,
+        Some(secret) => dpop.nonces_from(secret.as_bytes()),
+        None => dpop.nonces(),
+    }
 }

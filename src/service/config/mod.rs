@@ -6,6 +6,7 @@
 
 mod cross_checks;
 mod dotenv;
+mod dpop;
 mod env;
 mod external_checks;
 mod fault;
@@ -35,6 +36,7 @@ use crate::{
     },
 };
 
+pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
@@ -81,6 +83,8 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// The rules for tokens that are bound to a key.
+    pub dpop: Dpop,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -161,6 +165,7 @@ impl Config {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
+        let resource = reader.optional(&variables::AUTH0_RESOURCE);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         Self {
             issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
@@ -179,7 +184,8 @@ impl Config {
             token_cache: reader.value(&variables::AUTH0_TOKEN_CACHE),
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
-            resource: reader.optional(&variables::AUTH0_RESOURCE),
+            dpop: dpop::read(reader, resource.as_deref()),
+            resource,
             listen: reader.value(&variables::LISTEN),
             tls: service_address::tls(reader),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
@@ -200,6 +206,7 @@ impl Config {
         cross_checks::issuers(reader, &self.issuers);
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
+        dpop::check(reader, &self.dpop);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, policy::Policy},
+    auth::{self, dpop::DpopMode, policy::Policy},
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
@@ -93,6 +93,59 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses a secret for nonces, as long as the hash that it is used with.
+pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
+    if text.len() < 32 {
+        return Err(InvalidValue::new("is too short")
+            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Parses `off`, `allowed` or `required`.
+pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
+    match text {
+        "off" => Ok(DpopMode::Off),
+        "allowed" => Ok(DpopMode::Allowed),
+        "required" => Ok(DpopMode::Required),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "optional" => Some("allowed"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "allowed", "required"]),
+            };
+            Err(InvalidValue::new("is none of off, allowed and required").suggest(meant))
+        }
+    }
+}
+
+/// Parses `off` or `required`.
+pub(super) fn nonce(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "required" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" => Some("required"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "required"]),
+            };
+            Err(InvalidValue::new("is neither off nor required").suggest(meant))
+        }
+    }
+}
+
+/// Parses an algorithm for proofs, which carry their public key.
+pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
+    let algorithm = algorithm(text)?;
+    if algorithm.is_symmetric() {
+        return Err(InvalidValue::new(
+            "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)",
+        ));
+    }
+    Ok(algorithm)
 }
 
 /// The longest duration that is accepted. The limit keeps sums of times from overflowing.

@@ -11,7 +11,7 @@ use warp::http::HeaderValue;
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{dpop::DpopMode, policy::Policy},
     service::{
         config::{
             types::{Secret, TokenProfile},
@@ -201,6 +201,63 @@ variables! {
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
+    }
+
+    PUBLIC_URL: Optional<String> {
+        default: "the origin of AUTH0_RESOURCE",
+        meaning: "The URL by which clients reach this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
+        example: "https://api.example.com",
+        expects: "the URL by which clients reach this service, such as https://api.example.com",
+        parse: url::resource,
+    }
+
+    AUTH0_DPOP: Optional<DpopMode> {
+        default: "allowed if PUBLIC_URL is known, and off otherwise",
+        meaning: "Whether tokens come with a DPoP proof of the key that they are bound to (RFC 9449): off, allowed beside plain bearer tokens, or required.",
+        example: "required",
+        expects: "off, allowed or required",
+        parse: value::dpop_mode,
+    }
+
+    AUTH0_DPOP_ALGORITHMS: WithDefault<Algorithm> {
+        default: "ES256,ES384,EdDSA,PS256,RS256",
+        meaning: "The accepted signature algorithms of DPoP proofs, separated by commas.",
+        example: "ES256,EdDSA",
+        expects: "some of ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512",
+        parse: value::proof_algorithm,
+    }
+
+    AUTH0_DPOP_WINDOW: WithDefault<Duration> {
+        default: "5m",
+        meaning: "How long after it was made a DPoP proof is accepted, 1s to 1h, beside AUTH0_LEEWAY.",
+        example: "1m",
+        expects: "a duration from 1s to 1h, such as 5m",
+        parse: |text| value::duration_within(text, Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
+    }
+
+    AUTH0_DPOP_NONCE: WithDefault<bool> {
+        default: "off",
+        meaning: "Whether a DPoP proof needs a nonce of this service, so that none can be made in advance: off or required.",
+        example: "required",
+        expects: "off or required",
+        parse: value::nonce,
+    }
+
+    AUTH0_DPOP_NONCE_SECRET: Optional<Secret> {
+        default: "random; each replica then accepts its own nonces only",
+        meaning: "The secret that nonces are made with: 32 bytes or more, in single quotes, the same for all replicas.",
+        example: "'<nonce-secret>'",
+        expects: "a secret of 32 bytes or more",
+        parse: value::nonce_secret,
+        is_secret: true,
+    }
+
+    AUTH0_DPOP_STORE: WithDefault<usize> {
+        default: "64MiB",
+        meaning: "The memory for used DPoP proofs, 64KiB to 16384MiB. A million proofs take some 40MiB. When it is full, requests with a proof get 503.",
+        example: "256MiB",
+        expects: "a size from 64KiB to 16384MiB, such as 64MiB",
+        parse: |text| value::size(text, 64 * KIB..=16384 * MIB),
     }
 
     AUTH0_CLIENT_ID: Unread {

@@ -59,6 +59,8 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) is_probe: bool,
     /// `None` if the request carried no token, or if its route asks for none.
     pub(in crate::service) authentication: Option<Authentication>,
+    /// Why the DPoP proof was rejected.
+    pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
 /// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
