@@ -13,6 +13,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::{Challenge, Scheme},
+    credential::certificate::CertificateSource,
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
@@ -100,6 +101,7 @@ pub struct Builder {
     token_cache: usize,
     dpop: Option<Dpop>,
     store: Option<Store>,
+    certificates: Option<CertificateSource>,
     clock: Clock,
 }
 
@@ -123,6 +125,7 @@ impl Default for Builder {
             token_cache: 10_000,
             dpop: None,
             store: None,
+            certificates: None,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -327,6 +330,15 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
+    /// `source`. The client presents them as bearer tokens, over the connection with that
+    /// certificate. Defaults to none; such tokens are then rejected.
+    #[must_use]
+    pub fn client_certificates(mut self, source: CertificateSource) -> Self {
+        self.certificates = Some(source);
+        self
+    }
+
     /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
     /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
     #[must_use]
@@ -418,6 +430,7 @@ impl Builder {
             },
             strict: self.strict,
             challenge: self.challenge(),
+            certificates: self.certificates,
             proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
@@ -450,7 +463,7 @@ impl Builder {
             }),
             methods: Methods {
                 key: mode != DpopMode::Off,
-                certificate: false,
+                certificate: self.certificates.is_some(),
             },
             audiences: audiences.into(),
             algorithms: algorithms.into(),

@@ -222,10 +222,11 @@ impl Auth {
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
         let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
-        let expected = if methods.key {
-            "absent, or a jkt"
-        } else {
-            "absent"
+        let expected = match (methods.key, methods.certificate) {
+            (true, true) => "absent, or a jkt or x5t#S256",
+            (true, false) => "absent, or a jkt",
+            (false, true) => "absent, or an x5t#S256",
+            (false, false) => "absent",
         };
         let outcome = checks::binding(claims, methods);
         trace.add("cnf", expected, trace.claimed("cnf"), outcome);

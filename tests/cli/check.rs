@@ -244,6 +244,7 @@ async fn over_tls(world: &World) -> String {
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let in_directory = |name: &str| world.directory.path().join(name);
     let files = Files {
+        clients: ClientAuth::Off,
         certificate: in_directory("tls.crt"),
         key: in_directory("tls.key"),
     };

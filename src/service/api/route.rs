@@ -19,7 +19,7 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
         policy::{Policy, Requirement},
         with_auth,
     },
@@ -561,6 +561,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                            method: Method,
                            path: FullPath,
                            query: String,
+                           certificate: Option<ClientCertificate>,
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
@@ -575,6 +576,10 @@ impl<F> QueryPolicyRoute<'_, F> {
                 let request = match &forwarded {
                     Some(target) => target.head(&headers),
                     None => RequestHead::new(&method, path.as_str(), &headers),
+                };
+                let request = match &certificate {
+                    Some(certificate) => request.with_certificate(certificate.as_der()),
+                    None => request,
                 };
                 let verdict = match policy {
                     Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
@@ -591,6 +596,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             .and(warp::method())
             .and(warp::path::full())
             .and(query())
+            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {

@@ -4,6 +4,7 @@
 //! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
+mod certificates;
 mod cross_checks;
 mod dotenv;
 mod dpop;
@@ -15,6 +16,7 @@ mod limits;
 mod origin;
 mod reader;
 mod service_address;
+mod state_store;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -42,7 +44,8 @@ pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{Secret, TokenProfile};
+pub use self::state_store::StateStore;
+pub use self::types::{Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -85,6 +88,10 @@ pub struct Config {
     pub resource: Option<String>,
     /// The rules for tokens that are bound to a key.
     pub dpop: Dpop,
+    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    pub certificates: Option<CertificateSource>,
+    /// The store that replicas share.
+    pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -186,6 +193,8 @@ impl Config {
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
             dpop: dpop::read(reader, resource.as_deref()),
             resource,
+            certificates: certificates::source(reader),
+            state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
             tls: service_address::tls(reader),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
@@ -207,6 +216,7 @@ impl Config {
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         dpop::check(reader, &self.dpop);
+        state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

@@ -210,6 +210,7 @@ fn reads_every_variable_into_its_field() {
     assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let tls = Files {
+        clients: ClientAuth::Off,
         certificate: "a.crt".into(),
         key: "a.key".into(),
     };

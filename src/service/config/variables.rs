@@ -11,10 +11,10 @@ use warp::http::HeaderValue;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{dpop::DpopMode, policy::Policy},
+    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, TokenProfile},
+            types::{Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -260,6 +260,39 @@ variables! {
         parse: |text| value::size(text, 64 * KIB..=16384 * MIB),
     }
 
+    STATE_STORE: Optional<Secret> {
+        default: "none; what is used once is known to this process alone",
+        meaning: "The Redis or Valkey, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
+        example: "'<redis://:password@redis.internal:6379/0>'",
+        expects: "a URL, such as redis://:password@redis.internal:6379/0",
+        parse: value::state_store,
+        is_secret: true,
+    }
+
+    STATE_STORE_TIMEOUT: WithDefault<Duration> {
+        default: "100ms",
+        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        example: "250ms",
+        expects: "a duration from 1ms to 10s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+    }
+
+    STATE_STORE_STALE: WithDefault<Duration> {
+        default: "5m",
+        meaning: "How long the last list of revocations is used while the state store is unreachable.",
+        example: "1h",
+        expects: "a duration, such as 5m",
+        parse: value::duration,
+    }
+
+    STATE_STORE_OUTAGE: WithDefault<StoreOutage> {
+        default: "refuse",
+        meaning: "What happens after that: refuse answers 503 on protected routes, local goes on with the list that is held.",
+        example: "local",
+        expects: "refuse or local",
+        parse: value::store_outage,
+    }
+
     AUTH0_CLIENT_ID: Unread {
         default: "none",
         meaning: "The application for which `just token` fetches a token. The service never reads it.",
@@ -297,6 +330,30 @@ variables! {
         example: "/etc/warp-bearer/tls.key",
         expects: "the path of a private key as PEM",
         parse: value::file,
+    }
+
+    TLS_CLIENT_CERT: WithDefault<bool> {
+        default: "off",
+        meaning: "Asks clients for a certificate, and accepts tokens that are bound to it (RFC 8705): off or request. Any certificate will do, self-signed ones included; the client proves that it holds the key.",
+        example: "request",
+        expects: "off or request",
+        parse: value::client_certificates,
+    }
+
+    TLS_CLIENT_CA_FILE: Optional<PathBuf> {
+        default: "none; whoever signed a certificate is accepted",
+        meaning: "The certificate authorities of clients, as PEM. A certificate of another one counts as absent. Reread when it changes.",
+        example: "/etc/warp-bearer/clients.crt",
+        expects: "the path of certificates as PEM",
+        parse: value::file,
+    }
+
+    CLIENT_CERT_FIELD: Optional<CertificateSource> {
+        default: "none",
+        meaning: "The field by which the proxy in front passes the client's certificate on: client-cert (RFC 9440), x-forwarded-client-cert (Envoy) or x-ssl-client-cert (nginx). The proxy must replace what a client sends under this name.",
+        example: "client-cert",
+        expects: "client-cert, x-forwarded-client-cert or x-ssl-client-cert",
+        parse: value::certificate_field,
     }
 
     METRICS_LISTEN: Optional<SocketAddr> {
