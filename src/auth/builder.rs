@@ -12,7 +12,9 @@ use std::{
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
-    challenge::Challenge,
+    challenge::{Challenge, Scheme},
+    credential::certificate::CertificateSource,
+    dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
@@ -23,7 +25,8 @@ use crate::auth::{
         shared::{Settings, Source},
     },
     resource::Resource,
-    token::{checks::TimeRules, payload::IssuerContext},
+    store::Store,
+    token::{checks::TimeRules, confirmation::Methods, payload::IssuerContext},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
 
@@ -96,6 +99,9 @@ pub struct Builder {
     resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
+    dpop: Option<Dpop>,
+    store: Option<Store>,
+    certificates: Option<CertificateSource>,
     clock: Clock,
 }
 
@@ -117,6 +123,9 @@ impl Default for Builder {
             resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
+            dpop: None,
+            store: None,
+            certificates: None,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -322,6 +331,23 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
+    /// `source`. The client presents them as bearer tokens, over the connection with that
+    /// certificate. Defaults to none; such tokens are then rejected.
+    #[must_use]
+    pub fn client_certificates(mut self, source: CertificateSource) -> Self {
+        self.certificates = Some(source);
+        self
+    }
+
+    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
+    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    #[must_use]
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -348,6 +374,28 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to a key, with a proof of it in the field `DPoP` (RFC 9449).
+    /// Defaults to none; then a token with `cnf` is rejected.
+    ///
+    /// ```
+    /// use warp_bearer::auth::{Auth, dpop::Dpop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .dpop(Dpop::allowed("https://api.example.com"))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
+        self
+    }
+
     /// Validates the options and starts to fetch keys in the background.
     ///
     /// ```
@@ -362,6 +410,10 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(self) -> Result<Auth, SetupError> {
         self.check()?;
+        let store = self.store.clone().unwrap_or_default();
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
+        let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
         for own in &self.issuers {
@@ -379,8 +431,11 @@ impl Builder {
             },
             strict: self.strict,
             challenge: self.challenge(),
+            certificates: self.certificates,
+            proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
+            store,
             clock: self.clock,
         }))
     }
@@ -398,13 +453,19 @@ impl Builder {
         check_algorithms(algorithms)?;
         check_secret(secret, algorithms)?;
         let issuer: Arc<str> = own.issuer.as_str().into();
+        let mode = self.dpop_mode(own);
         Ok(Trusted {
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
             context: Arc::new(IssuerContext {
                 issuer,
                 challenge: self.challenge(),
                 roles_at: self.roles_at.as_str().into(),
+                requires_key: mode == DpopMode::Required,
             }),
+            methods: Methods {
+                key: mode != DpopMode::Off,
+                certificate: self.certificates.is_some(),
+            },
             audiences: audiences.into(),
             algorithms: algorithms.into(),
             secret: secret.map(Key::secret).map(Arc::new),
@@ -415,11 +476,30 @@ impl Builder {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
         let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
-        Challenge {
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let challenge = Challenge {
             realm: self.realm.as_str().into(),
             scope: None,
             resource_metadata: metadata.map(Into::into),
+            bearer: true,
+            dpop: dpop.map(Dpop::algs),
+        };
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        if modes.all(|mode| mode == DpopMode::Required) {
+            return challenge.only(Scheme::Dpop);
         }
+        challenge
+    }
+
+    /// Returns the mode of an issuer: its own, or the one of all issuers.
+    fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
+        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
+        issuer.dpop.or(all).unwrap_or_default()
+    }
+
+    fn uses_dpop(&self) -> bool {
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        modes.any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {
@@ -436,6 +516,11 @@ impl Builder {
             return Err(SetupError::AmbiguousKeySet);
         }
         self.check_durations()?;
+        match &self.dpop {
+            Some(dpop) => check_bare_url(&dpop.public_url)?,
+            None if self.uses_dpop() => return Err(SetupError::NoPublicUrl),
+            None => {}
+        }
         if let Some(url) = &self.resource {
             check_bare_url(url)?;
             check_quotable(url)?;

@@ -230,8 +230,15 @@ impl Auth {
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let outcome = checks::not_bound(claims);
-        trace.add("cnf", "absent", trace.claimed("cnf"), outcome);
+        let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
+        let expected = match (methods.key, methods.certificate) {
+            (true, true) => "absent, or a jkt or x5t#S256",
+            (true, false) => "absent, or a jkt",
+            (false, true) => "absent, or an x5t#S256",
+            (false, false) => "absent",
+        };
+        let outcome = checks::binding(claims, methods);
+        trace.add("cnf", expected, trace.claimed("cnf"), outcome);
         issuer
     }
 

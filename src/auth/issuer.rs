@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::algorithm::Algorithm;
+use crate::{algorithm::Algorithm, auth::dpop::DpopMode};
 
 /// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
 /// string is enough for an issuer without options.
@@ -31,6 +31,7 @@ use crate::algorithm::Algorithm;
 pub struct TrustedIssuer {
     pub(super) issuer: String,
     pub(super) options: Options,
+    pub(super) dpop: Option<DpopMode>,
 }
 
 /// The options of one issuer, or the builder's options for issuers that do not set their own.
@@ -110,7 +111,17 @@ impl TrustedIssuer {
         Self {
             issuer: issuer.into(),
             options: Options::default(),
+            dpop: None,
         }
+    }
+
+    /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's
+    /// [`Dpop`](crate::auth::dpop::Dpop), which must be set for any mode but
+    /// [`Off`](DpopMode::Off).
+    #[must_use]
+    pub fn dpop(mut self, mode: DpopMode) -> Self {
+        self.dpop = Some(mode);
+        self
     }
 
     // These override the builder's options.

@@ -109,6 +109,7 @@ mod key_set;
 mod keys;
 mod mint;
 mod origins;
+mod proof;
 mod routes;
 mod server;
 mod state;
@@ -128,6 +129,7 @@ pub use self::{
     faults::{Fault, UnknownFault},
     keys::SigningKey,
     mint::{Profile, TokenBuilder},
+    proof::ProofBuilder,
     state::Requests,
 };
 

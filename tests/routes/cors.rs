@@ -84,7 +84,7 @@ impl Service {
 fn may_read(answer: &Answer) -> bool {
     answer.header("access-control-allow-origin") == PAGE
         && answer.header("access-control-expose-headers")
-            == "WWW-Authenticate, Retry-After, X-Request-Id"
+            == "WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id"
 }
 
 #[tokio::test]

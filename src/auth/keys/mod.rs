@@ -16,6 +16,7 @@ pub(super) mod refresher;
 pub(super) mod schedule;
 pub(super) mod shared;
 pub(super) mod status;
+mod thumbprint;
 pub(super) mod tls_error;
 
 pub use self::{

@@ -16,7 +16,10 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     challenge::Challenge,
     keys::key_set::Key,
-    token::{checks::Times, json::Value, pseudonym::Pseudonym, registered::Registered},
+    token::{
+        checks::Times, confirmation::Binding, json::Value, pseudonym::Pseudonym,
+        registered::Registered,
+    },
 };
 
 /// The payload of a verified token, with the positions of the claims that every request reads.
@@ -29,6 +32,8 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
+    /// What the token is bound to. Boxed, because most tokens are not.
+    pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
@@ -100,7 +105,8 @@ impl Verified {
         } else {
             0
         };
-        size_of::<Self>() + self.text.len() + lists
+        let binding = self.binding.as_deref().map_or(0, size_of_val);
+        size_of::<Self>() + self.text.len() + lists + binding
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
@@ -124,11 +130,17 @@ impl fmt::Debug for Verified {
 pub(crate) struct Extract {
     claims: Pieces,
     times: Times,
+    binding: Option<Box<Binding>>,
     escaped: String,
 }
 
 impl Extract {
-    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
+    pub(crate) fn new(
+        payload: &str,
+        claims: &Registered<'_>,
+        times: Times,
+        binding: Option<Binding>,
+    ) -> Self {
         let mut cut = Cut {
             payload,
             escaped: String::new(),
@@ -153,6 +165,7 @@ impl Extract {
         Self {
             claims,
             times,
+            binding: binding.map(Box::new),
             escaped: cut.escaped,
         }
     }
@@ -175,6 +188,7 @@ impl Extract {
             times: self.times,
             context,
             source,
+            binding: self.binding,
             pseudonym: OnceLock::new(),
         }
     }
@@ -215,6 +229,8 @@ pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
+    /// True if a token must be bound to the key of a DPoP proof.
+    pub(crate) requires_key: bool,
 }
 
 /// Finds the positions of texts in the payload that they were read from.

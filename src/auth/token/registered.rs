@@ -20,8 +20,8 @@ pub(crate) struct Registered<'a> {
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
-    /// True if there is a `cnf`, with any value.
-    pub(crate) bound: bool,
+    /// The JSON text of `cnf`, with any value.
+    pub(crate) cnf: Option<&'a str>,
 }
 
 impl<'a> Registered<'a> {
@@ -32,6 +32,7 @@ impl<'a> Registered<'a> {
     /// members.
     pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
         let mut claims = Self::default();
+        let mut is_bound = false;
         json::members(payload, |name, value| match name {
             "iss" => claims.iss = Some(value),
             "sub" => claims.sub = Some(value),
@@ -44,10 +45,14 @@ impl<'a> Registered<'a> {
             "scp" => claims.scp = unless_null(value),
             "permissions" => claims.permissions = Some(value),
             "client_id" => claims.client_id = unless_null(value),
-            "cnf" => claims.bound = true,
+            "cnf" => is_bound = true,
             _ => {}
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
+        if is_bound {
+            // What cannot be found again binds the token to nothing that is supported.
+            claims.cnf = json::member(payload, "cnf").or(Some("null"));
+        }
         Ok(claims)
     }
 }

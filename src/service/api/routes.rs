@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 #[cfg(feature = "docs")]
-use crate::service::api::docs::Docs;
+use crate::service::api::docs::{Docs, openapi::Schemes};
 use crate::{
     auth::{Claims, policy::scope},
     service::api::{
@@ -125,7 +125,11 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     // first set of them, with an empty description, is enough to write it.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
-    docs_rows(docs, docs.openapi(&all)).into()
+    let schemes = Schemes {
+        bearer: access.auth.accepts_bearer(),
+        dpop: access.auth.accepts_proofs(),
+    };
+    docs_rows(docs, docs.openapi_with(&all, schemes)).into()
 }
 
 #[cfg(feature = "docs")]

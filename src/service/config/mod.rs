@@ -4,8 +4,10 @@
 //! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
+mod certificates;
 mod cross_checks;
 mod dotenv;
+mod dpop;
 mod env;
 mod external_checks;
 mod fault;
@@ -14,6 +16,7 @@ mod limits;
 mod origin;
 mod reader;
 mod service_address;
+mod state_store;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -27,7 +30,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -35,12 +38,14 @@ use crate::{
     },
 };
 
+pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{Secret, TokenProfile};
+pub use self::state_store::StateStore;
+pub use self::types::{Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -81,6 +86,12 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// The rules for tokens that are bound to a key.
+    pub dpop: Dpop,
+    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    pub certificates: Option<CertificateSource>,
+    /// The store that replicas share.
+    pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -167,6 +178,7 @@ impl Config {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
+        let resource = reader.optional(&variables::AUTH0_RESOURCE);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         Self {
             issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
@@ -185,7 +197,10 @@ impl Config {
             token_cache: reader.value(&variables::AUTH0_TOKEN_CACHE),
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
-            resource: reader.optional(&variables::AUTH0_RESOURCE),
+            dpop: dpop::read(reader, resource.as_deref()),
+            resource,
+            certificates: certificates::source(reader),
+            state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
             tls: service_address::tls(reader),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
@@ -208,6 +223,8 @@ impl Config {
         cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
+        dpop::check(reader, &self.dpop);
+        state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use warp::http::HeaderValue;
 
 use crate::{
-    auth::policy::scope,
+    auth::{dpop::DpopMode, policy::scope},
     service::{config::*, observe::logging::LogFormat},
 };
 
@@ -79,6 +79,12 @@ fn needs_two_variables_and_has_defaults_for_the_others() {
     assert_eq!(config.realm, "api");
     assert_eq!(config.required_scope, None);
     assert_eq!(config.resource, None);
+    assert_eq!(config.dpop.mode, DpopMode::Off);
+    assert_eq!(config.dpop.public_url, None);
+    assert_eq!(config.dpop.algorithms.len(), 5);
+    assert_eq!(config.dpop.window, Duration::from_secs(300));
+    assert!(!config.dpop.nonce && config.dpop.nonce_secret.is_none());
+    assert_eq!(config.dpop.store, 64 << 20);
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
     assert_eq!(config.tls, None);
     assert_eq!(config.metrics_listen, None);
@@ -144,6 +150,13 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REALM", "the api"),
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
+        ("PUBLIC_URL", "https://a.example/v1"),
+        ("AUTH0_DPOP", "required"),
+        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
+        ("AUTH0_DPOP_WINDOW", "1m"),
+        ("AUTH0_DPOP_NONCE", "required"),
+        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
+        ("AUTH0_DPOP_STORE", "1MiB"),
         ("LISTEN", "[::]:0"),
         ("TLS_CERT_FILE", "a.crt"),
         ("TLS_KEY_FILE", "a.key"),
@@ -188,8 +201,19 @@ fn reads_every_variable_into_its_field() {
     let both = scope("use:a") & scope("use:b");
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
+    assert_eq!(config.dpop.mode, DpopMode::Required);
+    let url = config.dpop.public_url.as_deref();
+    assert_eq!(url, Some("https://a.example/v1"));
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(config.dpop.algorithms, algorithms);
+    assert_eq!(config.dpop.window, Duration::from_secs(60));
+    assert!(config.dpop.nonce);
+    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let tls = Files {
+        clients: ClientAuth::Off,
         certificate: "a.crt".into(),
         key: "a.key".into(),
     };
@@ -403,6 +427,76 @@ fn rejects_invalid_profiles_scopes_and_resources() {
         ("a comma in the path", "AUTH0_RESOURCE", "https://a.example/b,c", "has a comma in it; give one URL, the one that clients use"),
         ("a document", "AUTH0_RESOURCE", "https://a.example/.well-known/oauth-protected-resource", "is the address of a document; give the resource that this document describes"),
     ]);
+}
+
+#[test]
+fn dpop_is_allowed_once_the_public_url_is_known() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com/v1");
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", &[][..], DpopMode::Off, None),
+        ("a public URL", &[URL], DpopMode::Allowed, Some("https://api.example.com/v1")),
+        ("a resource", &[("AUTH0_RESOURCE", "https://api.example.com/mcp")], DpopMode::Allowed, Some("https://api.example.com")),
+        ("a resource without a path", &[("AUTH0_RESOURCE", "https://api.example.com:8443")], DpopMode::Allowed, Some("https://api.example.com:8443")),
+        ("both", &[URL, ("AUTH0_RESOURCE", "https://other.example")], DpopMode::Allowed, Some("https://api.example.com/v1")),
+        ("off", &[URL, ("AUTH0_DPOP", "off")], DpopMode::Off, Some("https://api.example.com/v1")),
+        ("required", &[URL, ("AUTH0_DPOP", "required")], DpopMode::Required, Some("https://api.example.com/v1")),
+        ("on loopback", &[("PUBLIC_URL", "http://127.0.0.1:8000")], DpopMode::Allowed, Some("http://127.0.0.1:8000")),
+    ];
+    for (case, vars, mode, url) in rows {
+        let dpop = config(vars).dpop;
+        assert_eq!(
+            (dpop.mode, dpop.public_url.as_deref()),
+            (mode, url),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn rejects_invalid_settings_of_dpop() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a switch", "AUTH0_DPOP", "on", "is none of off, allowed and required; did you mean allowed?"),
+        ("a slip", "AUTH0_DPOP", "require", "is none of off, allowed and required; did you mean required?"),
+        ("far off", "AUTH0_DPOP", "strict", "is none of off, allowed and required"),
+        ("no URL", "PUBLIC_URL", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
+        ("a query", "PUBLIC_URL", "https://api.example.com/?a=b", "has a query; give the URL without it (RFC 9728 §1.2)"),
+        ("a symmetric algorithm", "AUTH0_DPOP_ALGORITHMS", "ES256,HS256", "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)"),
+        ("no algorithm", "AUTH0_DPOP_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
+        ("no time", "AUTH0_DPOP_WINDOW", "0s", "is out of range; give 1s to 1h"),
+        ("too long a time", "AUTH0_DPOP_WINDOW", "2h", "is out of range; give 1s to 1h"),
+        ("a switch for nonces", "AUTH0_DPOP_NONCE", "on", "is neither off nor required; did you mean required?"),
+        ("another word", "AUTH0_DPOP_NONCE", "allowed", "is neither off nor required"),
+        ("too small a store", "AUTH0_DPOP_STORE", "1KiB", "is out of range"),
+    ]);
+    for mode in ["allowed", "required"] {
+        let found = faults(with(&[("AUTH0_DPOP", mode)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("PUBLIC_URL: not set"), "{found:?}");
+    }
+    let short = faults(with(&[("AUTH0_DPOP_NONCE_SECRET", "hunter2")]));
+    assert_eq!(
+        short,
+        [
+            "AUTH0_DPOP_NONCE_SECRET: found 7 bytes (not shown), which is too short; give 32 bytes or more, as from: openssl rand -base64 48"
+        ]
+    );
+}
+
+#[test]
+fn warns_about_nonces_that_are_not_shared_or_not_used() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    #[rustfmt::skip]
+    let rows = [
+        ("no secret", &[URL, ("AUTH0_DPOP_NONCE", "required")][..], "AUTH0_DPOP_NONCE_SECRET: not set, so that each start and each replica makes nonces of its own, and refuses those of others"),
+        ("no nonces", &[URL, ("AUTH0_DPOP_NONCE_SECRET", SECRET)], "AUTH0_DPOP_NONCE_SECRET: not used, since AUTH0_DPOP_NONCE is off"),
+        ("no DPoP", &[("AUTH0_DPOP_WINDOW", "1m")], "AUTH0_DPOP_WINDOW: not used, since DPoP is off"),
+    ];
+    for (case, vars, warning) in rows {
+        assert_eq!(warnings(vars), [warning], "{case}");
+    }
 }
 
 /// `docker run --env-file` and systemd pass quotes on.
@@ -721,6 +815,9 @@ fn has_examples_that_are_valid_or_placeholders() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
+        if variable.name == "AUTH0_DPOP" {
+            vars.extend(owned(&[("PUBLIC_URL", "https://api.example.com")]));
+        }
         if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
@@ -732,6 +829,7 @@ fn has_examples_that_are_valid_or_placeholders() {
     let expected = [
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
+        "AUTH0_DPOP_NONCE_SECRET",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
         "AUTH0_SIGNING_SECRET",

@@ -86,7 +86,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const MAX_NAMES: usize = 64;
 /// The answer fields that a page needs to handle an error.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
+    HeaderValue::from_static("WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id");
 /// How long a browser caches a preflight, in seconds. A page of an origin that was removed from the list
 /// may send requests for as long, but cannot read the answers.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

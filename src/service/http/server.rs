@@ -179,7 +179,11 @@ where
     async fn connection(self: Arc<Self>, stream: Stream) {
         let (idle_timeout, framing) = (stream.idle_timeout(), Framing::default());
         let _record = self.middleware.request_log.connection();
-        let service = service_fn(|request: Request<Incoming>| {
+        let certificate = stream.client_certificate();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(certificate) = certificate.as_ref().and_then(|presented| presented.get()) {
+                request.extensions_mut().insert(certificate.clone());
+            }
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);

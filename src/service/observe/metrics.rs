@@ -23,6 +23,10 @@ const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
+/// From a store on the same machine to the longest timeout.
+const CLAIM_BUCKETS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The metrics of one service. Cheap to clone.
@@ -60,6 +64,8 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) is_probe: bool,
     /// `None` if the request carried no token, or if its route asks for none.
     pub(in crate::service) authentication: Option<Authentication>,
+    /// Why the DPoP proof was rejected.
+    pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
 /// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
@@ -87,6 +93,11 @@ impl Metrics {
             gauge!("warp_bearer_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
             Unlabelled::new()
         });
+        let claims = with_local_recorder(&recorder, || {
+            histogram!("warp_bearer_state_store_claim_duration_seconds")
+        });
+        let observer = move |duration| claims.record(duration);
+        auth.store().stats().set_observer(Box::new(observer));
         Self(Arc::new(Inner {
             auth: auth.clone(),
             recorder,
@@ -172,6 +183,7 @@ impl Metrics {
                 counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
                     .absolute(keys.fetches.refused);
             }
+            self.update_from_store();
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
             gauge!("warp_bearer_token_cache_entries").set(cached);
@@ -208,6 +220,19 @@ fn left_out(status: &[KeyStatus]) -> String {
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")
+impl Metrics {
+    fn update_from_store(&self) {
+        let store = self.0.auth.store();
+        let health = store.health();
+        gauge!("warp_bearer_state_store_up").set(u8::from(health.ok));
+        gauge!("warp_bearer_state_store_keys").set(number(health.keys));
+        counter!("warp_bearer_state_store_connects_total").absolute(health.connects);
+        let age = store.list_age().map_or(f64::NAN, |age| age.as_secs_f64());
+        gauge!("warp_bearer_state_store_list_age_seconds").set(age);
+        for (outcome, claims) in store.stats().claims() {
+            counter!("warp_bearer_state_store_claims_total", "outcome" => outcome).absolute(claims);
+        }
+    }
 }
 
 impl Unlabelled {
@@ -280,6 +305,10 @@ fn recorder() -> PrometheusRecorder {
             "warp_bearer_verification_duration_seconds",
             &VERIFICATION_BUCKETS,
         ),
+        (
+            "warp_bearer_state_store_claim_duration_seconds",
+            &CLAIM_BUCKETS,
+        ),
     ];
     let builder =
         buckets
@@ -317,6 +346,12 @@ fn describe() {
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
+    describe_gauge!("warp_bearer_state_store_up", "1 while the state store can be reached; the memory of this process always can.");
+    describe_gauge!("warp_bearer_state_store_keys", "Used keys in the memory of this process.");
+    describe_counter!("warp_bearer_state_store_connects_total", "Connections to the state store.");
+    describe_gauge!("warp_bearer_state_store_list_age_seconds", "Time since the shared list was last read to its end; NaN if it never was.");
+    describe_counter!("warp_bearer_state_store_claims_total", "Keys to be used once, by outcome; first and used are answers, the others are 503s.");
+    describe_histogram!("warp_bearer_state_store_claim_duration_seconds", "One claim at a shared store.");
     describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
 }
 

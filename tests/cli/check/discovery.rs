@@ -7,7 +7,7 @@ use serde_json::json;
 use warp::Filter;
 use warp_bearer::{
     issuer::{Fault, Issuer},
-    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::Files, serve},
+    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::{ClientAuth, Files}, serve},
 };
 
 use super::{Break, assert_finds, checked, findings, keys::weak, site};
@@ -117,6 +117,7 @@ async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let certificate = params.self_signed(&key).unwrap();
     let in_directory = |name: &str| world.directory.path().join(name);
     let files = Files {
+        clients: ClientAuth::Off,
         certificate: in_directory("tls.crt"),
         key: in_directory("tls.key"),
     };

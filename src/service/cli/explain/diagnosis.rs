@@ -45,6 +45,11 @@ impl Diagnosis<'_> {
             AuthError::KeysUnavailable { .. } => self.no_keys(),
             AuthError::UnknownKey => self.key(),
             AuthError::BadSignature => self.signature(),
+            AuthError::TokenNotBound => causes::NOT_BOUND,
+            AuthError::InvalidProof => causes::PROOF_MALFORMED,
+            AuthError::NonceRequired => causes::FIRST_NONCE,
+            AuthError::ProofReplayed => causes::PROOF_REUSED,
+            AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
             AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
                 of_policy(error, None, &self.trace.payload)
             }
