@@ -110,7 +110,7 @@ fn follow(
     let field = dpop::field(request.headers);
     let found = match field {
         Ok(proof) => format!("{} bytes", proof.len()),
-        Err(fault) => fault.reason().to_owned(),
+        Err(fault) => fault.detail().to_owned(),
     };
     let expected = format!("one, of {MAX_PROOF} bytes at most");
     let proof = add(trace, "proof", expected, found, field)?;
@@ -155,7 +155,7 @@ fn follow(
     let key = key.and_then(|key| {
         let found = match &key {
             Ok(_) => "it is".to_owned(),
-            Err(fault) => fault.reason().to_owned(),
+            Err(fault) => fault.detail().to_owned(),
         };
         add(trace, "proof jwk", "a public key for alg", found, key)
     });
@@ -278,7 +278,12 @@ fn add<T>(
     found: impl Into<StepValue>,
     outcome: Result<T, ProofFault>,
 ) -> Option<T> {
-    trace.add(name, expected, found, outcome.map_err(ProofFault::error))
+    trace.add(
+        name,
+        expected,
+        found,
+        outcome.map_err(|fault| fault.error()),
+    )
 }
 
 #[cfg(test)]

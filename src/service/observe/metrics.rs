@@ -191,6 +191,21 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    fn update_from_store(&self) {
+        let store = self.0.auth.store();
+        let health = store.health();
+        gauge!("warp_bearer_state_store_up").set(u8::from(health.ok));
+        gauge!("warp_bearer_state_store_keys").set(number(health.keys));
+        counter!("warp_bearer_state_store_connects_total").absolute(health.connects);
+        let age = store.list_age().map_or(f64::NAN, |age| age.as_secs_f64());
+        gauge!("warp_bearer_state_store_list_age_seconds").set(age);
+        for (outcome, claims) in store.stats().claims() {
+            counter!("warp_bearer_state_store_claims_total", "outcome" => outcome).absolute(claims);
+        }
+    }
+}
+
 /// How many left-out keys of an issuer have a series of their own.
 const MAX_LEFT_OUT: usize = 16;
 
@@ -220,19 +235,6 @@ fn left_out(status: &[KeyStatus]) -> String {
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")
-impl Metrics {
-    fn update_from_store(&self) {
-        let store = self.0.auth.store();
-        let health = store.health();
-        gauge!("warp_bearer_state_store_up").set(u8::from(health.ok));
-        gauge!("warp_bearer_state_store_keys").set(number(health.keys));
-        counter!("warp_bearer_state_store_connects_total").absolute(health.connects);
-        let age = store.list_age().map_or(f64::NAN, |age| age.as_secs_f64());
-        gauge!("warp_bearer_state_store_list_age_seconds").set(age);
-        for (outcome, claims) in store.stats().claims() {
-            counter!("warp_bearer_state_store_claims_total", "outcome" => outcome).absolute(claims);
-        }
-    }
 }
 
 impl Unlabelled {

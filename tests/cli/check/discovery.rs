@@ -7,7 +7,11 @@ use serde_json::json;
 use warp::Filter;
 use warp_bearer::{
     issuer::{Fault, Issuer},
-    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::{ClientAuth, Files}, serve},
+    service::{
+        Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        serve,
+    },
 };
 
 use super::{Break, assert_finds, checked, findings, keys::weak, site};
