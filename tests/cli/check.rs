@@ -9,7 +9,11 @@ use warp::Filter;
 use warp_bearer::{
     auth::Algorithm,
     issuer::{Fault, Issuer, SigningKey},
-    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::Files, serve},
+    service::{
+        Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        serve,
+    },
 };
 
 use crate::support::process::Process;
