@@ -108,7 +108,7 @@ fn follow(
     trace: &mut Trace,
 ) -> Option<()> {
     let field = dpop::field(request.headers);
-    let found = match field {
+    let found = match &field {
         Ok(proof) => format!("{} bytes", proof.len()),
         Err(fault) => fault.detail().to_owned(),
     };
