@@ -13,6 +13,7 @@ mod external_checks;
 mod fault;
 mod invalid;
 mod limits;
+mod needed;
 mod origin;
 mod reader;
 mod service_address;
