@@ -13,6 +13,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::{Challenge, Scheme},
+    credential::certificate::CertificateSource,
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
@@ -100,6 +101,7 @@ pub struct Builder {
     token_cache: usize,
     dpop: Option<Dpop>,
     store: Option<Store>,
+    certificates: Option<CertificateSource>,
     clock: Clock,
 }
 
@@ -123,6 +125,7 @@ impl Default for Builder {
             token_cache: 10_000,
             dpop: None,
             store: None,
+            certificates: None,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -135,7 +138,8 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash.
+    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash. It must be
+    /// an https URL, unless its keys come from [`jwks_uri`](Self::jwks_uri) or a file.
     ///
     /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
     /// have its own audiences and algorithms.
@@ -159,7 +163,7 @@ impl Builder {
 
     /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
     /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
     /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
@@ -327,6 +331,15 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
+    /// `source`. The client presents them as bearer tokens, over the connection with that
+    /// certificate. Defaults to none; such tokens are then rejected.
+    #[must_use]
+    pub fn client_certificates(mut self, source: CertificateSource) -> Self {
+        self.certificates = Some(source);
+        self
+    }
+
     /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
     /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
     #[must_use]
@@ -418,6 +431,7 @@ impl Builder {
             },
             strict: self.strict,
             challenge: self.challenge(),
+            certificates: self.certificates,
             proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
@@ -432,7 +446,7 @@ impl Builder {
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        check_bare_url(&own.issuer)?;
+        check_issuer(&own.issuer, source.is_none() && needs_keys(algorithms))?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
@@ -450,7 +464,7 @@ impl Builder {
             }),
             methods: Methods {
                 key: mode != DpopMode::Off,
-                certificate: false,
+                certificate: self.certificates.is_some(),
             },
             audiences: audiences.into(),
             algorithms: algorithms.into(),
@@ -544,12 +558,12 @@ impl Builder {
         algorithms: &[Algorithm],
         fetcher: &Arc<Fetcher>,
     ) -> Result<Option<Keys>, SetupError> {
-        if algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
+        if !needs_keys(algorithms) {
             return Ok(None);
         }
         let (source, policy) = match source {
             Some(KeySource::Fixed(json)) => {
-                let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
+                let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
                 return Ok(Some(Keys::Fixed(set)));
             }
             None => (Source::Discovery, self.policy),
@@ -580,6 +594,23 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
 /// so it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// Returns whether an algorithm needs a public key.
+fn needs_keys(algorithms: &[Algorithm]) -> bool {
+    algorithms.iter().any(|alg| !alg.is_symmetric())
+}
+
+/// Checks the name of an issuer, which is any string (RFC 7519 §4.1.1). It must be a URL only if its
+/// keys are discovered.
+fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
+    if discovers {
+        return check_bare_url(issuer);
+    }
+    if issuer.is_empty() {
+        return Err(SetupError::NoIssuer);
+    }
+    Ok(())
 }
 
 fn check_bare_url(text: &str) -> Result<(), SetupError> {

@@ -154,8 +154,8 @@ impl Auth {
         let issuer = self.claim_steps(&claims, signed_with.as_ref(), trace)?;
         let (algorithm, kid) = signed_with?;
         let expected = key_expected(issuer, algorithm);
-        let found = kid.as_deref().map_or("no kid".to_owned(), quoted);
         let key = issuer.key(algorithm, kid.as_deref()).await;
+        let found = key_found(issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
@@ -224,9 +224,18 @@ impl Auth {
         let expected = any_of(audiences.iter().map(|audience| quoted(audience)));
         trace.add("aud", expected, trace.claimed("aud"), outcome);
         self.date_steps(claims, trace);
-        let found = format!("{}, {}", trace.claimed("sub"), trace.claimed("jti"));
+        let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
-        trace.add("sub, jti", "strings, or absent", found, outcome);
+        trace.add(
+            "sub, jti, client_id",
+            "strings, or absent",
+            found.join(", "),
+            outcome,
+        );
+        let found = ["scope", "scp"].map(|member| trace.claimed(member));
+        let outcome = checks::scopes(claims);
+        let expected = "strings or arrays of strings, or absent";
+        trace.add("scope, scp", expected, found.join(", "), outcome);
         if self.inner.strict {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
@@ -234,10 +243,11 @@ impl Auth {
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
         let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
-        let expected = if methods.key {
-            "absent, or a jkt"
-        } else {
-            "absent"
+        let expected = match (methods.key, methods.certificate) {
+            (true, true) => "absent, or a jkt or x5t#S256",
+            (true, false) => "absent, or a jkt",
+            (false, true) => "absent, or an x5t#S256",
+            (false, false) => "absent",
         };
         let outcome = checks::binding(claims, methods);
         trace.add("cnf", expected, trace.claimed("cnf"), outcome);
@@ -403,6 +413,22 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     }
     let kids = any_of(kids.iter().map(|kid| quoted(kid)));
     format!("a key of {}: {kids}", issuer.context.issuer)
+}
+
+/// Names the key that a token names, and why it is left out of the key set, if it is.
+fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
+    let Some(kid) = kid else {
+        return "no kid".to_owned();
+    };
+    let left_out = match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    };
+    match left_out {
+        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        None => quoted(kid),
+    }
 }
 
 pub(super) fn quoted(text: &str) -> String {

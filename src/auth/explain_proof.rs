@@ -109,9 +109,9 @@ fn follow(
     trace: &mut Trace,
 ) -> Option<()> {
     let field = dpop::field(request.headers);
-    let found = match field {
+    let found = match &field {
         Ok(proof) => format!("{} bytes", proof.len()),
-        Err(fault) => fault.reason().to_owned(),
+        Err(fault) => fault.detail().to_owned(),
     };
     let expected = format!("one, of {MAX_PROOF} bytes at most");
     let proof = add(trace, "proof", expected, found, field)?;
@@ -194,8 +194,8 @@ fn header_steps(
 fn key_step(parsed: &ProofHeader<'_>, algorithm: Algorithm, trace: &mut Trace) -> Option<ProofKey> {
     let key = ProofKey::read(parsed, algorithm);
     let found = match &key {
-        Ok(_) => "it is",
-        Err(fault) => fault.reason(),
+        Ok(_) => "it is".to_owned(),
+        Err(fault) => fault.detail().to_owned(),
     };
     add(trace, "proof jwk", "a public key for alg", found, key)
 }
@@ -284,7 +284,12 @@ fn add<T>(
     found: impl Into<StepValue>,
     outcome: Result<T, ProofFault>,
 ) -> Option<T> {
-    trace.add(name, expected, found, outcome.map_err(ProofFault::error))
+    trace.add(
+        name,
+        expected,
+        found,
+        outcome.map_err(|fault| fault.error()),
+    )
 }
 
 #[cfg(test)]

@@ -77,7 +77,8 @@ macro_rules! options {
             self
         }
 
-        /// Reads the key set from a file instead. The file is checked every two seconds and read
+        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys in
+        /// PEM. If none of the keys has a `kid`, the one of a token does not matter. The file is checked every two seconds and read
         /// again when it has changed.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
@@ -85,7 +86,8 @@ macro_rules! options {
             self
         }
 
-        /// Uses a fixed key set, given as the JSON of a JWK set, which is never refreshed.
+        /// Uses fixed keys, which are never refreshed, in any of the forms of
+        /// [`jwks_file`](Self::jwks_file).
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));

@@ -93,7 +93,11 @@ pub use self::{
     builder::Builder,
     challenge::Refusal,
     claims::Claims,
-    credential::{RequestHead, bearer::MAX_TOKEN},
+    credential::{
+        RequestHead,
+        bearer::MAX_TOKEN,
+        certificate::{CertificateSource, ClientCertificate},
+    },
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,

@@ -52,6 +52,8 @@ pub struct ResourceMetadata {
     dpop_signing_alg_values_supported: Vec<Algorithm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dpop_bound_access_tokens_required: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_certificate_bound_access_tokens: Option<bool>,
     #[serde(skip)]
     path: String,
 }
@@ -72,6 +74,7 @@ impl ResourceMetadata {
             bearer_methods_supported: ["header"],
             dpop_signing_alg_values_supported: Vec::new(),
             dpop_bound_access_tokens_required: None,
+            tls_client_certificate_bound_access_tokens: None,
             path: format!("{WELL_KNOWN}{}", resource.path),
         }
     }
@@ -80,6 +83,12 @@ impl ResourceMetadata {
     pub(crate) fn with_dpop(mut self, algorithms: &[Algorithm], is_required: bool) -> Self {
         self.dpop_signing_alg_values_supported = algorithms.to_vec();
         self.dpop_bound_access_tokens_required = is_required.then_some(true);
+        self
+    }
+
+    /// Adds whether tokens may be bound to the client's certificate (RFC 8705 §3.3).
+    pub(crate) fn with_certificates(mut self, is_enabled: bool) -> Self {
+        self.tls_client_certificate_bound_access_tokens = is_enabled.then_some(true);
         self
     }
 

@@ -18,7 +18,7 @@ use crate::auth::{
     credential::{
         Credential, RequestHead,
         bearer::{self, within_limit},
-        certificate,
+        certificate::{self, CertificateSource},
         dpop::{Presented, ProofFault, Proofs},
     },
     error::AuthError,
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) strict: bool,
     pub(crate) challenge: Challenge,
     /// `None` if no issuer uses DPoP.
+    /// Where the client's certificate comes from. `None` if no token may be bound to one.
+    pub(crate) certificates: Option<CertificateSource>,
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
@@ -170,10 +172,11 @@ impl Auth {
         Refusal::new(error, challenge).with_nonce(nonce)
     }
 
-    /// Returns whether authentication reads the method and the path of a request.
+    /// Returns whether authentication reads the method, the path or the certificate of a request.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
+            || self.inner.certificates == Some(CertificateSource::Connection)
     }
 
     /// Returns whether requests may use the scheme `DPoP`.
@@ -260,8 +263,11 @@ impl Auth {
     ) -> Result<(), AuthError> {
         let binding = verified.binding.as_deref();
         if let Some(x5t) = binding.and_then(|binding| binding.certificate) {
-            let presented = request.and_then(|request| request.certificate);
-            if !certificate::is_bound_to(&x5t.to_string(), presented) {
+            let source = self.inner.certificates;
+            let presented = source
+                .zip(request)
+                .and_then(|(source, request)| source.read(request));
+            if presented.is_none_or(|der| certificate::thumbprint(&der) != x5t.to_string()) {
                 return Err(AuthError::TokenBound);
             }
         }
@@ -327,6 +333,7 @@ impl Auth {
         let times = Times::of(&claims)?;
         times.check(self.now(), &self.inner.rules)?;
         checks::strings(&claims)?;
+        checks::scopes(&claims)?;
         if self.inner.strict {
             checks::rfc9068(&claims)?;
         }
@@ -500,6 +507,7 @@ impl Auth {
         let proofs = proofs.map(|proofs| &*proofs.algorithms);
         let is_required = !self.inner.challenge.bearer;
         let metadata = ResourceMetadata::new(resource, issuers, scopes);
+        let metadata = metadata.with_certificates(self.inner.certificates.is_some());
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
@@ -568,8 +576,14 @@ impl Trusted {
     fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => {
+                let left_out = Arc::clone(set.left_out());
+                KeyStatus::fixed(&self.context.issuer, set.usable(), left_out)
+            }
+            None => {
+                let keys = usize::from(self.secret.is_some());
+                KeyStatus::fixed(&self.context.issuer, keys, Arc::default())
+            }
         }
     }
 }

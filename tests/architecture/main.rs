@@ -341,7 +341,7 @@ const ROOMS: &[Room] = &[
         &["algorithm.rs", "auth/", "issuer/"],
     ),
     // A store knows keys and lines, and no token.
-    room("auth/store/", &[]),
+    room("auth/store/", &["auth/display.rs"]),
     room("auth/warp/", &["auth/"]),
     // The test issuer. It shares only the names of algorithms with the code that it tests.
     room("issuer/", &["algorithm.rs"]),

@@ -19,6 +19,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// # Errors
 /// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
+#[cfg(any(test, feature = "warp"))]
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     after_scheme(the_field(headers)?, BEARER)
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod bearer;
 pub(super) mod certificate;
+mod certificate_field;
 pub(super) mod dpop;
 pub(super) mod nonce;
 #[cfg(all(test, feature = "testing"))]

@@ -2,6 +2,7 @@
 //! RFC 9449.
 
 use std::{
+    borrow::Cow,
     sync::LazyLock,
     time::{Duration, SystemTime},
 };
@@ -81,13 +82,17 @@ async fn check(proofs: &Proofs, proof: &str) -> Result<(), ProofFault> {
     check_fields(proofs, &[proof.as_bytes()], thumbprint(&KEY)).await
 }
 
+const fn key(reason: &'static str) -> ProofFault {
+    ProofFault::Key(Cow::Borrowed(reason))
+}
+
 type Change = fn(ProofBuilder) -> ProofBuilder;
 
 async fn assert_refused(rows: &[(&str, Change, ProofFault)]) {
     let proofs = proofs();
     for (case, change, fault) in rows {
         let refused = check(&proofs, &change(proof()).sign()).await;
-        assert_eq!(refused, Err(*fault), "{case}");
+        assert_eq!(refused, Err(fault.clone()), "{case}");
     }
 }
 
@@ -196,7 +201,7 @@ async fn rejects_a_proof_that_is_not_one_field() {
     ];
     for (case, fields, fault) in rows {
         let refused = check_fields(&proofs(), fields, thumbprint(&KEY)).await;
-        assert_eq!(refused, Err(*fault), "{case}");
+        assert_eq!(refused, Err(fault.clone()), "{case}");
     }
 }
 
@@ -248,12 +253,12 @@ async fn rejects_documents_that_are_not_strict() {
         ("129 levels", with(&header, &format!(r#""a":{}{}"#, "[".repeat(129), "]".repeat(129))), claims.clone()),
         ("a lone surrogate", header.clone(), with(&claims, r#""a":"\ud800""#)),
     ] {
-        assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Err(strict), "{case}");
+        assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Err(strict.clone()), "{case}");
     }
-    assert_eq!(check_raw(b"\xff", claims.as_bytes()).await, Err(strict), "a header that is not UTF-8");
-    assert_eq!(check_raw(header.as_bytes(), b"{\"a\":\"\xff\"}").await, Err(strict), "claims that are not UTF-8");
+    assert_eq!(check_raw(b"\xff", claims.as_bytes()).await, Err(strict.clone()), "a header that is not UTF-8");
+    assert_eq!(check_raw(header.as_bytes(), b"{\"a\":\"\xff\"}").await, Err(strict.clone()), "claims that are not UTF-8");
     let bom = format!("\u{feff}{header}");
-    assert_eq!(check_raw(bom.as_bytes(), claims.as_bytes()).await, Err(strict), "a byte order mark");
+    assert_eq!(check_raw(bom.as_bytes(), claims.as_bytes()).await, Err(strict.clone()), "a byte order mark");
 }
 
 #[tokio::test]
@@ -281,8 +286,8 @@ async fn rejects_other_types_and_extensions() {
 #[tokio::test]
 #[rustfmt::skip]
 async fn rejects_algorithms_that_are_not_listed() {
-    use ProofFault::{Algorithm, Key};
-    const FOR_ANOTHER: ProofFault = Key("jwk is not a key for alg");
+    use ProofFault::Algorithm;
+    const FOR_ANOTHER: ProofFault = key("jwk is not a key for alg");
     assert_refused(&[
         ("no alg", |p| p.without_header("alg"), Algorithm),
         ("none", |p| p.header("alg", "none"), Algorithm),
@@ -311,14 +316,13 @@ fn with_jwk(proof: ProofBuilder, change: impl FnOnce(&mut Value)) -> ProofBuilde
 #[tokio::test]
 #[rustfmt::skip]
 async fn rejects_keys_that_are_not_public_keys() {
-    use ProofFault::Key;
-    const PRIVATE: ProofFault = Key("it has private members");
-    const NUMBER: ProofFault = Key("a number that is absent or not base64url");
-    const LENGTH: ProofFault = Key("coordinates of the wrong length");
-    const CURVE: ProofFault = Key("a curve that we do not support");
-    const KTY: ProofFault = Key("a kty that we do not support");
-    const ABSENT: ProofFault = Key("the proof has no jwk");
-    const NO_OBJECT: ProofFault = Key("not an object that can be read");
+    const PRIVATE: ProofFault = key("it has private members");
+    const NUMBER: ProofFault = key("a number that is absent or not base64url");
+    const LENGTH: ProofFault = key("coordinates of the wrong length");
+    const CURVE: ProofFault = key("a curve that we do not support");
+    const KTY: ProofFault = key("a kty that we do not support");
+    const ABSENT: ProofFault = key("the proof has no jwk");
+    const NO_OBJECT: ProofFault = key("not an object that can be read");
     assert_refused(&[
         ("no jwk", |p| p.without_header("jwk"), ABSENT),
         ("a kid in its place", |p| p.without_header("jwk").header("kid", KEY.kid()), ABSENT),
@@ -336,12 +340,12 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), PRIVATE),
         ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), PRIVATE),
         ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), PRIVATE),
-        ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), Key("use is not sig")),
-        ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), Key("key_ops lacks verify")),
-        ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), Key("alg contradicts kty and crv")),
-        ("an alg of encryption", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ECDH-ES")), Key("alg is none that we know")),
-        ("a numeric alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!(1)), Key("alg is not a string")),
-        ("a numeric kid", |p| with_jwk(p, |jwk| jwk["kid"] = json!(1)), Key("kid is not a string")),
+        ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("use is not sig")),
+        ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("key_ops lacks verify")),
+        ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("alg contradicts kty and crv")),
+        ("an alg of encryption", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ECDH-ES")), key("alg is none that we know")),
+        ("a numeric alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!(1)), key("alg is not a string")),
+        ("a numeric kid", |p| with_jwk(p, |jwk| jwk["kid"] = json!(1)), key("kid is not a string")),
         ("no kty", |p| with_jwk(p, |jwk| jwk["kty"] = json!(null)), KTY),
         ("kty in lower case", |p| with_jwk(p, |jwk| jwk["kty"] = json!("ec")), KTY),
         ("kty of RSA", |p| with_jwk(p, |jwk| jwk["kty"] = json!("RSA")), NUMBER),
@@ -356,12 +360,12 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), NUMBER),
         ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), NUMBER),
         ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), NUMBER),
-        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), Key("its numbers make no public key")),
-        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), Key("its numbers make no public key")),
-        ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), Key("a modulus of fewer than 2048 or more than 8192 bits")),
-        ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), Key("a modulus of fewer than 2048 or more than 8192 bits")),
-        ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), Key("an exponent that is even or not from 3 to 2^33 - 1")),
-        ("a point of small order", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)})), Key("a point of small order")),
+        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers make no public key")),
+        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers make no public key")),
+        ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("a modulus of fewer than 2048 or more than 8192 bits")),
+        ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("a modulus of fewer than 2048 or more than 8192 bits")),
+        ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("an exponent that is even or not from 3 to 2^33 - 1")),
+        ("a point of small order", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)})), key("a point of small order")),
         ("X25519", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "X25519", "x": "A".repeat(43)})), CURVE),
     ]).await;
 }
@@ -547,25 +551,29 @@ async fn requires_a_nonce_where_it_is_told_to() {
         (
             "of two slots before",
             json!(nonces.current(long_before)),
-            Err(nonce),
+            Err(nonce.clone()),
         ),
         (
             "of the slot after",
             json!(nonces.current(ahead)),
-            Err(nonce),
+            Err(nonce.clone()),
         ),
-        ("foreign", json!(foreign), Err(nonce)),
-        ("padded", padded, Err(nonce)),
-        ("cut", json!(current[1..]), Err(nonce)),
-        ("empty", json!(""), Err(nonce)),
-        ("null", json!(null), Err(nonce)),
-        ("a number", json!(1), Err(nonce)),
-        ("an array", json!([current]), Err(nonce)),
+        ("foreign", json!(foreign), Err(nonce.clone())),
+        ("padded", padded, Err(nonce.clone())),
+        ("cut", json!(current[1..]), Err(nonce.clone())),
+        ("empty", json!(""), Err(nonce.clone())),
+        ("null", json!(null), Err(nonce.clone())),
+        ("a number", json!(1), Err(nonce.clone())),
+        ("an array", json!([current]), Err(nonce.clone())),
     ] {
         let verdict = check(&proofs, &proof().claim("nonce", value).sign()).await;
         assert_eq!(verdict, expected, "{case}");
     }
-    assert_eq!(check(&proofs, &proof().sign()).await, Err(nonce), "absent");
+    assert_eq!(
+        check(&proofs, &proof().sign()).await,
+        Err(nonce.clone()),
+        "absent"
+    );
     let elsewhere = proof().claim("htm", "PUT").sign();
     assert_eq!(
         check(&proofs, &elsewhere).await,
@@ -590,7 +598,7 @@ async fn refuses_while_the_record_is_full_and_forgets_nothing() {
         }
     }
     let full = ProofFault::Unavailable("full");
-    assert_eq!(fault, Some(full));
+    assert_eq!(fault.as_ref(), Some(&full));
     let retry_after = Duration::from_secs(1);
     assert_eq!(full.error(), AuthError::StateUnavailable { retry_after });
     assert_eq!(check(&proofs, &first).await, Err(ProofFault::Used));

@@ -79,8 +79,8 @@ impl<X> Claims<X> {
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// Returns the scopes that the token grants: those of `scope`, separated by spaces only
-    /// (RFC 6749 §3.3), and those of `scp`, a string of the same form or an array.
+    /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of
+    /// scopes separated by spaces only (RFC 6749 §3.3), or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());

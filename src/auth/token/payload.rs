@@ -41,10 +41,12 @@ pub(crate) struct Verified {
 /// The position of each claim. Kept small, because every cached token has one of these.
 struct Pieces {
     subject: Option<Piece>,
+    /// `scope`, if it is a string.
     scope: Option<Piece>,
     /// `scp`, if it is a string.
     scp: Option<Piece>,
-    /// The items of `scp` if it is an array, of the audience and of the permissions, in this order.
+    /// The items of `scope` and `scp` as far as they are arrays, of the audience and of the
+    /// permissions, in this order.
     lists: SmallVec<[Piece; FEW]>,
     /// The index in `lists` where the audience begins.
     audience: Place,
@@ -79,13 +81,13 @@ impl Verified {
         self.list(self.claims.permissions, Place::MAX)
     }
 
-    /// Returns `scope` and `scp`, each a string of scopes separated by spaces.
+    /// Returns `scope` and `scp` as far as they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scp`, if it is an array.
+    /// Returns the items of `scope` and `scp` as far as they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -143,11 +145,13 @@ impl Extract {
             payload,
             escaped: String::new(),
         };
+        let scopes = texts(claims.scope.as_ref().filter(|scope| is_list(scope)));
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let mut lists = SmallVec::with_capacity(scps.len() + audience.len() + permissions.len());
-        for list in [scps, audience, permissions] {
+        let granted = scopes.len() + scps.len();
+        let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
+        for list in [scopes, scps, audience, permissions] {
             lists.extend(list.iter().map(|text| cut.piece(text)));
         }
         let claims = Pieces {
@@ -155,8 +159,8 @@ impl Extract {
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(scps.len()),
-            permissions: place(scps.len() + audience.len()),
+            audience: place(granted),
+            permissions: place(granted + audience.len()),
         };
         Self {
             claims,

@@ -19,7 +19,7 @@ use warp::{
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
         policy::{Policy, Requirement},
         with_auth,
     },
@@ -70,6 +70,8 @@ pub struct Access {
     pub required: Option<Policy>,
     /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
     pub docs: Option<Docs>,
+    /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
 }
 
 impl From<&Auth> for Access {
@@ -78,6 +80,7 @@ impl From<&Auth> for Access {
             auth: auth.clone(),
             required: None,
             docs: Some(Docs::default()),
+            forward_auth_paths: false,
         }
     }
 }
@@ -293,6 +296,20 @@ where
         takes_json: false,
         nonces: None,
     }
+}
+
+/// Starts a row for every path below this segment. Its template ends in `/*`.
+pub(crate) fn at_below(
+    methods: Methods,
+    template: &'static str,
+    segment: &'static str,
+) -> Route<impl Extracts<()>> {
+    let is_below = |tail: warp::path::Tail| {
+        let fits = !tail.as_str().trim_start_matches('/').is_empty();
+        async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+    };
+    let below = warp::path::tail().and_then(is_below).untuple_one();
+    at(methods, template, warp::path(segment).and(below))
 }
 
 /// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
@@ -561,6 +578,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                            method: Method,
                            path: FullPath,
                            query: String,
+                           certificate: Option<ClientCertificate>,
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
@@ -575,6 +593,10 @@ impl<F> QueryPolicyRoute<'_, F> {
                 let request = match &forwarded {
                     Some(target) => target.head(&headers),
                     None => RequestHead::new(&method, path.as_str(), &headers),
+                };
+                let request = match &certificate {
+                    Some(certificate) => request.with_certificate(certificate.as_der()),
+                    None => request,
                 };
                 let verdict = match policy {
                     Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
@@ -591,6 +613,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             .and(warp::method())
             .and(warp::path::full())
             .and(query())
+            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {

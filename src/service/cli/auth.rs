@@ -1,9 +1,25 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder, dpop::Dpop, store::Store},
+    auth::{
+        Algorithm, Auth, Builder,
+        dpop::Dpop,
+        store::{RedisOptions, Store},
+    },
     service::config::{self, Config, TokenProfile},
 };
+
+/// Returns the store that the configuration names, which may be shared.
+pub(in crate::service) fn store(config: &Config) -> Store {
+    let memory = config.dpop.store;
+    let Some(url) = &config.state_store.url else {
+        return Store::memory(memory);
+    };
+    let mut options = RedisOptions::default();
+    options.timeout = config.state_store.timeout;
+    options.memory = memory;
+    Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
+}
 
 /// Returns a builder with every setting of the configuration.
 pub(in crate::service) fn builder(config: &Config) -> Builder {
@@ -41,6 +57,9 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     }
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
+    }
+    if let Some(source) = config.certificates {
+        auth = auth.client_certificates(source);
     }
     if let Some(url) = &config.dpop.public_url {
         auth = auth.dpop(dpop(&config.dpop, url));

@@ -4,6 +4,7 @@
 //! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
+mod certificates;
 mod cross_checks;
 mod dotenv;
 mod dpop;
@@ -12,9 +13,11 @@ mod external_checks;
 mod fault;
 mod invalid;
 mod limits;
+mod needed;
 mod origin;
 mod reader;
 mod service_address;
+mod state_store;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -42,7 +45,8 @@ pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{Secret, TokenProfile};
+pub use self::state_store::StateStore;
+pub use self::types::{Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -85,6 +89,10 @@ pub struct Config {
     pub resource: Option<String>,
     /// The rules for tokens that are bound to a key.
     pub dpop: Dpop,
+    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    pub certificates: Option<CertificateSource>,
+    /// The store that replicas share.
+    pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -95,6 +103,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
+    /// Answers every path below `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -120,7 +130,11 @@ impl Config {
     /// Every fault.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         match Self::from_variables(environment.clone()) {
-            Ok((config, warnings)) => Ok((config, environment.locate_warnings(warnings))),
+            Ok((config, warnings)) => {
+                let mut located = environment.warnings().to_vec();
+                located.extend(environment.locate_warnings(warnings));
+                Ok((config, located))
+            }
             Err(faults) => Err(environment.locate(faults)),
         }
     }
@@ -166,6 +180,7 @@ impl Config {
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
         let resource = reader.optional(&variables::AUTH0_RESOURCE);
+        let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         Self {
             issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
@@ -186,11 +201,14 @@ impl Config {
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
             dpop: dpop::read(reader, resource.as_deref()),
             resource,
+            certificates: certificates::source(reader, &clients),
+            state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
-            tls: service_address::tls(reader),
+            tls: service_address::tls(reader, clients),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
+            forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),
@@ -203,10 +221,12 @@ impl Config {
     fn cross_check(&self, reader: &mut Reader) {
         cross_checks::listeners(reader, self.listen, self.metrics_listen);
         cross_checks::required(reader);
-        cross_checks::issuers(reader, &self.issuers);
+        cross_checks::port(reader);
+        cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         dpop::check(reader, &self.dpop);
+        state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

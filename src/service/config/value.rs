@@ -15,11 +15,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, dpop::DpopMode, policy::Policy},
+    auth::{self, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, TokenProfile},
+        types::{Secret, StoreOutage, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -93,6 +93,60 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
+pub(super) fn state_store(text: &str) -> Parsed<Secret> {
+    match Store::check_url(text.trim()) {
+        Ok(()) => Ok(Secret::new(text.trim())),
+        Err(fault) => Err(InvalidValue::new(fault.as_str())),
+    }
+}
+
+/// Parses `refuse` or `local`.
+pub(super) fn store_outage(text: &str) -> Parsed<StoreOutage> {
+    match text {
+        "refuse" => Ok(StoreOutage::Refuse),
+        "local" => Ok(StoreOutage::Local),
+        _ => Err(InvalidValue::new("is neither refuse nor local")
+            .suggest(nearest(text, ["refuse", "local"]))),
+    }
+}
+
+/// Parses `off` or `request`.
+pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "request" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "require" | "required" | "optional" => {
+                    Some("request")
+                }
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "request"]),
+            };
+            Err(InvalidValue::new("is neither off nor request").suggest(meant))
+        }
+    }
+}
+
+/// Parses the name of a field that carries a certificate.
+pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
+    const NAMES: [&str; 3] = [
+        "client-cert",
+        "x-forwarded-client-cert",
+        "x-ssl-client-cert",
+    ];
+    match text.to_ascii_lowercase().as_str() {
+        "client-cert" => Ok(CertificateSource::ClientCert),
+        "x-forwarded-client-cert" => Ok(CertificateSource::XForwardedClientCert),
+        "x-ssl-client-cert" => Ok(CertificateSource::XSslClientCert),
+        _ => Err(
+            InvalidValue::new("is no field that we can read a certificate from")
+                .suggest(nearest(text, NAMES)),
+        ),
+    }
 }
 
 /// Parses a secret for nonces, as long as the hash that it is used with.

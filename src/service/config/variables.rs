@@ -11,10 +11,10 @@ use warp::http::HeaderValue;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{dpop::DpopMode, policy::Policy},
+    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, TokenProfile},
+            types::{Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -76,10 +76,10 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas.",
+        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas. An https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
-        parse: url::issuer,
+        parse: url::issuer_name,
     }
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
@@ -100,9 +100,9 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A key set on disk, used instead of a fetched one and reread when it changes.",
+        meaning: "A file with the public keys, used instead of a fetched set and reread when it changes: a JWK set, one JWK, an array of JWKs, or PEM.",
         example: "/etc/warp-bearer/jwks.json",
-        expects: "the path of a key set, such as /etc/warp-bearer/jwks.json",
+        expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
     }
 
@@ -260,6 +260,39 @@ variables! {
         parse: |text| value::size(text, 64 * KIB..=16384 * MIB),
     }
 
+    STATE_STORE: Optional<Secret> {
+        default: "none; what is used once is known to this process alone",
+        meaning: "The Redis or Valkey, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
+        example: "'<redis://:password@redis.internal:6379/0>'",
+        expects: "a URL, such as redis://:password@redis.internal:6379/0",
+        parse: value::state_store,
+        is_secret: true,
+    }
+
+    STATE_STORE_TIMEOUT: WithDefault<Duration> {
+        default: "100ms",
+        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        example: "250ms",
+        expects: "a duration from 1ms to 10s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+    }
+
+    STATE_STORE_STALE: WithDefault<Duration> {
+        default: "5m",
+        meaning: "How long the last list of revocations is used while the state store is unreachable.",
+        example: "1h",
+        expects: "a duration, such as 5m",
+        parse: value::duration,
+    }
+
+    STATE_STORE_OUTAGE: WithDefault<StoreOutage> {
+        default: "refuse",
+        meaning: "What happens after that: refuse answers 503 on protected routes, local goes on with the list that is held.",
+        example: "local",
+        expects: "refuse or local",
+        parse: value::store_outage,
+    }
+
     AUTH0_CLIENT_ID: Unread {
         default: "none",
         meaning: "The application for which `just token` fetches a token. The service never reads it.",
@@ -299,6 +332,30 @@ variables! {
         parse: value::file,
     }
 
+    TLS_CLIENT_CERT: WithDefault<bool> {
+        default: "off",
+        meaning: "Asks clients for a certificate, and accepts tokens that are bound to it (RFC 8705): off or request. Any certificate will do, self-signed ones included; the client proves that it holds the key.",
+        example: "request",
+        expects: "off or request",
+        parse: value::client_certificates,
+    }
+
+    TLS_CLIENT_CA_FILE: Optional<PathBuf> {
+        default: "none; whoever signed a certificate is accepted",
+        meaning: "The certificate authorities of clients, as PEM. A certificate of another one counts as absent. Reread when it changes.",
+        example: "/etc/warp-bearer/clients.crt",
+        expects: "the path of certificates as PEM",
+        parse: value::file,
+    }
+
+    CLIENT_CERT_FIELD: Optional<CertificateSource> {
+        default: "none",
+        meaning: "The field by which the proxy in front passes the client's certificate on: client-cert (RFC 9440), x-forwarded-client-cert (Envoy) or x-ssl-client-cert (nginx). The proxy must replace what a client sends under this name.",
+        example: "client-cert",
+        expects: "client-cert, x-forwarded-client-cert or x-ssl-client-cert",
+        parse: value::certificate_field,
+    }
+
     METRICS_LISTEN: Optional<SocketAddr> {
         default: "none; there are no metrics",
         meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
@@ -319,6 +376,14 @@ variables! {
         default: "on",
         meaning: "Serves /docs, where people can try the routes, and /openapi.json: on or off. Both show only what challenges and metadata reveal anyway.",
         example: "off",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
+    FORWARD_AUTH_PATHS: WithDefault<bool> {
+        default: "off",
+        meaning: "Answers every path below /auth as /auth, for proxies that append the client's own path to it, as Envoy does: on or off. The query is the client's there and is not read.",
+        example: "on",
         expects: "on or off",
         parse: value::switch,
     }
@@ -439,6 +504,29 @@ pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
+///
+/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+pub(super) fn near_miss(name: &str) -> Option<&'static str> {
+    const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
+    if find(name).is_some() || is_auth0(name) {
+        return None;
+    }
+    let name = name.to_ascii_uppercase();
+    if ["LOG_LEVEL", "LOGLEVEL", "LOG_FILTER"].contains(&&*name) {
+        return Some("RUST_LOG");
+    }
+    let read = VARIABLES.iter().map(|variable| variable.name);
+    let read = read.filter(|known| !known.starts_with("AUTH0_CLIENT_"));
+    read.map(|known| (known, known.strip_prefix("AUTH0_")))
+        .find(|(known, bare)| {
+            *bare == Some(&name) && !COMMON.contains(&&*name)
+                || known.len() > 4 && strsim::damerau_levenshtein(&name, known) <= 1
+        })
+        .map(|(known, _)| known)
 }
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.

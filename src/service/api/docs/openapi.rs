@@ -57,7 +57,8 @@ impl Docs {
     /// Like [`openapi`](Self::openapi), for the schemes that the rows accept.
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes) -> String {
         let mut paths = PathsBuilder::new();
-        for row in rows {
+        // OpenAPI has no template for paths below another.
+        for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             for path in [Some(row.template), row.also.as_deref()]
                 .into_iter()
                 .flatten()

@@ -159,6 +159,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     let access = Access {
         docs: config.docs.then(|| docs(&issuer)),
+        forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };
     // SIGHUP is not handled, so that closing the terminal ends the process.

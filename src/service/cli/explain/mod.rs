@@ -125,6 +125,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
         docs: None,
+        forward_auth_paths: config.forward_auth_paths,
     };
     let text = match options.token.as_deref() {
         None | Some("-") => standard_input()?,
