@@ -47,7 +47,10 @@ pub(crate) mod display;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
 mod issuer;
+mod issuers;
+mod resolver;
 pub(crate) mod token;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -91,6 +94,8 @@ pub use self::{
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,
+    resolver::tenant_of,
+    token::audience::AudienceClaim,
     verifier::Auth,
 };
 pub use crate::algorithm::Algorithm;

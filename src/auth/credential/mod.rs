@@ -1,6 +1,7 @@
 //! The credential of a request, and the parts of the request that authentication reads.
 
 pub(super) mod bearer;
+pub(super) mod field;
 
 use http::{HeaderMap, Method};
 
