@@ -12,8 +12,9 @@ use crate::{
         types::Secret,
         variables::{
             AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE,
-            AUTH0_JWKS_URI, AUTH0_RESOURCE, AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE,
-            LISTEN, MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
+            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_SIGNING_SECRET,
+            CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE,
+            TLS_KEY_FILE,
         },
     },
 };
@@ -31,7 +32,9 @@ pub(super) const OF_ONE_ISSUER: [&str; 6] = [
 /// Rejects a head limit that no token of the maximum size fits in.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
-    if reader.is_set(MAX_HEADER_BYTES.name()) && u64::from(head) < least {
+    let are_set =
+        reader.is_set(MAX_HEADER_BYTES.name()) && reader.is_set(AUTH0_MAX_TOKEN_BYTES.name());
+    if are_set && u64::from(head) < least {
         reader.fault(
             MAX_HEADER_BYTES.name(),
             format_args!(

@@ -221,14 +221,11 @@ pub const PRESETS: &[Preset] = &[
         source: "https://workos.com/docs/reference/authkit/session-tokens/access-token",
         url: None,
         form: "https://api.workos.com/user_management/CLIENT_ID, or your custom domain",
-        fits: |name| name.starts_with("https://"),
+        fits: |name| name.starts_with("https://") && name != "https://api.workos.com",
         field: None,
-        note: Some(
-            "weaker than the default: access tokens have no aud, so the audience is the client ID, as client_id has it",
-        ),
+        note: Some("access tokens have no aud by default; add one with a JWT template"),
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
-            audience_claim(settings, AudienceClaim::ClientId);
             claims(settings, Some("role"), None);
             let url = settings.url.clone();
             if let Some(client) = url.strip_prefix("https://api.workos.com/user_management/") {
