@@ -5,7 +5,11 @@
 //! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
 //! line; each step is a function in `token/checks.rs`.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
@@ -52,6 +56,8 @@ pub(crate) struct Inner {
     /// The longest token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
+    /// Held while the issuers are replaced.
+    pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
@@ -81,6 +87,12 @@ impl Auth {
     ) -> Result<Claims<X>, Refusal> {
         self.authenticate_by(request, |headers| self.credential(headers))
             .await
+    }
+
+    /// Returns the field that carries the bare token, if it is not `Authorization`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn token_field(&self) -> Option<&HeaderName> {
+        self.inner.field.as_ref()
     }
 
     /// Returns the token in the header fields, without a scheme name.

@@ -120,7 +120,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     // first set of them, with an empty description, is enough to write it.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
-    docs_rows(docs, docs.openapi(&all)).into()
+    docs_rows(docs, docs.openapi(&all, access.auth.token_field())).into()
 }
 
 #[cfg(feature = "docs")]
