@@ -17,8 +17,8 @@ use crate::auth::{
     challenge::Challenge,
     keys::key_set::Key,
     token::{
-        checks::Times, implied::ImpliedScopes, json::Value, pseudonym::Pseudonym,
-        registered::Registered,
+        checks::Times, confirmation::Binding, implied::ImpliedScopes, json::Value,
+        pseudonym::Pseudonym, registered::Registered,
     },
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
+    /// What the token is bound to. Boxed, because most tokens are not.
+    pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
@@ -39,10 +41,12 @@ pub(crate) struct Verified {
 /// The position of each claim. Kept small, because every cached token has one of these.
 struct Pieces {
     subject: Option<Piece>,
+    /// `scope`, if it is a string.
     scope: Option<Piece>,
     /// `scp`, if it is a string.
     scp: Option<Piece>,
-    /// The items of `scp` if it is an array, of the audience and of the permissions, in this order.
+    /// The items of `scope` and `scp` as far as they are arrays, of the audience and of the
+    /// permissions, in this order.
     lists: SmallVec<[Piece; FEW]>,
     /// The index in `lists` where the audience begins.
     audience: Place,
@@ -78,13 +82,13 @@ impl Verified {
         self.list(self.claims.permissions, Place::MAX)
     }
 
-    /// Returns `scope` and `scp`, each a string of scopes separated by spaces.
+    /// Returns `scope` and `scp` as far as they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scp`, if it is an array.
+    /// Returns the items of `scope` and `scp` as far as they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -102,7 +106,8 @@ impl Verified {
         } else {
             0
         };
-        size_of::<Self>() + self.text.len() + lists
+        let binding = self.binding.as_deref().map_or(0, size_of_val);
+        size_of::<Self>() + self.text.len() + lists + binding
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
@@ -126,20 +131,28 @@ impl fmt::Debug for Verified {
 pub(crate) struct Extract {
     claims: Pieces,
     times: Times,
+    binding: Option<Box<Binding>>,
     escaped: String,
 }
 
 impl Extract {
-    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
+    pub(crate) fn new(
+        payload: &str,
+        claims: &Registered<'_>,
+        times: Times,
+        binding: Option<Binding>,
+    ) -> Self {
         let mut cut = Cut {
             payload,
             escaped: String::new(),
         };
+        let scopes = texts(claims.scope.as_ref().filter(|scope| is_list(scope)));
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let mut lists = SmallVec::with_capacity(scps.len() + audience.len() + permissions.len());
-        for list in [scps, audience, permissions] {
+        let granted = scopes.len() + scps.len();
+        let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
+        for list in [scopes, scps, audience, permissions] {
             lists.extend(list.iter().map(|text| cut.piece(text)));
         }
         let claims = Pieces {
@@ -147,12 +160,13 @@ impl Extract {
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(scps.len()),
-            permissions: place(scps.len() + audience.len()),
+            audience: place(granted),
+            permissions: place(granted + audience.len()),
         };
         Self {
             claims,
             times,
+            binding: binding.map(Box::new),
             escaped: cut.escaped,
         }
     }
@@ -175,6 +189,7 @@ impl Extract {
             times: self.times,
             context,
             source,
+            binding: self.binding,
             pseudonym: OnceLock::new(),
         }
     }
@@ -221,6 +236,8 @@ pub(crate) struct IssuerContext {
     /// The scopes that every token of the issuer must grant, separated by spaces.
     pub(crate) required_scope: Option<Arc<str>>,
     pub(crate) implied: Arc<ImpliedScopes>,
+    /// True if a token must be bound to the key of a DPoP proof.
+    pub(crate) requires_key: bool,
 }
 
 impl IssuerContext {
@@ -232,6 +249,7 @@ impl IssuerContext {
             && self.groups_at == other.groups_at
             && self.required_scope == other.required_scope
             && self.implied == other.implied
+            && self.requires_key == other.requires_key
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::{AudienceClaim, TrustedIssuer},
+    auth::{AudienceClaim, TrustedIssuer, dpop::DpopMode},
     service::config::{
         presets::Preset,
         types::{Secret, TokenProfile},
@@ -48,6 +48,8 @@ pub struct IssuerSettings {
     pub roles_at: Option<String>,
     /// The claim that holds groups.
     pub groups_at: Option<String>,
+    /// Which tokens come with a DPoP proof.
+    pub dpop: Option<DpopMode>,
     /// The tenants that stand for `{tenantid}` in the name. Empty once the table is expanded.
     pub tenants: Vec<String>,
 }
@@ -112,6 +114,9 @@ impl From<&IssuerSettings> for TrustedIssuer {
         }
         if let Some(claim) = &settings.roles_at {
             issuer = issuer.roles_at(claim);
+        }
+        if let Some(mode) = settings.dpop {
+            issuer = issuer.dpop(mode);
         }
         if let Some(claim) = &settings.groups_at {
             issuer = issuer.groups_at(claim);

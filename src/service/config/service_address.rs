@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::service::{
     config::{
-        cross_checks,
+        certificates, cross_checks,
         env::Environment,
         fault::Faults,
         reader::Reader,
@@ -43,7 +43,12 @@ impl ServiceAddress {
 pub(super) fn tls(reader: &mut Reader) -> Option<Files> {
     let certificate = reader.optional(&TLS_CERT_FILE);
     let key = reader.optional(&TLS_KEY_FILE);
+    let clients = certificates::client_auth(reader);
     cross_checks::tls(reader);
     let (certificate, key) = certificate.zip(key)?;
-    Some(Files { certificate, key })
+    Some(Files {
+        certificate,
+        key,
+        clients,
+    })
 }
