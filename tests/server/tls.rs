@@ -19,7 +19,9 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls, http::tls::Files, routes, serve,
+    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls,
+    http::tls::{ClientAuth, Files},
+    routes, serve,
 };
 
 use crate::support::Tenant;

@@ -253,12 +253,12 @@ async fn rejects_documents_that_are_not_strict() {
         ("129 levels", with(&header, &format!(r#""a":{}{}"#, "[".repeat(129), "]".repeat(129))), claims.clone()),
         ("a lone surrogate", header.clone(), with(&claims, r#""a":"\ud800""#)),
     ] {
-        assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Err(strict), "{case}");
+        assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Err(strict.clone()), "{case}");
     }
-    assert_eq!(check_raw(b"\xff", claims.as_bytes()).await, Err(strict), "a header that is not UTF-8");
-    assert_eq!(check_raw(header.as_bytes(), b"{\"a\":\"\xff\"}").await, Err(strict), "claims that are not UTF-8");
+    assert_eq!(check_raw(b"\xff", claims.as_bytes()).await, Err(strict.clone()), "a header that is not UTF-8");
+    assert_eq!(check_raw(header.as_bytes(), b"{\"a\":\"\xff\"}").await, Err(strict.clone()), "claims that are not UTF-8");
     let bom = format!("\u{feff}{header}");
-    assert_eq!(check_raw(bom.as_bytes(), claims.as_bytes()).await, Err(strict), "a byte order mark");
+    assert_eq!(check_raw(bom.as_bytes(), claims.as_bytes()).await, Err(strict.clone()), "a byte order mark");
 }
 
 #[tokio::test]
@@ -551,25 +551,29 @@ async fn requires_a_nonce_where_it_is_told_to() {
         (
             "of two slots before",
             json!(nonces.current(long_before)),
-            Err(nonce),
+            Err(nonce.clone()),
         ),
         (
             "of the slot after",
             json!(nonces.current(ahead)),
-            Err(nonce),
+            Err(nonce.clone()),
         ),
-        ("foreign", json!(foreign), Err(nonce)),
-        ("padded", padded, Err(nonce)),
-        ("cut", json!(current[1..]), Err(nonce)),
-        ("empty", json!(""), Err(nonce)),
-        ("null", json!(null), Err(nonce)),
-        ("a number", json!(1), Err(nonce)),
-        ("an array", json!([current]), Err(nonce)),
+        ("foreign", json!(foreign), Err(nonce.clone())),
+        ("padded", padded, Err(nonce.clone())),
+        ("cut", json!(current[1..]), Err(nonce.clone())),
+        ("empty", json!(""), Err(nonce.clone())),
+        ("null", json!(null), Err(nonce.clone())),
+        ("a number", json!(1), Err(nonce.clone())),
+        ("an array", json!([current]), Err(nonce.clone())),
     ] {
         let verdict = check(&proofs, &proof().claim("nonce", value).sign()).await;
         assert_eq!(verdict, expected, "{case}");
     }
-    assert_eq!(check(&proofs, &proof().sign()).await, Err(nonce), "absent");
+    assert_eq!(
+        check(&proofs, &proof().sign()).await,
+        Err(nonce.clone()),
+        "absent"
+    );
     let elsewhere = proof().claim("htm", "PUT").sign();
     assert_eq!(
         check(&proofs, &elsewhere).await,
@@ -594,7 +598,7 @@ async fn refuses_while_the_record_is_full_and_forgets_nothing() {
         }
     }
     let full = ProofFault::Unavailable("full");
-    assert_eq!(fault, Some(full));
+    assert_eq!(fault.as_ref(), Some(&full));
     let retry_after = Duration::from_secs(1);
     assert_eq!(full.error(), AuthError::StateUnavailable { retry_after });
     assert_eq!(check(&proofs, &first).await, Err(ProofFault::Used));

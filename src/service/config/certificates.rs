@@ -21,9 +21,9 @@ pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
 }
 
 /// Reads where the client's certificate comes from. `None` if no token may be bound to one.
-pub(super) fn source(reader: &mut Reader) -> Option<CertificateSource> {
+pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<CertificateSource> {
     let (requested, certificate) = (TLS_CLIENT_CERT.name(), TLS_CERT_FILE.name());
-    let is_requested = reader.value(&TLS_CLIENT_CERT);
+    let is_requested = *clients != ClientAuth::Off;
     if is_requested && !reader.is_set(certificate) {
         reader.fault(
             certificate,

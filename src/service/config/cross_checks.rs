@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::{
     algorithm::Algorithm,
     service::config::{
+        needed::{NO_AUDIENCE, NO_ISSUER},
         reader::{PORT, Reader},
         types::Secret,
         url,
@@ -47,22 +48,6 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
 
 /// What a head has besides the token.
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
-
-/// What to do if no issuer is set.
-const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
-
-/// What to do if no audience is set.
-const NO_AUDIENCE: &str = "set it to the identifier of your API, such as https://api.example.com";
-
-/// Returns what to do about a variable that is set to nothing, if the service needs it.
-pub(super) fn needed(name: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
-    let (domain, issuer) = (AUTH0_DOMAIN.name(), AUTH0_ISSUER.name());
-    match name {
-        _ if name == domain && !is_set(issuer) => Some(NO_ISSUER),
-        _ if name == AUTH0_API_AUDIENCE.name() => Some(NO_AUDIENCE),
-        _ => None,
-    }
-}
 
 /// Requires the variables without which the service cannot verify any token.
 pub(super) fn required(reader: &mut Reader) {

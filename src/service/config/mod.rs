@@ -16,6 +16,7 @@ mod issuer_settings;
 mod issuers_export;
 mod issuers_file;
 mod limits;
+mod needed;
 mod origin;
 mod presets;
 mod reader;
@@ -261,6 +262,7 @@ impl Config {
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
         let resource = reader.optional(&variables::AUTH0_RESOURCE);
+        let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         Self {
             issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
@@ -291,10 +293,10 @@ impl Config {
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
             dpop: dpop::read(reader, resource.as_deref()),
             resource,
-            certificates: certificates::source(reader),
+            certificates: certificates::source(reader, &clients),
             state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
-            tls: service_address::tls(reader),
+            tls: service_address::tls(reader, clients),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),

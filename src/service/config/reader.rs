@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     auth::display::ShownText,
     service::config::{
-        cross_checks,
         fault::{Fault, Faults, Warning},
         invalid::{InvalidValue, Parsed},
+        needed,
         terminal::TerminalVariables,
         value::is_placeholder,
         variable::{Optional, Variable, WithDefault},
@@ -173,7 +173,7 @@ impl Reader {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
         if text.trim().is_empty() {
-            let needed = cross_checks::needed(variable.name, |name| self.is_set(name));
+            let needed = needed::remedy(variable.name, |name| self.is_set(name));
             let remedy =
                 needed.map_or_else(|| format!("give {expects}, or take it out"), str::to_owned);
             self.fault(variable.name, format_args!("set to nothing; {remedy}"));

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use warp::http::HeaderValue;
 
 use crate::{
-    auth::{dpop::DpopMode, policy::scope},
-    service::{config::*, observe::logging::LogFormat},
+    auth::{CertificateSource, dpop::DpopMode, policy::scope},
+    service::{config::*, http::tls::ClientAuth, observe::logging::LogFormat},
 };
 
 const TENANT: &[(&str, &str)] = &[
@@ -157,6 +157,12 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_DPOP_NONCE", "required"),
         ("AUTH0_DPOP_NONCE_SECRET", SECRET),
         ("AUTH0_DPOP_STORE", "1MiB"),
+        ("STATE_STORE", "rediss://:p@store.example:1/2"),
+        ("STATE_STORE_TIMEOUT", "1s"),
+        ("STATE_STORE_STALE", "0s"),
+        ("STATE_STORE_OUTAGE", "local"),
+        ("TLS_CLIENT_CERT", "request"),
+        ("TLS_CLIENT_CA_FILE", "clients.crt"),
         ("LISTEN", "[::]:0"),
         ("TLS_CERT_FILE", "a.crt"),
         ("TLS_KEY_FILE", "a.key"),
@@ -212,8 +218,17 @@ fn reads_every_variable_into_its_field() {
     assert_eq!(secret, Some(SECRET.as_bytes()));
     assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
+    let store = &config.state_store;
+    let url = store.url.as_ref().map(Secret::as_str);
+    assert_eq!(url, Some("rediss://:p@store.example:1/2"));
+    assert_eq!(store.timeout, Duration::from_secs(1));
+    assert_eq!(store.stale, Duration::ZERO);
+    assert_eq!(store.outage, StoreOutage::Local);
+    assert_eq!(config.certificates, Some(CertificateSource::Connection));
     let tls = Files {
-        clients: ClientAuth::Off,
+        clients: ClientAuth::Request {
+            authorities: Some("clients.crt".into()),
+        },
         certificate: "a.crt".into(),
         key: "a.key".into(),
     };
@@ -739,6 +754,75 @@ fn never_shows_a_secret() {
 }
 
 #[test]
+fn reads_the_store_that_replicas_share() {
+    let defaults = config(&[]).state_store;
+    assert!(defaults.url.is_none());
+    assert_eq!(defaults.timeout, Duration::from_millis(100));
+    assert_eq!(defaults.stale, Duration::from_secs(300));
+    assert_eq!(defaults.outage, StoreOutage::Refuse);
+    let warning = "STATE_STORE_OUTAGE: not used, since STATE_STORE is not set";
+    assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
+    #[rustfmt::skip]
+    let rows = [
+        ("http", "http://:hunter2@a", "which does not begin with redis:// or rediss://"),
+        ("no scheme", "a.example:6379", "which does not begin with redis:// or rediss://"),
+        ("an option", "rediss://:hunter2@a#insecure", "which has a query or a fragment"),
+        ("a password with a slash", "redis://:hun/ter2@a", "which is not a URL with a host"),
+        ("a database", "redis://:hunter2@a/b", "which has a path that is not the number of a database"),
+    ];
+    for (case, url, why) in rows {
+        let found = faults(with(&[("STATE_STORE", url)]));
+        assert_eq!(found.len(), 1, "{case}");
+        let start = format!("STATE_STORE: found {} bytes (not shown), {why}", url.len());
+        assert!(found[0].starts_with(&start), "{case}: {found:?}");
+        assert!(!found[0].contains("ter2"), "{case}: {found:?}");
+    }
+    let url = ("STATE_STORE", "redis://:hunter2@store.example");
+    let shown = format!("{:?}", config(&[url]));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn reads_where_certificates_of_clients_come_from() {
+    let tls = [("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")];
+    let request = ("TLS_CLIENT_CERT", "request");
+    let authorities = ("TLS_CLIENT_CA_FILE", "c");
+    let field = ("CLIENT_CERT_FIELD", "Client-Cert");
+    assert_eq!(config(&[]).certificates, None);
+    assert_eq!(config(&tls).certificates, None);
+    let off = config(&[tls[0], tls[1], ("TLS_CLIENT_CERT", "off")]);
+    assert_eq!(off.certificates, None);
+    assert_eq!(off.tls.unwrap().clients, ClientAuth::Off);
+    let asked = config(&[tls[0], tls[1], request]);
+    assert_eq!(asked.certificates, Some(CertificateSource::Connection));
+    let authorities_of_any = ClientAuth::Request { authorities: None };
+    assert_eq!(asked.tls.unwrap().clients, authorities_of_any);
+    for (name, source) in [
+        ("client-cert", CertificateSource::ClientCert),
+        (
+            "X-Forwarded-Client-Cert",
+            CertificateSource::XForwardedClientCert,
+        ),
+        ("x-ssl-client-cert", CertificateSource::XSslClientCert),
+    ] {
+        let config = config(&[("CLIENT_CERT_FIELD", name)]);
+        assert_eq!(config.certificates, Some(source), "{name}");
+    }
+    #[rustfmt::skip]
+    let rows = [
+        ("no TLS", &[request][..], "TLS_CERT_FILE: not set, but TLS_CLIENT_CERT is; a client shows its certificate in a TLS handshake with this service"),
+        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep the one by which the certificate comes"),
+        ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
+        ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
+        ("required", &[tls[0], tls[1], ("TLS_CLIENT_CERT", "required")], "TLS_CLIENT_CERT: found \"required\", which is neither off nor request; did you mean request?"),
+        ("another field", &[("CLIENT_CERT_FIELD", "client-certificate")], "CLIENT_CERT_FIELD: found \"client-certificate\", which is no field that we can read a certificate from; give client-cert, x-forwarded-client-cert or x-ssl-client-cert"),
+    ];
+    for (case, vars, fault) in rows {
+        assert_eq!(faults(with(vars)), [fault], "{case}");
+    }
+}
+
+#[test]
 fn warns_about_unused_and_unknown_variables() {
     let hs256 = [
         ("AUTH0_ALGORITHMS", "HS256"),
@@ -817,6 +901,9 @@ fn has_examples_that_are_valid_or_placeholders() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
+        if variable.name == "TLS_CLIENT_CA_FILE" {
+            vars.extend(owned(&[("TLS_CLIENT_CERT", "request")]));
+        }
         let tenant = match variable.name {
             "ISSUERS_FILE" => &TENANT[1..],
             _ => TENANT,
@@ -839,6 +926,7 @@ fn has_examples_that_are_valid_or_placeholders() {
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
         "AUTH0_SIGNING_SECRET",
+        "STATE_STORE",
     ];
     assert!(placeholders.iter().eq(&expected), "{placeholders:?}");
 }

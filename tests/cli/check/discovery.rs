@@ -14,7 +14,7 @@ use warp_bearer::{
     },
 };
 
-use super::{Break, assert_finds, checked, findings, keys::weak, site};
+use super::{Break, Vars, assert_finds, checked, findings, keys::weak, site};
 use crate::support::world::{World, with_date};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,11 +301,10 @@ async fn each_failure_names_a_setting_that_helps() {
     let closed = taken.local_addr().unwrap().port();
     drop(taken);
     let proxy = format!("http://127.0.0.1:{closed}");
-    type More<'a> = &'a [(&'a str, &'a str)];
     let nowhere = format!("https://localhost:{closed}/");
     let uri = issuer.jwks_uri().to_owned();
     #[rustfmt::skip]
-    let rows: [(&str, Break, More<'_>, &[&str]); 9] = [
+    let rows: [(&str, Break, Vars<'_>, &[&str]); 9] = [
         ("no document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("a login for the document", |i| i.fail_discovery(Fault::Status(401)), &[], &["bad discovery: ", "set AUTH0_JWKS_FILE to a file with its keys"]),
         ("a login for the keys", |i| i.fail_jwks(Fault::Status(401)), &[], &["bad key set: ", "set AUTH0_JWKS_FILE to a file with its keys", "kubectl get --raw /openid/v1/jwks"]),

@@ -59,9 +59,9 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
     let world = World::start().await;
     let text = |jwk: &Value, member: &str| jwk[member].as_str().unwrap().to_owned();
     let without = |jwk: &mut Value, members: &[&str]| {
-        members.iter().for_each(|member| {
+        for member in members {
             jwk.as_object_mut().unwrap().remove(*member);
-        });
+        }
     };
     let set = json!({"keys": [
         world.issuer.key().public_jwk(),
