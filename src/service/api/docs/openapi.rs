@@ -29,7 +29,8 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-const FETCHED: &str = "fetched";
+/// Sorts before [`BEARER`], so that the page offers first what needs nothing pasted.
+const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
 const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
