@@ -106,6 +106,18 @@ impl Auth {
     /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
     /// verdict.
     pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
+        let (mut trace, verdict) = self.trace_token(credential).await;
+        if let Err(error @ (AuthError::TokenBound | AuthError::TokenNotBound)) = verdict
+            && trace.steps.iter().all(|step| step.outcome.is_ok())
+        {
+            let (expected, found) = ("DPoP, with a proof", "Bearer");
+            trace.add::<()>("scheme", expected, found, Err(error));
+        }
+        (trace, verdict)
+    }
+
+    /// Verifies a credential alone, without what else a request proves.
+    pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::check_credential(credential) {
             // The first step reports the size.
@@ -357,7 +369,7 @@ impl Trace {
 }
 
 /// Formats a member of the token as JSON, with its strings as [`ShownText`] shows them.
-fn shown(value: Option<&Value>) -> String {
+pub(super) fn shown(value: Option<&Value>) -> String {
     /// The number of array items that are shown.
     const ITEMS: usize = 10;
     match value {
@@ -394,7 +406,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", ShownText::new(text))
 }
 
@@ -402,7 +414,7 @@ fn any_of(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(" or ")
 }
 
-fn names(algorithms: &[Algorithm]) -> String {
+pub(super) fn names(algorithms: &[Algorithm]) -> String {
     any_of(algorithms.iter().map(|algorithm| name(*algorithm)))
 }
 

@@ -47,6 +47,8 @@ pub(crate) mod display;
 pub mod dpop;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
+#[cfg(feature = "service")]
+pub(crate) mod explain_proof;
 mod issuer;
 pub(crate) mod token;
 #[cfg(test)]

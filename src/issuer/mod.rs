@@ -110,6 +110,7 @@ mod keys;
 mod mint;
 mod origins;
 mod proof;
+mod proof_check;
 mod routes;
 mod server;
 mod state;

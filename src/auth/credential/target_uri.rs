@@ -40,6 +40,16 @@ impl PublicUrl {
             && normalized(named).map(at_least_a_slash) == wanted
     }
 
+    /// Returns the path below this URL that `url` names. `None` if it is another URL.
+    #[cfg(feature = "service")]
+    pub(crate) fn path_below(&self, url: &str) -> Option<String> {
+        let (_, path) = split(url).filter(|(origin, _)| *origin == self.origin)?;
+        let path = normalized(path)?;
+        let below = path.strip_prefix(&*self.path)?;
+        let is_below = below.is_empty() || below.starts_with('/');
+        is_below.then(|| at_least_a_slash(below.to_owned()))
+    }
+
     /// Returns the URL that a proof for `path` should name.
     #[cfg(feature = "service")]
     pub(crate) fn of(&self, path: &str, is_at_origin: bool) -> String {
@@ -241,6 +251,25 @@ mod tests {
         assert!(public.is_at("https://api.example.com/v1/a", "/v1/a", true));
         assert!(public.is_at("https://api.example.com/a", "/a", true));
         assert!(!public.is_at("https://api.example.com/v1/a", "/a", true));
+    }
+
+    #[test]
+    #[cfg(feature = "service")]
+    fn a_url_below_has_a_path_here() {
+        let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
+        for (url, expected) in [
+            ("https://api.example.com/v1/a?b#c", Some("/a")),
+            ("HTTPS://API.example.com:443/v1/%61", Some("/a")),
+            ("https://api.example.com/v1", Some("/")),
+            ("https://api.example.com/v1a", None),
+            ("https://api.example.com/", None),
+            ("https://other.example/v1/a", None),
+            ("/a", None),
+        ] {
+            assert_eq!(public.path_below(url).as_deref(), expected, "{url}");
+        }
+        assert_eq!(public.of("/a", false), "https://api.example.com/v1/a");
+        assert_eq!(public.of("/v1/a", true), "https://api.example.com/v1/a");
     }
 
     #[test]
