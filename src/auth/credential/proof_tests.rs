@@ -569,7 +569,11 @@ async fn requires_a_nonce_where_it_is_told_to() {
         let verdict = check(&proofs, &proof().claim("nonce", value).sign()).await;
         assert_eq!(verdict, expected, "{case}");
     }
-    assert_eq!(check(&proofs, &proof().sign()).await, Err(nonce.clone()), "absent");
+    assert_eq!(
+        check(&proofs, &proof().sign()).await,
+        Err(nonce.clone()),
+        "absent"
+    );
     let elsewhere = proof().claim("htm", "PUT").sign();
     assert_eq!(
         check(&proofs, &elsewhere).await,
