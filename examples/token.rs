@@ -202,7 +202,10 @@ mod tests {
         issuer.go_down().await;
         let down = token(vars).await.unwrap_err();
         assert!(down.contains("cannot be reached"), "{down}");
-        assert!(down.contains("Connection refused"), "the last cause: {down}");
+        assert!(
+            down.contains("Connection refused"),
+            "the last cause: {down}"
+        );
         for told in [refused, down] {
             assert_eq!(told.lines().count(), 1, "{told}");
         }

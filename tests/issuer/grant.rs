@@ -90,7 +90,10 @@ async fn grants_a_token_by_form_by_json_and_by_basic() {
         let answer = json_of(response).await;
         assert_eq!(answer["token_type"], "Bearer");
         assert_eq!(answer["expires_in"], 86400);
-        assert_eq!(answer["scope"], "write:messages admin read:messages", "{case}");
+        assert_eq!(
+            answer["scope"], "write:messages admin read:messages",
+            "{case}"
+        );
 
         let token = answer["access_token"].as_str().expect("a token");
         let claims = verify(token, Algorithm::ES256, &issuer.key().public_jwk()).expect(case);

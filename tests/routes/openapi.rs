@@ -293,7 +293,10 @@ async fn in_development_the_page_fetches_a_token_by_itself() {
     assert_eq!(flow["scopes"], json!({"read:messages": ""}));
     let scoped = &description["paths"]["/api/private-scoped"]["get"]["security"];
     let needed = ["read:messages"];
-    assert_eq!(*scoped, json!([{"bearer": needed}, {"access_token": needed}]));
+    assert_eq!(
+        *scoped,
+        json!([{"bearer": needed}, {"access_token": needed}])
+    );
 
     let page = get("/docs").await;
     let policy = page.header("content-security-policy");

@@ -142,9 +142,16 @@ impl Config {
     /// Every fault, or the one of a `.env` that cannot be read. Files, certificate authorities and
     /// proxies are checked only if every value is valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        let environment = Environment::read()?;
-        let (config, mut warnings) = Self::from_environment(&environment)?;
-        warnings.extend(config.check_external(&environment)?);
+        Self::load_from(&Environment::read()?)
+    }
+
+    /// Like [`load`](Self::load), from an environment that was read before.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
+        let (config, mut warnings) = Self::from_environment(environment)?;
+        warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
     }
 

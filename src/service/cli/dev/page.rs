@@ -134,7 +134,9 @@ impl Page<'_> {
     fn notices(&self) -> String {
         let mut notices = Vec::new();
         if self.issuer_port_taken {
-            notices.push(format!("Port {ISSUER_PORT} is taken, so the issuer has another one."));
+            notices.push(format!(
+                "Port {ISSUER_PORT} is taken, so the issuer has another one."
+            ));
         }
         if let Some(every) = self.rotate_every {
             notices.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));

@@ -32,7 +32,7 @@ use crate::{
             failure::Failure,
             terminal::{Terminal, ascii},
         },
-        config::Config,
+        config::{Config, Environment},
     },
 };
 
@@ -63,6 +63,9 @@ pub(in crate::service) struct Options {
     /// The request that the proof is for; a URL, or a path of this service
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
+    /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -120,7 +123,9 @@ impl Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let environment = Environment::read_from(options.env_file.as_deref());
+    let environment = environment.map_err(Failure::Config)?;
+    let (config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
