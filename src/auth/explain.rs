@@ -1,15 +1,20 @@
-//! [`Trace`]: the steps of verifying a token, with what each expects and finds.
+//! [`Trace`]: the steps of verifying a credential, with the expected and the found value of each.
 //!
-//! The steps are those of `verifier.rs`, in its order and with the same functions. [`Auth::verify`]
-//! makes the verdict, and the trace only shows the way to it. After a failed step the trace
-//! continues as far as the token can be parsed, because a later step may show the cause.
+//! The steps are those of `verifier.rs`, in its order and with the same functions.
+//! [`Auth::authenticate`] makes the verdict, and the trace only shows the way to it. After a failed
+//! step the trace continues as far as the token can be parsed, because a later step may show the
+//! cause.
 
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    credential::bearer::{self, MAX_TOKEN, within_limit},
-    display::ShownText,
+    credential::{
+        RequestHead,
+        bearer::{self, MAX_TOKEN, within_limit},
+    },
+    display::{ShownText, cut},
     error::AuthError,
     keys::fetch::FetchError,
     token::{
@@ -92,35 +97,36 @@ impl Trace {
     }
 }
 
-/// Why the keys of an issuer are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    Unreachable,
-    /// The issuer responds with another name than the configured one.
-    OtherName,
-    /// The response is not a key set, or has no usable key.
-    NoKeySet,
-}
-
 impl Auth {
-    /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
+    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
     /// verdict.
-    pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
+    ///
+    /// The service gets a value without blanks around it, because hyper removes them.
+    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        match bearer::check_credential(credential) {
-            // The first step reports the size.
-            Err(AuthError::TokenTooLarge) | Ok(()) => {}
+        // A header field cannot carry control characters. A server answers 400 to a request with them.
+        let malformed = AuthError::MalformedAuthorization;
+        let value = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed);
+        let token = value.as_ref().map_err(|error| *error);
+        let token = match token.and_then(bearer::check_field) {
+            Ok(token) => token,
             Err(error) => {
-                let expected = "letters, digits and -._~+/ alone";
-                trace.add::<()>("credential", expected, quoted(credential), Err(error));
+                let expected = "Bearer, a space and one token";
+                trace.add::<()>("credential", expected, shortened(field), Err(error));
                 return (trace, Err(error));
             }
+        };
+        if let Ok(token) = std::str::from_utf8(token) {
+            self.follow(token, &mut trace).await;
         }
-        self.follow(credential, &mut trace).await;
-        (trace, self.verify(credential).await)
+        let mut headers = HeaderMap::new();
+        headers.extend(value.map(|value| (AUTHORIZATION, value)).ok());
+        let request = RequestHead::new(&Method::GET, "/", &headers);
+        let verdict = self.authenticate(&request).await;
+        (trace, verdict.map_err(|refusal| refusal.error))
     }
 
-    /// Adds the steps of [`verify`](Self::verify), up to the first step whose input is missing.
+    /// Adds the steps of [`verify`](Self::verify). Stops before the first step that lacks its input.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
@@ -142,8 +148,8 @@ impl Auth {
         let issuer = self.claim_steps(&claims, signed_with.as_ref(), trace)?;
         let (algorithm, kid) = signed_with?;
         let expected = key_expected(issuer, algorithm);
-        let found = kid.as_deref().map_or("no kid".to_owned(), quoted);
         let key = issuer.key(algorithm, kid.as_deref()).await;
+        let found = key_found(issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
@@ -272,16 +278,20 @@ impl Auth {
     }
 
     /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        let issuers = self.inner.issuers.iter();
-        issuers.into_iter().find_map(|issuer| match &issuer.keys {
-            Some(Keys::Fetched(jwks)) => jwks.last_error().map(|error| match error {
-                FetchError::WrongIssuer { .. } => Trouble::OtherName,
-                FetchError::NoKeys(..) | FetchError::File(..) => Trouble::NoKeySet,
-                _ => Trouble::Unreachable,
-            }),
-            _ => None,
-        })
+    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
+        self.inner
+            .issuers
+            .iter()
+            .find_map(|issuer| match &issuer.keys {
+                Some(Keys::Fetched(jwks)) => jwks.last_error(),
+                _ => None,
+            })
+    }
+
+    /// Returns why the key of this name is left out of the key set of an issuer, if it is.
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
+        let mut issuers = self.inner.issuers.iter();
+        issuers.find_map(|issuer| why_left_out(issuer, kid))
     }
 
     /// Returns the time against which tokens are verified, in seconds since the epoch.
@@ -387,6 +397,54 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
+/// Names the key that a token names, and the reason if the key is left out of the key set.
+fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
+    let Some(kid) = kid else {
+        return "no kid".to_owned();
+    };
+    match why_left_out(issuer, kid) {
+        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        None => quoted(kid),
+    }
+}
+
+fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
+    match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    }
+}
+
+/// Checks the form of a field's value, which the service does first.
+pub(crate) fn check_form(field: &str) -> Result<(), AuthError> {
+    let malformed = AuthError::MalformedAuthorization;
+    let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
+    bearer::check_field(&field).map(|_| ())
+}
+
+/// Returns the claims of a token without verifying it.
+pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
+    let payload = Parts::split(token.as_bytes()).ok()?.payload;
+    let text = jws::base64url(payload).and_then(jws::text).ok()?;
+    json::value(&text).ok()
+}
+
+/// Quotes a text whose long words may be tokens. Shows only the beginning of each long word, so that
+/// no output repeats a whole token.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONG: usize = 24;
+    const ENOUGH: usize = 10;
+    let words = text.split(' ').map(|word| {
+        if word.chars().count() > LONG {
+            cut(word, ENOUGH)
+        } else {
+            word.to_owned()
+        }
+    });
+    quoted(&words.collect::<Vec<_>>().join(" "))
+}
+
 fn quoted(text: &str) -> String {
     format!("{:?}", ShownText::new(text))
 }
@@ -415,7 +473,7 @@ mod tests {
     /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let alike = |error: AuthError| error.code();
-        let (trace, verdict) = auth.trace(token).await;
+        let (trace, verdict) = auth.trace(&format!("Bearer {token}")).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(

@@ -31,15 +31,17 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     credential(field)
 }
 
-/// Checks a credential as if a header field carried it.
+/// Checks the form of a field's value. Returns the token, which may be too large.
 #[cfg(feature = "service")]
-pub(crate) fn check_credential(token: &str) -> Result<(), AuthError> {
-    // A header field cannot carry these bytes.
-    let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
-        .map_err(|_| AuthError::MalformedAuthorization)?;
-    let token = credential(&field)?;
-    within_limit(token)?;
-    ill_formed(token).map_or(Ok(()), Err)
+pub(crate) fn check_field(field: &HeaderValue) -> Result<&[u8], AuthError> {
+    let token = credential(field)?;
+    // Verification checks the size before the characters.
+    if within_limit(token).is_ok()
+        && let Some(error) = ill_formed(token)
+    {
+        return Err(error);
+    }
+    Ok(token)
 }
 
 fn credential(field: &HeaderValue) -> Result<&[u8], AuthError> {

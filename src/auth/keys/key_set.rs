@@ -191,6 +191,18 @@ impl KeySet {
         &self.skipped
     }
 
+    /// Returns why the key of this name is left out, if it is, and no other key has the name.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
+        let named = self.by_kid.get(kid)?;
+        if named.iter().any(|key| key.material.is_some()) {
+            return None;
+        }
+        let mut skipped = self.skipped.iter();
+        let skipped = skipped.find(|key| key.kid.as_deref() == Some(kid))?;
+        Some(skipped.reason)
+    }
+
     /// Returns the one key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
         let Some(kid) = kid else {

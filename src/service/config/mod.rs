@@ -14,6 +14,7 @@ mod limits;
 mod origin;
 mod reader;
 mod service_address;
+mod setting;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
+pub use self::setting::Setting;
 pub use self::types::{Secret, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;

@@ -1,0 +1,432 @@
+//! [`Pasted`]: finds the value of the `Authorization` field in pasted text.
+//!
+//! A text that could be the value of the field is explained as it is, mistakes included: the verdict
+//! is that of the service. A token alone is explained as if it followed `Bearer `. Any other text, such
+//! as a curl command or the JSON of a token endpoint, is searched; a note says where the token was.
+
+mod document;
+mod jwt;
+mod placeholder;
+mod text;
+
+use std::fmt;
+
+use crate::{
+    auth::{
+        display::ShownText,
+        explain::{check_form, shortened, unverified_claims},
+        token::json,
+    },
+    service::cli::time_format,
+};
+
+pub(in crate::service) use self::{jwt::shorten_all, placeholder::is_placeholder};
+
+/// What a text says to send, and notes about the text around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::service) struct Pasted {
+    /// The value of the `Authorization` field.
+    pub(in crate::service) field: String,
+    pub(in crate::service) notes: Vec<String>,
+}
+
+/// Why there is nothing to explain in a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::service) enum NoToken {
+    #[error("the input is empty")]
+    Empty,
+    #[error(
+        "the input is the refusal of a token endpoint, {0}, and has no token in it; correct the token request first"
+    )]
+    Refusal(String),
+    #[error(
+        "the input is JSON without an access token; paste the answer of the token endpoint, or the token alone"
+    )]
+    OtherJson,
+    #[error("there is no token in the input; paste the token, or a text that contains it")]
+    Nothing,
+    #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
+    Several(Vec<String>),
+}
+
+const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
+const QUOTES: &str = "The quotes around the token are not part of it. Sent with the token, they are answered 400 malformed_authorization.";
+const LINES: &str =
+    "The line breaks in the token are not part of it. A header field cannot carry them.";
+const REST: &str =
+    "A header field carries only the token: Authorization, Bearer, a space and the token.";
+
+impl Pasted {
+    /// Finds the value of the `Authorization` field in a text.
+    pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
+        let text = text.trim_matches(is_blank);
+        if text.is_empty() {
+            return Err(NoToken::Empty);
+        }
+        if is_placeholder(text) && text != "{}" && unquoted(text) != Some("") {
+            return Ok(Self::bare(text, Vec::new()));
+        }
+        if text.starts_with(['{', '['])
+            && let Ok(json) = json::value(text)
+        {
+            return document::read(&json)?.choose(text);
+        }
+        if text.contains(['\n', '\r']) {
+            return Self::of_lines(text);
+        }
+        if let Some(value) = after(text, "authorization:") {
+            let field = value.trim_matches([' ', '\t']).to_owned();
+            return Ok(Self::field(field, FIELD.to_owned()));
+        }
+        if is_credential(text) {
+            return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
+        }
+        if let Some(found) = text::search(text) {
+            return found.choose(text);
+        }
+        Self::of_value(text)
+    }
+
+    fn field(field: String, note: String) -> Self {
+        let notes = vec![note];
+        Self { field, notes }
+    }
+
+    /// Takes a token, as if it followed `Bearer `.
+    fn bare(token: &str, notes: Vec<String>) -> Self {
+        let field = format!("Bearer {token}");
+        Self { field, notes }
+    }
+
+    fn of_lines(text: &str) -> Result<Self, NoToken> {
+        if let Some(joined) = text::unwrapped(text) {
+            let mut pasted = Self::read(&joined)?;
+            pasted.notes.push(LINES.to_owned());
+            return Ok(pasted);
+        }
+        match text::search(text) {
+            Some(found) => found.choose(text),
+            None if text.starts_with(['{', '[']) => Err(NoToken::OtherJson),
+            None => Err(NoToken::Nothing),
+        }
+    }
+
+    /// Reads one line that is no text around a token: a token, or the value of the field.
+    fn of_value(text: &str) -> Result<Self, NoToken> {
+        if let Some(inner) = unquoted(text) {
+            if inner.trim_matches(is_blank).is_empty() {
+                return Err(NoToken::Empty);
+            }
+            if inner.split_whitespace().count() == 1 && after(inner, "bearer").is_none() {
+                return Ok(Self::bare(inner, vec![QUOTES.to_owned()]));
+            }
+        }
+        if text.starts_with('{') {
+            return Err(NoToken::OtherJson);
+        }
+        let is_one_word = !text.contains(char::is_whitespace);
+        // A token that was broken is still one to its owner. No scheme begins like a JWT.
+        let is_token = is_one_word || jwt::has_header(text);
+        if is_token && after(text, "bearer").is_none() {
+            return Ok(Self::bare(text, Vec::new()));
+        }
+        Ok(Self::field(text.to_owned(), FIELD.to_owned()))
+    }
+}
+
+/// The fields and tokens that were found in a text, in order, each with its place.
+#[derive(Debug, Default)]
+struct Found {
+    /// The values of `Authorization` fields.
+    fields: Vec<Place>,
+    /// Texts in a place that is for an access token.
+    access_tokens: Vec<Place>,
+    /// Other tokens, and texts in the place of one.
+    others: Vec<Place>,
+}
+
+/// A text that was found, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    text: String,
+    at: String,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
+    }
+
+    /// Chooses what a client would send: a field, else the access token, else the only token.
+    fn choose(mut self, whole: &str) -> Result<Pasted, NoToken> {
+        for places in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
+            *places = distinct(std::mem::take(places));
+        }
+        if let Some(field) = only(&self.fields)? {
+            let note = format!("The Authorization field is {}.", field.at);
+            return Ok(Pasted::field(field.text.clone(), note));
+        }
+        let chosen = match only(&self.access_tokens)? {
+            Some(token) => Some(token),
+            None => only(&self.others)?,
+        };
+        let token = chosen.ok_or(NoToken::Nothing)?;
+        if token.text.is_empty() {
+            return Err(NoToken::Empty);
+        }
+        let mut notes = vec![format!("The token is {}.", token.at), as_sent(whole)];
+        if token.at.contains("id_token") || token.at.contains("idToken") {
+            notes.insert(
+                1,
+                "The answer has no access_token, so its id_token is explained.".to_owned(),
+            );
+        }
+        Ok(Pasted::bare(&token.text, notes))
+    }
+}
+
+/// Returns the only place, if there is one.
+fn only(places: &[Place]) -> Result<Option<&Place>, NoToken> {
+    match places {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        several => Err(NoToken::Several(several.iter().map(listed).collect())),
+    }
+}
+
+fn distinct(places: Vec<Place>) -> Vec<Place> {
+    let mut distinct: Vec<Place> = Vec::new();
+    for place in places {
+        if !distinct.iter().any(|known| known.text == place.text) {
+            distinct.push(place);
+        }
+    }
+    distinct
+}
+
+/// Says what the service does with the whole text, if a client sends it as it is.
+fn as_sent(whole: &str) -> String {
+    if whole.contains(['\n', '\r']) {
+        return REST.to_owned();
+    }
+    match check_form(whole) {
+        Err(error) => format!(
+            "{REST} The service answers {} {} to the whole text in that field.",
+            error.status().as_u16(),
+            error.code()
+        ),
+        Ok(()) => REST.to_owned(),
+    }
+}
+
+/// Describes one of several tokens by its claims, on a line of its own.
+fn listed(place: &Place) -> String {
+    struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
+    impl fmt::Display for Claim<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.1 {
+                None => write!(f, "no {}", self.0),
+                Some(value) => write!(f, "{} {}", self.0, ShownText::new(&value.to_string())),
+            }
+        }
+    }
+    let claims = unverified_claims(&place.text);
+    let Some(claims) = claims else {
+        return format!("\n  {}: {}", place.at, shortened(&place.text));
+    };
+    let expires = claims["exp"].as_f64().map_or("no exp".to_owned(), |exp| {
+        format!("exp {}", time_format::local(exp))
+    });
+    let [iss, aud] = ["iss", "aud"].map(|name| Claim(name, claims.get(name)));
+    format!("\n  {}: {iss}, {aud}, {expires}", place.at)
+}
+
+/// Returns whether the text begins with the scheme `Bearer`, in any case.
+fn is_credential(text: &str) -> bool {
+    let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
+}
+
+/// Returns whether editors and shells may add the character at the ends of a text.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}'
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    ["\"", "'", "`"]
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+}
+
+fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+    let (head, rest) = text.split_at_checked(start.len())?;
+    head.eq_ignore_ascii_case(start).then_some(rest)
+}
+
+/// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
+/// exactly one.
+pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
+    let mut found = jwt::find_all(field).into_iter().map(|place| &field[place]);
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+    const OTHER: &str = "eyJhbGciOiJSUzI1NiJ9.e30.BB";
+
+    /// Replaces `T` and `U` in words of their own by tokens.
+    fn filled(text: &str) -> String {
+        text.replace("<T>", T).replace("<U>", OTHER)
+    }
+
+    #[test]
+    fn explains_the_value_of_a_field_as_it_is() {
+        for value in [
+            "Bearer <T>",
+            "bearer  <T>",
+            "Bearer Bearer <T>",
+            "Bearer: <T>",
+            "Bearer\t<T>",
+            "Bearer=<T>",
+            "Bearer \"<T>\"",
+            "\"Bearer <T>\"",
+            "'Bearer <T>'",
+            "Bearer<T>",
+            "Bearer-<T>",
+            "Token <T>",
+            "JWT <T>",
+            "Basic YTpi",
+            "DPoP <T>",
+            "Bearer",
+            "Bearer <T>, Bearer <U>",
+            "Bearer <T> <U>",
+            "Bearer undefined",
+            "Bearer [object Object]",
+            "Bearer {{token}}",
+        ] {
+            let value = filled(value);
+            let alone = Pasted::read(&value).unwrap();
+            assert_eq!(alone.field, value);
+            let field = Pasted::read(&format!("Authorization: {value}\r\n")).unwrap();
+            assert_eq!(field.field, value);
+        }
+        assert_eq!(
+            Pasted::read(&format!("authorization:{T}")).unwrap().field,
+            T,
+            "no scheme"
+        );
+        assert_eq!(
+            Pasted::read("Authorization:").unwrap().field,
+            "",
+            "an empty field"
+        );
+    }
+
+    #[test]
+    fn finds_the_token_in_a_text() {
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", "<T>", ""),
+            ("a line", "<T>\r\n", ""),
+            ("a byte order mark", "\u{feff}<T>", ""),
+            ("quotes", "\"<T>\"", "quotes"),
+            ("lines", "eyJhbGciOiJSUzI1NiJ9.\n  e30.\n  AA", "line breaks"),
+            ("curl", "curl -H 'Authorization: Bearer <T>' https://api.example.com/a", "field is on line 1"),
+            ("curl in double quotes", "curl -sS --header \"authorization: Bearer <T>\" https://api.example.com", "field is on line 1"),
+            ("curl on several lines", "curl 'https://a.example/' \\\n  -H 'accept: */*' \\\n  -H 'authorization: Bearer <T>' \\\n  --compressed", "field is on line 3"),
+            ("curl with its option", "curl --oauth2-bearer <T> https://api.example.com", "on line 1"),
+            ("wget", "wget --header=\"Authorization: Bearer <T>\" https://api.example.com", "field"),
+            ("httpie", "http https://api.example.com Authorization:\"Bearer <T>\"", "field"),
+            ("curl -v", "* Connected\n> GET /a HTTP/1.1\n> Host: a\n> Authorization: Bearer <T>\n>\n< HTTP/1.1 401 Unauthorized\n< www-authenticate: Bearer realm=\"api\"", "field is on line 4"),
+            ("a request", "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer <T>\r\nCookie: s=<U>\r\n\r\n", "field is on line 3"),
+            ("fetch", "fetch(url, { headers: { Authorization: `Bearer <T>` } })", "field"),
+            ("fetch, quoted", "fetch(url, {\"headers\": {\"Authorization\": \"Bearer <T>\"}})", "field"),
+            ("a method", "xhr.setRequestHeader(\"Authorization\", \"Bearer <T>\")", "field"),
+            ("python", "requests.get(url, headers={'Authorization': 'Bearer <T>'})", "field"),
+            ("an answer", r#"{"access_token":"<T>","id_token":"<U>","expires_in":1}"#, "`access_token` of the JSON answer"),
+            ("an answer in camel case", r#"{"accessToken":"<T>","idToken":"<U>"}"#, "`accessToken`"),
+            ("an answer within another", r#"{"data":{"token":{"access_token":"<T>"}}}"#, "`data.token.access_token`"),
+            ("an answer without", r#" {"id_token":"<T>"} "#, "id_token"),
+            ("another member", r#"{"jwt":"<T>"}"#, "`jwt`"),
+            ("ExecCredential", r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{},"status":{"token":"<T>"}}"#, "`status.token`"),
+            ("HAR", r#"{"log":{"entries":[{"request":{"headers":[{"name":"Host","value":"a"},{"name":"Authorization","value":"Bearer <T>"}]}}]}}"#, "`log.entries[0].request.headers[1]"),
+            ("headers as JSON", r#"{"headers":{"authorization":"Bearer <T>"}}"#, "`headers.authorization`"),
+            ("a log line", r#"{"level":"info","msg":"sent Bearer <T> to a"}"#, "`msg`"),
+            ("half an answer", "{\"access_token\": \"<T>\",", "`access_token` on line 1"),
+            ("a fragment", "https://app.example.com/#access_token=<T>&token_type=Bearer&expires_in=3600", "`access_token` on line 1"),
+            ("a fragment with an ID token", "#id_token=<U>&access_token=<T>", "`access_token` on line 1"),
+            ("a query", "https://app.example.com/?token=<T>", "`token` on line 1"),
+            ("a variable", "TOKEN=<T>", "`TOKEN` on line 1"),
+            ("a quoted variable", "export ACCESS_TOKEN=\"<T>\"", "`ACCESS_TOKEN` on line 1"),
+            ("PowerShell", "$env:TOKEN = '<T>'", "`TOKEN` on line 1"),
+            ("YAML", "users:\n- name: me\n  user:\n    token: <T>\n", "`token` on line 4"),
+            ("a cookie", "Cookie: session=<T>; theme=dark", "`session` on line 1"),
+            ("a sentence", "my token is <T>.", "on line 1"),
+            ("twice the same", "TOKEN=<T>\ncurl -H \"X-Token: <T>\" a", "on line 1"),
+        ];
+        for (case, text, note) in rows {
+            let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
+            assert_eq!(pasted.field, format!("Bearer {T}"), "{case}");
+            let notes = pasted.notes.join(" ");
+            assert!(notes.contains(note), "{case}: {notes}");
+            assert_eq!(notes.is_empty(), note.is_empty(), "{case}: {notes}");
+        }
+    }
+
+    #[test]
+    fn keeps_the_mistakes_of_a_field_in_a_text() {
+        #[rustfmt::skip]
+        let rows = [
+            ("an unfilled variable", "curl -H 'Authorization: Bearer $TOKEN' https://a.example", "Bearer $TOKEN"),
+            ("a colon", "curl -H \"Authorization: Bearer: <T>\" https://a.example", "Bearer: <T>"),
+            ("no scheme", "curl -H \"Authorization: <T>\" https://a.example", "<T>"),
+            ("opaque, as a variable", "TOKEN=kZ1abcdefghijklmnopqrstuvwxyz012", "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
+            ("opaque, in an answer", r#"{"access_token":"kZ1abcdefghijklmnopqrstuvwxyz012"}"#, "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
+            ("undefined, as a variable", "TOKEN=undefined", "Bearer undefined"),
+            ("a blank in the token", "<T> d", "Bearer <T> d"),
+            ("two, with a comma", "<T>, <U>", "Bearer <T>, <U>"),
+        ];
+        for (case, text, field) in rows {
+            let pasted = Pasted::read(&filled(text)).unwrap_or_else(|why| panic!("{case}: {why}"));
+            assert_eq!(pasted.field, filled(field), "{case}");
+        }
+    }
+
+    #[test]
+    fn reports_text_without_a_token() {
+        #[rustfmt::skip]
+        let rows = [
+            ("nothing", "", "the input is empty"),
+            ("blanks", " \n", "the input is empty"),
+            ("quotes alone", "\"\"", "the input is empty"),
+            ("an empty variable", "TOKEN=", "the input is empty"),
+            ("half an object", "{\"access_token\":", "JSON without an access token"),
+            ("another object", "{}", "JSON without an access token"),
+            ("a refusal", r#"{"error":"access_denied","error_description":"Client is not authorized"}"#, "access_denied (Client is not authorized)"),
+            ("prose", "I have\nno token here", "there is no token in the input"),
+        ];
+        for (case, text, expected) in rows {
+            let why = Pasted::read(text).unwrap_err().to_string();
+            assert!(why.contains(expected), "{case}: {why}");
+        }
+    }
+
+    #[test]
+    fn lists_several_tokens() {
+        for text in [
+            "<T>\n<U>",
+            "A=<T>\nB=<U>",
+            r#"{"a":"<T>","b":"<U>"}"#,
+            "> Authorization: Bearer <T>\n>\n> Authorization: Bearer <U>",
+        ] {
+            let why = Pasted::read(&filled(text)).unwrap_err().to_string();
+            assert!(why.contains("2 tokens"), "{text}: {why}");
+            assert_eq!(why.lines().count(), 3, "{text}: {why}");
+            assert!(!why.contains(T), "{text}: {why}");
+        }
+    }
+}
