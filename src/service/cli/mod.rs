@@ -116,9 +116,10 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         let pasted = arguments.split_off(begin + 2);
         let quoted = pasted.iter().map(|argument| {
             let argument = argument.to_string_lossy();
-            match argument.contains(char::is_whitespace) {
-                true => format!("'{argument}'"),
-                false => argument.into_owned(),
+            if argument.contains(char::is_whitespace) {
+                format!("'{argument}'")
+            } else {
+                argument.into_owned()
             }
         });
         arguments.push(quoted.collect::<Vec<_>>().join(" ").into());

@@ -28,7 +28,7 @@ use crate::service::api::errors::{
 #[rustfmt::skip]
 pub const PAGES: &[Page] = &[
     Page { code: "missing_token", when: "no `Authorization`, or another scheme", causes: &[NO_FIELD, FIELD_LOST, OTHER_SCHEME, NO_SCHEME, NO_SPACE, QUOTED_FIELD, UNFILLED_FIELD] },
-    Page { code: "malformed_authorization", when: "`Bearer` with nothing, or with characters that no token has (RFC 6750 §2.1)", causes: &[FOREIGN_CHARACTER, NOTHING_SENT, UNFILLED, SCHEME_TWICE, COLON, TAB, QUOTED] },
+    Page { code: "malformed_authorization", when: "`Bearer` with nothing, or with characters that no token has (RFC 6750 §2.1)", causes: &[FOREIGN_CHARACTER, NOTHING_SENT, UNFILLED, SCHEME_TWICE, COLON, TAB, QUOTED, PADDED, LOAD_BALANCER] },
     Page { code: "multiple_credentials", when: "two `Authorization` fields, or a comma in one", causes: &[TWO_CREDENTIALS] },
     Page { code: "token_too_large", when: "over 16 KiB of token", causes: &[TOO_LARGE] },
     Page { code: "token_not_jwt", when: "not three parts: an opaque token, or an encrypted one; Auth0 issues these where the token request named no `audience`", causes: &[OPAQUE, AUTH0_OPAQUE, ENCRYPTED, AUTH0_ENCRYPTED, NOT_WHOLE, UNFILLED] },

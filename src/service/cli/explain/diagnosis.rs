@@ -26,7 +26,7 @@ use crate::{
             pasted,
             vendor::patterns::{in_its_words, of_resource, of_token},
         },
-        config::Setting,
+        config::{Setting, TokenProfile},
     },
 };
 
@@ -168,11 +168,11 @@ fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
 
 fn wrong_type(facts: &Facts<'_>) -> Cause {
     let typ = facts.header("typ").unwrap_or_default().to_ascii_lowercase();
-    let is_strict = facts.config.token_profile == crate::service::config::TokenProfile::Rfc9068;
+    let is_strict = facts.config.token_profile == TokenProfile::Rfc9068;
     match typ.trim_start_matches("application/") {
         "logout+jwt" => causes::LOGOUT_TOKEN,
         "dpop+jwt" => causes::DPOP_PROOF,
-        "jwt" | "" if is_strict => causes::NOT_AT_JWT,
+        _ if is_strict => causes::NOT_AT_JWT,
         _ => causes::OTHER_TYPE,
     }
 }
@@ -341,9 +341,8 @@ fn no_keys(facts: &Facts<'_>) -> Cause {
     let is_discovered = facts.config.jwks_uri.is_none();
     match error {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
-        FetchError::NoKeys(..) | FetchError::File(..) => of_key_set,
+        FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
         FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
-        FetchError::JwksUri(..) => of_key_set,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
         FetchError::Status { status, .. } => match status.as_u16() {

@@ -17,7 +17,7 @@ use crate::{
                 diagnosis,
                 facts::Facts,
                 pasted::{self, Pasted},
-                vendor::patterns::of_policy,
+                vendor::patterns::{of_padding, of_policy},
             },
             time_format,
         },
@@ -131,7 +131,7 @@ impl Subject<'_> {
         }
         let is_malformed = judged.trace.step("credential").is_some();
         let repair = match pasted::repaired(&pasted.field) {
-            Some(token) if is_malformed => {
+            Some(token) if is_malformed && pasted.field != format!("Bearer {token}") => {
                 let repaired = self.judge(&format!("Bearer {token}"), &skew).await;
                 judged.facts.extend(repaired.facts);
                 let (trace, refusal) = (repaired.trace, repaired.refusal);
@@ -173,7 +173,10 @@ impl Subject<'_> {
             Err(error) => error,
         };
         if trace.step("credential").is_some() {
-            let advice = diagnosis::of_field(field, error).into();
+            let facts = self.facts(token, &trace, None);
+            let is_malformed = error == AuthError::MalformedAuthorization;
+            let of_padding = of_padding(&facts).filter(|_| is_malformed);
+            let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
             let refusal = Some(Refused::new(error, advice));
             return Judged {
                 trace,

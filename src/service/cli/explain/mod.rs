@@ -9,6 +9,8 @@ mod explanation;
 mod facts;
 mod pasted;
 mod report;
+#[cfg(test)]
+mod tests;
 mod vendor;
 
 use std::{

@@ -70,7 +70,7 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
-                path.push_str(&format!("[{at}]"));
+                path.extend(["[", &at.to_string(), "]"]);
                 walk(item, path, found);
                 path.truncate(length);
             }

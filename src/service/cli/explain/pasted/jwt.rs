@@ -32,13 +32,13 @@ pub(super) fn is_jwt(text: &str) -> bool {
     (dots == 2 || dots == 4) && has_header(text)
 }
 
-/// Returns whether the first part is an encoded JSON object.
+/// Returns whether a text begins with an encoded JSON object, complete or not.
 pub(super) fn has_header(text: &str) -> bool {
-    let first = text.split('.').next().unwrap_or_default();
-    let first = first.trim_end_matches('=');
-    URL_SAFE_NO_PAD
-        .decode(first)
-        .is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
+    let end = text.find(|c: char| c == '.' || !is_token_character(c));
+    let first = &text[..end.unwrap_or(text.len())];
+    // Four characters encode three bytes.
+    let decoded = URL_SAFE_NO_PAD.decode(&first[..first.len() / 4 * 4]);
+    decoded.is_ok_and(|bytes| matches!(bytes[..], [b'{', b'"' | b' ' | b'\t' | b'\r' | b'\n', ..]))
 }
 
 fn is_token_character(c: char) -> bool {

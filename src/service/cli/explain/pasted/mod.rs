@@ -50,6 +50,7 @@ pub(in crate::service) enum NoToken {
 }
 
 const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
+const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
 const QUOTES: &str = "The quotes around the token are not part of it. Sent with the token, they are answered 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
@@ -59,27 +60,40 @@ const REST: &str =
 impl Pasted {
     /// Finds the value of the `Authorization` field in a text.
     pub(in crate::service) fn read(text: &str) -> Result<Self, NoToken> {
-        let text = text.trim_matches(is_blank);
+        let text = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
         if text.is_empty() {
             return Err(NoToken::Empty);
         }
-        if is_placeholder(text) && text != "{}" && unquoted(text) != Some("") {
-            return Ok(Self::bare(text, Vec::new()));
+        let is_one_line = !text.contains(['\n', '\r']);
+        if let Some(value) = after(text, "authorization:").filter(|_| is_one_line) {
+            let field = value.trim_matches(BLANKS).to_owned();
+            return Ok(Self::field(field, FIELD.to_owned()));
+        }
+        if is_credential(text) && is_one_line {
+            return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
+        }
+        let is_empty_json = text == "{}" || text == "[]";
+        let is_word = !text.contains(' ');
+        let is_bracketed = text.starts_with(['[', '<', '{', '$', '%', '#', '@']);
+        if (is_word || is_bracketed)
+            && is_placeholder(text)
+            && !is_empty_json
+            && unquoted(text) != Some("")
+        {
+            let notes = if is_word {
+                Vec::new()
+            } else {
+                vec![ASSUMED.to_owned()]
+            };
+            return Ok(Self::bare(text, notes));
         }
         if text.starts_with(['{', '['])
             && let Ok(json) = json::value(text)
         {
             return document::read(&json)?.choose(text);
         }
-        if text.contains(['\n', '\r']) {
+        if !is_one_line {
             return Self::of_lines(text);
-        }
-        if let Some(value) = after(text, "authorization:") {
-            let field = value.trim_matches([' ', '\t']).to_owned();
-            return Ok(Self::field(field, FIELD.to_owned()));
-        }
-        if is_credential(text) {
-            return Ok(Self::field(text.to_owned(), FIELD.to_owned()));
         }
         if let Some(found) = text::search(text) {
             return found.choose(text);
@@ -114,7 +128,7 @@ impl Pasted {
     /// Reads one line that is no text around a token: a token, or the value of the field.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if let Some(inner) = unquoted(text) {
-            if inner.trim_matches(is_blank).is_empty() {
+            if inner.trim_matches(BLANKS).is_empty() {
                 return Err(NoToken::Empty);
             }
             if inner.split_whitespace().count() == 1 && after(inner, "bearer").is_none() {
@@ -247,10 +261,8 @@ fn is_credential(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// Returns whether editors and shells may add the character at the ends of a text.
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c == '\u{feff}'
-}
+/// The blanks that a shell adds at the ends of a text, and that hyper removes from a field's value.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 fn unquoted(text: &str) -> Option<&str> {
     ["\"", "'", "`"]
@@ -266,7 +278,10 @@ fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
 /// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
 /// exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    let mut found = jwt::find_all(field).into_iter().map(|place| &field[place]);
+    // The scheme may stand directly before the token.
+    let rest = after(field, "bearer").unwrap_or(field);
+    let rest = rest.trim_start_matches(['-', '_', '.']);
+    let mut found = jwt::find_all(rest).into_iter().map(|place| &rest[place]);
     let first = found.next()?;
     found.all(|other| other == first).then_some(first)
 }

@@ -33,7 +33,7 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     // An AWS load balancer adds its own token, whatever the issuer.
     if error == AuthError::TokenMalformed {
-        return load_balancer(facts);
+        return of_padding(facts);
     }
     let ours = configured(facts);
     match vendor_of(facts).or(ours)? {
@@ -51,7 +51,8 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-fn load_balancer(facts: &Facts<'_>) -> Option<Advice> {
+/// Recognizes the padded parts of a token: those of an AWS load balancer's, or another issuer's.
+pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
         return None;
