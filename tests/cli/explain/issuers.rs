@@ -206,7 +206,7 @@ async fn other_patterns_of_issuers_are_recognized() {
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     #[rustfmt::skip]
-    let rows: [Pattern; 19] = [
+    let rows: [Pattern; 21] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
         ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "two names", &["AUTH0_ISSUER=https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/"]),
@@ -222,6 +222,8 @@ async fn other_patterns_of_issuers_are_recognized() {
         ("glewlwyd without resource", "https://id.example.com/api/glwd", API, Claims(json!({"aud": "scope1 scope2", "type": "access_token", "client_id": "c", "scope": "scope1"})), "wrong_audience", "resource indicators", &[]),
         ("Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Claims(json!({"aud": ["project-test-1"], "sub": "user-test-1"})), "wrong_audience", "Stytch project", &[]),
         ("an opaque token of Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("mZAYn5aLEqKUlZ_Ad9U_fWr38GaAQ1oFAhT8ds245v7Q"), "token_not_jwt", "session_jwt", &[]),
+        ("an unfilled variable, for Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("undefined"), "token_not_jwt", "variable without a value", &[]),
+        ("half a token, for Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("eyJhbGciOiJSUzI1NiJ9.e30"), "token_not_jwt", "not complete", &[]),
         ("Zitadel", "https://shop.zitadel.cloud", "69234237810729019", Claims(json!({"aud": ["1"], "sub": "1"})), "wrong_audience", "urn:zitadel:iam:org:project:id", &[]),
         ("a login of Google", GOOGLE, API, Claims(json!({"aud": "1.apps.googleusercontent.com", "email": "a@example.com"})), "wrong_audience", "OAuth client", &[]),
         ("an unknown issuer", "https://id.example.com/", API, Claims(json!({"aud": "https://other.example.com"})), "wrong_audience", "Do not add the audience", &[]),

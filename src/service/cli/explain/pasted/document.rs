@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     auth::display::ShownText,
-    service::cli::explain::pasted::{Found, NoToken, Place, jwt},
+    service::cli::explain::pasted::{
+        found::{Found, NoToken, Place},
+        jwt,
+    },
 };
 
 /// The names of members whose text is an access token, whether or not it looks like one.

@@ -5,22 +5,19 @@
 //! as a curl command or the JSON of a token endpoint, is searched; a note says where the token was.
 
 mod document;
+mod found;
 mod jwt;
 mod placeholder;
 mod text;
 
-use std::fmt;
+use crate::auth::{explain::check_form, token::json};
 
-use crate::{
-    auth::{
-        display::ShownText,
-        explain::{check_form, shortened, unverified_claims},
-        token::json,
-    },
-    service::cli::time_format,
+use self::{
+    found::{Chosen, Found},
+    text::{after, unquoted},
 };
 
-pub(in crate::service) use self::{jwt::shorten_all, placeholder::is_placeholder};
+pub(in crate::service) use self::{found::NoToken, jwt::shorten_all, placeholder::is_placeholder};
 
 /// What a text says to send, and notes about the text around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,25 +25,6 @@ pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
     pub(in crate::service) field: String,
     pub(in crate::service) notes: Vec<String>,
-}
-
-/// Why there is nothing to explain in a text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::service) enum NoToken {
-    #[error("the input is empty")]
-    Empty,
-    #[error(
-        "the input is the refusal of a token endpoint, {0}, and has no token in it; correct the token request first"
-    )]
-    Refusal(String),
-    #[error(
-        "the input is JSON without an access token; paste the answer of the token endpoint, or the token alone"
-    )]
-    OtherJson,
-    #[error("there is no token in the input; paste the token, or a text that contains it")]
-    Nothing,
-    #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
-    Several(Vec<String>),
 }
 
 const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
@@ -90,13 +68,13 @@ impl Pasted {
         if text.starts_with(['{', '['])
             && let Ok(json) = json::value(text)
         {
-            return document::read(&json)?.choose(text);
+            return Self::chosen(document::read(&json)?, text);
         }
         if !is_one_line {
             return Self::of_lines(text);
         }
         if let Some(found) = text::search(text) {
-            return found.choose(text);
+            return Self::chosen(found, text);
         }
         Self::of_value(text)
     }
@@ -112,6 +90,24 @@ impl Pasted {
         Self { field, notes }
     }
 
+    /// Takes what was found in a text, `whole`.
+    fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
+        let token = match found.choose()? {
+            Chosen::Field(field) => {
+                let note = format!("The Authorization field is {}.", field.at);
+                return Ok(Self::field(field.text, note));
+            }
+            Chosen::Token(token) => token,
+        };
+        let mut notes = vec![format!("The token is {}.", token.at)];
+        if token.at.contains("id_token") || token.at.contains("idToken") {
+            let note = "The answer has no access_token, so its id_token is explained.";
+            notes.push(note.to_owned());
+        }
+        notes.push(as_sent(whole));
+        Ok(Self::bare(&token.text, notes))
+    }
+
     fn of_lines(text: &str) -> Result<Self, NoToken> {
         if let Some(joined) = text::unwrapped(text) {
             let mut pasted = Self::read(&joined)?;
@@ -119,7 +115,7 @@ impl Pasted {
             return Ok(pasted);
         }
         match text::search(text) {
-            Some(found) => found.choose(text),
+            Some(found) => Self::chosen(found, text),
             None if text.starts_with(['{', '[']) => Err(NoToken::OtherJson),
             None => Err(NoToken::Nothing),
         }
@@ -148,76 +144,6 @@ impl Pasted {
     }
 }
 
-/// The fields and tokens that were found in a text, in order, each with its place.
-#[derive(Debug, Default)]
-struct Found {
-    /// The values of `Authorization` fields.
-    fields: Vec<Place>,
-    /// Texts in a place that is for an access token.
-    access_tokens: Vec<Place>,
-    /// Other tokens, and texts in the place of one.
-    others: Vec<Place>,
-}
-
-/// A text that was found, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    text: String,
-    at: String,
-}
-
-impl Found {
-    fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
-    }
-
-    /// Chooses what a client would send: a field, else the access token, else the only token.
-    fn choose(mut self, whole: &str) -> Result<Pasted, NoToken> {
-        for places in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
-            *places = distinct(std::mem::take(places));
-        }
-        if let Some(field) = only(&self.fields)? {
-            let note = format!("The Authorization field is {}.", field.at);
-            return Ok(Pasted::field(field.text.clone(), note));
-        }
-        let chosen = match only(&self.access_tokens)? {
-            Some(token) => Some(token),
-            None => only(&self.others)?,
-        };
-        let token = chosen.ok_or(NoToken::Nothing)?;
-        if token.text.is_empty() {
-            return Err(NoToken::Empty);
-        }
-        let mut notes = vec![format!("The token is {}.", token.at), as_sent(whole)];
-        if token.at.contains("id_token") || token.at.contains("idToken") {
-            notes.insert(
-                1,
-                "The answer has no access_token, so its id_token is explained.".to_owned(),
-            );
-        }
-        Ok(Pasted::bare(&token.text, notes))
-    }
-}
-
-/// Returns the only place, if there is one.
-fn only(places: &[Place]) -> Result<Option<&Place>, NoToken> {
-    match places {
-        [] => Ok(None),
-        [only] => Ok(Some(only)),
-        several => Err(NoToken::Several(several.iter().map(listed).collect())),
-    }
-}
-
-fn distinct(places: Vec<Place>) -> Vec<Place> {
-    let mut distinct: Vec<Place> = Vec::new();
-    for place in places {
-        if !distinct.iter().any(|known| known.text == place.text) {
-            distinct.push(place);
-        }
-    }
-    distinct
-}
-
 /// Says what the service does with the whole text, if a client sends it as it is.
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
@@ -233,28 +159,6 @@ fn as_sent(whole: &str) -> String {
     }
 }
 
-/// Describes one of several tokens by its claims, on a line of its own.
-fn listed(place: &Place) -> String {
-    struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
-    impl fmt::Display for Claim<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            match self.1 {
-                None => write!(f, "no {}", self.0),
-                Some(value) => write!(f, "{} {}", self.0, ShownText::new(&value.to_string())),
-            }
-        }
-    }
-    let claims = unverified_claims(&place.text);
-    let Some(claims) = claims else {
-        return format!("\n  {}: {}", place.at, shortened(&place.text));
-    };
-    let expires = claims["exp"].as_f64().map_or("no exp".to_owned(), |exp| {
-        format!("exp {}", time_format::local(exp))
-    });
-    let [iss, aud] = ["iss", "aud"].map(|name| Claim(name, claims.get(name)));
-    format!("\n  {}: {iss}, {aud}, {expires}", place.at)
-}
-
 /// Returns whether the text begins with the scheme `Bearer`, in any case.
 fn is_credential(text: &str) -> bool {
     let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
@@ -263,17 +167,6 @@ fn is_credential(text: &str) -> bool {
 
 /// The blanks that a shell adds at the ends of a text, and that hyper removes from a field's value.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
-
-fn unquoted(text: &str) -> Option<&str> {
-    ["\"", "'", "`"]
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
-}
-
-fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    let (head, rest) = text.split_at_checked(start.len())?;
-    head.eq_ignore_ascii_case(start).then_some(rest)
-}
 
 /// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
 /// exactly one.

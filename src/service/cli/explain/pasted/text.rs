@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::{
     auth::display::ShownText,
-    service::cli::explain::pasted::{Found, Place, after, jwt, unquoted},
+    service::cli::explain::pasted::{
+        found::{Found, Place},
+        jwt,
+    },
 };
 
 /// Finds the fields and tokens in a text. `None` if the text has neither, or is itself the value of a
@@ -166,4 +169,17 @@ fn name_before(before: &str) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let name = before.rsplit(|c| !is_name(c)).next()?;
     (!name.is_empty()).then_some(name)
+}
+
+/// Returns the text without the quotes around it. `None` if it is not quoted.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    ["\"", "'", "`"]
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+}
+
+/// Returns the text after `start`, which is compared without case.
+pub(super) fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+    let (head, rest) = text.split_at_checked(start.len())?;
+    head.eq_ignore_ascii_case(start).then_some(rest)
 }

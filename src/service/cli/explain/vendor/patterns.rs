@@ -7,26 +7,35 @@ use crate::{
         cli::explain::{
             advice::Advice,
             facts::{Facts, texts},
+            pasted::is_placeholder,
             vendor::{Vendor, words},
         },
         config::Setting,
     },
 };
 
-/// Returns the vendor of the token, or of the only configured issuer if the token names none.
+/// Returns the vendor of the token, or of the configured issuers if the token names none.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
-    Vendor::of_claims(&facts.trace.payload).or_else(|| {
-        let names_one = facts.claim("iss").is_some();
-        (!names_one).then(|| configured(facts)).flatten()
+    Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
+        None => configured(facts),
+        // A custom domain of Auth0, which no name shows.
+        Some(issuer) if facts.issuers().any(|our| our == issuer) => by_domain(facts),
+        Some(_) => None,
     })
 }
 
-/// Returns the vendor of the first configured issuer that has one.
+/// Returns the vendor of the configured issuers, if all have the same.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
-    if facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER") {
-        return Some(Vendor::Auth0);
-    }
-    facts.issuers().find_map(Vendor::of_issuer)
+    let mut vendors = facts.issuers().map(Vendor::of_issuer);
+    let first = vendors.next()?;
+    let is_common = vendors.all(|other| other == first);
+    first.filter(|_| is_common).or_else(|| by_domain(facts))
+}
+
+/// Returns Auth0 if the issuer is configured as in its tutorial.
+fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
+    let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
+    is_auth0.then_some(Vendor::Auth0)
 }
 
 /// Returns the advice for a mistake that one vendor's tokens show. `None` if they show none.
@@ -34,6 +43,10 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     // An AWS load balancer adds its own token, whatever the issuer.
     if error == AuthError::TokenMalformed {
         return of_padding(facts);
+    }
+    let is_no_opaque_token = is_placeholder(facts.token) || facts.token.contains("eyJ");
+    if error == AuthError::TokenNotJwt && is_no_opaque_token {
+        return None;
     }
     let ours = configured(facts);
     match vendor_of(facts).or(ours)? {
