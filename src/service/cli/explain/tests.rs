@@ -180,7 +180,7 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
 
 /// Generates values of the field: a scheme, a separator, a token and an end, each right or wrong.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
-    let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![3 => Just(right.to_owned()), 2 => select(wrong).prop_map(str::to_owned)];
+    let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
         "bearer",
         "BEARER",
@@ -240,7 +240,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn settings() -> Settings {
     Settings {
         failure_persistence: None,
-        ..Settings::with_cases(1500)
+        ..Settings::with_cases(700)
     }
 }
 
@@ -288,7 +288,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(
-            accepted > 200,
+            accepted > 60,
             required != Some("none has it"),
             "{counts:?}"
         );
@@ -313,7 +313,7 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
         let runtime = runtime();
         let world = runtime.block_on(World::start(required));
         let mut runner = TestRunner::new(Settings {
-            cases: 500,
+            cases: 300,
             ..settings()
         });
         let strategy = (values(tokens(&world.issuer)), select(queries.to_vec()));
