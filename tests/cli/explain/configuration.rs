@@ -45,7 +45,7 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     #[rustfmt::skip]
     let rows = [
         ("an issuer without its slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
-        ("another issuer", world().set("AUTH0_ISSUER", "http://127.0.0.1:9/"), &good, "unknown_issuer", causes::OTHER_TENANT),
+        ("another issuer", world().set("AUTH0_ISSUER", "http://127.0.0.1:9/"), &good, "unknown_issuer", causes::OTHER_PORT),
         ("another audience", world().set("AUTH0_API_AUDIENCE", "https://other.example.com"), &good, "wrong_audience", causes::OTHER_API),
         ("another algorithm", world().set("AUTH0_ALGORITHMS", "ES256"), &good, "algorithm_not_allowed", causes::OTHER_ALGORITHM),
         ("another secret", hs256(), &by_secret, "bad_signature", causes::OTHER_SECRET),

@@ -186,6 +186,10 @@ pub const OTHER_TENANT: Cause = cause(
     "The token is from another issuer: another tenant, or another environment.",
     "Fetch the token from the issuer that is configured here, or configure the issuer that the token is from, if this API should trust it.",
 );
+pub const OTHER_PORT: Cause = cause(
+    "The token is from a development issuer at another address: it was restarted, with a new port and new keys.",
+    "Fetch a new token from the issuer that runs now.",
+);
 pub const ID_TOKEN: Cause = cause(
     "This is an ID token: it tells an application who has logged in, and it is for that application, not for an API.",
     "Send the access_token of the token endpoint's answer and not its id_token.",

@@ -211,6 +211,9 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         };
         return Advice::from(cause).with(renamed());
     }
+    if is_local(found) && facts.issuers().all(is_local) {
+        return causes::OTHER_PORT.into();
+    }
     let is_foreign = facts.failed("signature") || is_unknown_key(facts);
     let mut ours = facts.issuers();
     if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {

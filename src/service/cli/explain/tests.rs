@@ -287,11 +287,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
         // The values reach many verdicts, acceptance among them.
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
-        assert_eq!(
-            accepted > 60,
-            required != Some("none has it"),
-            "{counts:?}"
-        );
+        assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
         assert!(counts.len() > 9, "{counts:?}");
     }
 }
