@@ -44,10 +44,16 @@ mod cache;
 mod challenge;
 mod credential;
 pub(crate) mod display;
+pub mod dpop;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
+#[cfg(feature = "service")]
+pub(crate) mod explain_proof;
 mod issuer;
+mod issuers;
+mod resolver;
 pub(crate) mod token;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -61,12 +67,15 @@ pub mod keys;
 pub mod policy;
 pub mod problem;
 pub mod resource;
+#[allow(dead_code, reason = "the shared list has no caller yet")]
+pub mod store;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
 pub mod claims {
     pub use super::token::{
         auth0::Auth0,
         claims::{Claims, NoPrivate},
+        confirmation::{Binding, Thumbprint},
         identity::Identity,
         pseudonym::Pseudonym,
     };
@@ -87,10 +96,16 @@ pub use self::{
     builder::Builder,
     challenge::Refusal,
     claims::Claims,
-    credential::{RequestHead, bearer::MAX_TOKEN},
+    credential::{
+        RequestHead,
+        bearer::MAX_TOKEN,
+        certificate::{CertificateSource, ClientCertificate},
+    },
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,
+    resolver::tenant_of,
+    token::audience::AudienceClaim,
     verifier::Auth,
 };
 pub use crate::algorithm::Algorithm;

@@ -42,10 +42,13 @@ pub struct Policy(Rule);
 enum Rule {
     Scope(Cow<'static, str>),
     Permission(Cow<'static, str>),
-    Role(&'static str),
-    Claim(&'static str, Wanted),
+    Role(Cow<'static, str>),
+    Group(Cow<'static, str>),
+    Claim(Cow<'static, str>, Wanted),
     /// Requires a token that shows that it was issued to a subject of this kind.
     IssuedTo(SubjectKind),
+    /// Requires a token that is bound to a key or a certificate.
+    Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
@@ -58,6 +61,10 @@ pub struct Wanted(Match);
 enum Match {
     Equals(Value),
     Contains(Value),
+    /// The claim is this text, or a number or a boolean that is written so, or a list with such an
+    /// item.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    Text(String),
 }
 
 /// Requires the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an array, as
@@ -167,7 +174,28 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a role has a name");
-    Policy(Rule::Role(name))
+    Policy(Rule::Role(Cow::Borrowed(name)))
+}
+
+/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) configures the
+/// claim that holds the groups.
+///
+/// Some issuers leave groups out of a token if there are many of them. Such a token meets no policy
+/// with a group.
+///
+/// ```
+/// use warp_bearer::auth::policy::{group, role};
+///
+/// let staff = group("/staff") | role("admin");
+/// assert_eq!(staff.scopes(), None, "no scope suffices");
+/// ```
+///
+/// # Panics
+/// If `name` is empty.
+#[must_use]
+pub const fn group(name: &'static str) -> Policy {
+    assert!(!name.is_empty(), "a group has a name");
+    Policy(Rule::Group(Cow::Borrowed(name)))
 }
 
 /// Requires that the claim `name` is `wanted`. `name` is the full name of a payload member, or a
@@ -187,7 +215,25 @@ pub const fn role(name: &'static str) -> Policy {
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     assert!(!name.is_empty(), "a claim has a name");
-    Policy(Rule::Claim(name, wanted))
+    Policy(Rule::Claim(Cow::Borrowed(name), wanted))
+}
+
+/// The policies of names that are known only at run time. `None` if a name is empty.
+#[cfg(feature = "service")]
+impl Policy {
+    pub(crate) fn of_role(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Role(name.into())))
+    }
+
+    pub(crate) fn of_group(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Group(name.into())))
+    }
+
+    /// Requires that a claim is this text, or lists it. Numbers and booleans are compared as they
+    /// are written in JSON.
+    pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
+        (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
+    }
 }
 
 /// Matches a claim with this value and its JSON type.
@@ -250,6 +296,22 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
+/// Requires a token that is bound to a key (DPoP) or to a client certificate. Such a token comes with a
+/// proof of possession, so that a stolen one is useless.
+///
+/// A token that is not bound is answered with 401 `token_not_bound`.
+///
+/// ```
+/// use warp_bearer::auth::policy::{bound, scope};
+///
+/// let transfer = scope("transfer") & bound();
+/// assert_eq!(transfer.scopes(), None, "scopes alone do not suffice");
+/// ```
+#[must_use]
+pub const fn bound() -> Policy {
+    Policy(Rule::Bound)
+}
+
 /// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
@@ -280,7 +342,12 @@ impl Rule {
     fn named_scopes(&self) -> Vec<&str> {
         match self {
             Self::Scope(name) => vec![name],
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => Vec::new(),
+            Self::Permission(_)
+            | Self::Role(_)
+            | Self::Group(_)
+            | Self::Claim(..)
+            | Self::IssuedTo(_)
+            | Self::Bound => Vec::new(),
             Self::Any(rules) | Self::All(rules) => {
                 rules.iter().flat_map(Self::named_scopes).collect()
             }
@@ -289,13 +356,25 @@ impl Rule {
 
     fn is_met<X>(&self, claims: &Claims<X>) -> bool {
         match self {
-            Self::Scope(name) => claims.scopes().any(|granted| granted == *name),
+            Self::Scope(name) => claims.grants_scope(name),
             Self::Permission(name) => claims.permissions().any(|granted| granted == *name),
-            Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
+            Self::Role(name) => claims.roles().iter().any(|granted| granted == name),
+            Self::Group(name) => claims.groups().iter().any(|granted| granted == name),
             Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
             Self::IssuedTo(kind) => SubjectKind::of(claims.json()) == *kind,
+            Self::Bound => claims.binding().is_some(),
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
+        }
+    }
+
+    /// Returns whether the token must be bound and is not.
+    fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Bound => claims.binding().is_none(),
+            Self::All(rules) => rules.iter().any(|rule| rule.lacks_binding(claims)),
+            Self::Any(rules) => rules.iter().all(|rule| rule.lacks_binding(claims)),
+            _ => false,
         }
     }
 
@@ -312,7 +391,12 @@ impl Rule {
     fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => None,
+            Self::Permission(_)
+            | Self::Role(_)
+            | Self::Group(_)
+            | Self::Claim(..)
+            | Self::IssuedTo(_)
+            | Self::Bound => None,
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
         }
@@ -336,7 +420,19 @@ impl Wanted {
         match &self.0 {
             Match::Equals(value) => found == value,
             Match::Contains(value) => found.as_array().is_some_and(|items| items.contains(value)),
+            Match::Text(text) => match found {
+                Value::Array(items) => items.iter().any(|item| is_text(item, text)),
+                found => is_text(found, text),
+            },
         }
+    }
+}
+
+fn is_text(found: &Value, text: &str) -> bool {
+    match found {
+        Value::String(found) => found == text,
+        Value::Number(_) | Value::Bool(_) => found.to_string() == text,
+        _ => false,
     }
 }
 
@@ -377,6 +473,7 @@ enum Node<X> {
 #[error("{error}")]
 #[non_exhaustive]
 pub struct RequirementError {
+    /// [`AuthError::TokenNotBound`] if the token must be [`bound`] and is not,
     /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token, and
     /// [`AuthError::InsufficientPermissions`] if not.
     pub error: AuthError,
@@ -385,8 +482,9 @@ pub struct RequirementError {
 }
 
 impl RequirementError {
-    fn new(scopes: Option<Vec<&str>>) -> Self {
+    fn new(scopes: Option<Vec<&str>>, lacks_binding: bool) -> Self {
         let error = match scopes {
+            _ if lacks_binding => AuthError::TokenNotBound,
             Some(_) => AuthError::InsufficientScope,
             None => AuthError::InsufficientPermissions,
         };
@@ -455,7 +553,11 @@ impl Policy {
         if self.0.is_met(claims) {
             return Ok(());
         }
-        Err(RequirementError::new(self.0.scopes_for(claims)))
+        let lacks_binding = self.0.lacks_binding(claims);
+        Err(RequirementError::new(
+            self.0.scopes_for(claims),
+            lacks_binding,
+        ))
     }
 }
 
@@ -477,7 +579,8 @@ impl<X> Requirement<X> {
     /// Returns the claims if they grant what is required.
     ///
     /// # Errors
-    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice.
+    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice, or
+    /// with 401 if the token must be [`bound`] and is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
         // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
@@ -498,7 +601,8 @@ impl<X> Requirement<X> {
             Ok(true) => Step::Decided(Ok(())),
             Ok(false) => {
                 let scopes = self.0.scopes_for(claims, answers);
-                Step::Decided(Err(RequirementError::new(scopes)))
+                let lacks_binding = self.0.lacks_binding(claims);
+                Step::Decided(Err(RequirementError::new(scopes, lacks_binding)))
             }
             Err(Pending(check)) => Step::Ask(check, check(claims)),
         }
@@ -565,6 +669,15 @@ impl<X> Node<X> {
             Self::Async(check) => answer(check, answers).unwrap_or(true).then(Vec::new),
             Self::Any(nodes) => nodes.iter().find_map(each),
             Self::All(nodes) => all_scopes(nodes.iter().map(each)),
+        }
+    }
+
+    fn lacks_binding(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Policy(rule) => rule.lacks_binding(claims),
+            Self::Check(_) | Self::Async(_) => false,
+            Self::All(nodes) => nodes.iter().any(|node| node.lacks_binding(claims)),
+            Self::Any(nodes) => nodes.iter().all(|node| node.lacks_binding(claims)),
         }
     }
 

@@ -16,9 +16,9 @@ use warp::{
     reply::{self, Response},
 };
 
-use crate::issuer::{client::Client, mint::Profile, state::State};
+use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
-/// The scopes that the client may be granted.
+/// The scopes that the metadata name. The client is granted any other, too.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
 /// The lifetime of a token: one day, which is Auth0's default for an API.
@@ -106,6 +106,7 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         ));
     }
 
+    let bound_to = bound_to(state, headers)?;
     let id = &state.client.id;
     let profile = state.settings().profile;
     let mut token = state
@@ -117,6 +118,10 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         token = token.claim("gty", "client-credentials");
     }
     let mut answer = json!({"token_type": "Bearer", "expires_in": LIFETIME.as_secs()});
+    if let Some(thumbprint) = bound_to {
+        token = token.claim("cnf", json!({"jkt": thumbprint}));
+        answer["token_type"] = json!("DPoP");
+    }
     let scope = granted(requested);
     if !scope.is_empty() {
         token = token.scope(&scope);
@@ -124,6 +129,22 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
     }
     answer["access_token"] = json!(token.sign());
     Ok(answer)
+}
+
+/// Returns the thumbprint of the key that the token is to be bound to, if the request has a DPoP proof
+/// (RFC 9449 §5).
+fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut proofs = headers.get_all("dpop").iter();
+    let Some(proof) = proofs.next() else {
+        return Ok(None);
+    };
+    let proof = proof.to_str().ok().filter(|_| proofs.next().is_none());
+    let thumbprint = proof.and_then(|proof| proof_check::thumbprint(proof, &state.token_endpoint));
+    thumbprint.map(Some).ok_or(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_dpop_proof",
+        "The DPoP proof is not valid for this endpoint.",
+    ))
 }
 
 /// Checks the client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).
@@ -162,19 +183,25 @@ fn authenticate(
     ))
 }
 
-/// Returns the requested scopes that may be granted, in the order of the request. Other scopes are
-/// dropped silently, as Auth0 does. Unlike Auth0, no requested scope means no granted scope.
+/// Returns the requested scopes, each once, in the order of the request. Unlike Auth0, which has a list
+/// for each API, the issuer grants what is asked for, so that any route can be tried; and no requested
+/// scope means no granted scope. What is no scope token (RFC 6749 §3.3) is dropped.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
         .unwrap_or_default()
         .split(' ')
     {
-        if SCOPES.contains(&scope) && !granted.contains(&scope) {
+        if is_scope(scope) && !granted.contains(&scope) {
             granted.push(scope);
         }
     }
     granted.join(" ")
+}
+
+fn is_scope(text: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\';
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 /// Returns a parameter that has a value. A parameter without a value counts as omitted

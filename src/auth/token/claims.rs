@@ -12,9 +12,9 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::auth::{
-    challenge::Challenge,
+    challenge::{Challenge, Scheme},
     error::AuthError,
-    token::{identity::Identity, json, payload::Verified},
+    token::{confirmation::Binding, identity::Identity, json, payload::Verified},
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -79,8 +79,8 @@ impl<X> Claims<X> {
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// Returns the scopes that the token grants: those of `scope`, separated by spaces only
-    /// (RFC 6749 §3.3), and those of `scp`, a string of the same form or an array.
+    /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of
+    /// scopes separated by spaces only (RFC 6749 §3.3), or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
@@ -115,14 +115,43 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn roles(&self) -> Vec<String> {
-        match self.claim(&self.verified.context.roles_at) {
-            Some(serde_json::Value::String(role)) => vec![role],
-            Some(serde_json::Value::Array(roles)) => roles
+        self.texts(&self.verified.context.roles_at)
+    }
+
+    /// Returns the groups that the token lists: an array of strings, or a single one, in the claim
+    /// that [`Builder::groups_at`](crate::auth::Builder::groups_at) configures.
+    ///
+    /// Entra ID leaves the groups out of a token if there are more than 200 of them. Then there is
+    /// none here.
+    pub fn groups(&self) -> Vec<String> {
+        self.texts(&self.verified.context.groups_at)
+    }
+
+    fn texts(&self, claim: &str) -> Vec<String> {
+        match self.claim(claim) {
+            Some(serde_json::Value::String(text)) => vec![text],
+            Some(serde_json::Value::Array(texts)) => texts
                 .iter()
-                .filter_map(|role| role.as_str().map(str::to_owned))
+                .filter_map(|text| text.as_str().map(str::to_owned))
                 .collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Returns whether a scope of the token is `wanted`, or includes it by
+    /// [`Builder::scope_includes`](crate::auth::Builder::scope_includes).
+    pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
+        let implied = &self.verified.context.implied;
+        self.scopes()
+            .any(|granted| implied.satisfies(granted, wanted))
+    }
+
+    /// Returns the scopes that the issuer of the token requires, if the token lacks one of them.
+    pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
+        let required = self.verified.context.required_scope.as_ref()?;
+        let mut each = required.split(' ');
+        let lacks = !each.all(|scope| self.grants_scope(scope));
+        lacks.then(|| Arc::clone(required))
     }
 
     /// Returns a member of the payload, by its full name (`https://my.app/tier`) or by a path of
@@ -194,9 +223,22 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// Returns the challenge of the API that verified the token, for the refusal of a policy.
+    /// Returns what the token is bound to: the key of a DPoP proof, a client certificate, or both.
+    /// `None` for a plain bearer token. The request has proved possession of everything in it.
+    pub fn binding(&self) -> Option<&Binding> {
+        self.verified.binding.as_deref()
+    }
+
+    /// Returns the challenge of the API that verified the token, for the refusal of a policy. It is
+    /// in the scheme of the request: a token that is bound to a key comes with a proof.
     pub(crate) fn challenge(&self) -> Challenge {
-        self.verified.context.challenge.clone()
+        let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
+        let scheme = if is_bound_to_key {
+            Scheme::Dpop
+        } else {
+            Scheme::Bearer
+        };
+        self.verified.context.challenge.clone().only(scheme)
     }
 
     /// Returns your own claims.

@@ -5,6 +5,7 @@
 
 use std::{
     fmt::Display,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -12,14 +13,15 @@ use std::{
 };
 
 use tracing_subscriber::EnvFilter;
+use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, policy::Policy},
+    auth::{self, AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, TokenProfile},
+        types::{Secret, StoreOutage, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -79,9 +81,12 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         }
         "HS384" | "HS512" => InvalidValue::new("is not supported")
             .hint("HS256 is the one algorithm here that works with a secret"),
-        "ES512" | "ES256K" => InvalidValue::new("is not supported")
-            .hint("ES256 and ES384 are the elliptic curves here"),
-        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("EdDSA")),
+        "ES256K" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
+            InvalidValue::new("is not supported")
+                .hint("ES256, ES384 and ES512 are the elliptic curves here")
+        }
+        "ED448" => InvalidValue::new("is not supported").hint("EdDSA means Ed25519 here"),
+        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("Ed25519")),
         _ => InvalidValue::new("is no algorithm we know").suggest(nearest(text, known)),
     })
 }
@@ -93,6 +98,113 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
+pub(super) fn state_store(text: &str) -> Parsed<Secret> {
+    match Store::check_url(text.trim()) {
+        Ok(()) => Ok(Secret::new(text.trim())),
+        Err(fault) => Err(InvalidValue::new(fault.as_str())),
+    }
+}
+
+/// Parses `refuse` or `local`.
+pub(super) fn store_outage(text: &str) -> Parsed<StoreOutage> {
+    match text {
+        "refuse" => Ok(StoreOutage::Refuse),
+        "local" => Ok(StoreOutage::Local),
+        _ => Err(InvalidValue::new("is neither refuse nor local")
+            .suggest(nearest(text, ["refuse", "local"]))),
+    }
+}
+
+/// Parses `off` or `request`.
+pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "request" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "require" | "required" | "optional" => {
+                    Some("request")
+                }
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "request"]),
+            };
+            Err(InvalidValue::new("is neither off nor request").suggest(meant))
+        }
+    }
+}
+
+/// Parses the name of a field that carries a certificate.
+pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
+    const NAMES: [&str; 3] = [
+        "client-cert",
+        "x-forwarded-client-cert",
+        "x-ssl-client-cert",
+    ];
+    match text.to_ascii_lowercase().as_str() {
+        "client-cert" => Ok(CertificateSource::ClientCert),
+        "x-forwarded-client-cert" => Ok(CertificateSource::XForwardedClientCert),
+        "x-ssl-client-cert" => Ok(CertificateSource::XSslClientCert),
+        _ => Err(
+            InvalidValue::new("is no field that we can read a certificate from")
+                .suggest(nearest(text, NAMES)),
+        ),
+    }
+}
+
+/// Parses a secret for nonces, as long as the hash that it is used with.
+pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
+    if text.len() < 32 {
+        return Err(InvalidValue::new("is too short")
+            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Parses `off`, `allowed` or `required`.
+pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
+    match text {
+        "off" => Ok(DpopMode::Off),
+        "allowed" => Ok(DpopMode::Allowed),
+        "required" => Ok(DpopMode::Required),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "optional" => Some("allowed"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "allowed", "required"]),
+            };
+            Err(InvalidValue::new("is none of off, allowed and required").suggest(meant))
+        }
+    }
+}
+
+/// Parses `off` or `required`.
+pub(super) fn nonce(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "required" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" => Some("required"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "required"]),
+            };
+            Err(InvalidValue::new("is neither off nor required").suggest(meant))
+        }
+    }
+}
+
+/// Parses an algorithm for proofs, which carry their public key.
+pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
+    let algorithm = algorithm(text)?;
+    if algorithm.is_symmetric() {
+        return Err(InvalidValue::new(
+            "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)",
+        ));
+    }
+    Ok(algorithm)
 }
 
 /// The longest duration that is accepted. The limit keeps sums of times from overflowing.
@@ -352,8 +464,80 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
+/// Parses the claim that names the audience.
+pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
+    let known = AudienceClaim::ALL
+        .iter()
+        .copied()
+        .map(AudienceClaim::as_str);
+    text.parse().map_err(|_| {
+        InvalidValue::new("is no claim that can name the audience").suggest(nearest(text, known))
+    })
+}
+
+/// Parses the name of the header field that carries the bare token.
+pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes());
+    let name = name.map_err(|_| InvalidValue::new("is no name of a header field"))?;
+    match name.as_str() {
+        "authorization" => Err(InvalidValue::new("is where tokens are anyway")
+            .hint("take it out: without it, Authorization: Bearer carries the token")),
+        "host"
+        | "cookie"
+        | "connection"
+        | "content-length"
+        | "content-type"
+        | "dpop"
+        | "proxy-authorization"
+        | "transfer-encoding"
+        | "upgrade" => Err(InvalidValue::new("has another purpose")),
+        _ => Ok(name),
+    }
+}
+
+/// Parses the name of a claim, or a path of members separated by dots.
+pub(super) fn claim_path(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new("holds a control character"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses an entry of the table of scopes: `admin > read:messages write:messages`.
+pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
+    let form = "write a scope, a >, and the scopes that it includes: admin > read:messages";
+    let mut words = text.split_ascii_whitespace();
+    let (Some(scope), Some(">")) = (words.next(), words.next()) else {
+        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+    };
+    let included: Vec<_> = words.map(str::to_owned).collect();
+    let is_scope = |name: &String| name != ">" && auth::policy::scopes(name).is_some();
+    if included.is_empty()
+        || auth::policy::scopes(scope).is_none()
+        || !included.iter().all(is_scope)
+    {
+        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+    }
+    Ok((scope.to_owned(), included))
+}
+
+/// Returns why a file cannot be read, as the end of a sentence.
+pub(super) fn cannot_read(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "is not there",
+        ErrorKind::PermissionDenied => "may not be read by this user",
+        ErrorKind::IsADirectory => "is a directory",
+        ErrorKind::NotADirectory => "is no directory",
+        ErrorKind::InvalidData => "is not UTF-8",
+        _ => "cannot be read",
+    }
+}
+
 /// Returns the known name that is at most two edits away.
-fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest(
+    text: &str,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     known
         .into_iter()

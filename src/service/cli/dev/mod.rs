@@ -6,6 +6,7 @@
 //! this service on this machine, until the process ends.
 
 mod page;
+mod proof;
 mod token;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth::{Algorithm, Auth},
+    auth::{Algorithm, Auth, dpop::Dpop},
     issuer::{Fault, Issuer, Profile},
     service::{
         api::{
@@ -24,11 +25,18 @@ use crate::{
             route::Access,
         },
         cli::{app::App, failure::Failure, terminal::Terminal},
-        config::{Config, Environment, duration},
+        config::{Config, Environment, ServiceAddress, duration},
         http::shutdown::Shutdown,
         observe::logging,
     },
 };
+
+/// The port of the service unless LISTEN says otherwise.
+const SERVICE_PORT: u16 = 8000;
+
+/// The port of the issuer beside it, so that commands in the README can name it. `examples/hello.rs` has
+/// the one between.
+const ISSUER_PORT: u16 = 8002;
 
 /// The name of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
@@ -38,6 +46,8 @@ Examples:
   warp-bearer dev
   TOKEN=$(warp-bearer dev --token --scope read:messages)
   warp-bearer dev --rotate-every 30s --profile rfc9068
+  TOKEN=$(warp-bearer dev --token --dpop)
+  warp-bearer dev --proof GET http://127.0.0.1:8000/api/private --for-token $TOKEN
   warp-bearer dev --fail hang";
 
 /// The options of the command.
@@ -50,21 +60,39 @@ pub(in crate::service) struct Options {
     /// The scopes to ask for, separated by blanks
     #[arg(long, requires = "token", value_name = "SCOPES")]
     scope: Option<String>,
+    /// Accept tokens that are bound to a key, with DPoP proofs; with --token, print such a token
+    #[arg(long)]
+    dpop: bool,
+    /// Print a DPoP proof for a request, with the key that --token --dpop binds tokens to
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["METHOD", "URL"],
+        requires = "for_token",
+        conflicts_with_all = ["token", "dpop"]
+    )]
+    proof: Option<Vec<String>>,
+    /// The token that the proof goes with
+    #[arg(long, requires = "proof", value_name = "TOKEN")]
+    for_token: Option<String>,
+    /// The nonce of the proof, from DPoP-Nonce of an answer
+    #[arg(long, requires = "proof", value_name = "NONCE")]
+    nonce: Option<String>,
     /// The shape of the tokens, as Auth0 has them: its own, or RFC 9068's
     #[arg(
         long,
         value_name = "PROFILE",
         default_value = "auth0",
-        conflicts_with = "token"
+        conflicts_with_all = ["token", "proof"]
     )]
     profile: Shape,
     /// Put a new signing key in the place of the one before, again and again: 30s, 5m
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "token")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["token", "proof"])]
     rotate_every: Option<Duration>,
     /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
     /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a
     /// status such as 500
-    #[arg(long, value_name = "FAULT", conflicts_with = "token")]
+    #[arg(long, value_name = "FAULT", conflicts_with_all = ["token", "proof"])]
     fail: Option<Fault>,
 }
 
@@ -84,9 +112,13 @@ impl From<Shape> for Profile {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    if let (Some(target), Some(token)) = (&options.proof, &options.for_token) {
+        return proof::run(target, token, options.nonce.as_deref());
+    }
     let environment = Environment::read().map_err(Failure::Config)?;
     if options.token {
-        return token::run(&environment, CLIENT, options.scope.as_deref()).await;
+        let key = options.dpop.then(proof::key);
+        return token::run(&environment, CLIENT, options.scope.as_deref(), key.as_ref()).await;
     }
     if let Some((name, origin)) = environment.first_auth0() {
         return Err(Failure::NotForDevelopment(format!(
@@ -95,20 +127,18 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         )));
     }
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let issuer = Issuer::with_known_client(any_port, Algorithm::RS256, CLIENT)
-        .await
-        .map_err(|error| Failure::Listen("the issuer", any_port, error))?;
+    let (issuer, issuer_port_taken) = issuer(&environment).await?;
     issuer.profile(options.profile.into());
     let config = config(&environment, &issuer)?;
     let metrics_listen = config.metrics_listen.unwrap_or(any_port);
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
     let _log = logging::init(&config.log);
-    let auth = auth(&issuer, &options)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, None, Some(metrics_listen)).await?;
     let app = app.only_for_loopback()?;
     let service = app.service_address()?;
+    let auth = auth(&issuer, &options, service)?;
     issuer.allow_origins([
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
@@ -122,9 +152,11 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         issuer: &issuer,
         service,
         metrics: app.metrics_address()?.unwrap_or(metrics_listen),
+        issuer_port_taken,
         docs: config.docs && cfg!(feature = "docs"),
         rotate_every: options.rotate_every,
         fails: options.fail.is_some(),
+        dpop: options.dpop,
         terminal: Terminal::stdout(config.log.color),
     };
     print!("{}", page.text());
@@ -133,6 +165,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     let access = Access {
         docs: config.docs.then(|| docs(&issuer)),
+        forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };
     // SIGHUP is not handled, so that closing the terminal ends the process.
@@ -141,6 +174,28 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         () = rotate(&issuer, options.rotate_every) => {}
     }
     Ok(())
+}
+
+/// Starts the issuer on its usual port if the service has its own, else on any free one. Returns whether
+/// the usual port was taken.
+async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
+    let start = |port| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
+    };
+    // An invalid LISTEN is reported with the rest of the configuration.
+    let service = ServiceAddress::from_environment(environment);
+    let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
+    if is_usual && let Ok(issuer) = start(ISSUER_PORT).await {
+        return Ok((issuer, false));
+    }
+    match start(0).await {
+        Ok(issuer) => Ok((issuer, is_usual)),
+        Err(error) => {
+            let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            Err(Failure::Listen("the issuer", any_port, error))
+        }
+    }
 }
 
 fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure> {
@@ -175,7 +230,7 @@ fn docs(issuer: &Issuer) -> Docs {
     }
 }
 
-fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {
+fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
     /// The time to live of keys if fetches are to fail. Short, so that the failure is soon visible.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
@@ -183,6 +238,9 @@ fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {
         .audience(issuer.audience());
     if options.fail.is_some() {
         auth = auth.jwks_ttl(SHORT_TTL);
+    }
+    if options.dpop {
+        auth = auth.dpop(Dpop::allowed(format!("http://{service}")));
     }
     auth.build().map_err(Failure::Setup)
 }

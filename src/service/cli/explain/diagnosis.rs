@@ -24,7 +24,7 @@ use crate::{
             advice::Advice,
             facts::Facts,
             pasted,
-            vendor::patterns::{in_its_words, of_resource, of_token},
+            vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
         config::{Setting, TokenProfile},
     },
@@ -55,12 +55,19 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::KeysUnavailable { .. } => no_keys(facts),
         AuthError::UnknownKey => key(facts),
         AuthError::BadSignature => signature(facts),
-        // The form of the field and the policies of routes have functions of their own.
+        AuthError::TokenNotBound => causes::NOT_BOUND,
+        AuthError::InvalidProof => proof(facts),
+        AuthError::NonceRequired => causes::FIRST_NONCE,
+        AuthError::ProofReplayed => causes::PROOF_REUSED,
+        AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
+        AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
+            return of_policy(facts, error, None);
+        }
+        // Without `--proof` the form of the field is judged before this.
+        AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
-        | AuthError::MultipleCredentials
-        | AuthError::InsufficientScope
-        | AuthError::InsufficientPermissions => of_field("", error),
+        | AuthError::MultipleCredentials => of_field("", error),
     };
     in_its_words(facts, cause).into()
 }
@@ -163,7 +170,7 @@ fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     let allowed = facts.config.algorithms.iter().chain([&algorithm]);
     let allowed: Vec<_> = allowed.map(ToString::to_string).collect();
     let setting = Setting::new("AUTH0_ALGORITHMS", allowed.join(","));
-    facts.environment.recommend(vec![setting])
+    facts.recommend(vec![setting])
 }
 
 fn wrong_type(facts: &Facts<'_>) -> Cause {
@@ -187,7 +194,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
         if is_signed_by_ours && is_only {
-            facts.environment.recommend(vec![setting])
+            facts.recommend(vec![setting])
         } else {
             Vec::new()
         }
@@ -237,7 +244,7 @@ fn audience(facts: &Facts<'_>) -> Cause {
     if is_of_auth0("/userinfo") {
         return causes::USERINFO_ONLY;
     }
-    let mut ours = facts.config.audiences.iter();
+    let mut ours = facts.accepted.iter();
     if ours.any(|our| found.iter().any(|one| loose(our) == loose(one))) {
         return causes::AUDIENCE_SPELLING;
     }
@@ -315,7 +322,26 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
+/// Returns the cause of the first step of the proof that failed.
+fn proof(facts: &Facts<'_>) -> Cause {
+    let mut steps = facts.trace.steps.iter();
+    let first = steps.find(|step| step.outcome.is_err());
+    match first.map(|step| step.name) {
+        Some("proof") => causes::PROOF_MISSING,
+        Some("proof htm" | "proof htu") => causes::PROOF_FOR_OTHER_URL,
+        Some("proof iat") => causes::PROOF_TIME,
+        Some("proof ath") => causes::PROOF_FOR_OTHER_TOKEN,
+        _ => causes::PROOF_MALFORMED,
+    }
+}
+
 fn bound(facts: &Facts<'_>) -> Cause {
+    if facts.failed("proof key") {
+        return causes::OTHER_PROOF_KEY;
+    }
+    if facts.failed("scheme") {
+        return causes::DPOP_AS_BEARER;
+    }
     let by = |method: &str| {
         facts
             .claim("cnf")

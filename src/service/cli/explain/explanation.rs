@@ -7,6 +7,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
         explain::{StepValue, Trace},
+        explain_proof::ProofOfRequest,
         policy::Policy,
     },
     service::{
@@ -97,6 +98,8 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) wanted: Vec<Wanted>,
     /// The query of a proxy's request to `/auth`.
     pub(in crate::service) proxy: Option<String>,
+    /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
+    pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
 /// A verdict with the steps that lead to it.
@@ -155,7 +158,15 @@ impl Subject<'_> {
 
     async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
         let auth = &self.access.auth;
-        let (mut trace, verdict) = auth.trace(field).await;
+        let (mut trace, verdict) = match &self.proof {
+            Some(proof) => {
+                let token = field
+                    .split_once(' ')
+                    .map_or("", |(_, token)| token.trim_start());
+                auth.trace_with_proof(token, proof).await
+            }
+            None => auth.trace(field).await,
+        };
         let token = field
             .split_once(' ')
             .map_or("", |(_, token)| token.trim_start());
@@ -185,7 +196,11 @@ impl Subject<'_> {
                 facts: Vec::new(),
             };
         }
-        let is_about_time = matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
+        let is_old_proof = trace
+            .step("proof iat")
+            .is_some_and(|step| step.outcome.is_err());
+        let is_about_time =
+            is_old_proof || matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
         let skew = if is_about_time { skew().await } else { None };
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
         let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
@@ -205,6 +220,18 @@ impl Subject<'_> {
             auth: &self.access.auth,
             config: self.config,
             environment: self.environment,
+            issuers: self
+                .access
+                .auth
+                .trusts()
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            accepted: self
+                .access
+                .auth
+                .trusts()
+                .flat_map(|(_, ours)| ours.to_vec())
+                .collect(),
             skew,
         }
     }

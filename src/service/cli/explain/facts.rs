@@ -8,11 +8,10 @@ use serde_json::Value;
 
 use crate::{
     auth::{Auth, explain::Trace, token::json},
-    service::config::{Config, Environment},
+    service::config::{Config, Environment, Setting},
 };
 
 /// The facts from which a cause is inferred.
-#[derive(Clone, Copy)]
 pub(in crate::service) struct Facts<'a> {
     /// The text after `Bearer `, which need not be a JWT.
     pub(in crate::service) token: &'a str,
@@ -20,6 +19,10 @@ pub(in crate::service) struct Facts<'a> {
     pub(in crate::service) auth: &'a Auth,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
+    /// The names of the trusted issuers.
+    pub(in crate::service) issuers: Vec<String>,
+    /// The accepted audiences.
+    pub(in crate::service) accepted: Vec<String>,
     /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
 }
@@ -50,9 +53,18 @@ impl<'a> Facts<'a> {
         texts(self.claim("aud"))
     }
 
-    /// Returns the configured issuers.
-    pub(in crate::service) fn issuers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.auth.trusts().map(|(issuer, _)| issuer)
+    /// Returns the names of the trusted issuers.
+    pub(in crate::service) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(String::as_str)
+    }
+
+    /// Returns the lines if the service would start with them. The issuers file has settings of its
+    /// own, which no variable replaces.
+    pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
+        if self.config.issuers_file.is_some() {
+            return Vec::new();
+        }
+        self.environment.recommend(settings)
     }
 
     /// Returns whether this step of verification failed.

@@ -23,6 +23,7 @@ use clap::Args;
 use crate::{
     auth::{
         Auth, SetupError,
+        explain_proof::ProofOfRequest,
         policy::{Policy, permissions, scopes},
     },
     service::{
@@ -69,6 +70,12 @@ pub(in crate::service) struct Options {
     /// unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
+    /// Explain this DPoP proof too, as if both had come with the scheme DPoP
+    #[arg(long, requires = "request", value_name = "PROOF")]
+    proof: Option<String>,
+    /// The request that the proof is for; a URL, or a path of this service
+    #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
+    request: Option<Vec<String>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -94,6 +101,24 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
+    /// Returns the proof with the request that it is for.
+    fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
+        let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
+            return Ok(None);
+        };
+        let wrong = |why: &str| Failure::Usage(Terminal::clean(&format!("--request: {why}")));
+        let method = method.parse().map_err(|_| wrong("not a method"))?;
+        let path = auth
+            .path_of(url)
+            .ok_or_else(|| wrong("the URL is not below PUBLIC_URL; give one that is, or a path"))?;
+        let proof = proof.trim().to_owned();
+        Ok(Some(ProofOfRequest {
+            proof,
+            method,
+            path,
+        }))
+    }
+
     /// Returns everything that the token must grant: what every route requires, then what the options
     /// name.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
@@ -147,6 +172,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
         docs: None,
+        forward_auth_paths: config.forward_auth_paths,
     };
     let pasted =
         Pasted::read(&options.text()?).map_err(|why| Failure::Input(format!("no token: {why}")))?;
@@ -157,6 +183,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         environment: &environment,
         wanted: options.wanted(&config),
         proxy: options.query(),
+        proof: options.proof(&access.auth)?,
     };
     let skew = async || {
         if offline {

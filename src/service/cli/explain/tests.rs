@@ -58,6 +58,7 @@ impl World {
             auth: auth::builder(&config).build().unwrap(),
             required: config.required_scope.clone(),
             docs: None,
+            forward_auth_paths: false,
         };
         access.auth.ready().await;
         Self {
@@ -117,6 +118,7 @@ impl World {
             environment: &self.environment,
             wanted: required.into_iter().chain(asked).collect(),
             proxy: query.map(str::to_owned),
+            proof: None,
         };
         let pasted = Pasted::read(text).unwrap_or_else(|why| panic!("{text:?}: {why}"));
         subject.explain(pasted, async || None).await

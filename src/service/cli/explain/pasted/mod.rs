@@ -10,7 +10,7 @@ mod jwt;
 mod placeholder;
 mod text;
 
-use crate::auth::{explain::check_form, token::json};
+use crate::auth::{explain::check_default_form, token::json};
 
 use self::{
     found::{Chosen, Found},
@@ -149,7 +149,7 @@ fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
     }
-    match check_form(whole) {
+    match check_default_form(whole) {
         Err(error) => format!(
             "{REST} The service answers {} {} to the whole text in that field.",
             error.status().as_u16(),

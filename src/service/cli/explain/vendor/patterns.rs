@@ -152,7 +152,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     let is_only = facts.issuers().count() == 1;
     let recommend = |settings| {
         if is_only {
-            facts.environment.recommend(settings)
+            facts.recommend(settings)
         } else {
             Vec::new()
         }
@@ -193,7 +193,7 @@ fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
     let mut renamed = ours.clone();
     found.clone_into(&mut renamed[at]);
     let setting = Setting::new("AUTH0_API_AUDIENCE", renamed.join(","));
-    Some(Advice::from(words::ENTRA_SPELLING).with(facts.environment.recommend(vec![setting])))
+    Some(Advice::from(words::ENTRA_SPELLING).with(facts.recommend(vec![setting])))
 }
 
 fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
@@ -363,12 +363,12 @@ pub(in crate::service) fn of_policy(
 pub(in crate::service) fn of_resource(facts: &Facts<'_>) -> Option<Advice> {
     let resource = facts.config.resource.as_deref()?;
     let is_for_resource = facts.audiences().contains(&resource);
-    let is_listed = facts.config.audiences.iter().any(|our| our == resource);
+    let is_listed = facts.accepted.iter().any(|our| our == resource);
     if !is_for_resource || is_listed {
         return None;
     }
     let audiences = format!("{},{resource}", facts.config.audiences.join(","));
     let setting = Setting::new("AUTH0_API_AUDIENCE", audiences);
-    let settings = facts.environment.recommend(vec![setting]);
+    let settings = facts.recommend(vec![setting]);
     Some(Advice::from(words::MCP_AUDIENCE).with(settings))
 }

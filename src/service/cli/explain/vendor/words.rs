@@ -37,7 +37,7 @@ pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
 // Cognito: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
 pub(super) const COGNITO_AUDIENCE: Cause = cause(
     "Cognito's access tokens have no aud, unless the client asked for one with resource. client_id names the client, not the API.",
-    "Add resource, with the identifier of this API, to the authorization request (resource binding).",
+    "Add resource, with the identifier of this API, to the authorization request (resource binding). Or set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
 );
 pub(super) const COGNITO_OTHER_API: Cause = cause(
     "The access token is bound to another API: its aud is the resource that the client asked for.",
