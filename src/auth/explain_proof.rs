@@ -399,7 +399,7 @@ mod tests {
             assert_eq!(verdict.unwrap_err(), AuthError::MissingToken);
         }
         // Without a proof, the scheme is the step that fails.
-        let (trace, verdict) = on.trace(&token).await;
+        let (trace, verdict) = on.trace(&format!("Bearer {token}")).await;
         assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
         assert!(
             trace

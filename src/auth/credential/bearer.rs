@@ -82,6 +82,26 @@ pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthErro
     ill_formed(token).map_or(Ok(()), Err)
 }
 
+/// Checks the form of a field's value. Returns the token, which may be too large.
+#[cfg(feature = "service")]
+pub(crate) fn check_field(
+    field: &HeaderValue,
+    limit: usize,
+    is_dpop_enabled: bool,
+) -> Result<&[u8], AuthError> {
+    let token = match after_scheme(field, BEARER) {
+        Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
+        token => token?,
+    };
+    // Verification checks the size before the characters.
+    if within_limit(token, limit).is_ok()
+        && let Some(error) = ill_formed(token)
+    {
+        return Err(error);
+    }
+    Ok(token)
+}
+
 /// Returns the token after the name of this scheme.
 fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
     let parts = field.as_bytes().split_at_checked(scheme.len());

@@ -152,6 +152,29 @@ impl Environment {
         Some(self.get(name)?.1)
     }
 
+    /// Returns the environment with these lines in the place of what is set.
+    #[must_use]
+    pub(super) fn with<'a>(&self, lines: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut changed = self.clone();
+        for (name, value) in lines {
+            let value = (value.to_owned(), Origin::Environment);
+            changed.variables.insert(name.to_owned(), value);
+        }
+        changed
+    }
+
+    /// Creates an environment of these variables alone.
+    #[cfg(test)]
+    pub(in crate::service) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let set = |(name, value): (&str, &str)| {
+            (name.to_owned(), (value.to_owned(), Origin::Environment))
+        };
+        Self {
+            variables: variables.into_iter().map(set).collect(),
+            warnings: Vec::new(),
+        }
+    }
+
     fn merge(
         environment: impl Iterator<Item = (OsString, OsString)>,
         dotenv: io::Result<Vec<u8>>,

@@ -21,6 +21,7 @@ mod origin;
 mod presets;
 mod reader;
 mod service_address;
+mod setting;
 mod state_store;
 mod terminal;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
 pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
+pub use self::setting::Setting;
 pub use self::state_store::StateStore;
 pub use self::types::{Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
