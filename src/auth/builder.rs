@@ -4,7 +4,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,7 +13,13 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::Challenge,
+    clock::Clock,
     error::{DurationOption, SetupError, UrlFault},
+    introspection::{
+        Introspection,
+        introspector::{Introspector, Judge},
+        options::Mode,
+    },
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
         fetch::{Fetcher, endpoint},
@@ -23,8 +29,14 @@ use crate::auth::{
         shared::{Settings, Source},
     },
     resource::Resource,
+    revocation::{
+        RevocationOutage, RevocationSource, Revocations,
+        file::RevocationFile,
+        list::RevocationList,
+        source::{Polled, Staleness},
+    },
     token::{checks::TimeRules, payload::IssuerContext},
-    verifier::{Auth, Clock, Inner, Keys, Trusted},
+    verifier::{Auth, Inner, Keys, Trusted},
 };
 
 impl Auth {
@@ -97,6 +109,9 @@ pub struct Builder {
     roles_at: String,
     token_cache: usize,
     clock: Clock,
+    revocation_file: Option<PathBuf>,
+    revocation_sources: Vec<Polled>,
+    staleness: Staleness,
 }
 
 impl Default for Builder {
@@ -117,7 +132,13 @@ impl Default for Builder {
             resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
-            clock: Arc::new(SystemTime::now),
+            clock: Clock::default(),
+            revocation_file: None,
+            revocation_sources: Vec::new(),
+            staleness: Staleness {
+                limit: Duration::from_secs(300),
+                outage: RevocationOutage::default(),
+            },
         }
     }
 }
@@ -343,7 +364,41 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Clock::new(clock);
+        self
+    }
+
+    /// Reads revocations from a file of JSON lines, such as
+    /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is looked at every
+    /// second. [`build`](Self::build) fails if it cannot be read; if it cannot be read later, the
+    /// list that is held stays in use.
+    #[must_use]
+    pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.revocation_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Reads revocations from a source of your own, such as a database, every `every`. Until it was
+    /// read once, requests with a token are answered with 503, unless
+    /// [`revocation_outage`](Self::revocation_outage) says otherwise.
+    #[must_use]
+    pub fn revocation_source(mut self, source: impl RevocationSource, every: Duration) -> Self {
+        self.revocation_sources.push(Polled::new(source, every));
+        self
+    }
+
+    /// Sets how long the list of revoked tokens is used while a source of it fails. Defaults to
+    /// five minutes.
+    #[must_use]
+    pub fn revocation_stale(mut self, stale: Duration) -> Self {
+        self.staleness.limit = stale;
+        self
+    }
+
+    /// Sets what happens after that. Defaults to [`RevocationOutage::Refuse`].
+    #[must_use]
+    pub fn revocation_outage(mut self, outage: RevocationOutage) -> Self {
+        self.staleness.outage = outage;
         self
     }
 
@@ -362,9 +417,17 @@ impl Builder {
     pub fn build(self) -> Result<Auth, SetupError> {
         self.check()?;
         let fetcher = Arc::new(Fetcher::default());
+        let revocations = self.revocations()?;
         let mut issuers = Vec::new();
         for own in &self.issuers {
-            issuers.push(self.trust(own, &fetcher)?);
+            issuers.push(self.trust(own, &fetcher, &revocations.list)?);
+        }
+        let modes = issuers
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        let introspects_jwts = modes.clone().any(|one| one.mode() == Mode::Always);
+        if modes.filter(|one| one.mode() == Mode::Opaque).count() > 1 {
+            return Err(SetupError::AmbiguousIntrospection);
         }
         let mut algorithms: Vec<_> = issuers.iter().flat_map(|i| i.algorithms.to_vec()).collect();
         algorithms.sort();
@@ -372,19 +435,65 @@ impl Builder {
         Ok(Auth::new(Inner {
             issuers,
             algorithms: algorithms.into(),
-            rules: TimeRules {
-                leeway: self.leeway,
-                max_age: self.max_age,
-            },
+            rules: self.rules(),
             strict: self.strict,
+            introspects_jwts,
             challenge: self.challenge(),
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
             clock: self.clock,
+            revocations,
         }))
     }
 
-    fn trust(&self, own: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Trusted, SetupError> {
+    fn rules(&self) -> TimeRules {
+        TimeRules {
+            leeway: self.leeway,
+            max_age: self.max_age,
+        }
+    }
+
+    /// Creates the list of revoked tokens and starts to read its sources.
+    fn revocations(&self) -> Result<Revocations, SetupError> {
+        let list = Arc::new(RevocationList::new());
+        let has_sources = self.revocation_file.is_some() || !self.revocation_sources.is_empty();
+        if has_sources && tokio::runtime::Handle::try_current().is_err() {
+            return Err(SetupError::NoRuntime);
+        }
+        let mut sources = Vec::new();
+        if let Some(path) = &self.revocation_file {
+            let started = RevocationFile::start(path.clone(), &list, &self.clock);
+            let started = started.map_err(|error| SetupError::RevocationFile(error.to_string()))?;
+            sources.push(started);
+        }
+        for source in self.revocation_sources.clone() {
+            sources.push(source.start(Arc::clone(&list), self.clock.clone(), self.staleness));
+        }
+        Ok(Revocations::new(list, sources))
+    }
+
+    fn introspector(
+        &self,
+        options: Option<&Introspection>,
+        judge: Judge,
+        fetcher: &Arc<Fetcher>,
+    ) -> Result<Option<Introspector>, SetupError> {
+        let Some(options) = options else {
+            return Ok(None);
+        };
+        if options.ttl > CENTURY {
+            return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
+        }
+        let uri = options.uri.as_deref().map(check_url).transpose()?;
+        Introspector::new(options, uri, judge, Arc::clone(fetcher)).map(Some)
+    }
+
+    fn trust(
+        &self,
+        own: &TrustedIssuer,
+        fetcher: &Arc<Fetcher>,
+        revocations: &Arc<RevocationList>,
+    ) -> Result<Trusted, SetupError> {
         let (mine, all) = (&own.options, &self.options);
         let audiences = own_or(&mine.audiences, &all.audiences);
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
@@ -397,14 +506,27 @@ impl Builder {
         check_algorithms(algorithms)?;
         check_secret(secret, algorithms)?;
         let issuer: Arc<str> = own.issuer.as_str().into();
+        let audiences: Arc<[String]> = audiences.into();
+        let context = Arc::new(IssuerContext {
+            issuer: Arc::clone(&issuer),
+            challenge: self.challenge(),
+            roles_at: self.roles_at.as_str().into(),
+            clock: self.clock.clone(),
+            rules: self.rules(),
+            revocations: Arc::clone(revocations),
+        });
+        let judge = Judge {
+            context: Arc::clone(&context),
+            audiences: Arc::clone(&audiences),
+            rules: self.rules(),
+            clock: self.clock.clone(),
+        };
+        let introspection = mine.introspection.as_ref().or(all.introspection.as_ref());
         Ok(Trusted {
+            introspector: self.introspector(introspection, judge, fetcher)?,
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
-            context: Arc::new(IssuerContext {
-                issuer,
-                challenge: self.challenge(),
-                roles_at: self.roles_at.as_str().into(),
-            }),
-            audiences: audiences.into(),
+            context,
+            audiences,
             algorithms: algorithms.into(),
             secret: secret.map(Key::secret).map(Arc::new),
         })
@@ -416,8 +538,8 @@ impl Builder {
         let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
         Challenge {
             realm: self.realm.as_str().into(),
-            scope: None,
             resource_metadata: metadata.map(Into::into),
+            ..Challenge::default()
         }
     }
 
@@ -433,6 +555,12 @@ impl Builder {
             self.options.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
+        }
+        let without_own = |issuer: &&TrustedIssuer| issuer.options.introspection.is_none();
+        if self.options.introspection.is_some()
+            && self.issuers.iter().filter(without_own).count() > 1
+        {
+            return Err(SetupError::AmbiguousIntrospection);
         }
         self.check_durations()?;
         if let Some(url) = &self.resource {

@@ -17,6 +17,10 @@ pub struct Challenge {
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
+    /// The authentication context classes that would suffice, separated by spaces (RFC 9470 §3).
+    pub acr_values: Option<Arc<str>>,
+    /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
+    pub max_age: Option<u64>,
 }
 
 /// A rejected request: the error, and the challenge to answer with.
@@ -82,6 +86,14 @@ impl Refusal {
         self
     }
 
+    /// Returns the same refusal with the authentication that would suffice.
+    #[must_use]
+    pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
+        self.challenge.acr_values = acr_values.map(Into::into);
+        self.challenge.max_age = max_age;
+        self
+    }
+
     /// Logs an error if the refusal is dropped before it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
@@ -96,7 +108,7 @@ impl Refusal {
     /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
     pub fn www_authenticate(&self) -> Option<String> {
         self.answered();
-        if matches!(self.error, AuthError::KeysUnavailable { .. }) {
+        if self.error.retry_after().is_some() {
             return None;
         }
         let Challenge {
@@ -105,10 +117,13 @@ impl Refusal {
             ..
         } = &self.challenge;
         let error = self.error.error();
+        let max_age = self.challenge.max_age.map(|seconds| seconds.to_string());
         let parameters = [
             parameter("Bearer realm=\"", Some(realm)),
             parameter(", error=\"", error.map(BearerError::as_str)),
             parameter(", error_description=\"", error.map(|_| self.error.detail())),
+            parameter(", acr_values=\"", self.challenge.acr_values.as_deref()),
+            parameter(", max_age=\"", max_age.as_deref()),
             parameter(", scope=\"", self.scope()),
             parameter(", resource_metadata=\"", resource_metadata.as_deref()),
         ];
@@ -120,9 +135,9 @@ impl Refusal {
     /// role.
     fn scope(&self) -> Option<&str> {
         match self.error {
-            AuthError::MissingToken | AuthError::InsufficientScope => {
-                self.challenge.scope.as_deref()
-            }
+            AuthError::MissingToken
+            | AuthError::InsufficientScope
+            | AuthError::InsufficientAuthentication => self.challenge.scope.as_deref(),
             _ => None,
         }
     }
@@ -172,13 +187,15 @@ mod tests {
             let challenge = Challenge {
                 realm: "api".into(),
                 scope: Some("a b".into()),
-                resource_metadata: None,
+                ..Challenge::default()
             };
             let refusal = Refusal::new(*error, challenge);
             let header = refusal.www_authenticate().unwrap_or_default();
             let helps = matches!(
                 error,
-                AuthError::MissingToken | AuthError::InsufficientScope
+                AuthError::MissingToken
+                    | AuthError::InsufficientScope
+                    | AuthError::InsufficientAuthentication
             );
             assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
         }

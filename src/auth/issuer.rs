@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::algorithm::Algorithm;
+use crate::auth::introspection::Introspection;
 
 /// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
 /// string is enough for an issuer without options.
@@ -40,6 +41,7 @@ pub(super) struct Options {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) source: Option<KeySource>,
     pub(super) secret: Option<Vec<u8>>,
+    pub(super) introspection: Option<Introspection>,
 }
 
 /// The source of a key set.
@@ -96,6 +98,17 @@ macro_rules! options {
         #[must_use]
         pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.options.secret = Some(secret.into());
+            self
+        }
+
+        /// Asks the issuer about tokens (RFC 7662): about opaque ones, or about all. Defaults to
+        /// none, so that only JWTs are accepted.
+        #[must_use]
+        pub fn introspection(
+            mut self,
+            introspection: crate::auth::introspection::Introspection,
+        ) -> Self {
+            self.options.introspection = Some(introspection);
             self
         }
     };

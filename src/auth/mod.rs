@@ -31,7 +31,7 @@
 //!
 //! The items that the README's first example uses are at the top of this module; the rest is in
 //! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
-//! [`resource`] and, for warp, `websocket`.
+//! [`introspection`], [`revocation`], [`resource`] and, for warp, `websocket`.
 //!
 //! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
 //! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
@@ -42,11 +42,13 @@
 mod builder;
 mod cache;
 mod challenge;
+mod clock;
 mod credential;
 pub(crate) mod display;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
 mod issuer;
+mod needs;
 pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
@@ -56,11 +58,13 @@ mod warp;
 
 pub mod context;
 pub mod error;
+pub mod introspection;
 pub mod keys;
 
 pub mod policy;
 pub mod problem;
 pub mod resource;
+pub mod revocation;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
 pub mod claims {

@@ -49,7 +49,7 @@ impl Refusal {
         if let Some(challenge) = self.www_authenticate() {
             set(&mut response, WWW_AUTHENTICATE, challenge);
         }
-        if let AuthError::KeysUnavailable { retry_after } = error {
+        if let Some(retry_after) = error.retry_after() {
             set(&mut response, RETRY_AFTER, whole_seconds(retry_after));
         }
         response

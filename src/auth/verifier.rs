@@ -5,7 +5,7 @@
 //! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
 //! line; each step is a function in `token/checks.rs`.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -14,12 +14,14 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal},
+    clock::Clock,
     context::Timer,
     credential::{
         RequestHead,
-        bearer::{self, within_limit},
+        bearer::{self, is_b64token, within_limit},
     },
     error::AuthError,
+    introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
     keys::{
         jwks::Jwks,
         key_set::{Key, KeySet, Miss},
@@ -27,6 +29,7 @@ use crate::auth::{
     },
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
+    revocation::{Revocation, RevocationStatus, Revocations},
     token::{
         checks::{self, TimeRules, Times},
         claims::Claims,
@@ -51,14 +54,14 @@ pub(crate) struct Inner {
     pub(crate) rules: TimeRules,
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
+    /// True if an issuer is asked about its JWTs.
+    pub(crate) introspects_jwts: bool,
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
     pub(crate) clock: Clock,
+    pub(crate) revocations: Revocations,
 }
-
-/// Returns the current time.
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A trusted issuer, with the audiences, algorithms and keys of its tokens.
 pub(crate) struct Trusted {
@@ -68,6 +71,7 @@ pub(crate) struct Trusted {
     pub(crate) keys: Option<Keys>,
     /// The secret for `HS256`, used for no other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
+    pub(crate) introspector: Option<Introspector>,
 }
 
 pub(crate) enum Keys {
@@ -161,15 +165,20 @@ impl Auth {
         &self,
         token: &[u8],
     ) -> Result<Claims<X>, AuthError> {
-        self.verify_token(token).await.and_then(Claims::new)
+        let verified = self.verify_token(token).await?;
+        verified.check_not_revoked()?;
+        Claims::new(verified)
     }
 
     async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token)?;
         if let Some(verified) = self.cached(token)? {
-            return Ok(verified);
+            return self.introspected(token, verified).await;
         }
-        let parts = Parts::split(token)?;
+        let parts = match Parts::split(token) {
+            Ok(parts) => parts,
+            Err(error) => return self.introspect_opaque(token, error).await,
+        };
         let checked = self.check_without_key(parts)?;
         let (header, issuer) = (checked.header, checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
@@ -180,7 +189,47 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        Ok(verified)
+        self.introspected(token, verified).await
+    }
+
+    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
+    async fn introspected(
+        &self,
+        token: &[u8],
+        verified: Arc<Verified>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        if !self.inner.introspects_jwts {
+            return Ok(verified);
+        }
+        let introspector = self.issuer_of(&verified).and_then(Trusted::introspector);
+        match introspector.filter(|introspector| introspector.mode() == Mode::Always) {
+            Some(introspector) => introspector.jwt(token, &verified).await,
+            None => Ok(verified),
+        }
+    }
+
+    /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
+    /// issuer is asked.
+    async fn introspect_opaque(
+        &self,
+        token: &[u8],
+        error: AuthError,
+    ) -> Result<Arc<Verified>, AuthError> {
+        match self.opaque_introspector() {
+            Some(introspector) if is_b64token(token) => introspector.opaque(token).await,
+            _ => Err(error),
+        }
+    }
+
+    /// Returns the introspector for tokens that do not name their issuer: the one for opaque
+    /// tokens, or the only one there is.
+    pub(super) fn opaque_introspector(&self) -> Option<&Introspector> {
+        let introspectors = || self.inner.issuers.iter().filter_map(Trusted::introspector);
+        let opaque = introspectors().find(|one| one.mode() == Mode::Opaque);
+        opaque.or_else(|| {
+            let mut all = introspectors();
+            all.next().filter(|_| all.next().is_none())
+        })
     }
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
@@ -220,8 +269,7 @@ impl Auth {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
-        let mut issuers = self.inner.issuers.iter();
-        let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.context, &verified.context));
+        let issuer = self.issuer_of(&verified);
         if !issuer.is_some_and(|issuer| issuer.still_trusts(&verified.source)) {
             self.inner.cache.forget(token);
             return Ok(None);
@@ -232,6 +280,11 @@ impl Auth {
         }
         self.inner.cache.count_hit();
         Ok(Some(verified))
+    }
+
+    fn issuer_of(&self, verified: &Verified) -> Option<&Trusted> {
+        let mut issuers = self.inner.issuers.iter();
+        issuers.find(|issuer| Arc::ptr_eq(&issuer.context, &verified.context))
     }
 
     /// Checks a header that is not in the cache.
@@ -257,8 +310,7 @@ impl Auth {
     }
 
     pub(super) fn now(&self) -> f64 {
-        let since_epoch = (self.inner.clock)().duration_since(SystemTime::UNIX_EPOCH);
-        since_epoch.unwrap_or_default().as_secs_f64()
+        self.inner.clock.now()
     }
 
     /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
@@ -270,9 +322,57 @@ impl Auth {
         }
     }
 
-    /// Returns whether every issuer's keys are held.
+    /// Returns whether every issuer's keys are held, and every source of revocations was read.
     pub fn is_ready(&self) -> bool {
         self.status().iter().all(|issuer| issuer.keys > 0)
+            && self.inner.revocations.is_synchronized()
+    }
+
+    /// Revokes tokens: those that are cached are rejected from the next request on, and
+    /// [`Claims::ended`] completes for those that are in use.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, claims::NoPrivate, revocation::Revocation},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().subject("auth0|bob").sign();
+    /// assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    /// auth.revoke(Revocation::subject(issuer.url(), "auth0|bob"));
+    /// let revoked = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(revoked.unwrap_err(), AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn revoke(&self, revocation: Revocation) {
+        self.revoke_all([revocation]);
+    }
+
+    /// Revokes tokens by many entries at once.
+    pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
+        self.inner.revocations.add(revocations, self.now());
+    }
+
+    /// Returns the revocations that are in force.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.inner.revocations.entries(self.now())
+    }
+
+    /// Returns the status of the list of revoked tokens and its sources.
+    pub fn revocation_status(&self) -> RevocationStatus {
+        self.inner.revocations.status()
+    }
+
+    /// Returns the status of introspection at each issuer that is asked.
+    pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
+        let introspectors = self.inner.issuers.iter().filter_map(Trusted::introspector);
+        introspectors.map(Introspector::status).collect()
     }
 
     /// Returns the status of each issuer's keys.
@@ -423,8 +523,13 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            (VerifiedBy::Key(_), None) => false,
+            // Answers have a cache of their own.
+            (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
+    }
+
+    pub(super) fn introspector(&self) -> Option<&Introspector> {
+        self.introspector.as_ref()
     }
 
     fn status(&self) -> KeyStatus {

@@ -105,9 +105,11 @@ mod client;
 mod faults;
 mod grant;
 pub(crate) mod hosts;
+mod introspection;
 mod key_set;
 mod keys;
 mod mint;
+mod opaque;
 mod origins;
 mod routes;
 mod server;
@@ -395,9 +397,9 @@ impl Issuer {
 impl Issuer {
     /// Makes both discovery and the key set fail, until [`recover`](Self::recover).
     pub fn fail(&self, fault: Fault) {
-        self.state.faults.send_replace(Faults {
-            discovery: Some(fault.clone()),
-            jwks: Some(fault),
+        self.state.faults.send_modify(|faults| {
+            faults.discovery = Some(fault.clone());
+            faults.jwks = Some(fault);
         });
     }
 
@@ -413,6 +415,13 @@ impl Issuer {
         self.state
             .faults
             .send_modify(|faults| faults.jwks = Some(fault));
+    }
+
+    /// Makes introspection fail. A status of 401 or 403 rejects the client.
+    pub fn fail_introspection(&self, fault: Fault) {
+        self.state
+            .faults
+            .send_modify(|faults| faults.introspection = Some(fault));
     }
 
     /// Leaves requests for discovery and for the key set without a response: [`Fault::Hang`].

@@ -6,7 +6,13 @@ mod cache;
 #[cfg(feature = "testing")]
 mod filters;
 #[cfg(feature = "testing")]
+mod introspection;
+#[cfg(feature = "testing")]
 mod policies;
+#[cfg(feature = "testing")]
+mod revocation;
+#[cfg(feature = "testing")]
+mod step_up;
 #[cfg(feature = "testing")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 pub(super) mod auth0;
 pub(super) mod checks;
 pub(super) mod claims;
+mod ended;
 pub(super) mod identity;
 pub(crate) mod json;
 pub(super) mod jws;
