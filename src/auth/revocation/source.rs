@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, sleep},
 };
 
 use crate::auth::{
@@ -106,10 +106,9 @@ impl Polled {
         let watch = Watch::new("source", &list, Some(staleness));
         let watched = Arc::clone(&watch);
         let task = Task(tokio::spawn(async move {
-            let mut ticks = interval(self.every.min(staleness.limit.max(Duration::from_secs(1))));
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // A failure is noticed before the list is too old.
+            let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
             loop {
-                ticks.tick().await;
                 match (self.load)().await {
                     Ok(entries) => {
                         list.add(entries, clock.now());
@@ -118,6 +117,7 @@ impl Polled {
                     }
                     Err(error) => watched.failed(&error.to_string()),
                 }
+                sleep(every).await;
             }
         }));
         (watch, task)
