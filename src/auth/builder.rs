@@ -35,6 +35,7 @@ use crate::auth::{
         list::RevocationList,
         source::{Polled, Staleness},
     },
+    store::Store,
     token::{checks::TimeRules, payload::IssuerContext},
     verifier::{Auth, Inner, Keys, Trusted},
 };
@@ -108,6 +109,7 @@ pub struct Builder {
     resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
+    store: Option<Store>,
     clock: Clock,
     revocation_file: Option<PathBuf>,
     revocation_sources: Vec<Polled>,
@@ -139,6 +141,7 @@ impl Default for Builder {
                 limit: Duration::from_secs(300),
                 outage: RevocationOutage::default(),
             },
+            store: None,
         }
     }
 }
@@ -342,6 +345,14 @@ impl Builder {
         self
     }
 
+    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
+    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    #[must_use]
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -441,6 +452,7 @@ impl Builder {
             challenge: self.challenge(),
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
+            store: self.store.unwrap_or_default(),
             clock: self.clock,
             revocations,
         }))

@@ -30,6 +30,7 @@ use crate::auth::{
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
     revocation::{Revocation, RevocationStatus, Revocations},
+    store::Store,
     token::{
         checks::{self, TimeRules, Times},
         claims::Claims,
@@ -59,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) revocations: Revocations,
 }
@@ -395,6 +398,12 @@ impl Auth {
     /// ```
     pub fn status(&self) -> Vec<KeyStatus> {
         self.inner.issuers.iter().map(Trusted::status).collect()
+    }
+
+    /// Returns the store that remembers what may be used once.
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
     }
 
     /// Returns the number of verifications that the cache of verified tokens has saved.

@@ -321,6 +321,8 @@ const ROOMS: &[Room] = &[
     // Exception: `check` asks an issuer with the options of an `Auth`, so the probe takes one.
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
     room("auth/credential/", &["auth/error.rs"]),
+    // A store knows keys and lines, and no token.
+    room("auth/store/", &[]),
     room("auth/warp/", &["auth/"]),
     // The test issuer. It shares only the names of algorithms with the code that it tests.
     room("issuer/", &["algorithm.rs"]),
