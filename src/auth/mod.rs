@@ -48,8 +48,11 @@ pub(crate) mod display;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
 mod issuer;
+mod issuers;
 mod needs;
+mod resolver;
 pub(crate) mod token;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -97,6 +100,8 @@ pub use self::{
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,
+    resolver::tenant_of,
+    token::audience::AudienceClaim,
     verifier::Auth,
 };
 pub use crate::algorithm::Algorithm;

@@ -7,10 +7,10 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
-use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal},
@@ -19,25 +19,25 @@ use crate::auth::{
     credential::{
         RequestHead,
         bearer::{self, is_b64token, within_limit},
+        field,
     },
     error::AuthError,
     introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
-    keys::{
-        jwks::Jwks,
-        key_set::{Key, KeySet, Miss},
-        status::KeyStatus,
-    },
+    issuers::Issuers,
+    keys::{fetch::Fetcher, status::KeyStatus},
     policy::Requirement,
+    resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
     revocation::{Revocation, RevocationStatus, Revocations},
     store::Store,
     token::{
-        checks::{self, TimeRules, Times},
+        checks::{self, Times},
         claims::Claims,
         jws::{self, Header, Parts},
-        payload::{Extract, IssuerContext, Verified, VerifiedBy},
+        payload::{Extract, Verified, VerifiedBy},
         registered::Registered,
     },
+    trusted::Trusted,
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -49,14 +49,13 @@ pub struct Auth {
 }
 
 pub(crate) struct Inner {
-    pub(crate) issuers: Vec<Trusted>,
-    /// The algorithms of all issuers.
-    pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) rules: TimeRules,
-    /// True for the strict profile of RFC 9068.
-    pub(crate) strict: bool,
-    /// True if an issuer is asked about its JWTs.
-    pub(crate) introspects_jwts: bool,
+    pub(crate) issuers: ArcSwap<Issuers>,
+    pub(crate) resolver: Option<Resolver>,
+    /// The field that carries the bare token instead of `Authorization`.
+    pub(crate) field: Option<HeaderName>,
+    /// The longest token in bytes.
+    pub(crate) max_token: usize,
+    pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
@@ -66,22 +65,6 @@ pub(crate) struct Inner {
     pub(crate) revocations: Revocations,
 }
 
-/// A trusted issuer, with the audiences, algorithms and keys of its tokens.
-pub(crate) struct Trusted {
-    pub(crate) context: Arc<IssuerContext>,
-    pub(crate) audiences: Arc<[String]>,
-    pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) keys: Option<Keys>,
-    /// The secret for `HS256`, used for no other algorithm.
-    pub(crate) secret: Option<Arc<Key>>,
-    pub(crate) introspector: Option<Introspector>,
-}
-
-pub(crate) enum Keys {
-    Fetched(Jwks),
-    Fixed(KeySet),
-}
-
 impl Auth {
     pub(crate) fn new(inner: Inner) -> Self {
         Self {
@@ -89,7 +72,8 @@ impl Auth {
         }
     }
 
-    /// Authenticates a request: takes the token from `Authorization` and verifies it.
+    /// Authenticates a request: takes the token from `Authorization`, or from the field that
+    /// [`Builder::token_field`](crate::auth::Builder::token_field) names, and verifies it.
     ///
     /// The warp filters are thin wrappers around this function. Call it from any other framework.
     ///
@@ -99,7 +83,16 @@ impl Auth {
         &self,
         request: &RequestHead<'_>,
     ) -> Result<Claims<X>, Refusal> {
-        self.authenticate_by(request, bearer::token).await
+        self.authenticate_by(request, |headers| self.credential(headers))
+            .await
+    }
+
+    /// Returns the token in the header fields, without a scheme name.
+    pub(crate) fn credential<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
+        match &self.inner.field {
+            None => bearer::token(headers),
+            Some(name) => field::token(headers, name),
+        }
     }
 
     /// Authenticates a request and checks that its claims meet `requirement`.
@@ -130,7 +123,12 @@ impl Auth {
         let timer = Timer::start();
         let verdict = self.verify_presented(token).await;
         timer.stop(&verdict);
-        verdict.map_err(|error| self.refusal(bearer::blame(token, error)))
+        let claims = verdict.map_err(|error| self.refusal(bearer::blame(token, error)))?;
+        if let Some(scope) = claims.lacks_required_scope() {
+            let refusal = self.refusal(AuthError::InsufficientScope);
+            return Err(refusal.with_scope(Some(scope)));
+        }
+        Ok(claims)
     }
 
     /// Returns the refusal of a request for `error`, with the challenge of this API.
@@ -160,7 +158,11 @@ impl Auth {
     /// # Errors
     /// Returns the error of the first check that fails.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
-        self.verify_presented(token.as_bytes()).await
+        let claims = self.verify_presented(token.as_bytes()).await?;
+        match claims.lacks_required_scope() {
+            Some(_) => Err(AuthError::InsufficientScope),
+            None => Ok(claims),
+        }
     }
 
     /// Like [`verify`](Self::verify), for bytes that may not be UTF-8.
@@ -174,7 +176,7 @@ impl Auth {
     }
 
     async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
-        within_limit(token)?;
+        within_limit(token, self.inner.max_token)?;
         if let Some(verified) = self.cached(token)? {
             return self.introspected(token, verified).await;
         }
@@ -182,7 +184,14 @@ impl Auth {
             Ok(parts) => parts,
             Err(error) => return self.introspect_opaque(token, error).await,
         };
-        let checked = self.check_without_key(parts)?;
+        let checked = match self.check_without_key(parts, None) {
+            // Boxed, so that every request's future does not have room for it.
+            Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
+                let issuer = Box::pin(self.resolved_issuer(parts)).await?;
+                self.check_without_key(parts, Some(issuer))?
+            }
+            checked => checked?,
+        };
         let (header, issuer) = (checked.header, checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
@@ -201,11 +210,19 @@ impl Auth {
         token: &[u8],
         verified: Arc<Verified>,
     ) -> Result<Arc<Verified>, AuthError> {
-        if !self.inner.introspects_jwts {
+        if !verified.context.introspects_jwts {
             return Ok(verified);
         }
-        let introspector = self.issuer_of(&verified).and_then(Trusted::introspector);
-        match introspector.filter(|introspector| introspector.mode() == Mode::Always) {
+        // The issuer may have been replaced a moment ago, and its replacement decides then.
+        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
+        let issuer = issuer.or_else(|| {
+            self.inner
+                .resolver
+                .as_ref()?
+                .with_context(&verified.context)
+        });
+        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
+        match &issuer.introspector {
             Some(introspector) => introspector.jwt(token, &verified).await,
             None => Ok(verified),
         }
@@ -226,17 +243,29 @@ impl Auth {
 
     /// Returns the introspector for tokens that do not name their issuer: the one for opaque
     /// tokens, or the only one there is.
-    pub(super) fn opaque_introspector(&self) -> Option<&Introspector> {
-        let introspectors = || self.inner.issuers.iter().filter_map(Trusted::introspector);
+    pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
+        let issuers = self.inner.issuers.load();
+        let introspectors = || {
+            issuers
+                .iter()
+                .filter_map(|issuer| issuer.introspector.as_ref())
+        };
         let opaque = introspectors().find(|one| one.mode() == Mode::Opaque);
-        opaque.or_else(|| {
+        let only = || {
             let mut all = introspectors();
             all.next().filter(|_| all.next().is_none())
-        })
+        };
+        opaque.or_else(only).cloned()
     }
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
-    fn check_without_key(&self, parts: Parts<'_>) -> Result<Checked<'_>, AuthError> {
+    ///
+    /// `resolved` is the issuer of the token, if none of the configured ones is.
+    fn check_without_key(
+        &self,
+        parts: Parts<'_>,
+        resolved: Option<Arc<Trusted>>,
+    ) -> Result<Checked, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
         let header = match self.inner.cache.header(parts.header) {
@@ -245,13 +274,19 @@ impl Auth {
         };
         let payload = jws::text(payload)?;
         let claims = Registered::parse(&payload)?;
-        let issuer = self.trusted_issuer(checks::issuer(&claims)?)?;
-        checks::allowed(header.algorithm, &issuer.algorithms)?;
-        checks::audience(&claims, &issuer.audiences)?;
+        let name = checks::issuer(&claims)?;
+        let issuer = match resolved {
+            Some(issuer) => issuer,
+            None => self.trusted_issuer(name)?,
+        };
+        let rules = &issuer.rules;
+        checks::allowed(header.algorithm, &rules.algorithms)?;
+        checks::profile(header.is_at_jwt, rules.strict)?;
+        checks::audience(&claims, rules.audience_claim, &rules.audiences)?;
         let times = Times::of(&claims)?;
-        times.check(self.now(), &self.inner.rules)?;
+        times.check(self.now(), &rules.times)?;
         checks::strings(&claims)?;
-        if self.inner.strict {
+        if rules.strict {
             checks::rfc9068(&claims)?;
         }
         checks::not_bound(&claims)?;
@@ -272,12 +307,21 @@ impl Auth {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
-        let issuer = self.issuer_of(&verified);
-        if !issuer.is_some_and(|issuer| issuer.still_trusts(&verified.source)) {
+        let issuers = self.inner.issuers.load();
+        let resolved;
+        let issuer = if verified.context.slot == NO_SLOT {
+            let resolver = self.inner.resolver.as_ref();
+            resolved = resolver.and_then(|resolver| resolver.with_context(&verified.context));
+            resolved.as_deref()
+        } else {
+            issuers.with_context(&verified.context)
+        };
+        let issuer = issuer.filter(|issuer| issuer.still_trusts(&verified.source));
+        let Some(issuer) = issuer else {
             self.inner.cache.forget(token);
             return Ok(None);
-        }
-        if let Err(error) = verified.times.check(self.now(), &self.inner.rules) {
+        };
+        if let Err(error) = verified.times.check(self.now(), &issuer.rules.times) {
             self.inner.cache.forget(token);
             return Err(error);
         }
@@ -285,31 +329,49 @@ impl Auth {
         Ok(Some(verified))
     }
 
-    fn issuer_of(&self, verified: &Verified) -> Option<&Trusted> {
-        let mut issuers = self.inner.issuers.iter();
-        issuers.find(|issuer| Arc::ptr_eq(&issuer.context, &verified.context))
-    }
-
     /// Checks a header that is not in the cache.
     fn check_header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
-        let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
+        let issuers = self.inner.issuers.load();
+        let algorithm = checks::algorithm(&header, &issuers.algorithms)?;
         checks::no_extension(&header)?;
-        checks::access_token_type(&header, self.inner.strict)?;
+        let is_at_jwt = checks::access_token_type(&header, issuers.strict)?;
         Ok(KnownHeader {
             algorithm,
             kid: header.kid.as_deref().map(Into::into),
+            is_at_jwt,
         })
     }
 
     /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer
     /// causes no network request.
-    pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<&Trusted, AuthError> {
-        let mut issuers = self.inner.issuers.iter();
+    pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<Arc<Trusted>, AuthError> {
+        let issuers = self.inner.issuers.load();
         issuers
-            .find(|trusted| &*trusted.context.issuer == issuer)
+            .named(issuer)
+            .cloned()
             .ok_or(AuthError::UnknownIssuer)
+    }
+
+    /// Asks the resolver for the issuer of a token whose other checks have begun to pass.
+    async fn resolved_issuer(&self, parts: Parts<'_>) -> Result<Arc<Trusted>, AuthError> {
+        let payload = jws::text(jws::base64url(parts.payload)?)?;
+        let name = checks::issuer(&Registered::parse(&payload)?)?.to_owned();
+        match &self.inner.resolver {
+            Some(resolver) => resolver.issuer(&name).await,
+            None => Err(AuthError::UnknownIssuer),
+        }
+    }
+
+    /// Returns every issuer: the configured ones, and those that the resolver holds.
+    pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
+        let configured = self.inner.issuers.load_full();
+        let mut all: Vec<_> = configured.iter().cloned().collect();
+        if let Some(resolver) = &self.inner.resolver {
+            all.extend(resolver.held());
+        }
+        all
     }
 
     pub(super) fn now(&self) -> f64 {
@@ -318,8 +380,8 @@ impl Auth {
 
     /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
     pub async fn ready(&self) {
-        for issuer in &self.inner.issuers {
-            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
+        for issuer in self.issuers() {
+            if let Some(jwks) = issuer.fetched() {
                 jwks.ready().await;
             }
         }
@@ -374,7 +436,10 @@ impl Auth {
 
     /// Returns the status of introspection at each issuer that is asked.
     pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
-        let introspectors = self.inner.issuers.iter().filter_map(Trusted::introspector);
+        let issuers = self.issuers();
+        let introspectors = issuers
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
         introspectors.map(Introspector::status).collect()
     }
 
@@ -397,7 +462,8 @@ impl Auth {
     /// # }
     /// ```
     pub fn status(&self) -> Vec<KeyStatus> {
-        self.inner.issuers.iter().map(Trusted::status).collect()
+        let issuers = self.issuers();
+        issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
     /// Returns the store that remembers what may be used once.
@@ -434,8 +500,8 @@ impl Auth {
     /// # }
     /// ```
     pub fn refresh(&self) {
-        for issuer in &self.inner.issuers {
-            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
+        for issuer in self.issuers() {
+            if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
             }
         }
@@ -468,97 +534,28 @@ impl Auth {
         &self,
         scopes: impl IntoIterator<Item: Into<String>>,
     ) -> Option<ResourceMetadata> {
-        let issuers = self.inner.issuers.iter();
-        let issuers = issuers.map(|issuer| issuer.context.issuer.to_string());
+        let issuers = self.inner.issuers.load_full();
+        let issuers = issuers.iter().map(|issuer| issuer.name().to_owned());
         let resource = self.inner.resource.as_ref()?;
         Some(ResourceMetadata::new(resource, issuers, scopes))
     }
 }
 
 /// A token that has passed every check that needs no key.
-struct Checked<'a> {
+struct Checked {
     header: KnownHeader,
-    issuer: &'a Trusted,
+    issuer: Arc<Trusted>,
     payload: String,
     extract: Extract,
     signature: Vec<u8>,
 }
 
-impl Trusted {
-    pub(super) async fn key(
-        &self,
-        alg: Algorithm,
-        kid: Option<&str>,
-    ) -> Result<Arc<Key>, AuthError> {
-        if alg == Algorithm::HS256 {
-            return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
-        }
-        match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
-            Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
-                Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
-            }),
-            None => Err(AuthError::AlgorithmNotAllowed),
-        }
-    }
-
-    /// Verifies the signature. A wrong signature by a key with a `kid` makes the refresher look at
-    /// the key set, because the issuer may have replaced the key under the same `kid`.
-    pub(super) fn verify_signature(
-        &self,
-        key: &Key,
-        alg: Algorithm,
-        parts: Parts<'_>,
-        signature: &Vec<u8>,
-    ) -> Result<(), AuthError> {
-        if key.verify(alg, parts.signing_input, signature) {
-            return Ok(());
-        }
-        // The issuer may have replaced the key, under its name or without one. A secret is in no set.
-        if let Some(Keys::Fetched(jwks)) = &self.keys
-            && key.generation() != Key::FIXED
-        {
-            jwks.refetch_in_background("a signature was wrong");
-        }
-        Err(AuthError::BadSignature)
-    }
-
-    /// Returns whether a token that was verified by `source` is still trusted.
-    fn still_trusts(&self, source: &VerifiedBy) -> bool {
-        match (source, &self.keys) {
-            (VerifiedBy::Secret, _) => self.secret.is_some(),
-            (VerifiedBy::Key(key), Some(Keys::Fetched(jwks))) => {
-                jwks.generation() == Some(key.generation())
-            }
-            (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            // Answers have a cache of their own.
-            (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
-        }
-    }
-
-    pub(super) fn introspector(&self) -> Option<&Introspector> {
-        self.introspector.as_ref()
-    }
-
-    fn status(&self) -> KeyStatus {
-        match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
-        }
-    }
-}
-
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self
-            .inner
-            .issuers
-            .iter()
-            .map(|issuer| &issuer.context.issuer);
+        let issuers = self.inner.issuers.load();
+        let issuers: Vec<_> = issuers.iter().map(|issuer| issuer.name()).collect();
         f.debug_struct("Auth")
-            .field("issuers", &issuers.collect::<Vec<_>>())
+            .field("issuers", &issuers)
             .finish_non_exhaustive()
     }
 }

@@ -11,10 +11,10 @@ use aws_lc_rs::{
     rand::{self, SystemRandom},
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
-        RsaPublicKeyComponents,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+        ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+        RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,7 +35,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384 or Ed25519.
+    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384, P-521 or Ed25519.
     ///
     /// Blocks for a moment to generate an RSA key.
     ///
@@ -138,13 +138,16 @@ enum Private {
 
 impl Private {
     fn generate(algorithm: Algorithm) -> io::Result<Self> {
-        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
+        use Algorithm::{
+            ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512,
+        };
         match algorithm {
             RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
                 RsaKeyPair::generate(KeySize::Rsa2048).map(Self::Rsa)
             }
             ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::Ec),
             ES384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec),
+            ES512 => EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).map(Self::Ec),
             EdDSA => Ed25519KeyPair::generate().map(Self::Ed),
             HS256 => {
                 return Err(io::Error::new(
@@ -182,7 +185,11 @@ impl Private {
                 // An uncompressed point: 0x04, then x and y of equal length (SEC 1 §2.3.3).
                 let point = &pair.public_key().as_ref()[1..];
                 let (x, y) = point.split_at(point.len() / 2);
-                let crv = if x.len() == 48 { "P-384" } else { "P-256" };
+                let crv = match x.len() {
+                    48 => "P-384",
+                    66 => "P-521",
+                    _ => "P-256",
+                };
                 json!({"crv": crv, "kty": "EC", "x": base64url(x), "y": base64url(y)})
             }
             Self::Ed(pair) => {

@@ -7,8 +7,13 @@ mod cache;
 mod filters;
 #[cfg(feature = "testing")]
 mod introspection;
+mod issuers;
 #[cfg(feature = "testing")]
 mod policies;
+#[cfg(feature = "testing")]
+mod policies;
+#[cfg(feature = "testing")]
+mod resolver;
 #[cfg(feature = "testing")]
 mod revocation;
 #[cfg(feature = "testing")]

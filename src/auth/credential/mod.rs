@@ -3,6 +3,7 @@
 pub(super) mod bearer;
 #[allow(dead_code, reason = "no caller yet")]
 pub(super) mod certificate;
+pub(super) mod field;
 
 use http::{HeaderMap, Method};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::auth::{
-    clock::Clock,
     error::AuthError,
     token::{
-        checks::{self, TimeRules, Times},
+        audience::AudienceClaim,
+        checks::{self, Times},
         json::{self, Value},
         payload::{Extract, IssuerContext, Verified, VerifiedBy},
         registered::Registered,
@@ -37,9 +37,8 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
 #[derive(Debug)]
 pub(in crate::auth) struct Judge {
     pub(in crate::auth) context: Arc<IssuerContext>,
+    pub(in crate::auth) audience_claim: AudienceClaim,
     pub(in crate::auth) audiences: Arc<[String]>,
-    pub(in crate::auth) rules: TimeRules,
-    pub(in crate::auth) clock: Clock,
 }
 
 impl Judge {
@@ -52,9 +51,9 @@ impl Judge {
             Some(Value::Text(_)) => return Err(AuthError::UnknownIssuer),
             Some(_) => return Err(AuthError::InvalidClaim),
         }
-        checks::audience(&claims, &self.audiences)?;
+        checks::audience(&claims, self.audience_claim, &self.audiences)?;
         let times = Times::of(&claims)?;
-        times.check(self.clock.now(), &self.rules)?;
+        times.check(self.context.clock.now(), &self.context.rules)?;
         checks::strings(&claims)?;
         checks::not_bound(&claims)?;
         let extract = Extract::new(&answer, &claims, times);
@@ -65,12 +64,14 @@ impl Judge {
 
     /// Checks the times of an answer again.
     pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
-        verified.times.check(self.clock.now(), &self.rules)
+        verified
+            .times
+            .check(self.context.clock.now(), &self.context.rules)
     }
 
     /// Returns the time until a token expires, in seconds. Negative within the leeway.
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
-        verified.times.expires - self.clock.now()
+        verified.times.expires - self.context.clock.now()
     }
 }
 

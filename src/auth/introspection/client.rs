@@ -22,7 +22,7 @@ use crate::auth::{
     },
     keys::{
         discovery, document,
-        fetch::{self, FetchError, FetchUrl, Fetcher},
+        fetch::{self, Access, FetchError, FetchUrl, Fetcher},
     },
     token::json,
 };
@@ -44,6 +44,7 @@ pub(in crate::auth) struct Client {
     configured: Option<Url>,
     credentials: Credentials,
     fetcher: Arc<Fetcher>,
+    access: Access,
     endpoint: ArcSwapOption<Endpoint>,
     /// Held during discovery, so that questions that arrive meanwhile share one.
     discovering: Mutex<()>,
@@ -96,12 +97,14 @@ impl Client {
         configured: Option<Url>,
         credentials: Credentials,
         fetcher: Arc<Fetcher>,
+        access: Access,
     ) -> Self {
         Self {
             issuer,
             configured,
             credentials,
             fetcher,
+            access,
             endpoint: ArcSwapOption::empty(),
             discovering: Mutex::new(()),
         }
@@ -180,7 +183,7 @@ impl Client {
         }
         let found = match &self.configured {
             Some(url) => {
-                let target = FetchUrl::configured(url.clone());
+                let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
                 Endpoint::new(&target, Place::Basic, None).await
             }
             None => self.discover().await,
@@ -208,7 +211,7 @@ impl Client {
     async fn discover(&self) -> Result<Endpoint, AskError> {
         let well_known = discovery::well_known(&self.issuer)
             .map_err(|fault| AskError::BadEndpoint((&*self.issuer).into(), fault))?;
-        let metadata_url = FetchUrl::configured(well_known);
+        let metadata_url = FetchUrl::configured(well_known).with_access(self.access.clone());
         let document = self.fetcher.get(&metadata_url).await;
         let document = document.map_err(AskError::Discovery)?;
         let metadata: Metadata = document::text(&document.body)
@@ -227,6 +230,7 @@ impl Client {
             FetchError::JwksUri(url, fault) => AskError::BadEndpoint(url, fault),
             other => AskError::Discovery(other),
         })?;
+        let target = target.with_access_of(&metadata_url);
         Endpoint::new(&target, metadata.place(), Some(Instant::now())).await
     }
 }
@@ -254,29 +258,39 @@ impl Endpoint {
         place: Place,
         discovered: Option<Instant>,
     ) -> Result<Self, AskError> {
-        // Questions are frequent, unlike fetches of keys, so connections are kept.
-        let builder = target
-            .builder()
-            .pool_max_idle_per_host(16)
-            .pool_idle_timeout(Duration::from_secs(20));
         let url = target.url();
-        let client = match url.scheme() {
-            "http" => builder.build(),
-            _ => spawn_blocking(move || builder.build())
-                .await
-                .map_err(|error| {
+        let built = match url.scheme() {
+            "http" => build(target),
+            _ => {
+                let target = target.clone();
+                let built = spawn_blocking(move || build(&target)).await;
+                built.unwrap_or_else(|error| {
                     let cause = ShownText::message(error);
-                    let layer = fetch::Layer::Connect;
-                    AskError::Http(FetchError::Unreachable(url.into(), cause, layer))
-                })?,
+                    Err(FetchError::Unreachable(
+                        url.into(),
+                        cause,
+                        fetch::Layer::Connect,
+                    ))
+                })
+            }
         };
         Ok(Self {
-            client: client.map_err(|error| AskError::Http(fetch::unreachable(url, &error)))?,
+            client: built.map_err(AskError::Http)?,
             url: url.clone(),
             place,
             discovered,
         })
     }
+}
+
+/// Builds a client that keeps connections, because questions are frequent, unlike fetches of keys.
+fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
+    let builder = target
+        .builder()?
+        .pool_max_idle_per_host(16)
+        .pool_idle_timeout(Duration::from_secs(20));
+    let built = builder.build();
+    built.map_err(|error| fetch::unreachable(target.url(), &error))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use crate::auth::{
         options::{Introspection, Mode},
         status::IntrospectionStatus,
     },
-    keys::fetch::Fetcher,
+    keys::fetch::{Access, Fetcher},
     token::payload::Verified,
 };
 
@@ -52,8 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The shortest token that is asked about. A shorter one can be guessed.
 const SHORTEST: usize = 16;
 
-/// Asks one issuer about tokens.
-#[derive(Debug)]
+/// Asks one issuer about tokens. Clones are the same introspector.
+#[derive(Debug, Clone)]
 pub(crate) struct Introspector {
     shared: Arc<Shared>,
     mode: Mode,
@@ -104,13 +104,14 @@ impl Introspector {
         configured: Option<reqwest::Url>,
         judge: Judge,
         fetcher: Arc<Fetcher>,
+        access: Access,
     ) -> Result<Self, SetupError> {
         let issuer = Arc::clone(&judge.context.issuer);
         let credentials = Credentials::new(options)?;
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
-                client: Client::new(issuer, configured, credentials, fetcher),
+                client: Client::new(issuer, configured, credentials, fetcher, access),
                 judge,
                 ttl: options.ttl,
                 answers: Answers::new(),

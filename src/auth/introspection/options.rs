@@ -18,9 +18,9 @@ use std::{fmt, time::Duration};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Introspection {
-    pub(super) mode: Mode,
+    pub(in crate::auth) mode: Mode,
     pub(super) client_id: String,
     pub(super) proof: Option<Proof>,
     pub(in crate::auth) uri: Option<String>,
@@ -37,7 +37,7 @@ pub(in crate::auth) enum Mode {
 }
 
 /// How we authenticate to the endpoint.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Proof {
     Secret(String),
     /// A private key in PEM.

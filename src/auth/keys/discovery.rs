@@ -8,7 +8,7 @@ use crate::auth::{
     error::UrlFault,
     keys::{
         document,
-        fetch::{FetchError, FetchUrl, Fetcher, endpoint},
+        fetch::{Access, FetchError, FetchUrl, Fetcher, endpoint},
         locality::{is_here, local_host},
     },
     token::json,
@@ -21,11 +21,16 @@ struct Metadata {
 }
 
 /// Asks the issuer for the address of its keys.
-pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl, FetchError> {
+pub(crate) async fn jwks_uri(
+    fetcher: &Fetcher,
+    issuer: &str,
+    access: &Access,
+) -> Result<FetchUrl, FetchError> {
     let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
-    let target = FetchUrl::configured(url);
+    let target = FetchUrl::configured(url).with_access(access.clone());
     let document = fetcher.get(&target).await?;
-    read(&document.body, target.url(), issuer)
+    let found = read(&document.body, target.url(), issuer)?;
+    Ok(found.with_access_of(&target))
 }
 
 /// Returns the address of the keys of `issuer` in the metadata at `url`.

@@ -9,8 +9,8 @@ use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
     hmac,
     signature::{
-        self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-        RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+        self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+        ED25519, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -145,6 +145,7 @@ pub(crate) enum Material {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed25519(Vec<u8>),
 }
 
@@ -156,6 +157,7 @@ impl Material {
             (Some("RSA"), _) => rsa(number(jwk, "n")?, number(jwk, "e")?),
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
+            (Some("EC"), Some("P-521")) => Ok(Self::P521(point(jwk, 66)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
             (Some("EC" | "OKP"), _) => Err(Rejected::Unsupported("a curve that we do not support")),
             _ => Err(Rejected::Unsupported("a kty that we do not support")),
@@ -174,6 +176,7 @@ impl Material {
             ],
             Self::P256(_) => &[Algorithm::ES256],
             Self::P384(_) => &[Algorithm::ES384],
+            Self::P521(_) => &[Algorithm::ES512],
             Self::Ed25519(_) => &[Algorithm::EdDSA],
         }
     }
@@ -187,6 +190,7 @@ impl Material {
             }
             Self::P256(point) => parse(&ECDSA_P256_SHA256_FIXED, point),
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
+            Self::P521(point) => parse(&ECDSA_P521_SHA512_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
         };
         let parsed = parsed.map_err(|_| Rejected::Invalid("its numbers make no public key"))?;
@@ -403,7 +407,7 @@ mod tests {
             (json!({"kty": "RSA", "use": "enc"}), "use is not sig"),
             (json!({"kty": "RSA", "key_ops": ["sign"]}), "key_ops lacks verify"),
             (json!({"kty": "AKP"}), "a kty that we do not support"),
-            (json!({"kty": "EC", "crv": "P-521"}), "a curve that we do not support"),
+            (json!({"kty": "EC", "crv": "secp256k1"}), "a curve that we do not support"),
             (json!({"kty": "RSA", "n": n}), "a number that is absent or not base64url"),
             (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),
             (json!({"kty": "RSA", "n": large, "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),

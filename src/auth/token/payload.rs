@@ -24,6 +24,7 @@ use crate::auth::{
     revocation::list::{Marks, RevocationList, State},
     token::{
         checks::{TimeRules, Times},
+        implied::ImpliedScopes,
         json::{self, Value},
         pseudonym::Pseudonym,
         registered::Registered,
@@ -67,7 +68,8 @@ const FEW: usize = 4;
 /// The start and the end of a text.
 type Piece = (Place, Place);
 
-/// A position in a text. An introspection answer has up to 64 KiB, and unescaped claims follow it.
+/// A position in a text. A token and an introspection answer have 64 KiB at most, so that a payload
+/// and the unescaped claims together can be longer than 16 bits count.
 type Place = u32;
 
 impl Verified {
@@ -308,16 +310,36 @@ impl VerifiedBy {
     }
 }
 
-/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, the
-/// claim that holds the roles, and what decides how long a verified token is good.
+/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, how
+/// the claims are read, and what decides how long a verified token is good.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
+    /// The position of the issuer in the list of all.
+    pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
+    /// True if the issuer is asked about verified JWTs too.
+    pub(crate) introspects_jwts: bool,
     pub(crate) clock: Clock,
     pub(crate) rules: TimeRules,
     pub(crate) revocations: Arc<RevocationList>,
+    pub(crate) groups_at: Arc<str>,
+    /// The scopes that every token of the issuer must grant, separated by spaces.
+    pub(crate) required_scope: Option<Arc<str>>,
+    pub(crate) implied: Arc<ImpliedScopes>,
+}
+
+impl IssuerContext {
+    /// Returns whether both say the same about a token, wherever they are in the list.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+            && self.challenge == other.challenge
+            && self.roles_at == other.roles_at
+            && self.groups_at == other.groups_at
+            && self.required_scope == other.required_scope
+            && self.implied == other.implied
+    }
 }
 
 /// Finds the positions of texts in the payload that they were read from.

@@ -19,6 +19,8 @@ pub(crate) struct Registered<'a> {
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
+    pub(crate) azp: Option<Value<'a>>,
+    pub(crate) cid: Option<Value<'a>>,
     /// True if there is a `cnf`, with any value.
     pub(crate) bound: bool,
 }
@@ -43,6 +45,8 @@ impl<'a> Registered<'a> {
             "scp" => claims.scp = Some(value),
             "permissions" => claims.permissions = Some(value),
             "client_id" => claims.client_id = Some(value),
+            "azp" => claims.azp = Some(value),
+            "cid" => claims.cid = Some(value),
             "cnf" => claims.bound = true,
             _ => {}
         })

@@ -10,7 +10,7 @@ use warp::{Filter, Rejection, Reply, filters::BoxedFilter, http::HeaderMap, repl
 
 use crate::auth::{
     challenge::Refusal,
-    credential::{RequestHead, bearer},
+    credential::RequestHead,
     error::AuthError,
     policy::Requirement,
     token::claims::Claims,
@@ -52,7 +52,14 @@ pub fn with_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    with_auth_from(auth, bearer::token)
+    let auth = auth.clone();
+    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
+        let auth = auth.clone();
+        async move {
+            let request = RequestHead::of_fields(&headers);
+            auth.authenticate(&request).await.map_err(reject)
+        }
+    })
 }
 
 /// Like [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.

@@ -221,8 +221,10 @@ fn reads_every_variable_into_its_field() {
 
 #[test]
 fn accepts_every_asymmetric_algorithm() {
-    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
-    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
+    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA";
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 10);
+    let again = format!("{all},ESP256,ESP384,ESP512,Ed25519");
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
 /// Asserts that each value is rejected with this reason. A reason without a hint is followed by
@@ -295,11 +297,11 @@ fn rejects_unsupported_algorithms() {
         ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
         ("small letters", "AUTH0_ALGORITHMS", "rs256", "is no algorithm we know; did you mean RS256?"),
         ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is no algorithm we know; did you mean EdDSA?"),
-        ("a curve", "AUTH0_ALGORITHMS", "Ed25519", "is no algorithm we know; did you mean EdDSA?"),
+        ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is no algorithm we know; did you mean Ed25519?"),
         ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is no algorithm we know"),
         ("none", "AUTH0_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
         ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the one algorithm here that works with a secret"),
-        ("another curve", "AUTH0_ALGORITHMS", "ES512", "is not supported; ES256 and ES384 are the elliptic curves here"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; ES256, ES384 and ES512 are the elliptic curves here"),
     ]);
 }
 
@@ -458,7 +460,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
-        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),
+        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is PEM itself; give the path of a file that holds it"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
     ];

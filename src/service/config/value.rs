@@ -79,9 +79,12 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         }
         "HS384" | "HS512" => InvalidValue::new("is not supported")
             .hint("HS256 is the one algorithm here that works with a secret"),
-        "ES512" | "ES256K" => InvalidValue::new("is not supported")
-            .hint("ES256 and ES384 are the elliptic curves here"),
-        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("EdDSA")),
+        "ES256K" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
+            InvalidValue::new("is not supported")
+                .hint("ES256, ES384 and ES512 are the elliptic curves here")
+        }
+        "ED448" => InvalidValue::new("is not supported").hint("EdDSA means Ed25519 here"),
+        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("Ed25519")),
         _ => InvalidValue::new("is no algorithm we know").suggest(nearest(text, known)),
     })
 }

@@ -84,9 +84,9 @@ variables! {
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
+        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same.",
         example: "RS256",
-        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256",
+        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256",
         parse: value::algorithm,
     }
 
