@@ -13,6 +13,7 @@ use crate::auth::{
     credential::bearer::{self, within_limit},
     display::ShownText,
     error::AuthError,
+    introspection::client::AskError,
     issuers::Issuers,
     keys::fetch::FetchError,
     token::{
@@ -176,7 +177,14 @@ impl Auth {
         );
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
-        let parts = trace.add("parts", "3", found, Parts::split(token.as_bytes()))?;
+        let parts = Parts::split(token.as_bytes());
+        if parts.is_err() && self.opaque_introspector().is_some() {
+            let expected = "3, or an opaque token";
+            trace.add("parts", expected, found, Ok(()));
+            self.introspection_step(token, trace).await;
+            return None;
+        }
+        let parts = trace.add("parts", "3", found, parts)?;
         let signature = trace.encoding(&parts);
         let header = trace.header(parts.header);
         let signed_with = match &header {
@@ -197,6 +205,9 @@ impl Auth {
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         let expected = format!("by that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
+        if issuer.context.introspects_jwts {
+            self.introspection_step(token, trace).await;
+        }
         if let Some(required) = &issuer.context.required_scope {
             let verified = self.verify_presented::<NoPrivate>(token.as_bytes()).await;
             let lacks = verified.ok()?.lacks_required_scope().is_some();
@@ -209,6 +220,18 @@ impl Auth {
             trace.add("required scope", &**required, found, outcome)?;
         }
         Some(())
+    }
+
+    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
+    /// time.
+    async fn introspection_step(&self, token: &str, trace: &mut Trace) {
+        let outcome = self.verify_presented::<NoPrivate>(token.as_bytes()).await;
+        let found = match &outcome {
+            Ok(_) => "active",
+            Err(AuthError::TokenInactive) => "inactive",
+            Err(error) => error.code(),
+        };
+        trace.add("introspection", "active", found, outcome);
     }
 
     fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<SignedWith> {
@@ -349,6 +372,16 @@ impl Auth {
                 );
             }
         }
+    }
+
+    /// Asks the introspection endpoint about a token that nobody issued. `None` if no issuer is
+    /// asked.
+    pub(crate) async fn probe_introspection(&self) -> Option<Result<(), AskError>> {
+        let issuers = self.issuers();
+        let mut introspectors = issuers
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        Some(introspectors.next()?.probe().await)
     }
 
     /// Waits until the first fetch of every issuer's keys has succeeded or failed.

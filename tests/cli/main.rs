@@ -4,6 +4,8 @@ mod check;
 mod commands;
 mod dev;
 mod explain;
+mod introspection;
+mod revoke;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]

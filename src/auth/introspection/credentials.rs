@@ -124,6 +124,12 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
+/// Returns whether a text is a private key that can sign client assertions.
+#[cfg(feature = "service")]
+pub(crate) fn is_client_key(pem: &str) -> bool {
+    ClientKey::from_pem(pem).is_some()
+}
+
 /// A private key that signs client assertions.
 enum ClientKey {
     Rsa(RsaKeyPair),

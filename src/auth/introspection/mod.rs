@@ -11,7 +11,7 @@ mod answer;
 mod budget;
 mod cache;
 pub(crate) mod client;
-mod credentials;
+pub(crate) mod credentials;
 pub(super) mod introspector;
 pub(super) mod options;
 mod status;

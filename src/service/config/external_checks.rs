@@ -18,13 +18,20 @@ use warp::http::Uri;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{Auth, SetupError},
+    auth::{
+        Auth, SetupError,
+        introspection::credentials::is_client_key,
+        revocation::{self, file::FileError},
+    },
     service::config::{
+        Config,
         env::{Environment, PROXIES, network_names},
         fault::{Fault, Warning, quoted},
+        introspection::ClientProof,
         invalid::{InvalidValue, Parsed},
         origin::Origin,
-        variables::AUTH0_JWKS_FILE,
+        variable::Variable,
+        variables::{AUTH0_INTROSPECTION_KEY_FILE, AUTH0_JWKS_FILE, AUTH0_REVOCATION_FILE},
     },
 };
 
@@ -51,6 +58,44 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks the file of revocations, and the key for introspection.
+pub(super) fn ended(config: &Config) -> Vec<Fault> {
+    let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
+        let invalid = check(path).err()?;
+        Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
+    };
+    let file = config.revocation_file.as_deref();
+    let file = file.and_then(|path| check(&AUTH0_REVOCATION_FILE.variable, path, revocations));
+    let proof = config.introspection.as_ref().map(|one| &one.proof);
+    let key = match proof {
+        Some(ClientProof::KeyFile(path)) => {
+            check(&AUTH0_INTROSPECTION_KEY_FILE.variable, path, client_key)
+        }
+        _ => None,
+    };
+    file.into_iter().chain(key).collect()
+}
+
+fn revocations(path: &Path) -> Parsed<()> {
+    match revocation::file::read(path) {
+        Ok(_) => Ok(()),
+        Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
+        Err(FileError::Line(_, line, why)) => Err(InvalidValue::new("is no list of revocations")
+            .because(format_args!("line {line}: {why}"))),
+        Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
+    }
+}
+
+fn client_key(path: &Path) -> Parsed<()> {
+    let pem = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
+    if !is_client_key(&pem) {
+        return Err(InvalidValue::new(
+            "holds no private key of RSA, P-256, P-384 or Ed25519 in PEM",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the certificate authorities and the proxies that reqwest uses for https.

@@ -9,6 +9,7 @@ mod dotenv;
 mod env;
 mod external_checks;
 mod fault;
+mod introspection;
 mod invalid;
 mod limits;
 mod origin;
@@ -38,6 +39,7 @@ use crate::{
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
+pub use self::introspection::{ClientProof, IntrospectionConfig, IntrospectionMode};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
 pub use self::types::{Secret, TokenProfile};
@@ -81,6 +83,10 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// How the single issuer is asked about tokens. Defaults to not at all.
+    pub introspection: Option<IntrospectionConfig>,
+    /// A file of revoked tokens. Defaults to none.
+    pub revocation_file: Option<PathBuf>,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -145,6 +151,7 @@ impl Config {
         if let Some(path) = self.jwks_file.as_deref().filter(|_| self.needs_key_set()) {
             faults.extend(external_checks::key_set_file(path, &self.algorithms));
         }
+        faults.extend(external_checks::ended(self));
         if self.fetches_over_https() {
             faults.extend(external_checks::https_client(environment));
         }
@@ -162,8 +169,11 @@ impl Config {
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
+        let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
         Self {
-            issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
+            introspection: introspection::read(reader, &issuers),
+            revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),
+            issuers,
             audiences: audiences.unwrap_or_default(),
             algorithms: reader.list(&variables::AUTH0_ALGORITHMS),
             jwks_uri: reader.optional(&variables::AUTH0_JWKS_URI),
@@ -213,12 +223,17 @@ impl Config {
             url.get(..6)
                 .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
         };
-        self.needs_key_set()
+        let asks = self.introspection.as_ref().is_some_and(|introspection| {
+            let uri = introspection.uri.as_ref();
+            uri.map_or_else(|| self.issuers.iter().any(is_https), is_https)
+        });
+        let fetches_keys = self.needs_key_set()
             && self.jwks_file.is_none()
             && match &self.jwks_uri {
                 Some(url) => is_https(url),
                 None => self.issuers.iter().any(is_https),
-            }
+            };
+        asks || fetches_keys
     }
 }
 

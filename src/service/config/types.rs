@@ -25,6 +25,11 @@ impl Secret {
         self.0.as_bytes()
     }
 
+    /// The text of the secret, exactly as configured.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns whether the secret begins or ends with a blank or a line break.
     pub(super) fn has_outer_blanks(&self) -> bool {
         self.0.trim() != self.0

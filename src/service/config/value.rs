@@ -98,6 +98,20 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
+/// Parses the secret of a client, of any length.
+#[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
+pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
+    Ok(Secret::new(text))
+}
+
+/// Parses a text without control characters.
+pub(super) fn text(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new("holds a control character"));
+    }
+    Ok(text.to_owned())
+}
+
 /// The longest duration that is accepted. The limit keeps sums of times from overflowing.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod context;
+mod introspection;
 mod issuer;
 mod keys;
 mod progress;
@@ -86,6 +87,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
     for issuer in &config.issuers {
         report.add(issuer::check(issuer, &context, |target| progress.show(target)).await);
+    }
+    if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
     }
     progress.clear();
     print(&report, &options, terminal);

@@ -45,6 +45,11 @@ impl Diagnosis<'_> {
             AuthError::KeysUnavailable { .. } => self.no_keys(),
             AuthError::UnknownKey => self.key(),
             AuthError::BadSignature => self.signature(),
+            AuthError::TokenInactive => causes::ISSUER_SAYS_INACTIVE,
+            AuthError::IntrospectionUnavailable { .. } => causes::INTROSPECTION_FAILS,
+            AuthError::StateUnavailable { .. } => causes::STORE_UNREACHABLE,
+            AuthError::TokenRevoked => causes::ON_THE_LIST,
+            AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
             AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
                 of_policy(error, None, &self.trace.payload)
             }

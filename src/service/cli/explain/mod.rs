@@ -1,7 +1,7 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! Reads the token from standard input, which keeps it out of the shell's history, and sends it
-//! nowhere. Fetches the keys of the issuer, as the service does.
+//! nowhere, unless `--introspect` asks for that. Fetches the keys of the issuer, as the service does.
 
 mod diagnosis;
 mod explanation;
@@ -56,6 +56,9 @@ pub(in crate::service) struct Options {
     /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
+    /// Ask the issuer about the token too, as AUTH0_INTROSPECTION says; this sends it the token
+    #[arg(long, conflicts_with = "jwks")]
+    introspect: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -95,7 +98,18 @@ impl Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let (mut config, _) = Config::load().map_err(Failure::Config)?;
+    if config.introspection.is_some() {
+        if options.introspect {
+            eprintln!("note: the token is sent to the issuer, which is asked about it");
+        } else {
+            config.introspection = None;
+            eprintln!(
+                "note: the service asks the issuer about tokens; --introspect does so here, and sends \
+                 it the token"
+            );
+        }
+    }
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
