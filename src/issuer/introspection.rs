@@ -3,10 +3,9 @@
 //! The issuer knows the opaque tokens that it made, the JWTs that its token endpoint granted, and
 //! those that a test has registered. Every other token is inactive.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::SystemTime};
+use std::{convert::Infallible, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use warp::{
     Filter, Rejection, Reply,
     http::{
@@ -18,53 +17,8 @@ use warp::{
 
 use crate::issuer::{faults::Fault, grant, state::State};
 
-/// The most tokens that are known, so that a long `dev` does not grow without limit.
-const MAX_TOKENS: usize = 100_000;
-
 /// The maximum size of a request body in bytes.
 const MAX_BODY: u64 = 128 * 1024;
-
-/// The tokens that the issuer knows, with their claims.
-#[derive(Default)]
-pub(super) struct Tokens(HashMap<String, Map<String, Value>>);
-
-impl Tokens {
-    pub(super) fn insert(&mut self, token: String, claims: Map<String, Value>) {
-        if self.0.len() < MAX_TOKENS {
-            self.0.insert(token, claims);
-        }
-    }
-
-    pub(super) fn remove(&mut self, token: &str) {
-        self.0.remove(token);
-    }
-
-    /// Returns the answer about a token (RFC 7662 §2.2).
-    fn answer(&self, token: &str) -> Value {
-        let claims = self.0.get(token).filter(|claims| is_current(claims));
-        let Some(claims) = claims else {
-            return json!({"active": false});
-        };
-        let mut answer = claims.clone();
-        answer.insert("active".to_owned(), json!(true));
-        answer.insert("token_type".to_owned(), json!("Bearer"));
-        Value::Object(answer)
-    }
-}
-
-fn is_current(claims: &Map<String, Value>) -> bool {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let expires = claims.get("exp").and_then(Value::as_f64);
-    expires.is_none_or(|expires| now.as_secs_f64() < expires)
-}
-
-/// Returns the claims of a JWT without verifying it.
-pub(super) fn claims_of(jwt: &str) -> Option<Map<String, Value>> {
-    let payload = jwt.split('.').nth(1)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    #[expect(clippy::disallowed_methods, reason = "a token of this issuer")]
-    serde_json::from_slice(&payload).ok()
-}
 
 /// Extracts the parameters of a form. Empty if it cannot be read.
 pub(super) fn parameters()

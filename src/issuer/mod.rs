@@ -114,6 +114,7 @@ mod origins;
 mod routes;
 mod server;
 mod state;
+mod tokens;
 
 use std::{
     fmt, io,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::issuer::{Issuer, TokenBuilder, introspection, keys::random_name};
+use crate::issuer::{Issuer, TokenBuilder, keys::random_name, tokens::claims_of};
 
 /// # Opaque tokens, introspection and logout
 impl Issuer {
@@ -45,7 +45,7 @@ impl Issuer {
     /// Makes a JWT of this issuer active at introspection. The tokens of the token endpoint are
     /// active without it.
     pub fn register(&self, jwt: &str) {
-        if let Some(claims) = introspection::claims_of(jwt) {
+        if let Some(claims) = claims_of(jwt) {
             self.state.tokens().insert(jwt.to_owned(), claims);
         }
     }

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use crate::issuer::{
     client::Client,
     faults::{Fault, Faults},
-    introspection::Tokens,
     key_set::KeySet,
     keys::{SigningKey, random_name},
     mint::{Profile, TokenBuilder},
+    tokens::Tokens,
 };
 
 pub(super) const JWKS: &str = "/.well-known/jwks.json";

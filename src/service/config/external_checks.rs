@@ -24,7 +24,6 @@ use crate::{
         revocation::{self, file::FileError},
     },
     service::config::{
-        Config,
         env::{Environment, PROXIES, network_names},
         fault::{Fault, Warning, quoted},
         introspection::ClientProof,
@@ -61,14 +60,12 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
 }
 
 /// Checks the file of revocations, and the key for introspection.
-pub(super) fn ended(config: &Config) -> Vec<Fault> {
+pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fault> {
     let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
         let invalid = check(path).err()?;
         Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
     };
-    let file = config.revocation_file.as_deref();
     let file = file.and_then(|path| check(&AUTH0_REVOCATION_FILE.variable, path, revocations));
-    let proof = config.introspection.as_ref().map(|one| &one.proof);
     let key = match proof {
         Some(ClientProof::KeyFile(path)) => {
             check(&AUTH0_INTROSPECTION_KEY_FILE.variable, path, client_key)

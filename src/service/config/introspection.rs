@@ -3,9 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::service::config::{
-    invalid::{InvalidValue, Parsed},
     reader::Reader,
-    types::Secret,
+    types::{IntrospectionMode, Secret},
     variables::{
         AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
         AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
@@ -34,27 +33,6 @@ pub enum ClientProof {
     Secret(Secret),
     /// The file of a private key, as PEM.
     KeyFile(PathBuf),
-}
-
-/// The tokens that the issuer is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntrospectionMode {
-    /// None.
-    Off,
-    /// Tokens that are not JWTs.
-    Opaque,
-    /// Every token.
-    Always,
-}
-
-/// Parses `off`, `opaque` or `always`.
-pub(super) fn mode(text: &str) -> Parsed<IntrospectionMode> {
-    match text {
-        "off" => Ok(IntrospectionMode::Off),
-        "opaque" => Ok(IntrospectionMode::Opaque),
-        "always" => Ok(IntrospectionMode::Always),
-        _ => Err(InvalidValue::new("is none of off, opaque and always")),
-    }
 }
 
 /// Reads the variables. `None` if introspection is off, or has a fault.

@@ -39,10 +39,10 @@ use crate::{
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
-pub use self::introspection::{ClientProof, IntrospectionConfig, IntrospectionMode};
+pub use self::introspection::{ClientProof, IntrospectionConfig};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{Secret, TokenProfile};
+pub use self::types::{IntrospectionMode, Secret, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -151,7 +151,11 @@ impl Config {
         if let Some(path) = self.jwks_file.as_deref().filter(|_| self.needs_key_set()) {
             faults.extend(external_checks::key_set_file(path, &self.algorithms));
         }
-        faults.extend(external_checks::ended(self));
+        let proof = self.introspection.as_ref().map(|asked| &asked.proof);
+        faults.extend(external_checks::ended(
+            self.revocation_file.as_deref(),
+            proof,
+        ));
         if self.fetches_over_https() {
             faults.extend(external_checks::https_client(environment));
         }

@@ -11,6 +11,17 @@ pub enum TokenProfile {
     Rfc9068,
 }
 
+/// The tokens that the issuer is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntrospectionMode {
+    /// None.
+    Off,
+    /// Tokens that are not JWTs.
+    Opaque,
+    /// Every token.
+    Always,
+}
+
 /// A secret. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(String);

@@ -19,7 +19,7 @@ use crate::{
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, TokenProfile},
+        types::{IntrospectionMode, Secret, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -249,6 +249,17 @@ pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
             Err(InvalidValue::new("is no profile we know")
                 .suggest(nearest(text, ["any", "rfc9068"])))
         }
+    }
+}
+
+/// Parses `off`, `opaque` or `always`.
+pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
+    match text {
+        "off" => Ok(IntrospectionMode::Off),
+        "opaque" => Ok(IntrospectionMode::Opaque),
+        "always" => Ok(IntrospectionMode::Always),
+        _ => Err(InvalidValue::new("is none of off, opaque and always")
+            .suggest(nearest(text, ["off", "opaque", "always"]))),
     }
 }
 

@@ -14,8 +14,7 @@ use crate::{
     auth::policy::Policy,
     service::{
         config::{
-            introspection::{self, IntrospectionMode},
-            types::{Secret, TokenProfile},
+            types::{IntrospectionMode, Secret, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -209,7 +208,7 @@ variables! {
         meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
         example: "opaque",
         expects: "off, opaque or always",
-        parse: introspection::mode,
+        parse: value::introspection,
     }
 
     AUTH0_INTROSPECTION_URI: Optional<String> {
