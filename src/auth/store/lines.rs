@@ -32,6 +32,11 @@ impl Subscribers {
         self.lock().push(subscriber);
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(crate) fn add(&self, lines: &[Line]) {
         for subscriber in self.lock().iter() {
             (subscriber.add)(lines.to_vec());

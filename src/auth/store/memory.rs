@@ -8,13 +8,16 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use hashbrown::HashTable;
 
 use crate::auth::store::claim::{Claim, Claimed, Unavailable};
+
+/// The default size: more than two million keys.
+pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
 
 /// The most slots of one shard. A claim that rebuilds the shard takes some 50 µs.
 const SLOTS: usize = 4096;
@@ -75,31 +78,49 @@ impl Memory {
 
     /// Claims a key, atomically.
     pub(crate) fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
-        let mut key = [0; 16];
-        key.copy_from_slice(&claim.key[..16]);
-        let entry = Entry {
-            key,
-            until: second_after(claim.until),
-        };
+        let entry = Entry::of(claim);
+        let hash = self.hasher.hash_one(entry.key);
+        let hasher = |entry: &Entry| self.hasher.hash_one(entry.key);
+        let mut shard = self.shard_of(hash);
+        shard.claim(entry, hash, second(claim.now), hasher)
+    }
+
+    /// Returns whether a key was claimed and has not expired.
+    #[cfg(feature = "redis")]
+    pub(crate) fn holds(&self, claim: &Claim) -> bool {
+        let key = Entry::of(claim).key;
         let hash = self.hasher.hash_one(key);
-        let shard = &self.shards[self.shard_of(hash)];
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.claim(entry, hash, second(claim.now), |entry| {
-            self.hasher.hash_one(entry.key)
-        })
+        let shard = self.shard_of(hash);
+        let held = shard.entries.find(hash, |held| held.key == key);
+        held.is_some_and(|held| held.until >= second(claim.now))
     }
 
     /// Returns the number of keys that are held, expired ones included.
     pub(crate) fn len(&self) -> usize {
-        let shards = self.shards.iter();
-        let lengths = shards.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
-        lengths.map(|shard| shard.entries.len()).sum()
+        let shards = self.shards.iter().map(lock);
+        shards.map(|shard| shard.entries.len()).sum()
     }
 
-    /// Returns the shard of a hash. The table uses the lowest bits and the seven highest ones.
-    fn shard_of(&self, hash: u64) -> usize {
+    /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones.
+    fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
-        middle % self.shards.len()
+        lock(&self.shards[middle % self.shards.len()])
+    }
+}
+
+/// A panic while a shard was locked leaves it whole, since only memory allocation can panic there.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Entry {
+    fn of(claim: &Claim) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&claim.key[..16]);
+        Self {
+            key,
+            until: second_after(claim.until),
+        }
     }
 }
 
