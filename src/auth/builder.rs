@@ -40,6 +40,7 @@ use crate::auth::{
         file::RevocationFile,
         list::RevocationList,
         source::{Polled, Staleness},
+        sync,
     },
     store::Store,
     token::{checks::TimeRules, implied::ImpliedScopes, payload::IssuerContext},
@@ -168,6 +169,7 @@ pub struct Builder {
     revocation_file: Option<PathBuf>,
     revocation_sources: Vec<Polled>,
     staleness: Staleness,
+    logout_clients: Vec<String>,
 }
 
 impl Default for Builder {
@@ -202,6 +204,7 @@ impl Default for Builder {
                 limit: Duration::from_secs(300),
                 outage: RevocationOutage::default(),
             },
+            logout_clients: Vec::new(),
             store: None,
         }
     }
@@ -599,6 +602,14 @@ impl Builder {
         self
     }
 
+    /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0), which
+    /// [`Auth::log_out`] verifies. Call it again to accept several. Defaults to none.
+    #[must_use]
+    pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
+        self.logout_clients.push(client_id.into());
+        self
+    }
+
     /// Sets how long the list of revoked tokens is used while a source of it fails. Defaults to
     /// five minutes.
     #[must_use]
@@ -651,6 +662,7 @@ impl Builder {
             cache: Cache::new(self.token_cache),
             store: self.store.unwrap_or_default(),
             clock: self.clock,
+            logout_clients: self.logout_clients,
             revocations,
         }))
     }
@@ -670,6 +682,9 @@ impl Builder {
         }
         for source in self.revocation_sources.clone() {
             sources.push(source.start(Arc::clone(list), self.clock.clone(), self.staleness));
+        }
+        if let Some(store) = self.store.as_ref().filter(|store| store.health().is_shared) {
+            sources.push(sync::start(store, list, &self.clock, self.staleness));
         }
         Ok(Revocations::new(Arc::clone(list), sources))
     }

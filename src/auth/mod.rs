@@ -49,6 +49,7 @@ pub(crate) mod display;
 pub(crate) mod explain;
 mod issuer;
 mod issuers;
+mod logout;
 mod needs;
 mod resolver;
 pub(crate) mod token;

@@ -28,7 +28,7 @@ use crate::auth::{
     policy::Requirement,
     resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
-    revocation::{Revocation, RevocationStatus, Revocations},
+    revocation::{Revocation, RevocationStatus, Revocations, sync},
     store::Store,
     token::{
         checks::{self, Times},
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     #[allow(dead_code, reason = "no caller yet")]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    /// The clients whose logout tokens are accepted.
+    pub(crate) logout_clients: Vec<String>,
     pub(crate) revocations: Revocations,
 }
 
@@ -394,7 +396,8 @@ impl Auth {
     }
 
     /// Revokes tokens: those that are cached are rejected from the next request on, and
-    /// [`Claims::ended`] completes for those that are in use.
+    /// [`Claims::ended`] completes for those that are in use. A
+    /// [shared store](crate::auth::Builder::state_store) passes the entry on to the other processes.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -421,7 +424,21 @@ impl Auth {
 
     /// Revokes tokens by many entries at once.
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
-        self.inner.revocations.add(revocations, self.now());
+        let added = self.inner.revocations.add(revocations, self.now());
+        let store = &self.inner.store;
+        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let store = store.clone();
+        tokio::spawn(async move {
+            for entry in added {
+                if store.publish(sync::line(&entry)).await.is_err() {
+                    // This process holds the entry, and synchronization writes it back.
+                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    return;
+                }
+            }
+        });
     }
 
     /// Returns the revocations that are in force.

@@ -2,14 +2,15 @@
 //!
 //! - `entry.rs` has the public [`Revocation`] and its line of JSON.
 //! - `list.rs` is the list that requests look at, without I/O and without a lock.
-//! - `file.rs` reads entries from a file, `source.rs` from anything else. `status.rs` has them
-//!   together, for an `Auth` and for operators.
+//! - `file.rs` reads entries from a file, `source.rs` from anything else, `sync.rs` shares the list
+//!   with other processes. `status.rs` has them together, for an `Auth` and for operators.
 
 pub(crate) mod entry;
 pub(crate) mod file;
 pub(crate) mod list;
 pub(super) mod source;
 pub(super) mod status;
+pub(crate) mod sync;
 
 pub use self::{
     entry::Revocation,

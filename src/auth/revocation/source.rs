@@ -134,6 +134,8 @@ impl Drop for Task {
     }
 }
 
+const GOES_ON: &str = "the list that is held goes on";
+
 /// What is known about one source.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -189,12 +191,24 @@ impl Watch {
             let age = state.synchronized.map(|at| at.elapsed());
             (age, before.as_deref() != Some(why))
         };
-        if is_new {
-            tracing::error!(
-                source = self.name,
-                error = why,
-                "revocations not read; the list that is held goes on"
-            );
+        let source = self.name;
+        match self.staleness {
+            _ if !is_new => {}
+            // Nothing but this line says that later entries of the file have no effect.
+            None => tracing::error!(source, error = why, "revocations not read; {GOES_ON}"),
+            Some(_) => tracing::warn!(source, error = why, "revocations not read; {GOES_ON}"),
+        }
+        self.decide(age);
+    }
+
+    /// Notes the age of a list that is read elsewhere, and whether its source answers.
+    pub(crate) fn observe(&self, age: Option<Duration>, is_ok: bool) {
+        let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
+        self.state().synchronized = synchronized;
+        if !is_ok {
+            self.failed("it cannot be reached");
+        } else if age.is_some() && self.state().error.take().is_some() {
+            tracing::info!(source = self.name, "revocations are read again");
         }
         self.decide(age);
     }

@@ -51,8 +51,13 @@ impl Revocations {
         }
     }
 
-    pub(in crate::auth) fn add(&self, revocations: impl IntoIterator<Item = Revocation>, now: f64) {
-        self.list.add(revocations, now);
+    /// Adds entries, and returns those that were not on the list.
+    pub(in crate::auth) fn add(
+        &self,
+        revocations: impl IntoIterator<Item = Revocation>,
+        now: f64,
+    ) -> Vec<Revocation> {
+        self.list.add(revocations, now)
     }
 
     pub(in crate::auth) fn entries(&self, now: f64) -> Vec<Revocation> {

@@ -68,6 +68,17 @@ pub fn rows(
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
+    if access.auth.accepts_logout() {
+        let auth = access.auth.clone();
+        let row = route!(POST, "backchannel-logout")
+            .form()
+            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .says(
+                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
+                Form::Object,
+            );
+        rows.push(row);
+    }
     rows.extend(error_pages());
     // The metadata name the scopes that the rows above require (RFC 9728).
     let metadata = access.auth.metadata(named_scopes(&rows));

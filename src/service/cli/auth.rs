@@ -47,6 +47,9 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     if let Some(file) = &config.revocation_file {
         auth = auth.revocation_file(file);
     }
+    for client in &config.logout_clients {
+        auth = auth.logout_client(client);
+    }
     auth
 }
 

@@ -19,12 +19,14 @@ Examples:
   warp-bearer man explain > warp-bearer-explain.1";
 
 /// The commands that have a page.
-pub(in crate::service) const PAGES: [&str; 7] = [
+pub(in crate::service) const PAGES: [&str; 9] = [
     "serve",
     "dev",
     "explain",
     "check",
     "health",
+    "revoke",
+    "revocations",
     "completions",
     "man",
 ];

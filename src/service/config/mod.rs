@@ -87,6 +87,8 @@ pub struct Config {
     pub introspection: Option<IntrospectionConfig>,
     /// A file of revoked tokens. Defaults to none.
     pub revocation_file: Option<PathBuf>,
+    /// The clients for which logout tokens are accepted. Defaults to none.
+    pub logout_clients: Vec<String>,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -177,6 +179,9 @@ impl Config {
         Self {
             introspection: introspection::read(reader, &issuers),
             revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),
+            logout_clients: reader
+                .optional_list(&variables::AUTH0_LOGOUT_CLIENT_ID)
+                .unwrap_or_default(),
             issuers,
             audiences: audiences.unwrap_or_default(),
             algorithms: reader.list(&variables::AUTH0_ALGORITHMS),

@@ -260,6 +260,14 @@ variables! {
         parse: value::file,
     }
 
+    AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
+        default: "none; there is no /backchannel-logout",
+        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        example: "'<logout-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
     AUTH0_CLIENT_ID: Unread {
         default: "none",
         meaning: "The application for which `just token` fetches a token. The service never reads it.",

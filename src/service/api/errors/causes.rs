@@ -333,3 +333,7 @@ pub const WEAK_LOGIN: Cause = cause(
     "The route asks for a more recent login, or for a stronger one: the challenge names max_age or acr_values.",
     "Send the user to the issuer again with these parameters, and use the token that comes back (RFC 9470).",
 );
+pub const BAD_LOGOUT_TOKEN: Cause = cause(
+    "The logout token is for another client, has expired, was used before, or is no logout token; the log names the check that failed.",
+    "Set AUTH0_LOGOUT_CLIENT_ID to the client for which the issuer sends logout tokens to this address.",
+);

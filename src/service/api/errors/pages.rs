@@ -3,9 +3,9 @@
 use crate::service::api::errors::{
     Page,
     causes::{
-        AUDIENCE_SPELLING, BODY_TOO_LARGE, BOUND, CHANGED, CLOCK_AHEAD, CLOCK_BEHIND,
-        CUSTOM_DOMAIN, CUT_SIGNATURE, DPOP_BOUND, DPOP_PROOF, ENCRYPTED, EXPIRED, EXTENSION,
-        FIELD_LOST, FOREIGN_CHARACTER, HS256_API, ID_TOKEN, INTROSPECTION_DENIED,
+        AUDIENCE_SPELLING, BAD_LOGOUT_TOKEN, BODY_TOO_LARGE, BOUND, CHANGED, CLOCK_AHEAD,
+        CLOCK_BEHIND, CUSTOM_DOMAIN, CUT_SIGNATURE, DPOP_BOUND, DPOP_PROOF, ENCRYPTED, EXPIRED,
+        EXTENSION, FIELD_LOST, FOREIGN_CHARACTER, HS256_API, ID_TOKEN, INTROSPECTION_DENIED,
         INTROSPECTION_FAILS, ISSUER_SAYS_INACTIVE, ISSUER_UNREACHABLE, KEY_FOR_ANOTHER, LARGE_HEAD,
         LOGOUT_TOKEN, LONG_TARGET, MADE_UP_TOKENS, MANAGEMENT_API, MILLISECONDS, MTLS_BOUND,
         NO_AUDIENCE, NO_EXPIRY, NO_FIELD, NO_ISSUER, NO_KEY_SET, NO_KID, NO_LENGTH, NO_SUCH_PATH,
@@ -55,6 +55,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "payload_too_large", when: "a body over the limit of the route, or over `MAX_BODY_BYTES`", causes: &[BODY_TOO_LARGE] },
     Page { code: "unsupported_media_type", when: "a body of a `Content-Type` that the route does not take", causes: &[OTHER_CONTENT] },
     Page { code: "invalid_body", when: "a body that is not what its `Content-Type` says", causes: &[UNREADABLE_BODY] },
+    Page { code: "invalid_logout_token", when: "`/backchannel-logout` without exactly one `logout_token`, or with one that is not valid or was used before", causes: &[BAD_LOGOUT_TOKEN] },
     Page { code: "cors_forbidden", when: "a preflight from an origin that `CORS_ORIGINS` does not list; in a service of your own, whatever warp's CORS filter refuses", causes: &[OTHER_ORIGIN] },
     Page { code: "bad_host", when: "`Host` is absent, doubled, or no host", causes: &[ODD_HOST] },
     Page { code: "uri_too_long", when: "a request target over `MAX_URI_BYTES`", causes: &[LONG_TARGET] },
