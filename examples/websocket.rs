@@ -1,10 +1,14 @@
 //! A WebSocket that opens for a good token: in `Authorization`, or among the subprotocols, where a
 //! page puts it: `new WebSocket("ws://127.0.0.1:8001/echo", ["bearer", token])`.
 
-use std::{convert::Infallible, time::SystemTime};
+use std::convert::Infallible;
 
-use futures_util::{StreamExt, TryStreamExt, future::ready};
-use warp::{Filter, reply::Response, ws::WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use warp::{
+    Filter,
+    reply::Response,
+    ws::{Message, WebSocket},
+};
 use warp_bearer::{
     auth::{
         Auth, BearerFilterExt, Claims, handle_rejection,
@@ -14,15 +18,32 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Says everything again until the token expires: the socket would outlive it.
-async fn echo(claims: Claims, socket: WebSocket) {
-    let left = claims.expires_at().duration_since(SystemTime::now());
-    let (answers, messages) = socket.split();
-    let echo = messages
-        .try_filter(|message| ready(message.is_text()))
-        .forward(answers);
-    // Over in time or not, there is nobody left to tell.
-    let _ = tokio::time::timeout(left.unwrap_or_default(), echo).await;
+/// Codes from 4000 to 4999 are an application's own (RFC 6455 §7.4.2). This one is for 401.
+const UNAUTHORIZED: u16 = 4401;
+
+/// Says everything again until the token expires or is revoked: the socket would outlive it.
+async fn echo(claims: Claims, mut socket: WebSocket) {
+    let mut ended = std::pin::pin!(claims.ended());
+    loop {
+        tokio::select! {
+            why = &mut ended => {
+                // The code of the error is the reason: token_expired or token_revoked.
+                let last = Message::close_with(UNAUTHORIZED, why.code());
+                // Closed in time or not, there is nobody left to tell.
+                let _ = socket.send(last).await;
+                return;
+            }
+            message = socket.next() => match message {
+                Some(Ok(message)) if message.is_text() => {
+                    if socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
+        }
+    }
 }
 
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -54,8 +75,7 @@ async fn main() {
 mod tests {
     use std::time::Duration;
 
-    use warp::ws::Message;
-    use warp_bearer::issuer::TokenBuilder;
+    use warp_bearer::{auth::revocation::Revocation, issuer::TokenBuilder};
 
     use super::*;
 
@@ -94,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_said_comes_back_unless_the_token_has_expired() {
+    async fn what_is_said_comes_back_until_the_token_ends() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
@@ -107,8 +127,15 @@ mod tests {
         socket.send(Message::text("hello")).await;
         assert_eq!(socket.recv().await.unwrap().to_str(), Ok("hello"));
 
+        let closed = async |mut socket: warp::test::WsClient| {
+            let last = socket.recv().await.expect("a reason");
+            let (code, reason) = last.close_frame().expect("a close frame");
+            (code, reason.to_owned())
+        };
         // Leeway opens it; the token's own end closes it.
-        let mut late = open(issuer.token().expires_in(Duration::ZERO)).await;
-        late.recv_closed().await.expect("the token has expired");
+        let late = open(issuer.token().expires_in(Duration::ZERO)).await;
+        assert_eq!(closed(late).await, (4401, "token_expired".to_owned()));
+        auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+        assert_eq!(closed(socket).await, (4401, "token_revoked".to_owned()));
     }
 }

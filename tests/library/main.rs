@@ -9,13 +9,19 @@ mod filters;
 mod introspection;
 mod issuers;
 #[cfg(feature = "testing")]
-mod policies;
+mod logout;
 #[cfg(feature = "testing")]
 mod policies;
+#[cfg(all(feature = "testing", feature = "redis"))]
+#[path = "../support/redis.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod redis;
 #[cfg(feature = "testing")]
 mod resolver;
 #[cfg(feature = "testing")]
 mod revocation;
+#[cfg(all(feature = "testing", feature = "redis"))]
+mod shared_revocation;
 #[cfg(feature = "testing")]
 mod step_up;
 #[cfg(feature = "testing")]
