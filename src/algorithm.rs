@@ -46,6 +46,18 @@ pub enum Algorithm {
     ES512,
     /// `EdDSA` over Ed25519.
     EdDSA,
+    /// ML-DSA-44 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-44")]
+    MlDsa44,
+    /// ML-DSA-65 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-65")]
+    MlDsa65,
+    /// ML-DSA-87 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-87")]
+    MlDsa87,
 }
 
 impl Algorithm {
@@ -62,6 +74,12 @@ impl Algorithm {
         Self::ES384,
         Self::ES512,
         Self::EdDSA,
+        #[cfg(feature = "pq")]
+        Self::MlDsa44,
+        #[cfg(feature = "pq")]
+        Self::MlDsa65,
+        #[cfg(feature = "pq")]
+        Self::MlDsa87,
     ];
 
     /// Returns the registered name.
@@ -78,6 +96,12 @@ impl Algorithm {
             Self::ES384 => "ES384",
             Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
+            #[cfg(feature = "pq")]
+            Self::MlDsa44 => "ML-DSA-44",
+            #[cfg(feature = "pq")]
+            Self::MlDsa65 => "ML-DSA-65",
+            #[cfg(feature = "pq")]
+            Self::MlDsa87 => "ML-DSA-87",
         }
     }
 

@@ -2,10 +2,11 @@
 //! validates them.
 
 use std::{
+    collections::HashSet,
     fmt,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -79,6 +80,8 @@ impl Auth {
     /// Returns the first [`SetupError`] among the options. Then nothing has changed.
     pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
         builder.check()?;
+        let lock = self.inner.replacing.lock();
+        let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
@@ -657,6 +660,7 @@ impl Builder {
             field: self.field.clone(),
             max_token: self.max_token,
             fetcher,
+            replacing: Mutex::default(),
             challenge: self.challenge(),
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
@@ -697,7 +701,9 @@ impl Builder {
         before: Option<&Issuers>,
     ) -> Result<Issuers, SetupError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
-        for own in &self.issuers {
+        let mut names = HashSet::new();
+        // Of two with one name, the first counts.
+        for own in self.issuers.iter().filter(|own| names.insert(&own.issuer)) {
             let parts = self.parts(own)?;
             match before.and_then(|before| before.named(&own.issuer)) {
                 Some(old) if old.is_same(&parts.context, &parts.rules, &parts.origin) => {
@@ -777,8 +783,8 @@ impl Builder {
                 strict: own.strict.unwrap_or(self.strict),
                 secret: secret.map(Into::into),
                 introspection: introspection.cloned(),
-                place: own.place.clone(),
             },
+            place: own.place.clone(),
             origin: KeyOrigin {
                 source: source.cloned(),
                 ca_file: own.ca_file.clone(),
@@ -827,6 +833,7 @@ impl Builder {
             secret: secret.map(Key::secret).map(Arc::new),
             rules: parts.rules,
             origin: parts.origin,
+            place: parts.place,
         })
     }
 
@@ -905,6 +912,7 @@ struct IssuerParts {
     context: IssuerContext,
     rules: Rules,
     origin: KeyOrigin,
+    place: Option<Arc<str>>,
 }
 
 /// Starts the keys of an issuer, with the document that `before` holds, if it comes from the same

@@ -280,7 +280,7 @@ impl Auth {
             Err(error) => Err(error),
         };
         let shown = match &found {
-            Ok(issuer) => match &issuer.rules.place {
+            Ok(issuer) => match &issuer.place {
                 Some(place) => format!("{}, which {place} trusts", trace.claimed("iss")),
                 None => trace.claimed("iss"),
             },

@@ -257,12 +257,6 @@ impl TrustedIssuer {
         self.own.place = Some(place.into());
         self
     }
-
-    /// Returns the name.
-    #[cfg(feature = "service")]
-    pub(crate) fn name(&self) -> &str {
-        &self.issuer
-    }
 }
 
 impl From<&str> for TrustedIssuer {

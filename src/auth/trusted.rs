@@ -33,6 +33,10 @@ pub(crate) struct Trusted {
     pub(crate) rules: Rules,
     /// The origin of `keys`.
     pub(crate) origin: KeyOrigin,
+    /// Where the issuer is configured, for `explain`: a file and a line. A reload does not compare
+    /// it, because a line that is added to the file moves those after it.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) place: Option<Arc<str>>,
 }
 
 /// The rules for the tokens of one issuer. An issuer whose rules stay the same at a reload keeps its
@@ -48,9 +52,6 @@ pub(crate) struct Rules {
     /// The bytes of the secret, which a reload compares.
     pub(crate) secret: Option<Arc<[u8]>>,
     pub(crate) introspection: Option<Introspection>,
-    /// Where the issuer is configured, for `explain`: a file and a line.
-    #[cfg_attr(not(feature = "service"), allow(dead_code))]
-    pub(crate) place: Option<Arc<str>>,
 }
 
 /// The origin of an issuer's keys, and how they are fetched.

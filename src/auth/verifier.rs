@@ -5,7 +5,10 @@
 //! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
 //! line; each step is a function in `token/checks.rs`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
@@ -56,6 +59,8 @@ pub(crate) struct Inner {
     /// The longest token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
+    /// Held while the issuers are replaced.
+    pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
@@ -87,6 +92,12 @@ impl Auth {
     ) -> Result<Claims<X>, Refusal> {
         self.authenticate_by(request, |headers| self.credential(headers))
             .await
+    }
+
+    /// Returns the field that carries the bare token, if it is not `Authorization`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn token_field(&self) -> Option<&HeaderName> {
+        self.inner.field.as_ref()
     }
 
     /// Returns the token in the header fields, without a scheme name.

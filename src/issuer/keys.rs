@@ -4,6 +4,8 @@
 
 use std::{fmt, io, sync::Arc};
 
+#[cfg(feature = "pq")]
+use aws_lc_rs::signature::{ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair};
 use aws_lc_rs::{
     digest,
     error::Unspecified,
@@ -134,6 +136,8 @@ enum Private {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Secret(Box<hmac::Key>),
+    #[cfg(feature = "pq")]
+    MlDsa(Box<PqdsaKeyPair>),
 }
 
 impl Private {
@@ -149,6 +153,12 @@ impl Private {
             ES384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec),
             ES512 => EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).map(Self::Ec),
             EdDSA => Ed25519KeyPair::generate().map(Self::Ed),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa44 => PqdsaKeyPair::generate(&ML_DSA_44_SIGNING).map(Self::ml_dsa),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa65 => PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).map(Self::ml_dsa),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa87 => PqdsaKeyPair::generate(&ML_DSA_87_SIGNING).map(Self::ml_dsa),
             HS256 => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
@@ -157,6 +167,11 @@ impl Private {
             }
         }
         .map_err(io::Error::other)
+    }
+
+    #[cfg(feature = "pq")]
+    fn ml_dsa(pair: PqdsaKeyPair) -> Self {
+        Self::MlDsa(Box::new(pair))
     }
 
     fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
@@ -170,6 +185,12 @@ impl Private {
             Self::Ec(pair) => pair.sign(&random, message)?.as_ref().to_vec(),
             Self::Ed(pair) => pair.try_sign(message)?.as_ref().to_vec(),
             Self::Secret(key) => hmac::sign(key, message).as_ref().to_vec(),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(pair) => {
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                pair.sign(message, &mut signature)?;
+                signature
+            }
         })
     }
 
@@ -196,6 +217,16 @@ impl Private {
                 json!({"crv": "Ed25519", "kty": "OKP", "x": base64url(pair.public_key())})
             }
             Self::Secret(_) => json!({"kty": "oct"}),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(pair) => {
+                let public = pair.public_key().as_ref();
+                let alg = match public.len() {
+                    1312 => "ML-DSA-44",
+                    1952 => "ML-DSA-65",
+                    _ => "ML-DSA-87",
+                };
+                json!({"alg": alg, "kty": "AKP", "pub": base64url(public)})
+            }
         }
     }
 }

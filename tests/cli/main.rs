@@ -5,6 +5,7 @@ mod commands;
 mod dev;
 mod explain;
 mod introspection;
+mod issuers;
 mod revoke;
 #[path = "../support/mod.rs"]
 mod support;

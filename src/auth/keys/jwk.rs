@@ -78,7 +78,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rej
 ///
 /// An empty `oth` holds no primes, and .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Rejected> {
-    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let has_private = |member: &&str| match (*member, jwk.get(member)) {
         (_, None) => false,
         ("oth", Some(Value::Array(primes))) => !primes.is_empty(),
@@ -142,12 +142,42 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rej
 /// names are.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     P256(Vec<u8>),
     P384(Vec<u8>),
     P521(Vec<u8>),
     Ed25519(Vec<u8>),
+    /// A key of ML-DSA, whose algorithm is part of the key.
+    #[cfg(feature = "pq")]
+    MlDsa(&'static MlDsa, Vec<u8>),
 }
+
+/// One of the three sizes of ML-DSA (FIPS 204, table 2).
+#[cfg(feature = "pq")]
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct MlDsa {
+    algorithm: [Algorithm; 1],
+    public_key: usize,
+}
+
+#[cfg(feature = "pq")]
+static ML_DSA: [MlDsa; 3] = [
+    MlDsa {
+        algorithm: [Algorithm::MlDsa44],
+        public_key: 1312,
+    },
+    MlDsa {
+        algorithm: [Algorithm::MlDsa65],
+        public_key: 1952,
+    },
+    MlDsa {
+        algorithm: [Algorithm::MlDsa87],
+        public_key: 2592,
+    },
+];
 
 impl Material {
     fn read(jwk: &Jwk<'_>) -> Result<Self, Rejected> {
@@ -159,6 +189,8 @@ impl Material {
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
             (Some("EC"), Some("P-521")) => Ok(Self::P521(point(jwk, 66)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
+            #[cfg(feature = "pq")]
+            (Some("AKP"), _) => ml_dsa(jwk),
             (Some("EC" | "OKP"), _) => Err(Rejected::Unsupported("a curve that we do not support")),
             _ => Err(Rejected::Unsupported("a kty that we do not support")),
         }
@@ -178,6 +210,8 @@ impl Material {
             Self::P384(_) => &[Algorithm::ES384],
             Self::P521(_) => &[Algorithm::ES512],
             Self::Ed25519(_) => &[Algorithm::EdDSA],
+            #[cfg(feature = "pq")]
+            Self::MlDsa(size, _) => &size.algorithm,
         }
     }
 
@@ -192,6 +226,12 @@ impl Material {
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
             Self::P521(point) => parse(&ECDSA_P521_SHA512_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(_, key) => match algorithm {
+                Algorithm::MlDsa44 => parse(&aws::ML_DSA_44, key),
+                Algorithm::MlDsa65 => parse(&aws::ML_DSA_65, key),
+                _ => parse(&aws::ML_DSA_87, key),
+            },
         };
         let parsed = parsed.map_err(|_| Rejected::Invalid("its numbers make no public key"))?;
         Ok(KeyVerifier(parsed))
@@ -259,6 +299,21 @@ fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
         return Err(Rejected::Invalid("coordinates of the wrong length"));
     }
     Ok([&[0x04][..], &x, &y].concat())
+}
+
+/// Reads a key of ML-DSA, whose `alg` is required (RFC 9964 §3).
+#[cfg(feature = "pq")]
+fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Rejected> {
+    let name = jwk.get("alg").and_then(Value::as_str);
+    let name = name.ok_or(Rejected::Invalid("an AKP key without alg"))?;
+    let mut sizes = ML_DSA.iter();
+    let size = sizes.find(|size| size.algorithm[0].as_str() == name);
+    let size = size.ok_or(Rejected::Unsupported("alg is none that we know"))?;
+    let key = bytes(jwk, "pub")?;
+    if key.len() != size.public_key {
+        return Err(Rejected::Invalid("a public key of the wrong length"));
+    }
+    Ok(Material::MlDsa(size, key))
 }
 
 /// Accepts a point of the right length and not of small order. Whether it is on the curve is not
@@ -406,7 +461,13 @@ mod tests {
             (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "kid is longer than 1024 bytes"),
             (json!({"kty": "RSA", "use": "enc"}), "use is not sig"),
             (json!({"kty": "RSA", "key_ops": ["sign"]}), "key_ops lacks verify"),
+            #[cfg(not(feature = "pq"))]
             (json!({"kty": "AKP"}), "a kty that we do not support"),
+            #[cfg(feature = "pq")]
+            (json!({"kty": "AKP"}), "an AKP key without alg"),
+            #[cfg(feature = "pq")]
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}), "a public key of the wrong length"),
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "it has private members"),
             (json!({"kty": "EC", "crv": "secp256k1"}), "a curve that we do not support"),
             (json!({"kty": "RSA", "n": n}), "a number that is absent or not base64url"),
             (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),

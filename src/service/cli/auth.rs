@@ -1,7 +1,7 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder, introspection::Introspection},
+    auth::{Algorithm, Auth, Builder, TrustedIssuer, introspection::Introspection},
     service::config::{ClientProof, Config, IntrospectionConfig, TokenProfile},
 };
 
@@ -15,9 +15,21 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .leeway(config.leeway)
         .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
-        .realm(&config.realm);
+        .realm(&config.realm)
+        .roles_at(&config.roles_at)
+        .groups_at(&config.groups_at)
+        .max_token_bytes(config.max_token_bytes);
     for issuer in &config.issuers {
-        auth = auth.issuer(issuer);
+        auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
+    }
+    for table in &config.tables {
+        auth = auth.issuer(table);
+    }
+    for (scope, included) in &config.scope_includes {
+        auth = auth.scope_includes(scope, included);
+    }
+    if let Some(name) = &config.token_field {
+        auth = auth.token_field(name.clone());
     }
     for audience in &config.audiences {
         auth = auth.audience(audience);

@@ -660,7 +660,11 @@ fn has_examples_that_are_valid_or_placeholders() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
-        if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
+        let tenant = match variable.name {
+            "ISSUERS_FILE" => &TENANT[1..],
+            _ => TENANT,
+        };
+        if let Err(faults) = Config::from_variables(owned(tenant).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
                 "{faults}"
@@ -717,4 +721,132 @@ fn knows_every_variable_of_the_deployment_files() {
             );
         }
     }
+}
+
+#[test]
+fn an_issuers_file_replaces_the_variables_of_issuers() {
+    let file = ("ISSUERS_FILE", "/etc/warp-bearer/issuers.toml");
+    let (config, _) = from(&[file]).unwrap();
+    assert!(config.issuers.is_empty());
+    for (name, value) in [
+        ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+        ("AUTH0_ISSUER", "https://a.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+        ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ("AUTH0_JWKS_FILE", "keys.json"),
+        ("AUTH0_SIGNING_SECRET", SECRET),
+    ] {
+        let found = faults(from(&[file, (name, value)]));
+        let expected = format!(
+            "{name}: set together with ISSUERS_FILE, which has it for each issuer; take one of them out"
+        );
+        assert_eq!(found, [expected]);
+    }
+}
+
+#[test]
+fn a_missing_issuers_file_is_a_fault() {
+    let (config, _) = from(&[("ISSUERS_FILE", "/nowhere/issuers.toml")]).unwrap();
+    let fault = config.read_issuers_file().unwrap_err().to_string();
+    assert_eq!(
+        fault,
+        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which is not there; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
+    );
+}
+
+#[test]
+fn the_head_has_room_for_the_largest_token() {
+    assert_eq!(config(&[]).limits.head, 32 * 1024);
+    let large = config(&[("AUTH0_MAX_TOKEN_BYTES", "64KiB")]);
+    assert_eq!(large.max_token_bytes, 64 * 1024);
+    assert_eq!(large.limits.head, 72 * 1024);
+    let set = config(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "48KiB"),
+        ("MAX_HEADER_BYTES", "52KiB"),
+    ]);
+    assert_eq!(set.limits.head, 52 * 1024);
+    let found = faults(with(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "64KiB"),
+        ("MAX_HEADER_BYTES", "64KiB"),
+    ]));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("MAX_HEADER_BYTES: 65536 bytes, but"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn reads_which_scopes_include_others() {
+    let found = config(&[(
+        "AUTH0_SCOPE_INCLUDES",
+        "admin > read:messages write:messages, editor > read:messages",
+    )]);
+    let read = "read:messages".to_owned();
+    assert_eq!(
+        found.scope_includes,
+        [
+            (
+                "admin".to_owned(),
+                vec![read.clone(), "write:messages".to_owned()]
+            ),
+            ("editor".to_owned(), vec![read]),
+        ]
+    );
+    let hint = "says not what a scope includes; write a scope, a >, and the scopes that it includes: admin > read:messages";
+    assert_refused(&[
+        ("nothing included", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
+        (
+            "no sign",
+            "AUTH0_SCOPE_INCLUDES",
+            "admin read:messages",
+            hint,
+        ),
+        ("two signs", "AUTH0_SCOPE_INCLUDES", "a > b > c", hint),
+    ]);
+}
+
+#[test]
+fn rejects_fields_and_claims_that_carry_no_token() {
+    assert_refused(&[
+        (
+            "the usual one",
+            "AUTH0_TOKEN_FIELD",
+            "Authorization",
+            "is where tokens are anyway; take it out: without it, Authorization: Bearer carries the token",
+        ),
+        (
+            "another purpose",
+            "AUTH0_TOKEN_FIELD",
+            "Host",
+            "has another purpose",
+        ),
+        (
+            "a blank",
+            "AUTH0_TOKEN_FIELD",
+            "my token",
+            "is no name of a header field",
+        ),
+        (
+            "misspelt",
+            "AUTH0_AUDIENCE_CLAIM",
+            "clientid",
+            "is no claim that can name the audience; did you mean client_id?",
+        ),
+        (
+            "too large",
+            "AUTH0_MAX_TOKEN_BYTES",
+            "65KiB",
+            "is out of range",
+        ),
+        ("too small", "AUTH0_MAX_TOKEN_BYTES", "1", "is out of range"),
+    ]);
+    let several = faults(with(&[
+        ("AUTH0_ISSUER", "https://a.example/,https://b.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+    ]));
+    assert!(
+        several[0].starts_with("AUTH0_AUDIENCE_CLAIM: set, but AUTH0_ISSUER has several"),
+        "{several:?}"
+    );
 }

@@ -47,6 +47,12 @@ pub(super) fn issuer(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// Parses an issuer, or a pattern with `{tenantid}` in its path.
+pub(super) fn issuer_template(text: &str) -> Parsed<String> {
+    issuer(&text.replace("{tenantid}", "tenantid"))?;
+    Ok(text.to_owned())
+}
+
 /// Parses the origin of a page. `None` is `*`, which stands for every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {

@@ -17,6 +17,7 @@ use hyper::{
     http::{request::Parts, uri::Authority},
     service::Service,
 };
+use memchr::memchr;
 use tokio::time::{Instant, timeout_at};
 use warp::reply::Response;
 
@@ -178,7 +179,7 @@ fn has_one_host(head: &Parts) -> bool {
     match (field, target) {
         (None, None) => head.version == Version::HTTP_10,
         (None, Some(_)) => head.version != Version::HTTP_11,
-        (Some(field), None) => is_name_or_empty(field.as_bytes()) || parse_host(field).is_some(),
+        (Some(field), None) => is_plain_or_empty(field.as_bytes()) || parse_host(field).is_some(),
         (Some(field), Some(_)) if field.is_empty() => head.version < Version::HTTP_2,
         (Some(field), Some(target)) => {
             parse_host(field).is_some_and(|host| head.version < Version::HTTP_2 || host == *target)
@@ -186,10 +187,22 @@ fn has_one_host(head: &Parts) -> bool {
     }
 }
 
-/// Recognizes the common case without `Authority::try_from`, which copies the value.
-fn is_name_or_empty(host: &[u8]) -> bool {
+/// Recognizes a name or an IPv4 address with an optional port, and the empty value, without
+/// `Authority::try_from`, which copies the value.
+fn is_plain_or_empty(host: &[u8]) -> bool {
+    let (name, port) = match memchr(b':', host) {
+        Some(colon) => (&host[..colon], &host[colon + 1..]),
+        None => (host, [].as_slice()),
+    };
     let fits = |c: &u8| c.is_ascii_alphanumeric() || b"-.".contains(c);
-    host.iter().all(fits)
+    // Five digits are the most that a port needs; more go the long way.
+    let is_port = port.len() <= 5
+        && port.iter().all(u8::is_ascii_digit)
+        && port
+            .iter()
+            .fold(0, |port, c| port * 10 + u32::from(c - b'0'))
+            <= u32::from(u16::MAX);
+    is_port && name.iter().all(fits) && name.is_empty() == host.is_empty()
 }
 
 fn parse_host(value: &HeaderValue) -> Option<Authority> {
@@ -241,4 +254,42 @@ fn without_body(mut answer: Response) -> Response {
             .or_insert(length.into());
     }
     answer.map(|_| warp::reply::Response::default().into_body())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The short way may send a value the long way, but must not accept more.
+        #[test]
+        fn a_plain_host_is_a_host(host in "[a-zA-Z0-9.:@_%-]{0,6}(:[0-9]{0,6})?") {
+            let value = HeaderValue::from_str(&host).unwrap();
+            if is_plain_or_empty(host.as_bytes()) {
+                prop_assert!(host.is_empty() || parse_host(&value).is_some(), "{host:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn common_hosts_are_plain() {
+        for (host, expected) in [
+            ("", true),
+            ("api.example.com", true),
+            ("127.0.0.1:8000", true),
+            ("localhost:65535", true),
+            ("localhost:", true),
+            ("localhost:65536", false),
+            (":80", false),
+            ("[::1]:80", false),
+            ("user@host", false),
+            ("a:b:c", false),
+        ] {
+            assert_eq!(is_plain_or_empty(host.as_bytes()), expected, "{host:?}");
+        }
+    }
 }

@@ -6,10 +6,11 @@ use utoipa::openapi::{
     path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
     security::{
-        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+        ApiKey, ApiKeyValue, ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes,
+        SecurityScheme,
     },
 };
-use warp::http::Method;
+use warp::http::{HeaderName, Method};
 
 use crate::{
     auth::policy::Policy,
@@ -40,7 +41,9 @@ impl Docs {
     /// # Panics
     ///
     /// Never: all keys are strings, so the document always serializes.
-    pub fn openapi(&self, rows: &[&Row]) -> String {
+    ///
+    /// `field` is the header field that carries the token, if it is not `Authorization`.
+    pub fn openapi(&self, rows: &[&Row], field: Option<&HeaderName>) -> String {
         let mut paths = PathsBuilder::new();
         for row in rows {
             for path in [Some(row.template), row.also.as_deref()]
@@ -65,7 +68,7 @@ impl Docs {
         let document = OpenApiBuilder::new()
             .info(info)
             .paths(paths)
-            .components(Some(self.components(rows)))
+            .components(Some(self.components(rows, field)))
             .build();
         document
             .to_json()
@@ -97,7 +100,7 @@ impl Docs {
         operation.build()
     }
 
-    fn components(&self, rows: &[&Row]) -> Components {
+    fn components(&self, rows: &[&Row], field: Option<&HeaderName>) -> Components {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
@@ -105,9 +108,16 @@ impl Docs {
                 "An access token of the issuer's for this API (RFC 6750).",
             ))
             .build();
+        let bearer = match field {
+            None => SecurityScheme::Http(bearer),
+            Some(name) => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                name.as_str(),
+                "An access token of the issuer's for this API, without a scheme.",
+            ))),
+        };
         let mut components = ComponentsBuilder::new()
             .schemas_from_iter(schemas())
-            .security_scheme(BEARER, SecurityScheme::Http(bearer));
+            .security_scheme(BEARER, bearer);
         for (code, example) in catalogue() {
             components = components.example(code, example);
         }
@@ -191,16 +201,23 @@ fn queries(form: Form) -> Vec<Parameter> {
                 "permission",
                 "The permissions that it has to have, separated by spaces.",
             ),
+            ("role", "A role that it has to have."),
+            ("group", "A group that it has to list."),
+            (
+                "claim",
+                "A claim and its value, with a colon between them: org_id:org_1.",
+            ),
         ],
         _ => &[],
     };
     let parameter = |(name, what): &(&str, &str)| {
+        let is_list = matches!(*name, "scope" | "permission");
         ParameterBuilder::new()
             .name(*name)
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(*what))
-            .schema(Some(scope_list()))
+            .schema(Some(if is_list { scope_list() } else { text() }))
             .build()
     };
     asked.iter().map(parameter).collect()

@@ -8,6 +8,7 @@ mod certificate;
 mod context;
 mod introspection;
 mod issuer;
+mod issuers;
 mod keys;
 mod progress;
 mod report;
@@ -79,19 +80,31 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     certificate(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let context = Context {
-        config: &config,
-        has_proxy: environment.has_proxy(),
-        now: now.as_secs_f64(),
-    };
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
-    for issuer in &config.issuers {
-        report.add(issuer::check(issuer, &context, |target| progress.show(target)).await);
+    let mut rows = Vec::new();
+    for own in config.of_each_issuer() {
+        let context = Context {
+            config: &own,
+            has_proxy: environment.has_proxy(),
+            now: now.as_secs_f64(),
+        };
+        for issuer in &own.issuers {
+            let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
+            rows.extend(
+                own.tables
+                    .first()
+                    .map(|table| issuers::row(table, &own, &section)),
+            );
+            report.add(section);
+        }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
         report.add(section);
     }
     progress.clear();
+    if !rows.is_empty() {
+        report.add(issuers::table(rows));
+    }
     print(&report, &options, terminal);
     if !options.json {
         println!("{}", report.verdict(terminal));
