@@ -374,14 +374,16 @@ impl Auth {
         }
     }
 
-    /// Asks the introspection endpoint about a token that nobody issued. `None` if no issuer is
-    /// asked.
-    pub(crate) async fn probe_introspection(&self) -> Option<Result<(), AskError>> {
-        let issuers = self.issuers();
-        let mut introspectors = issuers
-            .iter()
-            .filter_map(|issuer| issuer.introspector.as_ref());
-        Some(introspectors.next()?.probe().await)
+    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
+    /// the endpoint or the credentials, for each issuer that is asked.
+    pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
+        let mut probed = Vec::new();
+        for issuer in self.issuers() {
+            if let Some(introspector) = &issuer.introspector {
+                probed.push((issuer.name().to_owned(), introspector.probe().await));
+            }
+        }
+        probed
     }
 
     /// Waits until the first fetch of every issuer's keys has succeeded or failed.

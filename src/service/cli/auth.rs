@@ -1,8 +1,8 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder, TrustedIssuer, introspection::Introspection},
-    service::config::{ClientProof, Config, IntrospectionConfig, TokenProfile},
+    auth::{Algorithm, Auth, Builder, TrustedIssuer},
+    service::config::{Config, TokenProfile},
 };
 
 /// Returns a builder with every setting of the configuration.
@@ -54,7 +54,7 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         auth = auth.resource(url);
     }
     if let Some(introspection) = &config.introspection {
-        auth = auth.introspection(options(introspection));
+        auth = auth.introspection(introspection.into());
     }
     if let Some(file) = &config.revocation_file {
         auth = auth.revocation_file(file);
@@ -63,23 +63,4 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         auth = auth.logout_client(client);
     }
     auth
-}
-
-fn options(config: &IntrospectionConfig) -> Introspection {
-    let mut options = if config.always {
-        Introspection::always(&config.client_id)
-    } else {
-        Introspection::opaque(&config.client_id)
-    };
-    options = match &config.proof {
-        ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
-        // The file was read at the start. If it is gone since, the empty key is a setup error.
-        ClientProof::KeyFile(path) => {
-            options.client_key(std::fs::read_to_string(path).unwrap_or_default())
-        }
-    };
-    if let Some(uri) = &config.uri {
-        options = options.uri(uri);
-    }
-    options.ttl(config.ttl)
 }

@@ -60,6 +60,23 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
                 .map(|path| authority_file(&path.to_string_lossy())),
         ),
         (
+            "introspection_client_secret_file",
+            issuer.introspection_client_secret_file.as_deref(),
+            issuer
+                .introspection_client_secret_file
+                .as_ref()
+                .map(|path| {
+                    fs::read_to_string(path)
+                        .map(|_| ())
+                        .map_err(|error| cannot_read(&error))
+                }),
+        ),
+        (
+            "introspection_key_file",
+            issuer.introspection_key_file.as_deref(),
+            issuer.introspection_key_file.as_deref().map(client_key),
+        ),
+        (
             "fetch_token_file",
             issuer.fetch_token_file.as_deref(),
             issuer.fetch_token_file.as_ref().map(|path| {
@@ -111,7 +128,7 @@ pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fau
         Some(ClientProof::KeyFile(path)) => {
             check(&AUTH0_INTROSPECTION_KEY_FILE.variable, path, client_key)
         }
-        _ => None,
+        Some(ClientProof::Secret(_) | ClientProof::SecretFile(_)) | None => None,
     };
     file.into_iter().chain(key).collect()
 }

@@ -1,13 +1,16 @@
 //! The variables of introspection: each is read, and they are checked together.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
-use crate::service::config::{
-    reader::Reader,
-    types::{IntrospectionMode, Secret},
-    variables::{
-        AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
-        AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+use crate::{
+    auth::introspection::Introspection,
+    service::config::{
+        reader::Reader,
+        types::{IntrospectionMode, Secret},
+        variables::{
+            AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
+            AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+        },
     },
 };
 
@@ -31,8 +34,31 @@ pub struct IntrospectionConfig {
 pub enum ClientProof {
     /// A secret.
     Secret(Secret),
+    /// The file of a secret.
+    SecretFile(PathBuf),
     /// The file of a private key, as PEM.
     KeyFile(PathBuf),
+}
+
+impl From<&IntrospectionConfig> for Introspection {
+    fn from(config: &IntrospectionConfig) -> Self {
+        let mut options = if config.always {
+            Self::always(&config.client_id)
+        } else {
+            Self::opaque(&config.client_id)
+        };
+        // The files were read at the start. If one is gone since, nothing in it is a setup error.
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        options = match &config.proof {
+            ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
+            ClientProof::SecretFile(path) => options.client_secret(read(path).trim_end()),
+            ClientProof::KeyFile(path) => options.client_key(read(path)),
+        };
+        if let Some(uri) = &config.uri {
+            options = options.uri(uri);
+        }
+        options.ttl(config.ttl)
+    }
 }
 
 /// Reads the variables. `None` if introspection is off, or has a fault.

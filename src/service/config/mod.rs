@@ -186,6 +186,22 @@ impl Config {
         Err(faults.into())
     }
 
+    /// Returns whether an issuer is asked about tokens.
+    pub fn introspects(&self) -> bool {
+        let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
+        self.introspection.is_some() || self.tables.iter().any(by_table)
+    }
+
+    /// Returns the configuration with which no issuer is asked about tokens.
+    #[must_use]
+    pub fn without_introspection(mut self) -> Self {
+        self.introspection = None;
+        for table in &mut self.tables {
+            table.forget_introspection();
+        }
+        self
+    }
+
     /// Returns one configuration for each issuer, with its own options in place of those of the
     /// variables.
     pub fn of_each_issuer(&self) -> Vec<Self> {

@@ -1,8 +1,6 @@
 //! Checks introspection: asks the endpoint about a token that nobody issued. `active: false` is
 //! success.
 
-use std::time::Instant;
-
 use crate::{
     auth::introspection::client::AskError,
     service::{
@@ -11,39 +9,35 @@ use crate::{
     },
 };
 
-/// Returns the findings. `None` if introspection is off.
+/// Returns the findings. `None` if no issuer is asked.
 pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
 ) -> Option<Section> {
-    config.introspection.as_ref()?;
-    let mut section = Section::new("Introspection");
-    let auth = match auth::builder(config).build() {
-        Ok(auth) => auth,
-        Err(error) => {
-            section.add(Mark::Bad, "", error.to_string());
-            return Some(section);
-        }
-    };
+    // What prevents it from being built is a finding of the issuer's own section.
+    let auth = auth::builder(config).build().ok()?;
+    if auth.introspection_status().is_empty() {
+        return None;
+    }
     on_request("introspection");
-    let began = Instant::now();
-    let probed = auth.probe_introspection().await?;
-    let took = format!("{} ms", began.elapsed().as_millis());
-    match probed {
-        Ok(()) => {
-            let text = "accepts the credentials, and calls a made-up token inactive";
-            section.add_more(Mark::Good, "endpoint", text, took);
+    let mut section = Section::new("Introspection");
+    for (issuer, outcome) in auth.probe_introspection().await {
+        match outcome {
+            Ok(()) => {
+                let text = "accepts the credentials, and calls a made-up token inactive";
+                section.add_more(Mark::Good, "endpoint", text, issuer);
+            }
+            Err(error @ AskError::Denied(..)) => {
+                let more = "the client's ID and its secret or key are not those of a client that \
+                            may introspect";
+                section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
+            }
+            Err(error @ AskError::NoEndpoint(_)) => {
+                let more = "AUTH0_INTROSPECTION_URI names one";
+                section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
+            }
+            Err(error) => section.add_more(Mark::Bad, "endpoint", error.to_string(), issuer),
         }
-        Err(error @ AskError::Denied(..)) => {
-            let more = "AUTH0_INTROSPECTION_CLIENT_ID and its secret or key are not those of a client that \
-                 may introspect";
-            section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
-        }
-        Err(error @ AskError::NoEndpoint(_)) => {
-            let more = "AUTH0_INTROSPECTION_URI names one";
-            section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
-        }
-        Err(error) => section.add(Mark::Bad, "endpoint", error.to_string()),
     }
     Some(section)
 }

@@ -99,11 +99,11 @@ impl Options {
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let (mut config, _) = Config::load().map_err(Failure::Config)?;
-    if config.introspection.is_some() {
+    if config.introspects() {
         if options.introspect {
             eprintln!("note: the token is sent to the issuer, which is asked about it");
         } else {
-            config.introspection = None;
+            config = config.without_introspection();
             eprintln!(
                 "note: the service asks the issuer about tokens; --introspect does so here, and sends \
                  it the token"
