@@ -16,9 +16,10 @@ use http::HeaderName;
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
-    challenge::Challenge,
+    challenge::{Challenge, Scheme},
     clock::Clock,
-    credential::bearer::MAX_TOKEN,
+    credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
+    dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     introspection::{
         introspector::{Introspector, Judge},
@@ -44,7 +45,9 @@ use crate::auth::{
         sync,
     },
     store::Store,
-    token::{checks::TimeRules, implied::ImpliedScopes, payload::IssuerContext},
+    token::{
+        checks::TimeRules, confirmation::Methods, implied::ImpliedScopes, payload::IssuerContext,
+    },
     trusted::{KeyOrigin, Keys, Rules, Trusted},
     verifier::{Auth, Inner},
 };
@@ -165,7 +168,9 @@ pub struct Builder {
     resolve: Option<Resolve>,
     prescreen: Option<Prescreen>,
     token_cache: usize,
+    dpop: Option<Dpop>,
     store: Option<Store>,
+    certificates: Option<CertificateSource>,
     clock: Clock,
     /// The list of the `Auth` that is being built.
     revocation_list: Arc<RevocationList>,
@@ -208,7 +213,9 @@ impl Default for Builder {
                 outage: RevocationOutage::default(),
             },
             logout_clients: Vec::new(),
+            dpop: None,
             store: None,
+            certificates: None,
         }
     }
 }
@@ -223,7 +230,8 @@ const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash.
+    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash. It must be
+    /// an https URL, unless its keys come from [`jwks_uri`](Self::jwks_uri) or a file.
     ///
     /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
     /// have its own audiences and algorithms.
@@ -247,7 +255,7 @@ impl Builder {
 
     /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
     /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
     /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
@@ -552,6 +560,15 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
+    /// `source`. The client presents them as bearer tokens, over the connection with that
+    /// certificate. Defaults to none; such tokens are then rejected.
+    #[must_use]
+    pub fn client_certificates(mut self, source: CertificateSource) -> Self {
+        self.certificates = Some(source);
+        self
+    }
+
     /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
     /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
     #[must_use]
@@ -628,6 +645,28 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to a key, with a proof of it in the field `DPoP` (RFC 9449).
+    /// Defaults to none; then a token with `cnf` is rejected.
+    ///
+    /// ```
+    /// use warp_bearer::auth::{Auth, dpop::Dpop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .dpop(Dpop::allowed("https://api.example.com"))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
+        self
+    }
+
     /// Validates the options and starts to fetch keys in the background.
     ///
     /// ```
@@ -645,6 +684,10 @@ impl Builder {
         // A clone of this builder makes an `Auth` with a list of its own.
         self.revocation_list = Arc::new(RevocationList::new());
         let revocations = self.revocations()?;
+        let store = self.store.clone().unwrap_or_default();
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
+        let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
         let issuers = self.trusted_issuers(&fetcher, None)?;
         let resolver = self.resolve.clone().map(|resolve| {
@@ -662,9 +705,11 @@ impl Builder {
             fetcher,
             replacing: Mutex::default(),
             challenge: self.challenge(),
+            certificates: self.certificates,
+            proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
-            store: self.store.unwrap_or_default(),
+            store,
             clock: self.clock,
             logout_clients: self.logout_clients,
             revocations,
@@ -741,7 +786,7 @@ impl Builder {
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        check_bare_url(&trusted.issuer)?;
+        check_issuer(&trusted.issuer, source.is_none() && needs_keys(algorithms))?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
@@ -759,6 +804,7 @@ impl Builder {
         if introspection.is_some_and(|options| options.ttl > CENTURY) {
             return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
         }
+        let mode = self.dpop_mode(trusted);
         let roles_at = own.roles_at.as_ref().unwrap_or(&self.roles_at);
         let groups_at = own.groups_at.as_ref().unwrap_or(&self.groups_at);
         Ok(IssuerParts {
@@ -774,6 +820,7 @@ impl Builder {
                 rules: times,
                 clock: self.clock.clone(),
                 revocations: Arc::clone(&self.revocation_list),
+                requires_key: mode == DpopMode::Required,
             },
             rules: Rules {
                 audiences: audiences.into(),
@@ -783,6 +830,10 @@ impl Builder {
                 strict: own.strict.unwrap_or(self.strict),
                 secret: secret.map(Into::into),
                 introspection: introspection.cloned(),
+                methods: Methods {
+                    key: mode != DpopMode::Off,
+                    certificate: self.certificates.is_some(),
+                },
             },
             place: own.place.clone(),
             origin: KeyOrigin {
@@ -818,6 +869,7 @@ impl Builder {
                     context: Arc::clone(&context),
                     audience_claim: parts.rules.audience_claim,
                     audiences: Arc::clone(&parts.rules.audiences),
+                    methods: parts.rules.methods,
                 };
                 let uri = options.uri.as_deref().map(check_url).transpose()?;
                 let origin = &parts.origin;
@@ -841,11 +893,39 @@ impl Builder {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
         let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
-        Challenge {
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let challenge = Challenge {
             realm: self.realm.as_str().into(),
+            scope: None,
             resource_metadata: metadata.map(Into::into),
-            ..Challenge::default()
+            bearer: true,
+            dpop: dpop.map(Dpop::algs),
+            acr_values: None,
+            max_age: None,
+        };
+        if self.dpop_modes().all(|mode| mode == DpopMode::Required) {
+            return challenge.only(Scheme::Dpop);
         }
+        challenge
+    }
+
+    /// Returns the mode of an issuer: its own, or the one of all issuers.
+    fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
+        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
+        issuer.own.dpop.or(all).unwrap_or_default()
+    }
+
+    /// Returns the modes of all issuers. Issuers that are resolved have the one of all, unless they
+    /// set their own.
+    fn dpop_modes(&self) -> impl Iterator<Item = DpopMode> {
+        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
+        let resolved = self.resolve.as_ref().map(|_| all.unwrap_or_default());
+        let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        issuers.chain(resolved)
+    }
+
+    fn uses_dpop(&self) -> bool {
+        self.dpop_modes().any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {
@@ -876,6 +956,11 @@ impl Builder {
             return Err(SetupError::AmbiguousIntrospection);
         }
         self.check_durations()?;
+        match &self.dpop {
+            Some(dpop) => check_bare_url(&dpop.public_url)?,
+            None if self.uses_dpop() => return Err(SetupError::NoPublicUrl),
+            None => {}
+        }
         if let Some(url) = &self.resource {
             check_bare_url(url)?;
             check_quotable(url)?;
@@ -923,12 +1008,12 @@ fn start_keys(
     before: Option<&Trusted>,
 ) -> Result<Option<Keys>, SetupError> {
     let (algorithms, origin) = (&parts.rules.algorithms, &parts.origin);
-    if algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
+    if !needs_keys(algorithms) {
         return Ok(None);
     }
     let (source, policy) = match &origin.source {
         Some(KeySource::Fixed(json)) => {
-            let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
+            let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
             return Ok(Some(Keys::Fixed(Arc::new(set))));
         }
         None => (Source::Discovery, origin.policy),
@@ -962,6 +1047,23 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
 /// so it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// Returns whether an algorithm needs a public key.
+fn needs_keys(algorithms: &[Algorithm]) -> bool {
+    algorithms.iter().any(|alg| !alg.is_symmetric())
+}
+
+/// Checks the name of an issuer, which is any string (RFC 7519 §4.1.1). It must be a URL only if its
+/// keys are discovered.
+fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
+    if discovers {
+        return check_bare_url(issuer);
+    }
+    if issuer.is_empty() {
+        return Err(SetupError::NoIssuer);
+    }
+    Ok(())
 }
 
 fn check_bare_url(text: &str) -> Result<(), SetupError> {

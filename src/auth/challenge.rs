@@ -7,8 +7,17 @@ use std::sync::{
 
 use crate::auth::error::{AuthError, BearerError};
 
-/// The parameters of a challenge other than the error (RFC 6750 §3).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An authentication scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// `Bearer` (RFC 6750 §2.1).
+    Bearer,
+    /// `DPoP`: a token that comes with a proof (RFC 9449 §7.1).
+    Dpop,
+}
+
+/// The parameters of a challenge other than the error (RFC 6750 §3, RFC 9449 §7.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Challenge {
     /// The protection space, printable ASCII without `"` and `\`.
@@ -21,6 +30,36 @@ pub struct Challenge {
     pub acr_values: Option<Arc<str>>,
     /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
     pub max_age: Option<u64>,
+    /// True if there is a challenge of the scheme `Bearer`.
+    pub bearer: bool,
+    /// The algorithms of proofs, separated by spaces, if there is a challenge of the scheme `DPoP`.
+    pub dpop: Option<Arc<str>>,
+}
+
+impl Default for Challenge {
+    fn default() -> Self {
+        Self {
+            realm: Arc::default(),
+            scope: None,
+            resource_metadata: None,
+            bearer: true,
+            dpop: None,
+            acr_values: None,
+            max_age: None,
+        }
+    }
+}
+
+impl Challenge {
+    /// Returns the challenge of this scheme alone.
+    #[must_use]
+    pub(crate) fn only(mut self, scheme: Scheme) -> Self {
+        self.bearer = scheme == Scheme::Bearer;
+        if self.bearer {
+            self.dpop = None;
+        }
+        self
+    }
 }
 
 /// A rejected request: the error, and the challenge to answer with.
@@ -67,6 +106,7 @@ pub struct Refusal {
     pub error: AuthError,
     /// The realm, and the scope if the route knows one.
     pub challenge: Challenge,
+    nonce: Option<Arc<str>>,
     pending: Pending,
 }
 
@@ -75,6 +115,7 @@ impl Refusal {
         Self {
             error,
             challenge,
+            nonce: None,
             pending: Pending::default(),
         }
     }
@@ -94,6 +135,18 @@ impl Refusal {
         self
     }
 
+    /// Returns the same refusal with a nonce for the next proof.
+    #[must_use]
+    pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
+        self.nonce = nonce;
+        self
+    }
+
+    /// Returns the value of `DPoP-Nonce`, if the next proof needs a nonce (RFC 9449 §9).
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
+    }
+
     /// Logs an error if the refusal is dropped before it is turned into a response.
     #[cfg(feature = "warp")]
     pub(crate) fn expect_answer(&mut self) {
@@ -106,11 +159,27 @@ impl Refusal {
     }
 
     /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
+    ///
+    /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
+    /// sends them as two fields.
     pub fn www_authenticate(&self) -> Option<String> {
+        let challenges: Vec<_> = self.challenges().collect();
+        (!challenges.is_empty()).then(|| challenges.join(", "))
+    }
+
+    /// Returns each challenge. There is none if no other token would help (503).
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = String> {
         self.answered();
-        if self.error.retry_after().is_some() {
-            return None;
-        }
+        let helps = !self.error.status().is_server_error();
+        let bearer =
+            (helps && self.challenge.bearer).then(|| self.challenge_of("Bearer realm=\"", None));
+        let algorithms = self.challenge.dpop.as_deref().filter(|_| helps);
+        let dpop =
+            algorithms.map(|algorithms| self.challenge_of("DPoP realm=\"", Some(algorithms)));
+        bearer.into_iter().chain(dpop)
+    }
+
+    fn challenge_of(&self, opening: &'static str, algorithms: Option<&str>) -> String {
         let Challenge {
             realm,
             resource_metadata,
@@ -119,15 +188,16 @@ impl Refusal {
         let error = self.error.error();
         let max_age = self.challenge.max_age.map(|seconds| seconds.to_string());
         let parameters = [
-            parameter("Bearer realm=\"", Some(realm)),
+            parameter(opening, Some(realm)),
             parameter(", error=\"", error.map(BearerError::as_str)),
             parameter(", error_description=\"", error.map(|_| self.error.detail())),
             parameter(", acr_values=\"", self.challenge.acr_values.as_deref()),
             parameter(", max_age=\"", max_age.as_deref()),
             parameter(", scope=\"", self.scope()),
             parameter(", resource_metadata=\"", resource_metadata.as_deref()),
+            parameter(", algs=\"", algorithms),
         ];
-        Some(parameters.as_flattened().concat())
+        parameters.as_flattened().concat()
     }
 
     /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
@@ -199,5 +269,24 @@ mod tests {
             );
             assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
         }
+    }
+
+    #[test]
+    fn offers_each_scheme_in_a_challenge_of_its_own() {
+        let challenge = Challenge {
+            realm: "api".into(),
+            dpop: Some("ES256 EdDSA".into()),
+            ..Challenge::default()
+        };
+        let header =
+            |challenge| Refusal::new(AuthError::MissingToken, challenge).www_authenticate();
+        let (bearer, dpop) = (
+            r#"Bearer realm="api""#,
+            r#"DPoP realm="api", algs="ES256 EdDSA""#,
+        );
+        assert_eq!(header(challenge.clone()), Some(format!("{bearer}, {dpop}")));
+        let of = |scheme| header(challenge.clone().only(scheme));
+        assert_eq!(of(Scheme::Bearer).as_deref(), Some(bearer));
+        assert_eq!(of(Scheme::Dpop).as_deref(), Some(dpop));
     }
 }

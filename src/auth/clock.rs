@@ -11,9 +11,13 @@ impl Clock {
         Self(Arc::new(now))
     }
 
+    pub(crate) fn time(&self) -> SystemTime {
+        (self.0)()
+    }
+
     /// Returns the current time in seconds since the epoch.
     pub(crate) fn now(&self) -> f64 {
-        let since_epoch = (self.0)().duration_since(SystemTime::UNIX_EPOCH);
+        let since_epoch = self.time().duration_since(SystemTime::UNIX_EPOCH);
         since_epoch.unwrap_or_default().as_secs_f64()
     }
 }

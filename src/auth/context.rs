@@ -24,6 +24,7 @@ struct Context {
     route: Cell<Option<&'static str>>,
     is_probe: Cell<bool>,
     authentication: Cell<Option<Authentication>>,
+    proof_fault: Cell<Option<&'static str>>,
 }
 
 /// The recorded facts about the current request.
@@ -37,6 +38,8 @@ pub struct RequestContext {
     /// How authentication ended. `None` if the request carried no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
+    /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
+    pub proof_fault: Option<&'static str>,
 }
 
 /// How the authentication of one request ended.
@@ -76,6 +79,7 @@ pub fn take() -> RequestContext {
         route: context.route.take(),
         is_probe: context.is_probe.take(),
         authentication: context.authentication.take(),
+        proof_fault: context.proof_fault.take(),
     });
     taken.unwrap_or_default()
 }
@@ -90,6 +94,11 @@ pub fn set_route(name: &'static str) {
 /// outside of [`scope`].
 pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
+}
+
+/// Records why the proof of the request was rejected. Does nothing outside of [`scope`].
+pub(crate) fn set_proof_fault(reason: &'static str) {
+    let _ = CURRENT.try_with(|context| context.proof_fault.set(Some(reason)));
 }
 
 /// Measures the time of one authentication, if it runs within [`scope`].

@@ -153,6 +153,18 @@ impl Auth {
     /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
     /// verdict.
     pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
+        let (mut trace, verdict) = self.trace_token(credential).await;
+        if let Err(error @ (AuthError::TokenBound | AuthError::TokenNotBound)) = verdict
+            && trace.steps.iter().all(|step| step.outcome.is_ok())
+        {
+            let (expected, found) = ("DPoP, with a proof", "Bearer");
+            trace.add::<()>("scheme", expected, found, Err(error));
+        }
+        (trace, verdict)
+    }
+
+    /// Verifies a credential alone, without what else a request proves.
+    pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::check_credential(credential, self.inner.max_token) {
             // The first step reports the size.
@@ -198,8 +210,8 @@ impl Auth {
             .await?;
         let SignedWith { algorithm, kid, .. } = signed_with?;
         let expected = key_expected(&issuer, algorithm);
-        let found = kid.as_deref().map_or("no kid".to_owned(), quoted);
         let key = issuer.key(algorithm, kid.as_deref()).await;
+        let found = key_found(&issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
@@ -209,8 +221,9 @@ impl Auth {
             self.introspection_step(token, trace).await;
         }
         if let Some(required) = &issuer.context.required_scope {
-            let verified = self.verify_presented::<NoPrivate>(token.as_bytes()).await;
-            let lacks = verified.ok()?.lacks_required_scope().is_some();
+            let verified = self.verify_token(token.as_bytes()).await;
+            let claims: Claims<NoPrivate> = Claims::new(verified.ok()?).ok()?;
+            let lacks = claims.lacks_required_scope().is_some();
             let outcome = if lacks {
                 Err(AuthError::InsufficientScope)
             } else {
@@ -225,7 +238,7 @@ impl Auth {
     /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
     /// time.
     async fn introspection_step(&self, token: &str, trace: &mut Trace) {
-        let outcome = self.verify_presented::<NoPrivate>(token.as_bytes()).await;
+        let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
             Ok(_) => "active",
             Err(AuthError::TokenInactive) => "inactive",
@@ -312,17 +325,34 @@ impl Auth {
         trace.add(name, expected, trace.claimed(name), outcome);
         let times = issuer.as_ref().map(|issuer| issuer.rules.times);
         self.date_steps(claims, times.as_ref(), trace);
-        let found = format!("{}, {}", trace.claimed("sub"), trace.claimed("jti"));
+        let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
-        trace.add("sub, jti", "strings, or absent", found, outcome);
+        trace.add(
+            "sub, jti, client_id",
+            "strings, or absent",
+            found.join(", "),
+            outcome,
+        );
+        let found = ["scope", "scp"].map(|member| trace.claimed(member));
+        let outcome = checks::scopes(claims);
+        let expected = "strings or arrays of strings, or absent";
+        trace.add("scope, scp", expected, found.join(", "), outcome);
         if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let outcome = checks::not_bound(claims);
-        trace.add("cnf", "absent", trace.claimed("cnf"), outcome);
+        let methods = issuer.as_ref().map(|issuer| issuer.rules.methods);
+        let methods = methods.unwrap_or_default();
+        let expected = match (methods.key, methods.certificate) {
+            (true, true) => "absent, or a jkt or x5t#S256",
+            (true, false) => "absent, or a jkt",
+            (false, true) => "absent, or an x5t#S256",
+            (false, false) => "absent",
+        };
+        let outcome = checks::binding(claims, methods);
+        trace.add("cnf", expected, trace.claimed("cnf"), outcome);
         issuer
     }
 
@@ -476,7 +506,7 @@ impl Trace {
 }
 
 /// Formats a member of the token as JSON, with its strings as [`ShownText`] shows them.
-fn shown(value: Option<&Value>) -> String {
+pub(super) fn shown(value: Option<&Value>) -> String {
     /// The number of array items that are shown.
     const ITEMS: usize = 10;
     match value {
@@ -513,7 +543,23 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-fn quoted(text: &str) -> String {
+/// Names the key that a token names, and why it is left out of the key set, if it is.
+fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
+    let Some(kid) = kid else {
+        return "no kid".to_owned();
+    };
+    let left_out = match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    };
+    match left_out {
+        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        None => quoted(kid),
+    }
+}
+
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", ShownText::new(text))
 }
 
@@ -521,7 +567,7 @@ fn any_of(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(" or ")
 }
 
-fn names(algorithms: &[Algorithm]) -> String {
+pub(super) fn names(algorithms: &[Algorithm]) -> String {
     any_of(algorithms.iter().map(|algorithm| name(*algorithm)))
 }
 

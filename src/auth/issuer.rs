@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::algorithm::Algorithm;
-use crate::auth::introspection::Introspection;
-use crate::auth::token::audience::AudienceClaim;
+use crate::{
+    algorithm::Algorithm,
+    auth::{dpop::DpopMode, introspection::Introspection, token::audience::AudienceClaim},
+};
 
 /// The placeholder in the names of Entra ID's issuers.
 pub(super) const TENANT: &str = "{tenantid}";
@@ -54,6 +55,7 @@ pub(super) struct Own {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) fetch_token_file: Option<PathBuf>,
     pub(super) place: Option<Arc<str>>,
+    pub(super) dpop: Option<DpopMode>,
 }
 
 /// The options of one issuer, or the builder's options for issuers that do not set their own.
@@ -100,7 +102,8 @@ macro_rules! options {
             self
         }
 
-        /// Reads the key set from a file instead. The file is checked every two seconds and read
+        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys in
+        /// PEM. If none of the keys has a `kid`, the one of a token does not matter. The file is checked every two seconds and read
         /// again when it has changed.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
@@ -108,7 +111,8 @@ macro_rules! options {
             self
         }
 
-        /// Uses a fixed key set, given as the JSON of a JWK set, which is never refreshed.
+        /// Uses fixed keys, which are never refreshed, in any of the forms of
+        /// [`jwks_file`](Self::jwks_file).
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));
@@ -176,6 +180,15 @@ impl TrustedIssuer {
             own
         };
         tenants.into_iter().map(of).collect()
+    }
+
+    /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's
+    /// [`Dpop`](crate::auth::dpop::Dpop), which must be set for any mode but
+    /// [`Off`](DpopMode::Off).
+    #[must_use]
+    pub fn dpop(mut self, mode: DpopMode) -> Self {
+        self.own.dpop = Some(mode);
+        self
     }
 
     // These override the builder's options.

@@ -45,8 +45,11 @@ mod challenge;
 mod clock;
 mod credential;
 pub(crate) mod display;
+pub mod dpop;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
+#[cfg(feature = "service")]
+pub(crate) mod explain_proof;
 mod issuer;
 mod issuers;
 mod logout;
@@ -69,7 +72,6 @@ pub mod policy;
 pub mod problem;
 pub mod resource;
 pub mod revocation;
-#[allow(dead_code, reason = "no caller yet")]
 pub mod store;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
@@ -77,6 +79,7 @@ pub mod claims {
     pub use super::token::{
         auth0::Auth0,
         claims::{Claims, NoPrivate},
+        confirmation::{Binding, Thumbprint},
         identity::Identity,
         pseudonym::Pseudonym,
     };
@@ -97,7 +100,11 @@ pub use self::{
     builder::Builder,
     challenge::Refusal,
     claims::Claims,
-    credential::{RequestHead, bearer::MAX_TOKEN},
+    credential::{
+        RequestHead,
+        bearer::MAX_TOKEN,
+        certificate::{CertificateSource, ClientCertificate},
+    },
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,

@@ -53,6 +53,8 @@ enum Rule {
     Acr(Cow<'static, str>),
     /// Requires that the user authenticated within this many seconds.
     MaxAuthAge(u64),
+    /// Requires a token that is bound to a key or a certificate.
+    Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
@@ -352,6 +354,22 @@ pub const fn max_auth_age(age: Duration) -> Policy {
     Policy(Rule::MaxAuthAge(age.as_secs()))
 }
 
+/// Requires a token that is bound to a key (DPoP) or to a client certificate. Such a token comes with a
+/// proof of possession, so that a stolen one is useless.
+///
+/// A token that is not bound is answered with 401 `token_not_bound`.
+///
+/// ```
+/// use warp_bearer::auth::policy::{bound, scope};
+///
+/// let transfer = scope("transfer") & bound();
+/// assert_eq!(transfer.scopes(), None, "scopes alone do not suffice");
+/// ```
+#[must_use]
+pub const fn bound() -> Policy {
+    Policy(Rule::Bound)
+}
+
 /// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
@@ -388,7 +406,8 @@ impl Rule {
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Acr(_)
-            | Self::MaxAuthAge(_) => Vec::new(),
+            | Self::MaxAuthAge(_)
+            | Self::Bound => Vec::new(),
             Self::Any(rules) | Self::All(rules) => {
                 rules.iter().flat_map(Self::named_scopes).collect()
             }
@@ -407,8 +426,19 @@ impl Rule {
             Self::MaxAuthAge(seconds) => claims
                 .authentication_age()
                 .is_some_and(|age| age <= Duration::from_secs(*seconds).as_secs_f64()),
+            Self::Bound => claims.binding().is_some(),
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
+        }
+    }
+
+    /// Returns whether the token must be bound and is not.
+    fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Bound => claims.binding().is_none(),
+            Self::All(rules) => rules.iter().any(|rule| rule.lacks_binding(claims)),
+            Self::Any(rules) => rules.iter().all(|rule| rule.lacks_binding(claims)),
+            _ => false,
         }
     }
 
@@ -432,7 +462,8 @@ impl Rule {
             | Self::Role(_)
             | Self::Group(_)
             | Self::Claim(..)
-            | Self::IssuedTo(_) => None,
+            | Self::IssuedTo(_)
+            | Self::Bound => None,
             // A client asks for both in the same request, so the challenge still names the scopes.
             Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
@@ -511,6 +542,7 @@ enum Node<X> {
 #[error("{error}")]
 #[non_exhaustive]
 pub struct RequirementError {
+    /// [`AuthError::TokenNotBound`] if the token must be [`bound`] and is not,
     /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token,
     /// [`AuthError::InsufficientAuthentication`] if the user must authenticate again, and
     /// [`AuthError::InsufficientPermissions`] otherwise.
@@ -524,8 +556,9 @@ pub struct RequirementError {
 }
 
 impl RequirementError {
-    fn new(needs: Option<Needs<'_>>) -> Self {
+    fn new(needs: Option<Needs<'_>>, lacks_binding: bool) -> Self {
         let error = match &needs {
+            _ if lacks_binding => AuthError::TokenNotBound,
             None => AuthError::InsufficientPermissions,
             Some(needs) if needs.is_step_up() => AuthError::InsufficientAuthentication,
             Some(_) => AuthError::InsufficientScope,
@@ -600,7 +633,8 @@ impl Policy {
         if self.0.is_met(claims) {
             return Ok(());
         }
-        Err(RequirementError::new(self.0.needs(claims)))
+        let lacks_binding = self.0.lacks_binding(claims);
+        Err(RequirementError::new(self.0.needs(claims), lacks_binding))
     }
 }
 
@@ -623,7 +657,8 @@ impl<X> Requirement<X> {
     ///
     /// # Errors
     /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice, or
-    /// with 401 if the user must authenticate again (RFC 9470).
+    /// with 401 if the user must authenticate again (RFC 9470) or the token must be [`bound`] and is
+    /// not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
         // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
@@ -645,7 +680,8 @@ impl<X> Requirement<X> {
             Ok(true) => Step::Decided(Ok(())),
             Ok(false) => {
                 let needs = self.0.needs(claims, answers);
-                Step::Decided(Err(RequirementError::new(needs)))
+                let lacks_binding = self.0.lacks_binding(claims);
+                Step::Decided(Err(RequirementError::new(needs, lacks_binding)))
             }
             Err(Pending(check)) => Step::Ask(check, check(claims)),
         }
@@ -713,6 +749,15 @@ impl<X> Node<X> {
             Self::Async(check) => answer(check, answers).unwrap_or(true).then(Needs::default),
             Self::Any(nodes) => Needs::any(nodes.iter().map(each)),
             Self::All(nodes) => Needs::all(nodes.iter().map(each)),
+        }
+    }
+
+    fn lacks_binding(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Policy(rule) => rule.lacks_binding(claims),
+            Self::Check(_) | Self::Async(_) => false,
+            Self::All(nodes) => nodes.iter().any(|node| node.lacks_binding(claims)),
+            Self::Any(nodes) => nodes.iter().all(|node| node.lacks_binding(claims)),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::auth::{
     token::{
         audience::AudienceClaim,
         checks::TimeRules,
+        confirmation::Methods,
         jws::Parts,
         payload::{IssuerContext, VerifiedBy},
     },
@@ -49,6 +50,8 @@ pub(crate) struct Rules {
     pub(crate) times: TimeRules,
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
+    /// How its tokens may be bound.
+    pub(crate) methods: Methods,
     /// The bytes of the secret, which a reload compares.
     pub(crate) secret: Option<Arc<[u8]>>,
     pub(crate) introspection: Option<Introspection>,
@@ -155,8 +158,14 @@ impl Trusted {
     pub(crate) fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(self.name(), set.usable()),
-            None => KeyStatus::fixed(self.name(), usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => {
+                let left_out = Arc::clone(set.left_out());
+                KeyStatus::fixed(self.name(), set.usable(), left_out)
+            }
+            None => {
+                let keys = usize::from(self.secret.is_some());
+                KeyStatus::fixed(self.name(), keys, Arc::default())
+            }
         }
     }
 }

@@ -111,6 +111,8 @@ mod keys;
 mod mint;
 mod opaque;
 mod origins;
+mod proof;
+mod proof_check;
 mod routes;
 mod server;
 mod state;
@@ -131,6 +133,7 @@ pub use self::{
     faults::{Fault, UnknownFault},
     keys::SigningKey,
     mint::{Profile, TokenBuilder},
+    proof::ProofBuilder,
     state::Requests,
 };
 

@@ -15,7 +15,11 @@ use warp::{Filter, reply::Response};
 use warp_bearer::{
     auth::{Algorithm, Auth, TrustedIssuer, handle_rejection},
     issuer::SigningKey,
-    service::{Limits, Listener, RequestLog, Shutdown, Tls, http::tls::Files, serve},
+    service::{
+        Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        serve,
+    },
 };
 
 /// A TLS server that keeps the `Authorization` of each request for its key set and metadata.
@@ -35,6 +39,7 @@ impl Server {
         let files = Files {
             certificate: directory.path().join("tls.crt"),
             key: directory.path().join("tls.key"),
+            clients: ClientAuth::Off,
         };
         fs::write(&files.certificate, cert.pem()).unwrap();
         fs::write(&files.key, signing_key.serialize_pem()).unwrap();

@@ -81,9 +81,13 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
     }
 
     // A bad file: one line for each fault, and everything goes on.
-    fs::write(&file, "[[issuer]]\nurl = \"nowhere\"\nleway = \"1s\"\n").unwrap();
+    fs::write(
+        &file,
+        "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
+    )
+    .unwrap();
     service.hangup();
-    service.logged("issuers.toml:2: in [[issuer]] ").await;
+    service.logged("issuers.toml:3: in [[issuer]] ").await;
     service.logged("did you mean leeway?").await;
     fs::remove_file(&file).unwrap();
     service.hangup();

@@ -128,6 +128,7 @@ async fn readiness_says_how_old_the_keys_are() {
     let tenant = Tenant::start().await;
     let body = tenant.get("/readyz", None).await.json();
     assert_eq!(body["ready"], true);
+    assert_eq!(body["state_store"]["ok"], true);
     let issuer = &body["issuers"][0];
     assert_eq!(issuer["issuer"], tenant.issuer.url());
     assert_eq!(issuer["keys"], 1);
@@ -358,7 +359,7 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
 async fn a_row_with_a_body_is_described_with_it() {
     let tenant = Tenant::start().await;
     let row = item_row(&Access::from(&tenant.auth));
-    let document: Value = serde_json::from_str(&Docs::default().openapi(&[&row], None)).unwrap();
+    let document: Value = serde_json::from_str(&Docs::default().openapi(&[&row])).unwrap();
     let operation = &document["paths"]["/items/{id}"]["post"];
     assert_eq!(operation["requestBody"]["required"], true);
     assert_eq!(operation["parameters"][0]["name"], "id");

@@ -7,6 +7,7 @@ use crate::auth::{
     token::{
         audience::AudienceClaim,
         checks::{self, Times},
+        confirmation::Methods,
         json::{self, Value},
         payload::{Extract, IssuerContext, Verified, VerifiedBy},
         registered::Registered,
@@ -39,6 +40,7 @@ pub(in crate::auth) struct Judge {
     pub(in crate::auth) context: Arc<IssuerContext>,
     pub(in crate::auth) audience_claim: AudienceClaim,
     pub(in crate::auth) audiences: Arc<[String]>,
+    pub(in crate::auth) methods: Methods,
 }
 
 impl Judge {
@@ -55,8 +57,8 @@ impl Judge {
         let times = Times::of(&claims)?;
         times.check(self.context.clock.now(), &self.context.rules)?;
         checks::strings(&claims)?;
-        checks::not_bound(&claims)?;
-        let extract = Extract::new(&answer, &claims, times);
+        let binding = checks::binding(&claims, self.methods)?;
+        let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
         let context = Arc::clone(&self.context);
         Ok(extract.verified(answer, context, VerifiedBy::Introspection))

@@ -343,30 +343,35 @@ impl Shared {
                 Ok(answer) => {
                     self.succeeded(&self.counts.active);
                     let verified = match jwt {
-                        None => answer,
+                        None => Ok(answer),
                         Some(jwt) => jwt.limited_by(&answer),
                     };
-                    let verified = Arc::new(verified);
-                    self.remember(hash, &verified);
-                    (Ok(verified), true)
+                    (self.remember(hash, verified), true)
                 }
                 Err(error) => {
                     self.succeeded(&self.counts.active);
-                    let until = Instant::now() + REFUSED;
-                    self.answers.insert(hash, Err(error), until);
-                    (Err(error), true)
+                    (self.remember(hash, Err(error)), true)
                 }
             },
             Err(error) => (Err(self.failed(error)), false),
         }
     }
 
-    /// Caches an active answer for the time to live, at most until the token expires.
-    fn remember(&self, hash: TokenHash, verified: &Arc<Verified>) {
-        let lifetime = self.judge.lifetime(verified).max(0.0);
-        let lifetime = Duration::try_from_secs_f64(lifetime).unwrap_or(self.ttl);
-        let until = Instant::now() + self.ttl.min(lifetime);
-        self.answers.insert(hash, Ok(Arc::clone(verified)), until);
+    /// Caches the verdict on an active answer: for the time to live, at most until the token
+    /// expires, or for a few seconds if it is an error.
+    fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
+        let time = match &verdict {
+            Ok(verified) => {
+                let lifetime = self.judge.lifetime(verified).max(0.0);
+                let lifetime = Duration::try_from_secs_f64(lifetime).unwrap_or(self.ttl);
+                self.ttl.min(lifetime)
+            }
+            Err(_) => REFUSED,
+        };
+        let verdict = verdict.map(Arc::new);
+        self.answers
+            .insert(hash, verdict.clone(), Instant::now() + time);
+        verdict
     }
 
     fn succeeded(&self, count: &AtomicU64) {

@@ -24,6 +24,7 @@ use crate::auth::{
     revocation::list::{Marks, RevocationList, State},
     token::{
         checks::{TimeRules, Times},
+        confirmation::Binding,
         implied::ImpliedScopes,
         json::{self, Value},
         pseudonym::Pseudonym,
@@ -41,6 +42,8 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
+    /// What the token is bound to. Boxed, because most tokens are not.
+    pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
     /// The version of the list of revoked tokens that does not have this one. 0: not looked up.
@@ -51,10 +54,12 @@ pub(crate) struct Verified {
 #[derive(Clone)]
 struct Pieces {
     subject: Option<Piece>,
+    /// `scope`, if it is a string.
     scope: Option<Piece>,
     /// `scp`, if it is a string.
     scp: Option<Piece>,
-    /// The items of `scp` if it is an array, of the audience and of the permissions, in this order.
+    /// The items of `scope` and `scp` as far as they are arrays, of the audience and of the
+    /// permissions, in this order.
     lists: SmallVec<[Piece; FEW]>,
     /// The index in `lists` where the audience begins.
     audience: Place,
@@ -90,13 +95,13 @@ impl Verified {
         self.list(self.claims.permissions, Place::MAX)
     }
 
-    /// Returns `scope` and `scp`, each a string of scopes separated by spaces.
+    /// Returns `scope` and `scp` as far as they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scp`, if it is an array.
+    /// Returns the items of `scope` and `scp` as far as they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -114,7 +119,8 @@ impl Verified {
         } else {
             0
         };
-        size_of::<Self>() + self.text.len() + lists
+        let binding = self.binding.as_deref().map_or(0, size_of_val);
+        size_of::<Self>() + self.text.len() + lists + binding
     }
 
     /// Checks that the token is not on the list of revoked tokens. A token is looked up once for
@@ -161,7 +167,10 @@ impl Verified {
     /// Returns these claims, limited by an introspection answer about the same token: it expires at
     /// the earlier of both times, and grants the scopes that are in both. An answer without scopes
     /// does not limit them.
-    pub(crate) fn limited_by(&self, answer: &Self) -> Self {
+    ///
+    /// # Errors
+    /// [`AuthError::TokenBound`] if they are bound to different keys.
+    pub(crate) fn limited_by(&self, answer: &Self) -> Result<Self, AuthError> {
         let mut text = self.text.clone();
         let mut claims = self.claims.clone();
         if answer.lists_scopes() {
@@ -185,10 +194,12 @@ impl Verified {
             claims.permissions -= claims.audience;
             claims.audience = 0;
         }
-        Self {
+        let binding = Binding::of_both(self.binding.as_deref(), answer.binding.as_deref())?;
+        Ok(Self {
             text,
             payload: self.payload,
             claims,
+            binding: binding.map(Box::new),
             times: Times {
                 expires: self.times.expires.min(answer.times.expires),
                 ..self.times
@@ -197,7 +208,7 @@ impl Verified {
             source: self.source.clone(),
             pseudonym: OnceLock::new(),
             not_revoked_in: AtomicU64::new(0),
-        }
+        })
     }
 
     fn lists_scopes(&self) -> bool {
@@ -225,20 +236,28 @@ impl fmt::Debug for Verified {
 pub(crate) struct Extract {
     claims: Pieces,
     times: Times,
+    binding: Option<Box<Binding>>,
     escaped: String,
 }
 
 impl Extract {
-    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
+    pub(crate) fn new(
+        payload: &str,
+        claims: &Registered<'_>,
+        times: Times,
+        binding: Option<Binding>,
+    ) -> Self {
         let mut cut = Cut {
             payload,
             escaped: String::new(),
         };
+        let scopes = texts(claims.scope.as_ref().filter(|scope| is_list(scope)));
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let mut lists = SmallVec::with_capacity(scps.len() + audience.len() + permissions.len());
-        for list in [scps, audience, permissions] {
+        let granted = scopes.len() + scps.len();
+        let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
+        for list in [scopes, scps, audience, permissions] {
             lists.extend(list.iter().map(|text| cut.piece(text)));
         }
         let claims = Pieces {
@@ -246,12 +265,13 @@ impl Extract {
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(scps.len()),
-            permissions: place(scps.len() + audience.len()),
+            audience: place(granted),
+            permissions: place(granted + audience.len()),
         };
         Self {
             claims,
             times,
+            binding: binding.map(Box::new),
             escaped: cut.escaped,
         }
     }
@@ -274,6 +294,7 @@ impl Extract {
             times: self.times,
             context,
             source,
+            binding: self.binding,
             pseudonym: OnceLock::new(),
             not_revoked_in: AtomicU64::new(0),
         }
@@ -328,6 +349,8 @@ pub(crate) struct IssuerContext {
     /// The scopes that every token of the issuer must grant, separated by spaces.
     pub(crate) required_scope: Option<Arc<str>>,
     pub(crate) implied: Arc<ImpliedScopes>,
+    /// True if a token must be bound to the key of a DPoP proof.
+    pub(crate) requires_key: bool,
 }
 
 impl IssuerContext {
@@ -339,6 +362,7 @@ impl IssuerContext {
             && self.groups_at == other.groups_at
             && self.required_scope == other.required_scope
             && self.implied == other.implied
+            && self.requires_key == other.requires_key
     }
 }
 

@@ -102,7 +102,7 @@ impl Subprotocol {
 fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
     let mut offered = offered(headers).skip_while(|name| *name != BEARER.as_bytes());
     if offered.next().is_none() {
-        return auth.credential(headers);
+        return auth.bare_token(headers);
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;

@@ -12,19 +12,20 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     path::FullPath,
     reply::Response,
 };
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
         policy::{Policy, Requirement},
         with_auth,
     },
     service::api::{
         docs::Docs,
+        forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
     },
 };
@@ -69,6 +70,8 @@ pub struct Access {
     pub required: Option<Policy>,
     /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
     pub docs: Option<Docs>,
+    /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
 }
 
 impl From<&Auth> for Access {
@@ -77,6 +80,7 @@ impl From<&Auth> for Access {
             auth: auth.clone(),
             required: None,
             docs: Some(Docs::default()),
+            forward_auth_paths: false,
         }
     }
 }
@@ -274,6 +278,8 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
+    /// Set if successful answers carry a nonce for the next DPoP proof now and then.
+    nonces: Option<Auth>,
     filter: F,
 }
 
@@ -288,7 +294,22 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
+}
+
+/// Starts a row for every path below this segment. Its template ends in `/*`.
+pub(crate) fn at_below(
+    methods: Methods,
+    template: &'static str,
+    segment: &'static str,
+) -> Route<impl Extracts<()>> {
+    let is_below = |tail: warp::path::Tail| {
+        let fits = !tail.as_str().trim_start_matches('/').is_empty();
+        async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+    };
+    let below = warp::path::tail().and_then(is_below).untuple_one();
+    at(methods, template, warp::path(segment).and(below))
 }
 
 /// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
@@ -307,6 +328,7 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
 }
 
@@ -324,6 +346,7 @@ impl<F: Extracts<()>> Route<F> {
             matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -344,6 +367,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 
@@ -391,6 +415,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         };
         answered.row()
     }
@@ -409,7 +434,13 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Before::new(closed(self.filter)),
+            before: Before::new(closed(self.filter.map(move |answer: A| {
+                let mut answer = answer.into_response();
+                if let Some(auth) = &self.nonces {
+                    renew_nonce(auth, &mut answer);
+                }
+                answer
+            }))),
         }
     }
 
@@ -430,6 +461,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -495,6 +527,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
+            nonces: Some(self.auth.clone()).filter(Auth::makes_nonces),
             ..self.route.and(auth)
         }
     }
@@ -549,17 +582,30 @@ impl<F> QueryPolicyRoute<'_, F> {
             policy,
         } = self.protected;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
         let answer = move |arguments: T,
                            method: Method,
                            path: FullPath,
                            query: String,
+                           certificate: Option<ClientCertificate>,
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
-                let request = RequestHead::new(&method, path.as_str(), &headers);
                 let policy = match read(&query) {
                     Ok(asked) => both(required, asked),
                     Err(problem) => return problem.response(),
+                };
+                let forwarded = match forwarded(&auth, &headers) {
+                    Ok(forwarded) => forwarded,
+                    Err(problem) => return problem.response(),
+                };
+                let request = match &forwarded {
+                    Some(target) => target.head(&headers),
+                    None => RequestHead::new(&method, path.as_str(), &headers),
+                };
+                let request = match &certificate {
+                    Some(certificate) => request.with_certificate(certificate.as_der()),
+                    None => request,
                 };
                 let verdict = match policy {
                     Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
@@ -576,6 +622,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             .and(warp::method())
             .and(warp::path::full())
             .and(query())
+            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {
@@ -583,8 +630,26 @@ impl<F> QueryPolicyRoute<'_, F> {
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
+            nonces,
         };
         answered.row()
+    }
+}
+
+/// Returns the request that the proxy asks about, if its token comes with a proof.
+fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
+    if !auth.accepts_proofs() {
+        return Ok(None);
+    }
+    ForwardedTarget::read(headers).map(Some)
+}
+
+/// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
+fn renew_nonce(auth: &Auth, answer: &mut Response) {
+    const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+    let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());
+    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+        answer.headers_mut().insert(DPOP_NONCE, nonce);
     }
 }
 

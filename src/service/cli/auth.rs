@@ -1,9 +1,26 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder, TrustedIssuer},
-    service::config::{Config, TokenProfile},
+    auth::{
+        Algorithm, Auth, Builder, TrustedIssuer,
+        dpop::Dpop,
+        revocation::RevocationOutage,
+        store::{RedisOptions, Store},
+    },
+    service::config::{self, Config, StoreOutage, TokenProfile},
 };
+
+/// Returns the store that the configuration names, which may be shared.
+pub(in crate::service) fn store(config: &Config) -> Store {
+    let memory = config.dpop.store;
+    let Some(url) = &config.state_store.url else {
+        return Store::memory(memory);
+    };
+    let mut options = RedisOptions::default();
+    options.timeout = config.state_store.timeout;
+    options.memory = memory;
+    Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
+}
 
 /// Returns a builder with every setting of the configuration.
 pub(in crate::service) fn builder(config: &Config) -> Builder {
@@ -18,7 +35,13 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .realm(&config.realm)
         .roles_at(&config.roles_at)
         .groups_at(&config.groups_at)
-        .max_token_bytes(config.max_token_bytes);
+        .max_token_bytes(config.max_token_bytes)
+        .state_store(Store::memory(config.dpop.store))
+        .revocation_stale(config.state_store.stale)
+        .revocation_outage(match config.state_store.outage {
+            StoreOutage::Refuse => RevocationOutage::Refuse,
+            StoreOutage::Local => RevocationOutage::Local,
+        });
     for issuer in &config.issuers {
         auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
     }
@@ -62,5 +85,22 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     for client in &config.logout_clients {
         auth = auth.logout_client(client);
     }
+    if let Some(source) = config.certificates {
+        auth = auth.client_certificates(source);
+    }
+    if let Some(url) = &config.dpop.public_url {
+        auth = auth.dpop(dpop(&config.dpop, url));
+    }
     auth
+}
+
+fn dpop(config: &config::Dpop, public_url: &str) -> Dpop {
+    let dpop = Dpop::new(config.mode, public_url)
+        .algorithms(config.algorithms.iter().copied())
+        .window(config.window);
+    match &config.nonce_secret {
+        _ if !config.nonce => dpop,
+        Some(secret) => dpop.nonces_from(secret.as_bytes()),
+        None => dpop.nonces(),
+    }
 }

@@ -1,17 +1,24 @@
 //! `warp-bearer revocations`: lists the revocations that are in force.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::{
-    auth::revocation::{Revocation, file},
+    auth::{
+        revocation::{Revocation, file, sync},
+        store::Store,
+    },
     service::{
-        cli::{failure::Failure, terminal::Terminal},
+        cli::{auth, failure::Failure, terminal::Terminal},
         config::Config,
     },
 };
+
+/// The message of a command that needs a list.
+pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to what the \
+     service reads as well";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,12 +36,22 @@ pub(in crate::service) struct Options {
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let (config, _) = Config::load().map_err(Failure::Config)?;
-    let Some(path) = &config.revocation_file else {
-        return Err(Failure::NoSource(
-            "AUTH0_REVOCATION_FILE: not set, so that there is no list".to_owned(),
-        ));
-    };
-    let entries = file::read(path).map_err(|error| Failure::Input(error.to_string()))?;
+    if config.revocation_file.is_none() && config.state_store.url.is_none() {
+        return Err(Failure::NoSource(NO_SOURCE.to_owned()));
+    }
+    let mut entries = Vec::new();
+    if let Some(path) = &config.revocation_file {
+        let read = file::read(path).map_err(|error| Failure::Input(error.to_string()))?;
+        entries.extend(read);
+    }
+    if config.state_store.url.is_some() {
+        let store = auth::store(&config);
+        connect(&store).await?;
+        let lines = store.lines().await.map_err(|_| unreachable())?;
+        let shared = lines.iter().filter_map(sync::entry);
+        let shared: Vec<_> = shared.filter(|entry| !entries.contains(entry)).collect();
+        entries.extend(shared);
+    }
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let is_in_force = |entry: &&Revocation| {
         let until = entry.until_seconds();
@@ -52,6 +69,17 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         println!("none");
     }
     Ok(())
+}
+
+/// Waits until the store can be reached.
+pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let connected = tokio::time::timeout(PATIENCE, store.connected()).await;
+    connected.map_err(|_| unreachable())
+}
+
+fn unreachable() -> Failure {
+    Failure::Source("STATE_STORE: cannot be reached".to_owned())
 }
 
 /// Describes an entry in one line.

@@ -11,9 +11,16 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::{
-    auth::revocation::{Revocation, file},
+    auth::{
+        revocation::{Revocation, file, sync},
+        store::Store,
+    },
     service::{
-        cli::{failure::Failure, revocations::described},
+        cli::{
+            auth,
+            failure::Failure,
+            revocations::{self, NO_SOURCE, described},
+        },
         config::{self, Config},
     },
 };
@@ -84,16 +91,16 @@ fn time(text: &str) -> Result<u64, &'static str> {
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let (config, _) = Config::load().map_err(Failure::Config)?;
     let entry = options.entry(&config)?;
-    let Some(path) = &config.revocation_file else {
-        return Err(Failure::NoSource(
-            "AUTH0_REVOCATION_FILE: not set; set it to a file that the service reads as well"
-                .to_owned(),
-        ));
-    };
-    append(path, &entry).map_err(|error| {
-        let path = path.display();
-        Failure::Source(format!("AUTH0_REVOCATION_FILE: {path}: {error}"))
-    })?;
+    if config.state_store.url.is_some() {
+        publish(&auth::store(&config), &entry).await?;
+    } else if let Some(path) = &config.revocation_file {
+        append(path, &entry).map_err(|error| {
+            let path = path.display();
+            Failure::Source(format!("AUTH0_REVOCATION_FILE: {path}: {error}"))
+        })?;
+    } else {
+        return Err(Failure::NoSource(NO_SOURCE.to_owned()));
+    }
     println!("revoked: {}", described(&entry));
     Ok(())
 }
@@ -134,6 +141,15 @@ impl Options {
         let until = Duration::from_secs(now) + self.lasts;
         Ok(entry.until(SystemTime::UNIX_EPOCH + until))
     }
+}
+
+/// Adds the entry to the list that the replicas share. They are told of it at once.
+async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
+    revocations::connect(store).await?;
+    let published = store.publish(sync::line(entry)).await;
+    published.map_err(|_| {
+        Failure::Source("STATE_STORE: did not confirm the entry; try again".to_owned())
+    })
 }
 
 /// Appends a line by one write, so that two commands at once do not mix their lines. The file must

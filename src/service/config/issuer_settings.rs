@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::{AudienceClaim, TrustedIssuer},
+    auth::{AudienceClaim, TrustedIssuer, dpop::DpopMode},
     service::config::{
         introspection::{ClientProof, IntrospectionConfig},
         presets::Preset,
@@ -63,6 +63,8 @@ pub struct IssuerSettings {
     pub introspection_key_file: Option<PathBuf>,
     /// How long an active answer is cached.
     pub introspection_ttl: Option<Duration>,
+    /// Which tokens come with a DPoP proof.
+    pub dpop: Option<DpopMode>,
     /// The tenants that stand for `{tenantid}` in the name. Empty once the table is expanded.
     pub tenants: Vec<String>,
 }
@@ -186,6 +188,9 @@ impl From<&IssuerSettings> for TrustedIssuer {
         }
         if let Some(claim) = &settings.roles_at {
             issuer = issuer.roles_at(claim);
+        }
+        if let Some(mode) = settings.dpop {
+            issuer = issuer.dpop(mode);
         }
         if let Some(claim) = &settings.groups_at {
             issuer = issuer.groups_at(claim);

@@ -13,6 +13,7 @@ use toml::{
 
 use crate::{
     algorithm::Algorithm,
+    auth::dpop::DpopMode,
     service::config::{
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
@@ -33,7 +34,7 @@ type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 /// The options of a table.
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Set)] = &[
-    ("url", |own, found| found.value(|v| own.url = v, url::issuer_template, variables::AUTH0_ISSUER.variable.expects)),
+    ("url", |own, found| found.value(|v| own.url = v, url::issuer_name, variables::AUTH0_ISSUER.variable.expects)),
     ("kind", |own, found| found.value(|v| own.preset = Some(v), kind, "the name of a preset, such as auth0")),
     ("tenants", |own, found| found.list(&mut own.tenants, tenant, "the IDs of tenants")),
     ("audiences", |own, found| found.list(&mut own.audiences, value::audience, variables::AUTH0_API_AUDIENCE.variable.expects)),
@@ -49,6 +50,7 @@ const OPTIONS: &[(&str, Set)] = &[
     ("token_profile", |own, found| found.value(|v| own.token_profile = Some(v), value::token_profile, variables::AUTH0_TOKEN_PROFILE.variable.expects)),
     ("required_scope", |own, found| found.value(|v| own.required_scope = Some(v), required_scope, variables::AUTH0_REQUIRED_SCOPE.variable.expects)),
     ("roles_at", |own, found| found.value(|v| own.roles_at = Some(v), value::claim_path, variables::AUTH0_ROLES_AT.variable.expects)),
+    ("dpop", |own, found| found.value(|v| own.dpop = Some(v), value::dpop_mode, variables::AUTH0_DPOP.variable.expects)),
     ("groups_at", |own, found| found.value(|v| own.groups_at = Some(v), value::claim_path, variables::AUTH0_GROUPS_AT.variable.expects)),
     ("introspection", |own, found| found.value(|v| own.introspection = Some(v), value::introspection, variables::AUTH0_INTROSPECTION.variable.expects)),
     ("introspection_uri", |own, found| found.value(|v| own.introspection_uri = Some(v), url::web_address, variables::AUTH0_INTROSPECTION_URI.variable.expects)),
@@ -66,6 +68,8 @@ pub(super) struct Defaults<'a> {
     pub(super) algorithms: &'a [Algorithm],
     /// The name of the field that carries tokens, if it is not `Authorization`.
     pub(super) field: Option<&'a str>,
+    /// The URL that DPoP proofs are compared with is known.
+    pub(super) has_public_url: bool,
 }
 
 /// Reads the issuers of a file.
@@ -246,6 +250,11 @@ impl Reader<'_> {
         if let Some(preset) = preset {
             self.preset(preset, &own, table);
         }
+        self.discovery(&own, table);
+        if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && !self.defaults.has_public_url {
+            let text = "dpop: proofs are compared with PUBLIC_URL; set that variable";
+            self.fault(table.line, &table.title, text);
+        }
         if own.audiences.is_empty() && self.defaults.audiences.is_empty() {
             let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API";
             self.fault(table.line, &table.title, text);
@@ -290,6 +299,24 @@ impl Reader<'_> {
                     issuers.push(one);
                 }
             }
+        }
+    }
+
+    /// Reports an issuer whose keys cannot be discovered, because its name is no https URL.
+    fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
+        let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
+        if has_source || !own.needs_key_set(self.defaults.algorithms) {
+            return;
+        }
+        let name = own.url.replace(TENANT, "tenantid");
+        if let Err(invalid) = url::discoverable_issuer(&name) {
+            let expects = variables::AUTH0_ISSUER.variable.expects;
+            let hint = invalid.hint.unwrap_or_else(|| format!("give {expects}"));
+            let hint = hint.replace("AUTH0_JWKS_URI", "jwks_uri");
+            let hint = hint.replace("AUTH0_JWKS_FILE", "jwks_file");
+            let (found, reason) = (quoted(&own.url), invalid.reason);
+            let text = format!("url: found {found}, which {reason}; {hint}");
+            self.fault(table.line, &table.title, text);
         }
     }
 
@@ -499,6 +526,7 @@ mod tests {
             audiences,
             algorithms: &[Algorithm::RS256],
             field: None,
+            has_public_url: false,
         }
     }
 
@@ -587,7 +615,7 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
-            ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:2: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
+            ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
         ];
         for (text, expected) in rows {
             assert_eq!(parsed(text).unwrap_err(), expected, "{text}");

@@ -4,8 +4,10 @@
 //! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
+mod certificates;
 mod cross_checks;
 mod dotenv;
+mod dpop;
 mod env;
 mod external_checks;
 mod fault;
@@ -15,10 +17,12 @@ mod issuer_settings;
 mod issuers_export;
 mod issuers_file;
 mod limits;
+mod needed;
 mod origin;
 mod presets;
 mod reader;
 mod service_address;
+mod state_store;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -34,7 +38,7 @@ use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{AudienceClaim, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -42,6 +46,7 @@ use crate::{
     },
 };
 
+pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
@@ -50,7 +55,8 @@ pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
 pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
-pub use self::types::{IntrospectionMode, Secret, TokenProfile};
+pub use self::state_store::StateStore;
+pub use self::types::{IntrospectionMode, Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -113,6 +119,12 @@ pub struct Config {
     pub revocation_file: Option<PathBuf>,
     /// The clients for which logout tokens are accepted. Defaults to none.
     pub logout_clients: Vec<String>,
+    /// The rules for tokens that are bound to a key.
+    pub dpop: Dpop,
+    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    pub certificates: Option<CertificateSource>,
+    /// The store that replicas share.
+    pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -123,6 +135,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
+    /// Answers every path below `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -149,7 +163,9 @@ impl Config {
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         let read = Self::from_variables(environment.clone());
         let (mut config, mut warnings) = read.map_err(|faults| environment.locate(faults))?;
-        warnings = environment.locate_warnings(warnings);
+        let located = environment.locate_warnings(warnings);
+        warnings = environment.warnings().to_vec();
+        warnings.extend(located);
         let tables = config.read_issuers_file();
         let (tables, more) = tables.map_err(|faults| environment.locate(faults))?;
         config.tables = tables;
@@ -169,6 +185,7 @@ impl Config {
             audiences: &self.audiences,
             algorithms: &self.algorithms,
             field: self.token_field.as_ref().map(HeaderName::as_str),
+            has_public_url: self.dpop.public_url.is_some(),
         };
         issuers_file::read(path, defaults)
     }
@@ -273,6 +290,8 @@ impl Config {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
+        let resource = reader.optional(&variables::AUTH0_RESOURCE);
+        let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
         Self {
@@ -307,12 +326,16 @@ impl Config {
             token_cache: reader.value(&variables::AUTH0_TOKEN_CACHE),
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
-            resource: reader.optional(&variables::AUTH0_RESOURCE),
+            dpop: dpop::read(reader, resource.as_deref()),
+            resource,
+            certificates: certificates::source(reader, &clients),
+            state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
-            tls: service_address::tls(reader),
+            tls: service_address::tls(reader, clients),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
+            forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),
@@ -335,9 +358,12 @@ impl Config {
         cross_checks::token_size(reader, self.max_token_bytes, self.limits.head);
         cross_checks::listeners(reader, self.listen, self.metrics_listen);
         cross_checks::required(reader);
-        cross_checks::issuers(reader, &self.issuers);
+        cross_checks::port(reader);
+        cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
+        dpop::check(reader, &self.dpop);
+        state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

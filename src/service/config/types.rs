@@ -22,6 +22,15 @@ pub enum IntrospectionMode {
     Always,
 }
 
+/// What happens to requests when the state store is unreachable for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreOutage {
+    /// Protected routes answer 503.
+    Refuse,
+    /// The service goes on with what it holds itself.
+    Local,
+}
+
 /// A secret. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(String);

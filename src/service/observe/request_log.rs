@@ -191,6 +191,7 @@ impl RequestRecord {
             code,
             took: until - self.since,
             authentication: context.authentication,
+            proof_fault: context.proof_fault,
         };
         if self.log {
             self.log(&outcome);
@@ -220,6 +221,7 @@ impl RequestRecord {
                     issuer = identity.map(Identity::issuer),
                     kid = identity.and_then(Identity::kid),
                     subject = subject.as_ref().map(Pseudonym::as_str),
+                    proof = outcome.proof_fault,
                     "answered"
                 )
             };

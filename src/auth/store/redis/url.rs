@@ -32,6 +32,21 @@ pub enum InvalidStoreUrl {
     NotAUrl,
 }
 
+impl InvalidStoreUrl {
+    /// Returns what is wrong, in words that follow the name of a setting.
+    #[cfg(feature = "service")]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheme => "does not begin with redis:// or rediss://",
+            Self::Decorated => "has a query or a fragment",
+            Self::Database => "has a path that is not the number of a database",
+            Self::NotAUrl => {
+                "is not a URL with a host; special characters of a password need percent-encoding"
+            }
+        }
+    }
+}
+
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, InvalidStoreUrl> {
         let (tls, rest) = if let Some(rest) = strip_scheme(url, "redis") {
