@@ -14,7 +14,7 @@ use crate::{
     auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, StoreOutage, TokenProfile},
+            types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -257,6 +257,71 @@ variables! {
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
+    }
+
+    AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
+        default: "off",
+        meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
+        example: "opaque",
+        expects: "off, opaque or always",
+        parse: value::introspection,
+    }
+
+    AUTH0_INTROSPECTION_URI: Optional<String> {
+        default: "what the issuer's discovery document says",
+        meaning: "The URL of the issuer's introspection endpoint.",
+        example: "https://your.issuer/oauth2/introspect",
+        expects: "the URL of an introspection endpoint",
+        parse: url::web_address,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_ID: Optional<String> {
+        default: "none; introspection needs it",
+        meaning: "The client as which the issuer is asked: one of this API's own, not the one that fetches tokens.",
+        example: "'<introspection-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_SECRET: Optional<Secret> {
+        default: "none; introspection needs it or AUTH0_INTROSPECTION_KEY_FILE",
+        meaning: "The secret of that client, in single quotes.",
+        example: "'<introspection-client-secret>'",
+        expects: "the secret of that client",
+        parse: value::client_secret,
+        is_secret: true,
+    }
+
+    AUTH0_INTROSPECTION_KEY_FILE: Optional<PathBuf> {
+        default: "none; the secret is used",
+        meaning: "The private key of that client as PEM, to authenticate by private_key_jwt (RFC 7523).",
+        example: "/etc/warp-bearer/introspection.key",
+        expects: "the path of a private key as PEM",
+        parse: value::file,
+    }
+
+    AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
+        default: "30s",
+        meaning: "How long an answer that a token is active is cached, and so how long a revoked token may still be accepted; 0s: ask each time.",
+        example: "10s",
+        expects: "a duration, such as 30s",
+        parse: value::duration,
+    }
+
+    AUTH0_REVOCATION_FILE: Optional<PathBuf> {
+        default: "none",
+        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Looked at every second.",
+        example: "/etc/warp-bearer/revoked.jsonl",
+        expects: "the path of a file of revocations",
+        parse: value::file,
+    }
+
+    AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
+        default: "none; there is no /backchannel-logout",
+        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        example: "'<logout-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
     }
 
     PUBLIC_URL: Optional<String> {

@@ -7,6 +7,7 @@
 mod certificate;
 mod context;
 mod entra;
+mod introspection;
 mod issuer;
 mod issuers;
 mod keys;
@@ -108,6 +109,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
             );
             report.add(section);
         }
+    }
+    if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
     }
     progress.clear();
     if !rows.is_empty() {
