@@ -391,6 +391,11 @@ const ROOMS: &[Room] = &[
         "service/cli/dev/",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
+    // A test, which compares `explain` with the routes by real tokens.
+    room(
+        "service/cli/explain/tests.rs",
+        &["algorithm.rs", "auth/", "issuer/", "service/"],
+    ),
     // Exception: under `dev` the service answers only for loopback names, as the test issuer does,
     // and uses the issuer's filter for that.
     room(

@@ -20,6 +20,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// # Errors
 /// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
+#[cfg(any(test, feature = "warp"))]
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     after_scheme(the_field(headers)?, BEARER)
 }
@@ -79,6 +80,26 @@ pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthErro
     let token = after_scheme(&field, BEARER)?;
     within_limit(token, limit)?;
     ill_formed(token).map_or(Ok(()), Err)
+}
+
+/// Checks the form of a field's value. Returns the token, which may be too large.
+#[cfg(feature = "service")]
+pub(crate) fn check_field(
+    field: &HeaderValue,
+    limit: usize,
+    is_dpop_enabled: bool,
+) -> Result<&[u8], AuthError> {
+    let token = match after_scheme(field, BEARER) {
+        Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
+        token => token?,
+    };
+    // Verification checks the size before the characters.
+    if within_limit(token, limit).is_ok()
+        && let Some(error) = ill_formed(token)
+    {
+        return Err(error);
+    }
+    Ok(token)
 }
 
 /// Returns the token after the name of this scheme.

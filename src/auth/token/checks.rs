@@ -471,6 +471,7 @@ mod tests {
 
     #[test]
     fn rejects_bound_tokens_unless_the_method_is_enabled() {
+        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let (off, key) = (
             Methods::default(),
             Methods {
@@ -478,7 +479,6 @@ mod tests {
                 certificate: false,
             },
         );
-        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let bound = format!(r#"{{"cnf":{{"jkt":"{JKT}"}}}}"#);
         let beyond = format!(r#"{{"n":1e400,"cnf":{{"jkt":"{JKT}"}}}}"#);
         for (case, payload, enabled, expected) in [

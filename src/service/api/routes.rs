@@ -123,10 +123,7 @@ fn error_pages() -> [Row; 2] {
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says(
-                "What a code means, and how what causes it is mended",
-                Form::Code,
-            ),
+            .says("What a code means, and how to fix its causes", Form::Code),
     ]
 }
 

@@ -92,9 +92,12 @@ enum Command {
 /// # Errors
 /// A [`Failure`], which says what to do and has an exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let command = match Cli::try_parse_from(arguments) {
+    let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        Err(error) if error.use_stderr() => return Err(Failure::Usage(error.to_string())),
+        // clap repeats the arguments that it does not know, and one may be a token.
+        Err(error) if error.use_stderr() => {
+            return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
+        }
         // clap returns help and version as errors, but they are successes.
         Err(output) => return output.print().map_err(Failure::Process),
     };
@@ -112,6 +115,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),
         }
     })
+}
+
+/// Joins a command that is pasted after `explain`, such as `curl -H '…' URL`, into one argument: its
+/// options are not ours.
+fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_explain = arguments.get(1).is_some_and(|command| command == "explain");
+    let is_command = |argument: &OsString| COMMANDS.iter().any(|command| argument == command);
+    let begin = arguments.iter().skip(2).position(is_command);
+    if let Some(begin) = begin.filter(|_| is_explain) {
+        let pasted = arguments.split_off(begin + 2);
+        let quoted = pasted.iter().map(|argument| {
+            let argument = argument.to_string_lossy();
+            if argument.contains(char::is_whitespace) {
+                format!("'{argument}'")
+            } else {
+                argument.into_owned()
+            }
+        });
+        arguments.push(quoted.collect::<Vec<_>>().join(" ").into());
+    }
+    arguments
 }
 
 /// Creates a runtime with one thread for each processor. With a single processor, the scheduler for

@@ -179,15 +179,19 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in `.env`, where reqwest does not see them.
+/// Warns about variables of reqwest that are set in a file, where reqwest does not see them.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
-    let misplaced = network_names().filter(|name| {
-        let origin = environment.get(name).map(|(_, origin)| origin);
-        matches!(origin, Some(Origin::DotEnv(_)))
+    let misplaced = network_names().filter_map(|name| {
+        let text = match environment.get(name)?.1 {
+            Origin::Environment => return None,
+            Origin::DotEnv(_) => "nobody reads it there; set it in the environment",
+            Origin::EnvFile(_) => {
+                "not applied by this command; set it in its environment too, to try it"
+            }
+        };
+        Some(Warning::new(name, text))
     });
-    misplaced
-        .map(|name| Warning::new(name, "nobody reads it there; set it in the environment"))
-        .collect()
+    misplaced.collect()
 }
 
 fn authority_file(path: &str) -> Parsed<()> {

@@ -22,6 +22,7 @@ mod origin;
 mod presets;
 mod reader;
 mod service_address;
+mod setting;
 mod state_store;
 mod terminal;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
 pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
+pub use self::setting::Setting;
 pub use self::state_store::StateStore;
 pub use self::types::{IntrospectionMode, Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
@@ -150,9 +152,16 @@ impl Config {
     /// Every fault, or the one of a `.env` that cannot be read. Files, certificate authorities and
     /// proxies are checked only if every value is valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        let environment = Environment::read()?;
-        let (config, mut warnings) = Self::from_environment(&environment)?;
-        warnings.extend(config.check_external(&environment)?);
+        Self::load_from(&Environment::read()?)
+    }
+
+    /// Like [`load`](Self::load), from an environment that was read before.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
+        let (config, mut warnings) = Self::from_environment(environment)?;
+        warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
     }
 

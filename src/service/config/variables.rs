@@ -392,10 +392,10 @@ variables! {
 
     STATE_STORE_TIMEOUT: WithDefault<Duration> {
         default: "100ms",
-        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        meaning: "How long a command of the state store may take, 1ms to 1s; beyond, the request gets 503.",
         example: "250ms",
-        expects: "a duration from 1ms to 10s, such as 100ms",
-        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+        expects: "a duration from 1ms to 1s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(1)),
     }
 
     STATE_STORE_STALE: WithDefault<Duration> {
