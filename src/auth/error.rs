@@ -67,8 +67,8 @@ auth_errors! {
     MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field is not the word Bearer, a space and one token.";
     /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request carries more than one credential.";
-    /// The token is longer than [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes.
-    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than 16 KiB.";
+    /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).
+    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than is accepted here.";
     /// The token does not have three dot-separated parts: it is an opaque token or a JWE.
     TokenNotJwt => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_jwt", "The access token is not a signed JWT; was it requested with an audience?";
     /// A part is not strict base64url or not a JSON object, or an object has a duplicate member
@@ -261,6 +261,13 @@ pub enum SetupError {
     /// The fixed key set holds no key that an allowed algorithm can use.
     #[error("the key set: {0}")]
     KeySet(#[from] crate::auth::keys::key_set::NoKeys),
+    /// A scope that an issuer requires, or that another scope includes, is not a scope token
+    /// (RFC 6749 §3.3).
+    #[error("a scope has other characters than printable ASCII without quotes and backslashes")]
+    Scope,
+    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of its range.
+    #[error("max_token_bytes must be from 1024 to 65536")]
+    TokenSize,
     /// A task refreshes the key sets, so an `Auth` must be built within a tokio runtime.
     #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,

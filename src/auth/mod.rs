@@ -50,7 +50,10 @@ pub(crate) mod explain;
 #[cfg(feature = "service")]
 pub(crate) mod explain_proof;
 mod issuer;
+mod issuers;
+mod resolver;
 pub(crate) mod token;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -101,6 +104,8 @@ pub use self::{
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,
+    resolver::tenant_of,
+    token::audience::AudienceClaim,
     verifier::Auth,
 };
 pub use crate::algorithm::Algorithm;

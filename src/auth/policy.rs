@@ -42,8 +42,9 @@ pub struct Policy(Rule);
 enum Rule {
     Scope(Cow<'static, str>),
     Permission(Cow<'static, str>),
-    Role(&'static str),
-    Claim(&'static str, Wanted),
+    Role(Cow<'static, str>),
+    Group(Cow<'static, str>),
+    Claim(Cow<'static, str>, Wanted),
     /// Requires a token that shows that it was issued to a subject of this kind.
     IssuedTo(SubjectKind),
     /// Requires a token that is bound to a key or a certificate.
@@ -60,6 +61,10 @@ pub struct Wanted(Match);
 enum Match {
     Equals(Value),
     Contains(Value),
+    /// The claim is this text, or a number or a boolean that is written so, or a list with such an
+    /// item.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    Text(String),
 }
 
 /// Requires the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an array, as
@@ -169,7 +174,28 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a role has a name");
-    Policy(Rule::Role(name))
+    Policy(Rule::Role(Cow::Borrowed(name)))
+}
+
+/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) configures the
+/// claim that holds the groups.
+///
+/// Some issuers leave groups out of a token if there are many of them. Such a token meets no policy
+/// with a group.
+///
+/// ```
+/// use warp_bearer::auth::policy::{group, role};
+///
+/// let staff = group("/staff") | role("admin");
+/// assert_eq!(staff.scopes(), None, "no scope suffices");
+/// ```
+///
+/// # Panics
+/// If `name` is empty.
+#[must_use]
+pub const fn group(name: &'static str) -> Policy {
+    assert!(!name.is_empty(), "a group has a name");
+    Policy(Rule::Group(Cow::Borrowed(name)))
 }
 
 /// Requires that the claim `name` is `wanted`. `name` is the full name of a payload member, or a
@@ -189,7 +215,25 @@ pub const fn role(name: &'static str) -> Policy {
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     assert!(!name.is_empty(), "a claim has a name");
-    Policy(Rule::Claim(name, wanted))
+    Policy(Rule::Claim(Cow::Borrowed(name), wanted))
+}
+
+/// The policies of names that are known only at run time. `None` if a name is empty.
+#[cfg(feature = "service")]
+impl Policy {
+    pub(crate) fn of_role(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Role(name.into())))
+    }
+
+    pub(crate) fn of_group(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Group(name.into())))
+    }
+
+    /// Requires that a claim is this text, or lists it. Numbers and booleans are compared as they
+    /// are written in JSON.
+    pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
+        (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
+    }
 }
 
 /// Matches a claim with this value and its JSON type.
@@ -300,6 +344,7 @@ impl Rule {
             Self::Scope(name) => vec![name],
             Self::Permission(_)
             | Self::Role(_)
+            | Self::Group(_)
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => Vec::new(),
@@ -311,9 +356,10 @@ impl Rule {
 
     fn is_met<X>(&self, claims: &Claims<X>) -> bool {
         match self {
-            Self::Scope(name) => claims.scopes().any(|granted| granted == *name),
+            Self::Scope(name) => claims.grants_scope(name),
             Self::Permission(name) => claims.permissions().any(|granted| granted == *name),
-            Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
+            Self::Role(name) => claims.roles().iter().any(|granted| granted == name),
+            Self::Group(name) => claims.groups().iter().any(|granted| granted == name),
             Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
             Self::IssuedTo(kind) => SubjectKind::of(claims.json()) == *kind,
             Self::Bound => claims.binding().is_some(),
@@ -347,6 +393,7 @@ impl Rule {
             Self::Scope(name) => Some(vec![name]),
             Self::Permission(_)
             | Self::Role(_)
+            | Self::Group(_)
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => None,
@@ -373,7 +420,19 @@ impl Wanted {
         match &self.0 {
             Match::Equals(value) => found == value,
             Match::Contains(value) => found.as_array().is_some_and(|items| items.contains(value)),
+            Match::Text(text) => match found {
+                Value::Array(items) => items.iter().any(|item| is_text(item, text)),
+                found => is_text(found, text),
+            },
         }
+    }
+}
+
+fn is_text(found: &Value, text: &str) -> bool {
+    match found {
+        Value::String(found) => found == text,
+        Value::Number(_) | Value::Bool(_) => found.to_string() == text,
+        _ => false,
     }
 }
 

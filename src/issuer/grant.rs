@@ -18,7 +18,7 @@ use warp::{
 
 use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
-/// The scopes that the client may be granted.
+/// The scopes that the metadata name. The client is granted any other, too.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
 /// The lifetime of a token: one day, which is Auth0's default for an API.
@@ -183,19 +183,25 @@ fn authenticate(
     ))
 }
 
-/// Returns the requested scopes that may be granted, in the order of the request. Other scopes are
-/// dropped silently, as Auth0 does. Unlike Auth0, no requested scope means no granted scope.
+/// Returns the requested scopes, each once, in the order of the request. Unlike Auth0, which has a list
+/// for each API, the issuer grants what is asked for, so that any route can be tried; and no requested
+/// scope means no granted scope. What is no scope token (RFC 6749 §3.3) is dropped.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
         .unwrap_or_default()
         .split(' ')
     {
-        if SCOPES.contains(&scope) && !granted.contains(&scope) {
+        if is_scope(scope) && !granted.contains(&scope) {
             granted.push(scope);
         }
     }
     granted.join(" ")
+}
+
+fn is_scope(text: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\';
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 /// Returns a parameter that has a value. A parameter without a value counts as omitted

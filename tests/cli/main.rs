@@ -5,6 +5,7 @@ mod commands;
 mod dev;
 mod explain;
 mod explain_proof;
+mod issuers;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]

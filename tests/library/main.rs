@@ -6,7 +6,11 @@ mod cache;
 #[cfg(feature = "testing")]
 mod filters;
 #[cfg(feature = "testing")]
+mod issuers;
+#[cfg(feature = "testing")]
 mod policies;
+#[cfg(feature = "testing")]
+mod resolver;
 #[cfg(feature = "testing")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -59,6 +59,11 @@ impl World {
         self
     }
 
+    pub fn unset(mut self, name: &str) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Returns a command that runs the binary with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();

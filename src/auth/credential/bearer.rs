@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 
-/// The maximum length of a token in bytes: 16 KiB.
+/// The default maximum length of a token in bytes: 16 KiB. See
+/// [`Builder::max_token_bytes`](crate::auth::Builder::max_token_bytes).
 pub const MAX_TOKEN: usize = 16 * 1024;
 
 /// Returns the credential of a request's header fields, which should be a bearer token.
@@ -72,12 +73,12 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
 
 /// Checks a credential as if a header field carried it.
 #[cfg(feature = "service")]
-pub(crate) fn check_credential(token: &str) -> Result<(), AuthError> {
+pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
     // A header field cannot carry these bytes.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;
-    within_limit(token)?;
+    within_limit(token, limit)?;
     ill_formed(token).map_or(Ok(()), Err)
 }
 
@@ -96,8 +97,8 @@ fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], A
     Ok(token)
 }
 
-pub(crate) fn within_limit(token: &[u8]) -> Result<(), AuthError> {
-    if token.len() > MAX_TOKEN {
+pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> {
+    if token.len() > limit {
         return Err(AuthError::TokenTooLarge);
     }
     Ok(())
@@ -211,7 +212,11 @@ mod tests {
             (MAX_TOKEN + 1, false),
         ] {
             let token = vec![b'a'; length];
-            assert_eq!(within_limit(&token).is_ok(), expected, "{length}");
+            assert_eq!(
+                within_limit(&token, MAX_TOKEN).is_ok(),
+                expected,
+                "{length}"
+            );
         }
     }
 

@@ -77,18 +77,14 @@ async fn ask(
     probe: &mut Probe,
 ) -> Result<Document, FetchError> {
     let url = target.url();
-    let mut client = target.builder();
+    let mut client = target.builder()?;
     if url.scheme() == "https" {
         client = client.tls_info(true);
     }
     let client = client
         .build()
         .map_err(|error| fetch::unreachable(url, &error))?;
-    let asked = client
-        .get(url.clone())
-        .header(header::ACCEPT, "application/json")
-        .header(header::ACCEPT_ENCODING, "identity");
-    let answer = asked.send().await.map_err(|error| {
+    let answer = target.request(&client)?.send().await.map_err(|error| {
         probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
         fetch::unreachable(url, &error)
     })?;
@@ -139,11 +135,11 @@ impl Auth {
     /// and by how many seconds our clock is ahead of it.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusts() {
-            let Some(url) = metadata_of(issuer) else {
+            let Some(url) = metadata_of(&issuer) else {
                 continue;
             };
             if let Some(ahead) = probe(url.as_str(), limit).await.ahead {
-                return Some((issuer.to_owned(), ahead));
+                return Some((issuer.to_string(), ahead));
             }
         }
         None

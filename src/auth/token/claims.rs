@@ -115,14 +115,43 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn roles(&self) -> Vec<String> {
-        match self.claim(&self.verified.context.roles_at) {
-            Some(serde_json::Value::String(role)) => vec![role],
-            Some(serde_json::Value::Array(roles)) => roles
+        self.texts(&self.verified.context.roles_at)
+    }
+
+    /// Returns the groups that the token lists: an array of strings, or a single one, in the claim
+    /// that [`Builder::groups_at`](crate::auth::Builder::groups_at) configures.
+    ///
+    /// Entra ID leaves the groups out of a token if there are more than 200 of them. Then there is
+    /// none here.
+    pub fn groups(&self) -> Vec<String> {
+        self.texts(&self.verified.context.groups_at)
+    }
+
+    fn texts(&self, claim: &str) -> Vec<String> {
+        match self.claim(claim) {
+            Some(serde_json::Value::String(text)) => vec![text],
+            Some(serde_json::Value::Array(texts)) => texts
                 .iter()
-                .filter_map(|role| role.as_str().map(str::to_owned))
+                .filter_map(|text| text.as_str().map(str::to_owned))
                 .collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Returns whether a scope of the token is `wanted`, or includes it by
+    /// [`Builder::scope_includes`](crate::auth::Builder::scope_includes).
+    pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
+        let implied = &self.verified.context.implied;
+        self.scopes()
+            .any(|granted| implied.satisfies(granted, wanted))
+    }
+
+    /// Returns the scopes that the issuer of the token requires, if the token lacks one of them.
+    pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
+        let required = self.verified.context.required_scope.as_ref()?;
+        let mut each = required.split(' ');
+        let lacks = !each.all(|scope| self.grants_scope(scope));
+        lacks.then(|| Arc::clone(required))
     }
 
     /// Returns a member of the payload, by its full name (`https://my.app/tier`) or by a path of

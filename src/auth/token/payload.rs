@@ -17,8 +17,8 @@ use crate::auth::{
     challenge::Challenge,
     keys::key_set::Key,
     token::{
-        checks::Times, confirmation::Binding, json::Value, pseudonym::Pseudonym,
-        registered::Registered,
+        checks::Times, confirmation::Binding, implied::ImpliedScopes, json::Value,
+        pseudonym::Pseudonym, registered::Registered,
     },
 };
 
@@ -60,8 +60,9 @@ const FEW: usize = 4;
 /// The start and the end of a text.
 type Piece = (Place, Place);
 
-/// A position in a text. A token has 16 KiB at most, so every position fits.
-type Place = u16;
+/// A position in a text. A token has 64 KiB at most, so that its payload and the unescaped claims
+/// together can be longer than 16 bits count.
+type Place = u32;
 
 impl Verified {
     /// Returns the payload as the issuer signed it.
@@ -110,12 +111,12 @@ impl Verified {
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
-        let pieces = self.claims.lists.iter().take(to.into());
-        pieces.skip(from.into()).map(|piece| self.read(*piece))
+        let pieces = self.claims.lists.iter().take(to as usize);
+        pieces.skip(from as usize).map(|piece| self.read(*piece))
     }
 
     fn read(&self, (from, to): Piece) -> &str {
-        let text = self.text.get(from.into()..to.into());
+        let text = self.text.get(from as usize..to as usize);
         text.unwrap_or_default()
     }
 }
@@ -223,14 +224,33 @@ impl VerifiedBy {
 }
 
 /// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, and
-/// the claim that holds the roles.
+/// how the claims are read.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
+    /// The position of the issuer in the list of all.
+    pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
+    pub(crate) groups_at: Arc<str>,
+    /// The scopes that every token of the issuer must grant, separated by spaces.
+    pub(crate) required_scope: Option<Arc<str>>,
+    pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
+}
+
+impl IssuerContext {
+    /// Returns whether both say the same about a token, wherever they are in the list.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+            && self.challenge == other.challenge
+            && self.roles_at == other.roles_at
+            && self.groups_at == other.groups_at
+            && self.required_scope == other.required_scope
+            && self.implied == other.implied
+            && self.requires_key == other.requires_key
+    }
 }
 
 /// Finds the positions of texts in the payload that they were read from.

@@ -32,12 +32,14 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The largest number of scopes, and of permissions, in one query. A caller needs no token to ask, and the
-/// cost of a policy grows with the square of its names.
+/// The largest number of scopes, of permissions and of other rules in one query. A caller needs no token to
+/// ask, and the cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// Returns the policy in a query: the token must have everything that `scope` and `permission` list. Both
-/// may be repeated, and separate names by spaces. `None` for an empty query, which asks for a valid token.
+/// Returns the policy in a query: the token must have everything that it lists. `scope` and `permission`
+/// separate names by spaces. `role` and `group` take one name each, since those may have spaces in them, and
+/// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `None` for an
+/// empty query, which asks for a valid token.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
@@ -49,7 +51,7 @@ pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem>
     let policy = parse(query);
     if policy.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope and permission; the proxy is refused"
+            "the query of /auth is not one of scope, permission, role, group and claim; the proxy is refused"
         );
     }
     policy.map(Some).ok_or(Problem::BadRequest)
@@ -59,19 +61,30 @@ type ReadList = fn(&str) -> Option<Policy>;
 
 fn parse(query: &str) -> Option<Policy> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
     for pair in query.split('&') {
-        let (name, list) = pair.split_once('=')?;
-        let lists = match name {
-            "scope" => &mut of_scopes,
-            "permission" => &mut of_permissions,
+        let (name, value) = pair.split_once('=')?;
+        match name {
+            "scope" => of_scopes.push(decoded(value)?),
+            "permission" => of_permissions.push(decoded(value)?),
+            "role" => others.push(Policy::of_role(decoded(value)?)?),
+            "group" => others.push(Policy::of_group(decoded(value)?)?),
+            "claim" => {
+                // Divided before it is decoded, so that %3A is a colon of the value.
+                let (path, value) = value.rsplit_once(':')?;
+                others.push(Policy::of_claim(decoded(path)?, decoded(value)?)?);
+            }
             _ => return None,
-        };
-        lists.push(decoded(list)?);
+        }
     }
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
-    policies?.into_iter().reduce(|one, other| one & other)
+    if others.len() > MOST {
+        return None;
+    }
+    let policies = policies?.into_iter().chain(others);
+    policies.reduce(|one, other| one & other)
 }
 
 /// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
@@ -81,19 +94,19 @@ fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     fits.then(|| read(&list)).flatten()
 }
 
-/// Decodes a value of `application/x-www-form-urlencoded`. A byte beyond ASCII becomes a character beyond
-/// ASCII, which no scope has.
+/// Decodes a value of `application/x-www-form-urlencoded`, which must be UTF-8 without control characters.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
-    let mut decoded = String::with_capacity(text.len());
+    let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'+' => ' ',
-            b'%' => char::from(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
-            plain => char::from(plain),
+            b'+' => b' ',
+            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            plain => plain,
         });
     }
-    Some(decoded)
+    let decoded = String::from_utf8(decoded).ok()?;
+    (!decoded.contains(char::is_control)).then_some(decoded)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -148,7 +161,7 @@ fn unchanged(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::policy::{permission, scope};
+    use crate::auth::policy::{group, permission, role, scope};
 
     #[test]
     fn a_query_is_a_policy_or_a_problem() {
@@ -176,7 +189,22 @@ mod tests {
             ("two spaces", "scope=a++b", Err(Problem::BadRequest)),
             ("a space at the end", "scope=a+", Err(Problem::BadRequest)),
             ("an unknown name", "scopes=a", Err(Problem::BadRequest)),
-            ("an unknown name besides", "scope=a&role=r", Err(Problem::BadRequest)),
+            ("an unknown name besides", "scope=a&roles=r", Err(Problem::BadRequest)),
+            ("a role", "role=r", Ok(Some(role("r")))),
+            ("a role with a space", "role=r+s", Ok(Some(role("r s")))),
+            ("a role in other letters", "role=%c3%a9", Ok(Some(role("é")))),
+            ("two roles and a scope", "role=r&scope=a&role=s", Ok(Some(scope("a") & role("r") & role("s")))),
+            ("a group", "group=/staff", Ok(Some(group("/staff")))),
+            ("a claim", "claim=org_id:o", Ok(Policy::of_claim("org_id".to_owned(), "o".to_owned()))),
+            ("a claim with a URL's name", "claim=https://a.example/tier:gold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
+            ("a claim with a colon", "claim=a:b%3Ac", Ok(Policy::of_claim("a".to_owned(), "b:c".to_owned()))),
+            ("a claim without a value", "claim=org_id", Err(Problem::BadRequest)),
+            ("a claim without a path", "claim=:o", Err(Problem::BadRequest)),
+            ("an empty role", "scope=a&role=", Err(Problem::BadRequest)),
+            ("an empty group", "group=", Err(Problem::BadRequest)),
+            ("a role that is not UTF-8", "role=%ff", Err(Problem::BadRequest)),
+            ("a role with a line break", "role=a%0ab", Err(Problem::BadRequest)),
+            ("too many roles", &["role=r"; MOST + 1].join("&"), Err(Problem::BadRequest)),
             ("another case", "Scope=a", Err(Problem::BadRequest)),
             ("an escaped name", "%73cope=a", Err(Problem::BadRequest)),
             ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),

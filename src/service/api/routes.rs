@@ -79,18 +79,22 @@ pub fn rows(
     }
     rows.extend(error_pages());
     // The metadata name the scopes that the rows above require (RFC 9728).
-    let metadata = access.auth.metadata(named_scopes(&rows));
-    rows.extend(metadata.and_then(|metadata| {
-        // It holds strings alone, which always serialize.
-        let document = Bytes::from(serde_json::to_vec(&metadata).ok()?);
-        let row = route!(GET, ".well-known" / "oauth-protected-resource")
+    let scopes: Vec<_> = named_scopes(&rows).into_iter().map(str::to_owned).collect();
+    let metadata = access.auth.metadata(scopes.clone());
+    rows.extend(metadata.map(|metadata| {
+        let auth = access.auth.clone();
+        // Written for each request, because a reload may have replaced the issuers.
+        let document = move || {
+            let metadata = auth.metadata(scopes.clone());
+            Bytes::from(serde_json::to_vec(&metadata).unwrap_or_default())
+        };
+        route!(GET, ".well-known" / "oauth-protected-resource")
             .also_at(metadata.path())
-            .then(move || handlers::document(document.clone(), "public, max-age=3600"))
+            .then(move || handlers::document(document(), "public, max-age=3600"))
             .says(
                 "What a client needs to know to get a token (RFC 9728)",
                 Form::Object,
-            );
-        Some(row)
+            )
     }));
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
@@ -128,6 +132,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let schemes = Schemes {
         bearer: access.auth.accepts_bearer(),
         dpop: access.auth.accepts_proofs(),
+        field: access.auth.token_field(),
     };
     docs_rows(docs, docs.openapi_with(&all, schemes)).into()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     auth::{
-        Algorithm, Auth, Builder,
+        Algorithm, Auth, Builder, TrustedIssuer,
         dpop::Dpop,
         store::{RedisOptions, Store},
     },
@@ -32,9 +32,21 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
         .realm(&config.realm)
+        .roles_at(&config.roles_at)
+        .groups_at(&config.groups_at)
+        .max_token_bytes(config.max_token_bytes)
         .state_store(Store::memory(config.dpop.store));
     for issuer in &config.issuers {
-        auth = auth.issuer(issuer);
+        auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
+    }
+    for table in &config.tables {
+        auth = auth.issuer(table);
+    }
+    for (scope, included) in &config.scope_includes {
+        auth = auth.scope_includes(scope, included);
+    }
+    if let Some(name) = &config.token_field {
+        auth = auth.token_field(name.clone());
     }
     for audience in &config.audiences {
         auth = auth.audience(audience);

@@ -19,11 +19,12 @@ Examples:
   warp-bearer man explain > warp-bearer-explain.1";
 
 /// The commands that have a page.
-pub(in crate::service) const PAGES: [&str; 7] = [
+pub(in crate::service) const PAGES: [&str; 8] = [
     "serve",
     "dev",
     "explain",
     "check",
+    "issuers",
     "health",
     "completions",
     "man",

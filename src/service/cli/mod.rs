@@ -8,6 +8,7 @@ mod dev;
 mod explain;
 mod failure;
 mod health;
+mod issuers;
 mod man;
 mod serve;
 mod terminal;
@@ -55,6 +56,9 @@ enum Command {
     Explain(explain::Options),
     /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
     Check(check::Options),
+    /// Work with the issuers file
+    #[command(subcommand, after_help = issuers::EXAMPLES)]
+    Issuers(issuers::Command),
     /// Ask the service that listens at LISTEN whether it is alive: exit 0 if it is, 1 if not
     #[command(after_help = health::EXAMPLES)]
     Health {
@@ -94,6 +98,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Dev(options) => dev::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
+            Command::Issuers(command) => issuers::run(command),
             Command::Health { ready } => health::run(ready).await,
             Command::Completions { shell } => completions::run(Cli::command(), shell),
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),

@@ -33,6 +33,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
     };
+    let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, config.tls, config.metrics_listen).await?;
     tracing::info!(address = %app.service_address()?, "listening");
@@ -44,7 +45,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
             "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
         );
     }
-    let hangup = Some(HangupSignal::new()?);
+    let hangup = Some(hangup);
     app.serve(&access, config.limits, config.cors, hangup, shutdown)
         .await;
     Ok(())

@@ -9,6 +9,7 @@ use std::{
     ffi::OsString,
     fmt, fs,
     io::{self, ErrorKind},
+    path::Path,
 };
 
 use crate::{
@@ -51,6 +52,19 @@ impl Environment {
     /// The fault of a `.env` that exists and cannot be read, with the number of the line.
     pub fn read() -> Result<Self, Faults> {
         Self::merge(env::vars_os(), fs::read(".env"))
+    }
+
+    /// Reads the variables of a file that is written as `.env` is, and none of the environment.
+    ///
+    /// # Errors
+    /// The fault of a file that cannot be read, with the number of the line.
+    pub fn read_file(path: &Path) -> Result<Self, Faults> {
+        let file = fs::read(path);
+        if let Err(error) = &file {
+            let name = path.display().to_string();
+            return Err(Fault::new(&name, error).into());
+        }
+        Self::merge(std::iter::empty(), file)
     }
 
     /// Returns the value of a variable and its origin.

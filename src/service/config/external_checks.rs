@@ -4,11 +4,7 @@
 //! They run at the start, after every value is valid, and use the same functions that read these
 //! things later. Nothing that they read is kept, because files may change before they are used.
 
-use std::{
-    env, fs,
-    io::{self, ErrorKind},
-    path::Path,
-};
+use std::{env, fs, io, path::Path};
 
 use tokio_rustls::rustls::{
     RootCertStore,
@@ -23,7 +19,9 @@ use crate::{
         env::{Environment, PROXIES, network_names},
         fault::{Fault, Warning, quoted},
         invalid::{InvalidValue, Parsed},
+        issuer_settings::IssuerSettings,
         origin::Origin,
+        value,
         variables::AUTH0_JWKS_FILE,
     },
 };
@@ -34,6 +32,49 @@ pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Faul
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
+}
+
+/// Checks the files that a table of the issuers file names.
+pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
+    let algorithms = issuer.algorithms_or(algorithms);
+    let keys = issuer.jwks_file.as_deref();
+    let keys = keys.filter(|_| issuer.needs_key_set(algorithms));
+    let faults = [
+        (
+            "jwks_file",
+            keys,
+            keys.map(|path| parse_key_set_file(path, algorithms)),
+        ),
+        (
+            "ca_file",
+            issuer.ca_file.as_deref(),
+            issuer
+                .ca_file
+                .as_ref()
+                .map(|path| authority_file(&path.to_string_lossy())),
+        ),
+        (
+            "fetch_token_file",
+            issuer.fetch_token_file.as_deref(),
+            issuer.fetch_token_file.as_ref().map(|path| {
+                fs::read(path)
+                    .map(|_| ())
+                    .map_err(|error| cannot_read(&error))
+            }),
+        ),
+    ];
+    let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
+        let (path, invalid) = (path?, outcome?.err()?);
+        let subject = format!("{}: {name}", issuer.place);
+        let found = quoted(&path.to_string_lossy());
+        Some(Fault::found(
+            &subject,
+            &found,
+            &invalid,
+            "the path of such a file",
+        ))
+    });
+    faults.collect()
 }
 
 fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
@@ -140,12 +181,5 @@ fn proxy(value: &str) -> Parsed<()> {
 }
 
 fn cannot_read(error: &io::Error) -> InvalidValue {
-    InvalidValue::new(match error.kind() {
-        ErrorKind::NotFound => "is not there",
-        ErrorKind::PermissionDenied => "may not be read by this user",
-        ErrorKind::IsADirectory => "is a directory",
-        ErrorKind::NotADirectory => "is no directory",
-        ErrorKind::InvalidData => "is not UTF-8",
-        _ => "cannot be read",
-    })
+    InvalidValue::new(value::cannot_read(error))
 }

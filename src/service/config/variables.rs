@@ -7,11 +7,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
-use warp::http::HeaderValue;
+use warp::http::{HeaderName, HeaderValue};
 
 use crate::{
     algorithm::Algorithm,
-    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
             types::{Secret, StoreOutage, TokenProfile},
@@ -84,10 +84,26 @@ variables! {
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
+        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same.",
         example: "RS256",
-        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256",
+        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256",
         parse: value::algorithm,
+    }
+
+    AUTH0_AUDIENCE_CLAIM: WithDefault<AudienceClaim> {
+        default: "aud",
+        meaning: "The claim that is compared with AUTH0_API_AUDIENCE, for an issuer whose access tokens have no aud: aud, client_id, azp or cid. Any token of a configured client is then accepted.",
+        example: "client_id",
+        expects: "aud, client_id, azp or cid",
+        parse: value::audience_claim,
+    }
+
+    ISSUERS_FILE: Optional<PathBuf> {
+        default: "none; AUTH0_DOMAIN or AUTH0_ISSUER",
+        meaning: "A TOML file with a table for each issuer and its own options, instead of AUTH0_DOMAIN and AUTH0_ISSUER. Reread at SIGHUP.",
+        example: "/etc/warp-bearer/issuers.toml",
+        expects: "the path of a TOML file, such as /etc/warp-bearer/issuers.toml",
+        parse: value::file,
     }
 
     AUTH0_JWKS_URI: Optional<String> {
@@ -169,6 +185,46 @@ variables! {
         example: "24h",
         expects: "a duration, such as 24h",
         parse: value::positive_duration,
+    }
+
+    AUTH0_TOKEN_FIELD: Optional<HeaderName> {
+        default: "none; Authorization: Bearer",
+        meaning: "Another header field that carries the bare token, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        example: "Cf-Access-Jwt-Assertion",
+        expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
+        parse: value::token_field,
+    }
+
+    AUTH0_MAX_TOKEN_BYTES: WithDefault<usize> {
+        default: "16KiB",
+        meaning: "The maximum size of a token, 1KiB to 64KiB. MAX_HEADER_BYTES grows with it unless it is set.",
+        example: "48KiB",
+        expects: "a size from 1KiB to 64KiB, such as 16KiB",
+        parse: |text| value::size(text, KIB..=64 * KIB),
+    }
+
+    AUTH0_ROLES_AT: WithDefault<String> {
+        default: "roles",
+        meaning: "The claim that holds a token's roles, which /auth?role=… checks: a name, or a path such as realm_access.roles.",
+        example: "realm_access.roles",
+        expects: "the name of a claim, or a path such as realm_access.roles",
+        parse: value::claim_path,
+    }
+
+    AUTH0_GROUPS_AT: WithDefault<String> {
+        default: "groups",
+        meaning: "The claim that holds a token's groups, which /auth?group=… checks: a name or a path.",
+        example: "cognito:groups",
+        expects: "the name of a claim, or a path such as org.groups",
+        parse: value::claim_path,
+    }
+
+    AUTH0_SCOPE_INCLUDES: Optional<(String, Vec<String>)> {
+        default: "none; each scope stands for itself",
+        meaning: "The scopes that include others, separated by commas: a token with the scope before > also meets what requires one of those after it.",
+        example: "'admin > read:messages write:messages, editor > read:messages'",
+        expects: "entries such as admin > read:messages write:messages",
+        parse: value::scope_inclusion,
     }
 
     AUTH0_TOKEN_CACHE: WithDefault<usize> {

@@ -30,8 +30,8 @@ pub const TWO_CREDENTIALS: Cause = cause(
     "Send one: look for a client and a proxy that each add theirs.",
 );
 pub const TOO_LARGE: Cause = cause(
-    "The token is larger than 16 KiB: it carries long lists of groups, roles or permissions.",
-    "Take claims out of it where they are put in: the Action under Actions, Triggers, post-login, or the permissions of the user.",
+    "The token is larger than 16 KiB, or than AUTH0_MAX_TOKEN_BYTES: it carries long lists of groups, roles or permissions.",
+    "Take claims out of it where they are put in: the Action under Actions, Triggers, post-login, or the permissions of the user. If they have to stay, set AUTH0_MAX_TOKEN_BYTES to 64KiB.",
 );
 pub const OPAQUE: Cause = cause(
     "The token is opaque: Auth0 issues these where the token request names no API, and they are for its own /userinfo alone.",

@@ -8,6 +8,7 @@ mod certificate;
 mod context;
 mod entra;
 mod issuer;
+mod issuers;
 mod keys;
 mod progress;
 mod report;
@@ -81,20 +82,32 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     descriptors(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let context = Context {
-        config: &config,
-        has_proxy: environment.has_proxy(),
-        authorities: environment
-            .network_variables()
-            .find(|(name, ..)| *name == "SSL_CERT_FILE")
-            .map(|(_, path, _)| quoted(path)),
-        now: now.as_secs_f64(),
-    };
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
-    for issuer in &config.issuers {
-        report.add(issuer::check(issuer, &context, |target| progress.show(target)).await);
+    let mut rows = Vec::new();
+    for own in config.of_each_issuer() {
+        let context = Context {
+            config: &own,
+            has_proxy: environment.has_proxy(),
+            authorities: environment
+                .network_variables()
+                .find(|(name, ..)| *name == "SSL_CERT_FILE")
+                .map(|(_, path, _)| quoted(path)),
+            now: now.as_secs_f64(),
+        };
+        for issuer in &own.issuers {
+            let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
+            rows.extend(
+                own.tables
+                    .first()
+                    .map(|table| issuers::row(table, &own, &section)),
+            );
+            report.add(section);
+        }
     }
     progress.clear();
+    if !rows.is_empty() {
+        report.add(issuers::table(rows));
+    }
     print(&report, &options, terminal);
     if !options.json {
         println!("{}", report.verdict(terminal));

@@ -122,10 +122,10 @@ impl Diagnosis<'_> {
             return causes::OTHER_TENANT;
         };
         let ours = || self.auth.trusts().map(|(issuer, _)| issuer);
-        if ours().any(|our| without_slash(our) == without_slash(found)) {
+        if ours().any(|our| without_slash(&our) == without_slash(found)) {
             return causes::SLASH;
         }
-        if ours().any(|our| loose(our) == loose(found)) {
+        if ours().any(|our| loose(&our) == loose(found)) {
             return causes::SCHEME_OR_CASE;
         }
         // A tenant has the same key set under each of its names.
@@ -134,7 +134,7 @@ impl Diagnosis<'_> {
         }
         let is_foreign = self.failed("signature") || self.is_unknown_key();
         let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
-        if !is_foreign && !is_local(found) && ours().any(|our| auth0(our) != auth0(found)) {
+        if !is_foreign && !is_local(found) && ours().any(|our| auth0(&our) != auth0(found)) {
             return causes::CUSTOM_DOMAIN;
         }
         causes::OTHER_TENANT
@@ -153,8 +153,12 @@ impl Diagnosis<'_> {
         if !found.is_empty() && found.iter().all(|one| one.ends_with("/userinfo")) {
             return causes::USERINFO_ONLY;
         }
-        let ours = || self.auth.trusts().flat_map(|(_, audiences)| audiences);
-        if ours().any(|our| found.iter().any(|one| loose(our) == loose(one))) {
+        let ours = || {
+            self.auth
+                .trusts()
+                .flat_map(|(_, audiences)| audiences.to_vec())
+        };
+        if ours().any(|our| found.iter().any(|one| loose(&our) == loose(one))) {
             return causes::AUDIENCE_SPELLING;
         }
         if found.iter().any(|one| one.ends_with("/api/v2/")) {
@@ -286,8 +290,9 @@ impl Diagnosis<'_> {
         let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
         let whole = match self.header("alg").unwrap_or_default() {
             "HS256" => return causes::OTHER_SECRET,
-            "ES256" | "EdDSA" => length >= 64,
-            "ES384" => length >= 96,
+            "ES256" | "ESP256" | "EdDSA" | "Ed25519" => length >= 64,
+            "ES384" | "ESP384" => length >= 96,
+            "ES512" | "ESP512" => length >= 132,
             // RSA with at least 2048 bits.
             _ => length >= 256,
         };
