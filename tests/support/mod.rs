@@ -42,7 +42,7 @@ use warp_bearer::{
 
 /// The algorithms whose keys an issuer publishes; RSA's come first. A literal and not
 /// [`Algorithm::ALL`], so that a name that goes missing there is noticed.
-pub const ASYMMETRIC: [Algorithm; 9] = [
+pub const ASYMMETRIC: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -51,6 +51,7 @@ pub const ASYMMETRIC: [Algorithm; 9] = [
     Algorithm::PS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::EdDSA,
 ];
 

@@ -7,6 +7,7 @@
 //! Nothing here reads the token except for its hash: the token is verified before.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -57,7 +58,7 @@ pub(crate) struct Proofs {
 }
 
 /// The reason why a proof was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProofFault {
     Absent,
     Several,
@@ -67,8 +68,8 @@ pub(crate) enum ProofFault {
     Extension,
     Type,
     Algorithm,
-    /// `jwk` is absent or no public key, for this reason.
-    Key(&'static str),
+    /// `jwk` is absent or no public key that can be used, for this reason.
+    Key(Cow<'static, str>),
     Signature,
     /// The adapter of the framework passes neither method nor path.
     NoTarget,
@@ -89,7 +90,7 @@ pub(crate) enum ProofFault {
 }
 
 impl ProofFault {
-    pub(crate) const fn error(self) -> AuthError {
+    pub(crate) const fn error(&self) -> AuthError {
         match self {
             Self::OtherKey => AuthError::TokenBound,
             Self::Nonce => AuthError::NonceRequired,
@@ -101,8 +102,8 @@ impl ProofFault {
         }
     }
 
-    /// Returns the reason for the log. It shows nothing of the proof.
-    pub(crate) const fn reason(self) -> &'static str {
+    /// Returns the reason for the log. It shows nothing of the proof, and [`Self::detail`] does.
+    pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Absent => "there is no DPoP field",
             Self::Several => "there is more than one proof",
@@ -112,7 +113,8 @@ impl ProofFault {
             Self::Extension => "the proof has crit or b64",
             Self::Type => "typ of the proof is not dpop+jwt",
             Self::Algorithm => "alg of the proof is not allowed",
-            Self::Key(reason) | Self::Unavailable(reason) => reason,
+            Self::Key(_) => "jwk of the proof is not a public key that can be used",
+            Self::Unavailable(reason) => reason,
             Self::Signature => "the signature of the proof is wrong",
             Self::NoTarget => "method and path of the request are not known",
             Self::Method => "htm is not the method of the request",
@@ -125,6 +127,14 @@ impl ProofFault {
             Self::Id => "jti is absent, empty, too long or no string",
             Self::OtherKey => "the token is bound to another key",
             Self::Used => "the proof was used before",
+        }
+    }
+
+    /// Returns the reason for the one who has the proof.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Key(reason) => reason,
+            _ => self.reason(),
         }
     }
 }
@@ -322,14 +332,14 @@ pub(crate) struct ProofKey {
 
 impl ProofKey {
     pub(crate) fn read(header: &ProofHeader<'_>, algorithm: Algorithm) -> Result<Self, ProofFault> {
-        const ABSENT: ProofFault = ProofFault::Key("the proof has no jwk");
+        const ABSENT: ProofFault = ProofFault::Key(Cow::Borrowed("the proof has no jwk"));
         let jwk = header.jwk.ok_or(ABSENT)?;
         let jwk = json::value_below(1, jwk).map_err(|_| ProofFault::NotStrict)?;
         let (material, mut verifiers) = jwk::import(&jwk, &[algorithm])
-            .map_err(|rejected| ProofFault::Key(rejected.reason()))?;
+            .map_err(|reason| ProofFault::Key(reason.to_string().into()))?;
         let (_, verifier) = verifiers
             .pop()
-            .ok_or(ProofFault::Key("jwk is not a key for alg"))?;
+            .ok_or_else(|| ProofFault::Key("jwk is not a key for alg".into()))?;
         let thumbprint = Thumbprint(material.thumbprint());
         Ok(Self {
             verifier,

@@ -19,12 +19,13 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use reqwest::{Url, header::HeaderValue};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
         fetch::{Answer, Document, FetchError, FetchUrl},
-        key_set::KeySet,
+        key_set::{KeySet, NoKeys},
         schedule::{Discovery, Due},
         shared::{Shared, Source},
     },
@@ -57,6 +58,9 @@ struct Held {
     tag: Option<(Url, HeaderValue)>,
 }
 
+/// How a document is read: as a key set, or as a file with keys.
+type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
+
 /// A successful fetch.
 struct Fetched {
     /// The set to hold from now on: the previous one if the answer has not changed.
@@ -84,6 +88,33 @@ impl Refresher {
             generation: 0,
             discovery_error: None,
         }
+    }
+
+    /// Holds the document that the replaced refresher held, if it has a usable key. The first fetch
+    /// is due all the same.
+    pub(in crate::auth) fn with_seed(mut self) -> Self {
+        let Some(seed) = &self.shared.settings.held else {
+            return self;
+        };
+        self.generation = seed.generation;
+        let document = seed.document.to_vec();
+        let issuer = Arc::clone(&self.shared.settings.issuer);
+        let parse = match self.shared.settings.source {
+            Source::File(_) => KeySet::parse_file,
+            Source::Address(_) | Source::Discovery => KeySet::parse,
+        };
+        if let Ok(held) = self.parse(document, None, &issuer, parse) {
+            let now = Instant::now();
+            let fetched = Fetched {
+                held,
+                max_age: None,
+                address: None,
+                discovered: false,
+            };
+            self.succeed(fetched, now);
+            self.shared.schedule().fetch();
+        }
+        self
     }
 
     /// Runs until the task is aborted, which `Jwks::drop` does.
@@ -144,7 +175,11 @@ impl Refresher {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
             Source::File(path) => (self.read(path).await?, None),
-            Source::Address(url) => self.get(&FetchUrl::configured(url.clone())).await?,
+            Source::Address(url) => {
+                let address = FetchUrl::configured(url.clone());
+                let access = shared.settings.access.clone();
+                self.get(&address.with_access(access)).await?
+            }
             Source::Discovery => return self.fetch_discovered(discovery).await,
         };
         Ok(Outcome::Fetched(Box::new(Fetched {
@@ -229,7 +264,7 @@ impl Refresher {
 
     async fn discover(&self) -> Result<FetchUrl, FetchError> {
         let settings = &self.shared.settings;
-        discovery::jwks_uri(&settings.fetcher, &settings.issuer).await
+        discovery::jwks_uri(&settings.fetcher, &settings.issuer, &settings.access).await
     }
 
     /// Discovers in half of the time, so that a fetch from the address still has the other half.
@@ -264,7 +299,8 @@ impl Refresher {
             max_age,
         } = document;
         let tag = etag.map(|etag| (address.url().clone(), etag));
-        Ok((self.parse(body, tag, address.url().as_str())?, max_age))
+        let held = self.parse(body, tag, address.url().as_str(), KeySet::parse)?;
+        Ok((held, max_age))
     }
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
@@ -272,16 +308,17 @@ impl Refresher {
         let document = tokio::fs::read(path)
             .await
             .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        self.parse(document, None, &name)
+        self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a usable set. The same keys give the same set, so that what was verified with it
+    /// Parses a usable set with `parse`. The same keys give the same set, so that what was verified with it
     /// stays verified.
     fn parse(
         &self,
         document: Vec<u8>,
         tag: Option<(Url, HeaderValue)>,
         from: &str,
+        parse: Parse,
     ) -> Result<Held, FetchError> {
         if let Some(held) = &self.held
             && *held.document == *document
@@ -292,7 +329,7 @@ impl Refresher {
             });
         }
         let algorithms = &self.shared.settings.algorithms;
-        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+        let set = parse(&document, algorithms, self.generation + 1)
             .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
         let set = match &self.held {
             Some(held) if held.set.is_equivalent(&set) => Arc::clone(&held.set),
@@ -323,6 +360,7 @@ impl Refresher {
                 schedule.discovered(now);
             }
             schedule.succeeded(now, fetched.max_age);
+            record.document = Some(Arc::clone(&held.document));
             // The issuer's answer may be as old as the request for it.
             record.confirmed = Some(began);
             record.error.take().is_some()
@@ -340,17 +378,13 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        for skipped in set.skipped() {
-            let kid = ShownText::new(skipped.kid.as_deref().unwrap_or_default());
-            tracing::warn!(
-                issuer,
-                %kid,
-                reason = skipped.reason,
-                "a key of the set is left out"
-            );
+        for key in set.left_out().iter() {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let reason = &key.reason;
+            tracing::warn!(issuer, %kid, reason, "a key of the set is left out");
         }
-        let (keys, skipped) = (set.usable(), set.skipped().len());
-        tracing::info!(issuer, keys, skipped, "key set fetched");
+        let (keys, left_out) = (set.usable(), set.left_out().len());
+        tracing::info!(issuer, keys, left_out, "key set fetched");
     }
 
     fn fail(&self, error: &FetchError) {
@@ -377,11 +411,12 @@ impl Refresher {
     /// metrics count every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
+        let reason = error.word();
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         if self.held.is_some() {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; the held one stays in use");
         } else {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
         }
     }
 
@@ -394,7 +429,8 @@ impl Refresher {
         drop(schedule);
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
-            tracing::warn!(issuer, %error, "discovery failed; the known address of the key set is used");
+            let reason = error.word();
+            tracing::warn!(issuer, %error, reason, "discovery failed; the known address of the key set is used");
         }
         self.discovery_error = Some(error);
     }
@@ -403,6 +439,7 @@ impl Refresher {
         let mut schedule = self.shared.schedule();
         schedule.dropped();
         self.shared.held.store(None);
+        self.shared.record().document = None;
         drop(schedule);
         self.held = None;
         tracing::error!(

@@ -15,10 +15,13 @@ pub(crate) struct Registered<'a> {
     pub(crate) nbf: Option<Value<'a>>,
     pub(crate) iat: Option<Value<'a>>,
     pub(crate) jti: Option<Value<'a>>,
+    /// `None` also if it is null, as are `scp` and `client_id`.
     pub(crate) scope: Option<Value<'a>>,
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
+    pub(crate) azp: Option<Value<'a>>,
+    pub(crate) cid: Option<Value<'a>>,
     /// The JSON text of `cnf`, with any value.
     pub(crate) cnf: Option<&'a str>,
 }
@@ -40,10 +43,12 @@ impl<'a> Registered<'a> {
             "nbf" => claims.nbf = Some(value),
             "iat" => claims.iat = Some(value),
             "jti" => claims.jti = Some(value),
-            "scope" => claims.scope = Some(value),
-            "scp" => claims.scp = Some(value),
+            "scope" => claims.scope = unless_null(value),
+            "scp" => claims.scp = unless_null(value),
             "permissions" => claims.permissions = Some(value),
-            "client_id" => claims.client_id = Some(value),
+            "client_id" => claims.client_id = unless_null(value),
+            "azp" => claims.azp = Some(value),
+            "cid" => claims.cid = Some(value),
             "cnf" => is_bound = true,
             _ => {}
         })
@@ -53,5 +58,14 @@ impl<'a> Registered<'a> {
             claims.cnf = json::member(payload, "cnf").or(Some("null"));
         }
         Ok(claims)
+    }
+}
+
+/// Drops null, which some issuers write for a claim that they do not have.
+fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
+    if let Value::Null = value {
+        None
+    } else {
+        Some(value)
     }
 }

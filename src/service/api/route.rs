@@ -70,6 +70,8 @@ pub struct Access {
     pub required: Option<Policy>,
     /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
     pub docs: Option<Docs>,
+    /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
 }
 
 impl From<&Auth> for Access {
@@ -78,6 +80,7 @@ impl From<&Auth> for Access {
             auth: auth.clone(),
             required: None,
             docs: Some(Docs::default()),
+            forward_auth_paths: false,
         }
     }
 }
@@ -295,6 +298,20 @@ where
     }
 }
 
+/// Starts a row for every path below this segment. Its template ends in `/*`.
+pub(crate) fn at_below(
+    methods: Methods,
+    template: &'static str,
+    segment: &'static str,
+) -> Route<impl Extracts<()>> {
+    let is_below = |tail: warp::path::Tail| {
+        let fits = !tail.as_str().trim_start_matches('/').is_empty();
+        async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+    };
+    let below = warp::path::tail().and_then(is_below).untuple_one();
+    at(methods, template, warp::path(segment).and(below))
+}
+
 /// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
 pub fn at_segment<F, S>(
     methods: Methods,
@@ -374,6 +391,15 @@ impl<F> Route<F> {
             takes_json: true,
             ..self.and(warp::body::json::<B>())
         }
+    }
+
+    /// Extracts the fields of the body, which must be a form. Otherwise the answer is 415, 413 or 400.
+    pub(crate) fn form<T>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<Vec<(String, String)>>,
+    {
+        self.and(warp::body::form::<Vec<(String, String)>>())
     }
 
     /// Answers with `handler`.

@@ -12,7 +12,8 @@ use crate::{
     service::api::{
         errors::show,
         forward_auth, handlers,
-        route::{Access, Form, Row, named_scopes, route, table},
+        matcher::Methods,
+        route::{Access, Form, Row, at_below, named_scopes, route, table},
     },
 };
 
@@ -68,20 +69,43 @@ pub fn rows(
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
+    if access.auth.accepts_logout() {
+        let auth = access.auth.clone();
+        let row = route!(POST, "backchannel-logout")
+            .form()
+            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .says(
+                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
+                Form::Object,
+            );
+        rows.push(row);
+    }
+    if access.forward_auth_paths {
+        // The query is the client's own, so it names no policy.
+        let below = at_below(Methods::Any, "/auth/*", "auth")
+            .with_auth(access)
+            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
+            .says("The same, with the client's path appended", Form::Forwarded);
+        rows.push(below);
+    }
     rows.extend(error_pages());
     // The metadata name the scopes that the rows above require (RFC 9728).
-    let metadata = access.auth.metadata(named_scopes(&rows));
-    rows.extend(metadata.and_then(|metadata| {
-        // It holds strings alone, which always serialize.
-        let document = Bytes::from(serde_json::to_vec(&metadata).ok()?);
-        let row = route!(GET, ".well-known" / "oauth-protected-resource")
+    let scopes: Vec<_> = named_scopes(&rows).into_iter().map(str::to_owned).collect();
+    let metadata = access.auth.metadata(scopes.clone());
+    rows.extend(metadata.map(|metadata| {
+        let auth = access.auth.clone();
+        // Written for each request, because a reload may have replaced the issuers.
+        let document = move || {
+            let metadata = auth.metadata(scopes.clone());
+            Bytes::from(serde_json::to_vec(&metadata).unwrap_or_default())
+        };
+        route!(GET, ".well-known" / "oauth-protected-resource")
             .also_at(metadata.path())
-            .then(move || handlers::document(document.clone(), "public, max-age=3600"))
+            .then(move || handlers::document(document(), "public, max-age=3600"))
             .says(
                 "What a client needs to know to get a token (RFC 9728)",
                 Form::Object,
-            );
-        Some(row)
+            )
     }));
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
@@ -99,10 +123,7 @@ fn error_pages() -> [Row; 2] {
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says(
-                "What a code means, and how what causes it is mended",
-                Form::Code,
-            ),
+            .says("What a code means, and how to fix its causes", Form::Code),
     ]
 }
 
@@ -119,6 +140,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let schemes = Schemes {
         bearer: access.auth.accepts_bearer(),
         dpop: access.auth.accepts_proofs(),
+        field: access.auth.token_field(),
     };
     docs_rows(docs, docs.openapi_with(&all, schemes)).into()
 }
@@ -147,13 +169,21 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
 mod tests {
     use super::*;
     use crate::auth::Auth;
-    use crate::service::{api::matcher::Methods, http::cors::GATE};
+    use crate::service::http::cors::GATE;
 
     #[tokio::test]
     async fn the_gate_is_the_row_that_takes_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
-        let rows = rows(&Access::from(&auth), || false);
-        let any = rows.iter().filter(|row| row.methods == Methods::Any);
-        assert_eq!(any.map(|row| row.template).collect::<Vec<_>>(), [GATE]);
+        let any = |forward_auth_paths: bool| {
+            let access = Access {
+                forward_auth_paths,
+                ..Access::from(&auth)
+            };
+            let rows = rows(&access, || false).into_iter();
+            let any = rows.filter(|row| row.methods == Methods::Any);
+            any.map(|row| row.template).collect::<Vec<_>>()
+        };
+        assert_eq!(any(false), [GATE]);
+        assert_eq!(any(true), [GATE, &format!("{GATE}/*")]);
     }
 }

@@ -31,14 +31,16 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
             .map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
         docs: config.docs.then(Docs::default),
+        forward_auth_paths: config.forward_auth_paths,
     };
+    let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, config.tls, config.metrics_listen).await?;
     tracing::info!(address = %app.service_address()?, "listening");
     if let Some(address) = app.metrics_address()? {
         tracing::info!(%address, "metrics");
     }
-    let hangup = Some(HangupSignal::new()?);
+    let hangup = Some(hangup);
     app.serve(&access, config.limits, config.cors, hangup, shutdown)
         .await;
     Ok(())

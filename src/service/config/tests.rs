@@ -24,8 +24,11 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let entries = dotenv::parse(text.as_bytes()).unwrap();
-    let pairs = entries.into_iter().map(|entry| (entry.name, entry.value));
+    let read = dotenv::parse(text.as_bytes(), ".env").unwrap();
+    let pairs = read
+        .entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value));
     pairs.collect()
 }
 
@@ -147,13 +150,6 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REALM", "the api"),
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
-        ("PUBLIC_URL", "https://a.example/v1"),
-        ("AUTH0_DPOP", "required"),
-        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
-        ("AUTH0_DPOP_WINDOW", "1m"),
-        ("AUTH0_DPOP_NONCE", "required"),
-        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
-        ("AUTH0_DPOP_STORE", "1MiB"),
         ("STATE_STORE", "rediss://:p@store.example:1/2"),
         ("STATE_STORE_TIMEOUT", "1s"),
         ("STATE_STORE_STALE", "0s"),
@@ -204,16 +200,6 @@ fn reads_every_variable_into_its_field() {
     let both = scope("use:a") & scope("use:b");
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
-    assert_eq!(config.dpop.mode, DpopMode::Required);
-    let url = config.dpop.public_url.as_deref();
-    assert_eq!(url, Some("https://a.example/v1"));
-    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
-    assert_eq!(config.dpop.algorithms, algorithms);
-    assert_eq!(config.dpop.window, Duration::from_secs(60));
-    assert!(config.dpop.nonce);
-    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
-    assert_eq!(secret, Some(SECRET.as_bytes()));
-    assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let store = &config.state_store;
     let url = store.url.as_ref().map(Secret::as_str);
@@ -259,9 +245,34 @@ fn reads_every_variable_into_its_field() {
 }
 
 #[test]
+fn reads_the_variables_of_dpop_into_their_fields() {
+    let config = config(&[
+        ("PUBLIC_URL", "https://a.example/v1"),
+        ("AUTH0_DPOP", "required"),
+        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
+        ("AUTH0_DPOP_WINDOW", "1m"),
+        ("AUTH0_DPOP_NONCE", "required"),
+        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
+        ("AUTH0_DPOP_STORE", "1MiB"),
+    ]);
+    assert_eq!(config.dpop.mode, DpopMode::Required);
+    let url = config.dpop.public_url.as_deref();
+    assert_eq!(url, Some("https://a.example/v1"));
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(config.dpop.algorithms, algorithms);
+    assert_eq!(config.dpop.window, Duration::from_secs(60));
+    assert!(config.dpop.nonce);
+    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.dpop.store, 1 << 20);
+}
+
+#[test]
 fn accepts_every_asymmetric_algorithm() {
-    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
-    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
+    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA";
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 10);
+    let again = format!("{all},ESP256,ESP384,ESP512,Ed25519");
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
 /// Asserts that each value is rejected with this reason. A reason without a hint is followed by
@@ -317,13 +328,15 @@ fn rejects_issuers_that_are_no_https_url() {
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
-        ("no URL", "AUTH0_ISSUER", "not a url", "holds a character that no URL has"),
+        ("no URL", "AUTH0_ISSUER", "not a url", "holds a blank or a control character"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is no URL; did you mean https://stytch.com/project-1/? Or if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
         ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
-        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a character that no URL has"),
+        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a blank or a control character"),
     ]);
 }
 
@@ -334,11 +347,11 @@ fn rejects_unsupported_algorithms() {
         ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
         ("small letters", "AUTH0_ALGORITHMS", "rs256", "is no algorithm we know; did you mean RS256?"),
         ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is no algorithm we know; did you mean EdDSA?"),
-        ("a curve", "AUTH0_ALGORITHMS", "Ed25519", "is no algorithm we know; did you mean EdDSA?"),
+        ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is no algorithm we know; did you mean Ed25519?"),
         ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is no algorithm we know"),
         ("none", "AUTH0_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
         ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the one algorithm here that works with a secret"),
-        ("another curve", "AUTH0_ALGORITHMS", "ES512", "is not supported; ES256 and ES384 are the elliptic curves here"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; ES256, ES384 and ES512 are the elliptic curves here"),
     ]);
 }
 
@@ -556,8 +569,9 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
-        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or take it out"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
@@ -567,7 +581,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
-        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),
+        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is PEM itself; give the path of a file that holds it"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
     ];
@@ -657,13 +671,75 @@ fn rejects_empty_values() {
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
-        let start = format!("{}: set to nothing; give ", variable.name);
+        let start = format!("{}: set to nothing; ", variable.name);
         assert!(
             found.iter().any(|fault| fault.starts_with(&start)),
             "{found:?}"
         );
     }
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
+}
+
+/// `docker --env-file` passes the quotes of a `.env` on.
+#[test]
+fn rejects_values_that_are_still_in_quotes() {
+    for variable in VARIABLES {
+        for value in ["'a'", "\"a\"", " 'a' ", "'a','b'", "''"] {
+            let found = faults(with(&[(variable.name, value)]));
+            let is_told = |fault: &String| {
+                fault.starts_with(&format!("{}: found ", variable.name))
+                    && fault.ends_with("which is still in quotes; take them off")
+            };
+            assert!(
+                found.iter().any(is_told),
+                "{}={value}: {found:?}",
+                variable.name
+            );
+        }
+    }
+}
+
+#[test]
+fn an_issuer_is_any_string_where_its_keys_are_known() {
+    for issuer in [
+        "stytch.com/project-1",
+        "http://keycloak:8080/realms/r",
+        "urn:issuer",
+        "accounts",
+    ] {
+        for keys in [
+            ("AUTH0_JWKS_FILE", "keys.pem"),
+            ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ] {
+            let config = config(&[("AUTH0_ISSUER", issuer), keys]);
+            assert_eq!(config.issuers, [issuer], "{keys:?}");
+        }
+        let secret = ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        let config = config(&[
+            ("AUTH0_ISSUER", issuer),
+            ("AUTH0_ALGORITHMS", "HS256"),
+            secret,
+        ]);
+        assert_eq!(config.issuers, [issuer]);
+        let found = faults(with(&[("AUTH0_ISSUER", issuer)]));
+        assert_eq!(found.len(), 1, "{issuer}: {found:?}");
+    }
+}
+
+#[test]
+fn says_which_variable_has_the_port() {
+    let warned = |vars: &[(&str, &str)]| {
+        let (_, warnings) = with(vars).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let both =
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+    assert_eq!(warned(&[("PORT", "8080")]), [both]);
+    assert_eq!(
+        warned(&[("PORT", "tcp://x")]),
+        ["PORT: not read; set LISTEN to an address and a port"]
+    );
+    assert!(warned(&[("PORT", "8080"), ("LISTEN", "0.0.0.0:8080")]).is_empty());
 }
 
 #[test]
@@ -828,16 +904,25 @@ fn has_examples_that_are_valid_or_placeholders() {
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
         let mut vars = dotenv(&line);
+        if variable.name == "AUTH0_INTROSPECTION" {
+            let [id, secret] = ["CLIENT_ID", "CLIENT_SECRET"];
+            let name = |rest: &str| format!("AUTH0_INTROSPECTION_{rest}");
+            vars.extend(owned(&[(&*name(id), "api"), (&*name(secret), "s")]));
+        }
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
         if variable.name == "TLS_CLIENT_CA_FILE" {
             vars.extend(owned(&[("TLS_CLIENT_CERT", "request")]));
         }
+        let tenant = match variable.name {
+            "ISSUERS_FILE" => &TENANT[1..],
+            _ => TENANT,
+        };
         if variable.name == "AUTH0_DPOP" {
             vars.extend(owned(&[("PUBLIC_URL", "https://api.example.com")]));
         }
-        if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
+        if let Err(faults) = Config::from_variables(owned(tenant).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
                 "{faults}"
@@ -849,8 +934,12 @@ fn has_examples_that_are_valid_or_placeholders() {
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
         "AUTH0_DPOP_NONCE_SECRET",
+        "AUTH0_INTROSPECTION_CLIENT_ID",
+        "AUTH0_INTROSPECTION_CLIENT_SECRET",
+        "AUTH0_INTROSPECTION_URI",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
+        "AUTH0_LOGOUT_CLIENT_ID",
         "AUTH0_SIGNING_SECRET",
         "STATE_STORE",
     ];
@@ -892,4 +981,132 @@ fn knows_every_variable_of_the_deployment_files() {
             );
         }
     }
+}
+
+#[test]
+fn an_issuers_file_replaces_the_variables_of_issuers() {
+    let file = ("ISSUERS_FILE", "/etc/warp-bearer/issuers.toml");
+    let (config, _) = from(&[file]).unwrap();
+    assert!(config.issuers.is_empty());
+    for (name, value) in [
+        ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+        ("AUTH0_ISSUER", "https://a.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+        ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ("AUTH0_JWKS_FILE", "keys.json"),
+        ("AUTH0_SIGNING_SECRET", SECRET),
+    ] {
+        let found = faults(from(&[file, (name, value)]));
+        let expected = format!(
+            "{name}: set together with ISSUERS_FILE, which has it for each issuer; take one of them out"
+        );
+        assert_eq!(found, [expected]);
+    }
+}
+
+#[test]
+fn a_missing_issuers_file_is_a_fault() {
+    let (config, _) = from(&[("ISSUERS_FILE", "/nowhere/issuers.toml")]).unwrap();
+    let fault = config.read_issuers_file().unwrap_err().to_string();
+    assert_eq!(
+        fault,
+        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which is not there; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
+    );
+}
+
+#[test]
+fn the_head_has_room_for_the_largest_token() {
+    assert_eq!(config(&[]).limits.head, 32 * 1024);
+    let large = config(&[("AUTH0_MAX_TOKEN_BYTES", "64KiB")]);
+    assert_eq!(large.max_token_bytes, 64 * 1024);
+    assert_eq!(large.limits.head, 72 * 1024);
+    let set = config(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "48KiB"),
+        ("MAX_HEADER_BYTES", "52KiB"),
+    ]);
+    assert_eq!(set.limits.head, 52 * 1024);
+    let found = faults(with(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "64KiB"),
+        ("MAX_HEADER_BYTES", "64KiB"),
+    ]));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("MAX_HEADER_BYTES: 65536 bytes, but"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn reads_which_scopes_include_others() {
+    let found = config(&[(
+        "AUTH0_SCOPE_INCLUDES",
+        "admin > read:messages write:messages, editor > read:messages",
+    )]);
+    let read = "read:messages".to_owned();
+    assert_eq!(
+        found.scope_includes,
+        [
+            (
+                "admin".to_owned(),
+                vec![read.clone(), "write:messages".to_owned()]
+            ),
+            ("editor".to_owned(), vec![read]),
+        ]
+    );
+    let hint = "says not what a scope includes; write a scope, a >, and the scopes that it includes: admin > read:messages";
+    assert_refused(&[
+        ("nothing included", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
+        (
+            "no sign",
+            "AUTH0_SCOPE_INCLUDES",
+            "admin read:messages",
+            hint,
+        ),
+        ("two signs", "AUTH0_SCOPE_INCLUDES", "a > b > c", hint),
+    ]);
+}
+
+#[test]
+fn rejects_fields_and_claims_that_carry_no_token() {
+    assert_refused(&[
+        (
+            "the usual one",
+            "AUTH0_TOKEN_FIELD",
+            "Authorization",
+            "is where tokens are anyway; take it out: without it, Authorization: Bearer carries the token",
+        ),
+        (
+            "another purpose",
+            "AUTH0_TOKEN_FIELD",
+            "Host",
+            "has another purpose",
+        ),
+        (
+            "a blank",
+            "AUTH0_TOKEN_FIELD",
+            "my token",
+            "is no name of a header field",
+        ),
+        (
+            "misspelt",
+            "AUTH0_AUDIENCE_CLAIM",
+            "clientid",
+            "is no claim that can name the audience; did you mean client_id?",
+        ),
+        (
+            "too large",
+            "AUTH0_MAX_TOKEN_BYTES",
+            "65KiB",
+            "is out of range",
+        ),
+        ("too small", "AUTH0_MAX_TOKEN_BYTES", "1", "is out of range"),
+    ]);
+    let several = faults(with(&[
+        ("AUTH0_ISSUER", "https://a.example/,https://b.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+    ]));
+    assert!(
+        several[0].starts_with("AUTH0_AUDIENCE_CLAIM: set, but AUTH0_ISSUER has several"),
+        "{several:?}"
+    );
 }

@@ -7,14 +7,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
-use warp::http::HeaderValue;
+use warp::http::{HeaderName, HeaderValue};
 
 use crate::{
     algorithm::Algorithm,
-    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, StoreOutage, TokenProfile},
+            types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -76,18 +76,34 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas.",
+        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas. An https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
-        parse: url::issuer,
+        parse: url::issuer_name,
     }
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
+        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same.",
         example: "RS256",
-        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256",
+        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256",
         parse: value::algorithm,
+    }
+
+    AUTH0_AUDIENCE_CLAIM: WithDefault<AudienceClaim> {
+        default: "aud",
+        meaning: "The claim that is compared with AUTH0_API_AUDIENCE, for an issuer whose access tokens have no aud: aud, client_id, azp or cid. Any token of a configured client is then accepted.",
+        example: "client_id",
+        expects: "aud, client_id, azp or cid",
+        parse: value::audience_claim,
+    }
+
+    ISSUERS_FILE: Optional<PathBuf> {
+        default: "none; AUTH0_DOMAIN or AUTH0_ISSUER",
+        meaning: "A TOML file with a table for each issuer and its own options, instead of AUTH0_DOMAIN and AUTH0_ISSUER. Reread at SIGHUP.",
+        example: "/etc/warp-bearer/issuers.toml",
+        expects: "the path of a TOML file, such as /etc/warp-bearer/issuers.toml",
+        parse: value::file,
     }
 
     AUTH0_JWKS_URI: Optional<String> {
@@ -100,9 +116,9 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A key set on disk, used instead of a fetched one and reread when it changes.",
+        meaning: "A file with the public keys, used instead of a fetched set and reread when it changes: a JWK set, one JWK, an array of JWKs, or PEM.",
         example: "/etc/warp-bearer/jwks.json",
-        expects: "the path of a key set, such as /etc/warp-bearer/jwks.json",
+        expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
     }
 
@@ -171,6 +187,46 @@ variables! {
         parse: value::positive_duration,
     }
 
+    AUTH0_TOKEN_FIELD: Optional<HeaderName> {
+        default: "none; Authorization: Bearer",
+        meaning: "Another header field that carries the bare token, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        example: "Cf-Access-Jwt-Assertion",
+        expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
+        parse: value::token_field,
+    }
+
+    AUTH0_MAX_TOKEN_BYTES: WithDefault<usize> {
+        default: "16KiB",
+        meaning: "The maximum size of a token, 1KiB to 64KiB. MAX_HEADER_BYTES grows with it unless it is set.",
+        example: "48KiB",
+        expects: "a size from 1KiB to 64KiB, such as 16KiB",
+        parse: |text| value::size(text, KIB..=64 * KIB),
+    }
+
+    AUTH0_ROLES_AT: WithDefault<String> {
+        default: "roles",
+        meaning: "The claim that holds a token's roles, which /auth?role=… checks: a name, or a path such as realm_access.roles.",
+        example: "realm_access.roles",
+        expects: "the name of a claim, or a path such as realm_access.roles",
+        parse: value::claim_path,
+    }
+
+    AUTH0_GROUPS_AT: WithDefault<String> {
+        default: "groups",
+        meaning: "The claim that holds a token's groups, which /auth?group=… checks: a name or a path.",
+        example: "cognito:groups",
+        expects: "the name of a claim, or a path such as org.groups",
+        parse: value::claim_path,
+    }
+
+    AUTH0_SCOPE_INCLUDES: Optional<(String, Vec<String>)> {
+        default: "none; each scope stands for itself",
+        meaning: "The scopes that include others, separated by commas: a token with the scope before > also meets what requires one of those after it.",
+        example: "'admin > read:messages write:messages, editor > read:messages'",
+        expects: "entries such as admin > read:messages write:messages",
+        parse: value::scope_inclusion,
+    }
+
     AUTH0_TOKEN_CACHE: WithDefault<usize> {
         default: "10000",
         meaning: "The number of verified tokens that are cached; 0 disables the cache.",
@@ -201,6 +257,71 @@ variables! {
         example: "https://api.example.com",
         expects: "the URL of this service, such as https://api.example.com",
         parse: url::resource,
+    }
+
+    AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
+        default: "off",
+        meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
+        example: "opaque",
+        expects: "off, opaque or always",
+        parse: value::introspection,
+    }
+
+    AUTH0_INTROSPECTION_URI: Optional<String> {
+        default: "what the issuer's discovery document says",
+        meaning: "The URL of the issuer's introspection endpoint.",
+        example: "https://your.issuer/oauth2/introspect",
+        expects: "the URL of an introspection endpoint",
+        parse: url::web_address,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_ID: Optional<String> {
+        default: "none; introspection needs it",
+        meaning: "The client as which the issuer is asked: one of this API's own, not the one that fetches tokens.",
+        example: "'<introspection-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_SECRET: Optional<Secret> {
+        default: "none; introspection needs it or AUTH0_INTROSPECTION_KEY_FILE",
+        meaning: "The secret of that client, in single quotes.",
+        example: "'<introspection-client-secret>'",
+        expects: "the secret of that client",
+        parse: value::client_secret,
+        is_secret: true,
+    }
+
+    AUTH0_INTROSPECTION_KEY_FILE: Optional<PathBuf> {
+        default: "none; the secret is used",
+        meaning: "The private key of that client as PEM, to authenticate by private_key_jwt (RFC 7523).",
+        example: "/etc/warp-bearer/introspection.key",
+        expects: "the path of a private key as PEM",
+        parse: value::file,
+    }
+
+    AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
+        default: "30s",
+        meaning: "How long an answer that a token is active is cached, and so how long a revoked token may still be accepted; 0s: ask each time.",
+        example: "10s",
+        expects: "a duration, such as 30s",
+        parse: value::duration,
+    }
+
+    AUTH0_REVOCATION_FILE: Optional<PathBuf> {
+        default: "none",
+        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Looked at every second.",
+        example: "/etc/warp-bearer/revoked.jsonl",
+        expects: "the path of a file of revocations",
+        parse: value::file,
+    }
+
+    AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
+        default: "none; there is no /backchannel-logout",
+        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        example: "'<logout-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
     }
 
     PUBLIC_URL: Optional<String> {
@@ -380,6 +501,14 @@ variables! {
         parse: value::switch,
     }
 
+    FORWARD_AUTH_PATHS: WithDefault<bool> {
+        default: "off",
+        meaning: "Answers every path below /auth as /auth, for proxies that append the client's own path to it, as Envoy does: on or off. The query is the client's there and is not read.",
+        example: "on",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
     IDLE_TIMEOUT: WithDefault<Duration> {
         default: "30s",
         meaning: "How long a connection may stay open without a request in progress, and how long a response is held that the client does not read.",
@@ -496,6 +625,29 @@ pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
+///
+/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+pub(super) fn near_miss(name: &str) -> Option<&'static str> {
+    const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
+    if find(name).is_some() || is_auth0(name) {
+        return None;
+    }
+    let name = name.to_ascii_uppercase();
+    if ["LOG_LEVEL", "LOGLEVEL", "LOG_FILTER"].contains(&&*name) {
+        return Some("RUST_LOG");
+    }
+    let read = VARIABLES.iter().map(|variable| variable.name);
+    let read = read.filter(|known| !known.starts_with("AUTH0_CLIENT_"));
+    read.map(|known| (known, known.strip_prefix("AUTH0_")))
+        .find(|(known, bare)| {
+            *bare == Some(&name) && !COMMON.contains(&&*name)
+                || known.len() > 4 && strsim::damerau_levenshtein(&name, known) <= 1
+        })
+        .map(|(known, _)| known)
 }
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.

@@ -187,14 +187,19 @@ where
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
-            let is_recorded = record.is_recorded();
-            let answer = self.middleware.answer(request, active.since());
-            let answer = answer.map(move |answer| {
-                // Reads the clock once, for the record and for the connection.
-                let answer = record.end(answer, || active.answered());
-                Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
-            });
-            at_once(in_context(is_recorded, answer))
+            let (is_recorded, version) = (record.is_recorded(), request.version());
+            // One expression, or the future is copied once more.
+            at_once(in_context(
+                is_recorded,
+                self.middleware
+                    .answer(request, active.since())
+                    .map(move |answer| {
+                        // Reads the clock once, for the record and for the connection.
+                        let answer = record.end(answer, || active.answered());
+                        let body = |body| ResponseBody::new(body, active, version);
+                        Ok::<_, Infallible>(answer.map(body))
+                    }),
+            ))
         });
         let wire = LingeringClose::new(stream, framing.clone(), Arc::clone(&idle_timeout));
         let stream = TokioIo::new(wire);

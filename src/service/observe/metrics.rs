@@ -1,9 +1,10 @@
 //! The metrics of the service, as Prometheus text.
 //!
 //! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
-//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label.
+//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
+//! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -12,7 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use warp::http::StatusCode;
 
-use crate::auth::{Auth, context::Authentication};
+use crate::auth::{Auth, context::Authentication, display::ShownText, keys::KeyStatus};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -108,7 +109,7 @@ impl Metrics {
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        self.0.recorder.handle().render()
+        self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
     }
 
     /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
@@ -182,6 +183,32 @@ impl Metrics {
                 counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
                     .absolute(keys.fetches.refused);
             }
+            for asked in self.0.auth.introspection_status() {
+                let issuer = asked.issuer;
+                let outcomes = [
+                    ("active", asked.active),
+                    ("inactive", asked.inactive),
+                    ("failed", asked.failed),
+                ];
+                for (outcome, count) in outcomes {
+                    counter!("warp_bearer_introspections_total", "issuer" => issuer.clone(), "outcome" => outcome)
+                        .absolute(count);
+                }
+                counter!("warp_bearer_introspections_denied_total", "issuer" => issuer.clone())
+                    .absolute(asked.denied);
+                counter!("warp_bearer_introspections_refused_total", "issuer" => issuer.clone())
+                    .absolute(asked.refused);
+                gauge!("warp_bearer_introspection_cache_entries", "issuer" => issuer)
+                    .set(number(asked.cached));
+            }
+            let revocations = self.0.auth.revocation_status();
+            gauge!("warp_bearer_revocations").set(number(revocations.entries));
+            for source in revocations.sources {
+                let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
+                gauge!("warp_bearer_revocations_age_seconds", "source" => source.name).set(age);
+                let failing = if source.is_failing { 1 } else { 0 };
+                gauge!("warp_bearer_revocations_failing", "source" => source.name).set(failing);
+            }
             self.update_from_store();
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
@@ -203,6 +230,37 @@ impl Metrics {
             counter!("warp_bearer_state_store_claims_total", "outcome" => outcome).absolute(claims);
         }
     }
+}
+
+/// How many left-out keys of an issuer have a series of their own.
+const MAX_LEFT_OUT: usize = 16;
+
+/// Formats a gauge for each key that is left out of a held set.
+///
+/// The recorder never forgets a series, and an issuer may change its keys for years. So this gauge is
+/// written directly: it is absent once the issuer has corrected its set.
+fn left_out(status: &[KeyStatus]) -> String {
+    let mut text = String::from(
+        "# HELP warp_bearer_key_left_out A key of the held set that cannot be used; always 1.\n\
+         # TYPE warp_bearer_key_left_out gauge\n",
+    );
+    for keys in status {
+        for key in keys.left_out.iter().take(MAX_LEFT_OUT) {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let labels = [keys.issuer.as_str(), &kid.to_string(), &key.reason];
+            let [issuer, kid, reason] = labels.map(label_value);
+            let labels = format!(r#"issuer="{issuer}",kid="{kid}",reason="{reason}""#);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "warp_bearer_key_left_out{{{labels}}} 1");
+        }
+    }
+    text
+}
+
+/// Escapes the value of a label.
+fn label_value(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+    text.replace('\n', r"\n")
 }
 
 impl Unlabelled {
@@ -315,6 +373,13 @@ fn describe() {
     describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are unlabelled.");
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
+    describe_counter!("warp_bearer_introspections_total", "Questions to an issuer's introspection endpoint by outcome; failed: no readable answer.");
+    describe_counter!("warp_bearer_introspections_denied_total", "Questions that the endpoint answered with 401 or 403: it rejects the service's credentials.");
+    describe_counter!("warp_bearer_introspections_refused_total", "Unknown tokens that were not asked about, because the budget was empty or too many questions were open.");
+    describe_gauge!("warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.");
+    describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
+    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; NaN if it never was.");
+    describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
     describe_gauge!("warp_bearer_state_store_up", "1 while the state store can be reached; the memory of this process always can.");
     describe_gauge!("warp_bearer_state_store_keys", "Used keys in the memory of this process.");
