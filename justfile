@@ -15,10 +15,10 @@ run:
 dev:
     cargo run -- dev
 
-# An access token from the tenant that .env names, as JSON
+# An access token from the tenant that .env names, as JSON; with --raw, the token alone
 [no-exit-message]
-token:
-    @cargo run --quiet --example token
+token *options:
+    @cargo run --quiet --example token -- {{options}}
 
 # Every test, with no network but loopback
 test:

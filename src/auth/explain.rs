@@ -1,18 +1,24 @@
-//! [`Trace`]: the steps of verifying a token, with what each expects and finds.
+//! [`Trace`]: the steps of verifying a credential, with the expected and the found value of each.
 //!
-//! The steps are those of `verifier.rs`, in its order and with the same functions. [`Auth::verify`]
-//! makes the verdict, and the trace only shows the way to it. After a failed step the trace
-//! continues as far as the token can be parsed, because a later step may show the cause.
+//! The steps are those of `verifier.rs`, in its order and with the same functions.
+//! [`Auth::authenticate`] makes the verdict, and the trace only shows the way to it. After a failed
+//! step the trace continues as far as the token can be parsed, because a later step may show the
+//! cause.
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    credential::bearer::{self, within_limit},
-    display::ShownText,
+    credential::{
+        RequestHead,
+        bearer::{self, within_limit},
+    },
+    display::{ShownText, cut},
     error::AuthError,
+    introspection::client::AskError,
     issuers::Issuers,
     keys::fetch::FetchError,
     token::{
@@ -138,28 +144,59 @@ fn common_prefix(one: &str, other: &str) -> usize {
         .count()
 }
 
-/// Why the keys of an issuer are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    Unreachable,
-    /// The issuer responds with another name than the configured one.
-    OtherName,
-    /// The response is not a key set, or has no usable key.
-    NoKeySet,
-}
-
 impl Auth {
-    /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
+    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
     /// verdict.
-    pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
-        let (mut trace, verdict) = self.trace_token(credential).await;
-        if let Err(error @ (AuthError::TokenBound | AuthError::TokenNotBound)) = verdict
+    ///
+    /// The service gets a value without blanks around it, because hyper removes them. If another field
+    /// carries the token, the value is that of this field, and `Bearer ` before it is ignored.
+    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
+        let mut trace = Trace::default();
+        let bare = self.inner.field.as_ref().map(|name| {
+            let token = field.get("Bearer ".len()..);
+            let is_named = self.check_form(field).is_ok();
+            (name.clone(), token.filter(|_| is_named).unwrap_or(field))
+        });
+        let (name, sent) = bare.unwrap_or((AUTHORIZATION, field));
+        let as_credential = if name == AUTHORIZATION {
+            sent.to_owned()
+        } else {
+            format!("Bearer {sent}")
+        };
+        if let Err(error) = self.check_form(&as_credential) {
+            let expected = "Bearer, a space and one token";
+            trace.add::<()>("credential", expected, shortened(field), Err(error));
+            return (trace, Err(error));
+        }
+        let token = as_credential.split_once(' ').map_or("", |(_, token)| token);
+        self.follow(token.trim_start_matches(' '), &mut trace).await;
+        let mut headers = HeaderMap::new();
+        headers.extend(HeaderValue::from_bytes(sent.as_bytes()).map(|value| (name, value)));
+        let request = RequestHead::new(&Method::GET, "/", &headers);
+        let verdict = self.authenticate(&request).await;
+        let verdict = verdict.map_err(|refusal| refusal.error);
+        if let Err(error) = verdict
             && trace.steps.iter().all(|step| step.outcome.is_ok())
         {
-            let (expected, found) = ("DPoP, with a proof", "Bearer");
-            trace.add::<()>("scheme", expected, found, Err(error));
+            let (step, expected, found) = match error {
+                AuthError::TokenBound => ("scheme", "DPoP, with a proof", "Bearer"),
+                AuthError::TokenNotBound => {
+                    ("scheme", "Bearer, or a token that is bound", "no cnf.jkt")
+                }
+                _ => ("proof", "one, in the field DPoP", "none"),
+            };
+            trace.add::<()>(step, expected, found, Err(error));
         }
         (trace, verdict)
+    }
+
+    /// Checks the form of a field's value, which the service does first.
+    pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
+        // A header field cannot carry control characters. A server answers 400 to a request with them.
+        let malformed = AuthError::MalformedAuthorization;
+        let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
+        let is_dpop_enabled = self.inner.proofs.is_some();
+        bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
     /// Verifies a credential alone, without what else a request proves.
@@ -178,7 +215,7 @@ impl Auth {
         (trace, self.verify(credential).await)
     }
 
-    /// Adds the steps of [`verify`](Self::verify), up to the first step whose input is missing.
+    /// Adds the steps of [`verify`](Self::verify). Stops before the first step that lacks its input.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
@@ -188,7 +225,14 @@ impl Auth {
         );
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
-        let parts = trace.add("parts", "3", found, Parts::split(token.as_bytes()))?;
+        let parts = Parts::split(token.as_bytes());
+        if parts.is_err() && self.opaque_introspector().is_some() {
+            let expected = "3, or an opaque token";
+            trace.add("parts", expected, found, Ok(()));
+            self.introspection_step(token, trace).await;
+            return None;
+        }
+        let parts = trace.add("parts", "3", found, parts)?;
         let signature = trace.encoding(&parts);
         let header = trace.header(parts.header);
         let signed_with = match &header {
@@ -209,6 +253,9 @@ impl Auth {
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         let expected = format!("by that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
+        if issuer.context.introspects_jwts {
+            self.introspection_step(token, trace).await;
+        }
         if let Some(required) = &issuer.context.required_scope {
             let verified = self.verify_token(token.as_bytes()).await;
             let claims: Claims<NoPrivate> = Claims::new(verified.ok()?).ok()?;
@@ -222,6 +269,18 @@ impl Auth {
             trace.add("required scope", &**required, found, outcome)?;
         }
         Some(())
+    }
+
+    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
+    /// time.
+    async fn introspection_step(&self, token: &str, trace: &mut Trace) {
+        let outcome = self.verify_token(token.as_bytes()).await;
+        let found = match &outcome {
+            Ok(_) => "active",
+            Err(AuthError::TokenInactive) => "inactive",
+            Err(error) => error.code(),
+        };
+        trace.add("introspection", "active", found, outcome);
     }
 
     fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<SignedWith> {
@@ -381,6 +440,18 @@ impl Auth {
         }
     }
 
+    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
+    /// the endpoint or the credentials, for each issuer that is asked.
+    pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
+        let mut probed = Vec::new();
+        for issuer in self.issuers() {
+            if let Some(introspector) = &issuer.introspector {
+                probed.push((issuer.name().to_owned(), introspector.probe().await));
+            }
+        }
+        probed
+    }
+
     /// Waits until the first fetch of every issuer's keys has succeeded or failed.
     pub(crate) async fn settled(&self) {
         for issuer in self.issuers() {
@@ -391,16 +462,17 @@ impl Auth {
     }
 
     /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
         let issuers = self.issuers();
-        issuers.iter().find_map(|issuer| {
-            let error = issuer.fetched()?.last_error()?;
-            Some(match error {
-                FetchError::WrongIssuer { .. } => Trouble::OtherName,
-                FetchError::NoKeys(..) | FetchError::File(..) => Trouble::NoKeySet,
-                _ => Trouble::Unreachable,
-            })
-        })
+        issuers
+            .iter()
+            .find_map(|issuer| issuer.fetched()?.last_error())
+    }
+
+    /// Returns why the key of this name is left out of the key set of an issuer, if it is.
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
+        let issuers = self.issuers();
+        issuers.iter().find_map(|issuer| why_left_out(issuer, kid))
     }
 
     /// Returns the time against which tokens are verified, in seconds since the epoch.
@@ -508,20 +580,52 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-/// Names the key that a token names, and why it is left out of the key set, if it is.
+/// Names the key that a token names, and the reason if the key is left out of the key set.
 fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
     let Some(kid) = kid else {
         return "no kid".to_owned();
     };
-    let left_out = match &issuer.keys {
-        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
-        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
-        None => None,
-    };
-    match left_out {
+    match why_left_out(issuer, kid) {
         Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
         None => quoted(kid),
     }
+}
+
+fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
+    match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    }
+}
+
+/// Checks the form of the value of an `Authorization` field, with default options.
+pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
+    let malformed = AuthError::MalformedAuthorization;
+    let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
+    bearer::check_field(&field, bearer::MAX_TOKEN, false).map(|_| ())
+}
+
+/// Returns the claims of a token without verifying it.
+pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
+    let payload = Parts::split(token.as_bytes()).ok()?.payload;
+    let text = jws::base64url(payload).and_then(jws::text).ok()?;
+    json::value(&text).ok()
+}
+
+/// Quotes a text whose long words may be tokens. Shows only the beginning of each long word, so that
+/// no output repeats a whole token.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONG: usize = 24;
+    const ENOUGH: usize = 10;
+    let words = text.split(' ').map(|word| {
+        if word.chars().count() > LONG {
+            cut(word, ENOUGH)
+        } else {
+            word.to_owned()
+        }
+    });
+    quoted(&words.collect::<Vec<_>>().join(" "))
 }
 
 pub(super) fn quoted(text: &str) -> String {
@@ -551,7 +655,7 @@ mod tests {
     /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let alike = |error: AuthError| error.code();
-        let (trace, verdict) = auth.trace(token).await;
+        let (trace, verdict) = auth.trace(&format!("Bearer {token}")).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(

@@ -20,6 +20,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// # Errors
 /// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
+#[cfg(any(test, feature = "warp"))]
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     after_scheme(the_field(headers)?, BEARER)
 }
@@ -81,6 +82,26 @@ pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthErro
     ill_formed(token).map_or(Ok(()), Err)
 }
 
+/// Checks the form of a field's value. Returns the token, which may be too large.
+#[cfg(feature = "service")]
+pub(crate) fn check_field(
+    field: &HeaderValue,
+    limit: usize,
+    is_dpop_enabled: bool,
+) -> Result<&[u8], AuthError> {
+    let token = match after_scheme(field, BEARER) {
+        Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
+        token => token?,
+    };
+    // Verification checks the size before the characters.
+    if within_limit(token, limit).is_ok()
+        && let Some(error) = ill_formed(token)
+    {
+        return Err(error);
+    }
+    Ok(token)
+}
+
 /// Returns the token after the name of this scheme.
 fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
     let parts = field.as_bytes().split_at_checked(scheme.len());
@@ -126,7 +147,7 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
 
 /// Returns whether a text is a `b64token` (RFC 6750 §2.1):
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn is_b64token(token: &[u8]) -> bool {
+pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]

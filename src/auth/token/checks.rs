@@ -143,6 +143,15 @@ impl Times {
         begun(self.issued, now, rules)
     }
 
+    /// Returns the time from which the token is rejected, without leeway.
+    pub(crate) fn end(&self, rules: &TimeRules) -> f64 {
+        let too_old = rules
+            .max_age
+            .zip(self.issued)
+            .map(|(age, issued)| issued + age.as_secs_f64());
+        too_old.map_or(self.expires, |too_old| too_old.min(self.expires))
+    }
+
     pub(in crate::auth) fn not_expired(
         &self,
         now: f64,
@@ -462,6 +471,7 @@ mod tests {
 
     #[test]
     fn rejects_bound_tokens_unless_the_method_is_enabled() {
+        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let (off, key) = (
             Methods::default(),
             Methods {
@@ -469,7 +479,6 @@ mod tests {
                 certificate: false,
             },
         );
-        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let bound = format!(r#"{{"cnf":{{"jkt":"{JKT}"}}}}"#);
         let beyond = format!(r#"{{"n":1e400,"cnf":{{"jkt":"{JKT}"}}}}"#);
         for (case, payload, enabled, expected) in [

@@ -393,6 +393,15 @@ impl<F> Route<F> {
         }
     }
 
+    /// Extracts the fields of the body, which must be a form. Otherwise the answer is 415, 413 or 400.
+    pub(crate) fn form<T>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<Vec<(String, String)>>,
+    {
+        self.and(warp::body::form::<Vec<(String, String)>>())
+    }
+
     /// Answers with `handler`.
     pub fn then<T, H>(self, handler: H) -> Row
     where

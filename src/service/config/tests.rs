@@ -24,7 +24,7 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let read = dotenv::parse(text.as_bytes()).unwrap();
+    let read = dotenv::parse(text.as_bytes(), ".env").unwrap();
     let pairs = read
         .entries
         .into_iter()
@@ -150,13 +150,6 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REALM", "the api"),
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
-        ("PUBLIC_URL", "https://a.example/v1"),
-        ("AUTH0_DPOP", "required"),
-        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
-        ("AUTH0_DPOP_WINDOW", "1m"),
-        ("AUTH0_DPOP_NONCE", "required"),
-        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
-        ("AUTH0_DPOP_STORE", "1MiB"),
         ("STATE_STORE", "rediss://:p@store.example:1/2"),
         ("STATE_STORE_TIMEOUT", "1s"),
         ("STATE_STORE_STALE", "0s"),
@@ -207,16 +200,6 @@ fn reads_every_variable_into_its_field() {
     let both = scope("use:a") & scope("use:b");
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
-    assert_eq!(config.dpop.mode, DpopMode::Required);
-    let url = config.dpop.public_url.as_deref();
-    assert_eq!(url, Some("https://a.example/v1"));
-    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
-    assert_eq!(config.dpop.algorithms, algorithms);
-    assert_eq!(config.dpop.window, Duration::from_secs(60));
-    assert!(config.dpop.nonce);
-    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
-    assert_eq!(secret, Some(SECRET.as_bytes()));
-    assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let store = &config.state_store;
     let url = store.url.as_ref().map(Secret::as_str);
@@ -259,6 +242,29 @@ fn reads_every_variable_into_its_field() {
     assert!(!config.docs);
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.log.color);
+}
+
+#[test]
+fn reads_the_variables_of_dpop_into_their_fields() {
+    let config = config(&[
+        ("PUBLIC_URL", "https://a.example/v1"),
+        ("AUTH0_DPOP", "required"),
+        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
+        ("AUTH0_DPOP_WINDOW", "1m"),
+        ("AUTH0_DPOP_NONCE", "required"),
+        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
+        ("AUTH0_DPOP_STORE", "1MiB"),
+    ]);
+    assert_eq!(config.dpop.mode, DpopMode::Required);
+    let url = config.dpop.public_url.as_deref();
+    assert_eq!(url, Some("https://a.example/v1"));
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(config.dpop.algorithms, algorithms);
+    assert_eq!(config.dpop.window, Duration::from_secs(60));
+    assert!(config.dpop.nonce);
+    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.dpop.store, 1 << 20);
 }
 
 #[test]
@@ -898,6 +904,11 @@ fn has_examples_that_are_valid_or_placeholders() {
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
         let mut vars = dotenv(&line);
+        if variable.name == "AUTH0_INTROSPECTION" {
+            let [id, secret] = ["CLIENT_ID", "CLIENT_SECRET"];
+            let name = |rest: &str| format!("AUTH0_INTROSPECTION_{rest}");
+            vars.extend(owned(&[(&*name(id), "api"), (&*name(secret), "s")]));
+        }
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
@@ -923,8 +934,12 @@ fn has_examples_that_are_valid_or_placeholders() {
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
         "AUTH0_DPOP_NONCE_SECRET",
+        "AUTH0_INTROSPECTION_CLIENT_ID",
+        "AUTH0_INTROSPECTION_CLIENT_SECRET",
+        "AUTH0_INTROSPECTION_URI",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
+        "AUTH0_LOGOUT_CLIENT_ID",
         "AUTH0_SIGNING_SECRET",
         "STATE_STORE",
     ];

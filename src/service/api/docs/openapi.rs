@@ -29,11 +29,12 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-const FETCHED: &str = "fetched";
+/// Sorts before [`BEARER`], so that the page offers first what needs nothing pasted.
+const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
 const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
-`/errors/{code}` says what it means and how it is mended. `HEAD` works wherever `GET` does; any other \
+`/errors/{code}` says what it means and how to fix it. `HEAD` works wherever `GET` does; any other \
 method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
 
 /// The authentication schemes that protected rows accept.
