@@ -78,7 +78,7 @@ impl Environment {
             let name = path.display().to_string();
             return Err(Fault::new(&name, error).into());
         }
-        Self::merge(std::iter::empty(), file)
+        Self::merge(std::iter::empty(), file, DOT_ENV)
     }
 
     /// Returns the value of a variable and its origin.
