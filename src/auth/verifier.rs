@@ -465,11 +465,11 @@ impl Auth {
             return Ok(None);
         };
         let issuers = self.inner.issuers.load();
-        let resolved;
+        let found;
         let issuer = if verified.context.slot == NO_SLOT {
             let resolver = self.inner.resolver.as_ref();
-            resolved = resolver.and_then(|resolver| resolver.with_context(&verified.context));
-            resolved.as_deref()
+            found = resolver.and_then(|resolver| resolver.with_context(&verified.context));
+            found.as_deref()
         } else {
             issuers.with_context(&verified.context)
         };
