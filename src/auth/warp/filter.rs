@@ -149,7 +149,7 @@ where
         let auth = auth.clone();
         async move {
             let request = RequestHead::of_fields(&headers);
-            let verdict = auth.authenticate_by(&request, bearer::credential).await;
+            let verdict = auth.authenticate_by(&request, Auth::presented).await;
             verdict.map_err(reject)
         }
     })
