@@ -89,17 +89,17 @@ impl Auth {
         let times = Times::of(&claims)?;
         times.check(self.now(), &issuer.rules.times)?;
         checks::strings(&claims)?;
-        let issued = times.issued.ok_or(AuthError::MissingClaim)?;
+        let issued_at = times.issued.ok_or(AuthError::MissingClaim)?;
         let ended = Ended::read(&payload)?;
         let key = issuer.key(algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, algorithm, parts, &signature)?;
         let leeway = issuer.rules.times.leeway.as_secs_f64();
         let until = time(times.expires + leeway);
-        self.use_once(issuer.name(), &ended.jti, time(issued), until)
+        self.use_once(issuer.name(), &ended.jti, time(issued_at), until)
             .await?;
         let revocation = ended.revocation(issuer.name());
         // `iat` has whole seconds, so a token of the same second is of the session that has ended.
-        let revocation = revocation.before(time(issued.floor() + 1.0));
+        let revocation = revocation.before(time(issued_at.floor() + 1.0));
         let revocation = revocation.until(time(self.now()) + LASTS);
         self.revoke(revocation.clone());
         Ok(revocation)
