@@ -115,4 +115,7 @@ pub use self::{
 pub use crate::algorithm::Algorithm;
 
 #[cfg(feature = "service")]
-pub(crate) use self::{keys::fetch::is_loopback, warp::filter::closed};
+pub(crate) use self::{
+    keys::fetch::is_loopback,
+    warp::filter::{closed, with_fields_alone},
+};

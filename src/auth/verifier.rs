@@ -71,7 +71,10 @@ pub(crate) struct Inner {
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg_attr(
+        not(feature = "service"),
+        allow(dead_code, reason = "only operators look at it")
+    )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     /// The clients whose logout tokens are accepted.
@@ -636,7 +639,7 @@ impl Auth {
     }
 
     /// Returns the store that remembers what may be used once.
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }

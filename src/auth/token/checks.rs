@@ -390,7 +390,7 @@ mod tests {
                 r#"{"client_id":["a"]}"#,
                 Err(InvalidClaim),
             ),
-            ("null", ClientId, r#"{"client_id":null}"#, Err(InvalidClaim)),
+            ("null", ClientId, r#"{"client_id":null}"#, Err(MissingClaim)),
             (
                 "aud of another type",
                 Azp,

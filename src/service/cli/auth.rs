@@ -16,9 +16,11 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     let Some(url) = &config.state_store.url else {
         return Store::memory(memory);
     };
-    let mut options = RedisOptions::default();
-    options.timeout = config.state_store.timeout;
-    options.memory = memory;
+    let options = RedisOptions {
+        timeout: config.state_store.timeout,
+        memory,
+        ..RedisOptions::default()
+    };
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
 }
 

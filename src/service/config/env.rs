@@ -73,12 +73,10 @@ impl Environment {
     /// # Errors
     /// The fault of a file that cannot be read, with the number of the line.
     pub fn read_file(path: &Path) -> Result<Self, Faults> {
-        let file = fs::read(path);
-        if let Err(error) = &file {
-            let name = path.display().to_string();
-            return Err(Fault::new(&name, error).into());
+        match fs::read(path) {
+            Err(error) => Err(unreadable(&error, ENV_FILE).into()),
+            read => Self::merge(std::iter::empty(), read, ENV_FILE),
         }
-        Self::merge(std::iter::empty(), file, DOT_ENV)
     }
 
     /// Returns the value of a variable and its origin.
