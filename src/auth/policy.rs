@@ -387,7 +387,7 @@ impl Policy {
     /// Returns the scopes that suffice, separated by spaces. `None` if scopes alone never suffice.
     /// Of alternatives, this is the first that scopes can meet.
     pub fn scopes(&self) -> Option<String> {
-        joined(self.0.scopes()?)
+        joined(&self.0.scopes()?)
     }
 
     /// Returns every scope that the policy names, whether or not it suffices.
@@ -566,8 +566,8 @@ impl RequirementError {
         let needs = needs.unwrap_or_default();
         Self {
             error,
-            scopes: joined(needs.scopes),
-            acr_values: joined(needs.acr_values),
+            scopes: joined(&needs.scopes),
+            acr_values: joined(&needs.acr_values),
             max_age: needs.max_age,
         }
     }
@@ -689,12 +689,12 @@ impl<X> Requirement<X> {
 
     /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes never satisfy a check.
     pub fn scopes(&self) -> Option<String> {
-        joined(self.0.scopes()?)
+        joined(&self.0.scopes()?)
     }
 }
 
 /// Joins names with spaces. `None` if there are none.
-fn joined(names: Vec<&str>) -> Option<String> {
+fn joined(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" "))
 }
 

@@ -35,6 +35,10 @@ impl Issuer {
     ///
     /// # Panics
     /// If the system has no randomness.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "as the builder's own methods take it"
+    )]
     pub fn opaque_token(&self, claims: TokenBuilder) -> String {
         let name = unguessable();
         let claims = claims.claims().clone();

@@ -259,20 +259,15 @@ impl Endpoint {
         discovered: Option<Instant>,
     ) -> Result<Self, AskError> {
         let url = target.url();
-        let built = match url.scheme() {
-            "http" => build(target),
-            _ => {
-                let target = target.clone();
-                let built = spawn_blocking(move || build(&target)).await;
-                built.unwrap_or_else(|error| {
-                    let cause = ShownText::message(error);
-                    Err(FetchError::Unreachable(
-                        url.into(),
-                        cause,
-                        fetch::Layer::Connect,
-                    ))
-                })
-            }
+        let built = if url.scheme() == "http" {
+            build(target)
+        } else {
+            let target = target.clone();
+            let built = spawn_blocking(move || build(&target)).await;
+            built.unwrap_or_else(|error| {
+                let (cause, layer) = (ShownText::message(error), fetch::Layer::Connect);
+                Err(FetchError::Unreachable(url.into(), cause, layer))
+            })
         };
         Ok(Self {
             client: built.map_err(AskError::Http)?,

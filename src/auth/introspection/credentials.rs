@@ -118,7 +118,10 @@ fn encoded(text: &str) -> String {
                 encoded.push(char::from(byte));
             }
             b' ' => encoded.push('+'),
-            other => encoded.push_str(&format!("%{other:02X}")),
+            other => {
+                let digit = |half: u8| char::from(b"0123456789ABCDEF"[usize::from(half & 15)]);
+                encoded.extend(['%', digit(other >> 4), digit(other)]);
+            }
         }
     }
     encoded

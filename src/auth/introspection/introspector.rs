@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "service")]
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
@@ -239,7 +241,7 @@ impl Introspector {
     pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| AskError::Unsigned)?;
-        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = BASE64_URL_SAFE_NO_PAD.encode(random);
         self.shared.client.ask(&token).await.map(drop)
     }
 }
@@ -338,7 +340,7 @@ impl Shared {
             Ok(Answer::Active(text)) => match self.judge.verified(text) {
                 Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
                     let error = self.client.other_token();
-                    (Err(self.failed(error)), false)
+                    (Err(self.failed(&error)), false)
                 }
                 Ok(answer) => {
                     self.succeeded(&self.counts.active);
@@ -353,7 +355,7 @@ impl Shared {
                     (self.remember(hash, Err(error)), true)
                 }
             },
-            Err(error) => (Err(self.failed(error)), false),
+            Err(error) => (Err(self.failed(&error)), false),
         }
     }
 
@@ -383,13 +385,13 @@ impl Shared {
     }
 
     /// Counts and logs a failure. Each reason is logged once until introspection works again.
-    fn failed(&self, error: AskError) -> AuthError {
+    fn failed(&self, error: &AskError) -> AuthError {
         self.counts.failed.fetch_add(1, Relaxed);
         let is_denied = matches!(error, AskError::Denied(..));
         if is_denied {
             self.counts.denied.fetch_add(1, Relaxed);
         }
-        let is_logged = self.failure().replace(error.clone()).as_ref() == Some(&error);
+        let is_logged = self.failure().replace(error.clone()).as_ref() == Some(error);
         let issuer = &*self.judge.context.issuer;
         if is_logged {
             tracing::debug!(issuer, %error, "introspection failed again");

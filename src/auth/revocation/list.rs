@@ -95,6 +95,8 @@ struct OfIssuer {
 /// The rules for one name. Almost always one.
 type Rules = SmallVec<[Rule; 1]>;
 
+type MakeTarget = fn(String) -> Target;
+
 /// Which tokens of a name are revoked, and for how long. In seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
@@ -299,7 +301,7 @@ impl Entries {
             for rule in &entries.all {
                 with(issuer, Target::All, rule);
             }
-            let maps: [(_, fn(String) -> Target); 4] = [
+            let maps: [(_, MakeTarget); 4] = [
                 (&entries.jti, Target::Jti),
                 (&entries.sub, Target::Sub),
                 (&entries.client, Target::Client),

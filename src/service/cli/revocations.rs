@@ -88,15 +88,15 @@ pub(in crate::service) fn described(entry: &Revocation) -> String {
         Some((name, value)) => format!("{name} {value} of {}", entry.issuer()),
         None => format!("every token of {}", entry.issuer()),
     };
-    let mut line = Terminal::clean(&target);
-    if let Some(before) = entry.before_seconds() {
-        line += &format!(", issued before {}", shown(before));
-    }
-    match entry.until_seconds() {
-        Some(until) => line += &format!(", until {}", shown(until)),
-        None => line += ", for good",
-    }
-    line
+    let before = match entry.before_seconds() {
+        Some(before) => format!(", issued before {}", shown(before)),
+        None => String::new(),
+    };
+    let until = match entry.until_seconds() {
+        Some(until) => format!("until {}", shown(until)),
+        None => "for good".to_owned(),
+    };
+    format!("{}{before}, {until}", Terminal::clean(&target))
 }
 
 #[allow(clippy::cast_possible_truncation)] // saturates, and jiff rejects what it cannot show
