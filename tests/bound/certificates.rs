@@ -344,7 +344,8 @@ async fn reads_the_certificate_from_the_configured_field_alone() {
             .iter()
             .filter(|(other, ..)| *other != source)
             .map(|(_, name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         for (case, lines, is_accepted) in [
             ("the certificate", line.clone(), true),
             ("none", String::new(), false),
@@ -375,7 +376,8 @@ async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on
     let certificates: String = fields(mine.der())
         .iter()
         .map(|(_, name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let lines = format!("Authorization: Bearer {token}\r\n{certificates}");
     let answer = bound.ask("GET /api/private", &lines).await;
     answer.assert_is_problem("off", 401, "token_bound");
@@ -404,7 +406,7 @@ async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
             lines += &certificate;
         }
         if has_proof {
-            lines += &format!("DPoP: {proof}\r\n");
+            lines = format!("{lines}DPoP: {proof}\r\n");
         }
         let answer = bound.ask("GET /api/private", &lines).await;
         assert_eq!(answer.status, status, "{case}: {answer:?}");

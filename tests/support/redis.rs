@@ -211,11 +211,11 @@ async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<R
             .map(drop)
     };
     let replies = async {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         loop {
             let read = from_server.read(&mut buffer).await?;
             if read == 0 {
-                return Ok(());
+                return Ok::<(), std::io::Error>(());
             }
             let now = *mode.wait_for(|mode| *mode != Replies::Hold).await.unwrap();
             if let Replies::CutAfter(bytes) = now {
@@ -227,6 +227,6 @@ async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<R
     // The end of either direction closes both sockets.
     tokio::select! {
         _ = requests => {}
-        _ = async { let ended: std::io::Result<()> = replies.await; ended } => {}
+        _ = replies => {}
     }
 }

@@ -5,6 +5,11 @@
 //! over every replica that shares the store. A store that cannot be sure says so, and the request
 //! is refused.
 
+#![cfg_attr(
+    not(feature = "service"),
+    allow(dead_code, reason = "the service uses the rest")
+)]
+
 mod claim;
 mod lines;
 mod memory;
@@ -12,11 +17,9 @@ mod memory;
 mod redis;
 mod stats;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+#[cfg(feature = "redis")]
+use std::time::Instant;
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "redis")]
 pub use self::redis::{InvalidStoreUrl, RedisOptions};

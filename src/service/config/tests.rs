@@ -130,6 +130,7 @@ fn keeps_the_issuer_unchanged() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a line or two for each variable
 fn reads_every_variable_into_its_field() {
     let config = config(&[
         (

@@ -7,9 +7,12 @@ use std::{
 use super::{connected, server::RedisServer, until};
 use crate::auth::store::{Line, Store, Subscriber};
 
+/// Texts, each with its end.
+type Lines = BTreeSet<(Vec<u8>, Option<SystemTime>)>;
+
 /// What one process holds of the list.
 #[derive(Debug, Clone, Default)]
-struct Held(Arc<Mutex<BTreeSet<(Vec<u8>, Option<SystemTime>)>>>);
+struct Held(Arc<Mutex<Lines>>);
 
 impl Held {
     fn watch(store: &Store) -> Self {
