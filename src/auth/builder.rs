@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     fmt,
     hash::{BuildHasher, RandomState},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -17,9 +17,14 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::{Challenge, Scheme},
+    clock::Clock,
     credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
+    introspection::{
+        introspector::{Introspector, Judge},
+        options::Mode,
+    },
     issuer::{KeySource, Options, TrustedIssuer, options},
     issuers::Issuers,
     keys::{
@@ -32,12 +37,19 @@ use crate::auth::{
     policy,
     resolver::{NO_SLOT, Prescreen, Resolve, Resolver},
     resource::Resource,
+    revocation::{
+        RevocationOutage, RevocationSource, Revocations,
+        file::RevocationFile,
+        list::RevocationList,
+        source::{Polled, Staleness},
+        sync,
+    },
     store::Store,
     token::{
         checks::TimeRules, confirmation::Methods, implied::ImpliedScopes, payload::IssuerContext,
     },
     trusted::{KeyOrigin, Keys, Rules, Trusted},
-    verifier::{Auth, Clock, Inner},
+    verifier::{Auth, Inner},
 };
 
 impl Auth {
@@ -74,6 +86,9 @@ impl Auth {
         let lock = self.inner.replacing.lock();
         let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let before = self.inner.issuers.load_full();
+        let mut builder = builder.clone();
+        builder.clock = self.inner.clock.clone();
+        builder.revocation_list = Arc::clone(&self.inner.revocations.list);
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
         Ok(())
@@ -157,6 +172,12 @@ pub struct Builder {
     store: Option<Store>,
     certificates: Option<CertificateSource>,
     clock: Clock,
+    /// The list of the `Auth` that is being built.
+    revocation_list: Arc<RevocationList>,
+    revocation_file: Option<PathBuf>,
+    revocation_sources: Vec<Polled>,
+    staleness: Staleness,
+    logout_clients: Vec<String>,
 }
 
 impl Default for Builder {
@@ -183,10 +204,18 @@ impl Default for Builder {
             resolve: None,
             prescreen: None,
             token_cache: 10_000,
+            clock: Clock::default(),
+            revocation_list: Arc::new(RevocationList::new()),
+            revocation_file: None,
+            revocation_sources: Vec::new(),
+            staleness: Staleness {
+                limit: Duration::from_secs(300),
+                outage: RevocationOutage::default(),
+            },
+            logout_clients: Vec::new(),
             dpop: None,
             store: None,
             certificates: None,
-            clock: Arc::new(SystemTime::now),
         }
     }
 }
@@ -570,7 +599,49 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Clock::new(clock);
+        self
+    }
+
+    /// Reads revocations from a file of JSON lines, such as
+    /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is looked at every
+    /// second. [`build`](Self::build) fails if it cannot be read; if it cannot be read later, the
+    /// list that is held stays in use.
+    #[must_use]
+    pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.revocation_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Reads revocations from a source of your own, such as a database, every `every`. Until it was
+    /// read once, requests with a token are answered with 503, unless
+    /// [`revocation_outage`](Self::revocation_outage) says otherwise.
+    #[must_use]
+    pub fn revocation_source(mut self, source: impl RevocationSource, every: Duration) -> Self {
+        self.revocation_sources.push(Polled::new(source, every));
+        self
+    }
+
+    /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0), which
+    /// [`Auth::log_out`] verifies. Call it again to accept several. Defaults to none.
+    #[must_use]
+    pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
+        self.logout_clients.push(client_id.into());
+        self
+    }
+
+    /// Sets how long the list of revoked tokens is used while a source of it fails. Defaults to
+    /// five minutes.
+    #[must_use]
+    pub fn revocation_stale(mut self, stale: Duration) -> Self {
+        self.staleness.limit = stale;
+        self
+    }
+
+    /// Sets what happens after that. Defaults to [`RevocationOutage::Refuse`].
+    #[must_use]
+    pub fn revocation_outage(mut self, outage: RevocationOutage) -> Self {
+        self.staleness.outage = outage;
         self
     }
 
@@ -608,8 +679,11 @@ impl Builder {
     ///
     /// # Errors
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
-    pub fn build(self) -> Result<Auth, SetupError> {
+    pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
+        // A clone of this builder makes an `Auth` with a list of its own.
+        self.revocation_list = Arc::new(RevocationList::new());
+        let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
@@ -637,7 +711,31 @@ impl Builder {
             cache: Cache::new(self.token_cache),
             store,
             clock: self.clock,
+            logout_clients: self.logout_clients,
+            revocations,
         }))
+    }
+
+    /// Starts to read the sources of the list of revoked tokens.
+    fn revocations(&self) -> Result<Revocations, SetupError> {
+        let list = &self.revocation_list;
+        let has_sources = self.revocation_file.is_some() || !self.revocation_sources.is_empty();
+        if has_sources && tokio::runtime::Handle::try_current().is_err() {
+            return Err(SetupError::NoRuntime);
+        }
+        let mut sources = Vec::new();
+        if let Some(path) = &self.revocation_file {
+            let started = RevocationFile::start(path.clone(), list, &self.clock);
+            let started = started.map_err(|error| SetupError::RevocationFile(error.to_string()))?;
+            sources.push(started);
+        }
+        for source in self.revocation_sources.clone() {
+            sources.push(source.start(Arc::clone(list), self.clock.clone(), self.staleness));
+        }
+        if let Some(store) = self.store.as_ref().filter(|store| store.health().is_shared) {
+            sources.push(sync::start(store, list, &self.clock, self.staleness));
+        }
+        Ok(Revocations::new(Arc::clone(list), sources))
     }
 
     /// Returns the issuers of this builder. Keeps of `before` what has not changed: an issuer as it
@@ -666,6 +764,16 @@ impl Builder {
             let started = self.start(parts, fetcher, old.map(|old| &**old))?;
             kept.push(Arc::new(started));
         }
+        let introspectors = kept
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        if introspectors
+            .filter(|one| one.mode() == Mode::Opaque)
+            .count()
+            > 1
+        {
+            return Err(SetupError::AmbiguousIntrospection);
+        }
         let resolved = self.resolve.as_ref().map(|_| &*self.options.algorithms);
         Ok(Issuers::new(kept, resolved.unwrap_or_default()))
     }
@@ -692,6 +800,10 @@ impl Builder {
         if let Some(scope) = &own.required_scope {
             policy::scopes(scope).ok_or(SetupError::Scope)?;
         }
+        let introspection = mine.introspection.as_ref().or(all.introspection.as_ref());
+        if introspection.is_some_and(|options| options.ttl > CENTURY) {
+            return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
+        }
         let mode = self.dpop_mode(trusted);
         let roles_at = own.roles_at.as_ref().unwrap_or(&self.roles_at);
         let groups_at = own.groups_at.as_ref().unwrap_or(&self.groups_at);
@@ -704,6 +816,10 @@ impl Builder {
                 groups_at: groups_at.as_str().into(),
                 required_scope: own.required_scope.as_deref().map(Into::into),
                 implied: Arc::new(ImpliedScopes::new(&self.included_scopes)),
+                introspects_jwts: introspection.is_some_and(|options| options.mode == Mode::Always),
+                rules: times,
+                clock: self.clock.clone(),
+                revocations: Arc::clone(&self.revocation_list),
                 requires_key: mode == DpopMode::Required,
             },
             rules: Rules {
@@ -713,6 +829,7 @@ impl Builder {
                 times,
                 strict: own.strict.unwrap_or(self.strict),
                 secret: secret.map(Into::into),
+                introspection: introspection.cloned(),
                 methods: Methods {
                     key: mode != DpopMode::Off,
                     certificate: self.certificates.is_some(),
@@ -744,9 +861,27 @@ impl Builder {
             None => start_keys(&parts, fetcher, before)?,
         };
         let secret = parts.rules.secret.as_deref();
+        let context = Arc::new(parts.context);
+        let introspector = match &parts.rules.introspection {
+            None => None,
+            Some(options) => {
+                let judge = Judge {
+                    context: Arc::clone(&context),
+                    audience_claim: parts.rules.audience_claim,
+                    audiences: Arc::clone(&parts.rules.audiences),
+                    methods: parts.rules.methods,
+                };
+                let uri = options.uri.as_deref().map(check_url).transpose()?;
+                let origin = &parts.origin;
+                let access = Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref());
+                let fetcher = Arc::clone(fetcher);
+                Some(Introspector::new(options, uri, judge, fetcher, access)?)
+            }
+        };
         Ok(Trusted {
-            context: Arc::new(parts.context),
+            context,
             keys,
+            introspector,
             secret: secret.map(Key::secret).map(Arc::new),
             rules: parts.rules,
             origin: parts.origin,
@@ -765,6 +900,8 @@ impl Builder {
             resource_metadata: metadata.map(Into::into),
             bearer: true,
             dpop: dpop.map(Dpop::algs),
+            acr_values: None,
+            max_age: None,
         };
         if self.dpop_modes().all(|mode| mode == DpopMode::Required) {
             return challenge.only(Scheme::Dpop);
@@ -811,6 +948,12 @@ impl Builder {
             self.options.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
+        }
+        let without_own = |issuer: &&TrustedIssuer| issuer.options.introspection.is_none();
+        if self.options.introspection.is_some()
+            && self.issuers.iter().filter(without_own).count() > 1
+        {
+            return Err(SetupError::AmbiguousIntrospection);
         }
         self.check_durations()?;
         match &self.dpop {

@@ -18,6 +18,7 @@ use crate::auth::{
     },
     display::{ShownText, cut},
     error::AuthError,
+    introspection::client::AskError,
     issuers::Issuers,
     keys::fetch::FetchError,
     token::{
@@ -224,7 +225,14 @@ impl Auth {
         );
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
-        let parts = trace.add("parts", "3", found, Parts::split(token.as_bytes()))?;
+        let parts = Parts::split(token.as_bytes());
+        if parts.is_err() && self.opaque_introspector().is_some() {
+            let expected = "3, or an opaque token";
+            trace.add("parts", expected, found, Ok(()));
+            self.introspection_step(token, trace).await;
+            return None;
+        }
+        let parts = trace.add("parts", "3", found, parts)?;
         let signature = trace.encoding(&parts);
         let header = trace.header(parts.header);
         let signed_with = match &header {
@@ -245,6 +253,9 @@ impl Auth {
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         let expected = format!("by that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
+        if issuer.context.introspects_jwts {
+            self.introspection_step(token, trace).await;
+        }
         if let Some(required) = &issuer.context.required_scope {
             let verified = self.verify_token(token.as_bytes()).await;
             let claims: Claims<NoPrivate> = Claims::new(verified.ok()?).ok()?;
@@ -258,6 +269,18 @@ impl Auth {
             trace.add("required scope", &**required, found, outcome)?;
         }
         Some(())
+    }
+
+    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
+    /// time.
+    async fn introspection_step(&self, token: &str, trace: &mut Trace) {
+        let outcome = self.verify_token(token.as_bytes()).await;
+        let found = match &outcome {
+            Ok(_) => "active",
+            Err(AuthError::TokenInactive) => "inactive",
+            Err(error) => error.code(),
+        };
+        trace.add("introspection", "active", found, outcome);
     }
 
     fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<SignedWith> {
@@ -415,6 +438,18 @@ impl Auth {
                 );
             }
         }
+    }
+
+    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
+    /// the endpoint or the credentials, for each issuer that is asked.
+    pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
+        let mut probed = Vec::new();
+        for issuer in self.issuers() {
+            if let Some(introspector) = &issuer.introspector {
+                probed.push((issuer.name().to_owned(), introspector.probe().await));
+            }
+        }
+        probed
     }
 
     /// Waits until the first fetch of every issuer's keys has succeeded or failed.

@@ -87,7 +87,7 @@ impl Auth {
             headers.insert(PROOF, proof);
         }
         let request = RequestHead::new(&presented.method, &presented.path, &headers);
-        let now = (self.inner.clock)();
+        let now = self.inner.clock.time();
         follow(proofs, &request, token, &jkt, now, &mut trace);
         let credential = Credential {
             token: token.as_bytes(),

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     algorithm::Algorithm,
-    auth::{dpop::DpopMode, token::audience::AudienceClaim},
+    auth::{dpop::DpopMode, introspection::Introspection, token::audience::AudienceClaim},
 };
 
 /// The placeholder in the names of Entra ID's issuers.
@@ -65,6 +65,7 @@ pub(super) struct Options {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) source: Option<KeySource>,
     pub(super) secret: Option<Vec<u8>>,
+    pub(super) introspection: Option<Introspection>,
 }
 
 /// The source of a key set.
@@ -123,6 +124,17 @@ macro_rules! options {
         #[must_use]
         pub fn signing_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.options.secret = Some(secret.into());
+            self
+        }
+
+        /// Asks the issuer about tokens (RFC 7662): about opaque ones, or about all. Defaults to
+        /// none, so that only JWTs are accepted.
+        #[must_use]
+        pub fn introspection(
+            mut self,
+            introspection: crate::auth::introspection::Introspection,
+        ) -> Self {
+            self.options.introspection = Some(introspection);
             self
         }
     };

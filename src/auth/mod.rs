@@ -31,7 +31,7 @@
 //!
 //! The items that the README's first example uses are at the top of this module; the rest is in
 //! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
-//! [`resource`] and, for warp, `websocket`.
+//! [`introspection`], [`revocation`], [`resource`] and, for warp, `websocket`.
 //!
 //! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
 //! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
@@ -42,6 +42,7 @@
 mod builder;
 mod cache;
 mod challenge;
+mod clock;
 mod credential;
 pub(crate) mod display;
 pub mod dpop;
@@ -51,6 +52,8 @@ pub(crate) mod explain;
 pub(crate) mod explain_proof;
 mod issuer;
 mod issuers;
+mod logout;
+mod needs;
 mod resolver;
 pub(crate) mod token;
 mod trusted;
@@ -62,12 +65,13 @@ mod warp;
 
 pub mod context;
 pub mod error;
+pub mod introspection;
 pub mod keys;
 
 pub mod policy;
 pub mod problem;
 pub mod resource;
-#[allow(dead_code, reason = "the shared list has no caller yet")]
+pub mod revocation;
 pub mod store;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
@@ -111,4 +115,7 @@ pub use self::{
 pub use crate::algorithm::Algorithm;
 
 #[cfg(feature = "service")]
-pub(crate) use self::{keys::fetch::is_loopback, warp::filter::closed};
+pub(crate) use self::{
+    keys::fetch::is_loopback,
+    warp::filter::{closed, with_fields_alone},
+};

@@ -7,6 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
+    introspection::{Introspection, introspector::Introspector},
     issuer::KeySource,
     keys::{
         jwks::Jwks,
@@ -29,6 +30,7 @@ pub(crate) struct Trusted {
     pub(crate) keys: Option<Keys>,
     /// The secret for `HS256`, used for no other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
+    pub(crate) introspector: Option<Introspector>,
     pub(crate) rules: Rules,
     /// The origin of `keys`.
     pub(crate) origin: KeyOrigin,
@@ -52,6 +54,7 @@ pub(crate) struct Rules {
     pub(crate) methods: Methods,
     /// The bytes of the secret, which a reload compares.
     pub(crate) secret: Option<Arc<[u8]>>,
+    pub(crate) introspection: Option<Introspection>,
 }
 
 /// The origin of an issuer's keys, and how they are fetched.
@@ -140,7 +143,8 @@ impl Trusted {
                 jwks.generation() == Some(key.generation())
             }
             (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            (VerifiedBy::Key(_), None) => false,
+            // Answers have a cache of their own.
+            (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
         }
     }
 

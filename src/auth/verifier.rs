@@ -8,7 +8,6 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -18,20 +17,23 @@ use serde::de::DeserializeOwned;
 use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal, Scheme},
+    clock::Clock,
     context::{self, Timer},
     credential::{
         Credential, RequestHead,
-        bearer::{self, within_limit},
+        bearer::{self, is_b64token, within_limit},
         certificate::{self, CertificateSource},
         dpop::{Presented, ProofFault, Proofs},
         field,
     },
     error::AuthError,
+    introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
     issuers::Issuers,
     keys::{fetch::Fetcher, status::KeyStatus},
     policy::Requirement,
     resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
+    revocation::{Revocation, RevocationStatus, Revocations, sync},
     store::Store,
     token::{
         checks::{self, Times},
@@ -69,13 +71,16 @@ pub(crate) struct Inner {
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg_attr(
+        not(feature = "service"),
+        allow(dead_code, reason = "only operators look at it")
+    )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    /// The clients whose logout tokens are accepted.
+    pub(crate) logout_clients: Vec<String>,
+    pub(crate) revocations: Revocations,
 }
-
-/// Returns the current time.
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl Auth {
     pub(crate) fn new(inner: Inner) -> Self {
@@ -187,7 +192,7 @@ impl Auth {
         };
         let nonces = proofs.nonces.as_ref();
         let nonces = nonces.filter(|_| error == AuthError::NonceRequired);
-        let nonce = nonces.map(|nonces| nonces.current((self.inner.clock)()).into());
+        let nonce = nonces.map(|nonces| nonces.current(self.inner.clock.time()).into());
         let challenge = match scheme {
             Some(scheme) => offered.only(scheme),
             None => offered,
@@ -227,7 +232,7 @@ impl Auth {
     /// A client that takes every nonce over never sees one expire.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
-        nonces.renewal((self.inner.clock)())
+        nonces.renewal(self.inner.clock.time())
     }
 
     /// Verifies a token, given without the scheme name.
@@ -277,6 +282,7 @@ impl Auth {
             // Boxed, so that requests with a plain bearer token do not carry the state of this.
             Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
+        verified.check_not_revoked()?;
         Claims::new(verified)
     }
 
@@ -318,7 +324,7 @@ impl Auth {
             token: credential.token,
             bound_to,
         };
-        let checked = proofs.check(presented, (self.inner.clock)()).await;
+        let checked = proofs.check(presented, self.inner.clock.time()).await;
         checked.map_err(|fault: ProofFault| {
             context::set_proof_fault(fault.reason());
             fault.error()
@@ -328,9 +334,12 @@ impl Auth {
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token, self.inner.max_token)?;
         if let Some(verified) = self.cached(token)? {
-            return Ok(verified);
+            return self.introspected(token, verified).await;
         }
-        let parts = Parts::split(token)?;
+        let parts = match Parts::split(token) {
+            Ok(parts) => parts,
+            Err(error) => return self.introspect_opaque(token, error).await,
+        };
         let checked = match self.check_without_key(parts, None) {
             // Boxed, so that every request's future does not have room for it.
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
@@ -348,7 +357,61 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        Ok(verified)
+        self.introspected(token, verified).await
+    }
+
+    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
+    async fn introspected(
+        &self,
+        token: &[u8],
+        verified: Arc<Verified>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        if !verified.context.introspects_jwts {
+            return Ok(verified);
+        }
+        // The issuer may have been replaced a moment ago, and its replacement decides then.
+        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
+        let issuer = issuer.or_else(|| {
+            self.inner
+                .resolver
+                .as_ref()?
+                .with_context(&verified.context)
+        });
+        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
+        match &issuer.introspector {
+            Some(introspector) => introspector.jwt(token, &verified).await,
+            None => Ok(verified),
+        }
+    }
+
+    /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
+    /// issuer is asked.
+    async fn introspect_opaque(
+        &self,
+        token: &[u8],
+        error: AuthError,
+    ) -> Result<Arc<Verified>, AuthError> {
+        match self.opaque_introspector() {
+            Some(introspector) if is_b64token(token) => introspector.opaque(token).await,
+            _ => Err(error),
+        }
+    }
+
+    /// Returns the introspector for tokens that do not name their issuer: the one for opaque
+    /// tokens, or the only one there is.
+    pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
+        let issuers = self.inner.issuers.load();
+        let introspectors = || {
+            issuers
+                .iter()
+                .filter_map(|issuer| issuer.introspector.as_ref())
+        };
+        let opaque = introspectors().find(|one| one.mode() == Mode::Opaque);
+        let only = || {
+            let mut all = introspectors();
+            all.next().filter(|_| all.next().is_none())
+        };
+        opaque.or_else(only).cloned()
     }
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
@@ -402,11 +465,11 @@ impl Auth {
             return Ok(None);
         };
         let issuers = self.inner.issuers.load();
-        let resolved;
+        let found;
         let issuer = if verified.context.slot == NO_SLOT {
             let resolver = self.inner.resolver.as_ref();
-            resolved = resolver.and_then(|resolver| resolver.with_context(&verified.context));
-            resolved.as_deref()
+            found = resolver.and_then(|resolver| resolver.with_context(&verified.context));
+            found.as_deref()
         } else {
             issuers.with_context(&verified.context)
         };
@@ -469,8 +532,7 @@ impl Auth {
     }
 
     pub(super) fn now(&self) -> f64 {
-        let since_epoch = (self.inner.clock)().duration_since(SystemTime::UNIX_EPOCH);
-        since_epoch.unwrap_or_default().as_secs_f64()
+        self.inner.clock.now()
     }
 
     /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
@@ -482,9 +544,75 @@ impl Auth {
         }
     }
 
-    /// Returns whether every issuer's keys are held.
+    /// Returns whether every issuer's keys are held, and every source of revocations was read.
     pub fn is_ready(&self) -> bool {
         self.status().iter().all(|issuer| issuer.keys > 0)
+            && self.inner.revocations.is_synchronized()
+    }
+
+    /// Revokes tokens: those that are cached are rejected from the next request on, and
+    /// [`Claims::ended`] completes for those that are in use. A
+    /// [shared store](crate::auth::Builder::state_store) passes the entry on to the other processes.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, claims::NoPrivate, revocation::Revocation},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().subject("auth0|bob").sign();
+    /// assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    /// auth.revoke(Revocation::subject(issuer.url(), "auth0|bob"));
+    /// let revoked = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(revoked.unwrap_err(), AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn revoke(&self, revocation: Revocation) {
+        self.revoke_all([revocation]);
+    }
+
+    /// Revokes tokens by many entries at once.
+    pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
+        let added = self.inner.revocations.add(revocations, self.now());
+        let store = &self.inner.store;
+        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let store = store.clone();
+        tokio::spawn(async move {
+            for entry in added {
+                if store.publish(sync::line(&entry)).await.is_err() {
+                    // This process holds the entry, and synchronization writes it back.
+                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Returns the revocations that are in force.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.inner.revocations.entries(self.now())
+    }
+
+    /// Returns the status of the list of revoked tokens and its sources.
+    pub fn revocation_status(&self) -> RevocationStatus {
+        self.inner.revocations.status()
+    }
+
+    /// Returns the status of introspection at each issuer that is asked.
+    pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
+        let issuers = self.issuers();
+        let introspectors = issuers
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        introspectors.map(Introspector::status).collect()
     }
 
     /// Returns the status of each issuer's keys.
@@ -511,7 +639,7 @@ impl Auth {
     }
 
     /// Returns the store that remembers what may be used once.
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }

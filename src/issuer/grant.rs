@@ -127,7 +127,7 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         token = token.scope(&scope);
         answer["scope"] = json!(scope);
     }
-    answer["access_token"] = json!(token.sign());
+    answer["access_token"] = json!(state.granted(token));
     Ok(answer)
 }
 
@@ -157,23 +157,10 @@ fn authenticate(
         given(requested.client_id.as_deref()),
         given(requested.client_secret.as_deref()),
     );
-    let known = match headers.get(AUTHORIZATION) {
-        Some(_) if in_body.1.is_some() => {
-            return Err(Refusal::invalid_request("The client authenticates twice."));
-        }
-        Some(value) => {
-            let expected = STANDARD.encode(format!("{}:{}", client.id, client.secret));
-            value
-                .to_str()
-                .ok()
-                .and_then(|value| value.split_once(' '))
-                .is_some_and(|(scheme, credentials)| {
-                    scheme.eq_ignore_ascii_case("basic") && credentials.trim() == expected
-                })
-        }
-        None => in_body == (Some(&client.id), Some(&client.secret)),
-    };
-    if known {
+    if headers.contains_key(AUTHORIZATION) && in_body.1.is_some() {
+        return Err(Refusal::invalid_request("The client authenticates twice."));
+    }
+    if is_client(client, headers, in_body.0, in_body.1) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -181,6 +168,23 @@ fn authenticate(
         "invalid_client",
         "The client is unknown, or its secret is wrong.",
     ))
+}
+
+/// Returns whether the credentials in the header, or those in the body, are the client's.
+pub(super) fn is_client(
+    client: &Client,
+    headers: &HeaderMap,
+    id: Option<&str>,
+    secret: Option<&str>,
+) -> bool {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return (id, secret) == (Some(&client.id), Some(&client.secret));
+    };
+    let expected = STANDARD.encode(format!("{}:{}", client.id, client.secret));
+    let value = value.to_str().ok().and_then(|value| value.split_once(' '));
+    value.is_some_and(|(scheme, credentials)| {
+        scheme.eq_ignore_ascii_case("basic") && credentials.trim() == expected
+    })
 }
 
 /// Returns the requested scopes, each once, in the order of the request. Unlike Auth0, which has a list

@@ -11,6 +11,7 @@
 //! | what happens as time passes | [`clock::StoppedClock`] |
 //! | the binary: its output and its end | [`process::Process`], or [`process::run`] |
 //! | the binary beside an issuer that fits it | [`world::World`] |
+//! | what replicas share | [`redis::RedisServer`] and [`redis::Proxy`] |
 //! | limits and shutdown of the server | `tests/server/harness.rs` |
 //! | request log and metrics | `tests/observe/service.rs` |
 //! | the library with fixed keys, no issuer | `tests/library/authenticate.rs` |
@@ -22,6 +23,8 @@ pub mod frames;
 pub mod process;
 #[cfg(feature = "service")]
 pub mod raw;
+#[cfg(feature = "service")]
+pub mod redis;
 pub mod text;
 #[cfg(feature = "service")]
 pub mod world;

@@ -52,11 +52,7 @@ impl Service {
     }
 
     pub async fn client(&self) -> Client {
-        Client {
-            address: self.address,
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            heard: Vec::new(),
-        }
+        Client::to(self.address).await
     }
 }
 
@@ -74,6 +70,14 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn to(address: SocketAddr) -> Self {
+        Self {
+            address,
+            stream: TcpStream::connect(address).await.unwrap(),
+            heard: Vec::new(),
+        }
+    }
+
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";

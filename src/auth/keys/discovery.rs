@@ -95,7 +95,7 @@ pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
 /// An issuer on this machine may name addresses of this machine. Every issuer may name its own
 /// origin, to which requests are sent anyway. Every other address is
 /// [guarded](crate::auth::keys::locality).
-fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
+pub(in crate::auth) fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
         && !is_trusted(&url)

@@ -8,7 +8,7 @@ use reqwest::{Url, header, tls::TlsInfo};
 use crate::auth::{
     keys::{
         discovery,
-        fetch::{self, Document, FetchError, FetchUrl, endpoint},
+        fetch::{self, Access, Document, FetchError, FetchUrl, endpoint},
     },
     verifier::Auth,
 };
@@ -30,9 +30,12 @@ pub(crate) struct Probe {
 }
 
 /// Fetches from an address that the operator configured, for `limit` at most.
-pub(crate) async fn probe(url: &str, limit: Duration) -> Probe {
+pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe {
     match endpoint(url) {
-        Ok(url) => probe_url(&FetchUrl::configured(url), limit).await,
+        Ok(url) => {
+            let target = FetchUrl::configured(url).with_access(access.clone());
+            probe_url(&target, limit).await
+        }
         Err(fault) => {
             let error = FetchError::JwksUri(url.into(), fault);
             Probe::failed(Duration::ZERO, error)
@@ -126,8 +129,15 @@ pub(crate) fn is_not_found(error: &FetchError) -> bool {
 }
 
 /// Returns the address of the keys in the issuer's metadata, or what is wrong with the metadata.
-pub(crate) fn jwks_uri(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    discovery::read(body, url, issuer)
+pub(crate) fn jwks_uri(
+    body: &[u8],
+    url: &Url,
+    issuer: &str,
+    access: &Access,
+) -> Result<FetchUrl, FetchError> {
+    let found = discovery::read(body, url, issuer)?;
+    let metadata = FetchUrl::configured(url.clone()).with_access(access.clone());
+    Ok(found.with_access_of(&metadata))
 }
 
 impl Auth {
@@ -138,7 +148,7 @@ impl Auth {
             let Some(url) = metadata_of(&issuer) else {
                 continue;
             };
-            if let Some(ahead) = probe(url.as_str(), limit).await.ahead {
+            if let Some(ahead) = probe(url.as_str(), &Access::default(), limit).await.ahead {
                 return Some((issuer.to_string(), ahead));
             }
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use crate::auth::{
     challenge::{Challenge, Scheme},
     error::AuthError,
-    token::{confirmation::Binding, identity::Identity, json, payload::Verified},
+    token::{confirmation::Binding, ended::ended, identity::Identity, json, payload::Verified},
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -77,6 +77,48 @@ impl<X> Claims<X> {
         const FAR: Duration = Duration::from_secs(300_000_000_000);
         let since_epoch = Duration::try_from_secs_f64(self.verified.times.expires).unwrap_or(FAR);
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
+    }
+
+    /// Completes when the token expires or is revoked, so that a stream can end with its token.
+    /// Returns [`AuthError::TokenExpired`] or [`AuthError::TokenRevoked`].
+    ///
+    /// The future is independent of the claims. It completes at `exp`, or earlier at the
+    /// [maximum age](crate::auth::Builder::max_age), without leeway.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, Claims, revocation::Revocation},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
+    /// let ended = claims.ended(); // in a stream: tokio::select! with what it waits for
+    /// auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+    /// assert_eq!(ended.await, AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ended(&self) -> impl Future<Output = AuthError> + Send + Sync + 'static + use<X> {
+        ended(Arc::clone(&self.verified))
+    }
+
+    /// Returns the time since the user authenticated, in seconds: now minus `auth_time`. `None` if
+    /// the token does not say, or names a time ahead.
+    pub(crate) fn authentication_age(&self) -> Option<f64> {
+        let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
+        let age = self.verified.context.clock.now() - at;
+        let leeway = self.verified.context.rules.leeway.as_secs_f64();
+        (age >= -leeway).then_some(age - leeway)
+    }
+
+    /// Returns the authentication context class of the token.
+    pub(crate) fn acr(&self) -> Option<String> {
+        json::accepted(json::member(self.json(), "acr")?).ok()
     }
 
     /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of

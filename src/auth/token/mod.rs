@@ -5,6 +5,7 @@ pub(super) mod auth0;
 pub(super) mod checks;
 pub(super) mod claims;
 pub(super) mod confirmation;
+mod ended;
 pub(super) mod identity;
 pub(super) mod implied;
 pub(crate) mod json;

@@ -8,6 +8,8 @@
 //!
 //! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
+use std::time::Duration;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use warp::{
     Reply,
@@ -20,7 +22,7 @@ use warp::{
 
 use crate::auth::{
     Claims, Problem,
-    policy::{Policy, is_scope_token, permissions, scopes},
+    policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
 };
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
@@ -38,8 +40,9 @@ const MOST: usize = 64;
 
 /// Returns the policy in a query: the token must have everything that it lists. `scope` and `permission`
 /// separate names by spaces. `role` and `group` take one name each, since those may have spaces in them, and
-/// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `None` for an
-/// empty query, which asks for a valid token.
+/// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `acr` lists
+/// context classes, one of which suffices, and `max_age` has seconds (RFC 9470); each comes once at most.
+/// `None` for an empty query, which asks for a valid token.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
@@ -51,7 +54,7 @@ pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem>
     let policy = parse(query);
     if policy.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group and claim; the proxy is refused"
+            "the query of /auth is not one of scope, permission, role, group, claim, acr and max_age; the proxy is refused"
         );
     }
     policy.map(Some).ok_or(Problem::BadRequest)
@@ -62,6 +65,7 @@ type ReadList = fn(&str) -> Option<Policy>;
 fn parse(query: &str) -> Option<Policy> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
     let mut others = Vec::new();
+    let (mut acr, mut max_age) = (None, None);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=')?;
         match name {
@@ -74,9 +78,14 @@ fn parse(query: &str) -> Option<Policy> {
                 let (path, value) = value.rsplit_once(':')?;
                 others.push(Policy::of_claim(decoded(path)?, decoded(value)?)?);
             }
+            // Given twice, the two could only contradict each other.
+            "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
+            "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
             _ => return None,
         }
     }
+    others.extend(acr);
+    others.extend(max_age);
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
@@ -85,6 +94,12 @@ fn parse(query: &str) -> Option<Policy> {
     }
     let policies = policies?.into_iter().chain(others);
     policies.reduce(|one, other| one & other)
+}
+
+/// Parses whole seconds.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
 /// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
@@ -161,7 +176,7 @@ fn unchanged(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::policy::{group, permission, role, scope};
+    use crate::auth::policy::{acr, group, permission, role, scope};
 
     #[test]
     fn a_query_is_a_policy_or_a_problem() {
@@ -175,6 +190,17 @@ mod tests {
             ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),
             ("repeated", "scope=a&scope=b", Ok(Some(scope("a") & scope("b")))),
             ("a permission", "permission=p", Ok(Some(permission("p")))),
+            ("a class", "acr=gold", Ok(Some(acr("gold")))),
+            ("one of two classes", "acr=gold+silver", Ok(Some(acr("gold") | acr("silver")))),
+            ("an age", "max_age=300", Ok(Some(max_auth_age(Duration::from_secs(300))))),
+            ("a class and a scope", "scope=a&acr=gold", Ok(Some(scope("a") & acr("gold")))),
+            ("two classes apart", "acr=gold&acr=silver", Err(Problem::BadRequest)),
+            ("two ages", "max_age=1&max_age=2", Err(Problem::BadRequest)),
+            ("no class", "acr=", Err(Problem::BadRequest)),
+            ("no age", "max_age=", Err(Problem::BadRequest)),
+            ("an age below zero", "max_age=-1", Err(Problem::BadRequest)),
+            ("an age in minutes", "max_age=5m", Err(Problem::BadRequest)),
+            ("too large an age", "max_age=99999999999", Err(Problem::BadRequest)),
             ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),

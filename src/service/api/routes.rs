@@ -69,6 +69,17 @@ pub fn rows(
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
+    if access.auth.accepts_logout() {
+        let auth = access.auth.clone();
+        let row = route!(POST, "backchannel-logout")
+            .form()
+            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .says(
+                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
+                Form::Object,
+            );
+        rows.push(row);
+    }
     if access.forward_auth_paths {
         // The query is the client's own, so it names no policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")

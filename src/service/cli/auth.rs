@@ -4,9 +4,10 @@ use crate::{
     auth::{
         Algorithm, Auth, Builder, TrustedIssuer,
         dpop::Dpop,
+        revocation::RevocationOutage,
         store::{RedisOptions, Store},
     },
-    service::config::{self, Config, TokenProfile},
+    service::config::{self, Config, StoreOutage, TokenProfile},
 };
 
 /// Returns the store that the configuration names, which may be shared.
@@ -15,9 +16,11 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     let Some(url) = &config.state_store.url else {
         return Store::memory(memory);
     };
-    let mut options = RedisOptions::default();
-    options.timeout = config.state_store.timeout;
-    options.memory = memory;
+    let options = RedisOptions {
+        timeout: config.state_store.timeout,
+        memory,
+        ..RedisOptions::default()
+    };
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
 }
 
@@ -35,7 +38,12 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .roles_at(&config.roles_at)
         .groups_at(&config.groups_at)
         .max_token_bytes(config.max_token_bytes)
-        .state_store(Store::memory(config.dpop.store));
+        .state_store(Store::memory(config.dpop.store))
+        .revocation_stale(config.state_store.stale)
+        .revocation_outage(match config.state_store.outage {
+            StoreOutage::Refuse => RevocationOutage::Refuse,
+            StoreOutage::Local => RevocationOutage::Local,
+        });
     for issuer in &config.issuers {
         auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
     }
@@ -69,6 +77,15 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     }
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
+    }
+    if let Some(introspection) = &config.introspection {
+        auth = auth.introspection(introspection.into());
+    }
+    if let Some(file) = &config.revocation_file {
+        auth = auth.revocation_file(file);
+    }
+    for client in &config.logout_clients {
+        auth = auth.logout_client(client);
     }
     if let Some(source) = config.certificates {
         auth = auth.client_certificates(source);

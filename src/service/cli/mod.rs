@@ -10,6 +10,8 @@ mod failure;
 mod health;
 mod issuers;
 mod man;
+mod revocations;
+mod revoke;
 mod serve;
 mod terminal;
 mod time_format;
@@ -41,8 +43,8 @@ Examples:
 Configuration comes from the environment and from .env; .env.example has every variable.
 
 Exit codes: 0 yes, or ended as asked; 1 no (explain, check, health); and those of sysexits.h: 64 the \
-command line, 66 what was to be read, 69 an address in use or no dev to ask, 71 the system, 78 the \
-configuration.";
+command line, 66 what was to be read, 69 an address in use, a list that cannot be written or no dev \
+to ask, 71 the system, 78 the configuration.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
@@ -66,6 +68,10 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Revoke tokens before they expire: exit 0 once the entry is in the list
+    Revoke(revoke::Options),
+    /// List the revocations that are in force
+    Revocations(revocations::Options),
     /// Print what a shell needs to complete the command line
     #[command(after_help = completions::EXAMPLES)]
     Completions {
@@ -103,6 +109,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Check(options) => check::run(options).await,
             Command::Issuers(command) => issuers::run(command),
             Command::Health { ready } => health::run(ready).await,
+            Command::Revoke(options) => revoke::run(options).await,
+            Command::Revocations(options) => revocations::run(options).await,
             Command::Completions { shell } => completions::run(Cli::command(), shell),
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),
         }

@@ -40,6 +40,11 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     if let Some(address) = app.metrics_address()? {
         tracing::info!(%address, "metrics");
     }
+    if access.auth.accepts_proofs() && config.state_store.url.is_none() {
+        tracing::info!(
+            "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
+        );
+    }
     let hangup = Some(hangup);
     app.serve(&access, config.limits, config.cors, hangup, shutdown)
         .await;

@@ -6,8 +6,9 @@ use crate::{
     algorithm::Algorithm,
     auth::{AudienceClaim, TrustedIssuer, dpop::DpopMode},
     service::config::{
+        introspection::{ClientProof, IntrospectionConfig},
         presets::Preset,
-        types::{Secret, TokenProfile},
+        types::{IntrospectionMode, Secret, TokenProfile},
     },
 };
 
@@ -48,6 +49,20 @@ pub struct IssuerSettings {
     pub roles_at: Option<String>,
     /// The claim that holds groups.
     pub groups_at: Option<String>,
+    /// The tokens that the issuer is asked about.
+    pub introspection: Option<IntrospectionMode>,
+    /// The introspection endpoint.
+    pub introspection_uri: Option<String>,
+    /// The client as which the issuer is asked.
+    pub introspection_client_id: Option<String>,
+    /// The secret of that client.
+    pub introspection_client_secret: Option<Secret>,
+    /// A file with the secret of that client.
+    pub introspection_client_secret_file: Option<PathBuf>,
+    /// The private key of that client.
+    pub introspection_key_file: Option<PathBuf>,
+    /// How long an active answer is cached.
+    pub introspection_ttl: Option<Duration>,
     /// Which tokens come with a DPoP proof.
     pub dpop: Option<DpopMode>,
     /// The tenants that stand for `{tenantid}` in the name. Empty once the table is expanded.
@@ -55,6 +70,65 @@ pub struct IssuerSettings {
 }
 
 impl IssuerSettings {
+    /// Returns how the issuer is asked about tokens.
+    ///
+    /// # Errors
+    /// What is missing, or set for nothing.
+    pub(super) fn introspection(&self) -> Result<Option<IntrospectionConfig>, &'static str> {
+        let (secret, file, key) = (
+            self.introspection_client_secret.clone(),
+            self.introspection_client_secret_file.clone(),
+            self.introspection_key_file.clone(),
+        );
+        let id = self.introspection_client_id.clone();
+        let always = match self.introspection {
+            None | Some(IntrospectionMode::Off) => {
+                let is_unused = id.is_some()
+                    || secret.is_some()
+                    || file.is_some()
+                    || key.is_some()
+                    || self.introspection_uri.is_some()
+                    || self.introspection_ttl.is_some();
+                return if is_unused {
+                    Err(
+                        "introspection: not set, but other options of it are; give opaque or always",
+                    )
+                } else {
+                    Ok(None)
+                };
+            }
+            Some(mode) => mode == IntrospectionMode::Always,
+        };
+        let proof = match (secret, file, key) {
+            (Some(secret), None, None) => ClientProof::Secret(secret),
+            (None, Some(path), None) => ClientProof::SecretFile(path),
+            (None, None, Some(path)) => ClientProof::KeyFile(path),
+            _ => {
+                return Err("introspection: give one of introspection_client_secret, \
+                     introspection_client_secret_file and introspection_key_file");
+            }
+        };
+        let client_id = id.ok_or("introspection_client_id: not set, but introspection needs it")?;
+        Ok(Some(IntrospectionConfig {
+            always,
+            uri: self.introspection_uri.clone(),
+            client_id,
+            proof,
+            ttl: self.introspection_ttl.unwrap_or(Duration::from_secs(30)),
+        }))
+    }
+
+    /// Takes the options of introspection out.
+    pub(super) fn forget_introspection(&mut self) {
+        self.introspection = None;
+        self.introspection_uri = None;
+        self.introspection_client_id = None;
+        self.introspection_client_secret = None;
+        self.introspection_client_secret_file = None;
+        self.introspection_key_file = None;
+        self.introspection_ttl = None;
+    }
+
     /// Returns whether an algorithm is accepted that needs a public key, given the algorithms of
     /// the variables.
     pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
@@ -120,6 +194,9 @@ impl From<&IssuerSettings> for TrustedIssuer {
         }
         if let Some(claim) = &settings.groups_at {
             issuer = issuer.groups_at(claim);
+        }
+        if let Ok(Some(introspection)) = settings.introspection() {
+            issuer = issuer.introspection((&introspection).into());
         }
         issuer
     }

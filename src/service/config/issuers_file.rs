@@ -52,6 +52,13 @@ const OPTIONS: &[(&str, Set)] = &[
     ("roles_at", |own, found| found.value(|v| own.roles_at = Some(v), value::claim_path, variables::AUTH0_ROLES_AT.variable.expects)),
     ("dpop", |own, found| found.value(|v| own.dpop = Some(v), value::dpop_mode, variables::AUTH0_DPOP.variable.expects)),
     ("groups_at", |own, found| found.value(|v| own.groups_at = Some(v), value::claim_path, variables::AUTH0_GROUPS_AT.variable.expects)),
+    ("introspection", |own, found| found.value(|v| own.introspection = Some(v), value::introspection, variables::AUTH0_INTROSPECTION.variable.expects)),
+    ("introspection_uri", |own, found| found.value(|v| own.introspection_uri = Some(v), url::web_address, variables::AUTH0_INTROSPECTION_URI.variable.expects)),
+    ("introspection_client_id", |own, found| found.value(|v| own.introspection_client_id = Some(v), value::text, variables::AUTH0_INTROSPECTION_CLIENT_ID.variable.expects)),
+    ("introspection_client_secret", |own, found| found.secret(|v| own.introspection_client_secret = Some(v), value::client_secret, variables::AUTH0_INTROSPECTION_CLIENT_SECRET.variable.expects)),
+    ("introspection_client_secret_file", |own, found| found.value(|v| own.introspection_client_secret_file = Some(v), value::file, "the path of a file that holds the secret")),
+    ("introspection_key_file", |own, found| found.value(|v| own.introspection_key_file = Some(v), value::file, variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
+    ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
 
 /// What the tables need of the variables.
@@ -254,6 +261,9 @@ impl Reader<'_> {
         }
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
             let text = "jwks_file: set together with jwks_uri; keep one of them";
+            self.fault(table.line, &table.title, text);
+        }
+        if let Err(text) = own.introspection() {
             self.fault(table.line, &table.title, text);
         }
         let algorithms = own.algorithms_or(self.defaults.algorithms);
@@ -599,6 +609,10 @@ groups_at = "groups.all"
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
+            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
+            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: give one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
+            (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
+            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),

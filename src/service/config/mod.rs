@@ -11,6 +11,7 @@ mod dpop;
 mod env;
 mod external_checks;
 mod fault;
+mod introspection;
 mod invalid;
 mod issuer_settings;
 mod issuers_export;
@@ -50,13 +51,14 @@ pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
+pub use self::introspection::{ClientProof, IntrospectionConfig};
 pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
 pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
 pub use self::setting::Setting;
 pub use self::state_store::StateStore;
-pub use self::types::{Secret, StoreOutage, TokenProfile};
+pub use self::types::{IntrospectionMode, Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -113,6 +115,12 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// How the single issuer is asked about tokens. Defaults to not at all.
+    pub introspection: Option<IntrospectionConfig>,
+    /// A file of revoked tokens. Defaults to none.
+    pub revocation_file: Option<PathBuf>,
+    /// The clients for which logout tokens are accepted. Defaults to none.
+    pub logout_clients: Vec<String>,
     /// The rules for tokens that are bound to a key.
     pub dpop: Dpop,
     /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
@@ -144,9 +152,16 @@ impl Config {
     /// Every fault, or the one of a `.env` that cannot be read. Files, certificate authorities and
     /// proxies are checked only if every value is valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        let environment = Environment::read()?;
-        let (config, mut warnings) = Self::from_environment(&environment)?;
-        warnings.extend(config.check_external(&environment)?);
+        Self::load_from(&Environment::read()?)
+    }
+
+    /// Like [`load`](Self::load), from an environment that was read before.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
+        let (config, mut warnings) = Self::from_environment(environment)?;
+        warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
     }
 
@@ -197,6 +212,22 @@ impl Config {
         Err(faults.into())
     }
 
+    /// Returns whether an issuer is asked about tokens.
+    pub fn introspects(&self) -> bool {
+        let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
+        self.introspection.is_some() || self.tables.iter().any(by_table)
+    }
+
+    /// Returns the configuration with which no issuer is asked about tokens.
+    #[must_use]
+    pub fn without_introspection(mut self) -> Self {
+        self.introspection = None;
+        for table in &mut self.tables {
+            table.forget_introspection();
+        }
+        self
+    }
+
     /// Returns one configuration for each issuer, with its own options in place of those of the
     /// variables.
     pub fn of_each_issuer(&self) -> Vec<Self> {
@@ -244,6 +275,11 @@ impl Config {
         if let Some(path) = self.jwks_file.as_deref().filter(|_| self.needs_key_set()) {
             faults.extend(external_checks::key_set_file(path, &self.algorithms));
         }
+        let proof = self.introspection.as_ref().map(|asked| &asked.proof);
+        faults.extend(external_checks::ended(
+            self.revocation_file.as_deref(),
+            proof,
+        ));
         if let Err(more) = self.check_issuers_files(&self.tables) {
             faults.extend(more.as_slice().iter().cloned());
         }
@@ -266,8 +302,14 @@ impl Config {
         let resource = reader.optional(&variables::AUTH0_RESOURCE);
         let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
+        let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
         Self {
-            issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
+            introspection: introspection::read(reader, &issuers),
+            revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),
+            logout_clients: reader
+                .optional_list(&variables::AUTH0_LOGOUT_CLIENT_ID)
+                .unwrap_or_default(),
+            issuers,
             audiences: audiences.unwrap_or_default(),
             issuers_file: reader.optional(&variables::ISSUERS_FILE),
             tables: Vec::new(),
@@ -344,6 +386,10 @@ impl Config {
             url.get(..6)
                 .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
         };
+        let asks = self.introspection.as_ref().is_some_and(|introspection| {
+            let uri = introspection.uri.as_ref();
+            uri.map_or_else(|| self.issuers.iter().any(is_https), is_https)
+        });
         let of_a_table = self.tables.iter().any(|table| {
             let url = table.jwks_uri.as_ref().unwrap_or(&table.url);
             table.jwks_file.is_none()
@@ -352,6 +398,7 @@ impl Config {
                 && is_https(url)
         });
         of_a_table
+            || asks
             || self.needs_key_set()
                 && self.jwks_file.is_none()
                 && match &self.jwks_uri {

@@ -24,7 +24,7 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let read = dotenv::parse(text.as_bytes()).unwrap();
+    let read = dotenv::parse(text.as_bytes(), ".env").unwrap();
     let pairs = read
         .entries
         .into_iter()
@@ -904,6 +904,11 @@ fn has_examples_that_are_valid_or_placeholders() {
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
         let mut vars = dotenv(&line);
+        if variable.name == "AUTH0_INTROSPECTION" {
+            let [id, secret] = ["CLIENT_ID", "CLIENT_SECRET"];
+            let name = |rest: &str| format!("AUTH0_INTROSPECTION_{rest}");
+            vars.extend(owned(&[(&*name(id), "api"), (&*name(secret), "s")]));
+        }
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
@@ -929,8 +934,12 @@ fn has_examples_that_are_valid_or_placeholders() {
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
         "AUTH0_DPOP_NONCE_SECRET",
+        "AUTH0_INTROSPECTION_CLIENT_ID",
+        "AUTH0_INTROSPECTION_CLIENT_SECRET",
+        "AUTH0_INTROSPECTION_URI",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
+        "AUTH0_LOGOUT_CLIENT_ID",
         "AUTH0_SIGNING_SECRET",
         "STATE_STORE",
     ];

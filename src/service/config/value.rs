@@ -21,7 +21,7 @@ use crate::{
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, StoreOutage, TokenProfile},
+        types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -98,6 +98,20 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses the secret of a client, of any length.
+#[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
+pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
+    Ok(Secret::new(text))
+}
+
+/// Parses a text without control characters.
+pub(super) fn text(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new("holds a control character"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
@@ -344,6 +358,17 @@ pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
             Err(InvalidValue::new("is no profile we know")
                 .suggest(nearest(text, ["any", "rfc9068"])))
         }
+    }
+}
+
+/// Parses `off`, `opaque` or `always`.
+pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
+    match text {
+        "off" => Ok(IntrospectionMode::Off),
+        "opaque" => Ok(IntrospectionMode::Opaque),
+        "always" => Ok(IntrospectionMode::Always),
+        _ => Err(InvalidValue::new("is none of off, opaque and always")
+            .suggest(nearest(text, ["off", "opaque", "always"]))),
     }
 }
 

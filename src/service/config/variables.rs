@@ -14,7 +14,7 @@ use crate::{
     auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, StoreOutage, TokenProfile},
+            types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -259,6 +259,71 @@ variables! {
         parse: url::resource,
     }
 
+    AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
+        default: "off",
+        meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
+        example: "opaque",
+        expects: "off, opaque or always",
+        parse: value::introspection,
+    }
+
+    AUTH0_INTROSPECTION_URI: Optional<String> {
+        default: "what the issuer's discovery document says",
+        meaning: "The URL of the issuer's introspection endpoint.",
+        example: "https://your.issuer/oauth2/introspect",
+        expects: "the URL of an introspection endpoint",
+        parse: url::web_address,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_ID: Optional<String> {
+        default: "none; introspection needs it",
+        meaning: "The client as which the issuer is asked: one of this API's own, not the one that fetches tokens.",
+        example: "'<introspection-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_SECRET: Optional<Secret> {
+        default: "none; introspection needs it or AUTH0_INTROSPECTION_KEY_FILE",
+        meaning: "The secret of that client, in single quotes.",
+        example: "'<introspection-client-secret>'",
+        expects: "the secret of that client",
+        parse: value::client_secret,
+        is_secret: true,
+    }
+
+    AUTH0_INTROSPECTION_KEY_FILE: Optional<PathBuf> {
+        default: "none; the secret is used",
+        meaning: "The private key of that client as PEM, to authenticate by private_key_jwt (RFC 7523).",
+        example: "/etc/warp-bearer/introspection.key",
+        expects: "the path of a private key as PEM",
+        parse: value::file,
+    }
+
+    AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
+        default: "30s",
+        meaning: "How long an answer that a token is active is cached, and so how long a revoked token may still be accepted; 0s: ask each time.",
+        example: "10s",
+        expects: "a duration, such as 30s",
+        parse: value::duration,
+    }
+
+    AUTH0_REVOCATION_FILE: Optional<PathBuf> {
+        default: "none",
+        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Looked at every second.",
+        example: "/etc/warp-bearer/revoked.jsonl",
+        expects: "the path of a file of revocations",
+        parse: value::file,
+    }
+
+    AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
+        default: "none; there is no /backchannel-logout",
+        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        example: "'<logout-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
     PUBLIC_URL: Optional<String> {
         default: "the origin of AUTH0_RESOURCE",
         meaning: "The URL by which clients reach this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
@@ -327,10 +392,10 @@ variables! {
 
     STATE_STORE_TIMEOUT: WithDefault<Duration> {
         default: "100ms",
-        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        meaning: "How long a command of the state store may take, 1ms to 1s; beyond, the request gets 503.",
         example: "250ms",
-        expects: "a duration from 1ms to 10s, such as 100ms",
-        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+        expects: "a duration from 1ms to 1s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(1)),
     }
 
     STATE_STORE_STALE: WithDefault<Duration> {

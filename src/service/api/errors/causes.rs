@@ -510,3 +510,35 @@ pub const STATE_DOWN: Cause = cause(
     "The state store does not answer, or was started anew after the proof was made.",
     "Ask again after the time in Retry-After; the operator looks at the store.",
 );
+pub const ISSUER_SAYS_INACTIVE: Cause = cause(
+    "The issuer was asked and says that the token is not active: it was revoked, it has expired, or the issuer never issued it.",
+    "Fetch a new token from the issuer.",
+);
+pub const WRONG_ASKER: Cause = cause(
+    "The issuer does not let the client of this service see the token: some issuers, Keycloak among them, call every token inactive that was not issued for the client that asks.",
+    "Give AUTH0_INTROSPECTION_CLIENT_ID a client of this API's own, and have the token's audience include it.",
+);
+pub const INTROSPECTION_FAILS: Cause = cause(
+    "The issuer's introspection endpoint cannot be reached, or answers with an error or with what is no introspection answer.",
+    "Run warp-bearer check on the service's machine: it asks the endpoint about a made-up token. The caller's token is not at fault.",
+);
+pub const INTROSPECTION_DENIED: Cause = cause(
+    "The endpoint rejects the credentials of this service: it answers 401 or 403.",
+    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to those of a client that may introspect.",
+);
+pub const MADE_UP_TOKENS: Cause = cause(
+    "Somebody sends many tokens that the issuer does not know, so that unknown tokens are not asked about for a while. Known tokens are not affected.",
+    "Try again after Retry-After; find out in the log who sends them.",
+);
+pub const ON_THE_LIST: Cause = cause(
+    "The token is on the list of revoked tokens: by its jti, its subject, its client, its session, or with all tokens of the issuer.",
+    "Log in again: tokens that are issued after the revocation are accepted. warp-bearer revocations shows the list.",
+);
+pub const WEAK_LOGIN: Cause = cause(
+    "The route asks for a more recent login, or for a stronger one: the challenge names max_age or acr_values.",
+    "Send the user to the issuer again with these parameters, and use the token that comes back (RFC 9470).",
+);
+pub const BAD_LOGOUT_TOKEN: Cause = cause(
+    "The logout token is for another client, has expired, was used before, or is no logout token; the log names the check that failed.",
+    "Set AUTH0_LOGOUT_CLIENT_ID to the client for which the issuer sends logout tokens to this address.",
+);

@@ -7,6 +7,7 @@
 mod certificate;
 mod context;
 mod entra;
+mod introspection;
 mod issuer;
 mod issuers;
 mod keys;
@@ -15,7 +16,7 @@ mod report;
 mod variables;
 mod way_out;
 
-use std::time::SystemTime;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 
@@ -35,19 +36,24 @@ use crate::service::{
 
 const EXAMPLES: &str = r#"Examples:
   warp-bearer check
+  warp-bearer check --env-file /etc/warp-bearer/env
   warp-bearer check --json | jq '.sections[].findings[] | select(.mark == "bad")'"#;
 
 /// The options of the command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
+    /// Read this file instead of .env, such as the EnvironmentFile of a systemd unit
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let environment = Environment::read().map_err(Failure::Config)?;
+    let environment = Environment::read_from(options.env_file.as_deref());
+    let environment = environment.map_err(Failure::Config)?;
     let mut report = Report::default();
     report.add(variables::section(&environment));
     let terminal = Terminal::stdout(environment.allows_color());
@@ -103,6 +109,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
             );
             report.add(section);
         }
+    }
+    if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
     }
     progress.clear();
     if !rows.is_empty() {

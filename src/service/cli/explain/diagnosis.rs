@@ -60,6 +60,10 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::NonceRequired => causes::FIRST_NONCE,
         AuthError::ProofReplayed => causes::PROOF_REUSED,
         AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
+        AuthError::TokenInactive => causes::ISSUER_SAYS_INACTIVE,
+        AuthError::IntrospectionUnavailable { .. } => causes::INTROSPECTION_FAILS,
+        AuthError::TokenRevoked => causes::ON_THE_LIST,
+        AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
             return of_policy(facts, error, None);
         }

@@ -1,7 +1,7 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! Reads the token from standard input, which keeps it out of the shell's history, and sends it
-//! nowhere. Fetches the keys of the issuer, as the service does.
+//! nowhere, unless `--introspect` asks for that. Fetches the keys of the issuer, as the service does.
 
 mod advice;
 mod diagnosis;
@@ -70,12 +70,18 @@ pub(in crate::service) struct Options {
     /// unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
+    /// Ask the issuer about the token too, as AUTH0_INTROSPECTION says; this sends it the token
+    #[arg(long, conflicts_with = "jwks")]
+    introspect: bool,
     /// Explain this DPoP proof too, as if both had come with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
     /// The request that the proof is for; a URL, or a path of this service
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
+    /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -163,11 +169,20 @@ impl Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let environment = Environment::read().map_err(Failure::Config)?;
-    let (config, _) = Config::from_environment(&environment).map_err(Failure::Config)?;
-    config
-        .check_external(&environment)
-        .map_err(Failure::Config)?;
+    let environment = Environment::read_from(options.env_file.as_deref());
+    let environment = environment.map_err(Failure::Config)?;
+    let (mut config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
+    if config.introspects() {
+        if options.introspect {
+            eprintln!("note: the token is sent to the issuer, which is asked about it");
+        } else {
+            config = config.without_introspection();
+            eprintln!(
+                "note: the service asks the issuer about tokens; --introspect does so here, and sends \
+                 it the token"
+            );
+        }
+    }
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
