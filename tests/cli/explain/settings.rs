@@ -84,6 +84,11 @@ fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
             ("TLS_CERT_FILE", "/etc/certificate.pem"),
             ("TLS_KEY_FILE", "/etc/key.pem"),
         ],
+        _ if name.starts_with("AUTH0_INTROSPECTION") => vec![
+            ("AUTH0_INTROSPECTION", "opaque"),
+            ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+            ("AUTH0_INTROSPECTION_CLIENT_SECRET", "a secret of the API"),
+        ],
         _ if name.starts_with("AUTH0_DPOP") => vec![("PUBLIC_URL", "https://api.example.com")],
         "METRICS_LISTEN" => vec![("LISTEN", "127.0.0.1:1")],
         _ => Vec::new(),
