@@ -44,7 +44,11 @@ fn texts() -> Vec<(PathBuf, String)> {
 /// Returns every `NAME=value` of a variable in a text. A placeholder, `{…}` or `$…`, is no value.
 fn settings(text: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for variable in VARIABLES {
+    // The issuers file has to exist, and replaces most of the others.
+    let variables = VARIABLES
+        .iter()
+        .filter(|variable| variable.name != "ISSUERS_FILE");
+    for variable in variables {
         let assignment = format!("{}=", variable.name);
         for (at, _) in text.match_indices(&assignment) {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -76,6 +80,16 @@ fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
         }
         "TLS_CERT_FILE" => vec![("TLS_KEY_FILE", "/etc/key.pem")],
         "TLS_KEY_FILE" => vec![("TLS_CERT_FILE", "/etc/certificate.pem")],
+        "TLS_CLIENT_CERT" => vec![
+            ("TLS_CERT_FILE", "/etc/certificate.pem"),
+            ("TLS_KEY_FILE", "/etc/key.pem"),
+        ],
+        _ if name.starts_with("AUTH0_INTROSPECTION") => vec![
+            ("AUTH0_INTROSPECTION", "opaque"),
+            ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+            ("AUTH0_INTROSPECTION_CLIENT_SECRET", "a secret of the API"),
+        ],
+        _ if name.starts_with("AUTH0_DPOP") => vec![("PUBLIC_URL", "https://api.example.com")],
         "METRICS_LISTEN" => vec![("LISTEN", "127.0.0.1:1")],
         _ => Vec::new(),
     }
