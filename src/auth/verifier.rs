@@ -82,6 +82,12 @@ impl Auth {
         }
     }
 
+    /// Returns whether this is a clone of `other`.
+    #[cfg(feature = "tower")]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Authenticates a request: takes the token from `Authorization` and verifies it.
     ///
     /// The warp filters are thin wrappers around this function. Call it from any other framework.

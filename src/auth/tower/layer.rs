@@ -1,0 +1,395 @@
+//! [`AuthLayer`] and [`RequireLayer`], and the service that both make.
+//!
+//! Verified claims go into the extensions of the request. An inner layer or an extractor takes them from
+//! there if the same [`Auth`] has verified them, so that a request is verified once: a proof that may be
+//! used once would not pass twice.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, request::Parts};
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::auth::{
+    challenge::Refusal,
+    credential::RequestHead,
+    error::AuthError,
+    policy::Requirement,
+    token::claims::{Claims, NoPrivate},
+    tower::grpc::GrpcStatus,
+    verifier::Auth,
+};
+
+/// Requires a valid token of every request, and puts its [`Claims`] into the request's extensions.
+///
+/// The layer answers a refused request itself, in JSON. A CORS preflight carries no token, so put a CORS
+/// layer around this one.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use warp_bearer::auth::{Auth, Claims, tower::AuthLayer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// async fn me(request: Request<()>) -> Result<Response<String>, std::convert::Infallible> {
+///     let claims = request.extensions().get::<Claims>();
+///     let subject = claims.and_then(Claims::subject).unwrap_or("you");
+///     Ok(Response::new(subject.to_owned()))
+/// }
+///
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let service = ServiceBuilder::new().layer(AuthLayer::new(&auth)).service_fn(me);
+/// let answer = service.oneshot(Request::new(())).await?;
+/// assert_eq!(answer.status(), 401);
+/// assert_eq!(answer.headers()["www-authenticate"], r#"Bearer realm="api""#);
+/// # Ok(())
+/// # }
+/// ```
+pub struct AuthLayer<A = ProblemJson> {
+    auth: Auth,
+    is_optional: bool,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl AuthLayer {
+    /// Creates a layer that answers refusals in JSON.
+    pub fn new(auth: &Auth) -> Self {
+        Self {
+            auth: auth.clone(),
+            is_optional: false,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl AuthLayer<GrpcStatus> {
+    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    pub fn grpc(auth: &Auth) -> Self {
+        AuthLayer::new(auth).answer_with()
+    }
+}
+
+impl<A> AuthLayer<A> {
+    /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.is_optional = true;
+        self
+    }
+
+    /// Answers refusals in the way of `B`.
+    #[must_use]
+    pub fn answer_with<B>(self) -> AuthLayer<B> {
+        AuthLayer {
+            auth: self.auth,
+            is_optional: self.is_optional,
+            answer: PhantomData,
+        }
+    }
+}
+
+/// Requires a valid token whose claims grant a [`Requirement`].
+///
+/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
+/// request without a token also names the scopes that would suffice. In axum, put it around one route with
+/// `route_layer`.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use warp_bearer::auth::{Auth, policy::scope, tower::RequireLayer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn messages(_: Request<()>) -> Result<Response<String>, std::convert::Infallible> {
+/// #     Ok(Response::new("none".to_owned()))
+/// # }
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let reader = RequireLayer::new(&auth, scope("read:messages"));
+/// let service = ServiceBuilder::new().layer(reader).service_fn(messages);
+/// let answer = service.oneshot(Request::new(())).await?;
+/// let challenge = r#"Bearer realm="api", scope="read:messages""#;
+/// assert_eq!(answer.headers()["www-authenticate"], challenge);
+/// # Ok(())
+/// # }
+/// ```
+pub struct RequireLayer<X = NoPrivate, A = ProblemJson> {
+    auth: Auth,
+    requirement: Arc<Requirement<X>>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<X> RequireLayer<X> {
+    /// Creates a layer that answers refusals in JSON.
+    pub fn new(auth: &Auth, requirement: impl Into<Requirement<X>>) -> Self {
+        Self {
+            auth: auth.clone(),
+            requirement: Arc::new(requirement.into()),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<X> RequireLayer<X, GrpcStatus> {
+    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    pub fn grpc(auth: &Auth, requirement: impl Into<Requirement<X>>) -> Self {
+        RequireLayer::new(auth, requirement).answer_with()
+    }
+}
+
+impl<X, A> RequireLayer<X, A> {
+    /// Answers refusals in the way of `B`.
+    #[must_use]
+    pub fn answer_with<B>(self) -> RequireLayer<X, B> {
+        RequireLayer {
+            auth: self.auth,
+            requirement: self.requirement,
+            answer: PhantomData,
+        }
+    }
+}
+
+/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`], or your own.
+///
+/// ```
+/// use http::Response;
+/// use warp_bearer::auth::{Auth, Refusal, tower::{AuthLayer, RefusalResponse}};
+///
+/// /// Answers without a body.
+/// struct Bare;
+///
+/// impl<B: Default> RefusalResponse<B> for Bare {
+///     fn response(refusal: &Refusal) -> Response<B> {
+///         refusal.response::<&str>().map(|_| B::default())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let layer = AuthLayer::new(&auth).answer_with::<Bare>();
+/// # Ok(())
+/// # }
+/// ```
+pub trait RefusalResponse<B> {
+    /// Returns the response to a refused request.
+    fn response(refusal: &Refusal) -> Response<B>;
+}
+
+/// Answers refusals as [`Refusal::response`] does: a status, a challenge, and the problem in JSON.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ProblemJson;
+
+impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
+    fn response(refusal: &Refusal) -> Response<B> {
+        refusal.response()
+    }
+}
+
+/// The service that [`AuthLayer`] and [`RequireLayer`] put around another one.
+pub struct AuthService<S, X = NoPrivate, A = ProblemJson> {
+    inner: S,
+    gate: Gate<X>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<S, A> Layer<S> for AuthLayer<A> {
+    type Service = AuthService<S, NoPrivate, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let gate = Gate {
+            auth: self.auth.clone(),
+            requirement: None,
+            is_optional: self.is_optional,
+        };
+        AuthService {
+            inner,
+            gate,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S, X, A> Layer<S> for RequireLayer<X, A> {
+    type Service = AuthService<S, X, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let gate = Gate {
+            auth: self.auth.clone(),
+            requirement: Some(Arc::clone(&self.requirement)),
+            is_optional: false,
+        };
+        AuthService {
+            inner,
+            gate,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S, X, A, B, C> Service<Request<B>> for AuthService<S, X, A>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    X: DeserializeOwned + Send + 'static,
+    A: RefusalResponse<C>,
+    B: Send + 'static,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The clone has not been polled to readiness. The service that has been must take the request.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        let gate = self.gate.clone();
+        let (mut head, body) = request.into_parts();
+        Box::pin(async move {
+            match gate.admit(&mut head).await {
+                Ok(()) => inner.call(Request::from_parts(head, body)).await,
+                Err(refusal) => Ok(A::response(&refusal)),
+            }
+        })
+    }
+}
+
+/// What a request must bring.
+struct Gate<X> {
+    auth: Auth,
+    requirement: Option<Arc<Requirement<X>>>,
+    is_optional: bool,
+}
+
+impl<X: DeserializeOwned> Gate<X> {
+    async fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let claims = match verified(&self.auth, head).await {
+            Ok(claims) => claims,
+            Err(refusal) if self.is_optional && refusal.error == AuthError::MissingToken => {
+                return Ok(());
+            }
+            Err(refusal) => {
+                let scopes = self.requirement.as_ref().and_then(|it| it.scopes());
+                return Err(refusal.with_scope(scopes.map(Into::into)));
+            }
+        };
+        if let Some(requirement) = &self.requirement {
+            requirement.grant(typed(&self.auth, &claims)?).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The claims in the extensions, and the [`Auth`] that has verified them.
+#[derive(Clone)]
+struct Admitted {
+    auth: Auth,
+    claims: Claims,
+}
+
+/// Returns the claims of a request, which `auth` verifies unless it has done so before. Puts them into the
+/// extensions.
+pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
+    // Claims that another `Auth` has verified do not count: its audience is another one.
+    let known = head.extensions.get::<Admitted>();
+    if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
+        return Ok(admitted.claims.clone());
+    }
+    let request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    let claims: Claims = auth.authenticate(&request).await?;
+    head.extensions.insert(claims.clone());
+    head.extensions.insert(Admitted {
+        auth: auth.clone(),
+        claims: claims.clone(),
+    });
+    Ok(claims)
+}
+
+/// Returns the same claims with private ones of another type.
+pub(super) fn typed<X: DeserializeOwned>(
+    auth: &Auth,
+    claims: &Claims,
+) -> Result<Claims<X>, Refusal> {
+    claims.typed().map_err(|error| auth.refusal(error))
+}
+
+impl<X> Clone for Gate<X> {
+    fn clone(&self) -> Self {
+        Self {
+            auth: self.auth.clone(),
+            requirement: self.requirement.clone(),
+            is_optional: self.is_optional,
+        }
+    }
+}
+
+impl<A> Clone for AuthLayer<A> {
+    fn clone(&self) -> Self {
+        Self {
+            auth: self.auth.clone(),
+            is_optional: self.is_optional,
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<X, A> Clone for RequireLayer<X, A> {
+    fn clone(&self) -> Self {
+        Self {
+            auth: self.auth.clone(),
+            requirement: Arc::clone(&self.requirement),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S: Clone, X, A> Clone for AuthService<S, X, A> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<A> fmt::Debug for AuthLayer<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer")
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<X, A> fmt::Debug for RequireLayer<X, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireLayer")
+            .field("auth", &self.auth)
+            .field("requirement", &self.requirement)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug, X, A> fmt::Debug for AuthService<S, X, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthService")
+            .field("inner", &self.inner)
+            .field("auth", &self.gate.auth)
+            .finish_non_exhaustive()
+    }
+}
