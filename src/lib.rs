@@ -51,6 +51,8 @@
 //!
 //! The features:
 //! - `warp`: the filters. Without it, [`auth`] depends on no framework.
+//! - `tower`: layers for tower, hence for tonic and hyper.
+//! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
 //! - `testing`: the local issuer, for your own tests. It includes `warp`.
 //! - `service`: what the binary needs. It includes `testing`.
 //! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.

@@ -5,6 +5,8 @@ mod authenticate;
 mod cache;
 #[cfg(feature = "testing")]
 mod filters;
+#[cfg(all(feature = "testing", feature = "axum"))]
+mod layers;
 #[cfg(feature = "testing")]
 mod policies;
 #[cfg(feature = "testing")]

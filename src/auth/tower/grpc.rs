@@ -6,7 +6,11 @@ use http::{
     header::{CONTENT_TYPE, HeaderName, RETRY_AFTER},
 };
 
-use crate::auth::{challenge::Refusal, tower::layer::RefusalResponse};
+use crate::auth::{
+    challenge::Refusal,
+    tower::layer::{AuthLayer, IntoRequirement, RefusalResponse, RequireLayer},
+    verifier::Auth,
+};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -21,6 +25,20 @@ pub struct GrpcStatus;
 impl<B: Default> RefusalResponse<B> for GrpcStatus {
     fn response(refusal: &Refusal) -> Response<B> {
         refusal.grpc_response()
+    }
+}
+
+impl AuthLayer<GrpcStatus> {
+    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    pub fn grpc(auth: &Auth) -> Self {
+        AuthLayer::new(auth).answer_with()
+    }
+}
+
+impl<X> RequireLayer<X, GrpcStatus> {
+    /// Creates a layer that answers refusals with a gRPC status, for tonic.
+    pub fn grpc(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
+        RequireLayer::new(auth, requirement).answer_with()
     }
 }
 

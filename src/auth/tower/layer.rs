@@ -23,9 +23,8 @@ use crate::auth::{
     challenge::Refusal,
     credential::RequestHead,
     error::AuthError,
-    policy::Requirement,
+    policy::{Policy, Requirement},
     token::claims::{Claims, NoPrivate},
-    tower::grpc::GrpcStatus,
     verifier::Auth,
 };
 
@@ -36,7 +35,7 @@ use crate::auth::{
 ///
 /// ```
 /// use http::{Request, Response};
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use warp_bearer::auth::{Auth, Claims, tower::AuthLayer};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -56,26 +55,20 @@ use crate::auth::{
 /// # }
 /// ```
 pub struct AuthLayer<A = ProblemJson> {
-    auth: Auth,
-    is_optional: bool,
+    gate: Gate<NoPrivate>,
     answer: PhantomData<fn() -> A>,
 }
 
 impl AuthLayer {
     /// Creates a layer that answers refusals in JSON.
     pub fn new(auth: &Auth) -> Self {
-        Self {
+        let gate = Gate {
             auth: auth.clone(),
+            requirement: None,
             is_optional: false,
-            answer: PhantomData,
-        }
-    }
-}
-
-impl AuthLayer<GrpcStatus> {
-    /// Creates a layer that answers refusals with a gRPC status, for tonic.
-    pub fn grpc(auth: &Auth) -> Self {
-        AuthLayer::new(auth).answer_with()
+        };
+        let answer = PhantomData;
+        Self { gate, answer }
     }
 }
 
@@ -83,7 +76,7 @@ impl<A> AuthLayer<A> {
     /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
     #[must_use]
     pub fn optional(mut self) -> Self {
-        self.is_optional = true;
+        self.gate.is_optional = true;
         self
     }
 
@@ -91,8 +84,7 @@ impl<A> AuthLayer<A> {
     #[must_use]
     pub fn answer_with<B>(self) -> AuthLayer<B> {
         AuthLayer {
-            auth: self.auth,
-            is_optional: self.is_optional,
+            gate: self.gate,
             answer: PhantomData,
         }
     }
@@ -101,8 +93,8 @@ impl<A> AuthLayer<A> {
 /// Requires a valid token whose claims grant a [`Requirement`].
 ///
 /// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
-/// request without a token also names the scopes that would suffice. In axum, put it around one route with
-/// `route_layer`.
+/// request without a token also names the scopes that would suffice. In axum, put it around the methods of
+/// a route: `get(messages).route_layer(..)`.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -124,26 +116,20 @@ impl<A> AuthLayer<A> {
 /// # }
 /// ```
 pub struct RequireLayer<X = NoPrivate, A = ProblemJson> {
-    auth: Auth,
-    requirement: Arc<Requirement<X>>,
+    gate: Gate<X>,
     answer: PhantomData<fn() -> A>,
 }
 
 impl<X> RequireLayer<X> {
     /// Creates a layer that answers refusals in JSON.
-    pub fn new(auth: &Auth, requirement: impl Into<Requirement<X>>) -> Self {
-        Self {
+    pub fn new(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
+        let gate = Gate {
             auth: auth.clone(),
-            requirement: Arc::new(requirement.into()),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<X> RequireLayer<X, GrpcStatus> {
-    /// Creates a layer that answers refusals with a gRPC status, for tonic.
-    pub fn grpc(auth: &Auth, requirement: impl Into<Requirement<X>>) -> Self {
-        RequireLayer::new(auth, requirement).answer_with()
+            requirement: Some(Arc::new(requirement.into_requirement())),
+            is_optional: false,
+        };
+        let answer = PhantomData;
+        Self { gate, answer }
     }
 }
 
@@ -152,10 +138,37 @@ impl<X, A> RequireLayer<X, A> {
     #[must_use]
     pub fn answer_with<B>(self) -> RequireLayer<X, B> {
         RequireLayer {
-            auth: self.auth,
-            requirement: self.requirement,
+            gate: self.gate,
             answer: PhantomData,
         }
+    }
+}
+
+/// A [`Requirement`], or a [`Policy`], which needs no private claims.
+///
+/// `Into<Requirement<X>>` would not do: a policy becomes a requirement for any `X`, and nothing in a layer
+/// tells the compiler which.
+pub trait IntoRequirement {
+    /// The private claims that the requirement reads.
+    type Private;
+
+    /// Returns the requirement.
+    fn into_requirement(self) -> Requirement<Self::Private>;
+}
+
+impl IntoRequirement for Policy {
+    type Private = NoPrivate;
+
+    fn into_requirement(self) -> Requirement<NoPrivate> {
+        self.into()
+    }
+}
+
+impl<X> IntoRequirement for Requirement<X> {
+    type Private = X;
+
+    fn into_requirement(self) -> Self {
+        self
     }
 }
 
@@ -208,14 +221,9 @@ impl<S, A> Layer<S> for AuthLayer<A> {
     type Service = AuthService<S, NoPrivate, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let gate = Gate {
-            auth: self.auth.clone(),
-            requirement: None,
-            is_optional: self.is_optional,
-        };
         AuthService {
             inner,
-            gate,
+            gate: self.gate.clone(),
             answer: PhantomData,
         }
     }
@@ -225,14 +233,9 @@ impl<S, X, A> Layer<S> for RequireLayer<X, A> {
     type Service = AuthService<S, X, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let gate = Gate {
-            auth: self.auth.clone(),
-            requirement: Some(Arc::clone(&self.requirement)),
-            is_optional: false,
-        };
         AuthService {
             inner,
-            gate,
+            gate: self.gate.clone(),
             answer: PhantomData,
         }
     }
@@ -341,8 +344,7 @@ impl<X> Clone for Gate<X> {
 impl<A> Clone for AuthLayer<A> {
     fn clone(&self) -> Self {
         Self {
-            auth: self.auth.clone(),
-            is_optional: self.is_optional,
+            gate: self.gate.clone(),
             answer: PhantomData,
         }
     }
@@ -351,8 +353,7 @@ impl<A> Clone for AuthLayer<A> {
 impl<X, A> Clone for RequireLayer<X, A> {
     fn clone(&self) -> Self {
         Self {
-            auth: self.auth.clone(),
-            requirement: Arc::clone(&self.requirement),
+            gate: self.gate.clone(),
             answer: PhantomData,
         }
     }
@@ -370,26 +371,23 @@ impl<S: Clone, X, A> Clone for AuthService<S, X, A> {
 
 impl<A> fmt::Debug for AuthLayer<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthLayer")
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
+        f.debug_tuple("AuthLayer").field(&self.gate.auth).finish()
     }
 }
 
 impl<X, A> fmt::Debug for RequireLayer<X, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLayer")
-            .field("auth", &self.auth)
-            .field("requirement", &self.requirement)
-            .finish_non_exhaustive()
+        let Gate {
+            auth, requirement, ..
+        } = &self.gate;
+        let mut shown = f.debug_tuple("RequireLayer");
+        shown.field(auth).field(requirement).finish()
     }
 }
 
 impl<S: fmt::Debug, X, A> fmt::Debug for AuthService<S, X, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthService")
-            .field("inner", &self.inner)
-            .field("auth", &self.gate.auth)
-            .finish_non_exhaustive()
+        let mut shown = f.debug_tuple("AuthService");
+        shown.field(&self.gate.auth).field(&self.inner).finish()
     }
 }

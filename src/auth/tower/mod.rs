@@ -20,5 +20,5 @@ mod layer;
 
 pub use self::{
     grpc::GrpcStatus,
-    layer::{AuthLayer, AuthService, ProblemJson, RefusalResponse, RequireLayer},
+    layer::{AuthLayer, AuthService, IntoRequirement, ProblemJson, RefusalResponse, RequireLayer},
 };
