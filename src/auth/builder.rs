@@ -22,7 +22,7 @@ use crate::auth::{
         schedule::Policy,
         shared::{Settings, Source},
     },
-    resource::Resource,
+    resource::{Resource, spellings},
     token::{checks::TimeRules, payload::IssuerContext},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
@@ -269,6 +269,9 @@ impl Builder {
     /// fragment. Every challenge then names the URL of the resource's metadata, and
     /// [`Auth::metadata`] returns the document. Defaults to none.
     ///
+    /// Clients write a URL without a path with a slash at its end or without one. If a resource is set, an
+    /// audience that is such a URL is accepted in both spellings.
+    ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
     /// use warp::Filter;
@@ -404,10 +407,24 @@ impl Builder {
                 challenge: self.challenge(),
                 roles_at: self.roles_at.as_str().into(),
             }),
-            audiences: audiences.into(),
+            audiences: self.spellings(audiences),
             algorithms: algorithms.into(),
             secret: secret.map(Key::secret).map(Arc::new),
         })
+    }
+
+    /// Returns the audiences, with both spellings of URLs without a path if the API is a resource.
+    fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
+        if self.resource.is_none() {
+            return audiences.into();
+        }
+        let mut all: Vec<String> = Vec::new();
+        for spelling in audiences.iter().flat_map(|audience| spellings(audience)) {
+            if !all.contains(&spelling) {
+                all.push(spelling);
+            }
+        }
+        all.into()
     }
 
     fn challenge(&self) -> Challenge {

@@ -39,6 +39,8 @@
 //!
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 
+#[cfg(feature = "service")]
+mod audience;
 mod builder;
 mod cache;
 mod challenge;

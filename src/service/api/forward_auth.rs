@@ -1,7 +1,7 @@
 //! Forward authentication: `/auth` answers a proxy whether a token meets a policy, and sends the identity
 //! in the token to the application behind the proxy.
 //!
-//! The policy is in the query, which the proxy writes next to the path that it protects. `/auth` ignores
+//! The policy is in the query, together with the audience where one service guards several resources, which the proxy writes next to the path that it protects. `/auth` ignores
 //! fields that repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send
 //! them too, and a gate and an application must read a path the same way. A path that the two read
 //! differently is a way around the policy, so only the proxy, which forwards the path, looks at it.
@@ -18,9 +18,12 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{
-    Claims, Problem,
-    policy::{Policy, is_scope_token, permissions, scopes},
+use crate::{
+    auth::{
+        Claims, Problem,
+        policy::{Policy, is_scope_token, permissions, scopes},
+    },
+    service::api::route::Asked,
 };
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
@@ -36,34 +39,47 @@ const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 /// cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// Returns the policy in a query: the token must have everything that `scope` and `permission` list. Both
-/// may be repeated, and separate names by spaces. `None` for an empty query, which asks for a valid token.
+/// Returns what a query asks for: the token must have everything that `scope` and `permission` list, and the
+/// `audience`, if there is one. The lists may be repeated, and separate names by spaces. An empty query asks
+/// for a valid token.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
 /// that asks for less.
-pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
+pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
     if query.is_empty() {
-        return Ok(None);
+        return Ok(Asked::default());
     }
-    let policy = parse(query);
-    if policy.is_none() {
+    let asked = parse(query);
+    if asked.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope and permission; the proxy is refused"
+            "the query of /auth is not one of scope, permission and audience; the proxy is refused"
         );
     }
-    policy.map(Some).ok_or(Problem::BadRequest)
+    asked.ok_or(Problem::BadRequest)
+}
+
+/// Returns the audience in a query that has nothing else.
+pub(in crate::service) fn audience(query: &str) -> Option<String> {
+    let asked = parse(query)?;
+    asked.audience.filter(|_| asked.policy.is_none())
 }
 
 type ReadList = fn(&str) -> Option<Policy>;
 
-fn parse(query: &str) -> Option<Policy> {
-    let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
+fn parse(query: &str) -> Option<Asked> {
+    let (mut of_scopes, mut of_permissions, mut audience) = (Vec::new(), Vec::new(), None);
     for pair in query.split('&') {
         let (name, list) = pair.split_once('=')?;
         let lists = match name {
             "scope" => &mut of_scopes,
             "permission" => &mut of_permissions,
+            // Two audiences could mean either or both, so there is one.
+            "audience" if audience.is_none() => {
+                audience = Some(decoded(list)?).filter(|audience| !audience.is_empty());
+                audience.as_ref()?;
+                continue;
+            }
             _ => return None,
         };
         lists.push(decoded(list)?);
@@ -71,7 +87,10 @@ fn parse(query: &str) -> Option<Policy> {
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
-    policies?.into_iter().reduce(|one, other| one & other)
+    Some(Asked {
+        policy: policies?.into_iter().reduce(|one, other| one & other),
+        audience,
+    })
 }
 
 /// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
@@ -188,8 +207,34 @@ mod tests {
             ("a line break", "scope=a%0d%0ab", Err(Problem::BadRequest)),
             ("not ASCII", "scope=%c3%a9", Err(Problem::BadRequest)),
         ];
+        for (case, query, policy) in rows {
+            let audience = None;
+            let expected = policy.map(|policy| Asked { policy, audience });
+            assert_eq!(asked(query), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_one_audience_at_most() {
+        const URL: &str = "https://a.example/mcp";
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", "audience=https://a.example/mcp", Some((URL, None))),
+            ("escaped", "audience=https%3A%2F%2Fa.example%2fmcp", Some((URL, None))),
+            ("before a scope", "audience=https://a.example/mcp&scope=a", Some((URL, Some(scope("a"))))),
+            ("after a scope", "scope=a&audience=https://a.example/mcp", Some((URL, Some(scope("a"))))),
+            ("twice", "audience=a&audience=b", None),
+            ("the same twice", "audience=a&audience=a", None),
+            ("empty", "audience=", None),
+            ("empty, then one", "audience=&audience=a", None),
+            ("no value", "audience", None),
+        ];
         for (case, query, expected) in rows {
-            assert_eq!(policy(query), expected, "{case}");
+            let expected = expected.map(|(audience, policy)| Asked {
+                audience: Some(audience.to_owned()),
+                policy,
+            });
+            assert_eq!(asked(query), expected.ok_or(Problem::BadRequest), "{case}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The route table: every path, method and policy on one screen.
 
-use std::{convert::Infallible, future::ready};
+use std::{convert::Infallible, future::ready, iter, sync::Arc};
 
 use hyper::body::Bytes;
 use warp::{Filter, http::HeaderMap, reply::Response};
@@ -8,11 +8,12 @@ use warp::{Filter, http::HeaderMap, reply::Response};
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Docs;
 use crate::{
-    auth::{Claims, policy::scope},
+    auth::{Claims, Problem, policy::scope, resource::ResourceMetadata},
     service::api::{
         errors::show,
         forward_auth, handlers,
-        route::{Access, Form, Row, named_scopes, route, table},
+        matcher::is_at,
+        route::{Access, Form, Row, Target, named_scopes, route, table},
     },
 };
 
@@ -56,7 +57,7 @@ pub fn rows(
         //
         route!(ANY, "auth")
             .with_auth(access)
-            .require_by_query(forward_auth::policy)
+            .require_by_query(forward_auth::asked)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says("Whose token it is, for a proxy that asks", Form::Forwarded),
         //
@@ -69,20 +70,7 @@ pub fn rows(
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
     rows.extend(error_pages());
-    // The metadata name the scopes that the rows above require (RFC 9728).
-    let metadata = access.auth.metadata(named_scopes(&rows));
-    rows.extend(metadata.and_then(|metadata| {
-        // It holds strings alone, which always serialize.
-        let document = Bytes::from(serde_json::to_vec(&metadata).ok()?);
-        let row = route!(GET, ".well-known" / "oauth-protected-resource")
-            .also_at(metadata.path())
-            .then(move || handlers::document(document.clone(), "public, max-age=3600"))
-            .says(
-                "What a client needs to know to get a token (RFC 9728)",
-                Form::Object,
-            );
-        Some(row)
-    }));
+    rows.extend(metadata(access, &rows));
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
     rows
@@ -104,6 +92,80 @@ fn error_pages() -> [Row; 2] {
                 Form::Code,
             ),
     ]
+}
+
+/// The metadata of the resources (RFC 9728): the one in the configuration, and every audience that is a URL.
+/// `None` if no resource is configured.
+///
+/// A document is chosen by its path, or by `audience` in the query, which a proxy writes where two resources
+/// have the same path. It is never chosen by `Host`, which a client may send as it likes.
+fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
+    let scopes = access.resource_scopes.clone();
+    let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
+    let main = access.auth.metadata(&scopes)?;
+    let audiences = access.auth.audiences();
+    let others = audiences.iter().filter_map(|audience| {
+        let metadata = access.auth.for_audience(audience)?.metadata(&scopes)?;
+        Some((Some(audience.clone()), metadata))
+    });
+    let all = iter::once((None, main)).chain(others);
+    let documents: Arc<[_]> = all.filter_map(Document::new).collect();
+    let paths = documents.iter().map(|document| document.path.clone());
+    let row = route!(GET, ".well-known" / "oauth-protected-resource")
+        .also_at(paths.collect())
+        .target()
+        .then(move |target: Target| {
+            let found = Document::find(&documents, &target).map(|document| document.text.clone());
+            async move {
+                match found {
+                    Some(text) => handlers::document(text, "public, max-age=3600").await,
+                    None => Problem::BadRequest.response(),
+                }
+            }
+        })
+        .says(
+            "What a client needs to know to get a token (RFC 9728)",
+            Form::Object,
+        );
+    Some(row)
+}
+
+/// Returns whether a row is for trying the service out. Its scopes are no concern of a resource's clients.
+fn is_demo(row: &Row) -> bool {
+    row.template.starts_with("/api/")
+}
+
+/// The metadata of one resource.
+struct Document {
+    /// The audience. `None` for the resource in the configuration.
+    audience: Option<String>,
+    path: Box<str>,
+    text: Bytes,
+}
+
+impl Document {
+    fn new((audience, metadata): (Option<String>, ResourceMetadata)) -> Option<Self> {
+        // It holds strings alone, which always serialize.
+        let text = Bytes::from(serde_json::to_vec(&metadata).ok()?);
+        let path = metadata.path().into();
+        Some(Self {
+            audience,
+            path,
+            text,
+        })
+    }
+
+    /// Returns the document that a request asks for. Without a query that is the first one with the path,
+    /// and the one in the configuration where no resource has the path. `None` for a query that names none.
+    fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
+        if target.query.is_empty() {
+            let at = |document: &&Self| is_at(&document.path, target.path.as_str());
+            return documents.iter().find(at).or(documents.first());
+        }
+        let audience = forward_auth::audience(&target.query);
+        let named = |document: &&Self| document.audience.is_some() && document.audience == audience;
+        documents.iter().find(named)
+    }
 }
 
 /// The description of the rows above, and the page to try them on.

@@ -27,6 +27,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     let access = Access {
         auth: auth::builder(&config).build().map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
+        resource_scopes: config.resource_scopes.clone(),
         docs: config.docs.then(Docs::default),
     };
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;

@@ -81,6 +81,8 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// The scopes in the metadata of the resource. Defaults to those that routes require.
+    pub resource_scopes: Option<Vec<String>>,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -180,6 +182,7 @@ impl Config {
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
             resource: reader.optional(&variables::AUTH0_RESOURCE),
+            resource_scopes: reader.optional(&variables::AUTH0_RESOURCE_SCOPES),
             listen: reader.value(&variables::LISTEN),
             tls: service_address::tls(reader),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
@@ -200,6 +203,11 @@ impl Config {
         cross_checks::issuers(reader, &self.issuers);
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
+        cross_checks::resource_scopes(
+            reader,
+            self.resource.as_deref(),
+            self.resource_scopes.as_deref(),
+        );
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

@@ -1,5 +1,7 @@
 //! Generates the `OpenAPI` 3.1 description from the rows.
 
+use std::iter;
+
 use utoipa::openapi::{
     Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem,
     PathsBuilder, Required, SecurityRequirement,
@@ -43,10 +45,8 @@ impl Docs {
     pub fn openapi(&self, rows: &[&Row]) -> String {
         let mut paths = PathsBuilder::new();
         for row in rows {
-            for path in [Some(row.template), row.also.as_deref()]
-                .into_iter()
-                .flatten()
-            {
+            let also = row.also.iter().map(AsRef::as_ref);
+            for path in iter::once(row.template).chain(also) {
                 let item = PathItem::new(method(&row.methods), self.operation(row, path));
                 paths = paths.path(path, item);
             }
@@ -186,6 +186,10 @@ fn queries(form: Form) -> Vec<Parameter> {
             (
                 "scope",
                 "The scopes that the token has to grant, separated by spaces.",
+            ),
+            (
+                "audience",
+                "The audience that the token has to have: one of those that are configured.",
             ),
             (
                 "permission",

@@ -133,6 +133,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     let access = Access {
         docs: config.docs.then(|| docs(&issuer)),
+        resource_scopes: config.resource_scopes,
         ..Access::from(&auth)
     };
     // SIGHUP is not handled, so that closing the terminal ends the process.

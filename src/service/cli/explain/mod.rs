@@ -99,6 +99,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
+        resource_scopes: config.resource_scopes.clone(),
         docs: None,
     };
     let text = match options.token.as_deref() {
