@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 /// The path that is inserted between host and path (RFC 9728 §3).
-const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The identifier of the resource, split at its path.
 #[derive(Debug, Clone)]

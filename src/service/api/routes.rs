@@ -8,7 +8,11 @@ use warp::{Filter, http::HeaderMap, reply::Response};
 #[cfg(feature = "docs")]
 use crate::service::api::docs::Docs;
 use crate::{
-    auth::{Claims, Problem, policy::scope, resource::ResourceMetadata},
+    auth::{
+        Claims, Problem,
+        policy::scope,
+        resource::{ResourceMetadata, WELL_KNOWN},
+    },
     service::api::{
         errors::show,
         forward_auth, handlers,
@@ -155,12 +159,15 @@ impl Document {
         })
     }
 
-    /// Returns the document that a request asks for. Without a query that is the first one with the path,
-    /// and the one in the configuration where no resource has the path. `None` for a query that names none.
+    /// Returns the document that a request asks for. Without a query that is the first one with the path. The
+    /// bare well-known path is that of the resource in the configuration, whatever its own path: clients that
+    /// know no better try it. `None` for a query that names no resource.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
+        let path = target.path.as_str();
         if target.query.is_empty() {
-            let at = |document: &&Self| is_at(&document.path, target.path.as_str());
-            return documents.iter().find(at).or(documents.first());
+            let is_bare = is_at(WELL_KNOWN, path);
+            let at = |document: &&Self| is_bare || is_at(&document.path, path);
+            return documents.iter().find(at);
         }
         let audience = forward_auth::audience(&target.query);
         let named = |document: &&Self| document.audience.is_some() && document.audience == audience;
