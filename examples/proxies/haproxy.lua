@@ -32,6 +32,8 @@ local function ask(txn)
     -- A proof (RFC 9449) is for a method and a URL, which /auth reads for nothing else.
     headers["x-forwarded-method"] = { txn.sf:method() }
     headers["x-forwarded-uri"] = { txn.sf:pathq() }
+    -- For the log of /auth.
+    headers["x-forwarded-host"] = lines(sent, "host")
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
         headers = headers,

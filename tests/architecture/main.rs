@@ -313,6 +313,7 @@ const ROOMS: &[Room] = &[
         "auth/keys/",
         &[
             "algorithm.rs",
+            "auth/context.rs",
             "auth/display.rs",
             "auth/error.rs",
             "auth/token/json/",

@@ -520,7 +520,7 @@ def check(name, plain, reader, auth, down, generous, application, table, with_re
         holds("/auth gets a Host of the proxy's own", Generous.fields.get_all("Host") == [at], Generous.fields)
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         fields = [("Traceparent", trace), ("Tracestate", "a=b"), ("DPoP", "p"), ("Origin", PAGE)]
-        lies = [("X-Forwarded-Method", "DELETE"), ("X-Forwarded-Uri", "/lie")]
+        lies = [("X-Forwarded-Method", "DELETE"), ("X-Forwarded-Uri", "/lie"), ("X-Forwarded-Host", "lie")]
         named = Answer(port, "/messages/1?page=2", [("X-Request-Id", "r-1")] + fields + lies)
         holds("X-Request-Id reaches /auth and the application",
               named.seen("X-Request-Id") == ["r-1"] == Generous.fields.get_all("X-Request-Id"), named)
@@ -530,8 +530,9 @@ def check(name, plain, reader, auth, down, generous, application, table, with_re
             holds(f"{field} reaches /auth", found == [value] or field == "Traceparent" and found, found)
         holds("traceparent and tracestate reach the application",
               named.seen("Traceparent") and named.seen("Tracestate") == ["a=b"], named)
-        target = [Generous.fields.get_all(name) for name in ["X-Forwarded-Method", "X-Forwarded-Uri"]]
-        holds("the method and the target reach /auth", target == [["GET"], ["/messages/1?page=2"]], target)
+        target = [Generous.fields.get_all(f"X-Forwarded-{name}") for name in ["Method", "Uri", "Host"]]
+        own = [["GET"], ["/messages/1?page=2"], [f"127.0.0.1:{port}"]]
+        holds("the method, the target and the host reach /auth", target == own, target)
         unnamed = Answer(port, "/")
         holds("one is made where there is none",
               unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)

@@ -20,6 +20,8 @@ use warp::{
 use crate::{
     auth::{
         Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        context::{self, Original},
+        display::ShownText,
         policy::{Policy, Requirement},
         with_auth,
     },
@@ -579,6 +581,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
                 let request = RequestHead::new(&method, path.as_str(), &headers);
+                context::set_original(original(&headers));
                 let asked = match read(&query) {
                     Ok(asked) => asked,
                     Err(problem) => return problem.response(),
@@ -617,6 +620,23 @@ impl<F> QueryPolicyRoute<'_, F> {
             takes_json: false,
         };
         answered.row()
+    }
+}
+
+/// Returns the client's own request as the proxy tells it, for the log alone. The texts are a stranger's, so
+/// they are cut and escaped.
+fn original(headers: &HeaderMap) -> Original {
+    let shown = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next().filter(|_| values.next().is_none())?;
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let bare = text.split(['?', '#']).next().unwrap_or_default();
+        Some(ShownText::new(bare).to_string())
+    };
+    Original {
+        method: shown("x-forwarded-method"),
+        host: shown("x-forwarded-host"),
+        path: shown("x-forwarded-uri"),
     }
 }
 

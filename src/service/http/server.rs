@@ -183,14 +183,14 @@ where
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
-            let is_recorded = record.is_recorded();
+            let recorded = record.recorded();
             let answer = self.middleware.answer(request, active.since());
             let answer = answer.map(move |answer| {
                 // Reads the clock once, for the record and for the connection.
                 let answer = record.end(answer, || active.answered());
                 Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
             });
-            at_once(in_context(is_recorded, answer))
+            at_once(in_context(recorded, answer))
         });
         let wire = LingeringClose::new(stream, framing.clone(), Arc::clone(&idle_timeout));
         let stream = TokioIo::new(wire);

@@ -12,7 +12,13 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use warp::http::StatusCode;
 
-use crate::auth::{Auth, context::Authentication};
+use crate::{
+    auth::{
+        Auth,
+        context::{Authentication, Original},
+    },
+    service::observe::process::{ProcessFigures, figures, precise},
+};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -59,6 +65,8 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) is_probe: bool,
     /// `None` if the request carried no token, or if its route asks for none.
     pub(in crate::service) authentication: Option<Authentication>,
+    /// The client's own request, if a proxy has asked for it.
+    pub(in crate::service) original: Option<Box<Original>>,
 }
 
 /// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
@@ -174,8 +182,22 @@ impl Metrics {
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
             gauge!("warp_bearer_token_cache_entries").set(cached);
+            if let Some(process) = figures() {
+                set_process(&process);
+            }
         });
     }
+}
+
+fn set_process(process: &ProcessFigures) {
+    // A gauge, since a counter of this library has no fractions.
+    gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
+    gauge!("process_resident_memory_bytes").set(precise(process.resident_bytes));
+    gauge!("process_threads").set(precise(process.threads));
+    gauge!("process_open_fds").set(precise(process.open_files));
+    let max_files = process.max_files.map_or(f64::INFINITY, precise);
+    gauge!("process_max_fds").set(max_files);
+    gauge!("process_start_time_seconds").set(process.started);
 }
 
 impl Unlabelled {
@@ -286,6 +308,12 @@ fn describe() {
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
     describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
+    describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system.");
+    describe_gauge!("process_resident_memory_bytes", "Memory of the process.");
+    describe_gauge!("process_threads", "Threads of the process.");
+    describe_gauge!("process_open_fds", "Open file descriptors of the process.");
+    describe_gauge!("process_max_fds", "The limit on open file descriptors.");
+    describe_gauge!("process_start_time_seconds", "When the process started, in seconds since 1970.");
 }
 
 impl std::fmt::Debug for Metrics {
