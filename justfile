@@ -105,7 +105,7 @@ fuzz-long: (fuzz "7200")
 
 # The files of deploy/ and a static binary, with the tools for them, which it fetches
 check-deploy:
-    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" && deploy/check "target/$target/release/warp-bearer"
+    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer"
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:

@@ -56,8 +56,9 @@
 //! - `testing`: the local issuer, for your own tests. It includes `warp`.
 //! - `service`: what the binary needs. It includes `testing`.
 //! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
+//! - `otel`: traces of the service by OTLP. It includes `service`.
 //!
-//! The default is all of them, so that `cargo run` works in a clone. As a library, depend on it with
+//! The default is all but `otel`, so that `cargo run` works in a clone. As a library, depend on it with
 //! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
 
 // Without the feature there is nothing for these links to lead to; docs.rs builds with all features.
