@@ -12,7 +12,9 @@ use std::{
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
-    challenge::Challenge,
+    challenge::{Challenge, Scheme},
+    credential::certificate::CertificateSource,
+    dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     issuer::{KeySource, Options, TrustedIssuer, options},
     keys::{
@@ -23,7 +25,8 @@ use crate::auth::{
         shared::{Settings, Source},
     },
     resource::{Resource, spellings},
-    token::{checks::TimeRules, payload::IssuerContext},
+    store::Store,
+    token::{checks::TimeRules, confirmation::Methods, payload::IssuerContext},
     verifier::{Auth, Clock, Inner, Keys, Trusted},
 };
 
@@ -96,6 +99,9 @@ pub struct Builder {
     resource_metadata: Option<String>,
     roles_at: String,
     token_cache: usize,
+    dpop: Option<Dpop>,
+    store: Option<Store>,
+    certificates: Option<CertificateSource>,
     clock: Clock,
 }
 
@@ -117,6 +123,9 @@ impl Default for Builder {
             resource_metadata: None,
             roles_at: "roles".to_owned(),
             token_cache: 10_000,
+            dpop: None,
+            store: None,
+            certificates: None,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -129,7 +138,8 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Builder {
-    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash.
+    /// Trusts an issuer. Its name must equal `iss` exactly: Auth0's issuers end in a slash. It must be
+    /// an https URL, unless its keys come from [`jwks_uri`](Self::jwks_uri) or a file.
     ///
     /// Call it again to trust several issuers, each with its own keys. A [`TrustedIssuer`] can also
     /// have its own audiences and algorithms.
@@ -153,7 +163,7 @@ impl Builder {
 
     /// Sets the time until the budget for fetches on behalf of requests regains one fetch. The
     /// budget holds four. Unknown `kid`s, wrong signatures and requests that find no keys at all
-    /// spend it. Each fetch costs the issuer at most three HTTP requests, discovery included.
+    /// spend it. Each fetch costs the issuer at most four HTTP requests, discovery included.
     /// Defaults to 15 s.
     #[must_use]
     pub fn jwks_cooldown(mut self, cooldown: Duration) -> Self {
@@ -324,6 +334,23 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to the client's certificate (RFC 8705), which comes from
+    /// `source`. The client presents them as bearer tokens, over the connection with that
+    /// certificate. Defaults to none; such tokens are then rejected.
+    #[must_use]
+    pub fn client_certificates(mut self, source: CertificateSource) -> Self {
+        self.certificates = Some(source);
+        self
+    }
+
+    /// Sets the store that remembers what may be used once, and that shares revocations. Replicas
+    /// of one API need a shared one. Defaults to 64 MiB of this process's [memory](Store::memory).
+    #[must_use]
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Sets the clock that the times of tokens are checked against. Defaults to the system clock.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
@@ -350,6 +377,28 @@ impl Builder {
         self
     }
 
+    /// Accepts tokens that are bound to a key, with a proof of it in the field `DPoP` (RFC 9449).
+    /// Defaults to none; then a token with `cnf` is rejected.
+    ///
+    /// ```
+    /// use warp_bearer::auth::{Auth, dpop::Dpop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .dpop(Dpop::allowed("https://api.example.com"))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
+        self
+    }
+
     /// Validates the options and starts to fetch keys in the background.
     ///
     /// ```
@@ -364,6 +413,10 @@ impl Builder {
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
     pub fn build(self) -> Result<Auth, SetupError> {
         self.check()?;
+        let store = self.store.clone().unwrap_or_default();
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
+        let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
         let mut issuers = Vec::new();
         for own in &self.issuers {
@@ -381,8 +434,11 @@ impl Builder {
             },
             strict: self.strict,
             challenge: self.challenge(),
+            certificates: self.certificates,
+            proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
+            store,
             clock: self.clock,
         }))
     }
@@ -393,20 +449,26 @@ impl Builder {
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        check_bare_url(&own.issuer)?;
+        check_issuer(&own.issuer, source.is_none() && needs_keys(algorithms))?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
         check_algorithms(algorithms)?;
         check_secret(secret, algorithms)?;
         let issuer: Arc<str> = own.issuer.as_str().into();
+        let mode = self.dpop_mode(own);
         Ok(Trusted {
             keys: self.keys(&issuer, source, algorithms, fetcher)?,
             context: Arc::new(IssuerContext {
                 issuer,
                 challenge: self.challenge(),
                 roles_at: self.roles_at.as_str().into(),
+                requires_key: mode == DpopMode::Required,
             }),
+            methods: Methods {
+                key: mode != DpopMode::Off,
+                certificate: self.certificates.is_some(),
+            },
             audiences: self.spellings(audiences),
             algorithms: algorithms.into(),
             secret: secret.map(Key::secret).map(Arc::new),
@@ -431,11 +493,30 @@ impl Builder {
         let resource = self.resource.as_deref();
         let metadata = self.resource_metadata.clone();
         let metadata = metadata.or_else(|| Some(Resource::new(resource?).metadata_url()));
-        Challenge {
+        let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
+        let challenge = Challenge {
             realm: self.realm.as_str().into(),
             scope: None,
             resource_metadata: metadata.map(Into::into),
+            bearer: true,
+            dpop: dpop.map(Dpop::algs),
+        };
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        if modes.all(|mode| mode == DpopMode::Required) {
+            return challenge.only(Scheme::Dpop);
         }
+        challenge
+    }
+
+    /// Returns the mode of an issuer: its own, or the one of all issuers.
+    fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
+        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
+        issuer.dpop.or(all).unwrap_or_default()
+    }
+
+    fn uses_dpop(&self) -> bool {
+        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        modes.any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {
@@ -452,6 +533,11 @@ impl Builder {
             return Err(SetupError::AmbiguousKeySet);
         }
         self.check_durations()?;
+        match &self.dpop {
+            Some(dpop) => check_bare_url(&dpop.public_url)?,
+            None if self.uses_dpop() => return Err(SetupError::NoPublicUrl),
+            None => {}
+        }
         if let Some(url) = &self.resource {
             check_bare_url(url)?;
             check_quotable(url)?;
@@ -489,12 +575,12 @@ impl Builder {
         algorithms: &[Algorithm],
         fetcher: &Arc<Fetcher>,
     ) -> Result<Option<Keys>, SetupError> {
-        if algorithms.iter().all(|alg| *alg == Algorithm::HS256) {
+        if !needs_keys(algorithms) {
             return Ok(None);
         }
         let (source, policy) = match source {
             Some(KeySource::Fixed(json)) => {
-                let set = KeySet::parse(json.as_bytes(), algorithms, Key::FIXED)?;
+                let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
                 return Ok(Some(Keys::Fixed(set)));
             }
             None => (Source::Discovery, self.policy),
@@ -525,6 +611,23 @@ fn own_or<'a, T>(own: &'a [T], all: &'a [T]) -> &'a [T] {
 /// so it does not come from aws-lc, whose first random number takes 50 ms.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// Returns whether an algorithm needs a public key.
+fn needs_keys(algorithms: &[Algorithm]) -> bool {
+    algorithms.iter().any(|alg| !alg.is_symmetric())
+}
+
+/// Checks the name of an issuer, which is any string (RFC 7519 §4.1.1). It must be a URL only if its
+/// keys are discovered.
+fn check_issuer(issuer: &str, discovers: bool) -> Result<(), SetupError> {
+    if discovers {
+        return check_bare_url(issuer);
+    }
+    if issuer.is_empty() {
+        return Err(SetupError::NoIssuer);
+    }
+    Ok(())
 }
 
 fn check_bare_url(text: &str) -> Result<(), SetupError> {

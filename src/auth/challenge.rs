@@ -7,8 +7,17 @@ use std::sync::{
 
 use crate::auth::error::{AuthError, BearerError};
 
-/// The parameters of a challenge other than the error (RFC 6750 §3).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An authentication scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// `Bearer` (RFC 6750 §2.1).
+    Bearer,
+    /// `DPoP`: a token that comes with a proof (RFC 9449 §7.1).
+    Dpop,
+}
+
+/// The parameters of a challenge other than the error (RFC 6750 §3, RFC 9449 §7.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Challenge {
     /// The protection space, printable ASCII without `"` and `\`.
@@ -17,6 +26,34 @@ pub struct Challenge {
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
+    /// True if there is a challenge of the scheme `Bearer`.
+    pub bearer: bool,
+    /// The algorithms of proofs, separated by spaces, if there is a challenge of the scheme `DPoP`.
+    pub dpop: Option<Arc<str>>,
+}
+
+impl Default for Challenge {
+    fn default() -> Self {
+        Self {
+            realm: Arc::default(),
+            scope: None,
+            resource_metadata: None,
+            bearer: true,
+            dpop: None,
+        }
+    }
+}
+
+impl Challenge {
+    /// Returns the challenge of this scheme alone.
+    #[must_use]
+    pub(crate) fn only(mut self, scheme: Scheme) -> Self {
+        self.bearer = scheme == Scheme::Bearer;
+        if self.bearer {
+            self.dpop = None;
+        }
+        self
+    }
 }
 
 /// A rejected request: the error, and the challenge to answer with.
@@ -63,6 +100,7 @@ pub struct Refusal {
     pub error: AuthError,
     /// The realm, and the scope if the route knows one.
     pub challenge: Challenge,
+    nonce: Option<Arc<str>>,
     pending: Pending,
 }
 
@@ -71,6 +109,7 @@ impl Refusal {
         Self {
             error,
             challenge,
+            nonce: None,
             pending: Pending::default(),
         }
     }
@@ -80,6 +119,18 @@ impl Refusal {
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
         self
+    }
+
+    /// Returns the same refusal with a nonce for the next proof.
+    #[must_use]
+    pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
+        self.nonce = nonce;
+        self
+    }
+
+    /// Returns the value of `DPoP-Nonce`, if the next proof needs a nonce (RFC 9449 §9).
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
     }
 
     /// Logs an error if the refusal is dropped before it is turned into a response.
@@ -94,11 +145,27 @@ impl Refusal {
     }
 
     /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
+    ///
+    /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
+    /// sends them as two fields.
     pub fn www_authenticate(&self) -> Option<String> {
+        let challenges: Vec<_> = self.challenges().collect();
+        (!challenges.is_empty()).then(|| challenges.join(", "))
+    }
+
+    /// Returns each challenge. There is none if no other token would help (503).
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = String> {
         self.answered();
-        if matches!(self.error, AuthError::KeysUnavailable { .. }) {
-            return None;
-        }
+        let helps = !self.error.status().is_server_error();
+        let bearer =
+            (helps && self.challenge.bearer).then(|| self.challenge_of("Bearer realm=\"", None));
+        let algorithms = self.challenge.dpop.as_deref().filter(|_| helps);
+        let dpop =
+            algorithms.map(|algorithms| self.challenge_of("DPoP realm=\"", Some(algorithms)));
+        bearer.into_iter().chain(dpop)
+    }
+
+    fn challenge_of(&self, opening: &'static str, algorithms: Option<&str>) -> String {
         let Challenge {
             realm,
             resource_metadata,
@@ -106,13 +173,14 @@ impl Refusal {
         } = &self.challenge;
         let error = self.error.error();
         let parameters = [
-            parameter("Bearer realm=\"", Some(realm)),
+            parameter(opening, Some(realm)),
             parameter(", error=\"", error.map(BearerError::as_str)),
             parameter(", error_description=\"", error.map(|_| self.error.detail())),
             parameter(", scope=\"", self.scope()),
             parameter(", resource_metadata=\"", resource_metadata.as_deref()),
+            parameter(", algs=\"", algorithms),
         ];
-        Some(parameters.as_flattened().concat())
+        parameters.as_flattened().concat()
     }
 
     /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
@@ -172,7 +240,7 @@ mod tests {
             let challenge = Challenge {
                 realm: "api".into(),
                 scope: Some("a b".into()),
-                resource_metadata: None,
+                ..Challenge::default()
             };
             let refusal = Refusal::new(*error, challenge);
             let header = refusal.www_authenticate().unwrap_or_default();
@@ -182,5 +250,24 @@ mod tests {
             );
             assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
         }
+    }
+
+    #[test]
+    fn offers_each_scheme_in_a_challenge_of_its_own() {
+        let challenge = Challenge {
+            realm: "api".into(),
+            dpop: Some("ES256 EdDSA".into()),
+            ..Challenge::default()
+        };
+        let header =
+            |challenge| Refusal::new(AuthError::MissingToken, challenge).www_authenticate();
+        let (bearer, dpop) = (
+            r#"Bearer realm="api""#,
+            r#"DPoP realm="api", algs="ES256 EdDSA""#,
+        );
+        assert_eq!(header(challenge.clone()), Some(format!("{bearer}, {dpop}")));
+        let of = |scheme| header(challenge.clone().only(scheme));
+        assert_eq!(of(Scheme::Bearer).as_deref(), Some(bearer));
+        assert_eq!(of(Scheme::Dpop).as_deref(), Some(dpop));
     }
 }

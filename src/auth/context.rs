@@ -30,6 +30,7 @@ struct Context {
     original: Cell<Option<Box<Original>>>,
     /// The `traceparent` for requests that this one causes.
     traceparent: Option<HeaderValue>,
+    proof_fault: Cell<Option<&'static str>>,
 }
 
 /// The recorded facts about the current request.
@@ -47,6 +48,8 @@ pub struct RequestContext {
     pub key_wait: Option<KeyWait>,
     /// The client's own request, from [`set_original`].
     pub original: Option<Box<Original>>,
+    /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
+    pub proof_fault: Option<&'static str>,
 }
 
 /// A wait for a fetch of keys.
@@ -131,6 +134,7 @@ pub fn take() -> RequestContext {
         authentication: context.authentication.take(),
         key_wait: context.key_wait.take(),
         original: context.original.take(),
+        proof_fault: context.proof_fault.take(),
     });
     taken.unwrap_or_default()
 }
@@ -160,6 +164,11 @@ pub(crate) fn waited_for_keys(began: Instant) {
         let wait = first.unwrap_or(KeyWait { began, duration });
         context.key_wait.set(Some(wait));
     });
+}
+
+/// Records why the proof of the request was rejected. Does nothing outside of [`scope`].
+pub(crate) fn set_proof_fault(reason: &'static str) {
+    let _ = CURRENT.try_with(|context| context.proof_fault.set(Some(reason)));
 }
 
 /// Measures the time of one authentication, if it runs within [`scope`].

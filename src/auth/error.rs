@@ -94,22 +94,32 @@ auth_errors! {
     /// A registered claim has the wrong JSON type, or the payload does not fit your own claims
     /// type.
     InvalidClaim => UNAUTHORIZED, Some(BearerError::InvalidToken), "invalid_claim", "The claims of the access token do not have the types that are expected here.";
-    /// `cnf` binds the token to a key, and a bearer request cannot prove possession of it
-    /// (RFC 7800).
-    TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key and cannot be used as a plain bearer token.";
+    /// `cnf` binds the token to a key or certificate that the request does not prove, or by a method
+    /// that is not enabled (RFC 7800).
+    TokenBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_bound", "The access token is bound to a key that this request does not prove.";
     /// No usable keys are held: the issuer is unreachable or does not return a key set.
     KeysUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "keys_unavailable", "The keys to verify access tokens with are not available at the moment.";
     /// No key of the issuer matches the token.
     UnknownKey => UNAUTHORIZED, Some(BearerError::InvalidToken), "unknown_key", "The access token is signed with a key that its issuer does not publish.";
     /// The signature is not valid for the key.
     BadSignature => UNAUTHORIZED, Some(BearerError::InvalidToken), "bad_signature", "The signature of the access token is wrong.";
+    /// The token is not bound to a key, where a bound one is required, or beside the scheme `DPoP`.
+    TokenNotBound => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_bound", "The access token is not bound to a key, and only a bound one is accepted here.";
+    /// The DPoP proof is absent or does not fit the request (RFC 9449 §4.3).
+    InvalidProof => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "invalid_proof", "The request needs one DPoP proof that fits its method, URL, time and token.";
+    /// The proof has no nonce of this service, or an expired one (RFC 9449 §9).
+    NonceRequired => UNAUTHORIZED, Some(BearerError::UseDpopNonce), "nonce_required", "The DPoP proof needs the nonce that the DPoP-Nonce field of this answer has.";
+    /// The proof was used before (RFC 9449 §11.1).
+    ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a proof of its own.";
+    /// The record of used proofs is full or does not answer.
+    StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of what was used or revoked is not available at the moment.";
     /// The token does not grant a scope that the route requires (RFC 6750 §3.1).
     InsufficientScope => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_scope", "The access token does not grant the scope that this resource requires.";
     /// The token does not meet a permission, role or other rule of the route.
     InsufficientPermissions => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_permissions", "The access token does not grant what this resource requires.";
 }
 
-/// The error codes of RFC 6750 §3.1.
+/// The error codes of RFC 6750 §3.1 and RFC 9449 §7.1 and §9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BearerError {
@@ -119,6 +129,10 @@ pub enum BearerError {
     InvalidToken,
     /// The token is valid but does not grant what the route requires.
     InsufficientScope,
+    /// The DPoP proof is absent or not acceptable.
+    InvalidDpopProof,
+    /// The DPoP proof needs a nonce of this service.
+    UseDpopNonce,
 }
 
 impl BearerError {
@@ -128,6 +142,8 @@ impl BearerError {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
 }
@@ -151,6 +167,16 @@ impl AuthError {
     /// caller's token is not at fault.
     pub const fn error(self) -> Option<BearerError> {
         self.entry().error
+    }
+
+    /// Returns how long to wait before trying again, for errors that pass without the caller's doing.
+    pub const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::KeysUnavailable { retry_after } | Self::StateUnavailable { retry_after } => {
+                Some(retry_after)
+            }
+            _ => None,
+        }
     }
 
     /// Returns the stable code of this error, the `code` member of the body.
@@ -182,6 +208,22 @@ pub enum SetupError {
     /// No issuer was given.
     #[error("no issuer is configured")]
     NoIssuer,
+    /// The [`public URL`](crate::auth::dpop::Dpop) for DPoP proofs cannot be compared with.
+    #[error("the public URL for DPoP proofs is no URL of a server and a path")]
+    PublicUrl,
+    /// An issuer has a [`DpopMode`](crate::auth::dpop::DpopMode), but the builder has no
+    /// [`Dpop`](crate::auth::dpop::Dpop), which has the public URL.
+    #[error("an issuer uses DPoP, but no public URL is configured to compare proofs with")]
+    NoPublicUrl,
+    /// `HS256` cannot sign DPoP proofs (RFC 9449 §4.2).
+    #[error("HS256 cannot sign DPoP proofs, which carry their public key")]
+    SymmetricProofs,
+    /// The secret for DPoP nonces has fewer than 32 bytes.
+    #[error("a secret for DPoP nonces must have at least 32 bytes")]
+    ShortNonceSecret,
+    /// The system has no randomness for a secret.
+    #[error("the system has no randomness")]
+    NoRandomness,
     /// No audience was given, or an empty one. Without an audience, tokens for any API would pass.
     #[error("no audience is configured")]
     NoAudience,
@@ -234,6 +276,9 @@ pub enum DurationOption {
     /// [`max_age`](crate::auth::Builder::max_age).
     #[error("max_age must be more than zero and at most 100 years")]
     MaxAge,
+    /// [`window`](crate::auth::dpop::Dpop::window) of DPoP proofs.
+    #[error("the window of DPoP proofs must be more than zero and at most 1 hour")]
+    DpopWindow,
     /// [`jwks_ttl`](crate::auth::Builder::jwks_ttl).
     #[error("jwks_ttl must be more than zero and at most 100 years")]
     JwksTtl,

@@ -106,6 +106,18 @@ impl Auth {
     /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
     /// verdict.
     pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
+        let (mut trace, verdict) = self.trace_token(credential).await;
+        if let Err(error @ (AuthError::TokenBound | AuthError::TokenNotBound)) = verdict
+            && trace.steps.iter().all(|step| step.outcome.is_ok())
+        {
+            let (expected, found) = ("DPoP, with a proof", "Bearer");
+            trace.add::<()>("scheme", expected, found, Err(error));
+        }
+        (trace, verdict)
+    }
+
+    /// Verifies a credential alone, without what else a request proves.
+    pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::check_credential(credential) {
             // The first step reports the size.
@@ -142,8 +154,8 @@ impl Auth {
         let issuer = self.claim_steps(&claims, signed_with.as_ref(), trace)?;
         let (algorithm, kid) = signed_with?;
         let expected = key_expected(issuer, algorithm);
-        let found = kid.as_deref().map_or("no kid".to_owned(), quoted);
         let key = issuer.key(algorithm, kid.as_deref()).await;
+        let found = key_found(issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
@@ -212,17 +224,33 @@ impl Auth {
         let expected = any_of(audiences.iter().map(|audience| quoted(audience)));
         trace.add("aud", expected, trace.claimed("aud"), outcome);
         self.date_steps(claims, trace);
-        let found = format!("{}, {}", trace.claimed("sub"), trace.claimed("jti"));
+        let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
-        trace.add("sub, jti", "strings, or absent", found, outcome);
+        trace.add(
+            "sub, jti, client_id",
+            "strings, or absent",
+            found.join(", "),
+            outcome,
+        );
+        let found = ["scope", "scp"].map(|member| trace.claimed(member));
+        let outcome = checks::scopes(claims);
+        let expected = "strings or arrays of strings, or absent";
+        trace.add("scope, scp", expected, found.join(", "), outcome);
         if self.inner.strict {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let outcome = checks::not_bound(claims);
-        trace.add("cnf", "absent", trace.claimed("cnf"), outcome);
+        let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
+        let expected = match (methods.key, methods.certificate) {
+            (true, true) => "absent, or a jkt or x5t#S256",
+            (true, false) => "absent, or a jkt",
+            (false, true) => "absent, or an x5t#S256",
+            (false, false) => "absent",
+        };
+        let outcome = checks::binding(claims, methods);
+        trace.add("cnf", expected, trace.claimed("cnf"), outcome);
         issuer
     }
 
@@ -350,7 +378,7 @@ impl Trace {
 }
 
 /// Formats a member of the token as JSON, with its strings as [`ShownText`] shows them.
-fn shown(value: Option<&Value>) -> String {
+pub(super) fn shown(value: Option<&Value>) -> String {
     /// The number of array items that are shown.
     const ITEMS: usize = 10;
     match value {
@@ -387,7 +415,23 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-fn quoted(text: &str) -> String {
+/// Names the key that a token names, and why it is left out of the key set, if it is.
+fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
+    let Some(kid) = kid else {
+        return "no kid".to_owned();
+    };
+    let left_out = match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    };
+    match left_out {
+        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        None => quoted(kid),
+    }
+}
+
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", ShownText::new(text))
 }
 
@@ -395,7 +439,7 @@ fn any_of(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(" or ")
 }
 
-fn names(algorithms: &[Algorithm]) -> String {
+pub(super) fn names(algorithms: &[Algorithm]) -> String {
     any_of(algorithms.iter().map(|algorithm| name(*algorithm)))
 }
 

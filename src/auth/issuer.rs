@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::algorithm::Algorithm;
+use crate::{algorithm::Algorithm, auth::dpop::DpopMode};
 
 /// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
 /// string is enough for an issuer without options.
@@ -31,6 +31,7 @@ use crate::algorithm::Algorithm;
 pub struct TrustedIssuer {
     pub(super) issuer: String,
     pub(super) options: Options,
+    pub(super) dpop: Option<DpopMode>,
 }
 
 /// The options of one issuer, or the builder's options for issuers that do not set their own.
@@ -76,7 +77,8 @@ macro_rules! options {
             self
         }
 
-        /// Reads the key set from a file instead. The file is checked every two seconds and read
+        /// Reads the keys from a file instead: a JWK set, one JWK, an array of JWKs, or public keys in
+        /// PEM. If none of the keys has a `kid`, the one of a token does not matter. The file is checked every two seconds and read
         /// again when it has changed.
         #[must_use]
         pub fn jwks_file(mut self, path: impl AsRef<Path>) -> Self {
@@ -84,7 +86,8 @@ macro_rules! options {
             self
         }
 
-        /// Uses a fixed key set, given as the JSON of a JWK set, which is never refreshed.
+        /// Uses fixed keys, which are never refreshed, in any of the forms of
+        /// [`jwks_file`](Self::jwks_file).
         #[must_use]
         pub fn jwks(mut self, json: impl Into<String>) -> Self {
             self.options.source = Some(KeySource::Fixed(json.into()));
@@ -108,7 +111,17 @@ impl TrustedIssuer {
         Self {
             issuer: issuer.into(),
             options: Options::default(),
+            dpop: None,
         }
+    }
+
+    /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's
+    /// [`Dpop`](crate::auth::dpop::Dpop), which must be set for any mode but
+    /// [`Off`](DpopMode::Off).
+    #[must_use]
+    pub fn dpop(mut self, mode: DpopMode) -> Self {
+        self.dpop = Some(mode);
+        self
     }
 
     // These override the builder's options.

@@ -46,8 +46,11 @@ mod cache;
 mod challenge;
 mod credential;
 pub(crate) mod display;
+pub mod dpop;
 #[cfg(feature = "service")]
 pub(crate) mod explain;
+#[cfg(feature = "service")]
+pub(crate) mod explain_proof;
 mod issuer;
 pub(crate) mod token;
 #[cfg(test)]
@@ -63,6 +66,8 @@ pub mod keys;
 pub mod policy;
 pub mod problem;
 pub mod resource;
+#[allow(dead_code, reason = "the shared list has no caller yet")]
+pub mod store;
 #[cfg(feature = "tower")]
 pub mod tower;
 
@@ -71,6 +76,7 @@ pub mod claims {
     pub use super::token::{
         auth0::Auth0,
         claims::{Claims, NoPrivate},
+        confirmation::{Binding, Thumbprint},
         identity::Identity,
         pseudonym::Pseudonym,
     };
@@ -91,7 +97,11 @@ pub use self::{
     builder::Builder,
     challenge::Refusal,
     claims::Claims,
-    credential::{RequestHead, bearer::MAX_TOKEN},
+    credential::{
+        RequestHead,
+        bearer::MAX_TOKEN,
+        certificate::{CertificateSource, ClientCertificate},
+    },
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,

@@ -46,6 +46,8 @@ enum Rule {
     Claim(&'static str, Wanted),
     /// Requires a token that shows that it was issued to a subject of this kind.
     IssuedTo(SubjectKind),
+    /// Requires a token that is bound to a key or a certificate.
+    Bound,
     All(Vec<Rule>),
     Any(Vec<Rule>),
 }
@@ -250,6 +252,22 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
+/// Requires a token that is bound to a key (DPoP) or to a client certificate. Such a token comes with a
+/// proof of possession, so that a stolen one is useless.
+///
+/// A token that is not bound is answered with 401 `token_not_bound`.
+///
+/// ```
+/// use warp_bearer::auth::policy::{bound, scope};
+///
+/// let transfer = scope("transfer") & bound();
+/// assert_eq!(transfer.scopes(), None, "scopes alone do not suffice");
+/// ```
+#[must_use]
+pub const fn bound() -> Policy {
+    Policy(Rule::Bound)
+}
+
 /// Returns whether `name` is a scope token (RFC 6749 §3.3): `1*( %x21 / %x23-5B / %x5D-7E )`
 pub(crate) const fn is_scope_token(name: &str) -> bool {
     let bytes = name.as_bytes();
@@ -280,7 +298,11 @@ impl Rule {
     fn named_scopes(&self) -> Vec<&str> {
         match self {
             Self::Scope(name) => vec![name],
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => Vec::new(),
+            Self::Permission(_)
+            | Self::Role(_)
+            | Self::Claim(..)
+            | Self::IssuedTo(_)
+            | Self::Bound => Vec::new(),
             Self::Any(rules) | Self::All(rules) => {
                 rules.iter().flat_map(Self::named_scopes).collect()
             }
@@ -294,8 +316,19 @@ impl Rule {
             Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
             Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
             Self::IssuedTo(kind) => SubjectKind::of(claims.json()) == *kind,
+            Self::Bound => claims.binding().is_some(),
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
+        }
+    }
+
+    /// Returns whether the token must be bound and is not.
+    fn lacks_binding<X>(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Bound => claims.binding().is_none(),
+            Self::All(rules) => rules.iter().any(|rule| rule.lacks_binding(claims)),
+            Self::Any(rules) => rules.iter().all(|rule| rule.lacks_binding(claims)),
+            _ => false,
         }
     }
 
@@ -312,7 +345,11 @@ impl Rule {
     fn scopes(&self) -> Option<Vec<&str>> {
         match self {
             Self::Scope(name) => Some(vec![name]),
-            Self::Permission(_) | Self::Role(_) | Self::Claim(..) | Self::IssuedTo(_) => None,
+            Self::Permission(_)
+            | Self::Role(_)
+            | Self::Claim(..)
+            | Self::IssuedTo(_)
+            | Self::Bound => None,
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
         }
@@ -377,6 +414,7 @@ enum Node<X> {
 #[error("{error}")]
 #[non_exhaustive]
 pub struct RequirementError {
+    /// [`AuthError::TokenNotBound`] if the token must be [`bound`] and is not,
     /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token, and
     /// [`AuthError::InsufficientPermissions`] if not.
     pub error: AuthError,
@@ -385,8 +423,9 @@ pub struct RequirementError {
 }
 
 impl RequirementError {
-    fn new(scopes: Option<Vec<&str>>) -> Self {
+    fn new(scopes: Option<Vec<&str>>, lacks_binding: bool) -> Self {
         let error = match scopes {
+            _ if lacks_binding => AuthError::TokenNotBound,
             Some(_) => AuthError::InsufficientScope,
             None => AuthError::InsufficientPermissions,
         };
@@ -455,7 +494,11 @@ impl Policy {
         if self.0.is_met(claims) {
             return Ok(());
         }
-        Err(RequirementError::new(self.0.scopes_for(claims)))
+        let lacks_binding = self.0.lacks_binding(claims);
+        Err(RequirementError::new(
+            self.0.scopes_for(claims),
+            lacks_binding,
+        ))
     }
 }
 
@@ -477,7 +520,8 @@ impl<X> Requirement<X> {
     /// Returns the claims if they grant what is required.
     ///
     /// # Errors
-    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice.
+    /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice, or
+    /// with 401 if the token must be [`bound`] and is not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
         // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
@@ -498,7 +542,8 @@ impl<X> Requirement<X> {
             Ok(true) => Step::Decided(Ok(())),
             Ok(false) => {
                 let scopes = self.0.scopes_for(claims, answers);
-                Step::Decided(Err(RequirementError::new(scopes)))
+                let lacks_binding = self.0.lacks_binding(claims);
+                Step::Decided(Err(RequirementError::new(scopes, lacks_binding)))
             }
             Err(Pending(check)) => Step::Ask(check, check(claims)),
         }
@@ -565,6 +610,15 @@ impl<X> Node<X> {
             Self::Async(check) => answer(check, answers).unwrap_or(true).then(Vec::new),
             Self::Any(nodes) => nodes.iter().find_map(each),
             Self::All(nodes) => all_scopes(nodes.iter().map(each)),
+        }
+    }
+
+    fn lacks_binding(&self, claims: &Claims<X>) -> bool {
+        match self {
+            Self::Policy(rule) => rule.lacks_binding(claims),
+            Self::Check(_) | Self::Async(_) => false,
+            Self::All(nodes) => nodes.iter().any(|node| node.lacks_binding(claims)),
+            Self::Any(nodes) => nodes.iter().all(|node| node.lacks_binding(claims)),
         }
     }
 

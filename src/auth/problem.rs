@@ -21,6 +21,9 @@ use crate::auth::{
     error::{AuthError, BearerError},
 };
 
+/// The field that carries a nonce for the next proof (RFC 9449 §8.1).
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 impl Refusal {
     /// Returns the response: the status, the problem as JSON, and the challenge.
     ///
@@ -46,11 +49,14 @@ impl Refusal {
         let mut response = answer(error.status(), error.code());
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(CACHE_CONTROL, no_store);
-        if let Some(challenge) = self.www_authenticate() {
-            set(&mut response, WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges() {
+            add(&mut response, WWW_AUTHENTICATE, challenge);
         }
-        if let AuthError::KeysUnavailable { retry_after } = error {
-            set(&mut response, RETRY_AFTER, whole_seconds(retry_after));
+        if let Some(retry_after) = error.retry_after() {
+            add(&mut response, RETRY_AFTER, whole_seconds(retry_after));
+        }
+        if let Some(nonce) = self.dpop_nonce() {
+            add(&mut response, DPOP_NONCE, nonce.to_owned());
         }
         response
     }
@@ -165,7 +171,7 @@ impl Problem {
     /// Returns a 405 that names the allowed methods (RFC 9110 §15.5.6).
     pub fn method_not_allowed<B: From<&'static str>>(allow: &str) -> Response<B> {
         let mut response = Self::MethodNotAllowed.response();
-        set(&mut response, ALLOW, allow.to_owned());
+        add(&mut response, ALLOW, allow.to_owned());
         response
     }
 }
@@ -257,14 +263,14 @@ fn write(
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-/// Sets a header field. The values come from the catalogue and the configuration and are ASCII. A
+/// Adds a header field. The values come from the catalogue and the configuration and are ASCII. A
 /// value that is not ASCII is a bug; it is logged and left out instead of causing a panic.
-fn set<B>(response: &mut Response<B>, name: HeaderName, value: String) {
+fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     let Ok(value) = HeaderValue::try_from(value) else {
         tracing::error!(%name, "header value is not ASCII and was left out");
         return;
     };
-    response.headers_mut().insert(name, value);
+    response.headers_mut().append(name, value);
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::algorithm::Algorithm;
+
 /// The path that is inserted between host and path (RFC 9728 §3).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -53,6 +55,12 @@ pub struct ResourceMetadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<Algorithm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_bound_access_tokens_required: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_certificate_bound_access_tokens: Option<bool>,
     #[serde(skip)]
     path: String,
 }
@@ -94,6 +102,9 @@ impl ResourceMetadata {
             authorization_servers: issuers.collect(),
             scopes_supported: scopes,
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: Vec::new(),
+            dpop_bound_access_tokens_required: None,
+            tls_client_certificate_bound_access_tokens: None,
             path: format!("{WELL_KNOWN}{}", resource.path),
         }
     }
@@ -106,6 +117,19 @@ impl ResourceMetadata {
             path: format!("{WELL_KNOWN}{}", resource.path),
             ..self
         }
+    }
+
+    /// Adds the algorithms of DPoP proofs, and whether every token has to be bound to a key.
+    pub(crate) fn with_dpop(mut self, algorithms: &[Algorithm], is_required: bool) -> Self {
+        self.dpop_signing_alg_values_supported = algorithms.to_vec();
+        self.dpop_bound_access_tokens_required = is_required.then_some(true);
+        self
+    }
+
+    /// Adds whether tokens may be bound to the client's certificate (RFC 8705 §3.3).
+    pub(crate) fn with_certificates(mut self, is_enabled: bool) -> Self {
+        self.tls_client_certificate_bound_access_tokens = is_enabled.then_some(true);
+        self
     }
 
     /// Returns the path to serve the document at: `/.well-known/oauth-protected-resource`, followed

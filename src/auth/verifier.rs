@@ -13,11 +13,13 @@ use serde::de::DeserializeOwned;
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::{Cache, KnownHeader},
-    challenge::{Challenge, Refusal},
-    context::Timer,
+    challenge::{Challenge, Refusal, Scheme},
+    context::{self, Timer},
     credential::{
-        RequestHead,
+        Credential, RequestHead,
         bearer::{self, within_limit},
+        certificate::{self, CertificateSource},
+        dpop::{Presented, ProofFault, Proofs},
     },
     error::AuthError,
     keys::{
@@ -27,9 +29,11 @@ use crate::auth::{
     },
     policy::Requirement,
     resource::{Resource, ResourceMetadata},
+    store::Store,
     token::{
         checks::{self, TimeRules, Times},
         claims::Claims,
+        confirmation::{Binding, Methods},
         jws::{self, Header, Parts},
         payload::{Extract, IssuerContext, Verified, VerifiedBy},
         registered::Registered,
@@ -52,8 +56,14 @@ pub(crate) struct Inner {
     /// True for the strict profile of RFC 9068.
     pub(crate) strict: bool,
     pub(crate) challenge: Challenge,
+    /// `None` if no issuer uses DPoP.
+    /// Where the client's certificate comes from. `None` if no token may be bound to one.
+    pub(crate) certificates: Option<CertificateSource>,
+    pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) store: Store,
     pub(crate) clock: Clock,
 }
 
@@ -65,6 +75,8 @@ pub(crate) struct Trusted {
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) audiences: Arc<[String]>,
     pub(crate) algorithms: Arc<[Algorithm]>,
+    /// How its tokens may be bound.
+    pub(crate) methods: Methods,
     pub(crate) keys: Option<Keys>,
     /// The secret for `HS256`, used for no other algorithm.
     pub(crate) secret: Option<Arc<Key>>,
@@ -98,7 +110,7 @@ impl Auth {
         &self,
         request: &RequestHead<'_>,
     ) -> Result<Claims<X>, Refusal> {
-        self.authenticate_by(request, bearer::token).await
+        self.authenticate_by(request, bearer::credential).await
     }
 
     /// Authenticates a request and checks that its claims meet `requirement`.
@@ -123,21 +135,88 @@ impl Auth {
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
-        token: impl FnOnce(&HeaderMap) -> Result<&[u8], AuthError>,
+        credential: impl FnOnce(&HeaderMap, bool) -> Result<Credential<'_>, AuthError>,
     ) -> Result<Claims<X>, Refusal> {
-        let token = token(request.headers).map_err(|error| self.refusal(error))?;
+        let is_dpop_enabled = self.inner.proofs.is_some();
+        let credential = credential(request.headers, is_dpop_enabled)
+            .map_err(|error| self.refusal_in(bearer::scheme(request.headers), error))?;
         let timer = Timer::start();
-        let verdict = self.verify_presented(token).await;
+        let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
-        verdict.map_err(|error| self.refusal(bearer::blame(token, error)))
+        verdict.map_err(|error| {
+            self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
+        })
     }
 
     /// Returns the refusal of a request for `error`, with the challenge of this API.
     pub fn refusal(&self, error: AuthError) -> Refusal {
-        Refusal::new(error, self.inner.challenge.clone())
+        self.refusal_in(None, error)
+    }
+
+    /// Returns the refusal of a request that used this scheme. The challenge is in the same scheme.
+    /// Without a token, every scheme is offered.
+    fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
+        let offered = self.inner.challenge.clone();
+        let Some(proofs) = &self.inner.proofs else {
+            return Refusal::new(error, offered);
+        };
+        let scheme = match (error, used) {
+            (AuthError::MissingToken, _) => None,
+            (AuthError::InvalidProof | AuthError::ProofReplayed | AuthError::NonceRequired, _) => {
+                Some(Scheme::Dpop)
+            }
+            (_, None) if offered.bearer => Some(Scheme::Bearer),
+            (_, used) => used,
+        };
+        let nonces = proofs.nonces.as_ref();
+        let nonces = nonces.filter(|_| error == AuthError::NonceRequired);
+        let nonce = nonces.map(|nonces| nonces.current((self.inner.clock)()).into());
+        let challenge = match scheme {
+            Some(scheme) => offered.only(scheme),
+            None => offered,
+        };
+        Refusal::new(error, challenge).with_nonce(nonce)
+    }
+
+    /// Returns whether authentication reads the method, the path or the certificate of a request.
+    #[cfg(feature = "warp")]
+    pub(crate) fn reads_target(&self) -> bool {
+        self.inner.proofs.is_some()
+            || self.inner.certificates == Some(CertificateSource::Connection)
+    }
+
+    /// Returns whether requests may use the scheme `DPoP`.
+    #[cfg(feature = "service")]
+    pub(crate) fn accepts_proofs(&self) -> bool {
+        self.inner.proofs.is_some()
+    }
+
+    /// Returns whether requests may use the scheme `Bearer`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn accepts_bearer(&self) -> bool {
+        self.inner.challenge.bearer
+    }
+
+    /// Returns whether proofs need a nonce.
+    #[cfg(feature = "service")]
+    pub(crate) fn makes_nonces(&self) -> bool {
+        let proofs = self.inner.proofs.as_ref();
+        proofs.is_some_and(|proofs| proofs.nonces.is_some())
+    }
+
+    /// Returns the value of `DPoP-Nonce` that answers should have at the moment. `None` if proofs need
+    /// no nonce, and in the first four of the five minutes for which a nonce is current.
+    ///
+    /// A client that takes every nonce over never sees one expire.
+    pub fn dpop_nonce(&self) -> Option<String> {
+        let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
+        nonces.renewal((self.inner.clock)())
     }
 
     /// Verifies a token, given without the scheme name.
+    ///
+    /// A token alone proves no possession of a key, so a token that is bound to one is rejected.
+    /// [`authenticate`](Self::authenticate) takes the whole request.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -159,15 +238,70 @@ impl Auth {
     /// # Errors
     /// Returns the error of the first check that fails.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
-        self.verify_presented(token.as_bytes()).await
+        let credential = Credential::bare(token.as_bytes());
+        self.verify_presented(credential, None).await
     }
 
-    /// Like [`verify`](Self::verify), for bytes that may not be UTF-8.
+    /// Verifies the token of a request, and what the request proves beside it.
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
-        token: &[u8],
+        credential: Credential<'_>,
+        request: Option<&RequestHead<'_>>,
     ) -> Result<Claims<X>, AuthError> {
-        self.verify_token(token).await.and_then(Claims::new)
+        let verified = self.verify_token(credential.token).await?;
+        if verified.binding.is_some()
+            || credential.scheme == Some(Scheme::Dpop)
+            || verified.context.requires_key
+        {
+            // Boxed, so that requests with a plain bearer token do not carry the state of this.
+            Box::pin(self.check_binding(credential, request, &verified)).await?;
+        }
+        Claims::new(verified)
+    }
+
+    /// Checks that a request proves possession of everything that its token is bound to. The proof
+    /// comes last: it is used up if it is good.
+    async fn check_binding(
+        &self,
+        credential: Credential<'_>,
+        request: Option<&RequestHead<'_>>,
+        verified: &Verified,
+    ) -> Result<(), AuthError> {
+        let binding = verified.binding.as_deref();
+        if let Some(x5t) = binding.and_then(|binding| binding.certificate) {
+            let source = self.inner.certificates;
+            let presented = source
+                .zip(request)
+                .and_then(|(source, request)| source.read(request));
+            if presented.is_none_or(|der| certificate::thumbprint(&der) != x5t.to_string()) {
+                return Err(AuthError::TokenBound);
+            }
+        }
+        let Some(bound_to) = binding.and_then(|binding| binding.key) else {
+            let is_wanted =
+                credential.scheme == Some(Scheme::Dpop) || verified.context.requires_key;
+            return if is_wanted {
+                Err(AuthError::TokenNotBound)
+            } else {
+                Ok(())
+            };
+        };
+        let (Some(request), Some(proofs)) = (request, &self.inner.proofs) else {
+            return Err(AuthError::TokenBound);
+        };
+        if credential.scheme == Some(Scheme::Bearer) {
+            return Err(AuthError::TokenBound);
+        }
+        let presented = Presented {
+            request,
+            token: credential.token,
+            bound_to,
+        };
+        let checked = proofs.check(presented, (self.inner.clock)()).await;
+        checked.map_err(|fault: ProofFault| {
+            context::set_proof_fault(fault.reason());
+            fault.error()
+        })
     }
 
     async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
@@ -205,11 +339,12 @@ impl Auth {
         let times = Times::of(&claims)?;
         times.check(self.now(), &self.inner.rules)?;
         checks::strings(&claims)?;
+        checks::scopes(&claims)?;
         if self.inner.strict {
             checks::rfc9068(&claims)?;
         }
-        checks::not_bound(&claims)?;
-        let extract = Extract::new(&payload, &claims, times);
+        let binding: Option<Binding> = checks::binding(&claims, issuer.methods)?;
+        let extract = Extract::new(&payload, &claims, times, binding);
         drop(claims);
         Ok(Checked {
             header,
@@ -303,6 +438,12 @@ impl Auth {
         self.inner.issuers.iter().map(Trusted::status).collect()
     }
 
+    /// Returns the store that remembers what may be used once.
+    #[allow(dead_code, reason = "no caller yet")]
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     /// Returns the number of verifications that the cache of verified tokens has saved.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
@@ -368,7 +509,12 @@ impl Auth {
         let issuers = self.inner.issuers.iter();
         let issuers = issuers.map(|issuer| issuer.context.issuer.to_string());
         let resource = self.inner.resource.as_ref()?;
-        Some(ResourceMetadata::new(resource, issuers, scopes))
+        let proofs = self.inner.proofs.as_ref();
+        let proofs = proofs.map(|proofs| &*proofs.algorithms);
+        let is_required = !self.inner.challenge.bearer;
+        let metadata = ResourceMetadata::new(resource, issuers, scopes);
+        let metadata = metadata.with_certificates(self.inner.certificates.is_some());
+        Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
 
@@ -436,8 +582,14 @@ impl Trusted {
     fn status(&self) -> KeyStatus {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => KeyStatus::fixed(&self.context.issuer, set.usable()),
-            None => KeyStatus::fixed(&self.context.issuer, usize::from(self.secret.is_some())),
+            Some(Keys::Fixed(set)) => {
+                let left_out = Arc::clone(set.left_out());
+                KeyStatus::fixed(&self.context.issuer, set.usable(), left_out)
+            }
+            None => {
+                let keys = usize::from(self.secret.is_some());
+                KeyStatus::fixed(&self.context.issuer, keys, Arc::default())
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use warp::{
     reply::{self, Response},
 };
 
-use crate::issuer::{client::Client, mint::Profile, state::State};
+use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
 /// The scopes that the client may be granted.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
@@ -106,6 +106,7 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         ));
     }
 
+    let bound_to = bound_to(state, headers)?;
     let id = &state.client.id;
     let profile = state.settings().profile;
     let mut token = state
@@ -117,6 +118,10 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         token = token.claim("gty", "client-credentials");
     }
     let mut answer = json!({"token_type": "Bearer", "expires_in": LIFETIME.as_secs()});
+    if let Some(thumbprint) = bound_to {
+        token = token.claim("cnf", json!({"jkt": thumbprint}));
+        answer["token_type"] = json!("DPoP");
+    }
     let scope = granted(requested);
     if !scope.is_empty() {
         token = token.scope(&scope);
@@ -124,6 +129,22 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
     }
     answer["access_token"] = json!(token.sign());
     Ok(answer)
+}
+
+/// Returns the thumbprint of the key that the token is to be bound to, if the request has a DPoP proof
+/// (RFC 9449 §5).
+fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut proofs = headers.get_all("dpop").iter();
+    let Some(proof) = proofs.next() else {
+        return Ok(None);
+    };
+    let proof = proof.to_str().ok().filter(|_| proofs.next().is_none());
+    let thumbprint = proof.and_then(|proof| proof_check::thumbprint(proof, &state.token_endpoint));
+    thumbprint.map(Some).ok_or(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_dpop_proof",
+        "The DPoP proof is not valid for this endpoint.",
+    ))
 }
 
 /// Checks the client's id and secret, in the header or in the body but not in both (RFC 6749 §2.3).

@@ -61,6 +61,18 @@ impl SigningKey {
         }
     }
 
+    /// Creates the Ed25519 key of a seed of 32 bytes, for `EdDSA`. Whoever knows the seed has the key.
+    ///
+    /// # Panics
+    /// Never: every seed makes a key.
+    #[cfg(feature = "service")]
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
+        match Ed25519KeyPair::from_seed_unchecked(seed) {
+            Ok(pair) => Self::new(Algorithm::EdDSA, Private::Ed(pair)),
+            Err(fault) => panic!("no key for this seed: {fault}"),
+        }
+    }
+
     /// Returns the same key with another `kid`.
     #[must_use]
     pub fn with_kid(self, kid: impl Into<String>) -> Self {
@@ -109,13 +121,16 @@ impl SigningKey {
 
     /// Like [`generate`](Self::generate), but returns the error instead of panicking.
     pub(super) fn try_generate(algorithm: Algorithm) -> io::Result<Self> {
-        let private = Private::generate(algorithm)?;
+        Ok(Self::new(algorithm, Private::generate(algorithm)?))
+    }
+
+    fn new(algorithm: Algorithm, private: Private) -> Self {
         let thumbprint = digest::digest(&digest::SHA256, private.public().to_string().as_bytes());
-        Ok(Self {
+        Self {
             kid: base64url(thumbprint),
             algorithm,
             private: Arc::new(private),
-        })
+        }
     }
 }
 

@@ -106,6 +106,27 @@ impl TokenBuilder {
         }
     }
 
+    /// Binds the token to a key: sets `cnf.jkt` to its thumbprint (RFC 9449 §6.1).
+    pub fn bound_to(self, key: &SigningKey) -> Self {
+        self.confirmation("jkt", key.thumbprint())
+    }
+
+    /// Binds the token to a client certificate in DER: sets `cnf.x5t#S256` to its hash (RFC 8705
+    /// §3.1).
+    pub fn bound_to_certificate(self, der: &[u8]) -> Self {
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+        self.confirmation("x5t#S256", base64url(hash))
+    }
+
+    /// Adds a member to `cnf`. A token may be bound in several ways.
+    fn confirmation(mut self, method: &str, thumbprint: impl Into<Value>) -> Self {
+        let confirmation = self.claims.entry("cnf").or_insert_with(|| json!({}));
+        if let Some(members) = confirmation.as_object_mut() {
+            members.insert(method.to_owned(), thumbprint.into());
+        }
+        self
+    }
+
     /// Sets any claim, of any JSON type. `claim("exp", 0)` sets a date that the other methods
     /// cannot set.
     ///
@@ -259,7 +280,7 @@ fn strings<S: Into<String>>(items: impl IntoIterator<Item = S>) -> Vec<String> {
     items.into_iter().map(Into::into).collect()
 }
 
-fn to_json(name: &str, value: impl Serialize) -> Value {
+pub(super) fn to_json(name: &str, value: impl Serialize) -> Value {
     match serde_json::to_value(value) {
         Ok(value) => value,
         Err(fault) => panic!("the value of {name} is not JSON: {fault}"),

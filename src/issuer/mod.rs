@@ -109,6 +109,8 @@ mod key_set;
 mod keys;
 mod mint;
 mod origins;
+mod proof;
+mod proof_check;
 mod routes;
 mod server;
 mod state;
@@ -128,6 +130,7 @@ pub use self::{
     faults::{Fault, UnknownFault},
     keys::SigningKey,
     mint::{Profile, TokenBuilder},
+    proof::ProofBuilder,
     state::Requests,
 };
 

@@ -321,7 +321,28 @@ const ROOMS: &[Room] = &[
     ),
     // Exception: `check` asks an issuer with the options of an `Auth`, so the probe takes one.
     room("auth/keys/probe.rs", &["auth/keys/", "auth/verifier.rs"]),
-    room("auth/credential/", &["auth/error.rs"]),
+    // A proof is a JWT of its own: it is read and verified with the parts that tokens are.
+    room(
+        "auth/credential/",
+        &[
+            "algorithm.rs",
+            "auth/challenge.rs",
+            "auth/error.rs",
+            "auth/keys/jwk.rs",
+            "auth/keys/thumbprint.rs",
+            "auth/store/",
+            "auth/token/confirmation.rs",
+            "auth/token/json/",
+            "auth/token/jws.rs",
+        ],
+    ),
+    // Exception: these tests are a file of their own, and the test issuer makes their proofs.
+    room(
+        "auth/credential/proof_tests.rs",
+        &["algorithm.rs", "auth/", "issuer/"],
+    ),
+    // A store knows keys and lines, and no token.
+    room("auth/store/", &["auth/display.rs"]),
     Room {
         files: "auth/tower/",
         may_import: &["auth/"],

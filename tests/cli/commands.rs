@@ -26,14 +26,14 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
     let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
-        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; give a host, such as tenant.eu.auth0.com, or take it out"),
+        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
         ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is no URL; did you mean https://tenant.eu.auth0.com/?"),
         ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: in the environment, found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
         ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is no algorithm we know; did you mean RS256?"),
         ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: in the environment, found \"none\", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"),
         ("HS256 without a secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256")], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out"),
         ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); give 32 bytes or more, as from: openssl rand -base64 48"),
-        ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
         ("dev beside a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
         ("dev beyond loopback", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
@@ -84,7 +84,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
     let odd = file("odd.json", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
     let absent = directory.path().join("absent").display().to_string();
     let folder = directory.path().display().to_string();
-    let set = "give the path of a key set, such as /etc/warp-bearer/jwks.json";
+    let set = "give the path of a file of public keys, such as /etc/warp-bearer/jwks.json";
     let pem = "give the path of certificates in PEM";
     let directories = "give directories of certificates in PEM";
     let proxy = "give the URL of a proxy, such as http://proxy.example.com:3128";
@@ -92,9 +92,9 @@ fn what_a_value_points_to_is_there_and_of_use() {
     let rows = [
         ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which is not there; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: not a JSON object with an array \"keys\"; {set}")),
+        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which holds no key to verify with: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
         ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which holds no key to verify with: an empty key set; {set}")),
-        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has private members; {set}")),
+        ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which holds no key to verify with: no usable key among 1; the first: it has a private member, `k`; {set}")),
         ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which is not there; {pem}")),
         ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which holds no certificate of an authority; {pem}")),
         ("a file of nothing", "SSL_CERT_FILE", "", format!("found \"\", which is not there; {pem}")),

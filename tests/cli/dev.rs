@@ -5,6 +5,7 @@
 
 use std::process::Command;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Client;
 use serde_json::Value;
 
@@ -416,4 +417,97 @@ fn words(command: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// Runs the printed commands in one shell, as a reader would, and the same without a shell.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dev_prints_about_dpop_works_as_pasted() {
+    let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);
+    let page = Page::read(&mut dev);
+    let url = page.command("/api/private").split_whitespace().last();
+    let url = url.unwrap().to_owned();
+    let service = url.trim_start_matches("http://").split('/').next();
+    let service = service.unwrap().to_owned();
+    let printed = |arguments: &[&str]| {
+        let output = run(&Directory::new(), arguments, &[("LISTEN", &service)]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let token = printed(&["dev", "--token", "--dpop"]);
+    let proof = printed(&["dev", "--proof", "GET", &url, "--for-token", &token]);
+    let plain = printed(&["dev", "--token"]);
+    for (case, authorization, status, code) in [
+        ("with both", Some(format!("DPoP {token}")), 200, ""),
+        (
+            "again",
+            Some(format!("DPoP {token}")),
+            401,
+            "proof_replayed",
+        ),
+        (
+            "as a bearer token",
+            Some(format!("Bearer {token}")),
+            401,
+            "token_bound",
+        ),
+        ("without", None, 401, "missing_token"),
+        ("a plain token", Some(format!("Bearer {plain}")), 200, ""),
+    ] {
+        let mut request = Client::new().get(&url).header("DPoP", &proof);
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let answer = request.send().await.unwrap();
+        let (found, body) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(found, status, "{case}: {body}");
+        assert!(body.contains(code), "{case}: {body}");
+    }
+
+    let script: Vec<_> = page.0.iter().map(|(_, command)| &**command).collect();
+    assert_eq!(script.len(), 6, "{:#?}", page.0);
+    if Command::new("curl").arg("--version").output().is_ok() {
+        let script = script.join("\n") + &format!("\n{}", script[2]);
+        let told = shell(&script.replace("curl -i", "curl -si"));
+        let statuses: Vec<_> = told
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| &answer[..3])
+            .collect();
+        assert_eq!(statuses, ["200", "401", "401", "200", "401"], "{told}");
+        assert!(told.contains("proof_replayed"), "{told}");
+    }
+}
+
+#[test]
+fn a_proof_has_a_token_and_a_nonce() {
+    let url = "https://api.example.com/a";
+    let arguments = [
+        "dev",
+        "--proof",
+        "PUT",
+        url,
+        "--for-token",
+        "a.b.c",
+        "--nonce",
+        "n",
+    ];
+    let output = run(&Directory::new(), &arguments, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let claims = printed.split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(
+        (&claims["htm"], &claims["htu"], &claims["nonce"]),
+        (&"PUT".into(), &url.into(), &"n".into())
+    );
+    for wrong in [
+        &["dev", "--proof", "GET"][..],
+        &["dev", "--proof", "GET", url],
+        &["dev", "--for-token", "a.b.c"],
+        &["dev", "--proof", "GET", url, "--for-token", "a", "--token"],
+    ] {
+        let output = run(&Directory::new(), wrong, &[]);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}");
+    }
 }

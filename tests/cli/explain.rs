@@ -373,7 +373,7 @@ async fn with_a_key_set_in_a_file_nobody_is_asked() {
 
     fs::write(&file, "{}").unwrap();
     let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
-    let line = "--jwks: jwks.json: not a JSON object with an array \"keys\"\n";
+    let line = "--jwks: jwks.json: a JSON object without a member \"keys\"\n";
     assert_eq!((told.code, &*told.stderr), (Some(66), line));
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod commands;
 mod dev;
 mod explain;
+mod explain_proof;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]

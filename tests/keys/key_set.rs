@@ -612,7 +612,7 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
 }
 
 #[tokio::test]
-async fn a_unit_of_the_budget_costs_three_requests_at_most() {
+async fn a_unit_of_the_budget_costs_four_requests_at_most() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
         ("nothing", None),

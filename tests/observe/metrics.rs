@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use warp_bearer::{
     auth::Algorithm,
     issuer::SigningKey,
@@ -94,6 +94,33 @@ async fn counts_key_fetches_that_the_budget_refuses() {
     assert_eq!(service.metric(&refused), Some(3.0), "four are paid for");
     let text = service.metrics.render();
     assert!(!text.contains("made-up"), "{text}");
+}
+
+#[tokio::test]
+async fn names_each_key_that_is_left_out_until_it_is_corrected() {
+    let service = Service::start().await;
+    let issuer = &service.tenant.issuer;
+    let good = issuer.key().public_jwk();
+    let mut padded = SigningKey::generate(Algorithm::RS256).public_jwk();
+    padded["n"] = json!(format!("{}=", padded["n"].as_str().unwrap()));
+    padded["kid"] = json!("pad\"ded\n");
+    issuer.publish(json!({"keys": [good, padded]}));
+    service.tenant.auth.refresh();
+    let replaced = format!(
+        r#"warp_bearer_key_left_out{{issuer="{}",kid="pad\"ded\\n",reason="`n` ends in `=`"}}"#,
+        issuer.url()
+    );
+    until(|| service.metric(&replaced) == Some(1.0)).await;
+
+    issuer.restore();
+    service.tenant.auth.refresh();
+    until(|| {
+        !service
+            .metrics
+            .render()
+            .contains("warp_bearer_key_left_out{")
+    })
+    .await;
 }
 
 #[tokio::test]

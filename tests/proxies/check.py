@@ -492,6 +492,8 @@ def check(name, plain, reader, auth, down, generous, application, table, with_re
         holds("the application knows whose it is", seen == expected, passed)
         holds("the client does not", not any(passed.fields.get(name) for name in NAMES), passed)
         holds("the token stays here", passed.seen("Authorization") == [], passed)
+        proven = ask("/messages/1", bearer(reader) + [("DPoP", "a.b.c")])
+        holds("and its proof", proven.status == 200 and proven.seen("DPoP") == [], proven)
         holds("the Host has its port", passed.seen("Host") == [f"127.0.0.1:{port}"], passed)
 
         posted = ask("/messages/", bearer(reader), method="POST", body=b"hello")

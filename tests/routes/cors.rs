@@ -84,7 +84,7 @@ impl Service {
 fn may_read(answer: &Answer) -> bool {
     answer.header("access-control-allow-origin") == PAGE
         && answer.header("access-control-expose-headers")
-            == "WWW-Authenticate, Retry-After, X-Request-Id"
+            == "WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id"
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
         let fields = [
             ("access-control-allow-origin", PAGE),
             ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
-            ("access-control-allow-headers", "Authorization, Content-Type, Traceparent, X-Request-Id"),
+            ("access-control-allow-headers", "authorization"),
             ("access-control-allow-credentials", ""),
             ("access-control-max-age", "600"),
             ("vary", "Origin"),
@@ -181,6 +181,68 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
         for (name, value) in fields {
             assert_eq!(answer.header(name), value, "{path}: {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_allows_the_valid_names_that_it_asks_for() {
+    let service = Service::start(Some(listed())).await;
+    let asks = |lines: &[&str]| {
+        let lines = lines.iter();
+        let lines = lines.map(|names| format!("Access-Control-Request-Headers: {names}\r\n"));
+        lines.collect::<String>()
+    };
+    let many: Vec<_> = (0..65).map(|number| format!("x-{number}")).collect();
+    #[rustfmt::skip]
+    let rows = [
+        ("of MCP", asks(&["authorization, mcp-protocol-version"]), "authorization, mcp-protocol-version"),
+        ("without blanks", asks(&["baggage,sentry-trace"]), "baggage, sentry-trace"),
+        ("on two lines", asks(&["a", "b, c"]), "a, b, c"),
+        ("one that is no name", asks(&["a, b c, d:e, f\u{e9}, g"]), ""),
+        ("some that are no names", asks(&["a, b c, d:e, (f), g, "]), "a, g"),
+        ("none", String::new(), ""),
+        ("an empty list", asks(&[""]), ""),
+        ("too many", asks(&[&many.join(",")]), &many[..64].join(", ")),
+    ];
+    for (case, lines, expected) in rows {
+        let lines = format!("Origin: {PAGE}\r\nAccess-Control-Request-Method: GET\r\n{lines}");
+        let answer = service.ask("OPTIONS /api/private", &lines).await;
+        assert_eq!(answer.status.as_u16(), 204, "{case}: {answer:?}");
+        let allowed = answer.header("access-control-allow-headers");
+        assert_eq!(allowed, expected, "{case}");
+        let other = lines.replace(PAGE, OTHER);
+        let answer = service.ask("OPTIONS /api/private", &other).await;
+        assert_eq!(answer.status.as_u16(), 403, "{case}: {answer:?}");
+        assert_eq!(answer.header("access-control-allow-headers"), "", "{case}");
+    }
+}
+
+/// A client reads the metadata of a resource before it has a token (RFC 9728 §3).
+#[tokio::test]
+async fn pages_of_any_origin_may_read_the_metadata_of_the_resource() {
+    for cors in [None, Some(listed()), Some(Cors::Any)] {
+        let service = Service::start(cors.clone()).await;
+        for path in [
+            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/mcp",
+        ] {
+            let origin = format!("Origin: {OTHER}\r\n");
+            let answer = service.ask(&format!("GET {path}"), &origin).await;
+            let allowed = answer.header("access-control-allow-origin");
+            assert_eq!(allowed, "*", "{cors:?}, {path}: {answer:?}");
+            let asks = format!("{origin}{ASKS}");
+            let answer = service.ask(&format!("OPTIONS {path}"), &asks).await;
+            assert_eq!(answer.status.as_u16(), 204, "{cors:?}, {path}: {answer:?}");
+        }
+        let origin = format!("Origin: {OTHER}\r\n");
+        let beside = "GET /.well-known/oauth-protected-resources";
+        let answer = service.ask(beside, &origin).await;
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(
+            allowed == "*",
+            cors == Some(Cors::Any),
+            "{cors:?}: {answer:?}"
+        );
     }
 }
 

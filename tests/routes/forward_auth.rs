@@ -240,6 +240,65 @@ async fn what_the_client_says_of_itself_changes_nothing() {
 }
 
 #[tokio::test]
+async fn scopes_in_an_array_are_granted_and_passed_on() {
+    let tenant = Tenant::start().await;
+    for name in ["scope", "scp"] {
+        let token = tenant.issuer.token().without("scope");
+        let token = token.claim(name, json!(["read", "a b", "write"])).sign();
+        let answer = tenant.get("/auth?scope=read+write", Some(&token)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{name}: {answer:?}");
+        assert_eq!(answer.header(SCOPE), "read write", "{name}");
+        let answer = tenant.get("/auth?scope=a", Some(&token)).await;
+        answer.assert_is_problem(name, 403, "insufficient_scope");
+    }
+}
+
+/// Envoy's external authorization appends the client's path and query to its prefix.
+#[tokio::test]
+async fn paths_below_answer_as_auth_where_they_are_switched_on() {
+    let tenant = Tenant::start().await;
+    let good = tenant.issuer.token().scope("use").sign();
+    let poor = tenant.issuer.token().sign();
+    for (forward_auth_paths, granted, refused, forbidden) in
+        [(true, 200, 401, 403), (false, 404, 404, 404)]
+    {
+        let access = Access {
+            required: scopes("use"),
+            forward_auth_paths,
+            ..Access::from(&tenant.auth)
+        };
+        let routes = routes(&access, &Shutdown::new());
+        for path in [
+            "/auth/messages/1",
+            "/auth/x?scope=admin&y=%00",
+            "/auth//x",
+            "/auth/x/",
+        ] {
+            for method in ["GET", "POST", "OPTIONS", "BREW"] {
+                for (token, status) in [
+                    (Some(&good), granted),
+                    (Some(&poor), forbidden),
+                    (None, refused),
+                ] {
+                    let mut request = warp::test::request().method(method).path(path);
+                    if let Some(token) = token {
+                        request = request.header("authorization", format!("Bearer {token}"));
+                    }
+                    let answer = answer(&request.reply(&routes).await);
+                    assert_eq!(
+                        answer.status.as_u16(),
+                        status,
+                        "{method} {path}: {answer:?}"
+                    );
+                    let subject = answer.header("x-auth-subject");
+                    assert_eq!(subject.is_empty(), status != 200, "{method} {path}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_scope_that_every_route_requires_is_required_here_too() {
     let tenant = Tenant::start().await;
     let access = Access {

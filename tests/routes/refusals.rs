@@ -109,7 +109,7 @@ async fn a_scope_that_is_not_granted_is_403_and_named() {
         ("another", tenant.issuer.token().scope("write:messages"), 403),
         ("a longer one", tenant.issuer.token().scope("read:messages2"), 403),
         ("separated by a tab", tenant.issuer.token().scope("read:messages\ta"), 403),
-        ("an array", tenant.issuer.token().claim("scope", ["read:messages"]), 403),
+        ("an array", tenant.issuer.token().claim("scope", ["read:messages"]), 200),
         ("none", tenant.issuer.token(), 403),
     ];
     for (case, token, status) in rows {

@@ -128,6 +128,7 @@ async fn readiness_says_how_old_the_keys_are() {
     let tenant = Tenant::start().await;
     let body = tenant.get("/readyz", None).await.json();
     assert_eq!(body["ready"], true);
+    assert_eq!(body["state_store"]["ok"], true);
     let issuer = &body["issuers"][0];
     assert_eq!(issuer["issuer"], tenant.issuer.url());
     assert_eq!(issuer["keys"], 1);

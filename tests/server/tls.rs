@@ -19,7 +19,9 @@ use tokio_rustls::{
     },
 };
 use warp_bearer::service::{
-    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls, http::tls::Files, routes, serve,
+    Access, Limits, Listener, Metrics, RequestLog, Shutdown, Tls,
+    http::tls::{ClientAuth, Files},
+    routes, serve,
 };
 
 use crate::support::Tenant;
@@ -44,6 +46,7 @@ impl Pair {
 
     fn files(&self) -> Files {
         Files {
+            clients: ClientAuth::Off,
             certificate: self.directory.path().join("tls.crt"),
             key: self.directory.path().join("tls.key"),
         }
@@ -284,9 +287,13 @@ fn a_start_with_bad_files_says_which_and_why() {
         ("another key", good.certificate.clone(), other, "the key", "is no key for that certificate"),
     ];
     for (case, certificate, key, which, why) in rows {
-        let error = Tls::load(Files { certificate, key })
-            .unwrap_err()
-            .to_string();
+        let error = Tls::load(Files {
+            certificate,
+            key,
+            clients: ClientAuth::Off,
+        })
+        .unwrap_err()
+        .to_string();
         assert!(
             error.starts_with(which) && error.ends_with(why),
             "{case}: {error}"

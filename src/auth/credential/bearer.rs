@@ -9,7 +9,7 @@
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use crate::auth::error::AuthError;
+use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 
 /// The maximum length of a token in bytes: 16 KiB.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -20,6 +20,44 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
+    after_scheme(the_field(headers)?, BEARER)
+}
+
+/// Returns the credential of a request's header fields, of the scheme `Bearer`, or `DPoP` if it is
+/// enabled.
+///
+/// # Errors
+/// As for [`token`].
+pub(crate) fn credential(
+    headers: &HeaderMap,
+    is_dpop_enabled: bool,
+) -> Result<Credential<'_>, AuthError> {
+    let field = the_field(headers)?;
+    let (token, scheme) = match after_scheme(field, BEARER) {
+        Err(AuthError::MissingToken) if is_dpop_enabled => {
+            (after_scheme(field, DPOP)?, Scheme::Dpop)
+        }
+        token => (token?, Scheme::Bearer),
+    };
+    let scheme = Some(scheme);
+    Ok(Credential { token, scheme })
+}
+
+/// Returns the scheme of a request without a readable credential, if it names one of ours.
+pub(crate) fn scheme(headers: &HeaderMap) -> Option<Scheme> {
+    let field = headers.get(AUTHORIZATION)?;
+    let is_of = |scheme| after_scheme(field, scheme) != Err(AuthError::MissingToken);
+    if is_of(BEARER) {
+        return Some(Scheme::Bearer);
+    }
+    is_of(DPOP).then_some(Scheme::Dpop)
+}
+
+const BEARER: &[u8] = b"bearer";
+
+const DPOP: &[u8] = b"dpop";
+
+fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else {
         return Err(AuthError::MissingToken);
@@ -28,7 +66,7 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     if fields.next().is_some() {
         return Err(AuthError::MultipleCredentials);
     }
-    credential(field)
+    Ok(field)
 }
 
 /// Checks a credential as if a header field carried it.
@@ -37,18 +75,18 @@ pub(crate) fn check_credential(token: &str) -> Result<(), AuthError> {
     // A header field cannot carry these bytes.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
-    let token = credential(&field)?;
+    let token = after_scheme(&field, BEARER)?;
     within_limit(token)?;
     ill_formed(token).map_or(Ok(()), Err)
 }
 
-fn credential(field: &HeaderValue) -> Result<&[u8], AuthError> {
-    const SCHEME: &[u8] = b"bearer";
-    let parts = field.as_bytes().split_at_checked(SCHEME.len());
-    let bearer = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+/// Returns the token after the name of this scheme.
+fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], AuthError> {
+    let parts = field.as_bytes().split_at_checked(scheme.len());
+    let named = parts.filter(|(name, _)| name.eq_ignore_ascii_case(scheme));
     // A longer word names another scheme.
-    let bearer = bearer.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
-    let (_, rest) = bearer.ok_or(AuthError::MissingToken)?;
+    let named = named.filter(|(_, rest)| !rest.first().copied().is_some_and(is_tchar));
+    let (_, rest) = named.ok_or(AuthError::MissingToken)?;
     let spaces = rest.iter().take_while(|c| **c == b' ').count();
     let token = &rest[spaces..];
     if spaces == 0 || token.is_empty() {
@@ -151,7 +189,7 @@ mod tests {
 
     /// Reads a field whose token cannot be parsed, so that its characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
-        let token = credential(field)?;
+        let token = after_scheme(field, BEARER)?;
         match blame(token, AuthError::TokenNotJwt) {
             AuthError::TokenNotJwt => Ok(token),
             error => Err(error),
@@ -183,6 +221,33 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
             headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
             assert_eq!(token(&headers), Err(AuthError::MultipleCredentials));
+        }
+    }
+
+    #[test]
+    fn reads_dpop_only_where_it_is_enabled() {
+        use AuthError::{MalformedAuthorization, MissingToken};
+        for (case, field, expected) in [
+            ("plain", "DPoP a.b.c", Ok("a.b.c")),
+            ("lower case", "dpop a.b.c", Ok("a.b.c")),
+            ("two spaces", "DPoP  a.b.c", Ok("a.b.c")),
+            ("a longer scheme", "DPoPs a.b.c", Err(MissingToken)),
+            ("a shorter scheme", "DPo a.b.c", Err(MissingToken)),
+            ("nothing", "DPoP", Err(MalformedAuthorization)),
+            ("a tab", "DPoP\ta.b.c", Err(MalformedAuthorization)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(AUTHORIZATION, HeaderValue::from_str(field).unwrap());
+            let read = credential(&headers, true);
+            let read = read.map(|read| {
+                assert_eq!(read.scheme, Some(Scheme::Dpop), "{case}");
+                read.token
+            });
+            assert_eq!(read, expected.map(str::as_bytes), "{case}");
+            let off = credential(&headers, false).map(|read| read.token);
+            assert_eq!(off, Err(MissingToken), "{case}");
+            let named = (expected != Err(MissingToken)).then_some(Scheme::Dpop);
+            assert_eq!(scheme(&headers), named, "{case}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finds the address of an issuer's key set in its metadata (OpenID Connect Discovery §4, RFC
 //! 8414).
 
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use crate::auth::{
@@ -20,12 +20,28 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer for the address of its keys.
+/// Asks the issuer for the address of its keys. If it has no OpenID document, asks for the one of
+/// RFC 8414.
 pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl, FetchError> {
-    let url = well_known(issuer).map_err(|fault| FetchError::JwksUri(issuer.into(), fault))?;
+    let no_url = |fault| FetchError::JwksUri(issuer.into(), fault);
+    let error = match ask(fetcher, well_known(issuer).map_err(no_url)?, issuer).await {
+        Err(error) if is_not_found(&error) => error,
+        asked => return asked,
+    };
+    let other = ask(fetcher, well_known_oauth(issuer).map_err(no_url)?, issuer).await;
+    // If there is no such document either, the first address is the one to report.
+    other.map_err(|other| if is_not_found(&other) { error } else { other })
+}
+
+async fn ask(fetcher: &Fetcher, url: Url, issuer: &str) -> Result<FetchUrl, FetchError> {
     let target = FetchUrl::configured(url);
     let document = fetcher.get(&target).await?;
     read(&document.body, target.url(), issuer)
+}
+
+/// Returns whether the issuer has no document at an address.
+pub(in crate::auth) fn is_not_found(error: &FetchError) -> bool {
+    matches!(error, FetchError::Status { status, .. } if *status == StatusCode::NOT_FOUND)
 }
 
 /// Returns the address of the keys of `issuer` in the metadata at `url`.
@@ -45,6 +61,16 @@ pub(in crate::auth) fn read(body: &[u8], url: &Url, issuer: &str) -> Result<Fetc
 pub(in crate::auth) fn well_known(issuer: &str) -> Result<Url, UrlFault> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     endpoint(&format!("{base}/.well-known/openid-configuration"))
+}
+
+/// Returns the address of an issuer's metadata by RFC 8414 §3.1: the well-known path is inserted
+/// before the path of the issuer, without the slash at its end.
+pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
+    let mut url = endpoint(issuer)?;
+    let path = url.path().strip_suffix('/').unwrap_or(url.path());
+    let path = format!("/.well-known/oauth-authorization-server{path}");
+    url.set_path(&path);
+    Ok(url)
 }
 
 /// Decides whether an address that an issuer published is guarded. `metadata` is the address of the
@@ -93,6 +119,30 @@ mod tests {
             ),
         ] {
             assert_eq!(well_known(issuer).unwrap().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn the_path_of_rfc_8414_is_inserted_before_that_of_the_issuer() {
+        for (issuer, expected) in [
+            (
+                "https://a.example",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example:1/b/c",
+                "https://a.example:1/.well-known/oauth-authorization-server/b/c",
+            ),
+            (
+                "https://a.example/b/",
+                "https://a.example/.well-known/oauth-authorization-server/b",
+            ),
+        ] {
+            assert_eq!(well_known_oauth(issuer).unwrap().as_str(), expected);
         }
     }
 

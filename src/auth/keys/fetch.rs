@@ -1,7 +1,7 @@
 //! Fetches one small JSON document of an issuer, within limits.
 //!
-//! It follows no redirect, reads at most 512 KiB, and uses https only, except to loopback. Key sets
-//! and schedules are handled elsewhere.
+//! It follows no redirect, reads at most 512 KiB, also after decoding, and uses https only, except to
+//! loopback. Key sets and schedules are handled elsewhere.
 
 use std::{
     error::Error,
@@ -24,8 +24,10 @@ use crate::auth::{
     display::{ShownText, ShownUrl},
     error::UrlFault,
     keys::{
+        content_coding::{ContentCoding, Undecodable},
         key_set::NoKeys,
         locality::{Guard, Local, System},
+        tls_error,
     },
 };
 
@@ -130,6 +132,12 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
+    #[error(
+        "{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded"
+    )]
+    Coding(ShownUrl, ShownText),
+    #[error("{0} answered with what is not gzip, as it says it is")]
+    NotGzip(ShownUrl),
     #[error("{0} answered with what is no metadata of an issuer")]
     NoMetadata(ShownUrl),
     #[error(
@@ -162,6 +170,8 @@ pub(crate) enum Layer {
     Connect,
     /// Connected, but the TLS handshake failed.
     Tls,
+    /// Connected, but the certificate is signed by an authority that is not trusted.
+    Untrusted,
     /// The request was sent, but the answer did not arrive or broke off.
     Answer,
     /// No connection within [`CONNECT_TIMEOUT`].
@@ -190,16 +200,19 @@ impl FetchError {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Unreachable(_, _, Layer::Connect) => "connect",
-            Self::Unreachable(_, _, Layer::Tls) => "tls",
+            Self::Unreachable(_, _, Layer::Tls | Layer::Untrusted) => "tls",
             Self::Unreachable(_, _, Layer::Answer) => "broken_answer",
             Self::Unreachable(_, _, Layer::Timeout) | Self::TimedOut(_) => "timeout",
             Self::Status { .. } => "status",
             Self::Redirect(_) => "redirect",
             Self::TooLarge(_) => "too_large",
+            Self::Coding(..) | Self::NotGzip(_) => "content_coding",
             Self::NoMetadata(_) => "no_metadata",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::JwksUri(..) | Self::Local { .. } => "bad_jwks_uri",
-            Self::NoKeys(_, NoKeys::NotAKeySet) => "no_key_set",
+            Self::NoKeys(_, NoKeys::NotAKeySet | NoKeys::NoMember | NoKeys::NotAKeyFile) => {
+                "no_key_set"
+            }
             Self::NoKeys(..) => "no_keys",
             Self::File(..) => "file",
         }
@@ -242,7 +255,9 @@ impl Fetcher {
         etag: Option<&HeaderValue>,
     ) -> Result<Response, FetchError> {
         let mut request = self.client(target).await?.get(target.url.clone());
-        request = request.header(header::ACCEPT, "application/json");
+        request = request
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -333,6 +348,8 @@ fn client() -> ClientBuilder {
 
 async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
     let url = answer.url().clone();
+    let coding = ContentCoding::of(answer.headers())
+        .map_err(|coding| FetchError::Coding((&url).into(), ShownText::new(&coding)))?;
     let mut body = Vec::new();
     while let Some(chunk) = answer
         .chunk()
@@ -344,11 +361,14 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    coding.decode(body, MAX_BODY).map_err(|error| match error {
+        Undecodable::TooLarge => FetchError::TooLarge((&url).into()),
+        Undecodable::Corrupt => FetchError::NotGzip((&url).into()),
+    })
 }
 
 /// Converts an error of `reqwest`. Keeps only the innermost cause, which says what happened; the
-/// outer ones say where.
+/// outer ones say where. An error of TLS is put in words.
 pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchError {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -359,6 +379,8 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     }
     let layer = if error.is_timeout() {
         Layer::Timeout
+    } else if tls_error::is_untrusted(error) {
+        Layer::Untrusted
     } else if error.is_connect() && url.scheme() == "https" && is_of_tls(error) {
         Layer::Tls
     } else if error.is_connect() || error.is_builder() {
@@ -366,7 +388,11 @@ pub(in crate::auth) fn unreachable(url: &Url, error: &reqwest::Error) -> FetchEr
     } else {
         Layer::Answer
     };
-    FetchError::Unreachable(url.into(), ShownText::message(cause), layer)
+    let message = match tls_error::words(error) {
+        Some(words) => ShownText::message(words),
+        None => ShownText::message(cause),
+    };
+    FetchError::Unreachable(url.into(), message, layer)
 }
 
 /// Returns whether `error` is a TLS failure, which rustls reports through an I/O error: an
@@ -513,6 +539,7 @@ mod tests {
         let errors = [
             unreachable(Layer::Connect),
             unreachable(Layer::Tls),
+            unreachable(Layer::Untrusted),
             unreachable(Layer::Answer),
             unreachable(Layer::Timeout),
             FetchError::TimedOut(CONNECT_TIMEOUT),
@@ -523,6 +550,8 @@ mod tests {
             },
             FetchError::Redirect(url()),
             FetchError::TooLarge(url()),
+            FetchError::Coding(url(), ShownText::new("br")),
+            FetchError::NotGzip(url()),
             FetchError::NoMetadata(url()),
             FetchError::wrong_issuer("a", "b"),
             FetchError::JwksUri(url(), UrlFault::NotAUrl),

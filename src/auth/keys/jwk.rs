@@ -18,26 +18,7 @@ use jsonwebtoken::signature::{Error, Verifier};
 use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
-
-/// Why a key is left out, for the log.
-pub(crate) type Reason = &'static str;
-
-/// Why a key is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rejected {
-    /// The key may be valid, and is for a use or an algorithm that is not supported.
-    Unsupported(Reason),
-    /// The key is invalid. Its issuer may correct it under the same `kid`.
-    Invalid(Reason),
-}
-
-impl Rejected {
-    pub(crate) fn reason(self) -> Reason {
-        match self {
-            Self::Unsupported(reason) | Self::Invalid(reason) => reason,
-        }
-    }
-}
+use crate::auth::keys::left_out::{Quoted, Reason};
 
 /// A JWK without its null members, which count as absent.
 struct Jwk<'a>(&'a Map<String, Value>);
@@ -51,10 +32,8 @@ impl<'a> Jwk<'a> {
 type Imported = (Material, Vec<(Algorithm, KeyVerifier)>);
 
 /// Returns the key's material, and a verifier for each allowed algorithm that the key supports.
-pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rejected> {
-    let jwk = jwk
-        .as_object()
-        .ok_or(Rejected::Invalid("not an object that can be read"))?;
+pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Reason> {
+    let jwk = jwk.as_object().ok_or(Reason::NotAnObject)?;
     let jwk = &Jwk(jwk);
     no_private_members(jwk)?;
     kid_is_text(jwk)?;
@@ -77,17 +56,17 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rej
 /// Rejects a key with private members: a key set is public, so that this key is known to everybody.
 ///
 /// An empty `oth` holds no primes, and .NET writes it into public keys.
-fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Rejected> {
+fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
     const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    let has_private = |member: &&str| match (*member, jwk.get(member)) {
+    let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
         (_, None) => false,
         ("oth", Some(Value::Array(primes))) => !primes.is_empty(),
         (_, Some(_)) => true,
     };
-    if PRIVATE.iter().any(has_private) {
-        return Err(Rejected::Invalid("it has private members"));
+    match PRIVATE.iter().find(is_private) {
+        Some(member) => Err(Reason::Private(member)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// How many bytes a `kid` may have. It is kept in memory and written to the log.
@@ -99,43 +78,41 @@ pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     kid.filter(|kid| kid.len() <= MAX_KID)
 }
 
-fn kid_is_text(jwk: &Jwk<'_>) -> Result<(), Rejected> {
+fn kid_is_text(jwk: &Jwk<'_>) -> Result<(), Reason> {
     match jwk.get("kid") {
-        Some(Value::String(kid)) if kid.len() > MAX_KID => {
-            Err(Rejected::Invalid("kid is longer than 1024 bytes"))
-        }
+        Some(Value::String(kid)) if kid.len() > MAX_KID => Err(Reason::KidTooLong),
         None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err(Rejected::Invalid("kid is not a string")),
+        Some(_) => Err(Reason::KidNotText),
     }
 }
 
 /// Checks that `use` and `key_ops`, if present, allow signatures (RFC 7517 §4.2 and §4.3).
-fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Rejected> {
-    if jwk.get("use").is_some_and(|usage| usage != "sig") {
-        return Err(Rejected::Unsupported("use is not sig"));
+fn for_signatures(jwk: &Jwk<'_>) -> Result<(), Reason> {
+    if let Some(usage) = jwk.get("use").filter(|usage| *usage != "sig") {
+        return Err(Reason::Use(Quoted::new(usage)));
     }
     match jwk.get("key_ops") {
         None => Ok(()),
         Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
-        Some(_) => Err(Rejected::Unsupported("key_ops lacks verify")),
+        Some(_) => Err(Reason::KeyOps),
     }
 }
 
 /// Returns the key's `alg`, if it has one. The key is then for no other algorithm (RFC 8725 §3.1).
-fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rejected> {
-    match jwk.get("alg") {
-        None => Ok(None),
-        Some(Value::String(name)) => {
-            let algorithm = name
-                .parse()
-                .map_err(|_| Rejected::Unsupported("alg is none that we know"))?;
-            if !key.algorithms().contains(&algorithm) {
-                return Err(Rejected::Invalid("alg contradicts kty and crv"));
-            }
-            Ok(Some(algorithm))
-        }
-        Some(_) => Err(Rejected::Invalid("alg is not a string")),
+fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Reason> {
+    let Some(alg) = jwk.get("alg") else {
+        return Ok(None);
+    };
+    let Value::String(name) = alg else {
+        return Err(Reason::AlgNotText);
+    };
+    let algorithm = name.parse().map_err(|_| Reason::Alg(Quoted::new(alg)))?;
+    if !key.algorithms().contains(&algorithm) {
+        let alg = Quoted::new(alg);
+        let (member, is) = key.kind();
+        return Err(Reason::AlgMismatch { alg, member, is });
     }
+    Ok(Some(algorithm))
 }
 
 /// A public key as numbers within their limits. Equal keys have equal material, whatever their
@@ -149,16 +126,28 @@ pub(crate) enum Material {
 }
 
 impl Material {
-    fn read(jwk: &Jwk<'_>) -> Result<Self, Rejected> {
-        let kind = jwk.get("kty").and_then(Value::as_str);
-        let curve = jwk.get("crv").and_then(Value::as_str);
-        match (kind, curve) {
+    fn read(jwk: &Jwk<'_>) -> Result<Self, Reason> {
+        let (kty, crv) = (jwk.get("kty"), jwk.get("crv"));
+        match (kty.and_then(Value::as_str), crv.and_then(Value::as_str)) {
+            (Some("RSA"), _) if is_certificate_only(jwk) => Err(Reason::CertificateOnly),
             (Some("RSA"), _) => rsa(number(jwk, "n")?, number(jwk, "e")?),
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
-            (Some("EC" | "OKP"), _) => Err(Rejected::Unsupported("a curve that we do not support")),
-            _ => Err(Rejected::Unsupported("a kty that we do not support")),
+            (Some("EC" | "OKP"), _) => {
+                Err(crv.map_or(Reason::NoCrv, |crv| Reason::Crv(Quoted::new(crv))))
+            }
+            _ => Err(kty.map_or(Reason::NoKty, |kty| Reason::Kty(Quoted::new(kty)))),
+        }
+    }
+
+    /// Returns the member of the JWK that decides which algorithms the key is for, and its value.
+    fn kind(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rsa { .. } => ("`kty`", "`RSA`"),
+            Self::P256(_) => ("`crv`", "`P-256`"),
+            Self::P384(_) => ("`crv`", "`P-384`"),
+            Self::Ed25519(_) => ("`crv`", "`Ed25519`"),
         }
     }
 
@@ -178,7 +167,7 @@ impl Material {
         }
     }
 
-    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Rejected> {
+    fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
         let parsed = match self {
             Self::Rsa { n, e } => {
                 let (parameters, digest) = rsa_parameters(algorithm)?;
@@ -189,7 +178,7 @@ impl Material {
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
         };
-        let parsed = parsed.map_err(|_| Rejected::Invalid("its numbers make no public key"))?;
+        let parsed = parsed.map_err(|_| Reason::NoPublicKey)?;
         Ok(KeyVerifier(parsed))
     }
 }
@@ -203,7 +192,7 @@ fn parse(
 
 type RsaAlgorithm = (&'static RsaParameters, &'static digest::Algorithm);
 
-fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Rejected> {
+fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Reason> {
     match algorithm {
         Algorithm::RS256 => Ok((&aws::RSA_PKCS1_2048_8192_SHA256, &SHA256)),
         Algorithm::RS384 => Ok((&aws::RSA_PKCS1_2048_8192_SHA384, &SHA384)),
@@ -211,28 +200,25 @@ fn rsa_parameters(algorithm: Algorithm) -> Result<RsaAlgorithm, Rejected> {
         Algorithm::PS256 => Ok((&aws::RSA_PSS_2048_8192_SHA256, &SHA256)),
         Algorithm::PS384 => Ok((&aws::RSA_PSS_2048_8192_SHA384, &SHA384)),
         Algorithm::PS512 => Ok((&aws::RSA_PSS_2048_8192_SHA512, &SHA512)),
-        _ => Err(Rejected::Unsupported("not an algorithm of RSA")),
+        // `Material::algorithms` lists no other for RSA.
+        _ => Err(Reason::NoPublicKey),
     }
 }
 
 /// Accepts 2048 to 8192 bits and an odd exponent from 3 to 2^33 - 1. `aws-lc-rs` has these limits
 /// and checks them only when it verifies, so a key beyond them would refuse every token.
-fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Rejected> {
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !(2048..=8192).contains(&bits(&n)) {
-        return Err(Rejected::Invalid(
-            "a modulus of fewer than 2048 or more than 8192 bits",
-        ));
+        return Err(Reason::Bits(bits(&n)));
     }
     if !is_odd(&n) {
-        return Err(Rejected::Invalid("an even modulus"));
+        return Err(Reason::EvenModulus);
     }
     let value = e
         .iter()
         .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     if bits(&e) > 33 || value < 3 || !is_odd(&e) {
-        return Err(Rejected::Invalid(
-            "an exponent that is even or not from 3 to 2^33 - 1",
-        ));
+        return Err(Reason::Exponent);
     }
     Ok(Material::Rsa { n, e })
 }
@@ -249,23 +235,32 @@ fn is_odd(number: &[u8]) -> bool {
 
 /// Returns an uncompressed point (SEC 1 §2.3.3). Its coordinates must have the full length of the
 /// field (RFC 7518 §6.2.1.2).
-fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Rejected> {
+fn point(jwk: &Jwk<'_>, length: usize) -> Result<Vec<u8>, Reason> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
-    if x.len() != length || y.len() != length {
-        return Err(Rejected::Invalid("coordinates of the wrong length"));
-    }
+    has_length("x", &x, length)?;
+    has_length("y", &y, length)?;
     Ok([&[0x04][..], &x, &y].concat())
+}
+
+fn has_length(member: &'static str, coordinate: &[u8], wanted: usize) -> Result<(), Reason> {
+    let bytes = coordinate.len();
+    if bytes == wanted {
+        return Ok(());
+    }
+    Err(Reason::Length {
+        member,
+        bytes,
+        wanted,
+    })
 }
 
 /// Accepts a point of the right length and not of small order. Whether it is on the curve is not
 /// checked here: `aws-lc-rs` checks that when it verifies, and refuses the token. Our own
 /// arithmetic would be a greater risk than a key that verifies nothing.
-fn ed25519(point: Vec<u8>) -> Result<Material, Rejected> {
-    if point.len() != 32 {
-        return Err(Rejected::Invalid("coordinates of the wrong length"));
-    }
+fn ed25519(point: Vec<u8>) -> Result<Material, Reason> {
+    has_length("x", &point, 32)?;
     if is_small_order(&point) {
-        return Err(Rejected::Invalid("a point of small order"));
+        return Err(Reason::SmallOrder);
     }
     Ok(Material::Ed25519(point))
 }
@@ -295,18 +290,35 @@ fn is_small_order(point: &[u8]) -> bool {
 
 /// Reads a positive big-endian number. Drops leading zeros, which RFC 7518 §6.3.1.1 forbids and
 /// some issuers write.
-fn number(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
+fn number(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
     let bytes = bytes(jwk, member)?;
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     Ok(bytes[zeros..].to_vec())
 }
 
-fn bytes(jwk: &Jwk<'_>, member: &str) -> Result<Vec<u8>, Rejected> {
-    let text = jwk.get(member).and_then(Value::as_str);
-    text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .ok_or(Rejected::Invalid(
-            "a number that is absent or not base64url",
-        ))
+/// Decodes base64url without padding (RFC 7515 §2). Two spellings of one key would be two keys, so
+/// padding and the standard alphabet are not repaired, but the reason names them.
+fn bytes(jwk: &Jwk<'_>, member: &'static str) -> Result<Vec<u8>, Reason> {
+    let text = match jwk.get(member) {
+        None => return Err(Reason::Missing(member)),
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(Reason::NotText(member)),
+    };
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+        if text.contains(['+', '/']) {
+            Reason::StandardAlphabet(member)
+        } else if text.ends_with('=') {
+            Reason::Padded(member)
+        } else {
+            Reason::NotBase64(member)
+        }
+    })
+}
+
+/// Returns whether an RSA key is given by its certificate alone, from which no key is taken.
+fn is_certificate_only(jwk: &Jwk<'_>) -> bool {
+    let has_chain = |chain: &Value| chain.as_array().is_none_or(|chain| !chain.is_empty());
+    jwk.get("n").is_none() && jwk.get("e").is_none() && jwk.get("x5c").is_some_and(has_chain)
 }
 
 /// A key parsed for one algorithm: `jsonwebtoken`'s verifier, over a key of `aws-lc-rs`.
@@ -356,7 +368,7 @@ mod tests {
         let good = json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         });
-        let private = Err("it has private members");
+        let private = |member: &str| Err(format!("it has a private member, `{member}`"));
         #[rustfmt::skip]
         let rows = [
             ("oth", json!([]), Ok(())),
@@ -368,22 +380,26 @@ mod tests {
             ("d", json!(null), Ok(())),
             ("k", json!(null), Ok(())),
             ("oth", json!(null), Ok(())),
-            ("kty", json!(null), Err("a kty that we do not support")),
-            ("x", json!(null), Err("a number that is absent or not base64url")),
-            ("d", json!(""), private),
-            ("d", json!([]), private),
-            ("oth", json!([{}]), private),
-            ("oth", json!([null]), private),
-            ("oth", json!({}), private),
-            ("oth", json!(""), private),
-            ("k", json!(false), private),
+            ("kty", json!(null), Err("`kty` is missing".to_owned())),
+            ("x", json!(null), Err("`x` is missing".to_owned())),
+            ("d", json!(""), private("d")),
+            ("d", json!([]), private("d")),
+            ("oth", json!([{}]), private("oth")),
+            ("oth", json!([null]), private("oth")),
+            ("oth", json!({}), private("oth")),
+            ("oth", json!(""), private("oth")),
+            ("k", json!(false), private("k")),
         ];
         for (member, value, expected) in rows {
             let mut jwk = good.clone();
             jwk[member] = value;
             let outcome = import(&jwk, &[Algorithm::EdDSA]);
             let outcome = outcome.map(|(_, verifiers)| assert_eq!(verifiers.len(), 1, "{jwk}"));
-            assert_eq!(outcome.map_err(Rejected::reason), expected, "{jwk}");
+            assert_eq!(
+                outcome.map_err(|reason| reason.to_string()),
+                expected,
+                "{jwk}"
+            );
         }
     }
 
@@ -391,36 +407,46 @@ mod tests {
     #[test]
     fn a_key_that_is_left_out_has_its_reason() {
         let x = URL_SAFE_NO_PAD.encode([1; 32]);
+        let q = URL_SAFE_NO_PAD.encode([1; 48]);
         let large = URL_SAFE_NO_PAD.encode([0xff; 1025]);
         let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
         let even = URL_SAFE_NO_PAD.encode([0xfe; 256]);
         #[rustfmt::skip]
         let rows = [
             (json!(null), "not an object that can be read"),
-            (json!({"kty": "oct", "k": "AAAA"}), "it has private members"),
-            (json!({"kty": "RSA", "kid": 1}), "kid is not a string"),
-            (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "kid is longer than 1024 bytes"),
-            (json!({"kty": "RSA", "use": "enc"}), "use is not sig"),
-            (json!({"kty": "RSA", "key_ops": ["sign"]}), "key_ops lacks verify"),
-            (json!({"kty": "AKP"}), "a kty that we do not support"),
-            (json!({"kty": "EC", "crv": "P-521"}), "a curve that we do not support"),
-            (json!({"kty": "RSA", "n": n}), "a number that is absent or not base64url"),
-            (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),
-            (json!({"kty": "RSA", "n": large, "e": "AQAB"}), "a modulus of fewer than 2048 or more than 8192 bits"),
-            (json!({"kty": "RSA", "n": even, "e": "AQAB"}), "an even modulus"),
-            (json!({"kty": "RSA", "n": n, "e": "AQ"}), "an exponent that is even or not from 3 to 2^33 - 1"),
-            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": "AA"}), "coordinates of the wrong length"),
+            (json!({"kty": "oct", "k": "AAAA"}), "it has a private member, `k`"),
+            (json!({"kty": "RSA", "kid": 1}), "`kid` is not a string"),
+            (json!({"kty": "RSA", "kid": "a".repeat(1025)}), "`kid` is longer than 1024 bytes"),
+            (json!({"kty": "RSA", "use": "enc"}), "`use` is `enc`, not `sig`"),
+            (json!({"kty": "RSA", "use": ["sig"]}), "`use` is `[\"sig\"]`, not `sig`"),
+            (json!({"kty": "RSA", "key_ops": ["sign"]}), "`key_ops` lacks `verify`"),
+            (json!({"kty": "AKP\u{202e}"}), "`kty` is `AKP\\u{202e}`, which is not supported"),
+            (json!({}), "`kty` is missing"),
+            (json!({"kty": "EC", "crv": "secp256k1"}), "`crv` is `secp256k1`, which is not supported"),
+            (json!({"kty": "EC"}), "`crv` is missing"),
+            (json!({"kty": "RSA", "n": n}), "`e` is missing"),
+            (json!({"kty": "RSA", "n": 5, "e": "AQAB"}), "`n` is not a string"),
+            (json!({"kty": "RSA", "n": format!("{n}="), "e": "AQAB"}), "`n` ends in `=`"),
+            (json!({"kty": "RSA", "n": n.replace('_', "/"), "e": "AQAB"}), "`n` has `+` or `/`, of the standard base64 alphabet"),
+            (json!({"kty": "RSA", "n": format!("{n} "), "e": "AQAB"}), "`n` is not base64url"),
+            (json!({"kty": "RSA", "x5c": ["AAAA"]}), "`x5c` without `n` and `e`"),
+            (json!({"kty": "RSA", "x5c": []}), "`n` is missing"),
+            (json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}), "`n` has 17 bits, not 2048 to 8192"),
+            (json!({"kty": "RSA", "n": large, "e": "AQAB"}), "`n` has 8200 bits, not 2048 to 8192"),
+            (json!({"kty": "RSA", "n": even, "e": "AQAB"}), "`n` is even"),
+            (json!({"kty": "RSA", "n": n, "e": "AQ"}), "`e` is even, or not from 3 to 2^33 - 1"),
+            (json!({"kty": "EC", "crv": "P-256", "x": x, "y": "AA"}), "`y` has 1 bytes, not 32"),
             (json!({"kty": "EC", "crv": "P-256", "x": x, "y": x}), "its numbers make no public key"),
-            (json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "coordinates of the wrong length"),
-            (json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([0; 32])}), "a point of small order"),
-            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": 5}), "alg is not a string"),
-            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RSA-OAEP"}), "alg is none that we know"),
-            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "ES256"}), "alg contradicts kty and crv"),
-            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "HS256"}), "alg contradicts kty and crv"),
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}), "`x` has 1 bytes, not 32"),
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([0; 32])}), "`x` is a point of small order"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": 5}), "`alg` is not a string"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RSA-OAEP"}), "`alg` is `RSA-OAEP`, which is not supported"),
+            (json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "ES256"}), "`alg` is `ES256`, which is not for a key whose `kty` is `RSA`"),
+            (json!({"kty": "EC", "crv": "P-384", "x": q, "y": q, "alg": "ES256"}), "`alg` is `ES256`, which is not for a key whose `crv` is `P-384`"),
         ];
         for (jwk, reason) in rows {
             let outcome = import(&jwk, &[Algorithm::RS256]).map(|_| ());
-            assert_eq!(outcome.map_err(Rejected::reason), Err(reason), "{jwk}");
+            assert_eq!(outcome.unwrap_err().to_string(), reason, "{jwk}");
         }
     }
 }

@@ -142,6 +142,13 @@ impl Jwks {
         held.as_ref().map_or_else(Vec::new, |held| held.kids())
     }
 
+    /// Returns why the key of this name is left out of the set that is held, if it is.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
+        let held = self.shared.held.load();
+        held.as_ref()?.why_left_out(kid).map(str::to_owned)
+    }
+
     /// Returns the generation of the set that is held.
     pub(crate) fn generation(&self) -> Option<u64> {
         let held = self.shared.held.load();

@@ -14,7 +14,9 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     keys::{
         document,
-        jwk::{self, KeyVerifier, Material, Rejected},
+        jwk::{self, KeyVerifier, Material},
+        key_file::{self, KeyFile},
+        left_out::{LeftOut, Reason},
     },
     token::json,
 };
@@ -22,16 +24,17 @@ use crate::auth::{
 /// How many entries of a set are read. Large issuers publish a dozen.
 const MAX_ENTRIES: usize = 512;
 
-/// The reason given once for all entries after those.
-const TOO_MANY: &str = "entries after the first 512 are not read";
-
 /// The keys of one issuer (RFC 7517 §5), in one version of them.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     generation: u64,
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<String, Vec<Arc<Key>>>,
-    skipped: Vec<Skipped>,
+    /// The keys that are left out, in the order of the document.
+    left_out: Arc<[LeftOut]>,
+    /// The keys are from a file and have no names, as in PEM. The `kid` of a token then does not
+    /// matter.
+    is_nameless: bool,
 }
 
 /// A key, with the algorithms that it may verify.
@@ -46,13 +49,6 @@ pub(crate) struct Key {
     verifiers: Vec<(Algorithm, KeyVerifier)>,
     /// The entry is not a valid key. The issuer may correct it under the same `kid`.
     invalid: bool,
-}
-
-/// A key that was left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Skipped {
-    pub(crate) kid: Option<String>,
-    pub(crate) reason: &'static str,
 }
 
 /// The reason why there is no key for a header.
@@ -76,6 +72,12 @@ pub enum NoKeys {
     /// Not a JSON object with an array `keys`.
     #[error("not a JSON object with an array \"keys\"")]
     NotAKeySet,
+    /// A JSON object without the member `keys`.
+    #[error("a JSON object without a member \"keys\"")]
+    NoMember,
+    /// A file that is none of the forms of keys.
+    #[error("neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM")]
+    NotAKeyFile,
     /// `keys` is empty.
     #[error("an empty key set")]
     Empty,
@@ -84,8 +86,8 @@ pub enum NoKeys {
     NoneUsable {
         /// The number of keys in the set.
         keys: usize,
-        /// The reason why the first of them was left out.
-        skipped: Option<&'static str>,
+        /// The `kid` of the first of them that was left out, and the reason.
+        skipped: Option<String>,
     },
 }
 
@@ -96,25 +98,54 @@ impl KeySet {
         allowed: &[Algorithm],
         generation: u64,
     ) -> Result<Self, NoKeys> {
-        let entries = Entries::of(document).ok_or(NoKeys::NotAKeySet)?;
-        if entries.read.is_empty() {
-            return Err(NoKeys::Empty);
-        }
-        let mut set = Self::empty(generation);
-        for jwk in entries.jwks() {
-            set.import(&jwk, allowed);
-        }
-        if entries.skipped > 0 {
-            let (kid, reason) = (None, TOO_MANY);
-            set.skipped.push(Skipped { kid, reason });
-        }
-        if set.usable() == 0 {
-            return Err(NoKeys::NoneUsable {
-                keys: entries.read.len() + entries.skipped,
-                skipped: set.skipped.first().map(|skipped| skipped.reason),
+        let entries = Entries::of(document)?;
+        let keys = entries.jwks().map(Ok);
+        Self::empty(generation).filled(keys, entries.skipped, allowed)
+    }
+
+    /// Imports the keys of a file: a JWK set, one JWK, an array of JWKs, or PEM.
+    pub(crate) fn parse_file(
+        file: &[u8],
+        allowed: &[Algorithm],
+        generation: u64,
+    ) -> Result<Self, NoKeys> {
+        let mut set = match key_file::read(file).ok_or(NoKeys::NotAKeyFile)? {
+            KeyFile::Set(set) => Self::parse(set.as_bytes(), allowed, generation)?,
+            KeyFile::Pem(keys) => Self::empty(generation).filled(keys.into_iter(), 0, allowed)?,
+        };
+        set.is_nameless = set.keys.iter().all(|key| key.kid.is_none());
+        Ok(set)
+    }
+
+    /// Imports `keys`, of which the document has `more` that are not read.
+    fn filled(
+        mut self,
+        keys: impl Iterator<Item = Result<Value, Reason>>,
+        more: usize,
+        allowed: &[Algorithm],
+    ) -> Result<Self, NoKeys> {
+        let (mut found, mut left_out) = (more, Vec::new());
+        for jwk in keys {
+            found += 1;
+            left_out.extend(match jwk {
+                Ok(jwk) => self.import(&jwk, allowed),
+                Err(reason) => Some(LeftOut::new(None, &reason)),
             });
         }
-        Ok(set)
+        if found == 0 {
+            return Err(NoKeys::Empty);
+        }
+        if more > 0 {
+            left_out.push(LeftOut::new(None, &Reason::TooMany));
+        }
+        self.left_out = left_out.into();
+        if self.usable() == 0 {
+            return Err(NoKeys::NoneUsable {
+                keys: found,
+                skipped: self.left_out.first().map(ToString::to_string),
+            });
+        }
+        Ok(self)
     }
 
     fn empty(generation: u64) -> Self {
@@ -122,18 +153,21 @@ impl KeySet {
             generation,
             keys: Vec::new(),
             by_kid: HashMap::new(),
-            skipped: Vec::new(),
+            left_out: Arc::default(),
+            is_nameless: false,
         }
     }
 
-    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) {
+    /// Adds a key. Returns why it is left out, if it is; its name is then still known.
+    fn import(&mut self, jwk: &Value, allowed: &[Algorithm]) -> Option<LeftOut> {
+        let mut left_out = None;
         let kid = jwk::kid(jwk).map(str::to_owned);
         let (material, verifiers, invalid) = match jwk::import(jwk, allowed) {
             Ok((material, verifiers)) => (Some(material), verifiers, false),
-            Err(rejected) => {
-                let (kid, reason) = (kid.clone(), rejected.reason());
-                self.skipped.push(Skipped { kid, reason });
-                (None, Vec::new(), matches!(rejected, Rejected::Invalid(_)))
+            Err(reason) => {
+                let invalid = reason.is_invalid();
+                left_out = Some(LeftOut::new(kid.as_deref(), &reason));
+                (None, Vec::new(), invalid)
             }
         };
         self.add(Arc::new(Key {
@@ -143,6 +177,7 @@ impl KeySet {
             verifiers,
             invalid,
         }));
+        left_out
     }
 
     fn add(&mut self, key: Arc<Key>) {
@@ -187,13 +222,26 @@ impl KeySet {
         usable.filter_map(|key| key.kid.clone()).collect()
     }
 
-    pub(crate) fn skipped(&self) -> &[Skipped] {
-        &self.skipped
+    /// Returns the keys that are left out, in the order of the document.
+    pub(crate) fn left_out(&self) -> &Arc<[LeftOut]> {
+        &self.left_out
+    }
+
+    /// Returns why the key of this name is left out, if it is, and no other key has the name.
+    #[cfg(feature = "service")]
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<&str> {
+        let named = self.by_kid.get(kid)?;
+        if named.iter().any(|key| key.material.is_some()) {
+            return None;
+        }
+        let mut left_out = self.left_out.iter();
+        let left_out = left_out.find(|key| key.kid.as_deref() == Some(kid))?;
+        Some(&left_out.reason)
     }
 
     /// Returns the one key for a header's `alg` and `kid`.
     pub(crate) fn find(&self, alg: Algorithm, kid: Option<&str>) -> Result<&Arc<Key>, Miss> {
-        let Some(kid) = kid else {
+        let Some(kid) = kid.filter(|_| !self.is_nameless) else {
             return the_only(&self.keys, alg)?.ok_or(Miss::Ambiguous);
         };
         let named = self.by_kid.get(kid).ok_or(Miss::UnknownKid)?;
@@ -210,20 +258,37 @@ impl KeySet {
 
 /// A key of a document, with the algorithms that it fits, or the reason why it is left out.
 #[cfg(feature = "service")]
-pub(crate) type Examined = (Value, Result<Vec<Algorithm>, jwk::Reason>);
+pub(crate) type Examined = (Value, Result<Vec<Algorithm>, Reason>);
 
-/// Examines each key of a document as [`KeySet::parse`] would. `None` if it is not a key set.
+/// Examines each key of a document as [`KeySet::parse`] would.
 #[cfg(feature = "service")]
-pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Option<Vec<Examined>> {
+pub(crate) fn examine(document: &[u8], allowed: &[Algorithm]) -> Result<Vec<Examined>, NoKeys> {
     let entries = Entries::of(document)?;
-    let examined = entries.jwks().map(|jwk| {
-        let good_for = jwk::import(&jwk, allowed)
-            .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect())
-            .map_err(jwk::Rejected::reason);
-        (jwk, good_for)
-    });
-    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(TOO_MANY)));
-    Some(examined.chain(beyond).collect())
+    let examined = entries.jwks().map(|jwk| examine_key(jwk, allowed));
+    let beyond = (entries.skipped > 0).then_some((Value::Null, Err(Reason::TooMany)));
+    Ok(examined.chain(beyond).collect())
+}
+
+/// Examines each key of a file as [`KeySet::parse_file`] would.
+#[cfg(feature = "service")]
+pub(crate) fn examine_file(file: &[u8], allowed: &[Algorithm]) -> Result<Vec<Examined>, NoKeys> {
+    match key_file::read(file).ok_or(NoKeys::NotAKeyFile)? {
+        KeyFile::Set(set) => examine(set.as_bytes(), allowed),
+        KeyFile::Pem(keys) => Ok(keys
+            .into_iter()
+            .map(|key| match key {
+                Ok(jwk) => examine_key(jwk, allowed),
+                Err(reason) => (Value::Null, Err(reason)),
+            })
+            .collect()),
+    }
+}
+
+#[cfg(feature = "service")]
+fn examine_key(jwk: Value, allowed: &[Algorithm]) -> Examined {
+    let good_for = jwk::import(&jwk, allowed)
+        .map(|(_, verifiers)| verifiers.iter().map(|(alg, _)| *alg).collect());
+    (jwk, good_for)
 }
 
 /// The entries of `keys` in a document, as text.
@@ -237,16 +302,17 @@ impl<'a> Entries<'a> {
     /// The level of an entry below the root: inside the document and `keys`.
     const DEPTH: usize = 2;
 
-    fn of(document: &'a [u8]) -> Option<Self> {
-        let document = document::text(document)?;
-        let members = json::object(document).ok()?;
-        let keys = members.iter().find(|(name, _)| name == "keys")?;
+    fn of(document: &'a [u8]) -> Result<Self, NoKeys> {
+        let document = document::text(document).ok_or(NoKeys::NotAKeySet)?;
+        let members = json::object(document).map_err(|_| NoKeys::NotAKeySet)?;
         let mut others = members.iter().filter(|(name, _)| name != "keys");
         if others.any(|(_, other)| json::check_below(1, other).is_err()) {
-            return None;
+            return Err(NoKeys::NotAKeySet);
         }
-        let (read, skipped) = json::array(keys.1, MAX_ENTRIES).ok()?;
-        Some(Self { read, skipped })
+        let keys = members.iter().find(|(name, _)| name == "keys");
+        let (_, keys) = keys.ok_or(NoKeys::NoMember)?;
+        let (read, skipped) = json::array(keys, MAX_ENTRIES).map_err(|_| NoKeys::NotAKeySet)?;
+        Ok(Self { read, skipped })
     }
 
     /// Parses the entries one by one. An entry that is not strict JSON becomes null, which is not a
@@ -334,9 +400,9 @@ mod tests {
         let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
         let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
         assert_eq!((set.usable(), set.keys.len()), (1, MAX_ENTRIES));
-        let reasons: Vec<_> = set.skipped.iter().map(|skipped| skipped.reason).collect();
-        assert_eq!(reasons.len(), MAX_ENTRIES);
-        assert_eq!(reasons[MAX_ENTRIES - 1], TOO_MANY);
+        assert_eq!(set.left_out.len(), MAX_ENTRIES);
+        let last = &set.left_out[MAX_ENTRIES - 1];
+        assert_eq!(*last, LeftOut::new(None, &Reason::TooMany));
 
         let none = KeySet::parse(document.as_bytes(), RSA, 1).unwrap_err();
         assert!(none.to_string().contains("among 260001"), "{none}");
@@ -383,12 +449,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_of_keys_without_names_is_for_every_kid() {
+        let eddsa = Algorithm::EdDSA;
+        let bare = KEY.replace(r#""kid":"a","#, "");
+        let other = bare.replace("11qY", "12qY");
+        #[rustfmt::skip]
+        let rows = [
+            ("one key without a name", bare.clone(), Ok(())),
+            ("two of them", format!("[{bare},{other}]"), Err(Miss::Ambiguous)),
+            ("one key of another name", KEY.to_owned(), Err(Miss::UnknownKid)),
+            ("one with and one without", format!("[{KEY},{other}]"), Err(Miss::UnknownKid)),
+        ];
+        for (case, file, expected) in rows {
+            let set = KeySet::parse_file(file.as_bytes(), &[eddsa], 1).unwrap();
+            let found = set.find(eddsa, Some("b")).map(|_| ());
+            assert_eq!(found, expected, "{case}");
+        }
+        let fetched = format!(r#"{{"keys":[{bare}]}}"#);
+        let fetched = KeySet::parse(fetched.as_bytes(), &[eddsa], 1).unwrap();
+        assert_eq!(fetched.find(eddsa, Some("b")).err(), Some(Miss::UnknownKid));
+    }
+
+    #[test]
+    fn says_what_a_document_lacks() {
+        let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
+        assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
+        assert_eq!(said(b"[]"), "not a JSON object with an array \"keys\"");
+        assert_eq!(
+            said(br#"{"keys":{}}"#),
+            "not a JSON object with an array \"keys\""
+        );
+        let named = said(br#"{"keys":[{"kid":"a","kty":"RSA","e":"AQAB"}]}"#);
+        assert_eq!(named, "no usable key among 1; the first: a: `n` is missing");
+    }
+
     #[cfg(feature = "service")]
     #[test]
     fn examines_no_more_entries_than_are_read() {
         let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
         let examined = examine(document.as_bytes(), RSA).unwrap();
         assert_eq!(examined.len(), MAX_ENTRIES + 1);
-        assert_eq!(examined[MAX_ENTRIES].1, Err(TOO_MANY));
+        assert_eq!(examined[MAX_ENTRIES].1, Err(Reason::TooMany));
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Probe {
     pub(crate) certificate: Option<Vec<u8>>,
     /// The server answers, but not in TLS.
     pub(crate) is_no_tls: bool,
-    /// The document, or a sentence that says why it could not be fetched.
-    pub(crate) body: Result<Vec<u8>, String>,
+    /// The document, or why it could not be fetched.
+    pub(crate) body: Result<Vec<u8>, FetchError>,
     pub(crate) max_age: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn probe(url: &str, limit: Duration) -> Probe {
         Ok(url) => probe_url(&FetchUrl::configured(url), limit).await,
         Err(fault) => {
             let error = FetchError::JwksUri(url.into(), fault);
-            Probe::failed(Duration::ZERO, &error)
+            Probe::failed(Duration::ZERO, error)
         }
     }
 }
@@ -43,7 +43,7 @@ pub(crate) async fn probe(url: &str, limit: Duration) -> Probe {
 /// Fetches from `target`, for `limit` at most.
 pub(crate) async fn probe_url(target: &FetchUrl, limit: Duration) -> Probe {
     let (began, sent) = (Instant::now(), SystemTime::now());
-    let mut probe = Probe::failed(limit, &FetchError::TimedOut(limit));
+    let mut probe = Probe::failed(limit, FetchError::TimedOut(limit));
     let Ok(outcome) = tokio::time::timeout(limit, ask(target, sent, &mut probe)).await else {
         return probe;
     };
@@ -53,19 +53,19 @@ pub(crate) async fn probe_url(target: &FetchUrl, limit: Duration) -> Probe {
             probe.max_age = max_age;
             Ok(body)
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     };
     probe
 }
 
 impl Probe {
-    fn failed(took: Duration, error: &FetchError) -> Self {
+    fn failed(took: Duration, error: FetchError) -> Self {
         Self {
             took,
             ahead: None,
             certificate: None,
             is_no_tls: false,
-            body: Err(error.to_string()),
+            body: Err(error),
             max_age: None,
         }
     }
@@ -86,7 +86,8 @@ async fn ask(
         .map_err(|error| fetch::unreachable(url, &error))?;
     let asked = client
         .get(url.clone())
-        .header(header::ACCEPT, "application/json");
+        .header(header::ACCEPT, "application/json")
+        .header(header::ACCEPT_ENCODING, "identity");
     let answer = asked.send().await.map_err(|error| {
         probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
         fetch::unreachable(url, &error)
@@ -114,14 +115,23 @@ fn ahead(headers: &header::HeaderMap, sent: SystemTime) -> Option<f64> {
 }
 
 /// Returns the address of an issuer's metadata.
-pub(crate) fn metadata_of(issuer: &str) -> Option<String> {
-    discovery::well_known(issuer).ok().map(String::from)
+pub(crate) fn metadata_of(issuer: &str) -> Option<Url> {
+    discovery::well_known(issuer).ok()
+}
+
+/// Returns the address where the metadata are looked for if they are not at the first one.
+pub(crate) fn other_metadata_of(issuer: &str) -> Option<Url> {
+    discovery::well_known_oauth(issuer).ok()
+}
+
+/// Returns whether `error` makes the service look at [`other_metadata_of`].
+pub(crate) fn is_not_found(error: &FetchError) -> bool {
+    discovery::is_not_found(error)
 }
 
 /// Returns the address of the keys in the issuer's metadata, or what is wrong with the metadata.
-pub(crate) fn jwks_uri(body: &[u8], url: &str, issuer: &str) -> Result<FetchUrl, String> {
-    let url = Url::parse(url).map_err(|error| error.to_string())?;
-    discovery::read(body, &url, issuer).map_err(|error| error.to_string())
+pub(crate) fn jwks_uri(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
+    discovery::read(body, url, issuer)
 }
 
 impl Auth {
@@ -132,7 +142,7 @@ impl Auth {
             let Some(url) = metadata_of(issuer) else {
                 continue;
             };
-            if let Some(ahead) = probe(&url, limit).await.ahead {
+            if let Some(ahead) = probe(url.as_str(), limit).await.ahead {
                 return Some((issuer.to_owned(), ahead));
             }
         }

@@ -19,12 +19,13 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use reqwest::{Url, header::HeaderValue};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
         fetch::{Answer, Document, FetchError, FetchUrl, in_trace},
-        key_set::KeySet,
+        key_set::{KeySet, NoKeys},
         schedule::{Discovery, Due},
         shared::{Shared, Source},
     },
@@ -56,6 +57,9 @@ struct Held {
     /// The entity tag of the document at this address.
     tag: Option<(Url, HeaderValue)>,
 }
+
+/// How a document is read: as a key set, or as a file with keys.
+type Parse = fn(&[u8], &[Algorithm], u64) -> Result<KeySet, NoKeys>;
 
 /// A successful fetch.
 struct Fetched {
@@ -265,7 +269,8 @@ impl Refresher {
             max_age,
         } = document;
         let tag = etag.map(|etag| (address.url().clone(), etag));
-        Ok((self.parse(body, tag, address.url().as_str())?, max_age))
+        let held = self.parse(body, tag, address.url().as_str(), KeySet::parse)?;
+        Ok((held, max_age))
     }
 
     async fn read(&self, path: &Path) -> Result<Held, FetchError> {
@@ -273,16 +278,17 @@ impl Refresher {
         let document = tokio::fs::read(path)
             .await
             .map_err(|error| FetchError::File(name.clone(), error.kind()))?;
-        self.parse(document, None, &name)
+        self.parse(document, None, &name, KeySet::parse_file)
     }
 
-    /// Parses a usable set. The same keys give the same set, so that what was verified with it
+    /// Parses a usable set with `parse`. The same keys give the same set, so that what was verified with it
     /// stays verified.
     fn parse(
         &self,
         document: Vec<u8>,
         tag: Option<(Url, HeaderValue)>,
         from: &str,
+        parse: Parse,
     ) -> Result<Held, FetchError> {
         if let Some(held) = &self.held
             && *held.document == *document
@@ -293,7 +299,7 @@ impl Refresher {
             });
         }
         let algorithms = &self.shared.settings.algorithms;
-        let set = KeySet::parse(&document, algorithms, self.generation + 1)
+        let set = parse(&document, algorithms, self.generation + 1)
             .map_err(|fault| FetchError::NoKeys(from.into(), fault))?;
         let set = match &self.held {
             Some(held) if held.set.is_equivalent(&set) => Arc::clone(&held.set),
@@ -341,17 +347,13 @@ impl Refresher {
 
     fn log_set(&self, set: &KeySet) {
         let issuer = &*self.shared.settings.issuer;
-        for skipped in set.skipped() {
-            let kid = ShownText::new(skipped.kid.as_deref().unwrap_or_default());
-            tracing::warn!(
-                issuer,
-                %kid,
-                reason = skipped.reason,
-                "a key of the set is left out"
-            );
+        for key in set.left_out().iter() {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let reason = &key.reason;
+            tracing::warn!(issuer, %kid, reason, "a key of the set is left out");
         }
-        let (keys, skipped) = (set.usable(), set.skipped().len());
-        tracing::info!(issuer, keys, skipped, "key set fetched");
+        let (keys, left_out) = (set.usable(), set.left_out().len());
+        tracing::info!(issuer, keys, left_out, "key set fetched");
     }
 
     fn fail(&self, error: &FetchError) {
@@ -378,11 +380,12 @@ impl Refresher {
     /// metrics count every attempt.
     fn log_failure(&self, error: &FetchError, next: Duration) {
         let issuer = &*self.shared.settings.issuer;
+        let reason = error.word();
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         if self.held.is_some() {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; the one that is held goes on");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; the held one stays in use");
         } else {
-            tracing::warn!(issuer, %error, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
         }
     }
 
@@ -395,7 +398,8 @@ impl Refresher {
         drop(schedule);
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
-            tracing::warn!(issuer, %error, "discovery failed; the known address of the key set is used");
+            let reason = error.word();
+            tracing::warn!(issuer, %error, reason, "discovery failed; the known address of the key set is used");
         }
         self.discovery_error = Some(error);
     }

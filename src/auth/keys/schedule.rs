@@ -13,7 +13,7 @@
 //!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
 //!   already in flight may still bring the key, but a request is never refused because of it alone.
 //! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for
-//!   at most one [`follow-up`](Discovery::IfMoved) of it: three HTTP requests together.
+//!   at most one [`follow-up`](Discovery::IfMoved) of it: four HTTP requests together.
 //! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
 //!   refresh. The one of the discovery endpoint is kept separately, because the key set may still
 //!   answer.

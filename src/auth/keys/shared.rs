@@ -137,6 +137,10 @@ impl Shared {
         KeyStatus {
             issuer: self.settings.issuer.to_string(),
             keys: held.as_ref().map_or(0, |held| held.usable()),
+            left_out: held
+                .as_ref()
+                .map(|held| Arc::clone(held.left_out()))
+                .unwrap_or_default(),
             age: record
                 .confirmed
                 .filter(|_| held.is_some())

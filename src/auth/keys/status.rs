@@ -1,6 +1,8 @@
 //! [`KeyStatus`]: the state of one issuer's keys, for operators and metrics.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::auth::keys::left_out::LeftOut;
 
 /// The state of one issuer's keys, as returned by `Auth::status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +12,9 @@ pub struct KeyStatus {
     pub issuer: String,
     /// The number of usable keys that are held. The issuer is ready unless it is 0.
     pub keys: usize,
+    /// The keys of the held set that are left out, with the reasons. Keys that are valid and for an
+    /// algorithm that is not allowed are neither here nor in `keys`.
+    pub left_out: Arc<[LeftOut]>,
     /// Time since the fetch began that last confirmed the keys. `None` if no keys are held, or if
     /// they are fixed.
     pub age: Option<Duration>,
@@ -41,10 +46,11 @@ pub struct Fetches {
 
 impl KeyStatus {
     /// Returns the status of fixed keys, which are never fetched.
-    pub(crate) fn fixed(issuer: &str, keys: usize) -> Self {
+    pub(crate) fn fixed(issuer: &str, keys: usize, left_out: Arc<[LeftOut]>) -> Self {
         Self {
             issuer: issuer.to_owned(),
             keys,
+            left_out,
             age: None,
             next_fetch: None,
             last_error: None,

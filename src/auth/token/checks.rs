@@ -7,7 +7,12 @@ use std::time::Duration;
 use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
-    token::{json::Value, jws::Header, registered::Registered},
+    token::{
+        confirmation::{Binding, Methods},
+        json::Value,
+        jws::Header,
+        registered::Registered,
+    },
 };
 
 /// Checks that `alg` is an allowed algorithm. The token cannot choose another (RFC 8725 §3.1).
@@ -160,10 +165,20 @@ fn date(claim: Option<&Value<'_>>) -> Result<Option<f64>, AuthError> {
     }
 }
 
-/// Checks that `sub` and `jti`, if present, are strings.
+/// Checks that `sub`, `jti` and `client_id`, if present, are strings.
 pub(crate) fn strings(claims: &Registered<'_>) -> Result<(), AuthError> {
-    for claim in [&claims.sub, &claims.jti] {
+    for claim in [&claims.sub, &claims.jti, &claims.client_id] {
         if !matches!(claim, None | Some(Value::Text(_))) {
+            return Err(AuthError::InvalidClaim);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `scope` and `scp`, if present, are strings or arrays of strings.
+pub(crate) fn scopes(claims: &Registered<'_>) -> Result<(), AuthError> {
+    for claim in [&claims.scope, &claims.scp] {
+        if !matches!(claim, None | Some(Value::Text(_) | Value::Texts(_))) {
             return Err(AuthError::InvalidClaim);
         }
     }
@@ -176,19 +191,17 @@ pub(crate) fn rfc9068(claims: &Registered<'_>) -> Result<(), AuthError> {
     if required.iter().any(|claim| claim.is_none()) {
         return Err(AuthError::MissingClaim);
     }
-    match &claims.client_id {
-        Some(Value::Text(_)) => Ok(()),
-        _ => Err(AuthError::InvalidClaim),
-    }
+    Ok(())
 }
 
-/// Rejects a token that is bound to a key (DPoP, mutual TLS). As a plain bearer token it may be
-/// stolen, and this crate cannot check the binding (RFC 7800 §3).
-pub(crate) fn not_bound(claims: &Registered<'_>) -> Result<(), AuthError> {
-    if claims.bound {
-        return Err(AuthError::TokenBound);
-    }
-    Ok(())
+/// Returns what the token is bound to (DPoP, mutual TLS). Rejects a token that is bound by a method
+/// that is not enabled: as a plain bearer token it may be stolen (RFC 7800 §3).
+pub(crate) fn binding(
+    claims: &Registered<'_>,
+    enabled: Methods,
+) -> Result<Option<Binding>, AuthError> {
+    let cnf = claims.cnf;
+    cnf.map(|cnf| Binding::read(cnf, enabled)).transpose()
 }
 
 #[cfg(test)]
@@ -368,10 +381,29 @@ mod tests {
     }
 
     #[test]
-    fn rejects_bound_tokens() {
-        for payload in [r#"{"cnf":{"jkt":"x"}}"#, r#"{"cnf":null}"#] {
+    fn rejects_bound_tokens_unless_the_method_is_enabled() {
+        let (off, key) = (
+            Methods::default(),
+            Methods {
+                key: true,
+                certificate: false,
+            },
+        );
+        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+        let bound = format!(r#"{{"cnf":{{"jkt":"{JKT}"}}}}"#);
+        let beyond = format!(r#"{{"n":1e400,"cnf":{{"jkt":"{JKT}"}}}}"#);
+        for (case, payload, enabled, expected) in [
+            ("unbound", "{}", off, Ok(None)),
+            ("unbound, enabled", "{}", key, Ok(None)),
+            ("null", r#"{"cnf":null}"#, key, Err(AuthError::TokenBound)),
+            ("off", &bound, off, Err(AuthError::TokenBound)),
+            ("enabled", &bound, key, Ok(Some(JKT))),
+            ("beside a number out of range", &beyond, key, Ok(Some(JKT))),
+        ] {
             let claims = Registered::parse(payload).unwrap();
-            assert_eq!(not_bound(&claims), Err(AuthError::TokenBound));
+            let key = binding(&claims, enabled).map(|binding| binding.and_then(|b| b.key));
+            let key = key.map(|key| key.map(|key| key.to_string()));
+            assert_eq!(key, expected.map(|key| key.map(str::to_owned)), "{case}");
         }
     }
 
@@ -404,7 +436,7 @@ mod tests {
             ("no client_id", r#"{"sub":"a","iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
             ("no iat", r#"{"sub":"a","client_id":"b","jti":"c"}"#, Err(AuthError::MissingClaim)),
             ("no jti", r#"{"sub":"a","client_id":"b","iat":1}"#, Err(AuthError::MissingClaim)),
-            ("a numeric client_id", r#"{"sub":"a","client_id":1,"iat":1,"jti":"c"}"#, Err(AuthError::InvalidClaim)),
+            ("a client_id of null", r#"{"sub":"a","client_id":null,"iat":1,"jti":"c"}"#, Err(AuthError::MissingClaim)),
         ];
         for (case, payload, expected) in rows {
             let claims = Registered::parse(payload).unwrap();

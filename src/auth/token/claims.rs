@@ -12,9 +12,9 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::auth::{
-    challenge::Challenge,
+    challenge::{Challenge, Scheme},
     error::AuthError,
-    token::{identity::Identity, json, payload::Verified},
+    token::{confirmation::Binding, identity::Identity, json, payload::Verified},
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -79,8 +79,8 @@ impl<X> Claims<X> {
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
-    /// Returns the scopes that the token grants: those of `scope`, separated by spaces only
-    /// (RFC 6749 §3.3), and those of `scp`, a string of the same form or an array.
+    /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of
+    /// scopes separated by spaces only (RFC 6749 §3.3), or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let words = self.verified.scopes().flat_map(|string| string.split(' '));
         let words = words.filter(|scope| !scope.is_empty());
@@ -194,9 +194,22 @@ impl<X> Claims<X> {
         Identity::new(Arc::clone(&self.verified))
     }
 
-    /// Returns the challenge of the API that verified the token, for the refusal of a policy.
+    /// Returns what the token is bound to: the key of a DPoP proof, a client certificate, or both.
+    /// `None` for a plain bearer token. The request has proved possession of everything in it.
+    pub fn binding(&self) -> Option<&Binding> {
+        self.verified.binding.as_deref()
+    }
+
+    /// Returns the challenge of the API that verified the token, for the refusal of a policy. It is
+    /// in the scheme of the request: a token that is bound to a key comes with a proof.
     pub(crate) fn challenge(&self) -> Challenge {
-        self.verified.context.challenge.clone()
+        let is_bound_to_key = self.binding().is_some_and(|binding| binding.key.is_some());
+        let scheme = if is_bound_to_key {
+            Scheme::Dpop
+        } else {
+            Scheme::Bearer
+        };
+        self.verified.context.challenge.clone().only(scheme)
     }
 
     /// Returns your own claims.

@@ -3,6 +3,7 @@
 pub(super) mod auth0;
 pub(super) mod checks;
 pub(super) mod claims;
+pub(super) mod confirmation;
 pub(super) mod identity;
 pub(crate) mod json;
 pub(super) mod jws;

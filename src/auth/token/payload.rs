@@ -16,7 +16,10 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     challenge::Challenge,
     keys::key_set::Key,
-    token::{checks::Times, json::Value, pseudonym::Pseudonym, registered::Registered},
+    token::{
+        checks::Times, confirmation::Binding, json::Value, pseudonym::Pseudonym,
+        registered::Registered,
+    },
 };
 
 /// The payload of a verified token, with the positions of the claims that every request reads.
@@ -29,6 +32,8 @@ pub(crate) struct Verified {
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
+    /// What the token is bound to. Boxed, because most tokens are not.
+    pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
 }
@@ -36,10 +41,12 @@ pub(crate) struct Verified {
 /// The position of each claim. Kept small, because every cached token has one of these.
 struct Pieces {
     subject: Option<Piece>,
+    /// `scope`, if it is a string.
     scope: Option<Piece>,
     /// `scp`, if it is a string.
     scp: Option<Piece>,
-    /// The items of `scp` if it is an array, of the audience and of the permissions, in this order.
+    /// The items of `scope` and `scp` as far as they are arrays, of the audience and of the
+    /// permissions, in this order.
     lists: SmallVec<[Piece; FEW]>,
     /// The index in `lists` where the audience begins.
     audience: Place,
@@ -74,13 +81,13 @@ impl Verified {
         self.list(self.claims.permissions, Place::MAX)
     }
 
-    /// Returns `scope` and `scp`, each a string of scopes separated by spaces.
+    /// Returns `scope` and `scp` as far as they are strings of scopes separated by spaces.
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         let strings = [self.claims.scope, self.claims.scp].into_iter();
         strings.flatten().map(|string| self.read(string))
     }
 
-    /// Returns the items of `scp`, if it is an array.
+    /// Returns the items of `scope` and `scp` as far as they are arrays.
     pub(crate) fn scopes_one_by_one(&self) -> impl Iterator<Item = &str> {
         self.list(0, self.claims.audience)
     }
@@ -98,7 +105,8 @@ impl Verified {
         } else {
             0
         };
-        size_of::<Self>() + self.text.len() + lists
+        let binding = self.binding.as_deref().map_or(0, size_of_val);
+        size_of::<Self>() + self.text.len() + lists + binding
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
@@ -122,20 +130,28 @@ impl fmt::Debug for Verified {
 pub(crate) struct Extract {
     claims: Pieces,
     times: Times,
+    binding: Option<Box<Binding>>,
     escaped: String,
 }
 
 impl Extract {
-    pub(crate) fn new(payload: &str, claims: &Registered<'_>, times: Times) -> Self {
+    pub(crate) fn new(
+        payload: &str,
+        claims: &Registered<'_>,
+        times: Times,
+        binding: Option<Binding>,
+    ) -> Self {
         let mut cut = Cut {
             payload,
             escaped: String::new(),
         };
+        let scopes = texts(claims.scope.as_ref().filter(|scope| is_list(scope)));
         let scps = texts(claims.scp.as_ref().filter(|scp| is_list(scp)));
         let audience = texts(claims.aud.as_ref());
         let permissions = texts(claims.permissions.as_ref());
-        let mut lists = SmallVec::with_capacity(scps.len() + audience.len() + permissions.len());
-        for list in [scps, audience, permissions] {
+        let granted = scopes.len() + scps.len();
+        let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
+        for list in [scopes, scps, audience, permissions] {
             lists.extend(list.iter().map(|text| cut.piece(text)));
         }
         let claims = Pieces {
@@ -143,12 +159,13 @@ impl Extract {
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(scps.len()),
-            permissions: place(scps.len() + audience.len()),
+            audience: place(granted),
+            permissions: place(granted + audience.len()),
         };
         Self {
             claims,
             times,
+            binding: binding.map(Box::new),
             escaped: cut.escaped,
         }
     }
@@ -171,6 +188,7 @@ impl Extract {
             times: self.times,
             context,
             source,
+            binding: self.binding,
             pseudonym: OnceLock::new(),
         }
     }
@@ -211,6 +229,8 @@ pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
+    /// True if a token must be bound to the key of a DPoP proof.
+    pub(crate) requires_key: bool,
 }
 
 /// Finds the positions of texts in the payload that they were read from.

@@ -15,12 +15,13 @@ pub(crate) struct Registered<'a> {
     pub(crate) nbf: Option<Value<'a>>,
     pub(crate) iat: Option<Value<'a>>,
     pub(crate) jti: Option<Value<'a>>,
+    /// `None` also if it is null, as are `scp` and `client_id`.
     pub(crate) scope: Option<Value<'a>>,
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
-    /// True if there is a `cnf`, with any value.
-    pub(crate) bound: bool,
+    /// The JSON text of `cnf`, with any value.
+    pub(crate) cnf: Option<&'a str>,
 }
 
 impl<'a> Registered<'a> {
@@ -31,6 +32,7 @@ impl<'a> Registered<'a> {
     /// members.
     pub(crate) fn parse(payload: &'a str) -> Result<Self, AuthError> {
         let mut claims = Self::default();
+        let mut is_bound = false;
         json::members(payload, |name, value| match name {
             "iss" => claims.iss = Some(value),
             "sub" => claims.sub = Some(value),
@@ -39,14 +41,27 @@ impl<'a> Registered<'a> {
             "nbf" => claims.nbf = Some(value),
             "iat" => claims.iat = Some(value),
             "jti" => claims.jti = Some(value),
-            "scope" => claims.scope = Some(value),
-            "scp" => claims.scp = Some(value),
+            "scope" => claims.scope = unless_null(value),
+            "scp" => claims.scp = unless_null(value),
             "permissions" => claims.permissions = Some(value),
-            "client_id" => claims.client_id = Some(value),
-            "cnf" => claims.bound = true,
+            "client_id" => claims.client_id = unless_null(value),
+            "cnf" => is_bound = true,
             _ => {}
         })
         .map_err(|Malformed| AuthError::TokenMalformed)?;
+        if is_bound {
+            // What cannot be found again binds the token to nothing that is supported.
+            claims.cnf = json::member(payload, "cnf").or(Some("null"));
+        }
         Ok(claims)
+    }
+}
+
+/// Drops null, which some issuers write for a claim that they do not have.
+fn unless_null(value: Value<'_>) -> Option<Value<'_>> {
+    if let Value::Null = value {
+        None
+    } else {
+        Some(value)
     }
 }

@@ -142,8 +142,8 @@ impl Signs<'_> {
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
             // RFC 9068 §2.2.1: `auth_time` and `amr` are for grants in which a resource owner takes
-            // part.
-            || matches!(self.auth_time, Some(Value::Number(_)))
+            // part. Keycloak wrote 0 where nobody had logged in.
+            || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()
                 .any(|method| contains(self.amr.as_ref(), method))
@@ -357,6 +357,8 @@ mod tests {
             ("Keycloak, with its session", r#"{"sub":"u","azp":"job","sid":"s","acr":"1"}"#, Unknown),
             ("Keycloak, that and a time", r#"{"preferred_username":"service-account-job","auth_time":1}"#, Unknown),
             ("a login", r#"{"sub":"u","auth_time":1}"#, User),
+            ("a login at no time", r#"{"sub":"u","auth_time":0}"#, Unknown),
+            ("a login before time", r#"{"sub":"u","auth_time":-1}"#, Unknown),
             ("its methods", r#"{"sub":"u","amr":["mfa","x"]}"#, User),
             ("a login of a client", r#"{"sub":"a","azp":"a","auth_time":1}"#, Unknown),
             ("a method that no person needs", r#"{"sub":"u","amr":["swk"]}"#, Unknown),

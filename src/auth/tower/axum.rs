@@ -49,7 +49,7 @@ where
 
     async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let auth = Auth::from_ref(state);
-        typed(&auth, &verified(&auth, head).await?)
+        typed(&verified(&auth, head).await?)
     }
 }
 

@@ -14,14 +14,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::auth::{
     challenge::Refusal,
-    credential::RequestHead,
+    credential::{RequestHead, certificate::ClientCertificate},
     error::AuthError,
     policy::{Policy, Requirement},
     token::claims::{Claims, NoPrivate},
@@ -265,7 +265,11 @@ where
         let (mut head, body) = request.into_parts();
         Box::pin(async move {
             match gate.admit(&mut head).await {
-                Ok(()) => inner.call(Request::from_parts(head, body)).await,
+                Ok(()) => {
+                    let mut answer = inner.call(Request::from_parts(head, body)).await?;
+                    gate.renew_nonce(&mut answer);
+                    Ok(answer)
+                }
                 Err(refusal) => Ok(A::response(&refusal)),
             }
         })
@@ -292,9 +296,20 @@ impl<X: DeserializeOwned> Gate<X> {
             }
         };
         if let Some(requirement) = &self.requirement {
-            requirement.grant(typed(&self.auth, &claims)?).await?;
+            requirement.grant(typed(&claims)?).await?;
         }
         Ok(())
+    }
+
+    /// Adds the nonce for the client's next proof (RFC 9449 §8.2), if the current one is about to end.
+    fn renew_nonce<C>(&self, answer: &mut Response<C>) {
+        const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+        let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
+        if let Some(Ok(nonce)) = nonce
+            && answer.status().is_success()
+        {
+            answer.headers_mut().insert(DPOP_NONCE, nonce);
+        }
     }
 }
 
@@ -313,7 +328,10 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
     }
-    let request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    let mut request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    if let Some(certificate) = head.extensions.get::<ClientCertificate>() {
+        request = request.with_certificate(certificate.as_der());
+    }
     let claims: Claims = auth.authenticate(&request).await?;
     head.extensions.insert(claims.clone());
     head.extensions.insert(Admitted {
@@ -324,11 +342,9 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
 }
 
 /// Returns the same claims with private ones of another type.
-pub(super) fn typed<X: DeserializeOwned>(
-    auth: &Auth,
-    claims: &Claims,
-) -> Result<Claims<X>, Refusal> {
-    claims.typed().map_err(|error| auth.refusal(error))
+pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
+    let refused = |error| Refusal::new(error, claims.challenge());
+    claims.typed().map_err(refused)
 }
 
 impl<X> Clone for Gate<X> {

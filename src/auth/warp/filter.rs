@@ -6,11 +6,17 @@
 use std::{convert::Infallible, future::ready, sync::Arc};
 
 use serde::de::DeserializeOwned;
-use warp::{Filter, Rejection, Reply, filters::BoxedFilter, http::HeaderMap, reply::Response};
+use warp::{
+    Filter, Rejection, Reply,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method},
+    path::FullPath,
+    reply::Response,
+};
 
 use crate::auth::{
     challenge::Refusal,
-    credential::{RequestHead, bearer},
+    credential::{Credential, RequestHead, bearer, certificate::ClientCertificate},
     error::AuthError,
     policy::Requirement,
     token::claims::Claims,
@@ -52,7 +58,7 @@ pub fn with_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    with_auth_from(auth, bearer::token)
+    filter(auth, bearer::credential)
 }
 
 /// Like [`with_auth`], for requests that carry the token elsewhere than in `Authorization`.
@@ -91,15 +97,64 @@ where
     X: DeserializeOwned + Send + 'static,
     T: Fn(&HeaderMap) -> Result<&[u8], AuthError> + Clone + Send + Sync + 'static,
 {
+    filter(auth, move |headers: &HeaderMap, _| {
+        token(headers).map(Credential::bare)
+    })
+}
+
+/// Requires a valid token, from the credential that a function finds in the header fields.
+fn filter<X, C>(
+    auth: &Auth,
+    credential: C,
+) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X, C>
+where
+    X: DeserializeOwned + Send + 'static,
+    C: Fn(&HeaderMap, bool) -> Result<Credential<'_>, AuthError> + Clone + Send + Sync + 'static,
+{
     let auth = auth.clone();
-    warp::header::headers_cloned().and_then(move |headers: HeaderMap| {
-        let (auth, token) = (auth.clone(), token.clone());
+    head(auth.reads_target()).and_then(move |target: Option<Target>, headers: HeaderMap| {
+        let (auth, credential) = (auth.clone(), credential.clone());
         async move {
-            let request = RequestHead::of_fields(&headers);
-            let verdict = auth.authenticate_by(&request, token).await;
+            let request = match &target {
+                Some((method, path, certificate)) => {
+                    let request = RequestHead::new(method, path.as_str(), &headers);
+                    match certificate {
+                        Some(certificate) => request.with_certificate(certificate.as_der()),
+                        None => request,
+                    }
+                }
+                None => RequestHead::of_fields(&headers),
+            };
+            let verdict = auth.authenticate_by(&request, credential).await;
             verdict.map_err(reject)
         }
     })
+}
+
+/// The method and path of a request, and the certificate of its connection.
+type Target = (Method, FullPath, Option<ClientCertificate>);
+
+/// Extracts the header fields, and the target only if it is read: copying method and path costs 480
+/// instructions, a fortieth of a request with a cached token.
+fn head(
+    with_target: bool,
+) -> impl Filter<Extract = (Option<Target>, HeaderMap), Error = Infallible> + Clone + Send + Sync + 'static
+{
+    let fields_alone = warp::any().and_then(move || {
+        ready(if with_target {
+            Err(warp::reject())
+        } else {
+            Ok(None)
+        })
+    });
+    let target = warp::method()
+        .and(warp::path::full())
+        .and(warp::ext::optional())
+        .map(|method, path, certificate| Some((method, path, certificate)));
+    fields_alone
+        .or(target)
+        .unify()
+        .and(warp::header::headers_cloned())
 }
 
 /// Like [`with_auth`], for routes that also answer unauthenticated requests. Extracts `None` if the

@@ -43,18 +43,21 @@ pub async fn livez() -> Response {
     json_text(r#"{"status":"alive"}"#)
 }
 
-/// `GET /readyz`: 200 if keys are held and the service is not stopping, 503 otherwise.
+/// `GET /readyz`: 200 if keys are held, a shared store was read once and the service is not stopping;
+/// 503 otherwise.
 ///
 /// Open to every caller, so a failed fetch shows only one of a fixed list of words. The details go to
 /// the log.
 pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     context::set_probe();
-    let ready = auth.is_ready() && !is_stopping;
+    let store = auth.store().health();
+    let ready = auth.is_ready() && store.is_synchronized && !is_stopping;
     let issuers: Vec<_> = auth.status().iter().map(issuer).collect();
     let body = json!({
         "ready": ready,
         "stopping": is_stopping,
         "issuers": issuers,
+        "state_store": {"ok": store.ok},
     });
     let mut response = json_text(body.to_string());
     if !ready {

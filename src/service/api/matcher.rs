@@ -108,7 +108,7 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
 }
 
 /// Returns whether a path matches a template. As in warp, one slash at its end is ignored; a segment in
-/// braces matches any segment that is not empty.
+/// braces matches any segment that is not empty, and `*` at the end any path below.
 pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -116,6 +116,7 @@ pub(crate) fn is_at(template: &str, path: &str) -> bool {
     loop {
         match (template.next(), path.next()) {
             (None, None) => return true,
+            (Some("*"), Some(found)) => return !found.is_empty() || path.next().is_some(),
             (Some(known), Some(found)) if known == found => {}
             (Some(known), Some(found)) if known.starts_with('{') && !found.is_empty() => {}
             _ => return false,

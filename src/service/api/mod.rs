@@ -3,6 +3,7 @@
 pub mod docs;
 pub mod errors;
 pub(super) mod forward_auth;
+mod forwarded_target;
 pub mod handlers;
 pub mod matcher;
 pub mod route;

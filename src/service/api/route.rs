@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     path::FullPath,
     reply::Response,
 };
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
         context::{self, Original},
         display::ShownText,
         policy::{Policy, Requirement},
@@ -27,6 +27,7 @@ use crate::{
     },
     service::api::{
         docs::Docs,
+        forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
     },
 };
@@ -73,6 +74,8 @@ pub struct Access {
     pub resource_scopes: Option<Vec<String>>,
     /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
     pub docs: Option<Docs>,
+    /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
 }
 
 impl From<&Auth> for Access {
@@ -82,6 +85,7 @@ impl From<&Auth> for Access {
             required: None,
             resource_scopes: None,
             docs: Some(Docs::default()),
+            forward_auth_paths: false,
         }
     }
 }
@@ -279,6 +283,8 @@ pub struct Route<F> {
     matcher: Matcher,
     requires: Option<Requires>,
     takes_json: bool,
+    /// Set if successful answers carry a nonce for the next DPoP proof now and then.
+    nonces: Option<Auth>,
     filter: F,
 }
 
@@ -293,7 +299,22 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
+}
+
+/// Starts a row for every path below this segment. Its template ends in `/*`.
+pub(crate) fn at_below(
+    methods: Methods,
+    template: &'static str,
+    segment: &'static str,
+) -> Route<impl Extracts<()>> {
+    let is_below = |tail: warp::path::Tail| {
+        let fits = !tail.as_str().trim_start_matches('/').is_empty();
+        async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
+    };
+    let below = warp::path::tail().and_then(is_below).untuple_one();
+    at(methods, template, warp::path(segment).and(below))
 }
 
 /// Starts a row whose path has a segment that the handler gets. [`route!`] calls this.
@@ -312,6 +333,7 @@ where
         matcher,
         requires: None,
         takes_json: false,
+        nonces: None,
     }
 }
 
@@ -329,6 +351,7 @@ impl<F: Extracts<()>> Route<F> {
             matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -349,6 +372,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 
@@ -368,6 +392,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 
@@ -406,6 +431,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         };
         answered.row()
     }
@@ -424,7 +450,13 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Before::new(closed(self.filter)),
+            before: Before::new(closed(self.filter.map(move |answer: A| {
+                let mut answer = answer.into_response();
+                if let Some(auth) = &self.nonces {
+                    renew_nonce(auth, &mut answer);
+                }
+                answer
+            }))),
         }
     }
 
@@ -445,6 +477,7 @@ impl<F> Route<F> {
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
+            nonces: self.nonces,
         }
     }
 }
@@ -510,6 +543,7 @@ impl<'a, F> ProtectedRoute<'a, F> {
             requires: Some(Requires {
                 policy: self.policy,
             }),
+            nonces: Some(self.auth.clone()).filter(Auth::makes_nonces),
             ..self.route.and(auth)
         }
     }
@@ -573,18 +607,31 @@ impl<F> QueryPolicyRoute<'_, F> {
             policy,
         } = self.protected;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
         let answer = move |arguments: T,
                            method: Method,
                            path: FullPath,
                            query: String,
+                           certificate: Option<ClientCertificate>,
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
-                let request = RequestHead::new(&method, path.as_str(), &headers);
-                context::set_original(original(&headers));
                 let asked = match read(&query) {
                     Ok(asked) => asked,
                     Err(problem) => return problem.response(),
+                };
+                context::set_original(original(&headers));
+                let forwarded = match forwarded(&auth, &headers) {
+                    Ok(forwarded) => forwarded,
+                    Err(problem) => return problem.response(),
+                };
+                let request = match &forwarded {
+                    Some(target) => target.head(&headers),
+                    None => RequestHead::new(&method, path.as_str(), &headers),
+                };
+                let request = match &certificate {
+                    Some(certificate) => request.with_certificate(certificate.as_der()),
+                    None => request,
                 };
                 let requirement = both(required, asked.policy).map(Requirement::from);
                 let verdict = match (asked.audience, requirement) {
@@ -611,6 +658,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             .and(warp::method())
             .and(warp::path::full())
             .and(query())
+            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {
@@ -618,6 +666,7 @@ impl<F> QueryPolicyRoute<'_, F> {
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
+            nonces,
         };
         answered.row()
     }
@@ -644,6 +693,23 @@ fn original(headers: &HeaderMap) -> Original {
 pub(crate) struct Target {
     pub(crate) path: FullPath,
     pub(crate) query: String,
+}
+
+/// Returns the request that the proxy asks about, if its token comes with a proof.
+fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
+    if !auth.accepts_proofs() {
+        return Ok(None);
+    }
+    ForwardedTarget::read(headers).map(Some)
+}
+
+/// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
+fn renew_nonce(auth: &Auth, answer: &mut Response) {
+    const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+    let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());
+    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+        answer.headers_mut().insert(DPOP_NONCE, nonce);
+    }
 }
 
 /// Extracts the query, which is empty if the request has none.

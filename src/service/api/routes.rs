@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use warp::{Filter, http::HeaderMap, reply::Response};
 
 #[cfg(feature = "docs")]
-use crate::service::api::docs::Docs;
+use crate::service::api::docs::{Docs, openapi::Schemes};
 use crate::{
     auth::{
         Claims, Problem,
@@ -16,8 +16,8 @@ use crate::{
     service::api::{
         errors::show,
         forward_auth, handlers,
-        matcher::is_at,
-        route::{Access, Form, Row, Target, named_scopes, route, table},
+        matcher::{Methods, is_at},
+        route::{Access, Form, Row, Target, at_below, named_scopes, route, table},
     },
 };
 
@@ -73,6 +73,14 @@ pub fn rows(
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
+    if access.forward_auth_paths {
+        // The query is the client's own, so it names no policy.
+        let below = at_below(Methods::Any, "/auth/*", "auth")
+            .with_auth(access)
+            .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
+            .says("The same, with the client's path appended", Form::Forwarded);
+        rows.push(below);
+    }
     rows.extend(error_pages());
     rows.extend(metadata(access, &rows));
     #[cfg(feature = "docs")]
@@ -185,7 +193,11 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     // first set of them, with an empty description, is enough to write it.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
-    docs_rows(docs, docs.openapi(&all)).into()
+    let schemes = Schemes {
+        bearer: access.auth.accepts_bearer(),
+        dpop: access.auth.accepts_proofs(),
+    };
+    docs_rows(docs, docs.openapi_with(&all, schemes)).into()
 }
 
 #[cfg(feature = "docs")]
@@ -212,13 +224,21 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
 mod tests {
     use super::*;
     use crate::auth::Auth;
-    use crate::service::{api::matcher::Methods, http::cors::GATE};
+    use crate::service::http::cors::GATE;
 
     #[tokio::test]
     async fn the_gate_is_the_row_that_takes_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
-        let rows = rows(&Access::from(&auth), || false);
-        let any = rows.iter().filter(|row| row.methods == Methods::Any);
-        assert_eq!(any.map(|row| row.template).collect::<Vec<_>>(), [GATE]);
+        let any = |forward_auth_paths: bool| {
+            let access = Access {
+                forward_auth_paths,
+                ..Access::from(&auth)
+            };
+            let rows = rows(&access, || false).into_iter();
+            let any = rows.filter(|row| row.methods == Methods::Any);
+            any.map(|row| row.template).collect::<Vec<_>>()
+        };
+        assert_eq!(any(false), [GATE]);
+        assert_eq!(any(true), [GATE, &format!("{GATE}/*")]);
     }
 }

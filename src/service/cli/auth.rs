@@ -1,9 +1,25 @@
 //! Builds the verifier that a configuration describes.
 
 use crate::{
-    auth::{Algorithm, Auth, Builder},
-    service::config::{Config, TokenProfile},
+    auth::{
+        Algorithm, Auth, Builder,
+        dpop::Dpop,
+        store::{RedisOptions, Store},
+    },
+    service::config::{self, Config, TokenProfile},
 };
+
+/// Returns the store that the configuration names, which may be shared.
+pub(in crate::service) fn store(config: &Config) -> Store {
+    let memory = config.dpop.store;
+    let Some(url) = &config.state_store.url else {
+        return Store::memory(memory);
+    };
+    let mut options = RedisOptions::default();
+    options.timeout = config.state_store.timeout;
+    options.memory = memory;
+    Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
+}
 
 /// Returns a builder with every setting of the configuration.
 pub(in crate::service) fn builder(config: &Config) -> Builder {
@@ -15,7 +31,8 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .leeway(config.leeway)
         .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
-        .realm(&config.realm);
+        .realm(&config.realm)
+        .state_store(Store::memory(config.dpop.store));
     for issuer in &config.issuers {
         auth = auth.issuer(issuer);
     }
@@ -41,5 +58,22 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
     }
+    if let Some(source) = config.certificates {
+        auth = auth.client_certificates(source);
+    }
+    if let Some(url) = &config.dpop.public_url {
+        auth = auth.dpop(dpop(&config.dpop, url));
+    }
     auth
+}
+
+fn dpop(config: &config::Dpop, public_url: &str) -> Dpop {
+    let dpop = Dpop::new(config.mode, public_url)
+        .algorithms(config.algorithms.iter().copied())
+        .window(config.window);
+    match &config.nonce_secret {
+        _ if !config.nonce => dpop,
+        Some(secret) => dpop.nonces_from(secret.as_bytes()),
+        None => dpop.nonces(),
+    }
 }

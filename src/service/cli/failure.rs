@@ -67,6 +67,9 @@ impl fmt::Display for Failure {
             Self::Reported => Ok(()),
             Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),
             Self::Tls(error @ TlsError::Key(..)) => writeln!(f, "TLS_KEY_FILE: {error}"),
+            Self::Tls(error @ TlsError::Authorities(..)) => {
+                writeln!(f, "TLS_CLIENT_CA_FILE: {error}")
+            }
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 writeln!(
                     f,

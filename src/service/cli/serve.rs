@@ -25,10 +25,14 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let access = Access {
-        auth: auth::builder(&config).build().map_err(Failure::Setup)?,
+        auth: auth::builder(&config)
+            .state_store(auth::store(&config))
+            .build()
+            .map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: config.docs.then(Docs::default),
+        forward_auth_paths: config.forward_auth_paths,
     };
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, config.tls, config.metrics_listen).await?;

@@ -9,8 +9,10 @@ use crate::{
     algorithm::Algorithm,
     auth::resource::spellings,
     service::config::{
-        reader::Reader,
+        needed::{NO_AUDIENCE, NO_ISSUER},
+        reader::{PORT, Reader},
         types::Secret,
+        url,
         variables::{
             AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI,
             AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES, AUTH0_SIGNING_SECRET, CORS_ORIGINS, LISTEN,
@@ -22,22 +24,16 @@ use crate::{
 /// Requires the variables without which the service cannot verify any token.
 pub(super) fn required(reader: &mut Reader) {
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
-        reader.missing(
-            &[AUTH0_DOMAIN.name(), AUTH0_ISSUER.name()],
-            "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own",
-        );
+        reader.missing(&[AUTH0_DOMAIN.name(), AUTH0_ISSUER.name()], NO_ISSUER);
     }
     if !reader.is_set(AUTH0_API_AUDIENCE.name()) {
-        reader.missing(
-            &[AUTH0_API_AUDIENCE.name()],
-            "set it to the identifier of your API, such as https://api.example.com",
-        );
+        reader.missing(&[AUTH0_API_AUDIENCE.name()], NO_AUDIENCE);
     }
 }
 
 /// Checks the names of the issuers, and that keys are configured for one issuer only: if several
 /// issuers shared a key, one could sign tokens of another.
-pub(super) fn issuers(reader: &mut Reader, issuers: &[String]) {
+pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
         for name in [
             AUTH0_JWKS_URI.name(),
@@ -52,7 +48,27 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String]) {
             }
         }
     }
+    let has_source = reader.is_set(AUTH0_JWKS_URI.name()) || reader.is_set(AUTH0_JWKS_FILE.name());
+    if needs_key_set && !has_source {
+        for issuer in issuers {
+            reader.check(&AUTH0_ISSUER.variable, issuer, url::discoverable_issuer);
+        }
+    }
     slash(reader, issuers);
+}
+
+/// Says which variable has the port, where the platform's one is set and ours is not.
+pub(super) fn port(reader: &mut Reader) {
+    let Some(port) = reader.port().filter(|_| !reader.is_set(LISTEN.name())) else {
+        return;
+    };
+    let listen = match port.parse::<u16>() {
+        Ok(port) => {
+            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine alone")
+        }
+        Err(_) => "LISTEN to an address and a port".to_owned(),
+    };
+    reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
 /// Warns about an issuer of Auth0 without its slash, a frequent mistake that rejects every token.

@@ -1,44 +1,159 @@
-//! Parses the bytes of a `.env` into variables, or into the fault of the first line that is
-//! invalid.
+//! Parses the bytes of a `.env`: its variables, and warnings about lines that cannot be read.
+//!
+//! Other programs have their variables in the same file. So a line that cannot be read is a fault only
+//! if it names a variable of this service. Each line stands alone: a quote that is not closed ends with
+//! its line, and cannot hide the lines after it.
 //!
 //! dotenvy parses quotes, `export`, comments and `${NAME}`. Never changes the environment of the
-//! process. A fault never shows the contents of a line.
+//! process. Neither a fault nor a warning shows the contents of a line.
 
 use std::{
     cell::Cell,
     io::{self, Read},
 };
 
-use crate::service::config::{fault::Fault, variables};
+use crate::service::config::{
+    fault::{Fault, Warning},
+    variables,
+};
 
-/// A variable, and the number of its first line.
+/// The contents of a `.env`.
+#[derive(Default)]
+pub(super) struct DotEnv {
+    /// The variables, in their order.
+    pub(super) entries: Vec<Entry>,
+    /// The lines that were skipped.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// A variable, and the number of its line.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
 }
 
-/// Parses the variables of a `.env`, in their order.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
-    let text = str::from_utf8(bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let line = before.split(|&byte| byte == b'\n').count();
-        fault(line, "is not UTF-8; save the file as UTF-8")
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines: Vec<String> = text.lines().map(readable).collect();
+/// Parses a `.env`.
+///
+/// # Errors
+/// The fault of the first line that is wrong and names a variable of this service.
+pub(super) fn parse(bytes: &[u8]) -> Result<DotEnv, Fault> {
+    // Every line of UTF-16 would be skipped.
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(fault(1, NOT_UTF8));
+    }
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let (lines, warnings) = readable_lines(bytes)?;
 
     let at = Cell::new(0);
-    let mut vars: Vec<Entry> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
-        let (name, value) = item.map_err(|error| unreadable(&error, at.get(), &lines))?;
+        // Every line was parsed before, by itself.
+        let (name, value) = item.map_err(|_| fault(at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
-        check(&name, &value, &vars, line, &lines[line - 1..at.get()])?;
+        check(&name, &value, &entries, line, &lines[line - 1])?;
         done = at.get();
-        vars.push(Entry { name, value, line });
+        entries.push(Entry { name, value, line });
     }
-    Ok(vars)
+    Ok(DotEnv { entries, warnings })
+}
+
+const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
+const CANNOT_BE_READ: &str =
+    "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+
+/// Returns the lines as dotenvy can read them, with a blank one in place of each that it cannot, and a
+/// warning for each of those.
+fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
+    let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
+    let texts = texts.into_iter().map(String::from_utf8_lossy);
+    let texts: Vec<_> = texts
+        .map(|text| text.trim_end_matches('\r').to_owned())
+        .collect();
+    let (mut lines, mut warnings) = (Vec::new(), Vec::new());
+    while let Some(text) = texts.get(lines.len()) {
+        let line = readable(text);
+        // A value may hold bytes that are not UTF-8, but no name and no value of ours does.
+        let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
+        if is_text && is_readable(&line) {
+            lines.push(line);
+            continue;
+        }
+        let number = lines.len() + 1;
+        if names_ours(text) {
+            return Err(wrong_line(text, number, is_text));
+        }
+        let what = if is_text {
+            "cannot be read"
+        } else {
+            "is not UTF-8"
+        };
+        let text = format_args!(
+            "line {number} {what} and is skipped; it names no variable of this service"
+        );
+        warnings.push(Warning::new(".env", text));
+        let more = continuation(&texts[lines.len()..]);
+        lines.extend((0..=more).map(|_| "\n".to_owned()));
+    }
+    Ok((lines, warnings))
+}
+
+fn is_readable(line: &str) -> bool {
+    dotenvy::from_read_iter(line.as_bytes()).all(|item| item.is_ok())
+}
+
+/// Returns whether a line begins with the name of a variable of this service.
+fn names_ours(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    variables::find(&line[..end.unwrap_or(line.len())]).is_some()
+}
+
+/// Returns the fault of a line of ours that cannot be read.
+fn wrong_line(line: &str, number: usize, is_text: bool) -> Fault {
+    if !is_text {
+        return fault(number, NOT_UTF8);
+    }
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    match value
+        .chars()
+        .next()
+        .filter(|quote| ['\'', '"'].contains(quote))
+    {
+        // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
+        _ if has_reference(value) => reference(line, number),
+        Some(quote) if !value[1..].contains(quote) => fault(
+            number,
+            "has a quote that is not closed on the line; close it",
+        ),
+        _ => fault(number, CANNOT_BE_READ),
+    }
+}
+
+/// Returns how many lines after the first belong to its value: those up to the one that closes its
+/// quote, unless a line of ours comes before.
+fn continuation(lines: &[String]) -> usize {
+    let Some((first, after)) = lines.split_first() else {
+        return 0;
+    };
+    let value = first
+        .split_once('=')
+        .map_or("", |(_, value)| value.trim_start());
+    let Some(quote) = value
+        .chars()
+        .next()
+        .filter(|quote| ['\'', '"'].contains(quote))
+    else {
+        return 0;
+    };
+    let own = after.iter().position(|line| names_ours(line));
+    let before_own = &after[..own.unwrap_or(after.len())];
+    let closing = before_own
+        .iter()
+        .position(|line| line.trim_end().ends_with(quote));
+    closing.map_or(0, |closing| closing + 1)
 }
 
 /// Counts the blank lines and comments before an entry.
@@ -48,17 +163,17 @@ fn skipped(lines: &[String]) -> usize {
 }
 
 /// Rejects an entry whose value in dotenvy differs from the value that was most likely meant.
-/// `source` is the lines of the entry.
+/// `source` is the line of the entry.
 fn check(
     name: &str,
     value: &str,
     before: &[Entry],
     line: usize,
-    source: &[String],
+    source: &str,
 ) -> Result<(), Fault> {
-    if variables::find(name).is_none() {
+    let Some(variable) = variables::find(name) else {
         return Ok(());
-    }
+    };
     // Of two values dotenvy uses the first and a shell the last, so neither is safe to choose.
     let differs = |entry: &Entry| entry.name == name && entry.value != value;
     if before.iter().any(differs) {
@@ -67,28 +182,28 @@ fn check(
             format_args!("found twice in .env, the second time on line {line}; keep one"),
         ));
     }
-    match reference_in_secret(&source.concat(), line) {
-        Some(fault) => Err(fault),
-        None => Ok(()),
+    // `a$b` becomes `a`, and then every signature is rejected.
+    let source = source.split_once('=').map_or("", |(_, value)| value.trim());
+    if variable.is_secret && has_reference(source) {
+        return Err(reference(name, line));
     }
+    Ok(())
 }
 
-/// Returns the fault of a secret with a `$` that dotenvy would expand as a reference: `a$b` becomes
-/// `a`, and every signature is rejected. `source` is the entry that begins on `line`.
-fn reference_in_secret(source: &str, line: usize) -> Option<Fault> {
-    let (name, value) = source.split_once('=')?;
-    let name = name.trim();
+/// Returns the fault of a `$` that dotenvy would expand. `source` begins with the variable's name.
+fn reference(source: &str, line: usize) -> Fault {
+    let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
-    let is_secret = variables::find(name).is_some_and(|variable| variable.is_secret);
-    if !is_secret || !has_reference(value.trim()) {
-        return None;
-    }
-    Some(Fault::new(
+    let what = match variables::find(name) {
+        Some(variable) if variable.is_secret => "secret",
+        _ => "value",
+    };
+    Fault::new(
         name,
         format_args!(
-            "found a \"$\" on line {line} of .env, which starts a reference; put the secret in single quotes"
+            "found a \"$\" on line {line} of .env, which starts a reference; put the {what} in single quotes"
         ),
-    ))
+    )
 }
 
 /// Returns whether a value has a `$` that is neither escaped nor in single quotes, before its
@@ -131,25 +246,6 @@ fn quoted(line: &str) -> Option<String> {
     let bare = !value.contains(['\'', '"', '\\', '$']);
     (variables::find(name).is_some() && bare && value.contains([' ', '\t']))
         .then(|| format!("{name}='{value}'"))
-}
-
-/// Returns the fault of an entry that dotenvy cannot parse. `at` is the last line that dotenvy
-/// read.
-fn unreadable(error: &dotenvy::Error, at: usize, lines: &[String]) -> Fault {
-    // If a value spans several lines, a quote may be missing on the first of them.
-    let count = match error {
-        dotenvy::Error::LineParse(text, _) => text.lines().count().max(1),
-        _ => 1,
-    };
-    let first = at + 1 - count;
-    // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
-    if let Some(fault) = reference_in_secret(&lines[first - 1], first) {
-        return fault;
-    }
-    fault(
-        first,
-        "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"",
-    )
 }
 
 fn fault(line: usize, message: &str) -> Fault {
@@ -204,7 +300,6 @@ mod tests {
             ("a list", "AUTH0_ALGORITHMS = RS256, ES256  # it's", "AUTH0_ALGORITHMS", "RS256, ES256"),
             ("a list after export", "export RUST_LOG=info, a=warn", "RUST_LOG", "info, a=warn"),
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
-            ("several lines", "A='b\nc'\nLISTEN=x", "A", "b\nc"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
             ("nothing", "LISTEN =", "LISTEN", ""),
@@ -212,7 +307,8 @@ mod tests {
         ];
         for (case, text, name, value) in rows {
             let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
-            let found = vars.iter().find(|entry| entry.name == name);
+            assert!(vars.warnings.is_empty(), "{case}");
+            let found = vars.entries.iter().find(|entry| entry.name == name);
             assert_eq!(found.map(|entry| &*entry.value), Some(value), "{case}");
         }
     }
@@ -231,7 +327,6 @@ mod tests {
             ("an open brace", "hunter${2"),
             ("that expands to one", "hunter$B"),
             ("after a blank", "hunter 2$x"),
-            ("on the first of two lines", "\"hun$ter\n2\""),
         ];
         for (case, value) in altered {
             let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
@@ -251,35 +346,91 @@ mod tests {
         for (case, text, value) in kept {
             let vars =
                 parse(secret(text).as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
-            assert_eq!(vars[1].value, value, "{case}");
+            assert_eq!(vars.entries[1].value, value, "{case}");
         }
     }
 
     #[test]
-    fn records_the_first_line_of_each_variable() {
-        let vars = parse(b"# a comment\nA=b\n\nB='c\nd'\nexport C=e\n").unwrap();
-        let lines: Vec<_> = vars
-            .iter()
-            .map(|entry| (&*entry.name, entry.line))
-            .collect();
-        assert_eq!(lines, [("A", 2), ("B", 4), ("C", 6)]);
+    fn records_the_line_of_each_variable() {
+        let vars = parse(b"# a comment\nA=b\n\nB=c d\nexport C=e\n").unwrap();
+        let lines = vars.entries.iter();
+        let lines: Vec<_> = lines.map(|entry| (&*entry.name, entry.line)).collect();
+        assert_eq!(lines, [("A", 2), ("C", 5)]);
+    }
+
+    /// Each is an ordinary line of another program's `.env`, or close to one.
+    #[test]
+    fn skips_lines_of_other_programs_that_cannot_be_read() {
+        #[rustfmt::skip]
+        let rows = [
+            ("a blank", &b"APP_NAME=My App"[..], 1),
+            ("an apostrophe", b"GREETING=it's fine", 1),
+            ("a quote that is not closed", b"A='b", 1),
+            ("a double quote that is not closed", b"A=\"b", 1),
+            ("a quote after text", b"A=b\"c d", 1),
+            ("no =", b"hunter2", 1),
+            ("no name", b"=hunter2", 1),
+            ("YAML", b"key: value", 1),
+            ("a section", b"[section]", 1),
+            ("a shell option", b"set -a", 1),
+            ("a condition", b"if [ -f x ]; then", 1),
+            ("a backslash", b"HOME_DIR=C:\\Users", 1),
+            ("a dash in the name", b"A-B=hunter2 x", 1),
+            ("a command", b"A=$(date +%s)", 1),
+            ("not UTF-8", b"NAME=Andr\xe9", 1),
+            ("JSON", b"A={\"b\": [1, 2]}", 1),
+            ("a key on several lines", b"KEY=\"-----BEGIN KEY-----\nAAAA==\n-----END KEY-----\"", 1),
+            ("two of them", b"KEY='a\nb'\nOTHER='c\nd'", 2),
+            ("ours among them", b"AUTH0=b c", 1),
+        ];
+        for (case, text, warned) in rows {
+            let file = [b"LISTEN=a\r\n", text, b"\nRUST_LOG=b\n"].concat();
+            let vars = parse(&file).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let value = |name: &str| {
+                let entry = vars.entries.iter().find(|entry| entry.name == name);
+                entry.map(|entry| (&*entry.value, entry.line))
+            };
+            let last = 2 + text.split(|byte| *byte == b'\n').count();
+            assert_eq!(value("LISTEN"), Some(("a", 1)), "{case}");
+            assert_eq!(value("RUST_LOG"), Some(("b", last)), "{case}");
+            assert_eq!(vars.warnings.len(), warned, "{case}");
+            let warning = vars.warnings[0].to_string();
+            assert!(warning.starts_with(".env: line 2 "), "{case}: {warning}");
+            assert!(!warning.contains("hunter2"), "{case}: {warning}");
+        }
     }
 
     #[test]
-    fn reports_the_line_without_its_contents() {
+    fn a_quote_of_another_program_hides_no_line_of_ours() {
+        for (case, text) in [
+            ("closed by one of ours", "A='b\nLISTEN='x'\n"),
+            ("closed after one of ours", "A=\"b\nLISTEN=x\nc\"\n"),
+            ("never closed", "A='b\nc\nLISTEN=x\n"),
+            ("in the middle of a value", "A=it's\nLISTEN=x\nB=it's\n"),
+        ] {
+            let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let found = vars.entries.iter().find(|entry| entry.name == "LISTEN");
+            assert_eq!(found.map(|entry| &*entry.value), Some("x"), "{case}");
+        }
+    }
+
+    #[test]
+    fn reports_a_line_of_ours_without_its_contents() {
         let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+        let reference = "which starts a reference; put the";
         #[rustfmt::skip]
         let rows = [
-            ("no =", &b"A=b\n\n# c\nhunter2\n"[..], format!(".env: line 4 {cannot}")),
-            ("two words", b"A=b\nB=hunter2 hunter2\n", format!(".env: line 2 {cannot}")),
-            ("an open quote", b"A=b\nB='hunter2\n\nC=d\n", format!(".env: line 2 {cannot}")),
-            ("a backslash", b"\xef\xbb\xbfA=b\r\nB=hunter\\2\r\n", format!(".env: line 2 {cannot}")),
-            ("after several lines", b"A='b\nc'\nhunter2\n", format!(".env: line 3 {cannot}")),
-            ("no name", b"=hunter2", format!(".env: line 1 {cannot}")),
-            ("not UTF-8", b"A=b\nB=hunter2\xff\n", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
+            ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),
+            ("a colon", b"AUTH0_DOMAIN: hunter2\n", format!(".env: line 1 {cannot}")),
+            ("a blank beside a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
+            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has a quote that is not closed on the line; close it".into()),
+            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has a quote that is not closed on the line; close it".into()),
+            ("a backslash", b"\xef\xbb\xbfA=b\r\nLISTEN=hunter\\2\r\n", format!(".env: line 2 {cannot}")),
+            ("not UTF-8", b"A=b\nLISTEN=hunter2\xff\n", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
             ("UTF-16", b"\xff\xfeA\0=\0", ".env: line 1 is not UTF-8; save the file as UTF-8".into()),
             ("two values", b"LISTEN=hunter2\nA=b\nLISTEN=c", "LISTEN: found twice in .env, the second time on line 3; keep one".into()),
-            ("a secret with a $", b"A=b\nAUTH0_SIGNING_SECRET=hunter$2", "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes".into()),
+            ("a secret with a $", b"A=b\nAUTH0_SIGNING_SECRET=hunter$2", format!("AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, {reference} secret in single quotes")),
+            ("a value with a $", b"AUTH0_API_AUDIENCE=\"hunter2$x\"", format!("AUTH0_API_AUDIENCE: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
         ];
         for (case, text, fault) in rows {
             match parse(text) {

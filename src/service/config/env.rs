@@ -11,12 +11,16 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use crate::service::config::{
-    dotenv,
-    fault::{Fault, Faults, Warning},
-    origin::Origin,
-    terminal::TerminalVariables,
-    variables,
+use crate::{
+    auth::display::ShownText,
+    service::config::{
+        dotenv::{self, DotEnv, Entry},
+        fault::{Fault, Faults, Warning},
+        origin::Origin,
+        reader::PORT,
+        terminal::TerminalVariables,
+        variables,
+    },
 };
 
 /// The certificate authorities that reqwest trusts. Read from the environment of the process only.
@@ -33,7 +37,11 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// The environment takes precedence over `.env`. Iterates over names and values, as
 /// [`Config::from_variables`](crate::service::config::Config::from_variables) accepts them.
 #[derive(Clone)]
-pub struct Environment(BTreeMap<String, (String, Origin)>);
+pub struct Environment {
+    variables: BTreeMap<String, (String, Origin)>,
+    /// Warnings about lines of `.env`.
+    warnings: Vec<Warning>,
+}
 
 impl Environment {
     /// Reads the environment, and `.env` if the current directory has one. Does not search parent
@@ -47,7 +55,7 @@ impl Environment {
 
     /// Returns the value of a variable and its origin.
     pub fn get(&self, name: &str) -> Option<(&str, Origin)> {
-        let (value, origin) = self.0.get(name)?;
+        let (value, origin) = self.variables.get(name)?;
         Some((value, *origin))
     }
 
@@ -59,7 +67,7 @@ impl Environment {
 
     /// Returns the first `AUTH0_` variable, known or not, and its origin.
     pub fn first_auth0(&self) -> Option<(&str, Origin)> {
-        self.0
+        self.variables
             .iter()
             .find(|(name, _)| variables::is_auth0(name))
             .map(|(name, (_, origin))| (name.as_str(), *origin))
@@ -107,6 +115,11 @@ impl Environment {
         located.collect()
     }
 
+    /// The warnings about lines of `.env`.
+    pub(super) fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     fn origin(&self, name: &str) -> Option<Origin> {
         Some(self.get(name)?.1)
     }
@@ -117,10 +130,13 @@ impl Environment {
     ) -> Result<Self, Faults> {
         let dotenv = match dotenv {
             Ok(bytes) => dotenv::parse(&bytes)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
             Err(error) => return Err(unreadable(&error).into()),
         };
+        let mut warnings = dotenv.warnings;
+        warnings.extend(dotenv.entries.iter().filter_map(near_miss));
         let dotenv = dotenv
+            .entries
             .into_iter()
             .map(|entry| (entry.name, (entry.value, Origin::DotEnv(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
@@ -133,7 +149,10 @@ impl Environment {
             .chain(environment)
             .filter(|(name, _)| is_relevant(name))
             .collect();
-        Ok(Self(variables))
+        Ok(Self {
+            variables,
+            warnings,
+        })
     }
 }
 
@@ -149,6 +168,17 @@ fn is_relevant(name: &str) -> bool {
         || variables::is_auth0(name)
         || network_names().any(|known| known == name)
         || TerminalVariables::include(name)
+        || name == PORT
+}
+
+/// Warns about a name in `.env` that was most likely meant for a variable of the service. The names
+/// in the environment are many, and most are for other programs.
+fn near_miss(entry: &Entry) -> Option<Warning> {
+    let known = variables::near_miss(&entry.name)?;
+    let name = ShownText::new(&entry.name).to_string();
+    let text = format_args!("not read; did you mean {known}?");
+    let origin = Some(Origin::DotEnv(entry.line));
+    Some(Warning::new(&name, text).with_origin(|_| origin))
 }
 
 fn unreadable(error: &io::Error) -> Fault {
@@ -166,7 +196,7 @@ impl IntoIterator for Environment {
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let pairs = self.0.into_iter();
+        let pairs = self.variables.into_iter();
         let pairs: Vec<_> = pairs.map(|(name, (value, _))| (name, value)).collect();
         pairs.into_iter()
     }
@@ -175,7 +205,10 @@ impl IntoIterator for Environment {
 /// Shows names and origins only, because a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origins = self.0.iter().map(|(name, (_, origin))| (name, origin));
+        let origins = self
+            .variables
+            .iter()
+            .map(|(name, (_, origin))| (name, origin));
         f.debug_map().entries(origins).finish()
     }
 }
@@ -217,6 +250,35 @@ mod tests {
         for (case, vars, dotenv, expected) in rows {
             let vars = Environment::merge(environment(vars), dotenv).unwrap();
             assert_eq!(vars.first_auth0(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn warns_of_names_that_are_nearly_ours_in_the_file_alone() {
+        #[rustfmt::skip]
+        let rows = [
+            ("LISTN", Some("LISTEN")),
+            ("CORS_ORIGIN", Some("CORS_ORIGINS")),
+            ("cors_origins", Some("CORS_ORIGINS")),
+            ("LOG_LEVEL", Some("RUST_LOG")),
+            ("JWKS_URI", Some("AUTH0_JWKS_URI")),
+            ("API_AUDIENCE", Some("AUTH0_API_AUDIENCE")),
+            ("AUT0_DOMAIN", Some("AUTH0_DOMAIN")),
+            ("DOMAIN", None),
+            ("CLIENT_SECRET", None),
+            ("DOC", None),
+            ("DATABASE_URL", None),
+            ("LISTEN", None),
+        ];
+        for (name, expected) in rows {
+            let file = format!("A=b\n{name}=x\n");
+            let read = Environment::merge(environment(&[]), Ok(file.into())).unwrap();
+            let warnings = read.warnings().iter().map(Warning::to_string);
+            let expected = expected
+                .map(|known| format!("{name}: in .env, line 2, not read; did you mean {known}?"));
+            assert!(warnings.eq(expected), "{name}: {:?}", read.warnings());
+            let read = Environment::merge(environment(&[(name, "x")]), Err(no_file())).unwrap();
+            assert!(read.warnings().is_empty(), "{name}");
         }
     }
 

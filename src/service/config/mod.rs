@@ -4,16 +4,20 @@
 //! each. It guesses nothing: an empty value is a fault and never means the default, and an unknown
 //! `AUTH0_` variable is a warning. `variables.rs` has the table of variables.
 
+mod certificates;
 mod cross_checks;
 mod dotenv;
+mod dpop;
 mod env;
 mod external_checks;
 mod fault;
 mod invalid;
 mod limits;
+mod needed;
 mod origin;
 mod reader;
 mod service_address;
+mod state_store;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -27,7 +31,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -35,12 +39,14 @@ use crate::{
     },
 };
 
+pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
 pub use self::origin::Origin;
 pub use self::service_address::ServiceAddress;
-pub use self::types::{Secret, TokenProfile};
+pub use self::state_store::StateStore;
+pub use self::types::{Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -83,6 +89,12 @@ pub struct Config {
     pub resource: Option<String>,
     /// The scopes in the metadata of the resource. Defaults to those that routes require.
     pub resource_scopes: Option<Vec<String>>,
+    /// The rules for tokens that are bound to a key.
+    pub dpop: Dpop,
+    /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
+    pub certificates: Option<CertificateSource>,
+    /// The store that replicas share.
+    pub state_store: StateStore,
     /// The address on which the service listens. Defaults to 127.0.0.1:8000.
     pub listen: SocketAddr,
     /// The files for TLS. Defaults to none; then the service speaks plain HTTP.
@@ -93,6 +105,8 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// Serves `/docs` and `/openapi.json`. Defaults to `true`.
     pub docs: bool,
+    /// Answers every path below `/auth`. Defaults to `false`.
+    pub forward_auth_paths: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -118,7 +132,11 @@ impl Config {
     /// Every fault.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
         match Self::from_variables(environment.clone()) {
-            Ok((config, warnings)) => Ok((config, environment.locate_warnings(warnings))),
+            Ok((config, warnings)) => {
+                let mut located = environment.warnings().to_vec();
+                located.extend(environment.locate_warnings(warnings));
+                Ok((config, located))
+            }
             Err(faults) => Err(environment.locate(faults)),
         }
     }
@@ -163,6 +181,8 @@ impl Config {
         let domain = reader.optional(&variables::AUTH0_DOMAIN);
         let audiences = reader.optional_list(&variables::AUTH0_API_AUDIENCE);
         let issuers = reader.optional_list(&variables::AUTH0_ISSUER);
+        let resource = reader.optional(&variables::AUTH0_RESOURCE);
+        let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
         Self {
             issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
@@ -181,13 +201,17 @@ impl Config {
             token_cache: reader.value(&variables::AUTH0_TOKEN_CACHE),
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
-            resource: reader.optional(&variables::AUTH0_RESOURCE),
+            dpop: dpop::read(reader, resource.as_deref()),
+            resource,
             resource_scopes: reader.optional(&variables::AUTH0_RESOURCE_SCOPES),
+            certificates: certificates::source(reader, &clients),
+            state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
-            tls: service_address::tls(reader),
+            tls: service_address::tls(reader, clients),
             metrics_listen: reader.optional(&variables::METRICS_LISTEN),
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
+            forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),
@@ -200,7 +224,8 @@ impl Config {
     fn cross_check(&self, reader: &mut Reader) {
         cross_checks::listeners(reader, self.listen, self.metrics_listen);
         cross_checks::required(reader);
-        cross_checks::issuers(reader, &self.issuers);
+        cross_checks::port(reader);
+        cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
         cross_checks::resource_scopes(
@@ -208,6 +233,8 @@ impl Config {
             self.resource.as_deref(),
             self.resource_scopes.as_deref(),
         );
+        dpop::check(reader, &self.dpop);
+        state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());
     }
 

@@ -10,6 +10,7 @@ use crate::{
     service::config::{
         fault::{Fault, Faults, Warning},
         invalid::{InvalidValue, Parsed},
+        needed,
         terminal::TerminalVariables,
         value::is_placeholder,
         variable::{Optional, Variable, WithDefault},
@@ -17,10 +18,15 @@ use crate::{
     },
 };
 
+/// The variable for the port on many platforms.
+pub(super) const PORT: &str = "PORT";
+
 /// The variables that are set, and the faults and warnings found so far.
 pub(super) struct Reader {
     variables: BTreeMap<String, String>,
     terminal: TerminalVariables,
+    /// `PORT`, which platforms set and this service does not read.
+    port: Option<String>,
     /// Names that start with `AUTH0_` and that the table does not have.
     unknown: Vec<String>,
     faults: Vec<Fault>,
@@ -32,6 +38,7 @@ impl Reader {
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let terminal = TerminalVariables::from_pairs(pairs.clone());
+        let port = pairs.get(PORT).cloned();
         let (variables, others): (BTreeMap<_, _>, BTreeMap<_, _>) = pairs
             .into_iter()
             .partition(|(name, _)| variables::find(name).is_some());
@@ -39,12 +46,39 @@ impl Reader {
             .into_keys()
             .filter(|name| variables::is_auth0(name))
             .collect();
-        Self {
+        let mut reader = Self {
             variables,
             terminal,
+            port,
             warnings: unknown.iter().map(|name| unknown_warning(name)).collect(),
             unknown,
             faults: Vec::new(),
+        };
+        reader.check_quotes_of_unread();
+        reader
+    }
+
+    /// Adds a fault for each variable that other programs read from the same file and that is still
+    /// in quotes. The others are checked when they are read.
+    fn check_quotes_of_unread(&mut self) {
+        let unread = [&variables::AUTH0_CLIENT_ID, &variables::AUTH0_CLIENT_SECRET];
+        for variable in unread.map(|unread| &unread.variable) {
+            let text = self.variables.get(variable.name).cloned();
+            if let Some(text) = text.filter(|text| is_quoted(text.trim())) {
+                self.invalid(variable, &text, &still_quoted());
+            }
+        }
+    }
+
+    /// Returns `PORT`, if it is set.
+    pub(super) fn port(&self) -> Option<&str> {
+        self.port.as_deref()
+    }
+
+    /// Adds a fault if a value that was read is invalid after all.
+    pub(super) fn check(&mut self, variable: &Variable, text: &str, check: fn(&str) -> Parsed<()>) {
+        if let Err(invalid) = check(text) {
+            self.invalid(variable, text, &invalid);
         }
     }
 
@@ -139,8 +173,10 @@ impl Reader {
         let text = self.variables.get(variable.name)?.clone();
         let expects = variable.expects;
         if text.trim().is_empty() {
-            let fault = format_args!("set to nothing; give {expects}, or take it out");
-            self.fault(variable.name, fault);
+            let needed = needed::remedy(variable.name, |name| self.is_set(name));
+            let remedy =
+                needed.map_or_else(|| format!("give {expects}, or take it out"), str::to_owned);
+            self.fault(variable.name, format_args!("set to nothing; {remedy}"));
             return None;
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {

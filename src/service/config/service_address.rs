@@ -10,7 +10,7 @@ use crate::service::{
         reader::Reader,
         variables::{LISTEN, TLS_CERT_FILE, TLS_KEY_FILE},
     },
-    http::tls::Files,
+    http::tls::{ClientAuth, Files},
 };
 
 /// The address of the service on this machine, and whether it speaks TLS.
@@ -31,7 +31,7 @@ impl ServiceAddress {
         let mut reader = Reader::new(environment.clone());
         let address = Self {
             listen: reader.value(&LISTEN),
-            tls: tls(&mut reader),
+            tls: tls(&mut reader, ClientAuth::Off),
         };
         let read = reader.finish(address);
         let (address, _) = read.map_err(|faults| environment.locate(faults))?;
@@ -40,10 +40,14 @@ impl ServiceAddress {
 }
 
 /// Reads the files for TLS, both or neither.
-pub(super) fn tls(reader: &mut Reader) -> Option<Files> {
+pub(super) fn tls(reader: &mut Reader, clients: ClientAuth) -> Option<Files> {
     let certificate = reader.optional(&TLS_CERT_FILE);
     let key = reader.optional(&TLS_KEY_FILE);
     cross_checks::tls(reader);
     let (certificate, key) = certificate.zip(key)?;
-    Some(Files { certificate, key })
+    Some(Files {
+        certificate,
+        key,
+        clients,
+    })
 }

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use warp::http::HeaderValue;
 
 use crate::{
-    auth::policy::scope,
-    service::{config::*, observe::logging::LogFormat},
+    auth::{CertificateSource, dpop::DpopMode, policy::scope},
+    service::{config::*, http::tls::ClientAuth, observe::logging::LogFormat},
 };
 
 const TENANT: &[(&str, &str)] = &[
@@ -24,8 +24,11 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let entries = dotenv::parse(text.as_bytes()).unwrap();
-    let pairs = entries.into_iter().map(|entry| (entry.name, entry.value));
+    let read = dotenv::parse(text.as_bytes()).unwrap();
+    let pairs = read
+        .entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value));
     pairs.collect()
 }
 
@@ -76,6 +79,12 @@ fn needs_two_variables_and_has_defaults_for_the_others() {
     assert_eq!(config.realm, "api");
     assert_eq!(config.required_scope, None);
     assert_eq!(config.resource, None);
+    assert_eq!(config.dpop.mode, DpopMode::Off);
+    assert_eq!(config.dpop.public_url, None);
+    assert_eq!(config.dpop.algorithms.len(), 5);
+    assert_eq!(config.dpop.window, Duration::from_secs(300));
+    assert!(!config.dpop.nonce && config.dpop.nonce_secret.is_none());
+    assert_eq!(config.dpop.store, 64 << 20);
     assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
     assert_eq!(config.tls, None);
     assert_eq!(config.metrics_listen, None);
@@ -142,6 +151,19 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
         ("AUTH0_RESOURCE_SCOPES", "read:a write:a"),
+        ("PUBLIC_URL", "https://a.example/v1"),
+        ("AUTH0_DPOP", "required"),
+        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
+        ("AUTH0_DPOP_WINDOW", "1m"),
+        ("AUTH0_DPOP_NONCE", "required"),
+        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
+        ("AUTH0_DPOP_STORE", "1MiB"),
+        ("STATE_STORE", "rediss://:p@store.example:1/2"),
+        ("STATE_STORE_TIMEOUT", "1s"),
+        ("STATE_STORE_STALE", "0s"),
+        ("STATE_STORE_OUTAGE", "local"),
+        ("TLS_CLIENT_CERT", "request"),
+        ("TLS_CLIENT_CA_FILE", "clients.crt"),
         ("LISTEN", "[::]:0"),
         ("TLS_CERT_FILE", "a.crt"),
         ("TLS_KEY_FILE", "a.key"),
@@ -187,8 +209,28 @@ fn reads_every_variable_into_its_field() {
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
     assert_eq!(config.resource_scopes.unwrap(), ["read:a", "write:a"]);
+    assert_eq!(config.dpop.mode, DpopMode::Required);
+    let url = config.dpop.public_url.as_deref();
+    assert_eq!(url, Some("https://a.example/v1"));
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(config.dpop.algorithms, algorithms);
+    assert_eq!(config.dpop.window, Duration::from_secs(60));
+    assert!(config.dpop.nonce);
+    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
+    let store = &config.state_store;
+    let url = store.url.as_ref().map(Secret::as_str);
+    assert_eq!(url, Some("rediss://:p@store.example:1/2"));
+    assert_eq!(store.timeout, Duration::from_secs(1));
+    assert_eq!(store.stale, Duration::ZERO);
+    assert_eq!(store.outage, StoreOutage::Local);
+    assert_eq!(config.certificates, Some(CertificateSource::Connection));
     let tls = Files {
+        clients: ClientAuth::Request {
+            authorities: Some("clients.crt".into()),
+        },
         certificate: "a.crt".into(),
         key: "a.key".into(),
     };
@@ -280,13 +322,15 @@ fn rejects_issuers_that_are_no_https_url() {
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
-        ("no URL", "AUTH0_ISSUER", "not a url", "holds a character that no URL has"),
+        ("no URL", "AUTH0_ISSUER", "not a url", "holds a blank or a control character"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is no URL; did you mean https://stytch.com/project-1/? Or if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
         ("another scheme", "AUTH0_ISSUER", "ftp://tenant.auth0.com/", "is not https"),
         ("no host", "AUTH0_ISSUER", "https:///path", "names no host"),
         ("a document", "AUTH0_ISSUER", "https://a/.well-known/openid-configuration", "is the address of a document; give the issuer that this document names"),
-        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a character that no URL has"),
+        ("two lines", "AUTH0_ISSUER", "https://a/\nb", "holds a blank or a control character"),
     ]);
 }
 
@@ -405,6 +449,76 @@ fn rejects_invalid_profiles_scopes_and_resources() {
     ]);
 }
 
+#[test]
+fn dpop_is_allowed_once_the_public_url_is_known() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com/v1");
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing", &[][..], DpopMode::Off, None),
+        ("a public URL", &[URL], DpopMode::Allowed, Some("https://api.example.com/v1")),
+        ("a resource", &[("AUTH0_RESOURCE", "https://api.example.com/mcp")], DpopMode::Allowed, Some("https://api.example.com")),
+        ("a resource without a path", &[("AUTH0_RESOURCE", "https://api.example.com:8443")], DpopMode::Allowed, Some("https://api.example.com:8443")),
+        ("both", &[URL, ("AUTH0_RESOURCE", "https://other.example")], DpopMode::Allowed, Some("https://api.example.com/v1")),
+        ("off", &[URL, ("AUTH0_DPOP", "off")], DpopMode::Off, Some("https://api.example.com/v1")),
+        ("required", &[URL, ("AUTH0_DPOP", "required")], DpopMode::Required, Some("https://api.example.com/v1")),
+        ("on loopback", &[("PUBLIC_URL", "http://127.0.0.1:8000")], DpopMode::Allowed, Some("http://127.0.0.1:8000")),
+    ];
+    for (case, vars, mode, url) in rows {
+        let dpop = config(vars).dpop;
+        assert_eq!(
+            (dpop.mode, dpop.public_url.as_deref()),
+            (mode, url),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn rejects_invalid_settings_of_dpop() {
+    #[rustfmt::skip]
+    assert_refused(&[
+        ("a switch", "AUTH0_DPOP", "on", "is none of off, allowed and required; did you mean allowed?"),
+        ("a slip", "AUTH0_DPOP", "require", "is none of off, allowed and required; did you mean required?"),
+        ("far off", "AUTH0_DPOP", "strict", "is none of off, allowed and required"),
+        ("no URL", "PUBLIC_URL", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
+        ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; give one URL, the one that clients use"),
+        ("a symmetric algorithm", "AUTH0_DPOP_ALGORITHMS", "HS256", "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)"),
+        ("no algorithm", "AUTH0_DPOP_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
+        ("no time", "AUTH0_DPOP_WINDOW", "0s", "is out of range; give 1s to 1h"),
+        ("too long a time", "AUTH0_DPOP_WINDOW", "2h", "is out of range; give 1s to 1h"),
+        ("a switch for nonces", "AUTH0_DPOP_NONCE", "on", "is neither off nor required; did you mean required?"),
+        ("another word", "AUTH0_DPOP_NONCE", "allowed", "is neither off nor required"),
+        ("too small a store", "AUTH0_DPOP_STORE", "1KiB", "is out of range"),
+    ]);
+    for mode in ["allowed", "required"] {
+        let found = faults(with(&[("AUTH0_DPOP", mode)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("PUBLIC_URL: not set"), "{found:?}");
+    }
+    let short = faults(with(&[("AUTH0_DPOP_NONCE_SECRET", "hunter2")]));
+    assert_eq!(
+        short,
+        [
+            "AUTH0_DPOP_NONCE_SECRET: found 7 bytes (not shown), which is too short; give 32 bytes or more, as from: openssl rand -base64 48"
+        ]
+    );
+}
+
+#[test]
+fn warns_about_nonces_that_are_not_shared_or_not_used() {
+    const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
+    #[rustfmt::skip]
+    let rows = [
+        ("no secret", &[URL, ("AUTH0_DPOP_NONCE", "required")][..], "AUTH0_DPOP_NONCE_SECRET: not set, so that each start and each replica makes nonces of its own, and refuses those of others"),
+        ("no nonces", &[URL, ("AUTH0_DPOP_NONCE_SECRET", SECRET)], "AUTH0_DPOP_NONCE_SECRET: not used, since AUTH0_DPOP_NONCE is off"),
+        ("no DPoP", &[("AUTH0_DPOP_WINDOW", "1m")], "AUTH0_DPOP_WINDOW: not used, since DPoP is off"),
+    ];
+    for (case, vars, warning) in rows {
+        assert_eq!(warnings(vars), [warning], "{case}");
+    }
+}
+
 /// `docker run --env-file` and systemd pass quotes on.
 #[test]
 fn rejects_a_value_that_is_still_in_quotes() {
@@ -452,8 +566,9 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
-        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; give the identifier of your API, such as https://api.example.com, or take it out"),
+        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or take it out"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, as no issuer does (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
@@ -553,13 +668,75 @@ fn rejects_empty_values() {
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
-        let start = format!("{}: set to nothing; give ", variable.name);
+        let start = format!("{}: set to nothing; ", variable.name);
         assert!(
             found.iter().any(|fault| fault.starts_with(&start)),
             "{found:?}"
         );
     }
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
+}
+
+/// `docker --env-file` passes the quotes of a `.env` on.
+#[test]
+fn rejects_values_that_are_still_in_quotes() {
+    for variable in VARIABLES {
+        for value in ["'a'", "\"a\"", " 'a' ", "'a','b'", "''"] {
+            let found = faults(with(&[(variable.name, value)]));
+            let is_told = |fault: &String| {
+                fault.starts_with(&format!("{}: found ", variable.name))
+                    && fault.ends_with("which is still in quotes; take them off")
+            };
+            assert!(
+                found.iter().any(is_told),
+                "{}={value}: {found:?}",
+                variable.name
+            );
+        }
+    }
+}
+
+#[test]
+fn an_issuer_is_any_string_where_its_keys_are_known() {
+    for issuer in [
+        "stytch.com/project-1",
+        "http://keycloak:8080/realms/r",
+        "urn:issuer",
+        "accounts",
+    ] {
+        for keys in [
+            ("AUTH0_JWKS_FILE", "keys.pem"),
+            ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ] {
+            let config = config(&[("AUTH0_ISSUER", issuer), keys]);
+            assert_eq!(config.issuers, [issuer], "{keys:?}");
+        }
+        let secret = ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        let config = config(&[
+            ("AUTH0_ISSUER", issuer),
+            ("AUTH0_ALGORITHMS", "HS256"),
+            secret,
+        ]);
+        assert_eq!(config.issuers, [issuer]);
+        let found = faults(with(&[("AUTH0_ISSUER", issuer)]));
+        assert_eq!(found.len(), 1, "{issuer}: {found:?}");
+    }
+}
+
+#[test]
+fn says_which_variable_has_the_port() {
+    let warned = |vars: &[(&str, &str)]| {
+        let (_, warnings) = with(vars).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let both =
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+    assert_eq!(warned(&[("PORT", "8080")]), [both]);
+    assert_eq!(
+        warned(&[("PORT", "tcp://x")]),
+        ["PORT: not read; set LISTEN to an address and a port"]
+    );
+    assert!(warned(&[("PORT", "8080"), ("LISTEN", "0.0.0.0:8080")]).is_empty());
 }
 
 #[test]
@@ -577,6 +754,75 @@ fn never_shows_a_secret() {
     }
     let shown = format!("{:?}", config(&[hs256, ("AUTH0_SIGNING_SECRET", SECRET)]));
     assert!(shown.contains("Secret(not shown)") && !shown.contains(SECRET));
+}
+
+#[test]
+fn reads_the_store_that_replicas_share() {
+    let defaults = config(&[]).state_store;
+    assert!(defaults.url.is_none());
+    assert_eq!(defaults.timeout, Duration::from_millis(100));
+    assert_eq!(defaults.stale, Duration::from_secs(300));
+    assert_eq!(defaults.outage, StoreOutage::Refuse);
+    let warning = "STATE_STORE_OUTAGE: not used, since STATE_STORE is not set";
+    assert_eq!(warnings(&[("STATE_STORE_OUTAGE", "local")]), [warning]);
+    #[rustfmt::skip]
+    let rows = [
+        ("http", "http://:hunter2@a", "which does not begin with redis:// or rediss://"),
+        ("no scheme", "a.example:6379", "which does not begin with redis:// or rediss://"),
+        ("an option", "rediss://:hunter2@a#insecure", "which has a query or a fragment"),
+        ("a password with a slash", "redis://:hun/ter2@a", "which is not a URL with a host"),
+        ("a database", "redis://:hunter2@a/b", "which has a path that is not the number of a database"),
+    ];
+    for (case, url, why) in rows {
+        let found = faults(with(&[("STATE_STORE", url)]));
+        assert_eq!(found.len(), 1, "{case}");
+        let start = format!("STATE_STORE: found {} bytes (not shown), {why}", url.len());
+        assert!(found[0].starts_with(&start), "{case}: {found:?}");
+        assert!(!found[0].contains("ter2"), "{case}: {found:?}");
+    }
+    let url = ("STATE_STORE", "redis://:hunter2@store.example");
+    let shown = format!("{:?}", config(&[url]));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn reads_where_certificates_of_clients_come_from() {
+    let tls = [("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")];
+    let request = ("TLS_CLIENT_CERT", "request");
+    let authorities = ("TLS_CLIENT_CA_FILE", "c");
+    let field = ("CLIENT_CERT_FIELD", "Client-Cert");
+    assert_eq!(config(&[]).certificates, None);
+    assert_eq!(config(&tls).certificates, None);
+    let off = config(&[tls[0], tls[1], ("TLS_CLIENT_CERT", "off")]);
+    assert_eq!(off.certificates, None);
+    assert_eq!(off.tls.unwrap().clients, ClientAuth::Off);
+    let asked = config(&[tls[0], tls[1], request]);
+    assert_eq!(asked.certificates, Some(CertificateSource::Connection));
+    let authorities_of_any = ClientAuth::Request { authorities: None };
+    assert_eq!(asked.tls.unwrap().clients, authorities_of_any);
+    for (name, source) in [
+        ("client-cert", CertificateSource::ClientCert),
+        (
+            "X-Forwarded-Client-Cert",
+            CertificateSource::XForwardedClientCert,
+        ),
+        ("x-ssl-client-cert", CertificateSource::XSslClientCert),
+    ] {
+        let config = config(&[("CLIENT_CERT_FIELD", name)]);
+        assert_eq!(config.certificates, Some(source), "{name}");
+    }
+    #[rustfmt::skip]
+    let rows = [
+        ("no TLS", &[request][..], "TLS_CERT_FILE: not set, but TLS_CLIENT_CERT is; a client shows its certificate in a TLS handshake with this service"),
+        ("two sources", &[tls[0], tls[1], request, field], "CLIENT_CERT_FIELD: set together with TLS_CLIENT_CERT; keep the one by which the certificate comes"),
+        ("not asked", &[tls[0], tls[1], authorities], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
+        ("not asked, with a field", &[authorities, field], "TLS_CLIENT_CA_FILE: set, but TLS_CLIENT_CERT is off; set TLS_CLIENT_CERT=request, or take it out"),
+        ("required", &[tls[0], tls[1], ("TLS_CLIENT_CERT", "required")], "TLS_CLIENT_CERT: found \"required\", which is neither off nor request; did you mean request?"),
+        ("another field", &[("CLIENT_CERT_FIELD", "client-certificate")], "CLIENT_CERT_FIELD: found \"client-certificate\", which is no field that we can read a certificate from; give client-cert, x-forwarded-client-cert or x-ssl-client-cert"),
+    ];
+    for (case, vars, fault) in rows {
+        assert_eq!(faults(with(vars)), [fault], "{case}");
+    }
 }
 
 #[test]
@@ -659,6 +905,12 @@ fn has_examples_that_are_valid_or_placeholders() {
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
+        if variable.name == "TLS_CLIENT_CA_FILE" {
+            vars.extend(owned(&[("TLS_CLIENT_CERT", "request")]));
+        }
+        if variable.name == "AUTH0_DPOP" {
+            vars.extend(owned(&[("PUBLIC_URL", "https://api.example.com")]));
+        }
         if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
@@ -670,9 +922,11 @@ fn has_examples_that_are_valid_or_placeholders() {
     let expected = [
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
+        "AUTH0_DPOP_NONCE_SECRET",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
         "AUTH0_SIGNING_SECRET",
+        "STATE_STORE",
     ];
     assert!(placeholders.iter().eq(&expected), "{placeholders:?}");
 }

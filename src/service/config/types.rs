@@ -11,6 +11,15 @@ pub enum TokenProfile {
     Rfc9068,
 }
 
+/// What happens to requests when the state store is unreachable for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreOutage {
+    /// Protected routes answer 503.
+    Refuse,
+    /// The service goes on with what it holds itself.
+    Local,
+}
+
 /// A secret. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -23,6 +32,11 @@ impl Secret {
     /// The bytes of the secret, exactly as configured.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The text of the secret.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Returns whether the secret begins or ends with a blank or a line break.

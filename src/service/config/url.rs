@@ -32,19 +32,53 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Parses an issuer: a URL without query and fragment (RFC 8414 §2). Returns it unchanged.
-pub(super) fn issuer(text: &str) -> Parsed<String> {
+/// Parses the name of an issuer, which is any string (RFC 7519 §4.1.1). Returns it unchanged.
+pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
             .hint("give the issuer that this document names"));
     }
-    web_address(text)?;
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(InvalidValue::new("holds a blank or a control character"));
+    }
+    let authority = text
+        .split_once("://")
+        .map(|(_, rest)| rest.split('/').next());
+    if authority
+        .flatten()
+        .is_some_and(|authority| authority.contains('@'))
+    {
+        return Err(InvalidValue::new("has a user or a password in it"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the name of an issuer whose keys are discovered: a URL without query and fragment
+/// (RFC 8414 §2).
+pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
+    web_address(text).map_err(|invalid| named_so(text, invalid))?;
     if text.contains('?') {
         return Err(InvalidValue::new(
             "has a query, as no issuer does (RFC 8414 §2)",
         ));
     }
-    Ok(text.to_owned())
+    Ok(())
+}
+
+/// Adds to the fault of an issuer's name that the name may be right. Some issuers' names are no https
+/// URL, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come
+/// from elsewhere.
+fn named_so(text: &str, invalid: InvalidValue) -> InvalidValue {
+    const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_name = ["", "http"].contains(&scheme) && !host.is_empty() && !path.is_empty();
+    if !is_name {
+        return invalid;
+    }
+    let guess = invalid.hint.as_ref().filter(|_| host.contains('.'));
+    let hint = guess.map_or(KEYS.to_owned(), |guess| format!("{guess} Or {KEYS}"));
+    invalid.hint(hint)
 }
 
 /// Parses the origin of a page. `None` is `*`, which stands for every origin.

@@ -15,11 +15,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, policy::Policy},
+    auth::{self, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, TokenProfile},
+        types::{Secret, StoreOutage, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -93,6 +93,113 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
+pub(super) fn state_store(text: &str) -> Parsed<Secret> {
+    match Store::check_url(text.trim()) {
+        Ok(()) => Ok(Secret::new(text.trim())),
+        Err(fault) => Err(InvalidValue::new(fault.as_str())),
+    }
+}
+
+/// Parses `refuse` or `local`.
+pub(super) fn store_outage(text: &str) -> Parsed<StoreOutage> {
+    match text {
+        "refuse" => Ok(StoreOutage::Refuse),
+        "local" => Ok(StoreOutage::Local),
+        _ => Err(InvalidValue::new("is neither refuse nor local")
+            .suggest(nearest(text, ["refuse", "local"]))),
+    }
+}
+
+/// Parses `off` or `request`.
+pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "request" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "require" | "required" | "optional" => {
+                    Some("request")
+                }
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "request"]),
+            };
+            Err(InvalidValue::new("is neither off nor request").suggest(meant))
+        }
+    }
+}
+
+/// Parses the name of a field that carries a certificate.
+pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
+    const NAMES: [&str; 3] = [
+        "client-cert",
+        "x-forwarded-client-cert",
+        "x-ssl-client-cert",
+    ];
+    match text.to_ascii_lowercase().as_str() {
+        "client-cert" => Ok(CertificateSource::ClientCert),
+        "x-forwarded-client-cert" => Ok(CertificateSource::XForwardedClientCert),
+        "x-ssl-client-cert" => Ok(CertificateSource::XSslClientCert),
+        _ => Err(
+            InvalidValue::new("is no field that we can read a certificate from")
+                .suggest(nearest(text, NAMES)),
+        ),
+    }
+}
+
+/// Parses a secret for nonces, as long as the hash that it is used with.
+pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
+    if text.len() < 32 {
+        return Err(InvalidValue::new("is too short")
+            .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Parses `off`, `allowed` or `required`.
+pub(super) fn dpop_mode(text: &str) -> Parsed<DpopMode> {
+    match text {
+        "off" => Ok(DpopMode::Off),
+        "allowed" => Ok(DpopMode::Allowed),
+        "required" => Ok(DpopMode::Required),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" | "optional" => Some("allowed"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "allowed", "required"]),
+            };
+            Err(InvalidValue::new("is none of off, allowed and required").suggest(meant))
+        }
+    }
+}
+
+/// Parses `off` or `required`.
+pub(super) fn nonce(text: &str) -> Parsed<bool> {
+    match text {
+        "off" => Ok(false),
+        "required" => Ok(true),
+        _ => {
+            let meant = match text.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" => Some("required"),
+                "false" | "no" | "0" => Some("off"),
+                _ => nearest(text, ["off", "required"]),
+            };
+            Err(InvalidValue::new("is neither off nor required").suggest(meant))
+        }
+    }
+}
+
+/// Parses an algorithm for proofs, which carry their public key.
+pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
+    let algorithm = algorithm(text)?;
+    if algorithm.is_symmetric() {
+        return Err(InvalidValue::new(
+            "needs a secret, and a proof carries the key that verifies it (RFC 9449 §4.2)",
+        ));
+    }
+    Ok(algorithm)
 }
 
 /// The longest duration that is accepted. The limit keeps sums of times from overflowing.

@@ -11,10 +11,10 @@ use warp::http::HeaderValue;
 
 use crate::{
     algorithm::Algorithm,
-    auth::policy::Policy,
+    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, TokenProfile},
+            types::{Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -76,10 +76,10 @@ variables! {
 
     AUTH0_ISSUER: Optional<String> {
         default: "https://{AUTH0_DOMAIN}/",
-        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas.",
+        meaning: "The issuer, exactly as its tokens name it; Auth0's ends with a slash. Separate several with commas. An https URL, unless AUTH0_JWKS_URI or AUTH0_JWKS_FILE is set.",
         example: "https://your.domain.auth0.com/",
         expects: "the URL of an issuer, such as https://tenant.eu.auth0.com/",
-        parse: url::issuer,
+        parse: url::issuer_name,
     }
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
@@ -100,9 +100,9 @@ variables! {
 
     AUTH0_JWKS_FILE: Optional<PathBuf> {
         default: "none; keys are fetched",
-        meaning: "A key set on disk, used instead of a fetched one and reread when it changes.",
+        meaning: "A file with the public keys, used instead of a fetched set and reread when it changes: a JWK set, one JWK, an array of JWKs, or PEM.",
         example: "/etc/warp-bearer/jwks.json",
-        expects: "the path of a key set, such as /etc/warp-bearer/jwks.json",
+        expects: "the path of a file of public keys, such as /etc/warp-bearer/jwks.json",
         parse: value::file,
     }
 
@@ -211,6 +211,96 @@ variables! {
         parse: value::scope_names,
     }
 
+    PUBLIC_URL: Optional<String> {
+        default: "the origin of AUTH0_RESOURCE",
+        meaning: "The URL by which clients reach this service. The URL in a DPoP proof is compared with it, never with the Host that a caller sends.",
+        example: "https://api.example.com",
+        expects: "the URL by which clients reach this service, such as https://api.example.com",
+        parse: url::resource,
+    }
+
+    AUTH0_DPOP: Optional<DpopMode> {
+        default: "allowed if PUBLIC_URL is known, and off otherwise",
+        meaning: "Whether tokens come with a DPoP proof of the key that they are bound to (RFC 9449): off, allowed beside plain bearer tokens, or required.",
+        example: "required",
+        expects: "off, allowed or required",
+        parse: value::dpop_mode,
+    }
+
+    AUTH0_DPOP_ALGORITHMS: WithDefault<Algorithm> {
+        default: "ES256,ES384,EdDSA,PS256,RS256",
+        meaning: "The accepted signature algorithms of DPoP proofs, separated by commas.",
+        example: "ES256,EdDSA",
+        expects: "some of ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512",
+        parse: value::proof_algorithm,
+    }
+
+    AUTH0_DPOP_WINDOW: WithDefault<Duration> {
+        default: "5m",
+        meaning: "How long after it was made a DPoP proof is accepted, 1s to 1h, beside AUTH0_LEEWAY.",
+        example: "1m",
+        expects: "a duration from 1s to 1h, such as 5m",
+        parse: |text| value::duration_within(text, Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
+    }
+
+    AUTH0_DPOP_NONCE: WithDefault<bool> {
+        default: "off",
+        meaning: "Whether a DPoP proof needs a nonce of this service, so that none can be made in advance: off or required.",
+        example: "required",
+        expects: "off or required",
+        parse: value::nonce,
+    }
+
+    AUTH0_DPOP_NONCE_SECRET: Optional<Secret> {
+        default: "random; each replica then accepts its own nonces only",
+        meaning: "The secret that nonces are made with: 32 bytes or more, in single quotes, the same for all replicas.",
+        example: "'<nonce-secret>'",
+        expects: "a secret of 32 bytes or more",
+        parse: value::nonce_secret,
+        is_secret: true,
+    }
+
+    AUTH0_DPOP_STORE: WithDefault<usize> {
+        default: "64MiB",
+        meaning: "The memory for used DPoP proofs, 64KiB to 16384MiB. A million proofs take some 40MiB. When it is full, requests with a proof get 503.",
+        example: "256MiB",
+        expects: "a size from 64KiB to 16384MiB, such as 64MiB",
+        parse: |text| value::size(text, 64 * KIB..=16384 * MIB),
+    }
+
+    STATE_STORE: Optional<Secret> {
+        default: "none; what is used once is known to this process alone",
+        meaning: "The Redis or Valkey, 6.2 or later, that replicas share: redis://[user][:password@]host[:port][/database], or rediss:// for TLS. In single quotes if it has a password.",
+        example: "'<redis://:password@redis.internal:6379/0>'",
+        expects: "a URL, such as redis://:password@redis.internal:6379/0",
+        parse: value::state_store,
+        is_secret: true,
+    }
+
+    STATE_STORE_TIMEOUT: WithDefault<Duration> {
+        default: "100ms",
+        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        example: "250ms",
+        expects: "a duration from 1ms to 10s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+    }
+
+    STATE_STORE_STALE: WithDefault<Duration> {
+        default: "5m",
+        meaning: "How long the last list of revocations is used while the state store is unreachable.",
+        example: "1h",
+        expects: "a duration, such as 5m",
+        parse: value::duration,
+    }
+
+    STATE_STORE_OUTAGE: WithDefault<StoreOutage> {
+        default: "refuse",
+        meaning: "What happens after that: refuse answers 503 on protected routes, local goes on with the list that is held.",
+        example: "local",
+        expects: "refuse or local",
+        parse: value::store_outage,
+    }
+
     AUTH0_CLIENT_ID: Unread {
         default: "none",
         meaning: "The application for which `just token` fetches a token. The service never reads it.",
@@ -250,6 +340,30 @@ variables! {
         parse: value::file,
     }
 
+    TLS_CLIENT_CERT: WithDefault<bool> {
+        default: "off",
+        meaning: "Asks clients for a certificate, and accepts tokens that are bound to it (RFC 8705): off or request. Any certificate will do, self-signed ones included; the client proves that it holds the key.",
+        example: "request",
+        expects: "off or request",
+        parse: value::client_certificates,
+    }
+
+    TLS_CLIENT_CA_FILE: Optional<PathBuf> {
+        default: "none; whoever signed a certificate is accepted",
+        meaning: "The certificate authorities of clients, as PEM. A certificate of another one counts as absent. Reread when it changes.",
+        example: "/etc/warp-bearer/clients.crt",
+        expects: "the path of certificates as PEM",
+        parse: value::file,
+    }
+
+    CLIENT_CERT_FIELD: Optional<CertificateSource> {
+        default: "none",
+        meaning: "The field by which the proxy in front passes the client's certificate on: client-cert (RFC 9440), x-forwarded-client-cert (Envoy) or x-ssl-client-cert (nginx). The proxy must replace what a client sends under this name.",
+        example: "client-cert",
+        expects: "client-cert, x-forwarded-client-cert or x-ssl-client-cert",
+        parse: value::certificate_field,
+    }
+
     METRICS_LISTEN: Optional<SocketAddr> {
         default: "none; there are no metrics",
         meaning: "The address and port on which metrics are served, at /metrics. They need no token.",
@@ -270,6 +384,14 @@ variables! {
         default: "on",
         meaning: "Serves /docs, where people can try the routes, and /openapi.json: on or off. Both show only what challenges and metadata reveal anyway.",
         example: "off",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
+    FORWARD_AUTH_PATHS: WithDefault<bool> {
+        default: "off",
+        meaning: "Answers every path below /auth as /auth, for proxies that append the client's own path to it, as Envoy does: on or off. The query is the client's there and is not read.",
+        example: "on",
         expects: "on or off",
         parse: value::switch,
     }
@@ -390,6 +512,29 @@ pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
+///
+/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+pub(super) fn near_miss(name: &str) -> Option<&'static str> {
+    const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
+    if find(name).is_some() || is_auth0(name) {
+        return None;
+    }
+    let name = name.to_ascii_uppercase();
+    if ["LOG_LEVEL", "LOGLEVEL", "LOG_FILTER"].contains(&&*name) {
+        return Some("RUST_LOG");
+    }
+    let read = VARIABLES.iter().map(|variable| variable.name);
+    let read = read.filter(|known| !known.starts_with("AUTH0_CLIENT_"));
+    read.map(|known| (known, known.strip_prefix("AUTH0_")))
+        .find(|(known, bare)| {
+            *bare == Some(&name) && !COMMON.contains(&&*name)
+                || known.len() > 4 && strsim::damerau_levenshtein(&name, known) <= 1
+        })
+        .map(|(known, _)| known)
 }
 
 /// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.

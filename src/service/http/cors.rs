@@ -14,8 +14,8 @@ use hyper::{
     Method,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-        HeaderMap, HeaderValue, ORIGIN, VARY,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+        ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
     },
     http::request::Parts,
 };
@@ -82,12 +82,11 @@ const PREFLIGHT: &str = "preflight";
 // The methods that a page may send, the same for every path. A path without the method answers 405, which
 // the page can read.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// The request fields that the service reads and that need permission.
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, Traceparent, X-Request-Id");
+/// How many names of request fields a preflight may ask for. The rest are not allowed.
+const MAX_NAMES: usize = 64;
 /// The answer fields that a page needs to handle an error.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
+    HeaderValue::from_static("WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id");
 /// How long a browser caches a preflight, in seconds. A page of an origin that was removed from the list
 /// may send requests for as long, but cannot read the answers.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
@@ -102,17 +101,35 @@ pub enum Cors {
     Only(Vec<HeaderValue>),
 }
 
+/// The path of the resource's metadata (RFC 9728 §3), and the beginning of those of resources with a
+/// path. A client needs them before it can get a token, so pages of any origin may read them.
+const METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// Returns whether a path is that of the metadata of a resource.
+fn is_metadata(path: &str) -> bool {
+    let rest = path.strip_prefix(METADATA);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Cors {
-    /// Evaluates a request.
-    pub(in crate::service) fn evaluate(&self, head: &Parts) -> CorsRequest {
+    /// Evaluates a request. `None` if no page of another origin may read the answer.
+    pub(in crate::service) fn evaluate(cors: Option<&Self>, head: &Parts) -> Option<CorsRequest> {
+        let cors = match cors {
+            _ if is_metadata(head.uri.path()) => &Self::Any,
+            Some(cors) => cors,
+            None => return None,
+        };
         let origin = only(&head.headers, &ORIGIN);
-        CorsRequest {
-            allowed: origin.and_then(|origin| self.allowed(origin)),
-            is_preflight: origin.is_some()
-                && head.method == Method::OPTIONS
-                && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-                && !is_gate(head.uri.path()),
-        }
+        let is_preflight = origin.is_some()
+            && head.method == Method::OPTIONS
+            && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && !is_gate(head.uri.path());
+        Some(CorsRequest {
+            allowed: origin.and_then(|origin| cors.allowed(origin)),
+            preflight: is_preflight.then(|| Preflight {
+                names: requested(&head.headers),
+            }),
+        })
     }
 
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
@@ -124,11 +141,37 @@ impl Cors {
     }
 }
 
+/// Returns the names of request fields that a preflight asks for, as far as they are valid.
+///
+/// All of them are allowed. A list would protect nothing, since no credentials are, and would block what
+/// clients add on their own, such as `mcp-protocol-version` and `baggage`.
+fn requested(headers: &HeaderMap) -> Option<HeaderValue> {
+    let fields = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let names = fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .map(str::trim)
+        .filter(|name| HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .take(MAX_NAMES);
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        return None;
+    }
+    HeaderValue::from_str(&names.join(", ")).ok()
+}
+
+/// A preflight.
+#[derive(Debug)]
+struct Preflight {
+    /// The names of request fields that it asks for. `None` if there are none.
+    names: Option<HeaderValue>,
+}
+
 /// The CORS properties of one request.
 #[derive(Debug)]
 pub(in crate::service) struct CorsRequest {
     allowed: Option<HeaderValue>,
-    is_preflight: bool,
+    preflight: Option<Preflight>,
 }
 
 impl CorsRequest {
@@ -138,9 +181,7 @@ impl CorsRequest {
     /// An origin that is not listed gets a 403 with a reason. A browser would need no reason, but the
     /// developer who forgot to list the origin does.
     pub(in crate::service) fn preflight(&self) -> Option<Response> {
-        if !self.is_preflight {
-            return None;
-        }
+        let preflight = self.preflight.as_ref()?;
         context::set_route(PREFLIGHT);
         if self.allowed.is_none() {
             return Some(Problem::CorsForbidden.response());
@@ -148,7 +189,9 @@ impl CorsRequest {
         let mut answer = StatusCode::NO_CONTENT.into_response();
         let headers = answer.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        if let Some(names) = &preflight.names {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+        }
         headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         Some(answer)
     }
@@ -159,7 +202,7 @@ impl CorsRequest {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            if !self.is_preflight {
+            if self.preflight.is_none() {
                 headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             }
         }

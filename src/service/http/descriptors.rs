@@ -28,6 +28,26 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
     limits
 }
 
+/// Returns the limit that [`fit`] would lower `wanted` to in a process like this one, and the number of
+/// descriptors that it may have. `None` if there are enough.
+pub(in crate::service) fn shortfall(wanted: usize) -> Option<(usize, u64)> {
+    let descriptors = hard_limit()?;
+    let fitting = connections(wanted, descriptors);
+    (fitting < wanted).then_some((fitting, descriptors))
+}
+
+#[cfg(unix)]
+fn hard_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+
+    getrlimit(Resource::Nofile).maximum
+}
+
+#[cfg(not(unix))]
+fn hard_limit() -> Option<u64> {
+    None
+}
+
 fn connections(wanted: usize, descriptors: u64) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     wanted.min(descriptors.saturating_sub(RESERVE)).max(1)

@@ -61,8 +61,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for LingeringClose<T> {
         let this = &mut *self;
         let start = buf.filled().len();
         if this.held.is_empty() {
-            let mut few = (&mut this.stream).take(this.line_endings.most());
-            ready!(Pin::new(&mut few).poll_read(cx, buf))?;
+            let most = this.line_endings.most();
+            if most < buf.remaining() as u64 {
+                let mut few = (&mut this.stream).take(most);
+                ready!(Pin::new(&mut few).poll_read(cx, buf))?;
+            } else {
+                ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            }
             let is_end = buf.filled().len() == start && buf.remaining() > 0;
             if is_end && this.idle_timeout.keeps_back_end(cx) {
                 return Poll::Pending;

@@ -107,7 +107,7 @@ fn into_tokio(stream: std::net::TcpStream) -> Option<TcpStream> {
 }
 
 fn stream(tcp: TcpStream, tls: Option<&Tls>) -> Stream {
-    Stream::new(tcp, tls.map(Tls::acceptor).as_ref())
+    Stream::new(tcp, tls.map(Tls::acceptor))
 }
 
 async fn accept_until_ok<T, F>(mut accept: impl FnMut() -> F) -> T

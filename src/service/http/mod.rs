@@ -1,6 +1,7 @@
 //! The HTTP server: connections, limits and the middleware around every request. It serves any routes.
 
 pub(super) mod body_limit;
+mod client_certificates;
 pub(super) mod cors;
 pub(super) mod descriptors;
 pub(super) mod idle_timeout;

@@ -16,6 +16,7 @@ use std::{
 
 use futures_util::future::{AbortHandle, Abortable};
 use hyper::{
+    Version,
     body::{Body, Buf, Bytes, Frame, SizeHint},
     rt::Executor,
 };
@@ -52,12 +53,11 @@ where
 #[derive(Debug)]
 pub(in crate::service) struct ResponseBody<B> {
     body: B,
-    /// The rest of the body's last frame, which hyper does not have yet.
-    rest: Bytes,
+    /// The rest of the body's last frame, which hyper does not have yet. Boxed, because hyper moves an
+    /// answer several times and few answers have a rest.
+    rest: Option<Box<Bytes>>,
     request: ActiveRequest,
-    /// Set with the first piece on an HTTP/2 stream. In HTTP/1.1 the connection is the stream, and
-    /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
-    stream: Option<StreamedAnswer>,
+    stream: Stream,
     has_begun: bool,
     /// Whether the body is over. Some bodies must not be polled again.
     is_over: bool,
@@ -65,13 +65,39 @@ pub(in crate::service) struct ResponseBody<B> {
     is_unwritten: bool,
 }
 
+/// The HTTP/2 stream of an answer.
+#[derive(Debug)]
+enum Stream {
+    /// In HTTP/1.1 the connection is the stream, and
+    /// [`Socket`](crate::service::http::socket::Socket) records whether it accepts bytes.
+    None,
+    /// The stream's task has not asked for a piece yet. Only that task knows its stream.
+    Unknown,
+    /// Boxed, because hyper moves an answer several times and few answers have one.
+    Known(Box<StreamedAnswer>),
+}
+
+impl Stream {
+    fn known(&self) -> Option<&StreamedAnswer> {
+        match self {
+            Self::Known(stream) => Some(stream),
+            Self::None | Self::Unknown => None,
+        }
+    }
+}
+
 impl<B> ResponseBody<B> {
-    pub(in crate::service) fn new(body: B, request: ActiveRequest) -> Self {
+    /// Wraps the body of an answer to a request of `version`.
+    pub(in crate::service) fn new(body: B, request: ActiveRequest, version: Version) -> Self {
         Self {
             body,
-            rest: Bytes::new(),
+            rest: None,
             request,
-            stream: None,
+            stream: if version == Version::HTTP_2 {
+                Stream::Unknown
+            } else {
+                Stream::None
+            },
             has_begun: false,
             is_over: false,
             is_unwritten: false,
@@ -88,36 +114,45 @@ impl<B> ResponseBody<B> {
             return false;
         }
         // The socket wakes this task when it accepts bytes again.
-        !self.has_begun || self.stream.is_some() || !self.request.is_blocked()
+        !self.has_begun || self.stream.known().is_some() || !self.request.is_blocked()
     }
 
-    fn piece(&mut self) -> Piece {
-        if self.stream.is_none() {
+    /// Returns the first piece of `data`, and keeps the rest.
+    fn piece(&mut self, mut data: Bytes) -> Piece {
+        if let Stream::Unknown = self.stream {
             let stream = STREAM.try_with(AbortHandle::clone);
-            self.stream = stream.ok().map(|stream| self.request.begin_stream(stream));
+            self.stream = stream.map_or(Stream::None, |stream| {
+                Stream::Known(Box::new(self.request.begin_stream(stream)))
+            });
         }
-        let bytes = self.rest.split_to(self.rest.len().min(MAX_PIECE));
-        if let Some(stream) = &mut self.stream {
-            stream.keeps_end = self.has_begun || !self.rest.is_empty() || !stream.is_wide();
+        if data.len() > MAX_PIECE {
+            self.rest = Some(Box::new(data.split_off(MAX_PIECE)));
         }
-        if self.stream.is_none() && !self.rest.is_empty() {
+        let is_whole = self.rest.is_none();
+        let unsent = if let Stream::Known(stream) = &mut self.stream {
+            stream.keeps_end = self.has_begun || !is_whole || !stream.is_wide();
+            Some(stream.piece())
+        } else {
+            None
+        };
+        if unsent.is_none() && !is_whole {
             self.request.hands_over(true);
         }
-        (self.has_begun, self.is_unwritten) = (true, self.stream.is_none());
+        (self.has_begun, self.is_unwritten) = (true, unsent.is_none());
         Piece {
-            bytes,
-            unsent: self.stream.as_ref().map(StreamedAnswer::piece),
+            bytes: data,
+            unsent: unsent.map(Box::new),
         }
     }
 
     fn keeps_end(&self) -> bool {
-        self.stream.as_ref().is_some_and(|stream| stream.keeps_end)
+        self.stream.known().is_some_and(|stream| stream.keeps_end)
     }
 
     /// Ends the answer once the peer has taken its pieces, where that is waited for.
     fn poll_end<F>(&mut self, cx: &Context<'_>) -> Poll<Option<F>> {
         self.is_over = true;
-        match &self.stream {
+        match self.stream.known() {
             Some(offer) if offer.keeps_end && !offer.is_taken(cx) => Poll::Pending,
             _ => Poll::Ready(None),
         }
@@ -136,14 +171,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
         if !this.may_yield(cx) {
             return Poll::Pending;
         }
-        if this.rest.is_empty() {
+        let data = if let Some(rest) = this.rest.take() {
+            *rest
+        } else {
             if this.is_over || this.has_begun && this.body.is_end_stream() {
                 return this.poll_end(cx);
             }
             let polled = Pin::new(&mut this.body).poll_frame(cx)?;
             if polled.is_pending() {
                 this.request.continues();
-                if this.has_begun && this.stream.is_none() {
+                if this.has_begun && this.stream.known().is_none() {
                     this.request.hands_over(false);
                 }
             }
@@ -151,7 +188,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
                 return this.poll_end(cx);
             };
             match frame.into_data() {
-                Ok(data) => this.rest = data,
+                Ok(data) => data,
                 Err(trailers) => {
                     let frame = trailers.map_data(|bytes| Piece {
                         bytes,
@@ -160,8 +197,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
                     return Poll::Ready(Some(Ok(frame)));
                 }
             }
-        }
-        let piece = this.piece();
+        };
+        let piece = this.piece(data);
         if !this.is_end_stream() {
             this.request.continues();
         }
@@ -169,11 +206,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream() && !self.keeps_end()
+        self.rest.is_none() && self.body.is_end_stream() && !self.keeps_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let (mut hint, rest) = (
+            self.body.size_hint(),
+            self.rest.as_ref().map_or(0, |rest| rest.len() as u64),
+        );
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + rest);
         }
@@ -186,7 +226,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
 #[derive(Debug)]
 pub(in crate::service) struct Piece {
     bytes: Bytes,
-    unsent: Option<UnsentPiece>,
+    /// `None` in HTTP/1.1. Boxed, because hyper moves a piece several times.
+    unsent: Option<Box<UnsentPiece>>,
 }
 
 impl Buf for Piece {

@@ -179,18 +179,27 @@ where
     async fn connection(self: Arc<Self>, stream: Stream) {
         let (idle_timeout, framing) = (stream.idle_timeout(), Framing::default());
         let _record = self.middleware.request_log.connection();
-        let service = service_fn(|request: Request<Incoming>| {
+        let certificate = stream.client_certificate();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(certificate) = certificate.as_ref().and_then(|presented| presented.get()) {
+                request.extensions_mut().insert(certificate.clone());
+            }
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
-            let recorded = record.recorded();
-            let answer = self.middleware.answer(request, active.since());
-            let answer = answer.map(move |answer| {
-                // Reads the clock once, for the record and for the connection.
-                let answer = record.end(answer, || active.answered());
-                Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, active)))
-            });
-            at_once(in_context(recorded, answer))
+            let (recorded, version) = (record.recorded(), request.version());
+            // One expression, or the future is copied once more.
+            at_once(in_context(
+                recorded,
+                self.middleware
+                    .answer(request, active.since())
+                    .map(move |answer| {
+                        // Reads the clock once, for the record and for the connection.
+                        let answer = record.end(answer, || active.answered());
+                        let body = |body| ResponseBody::new(body, active, version);
+                        Ok::<_, Infallible>(answer.map(body))
+                    }),
+            ))
         });
         let wire = LingeringClose::new(stream, framing.clone(), Arc::clone(&idle_timeout));
         let stream = TokioIo::new(wire);

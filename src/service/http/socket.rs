@@ -48,14 +48,10 @@ impl Socket {
         Arc::clone(&self.idle_timeout)
     }
 
-    fn note(
-        &mut self,
-        cx: &Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_pending() != self.is_blocked {
-            self.is_blocked = written.is_pending();
-            if self.is_blocked {
+    fn note(&mut self, cx: &Context<'_>, is_blocked: bool) {
+        if is_blocked != self.is_blocked {
+            self.is_blocked = is_blocked;
+            if is_blocked {
                 self.idle_timeout.block();
             } else {
                 self.idle_timeout.unblock();
@@ -63,7 +59,6 @@ impl Socket {
                 cx.waker().wake_by_ref();
             }
         }
-        written
     }
 }
 
@@ -84,7 +79,8 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.note(cx, written)
+        self.note(cx, written.is_pending());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -101,7 +97,8 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.note(cx, written)
+        self.note(cx, written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -16,7 +16,11 @@ use tokio::{
 };
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
-use crate::service::http::{idle_timeout::IdleTimeout, socket::Socket};
+use crate::service::http::{
+    client_certificates::{Clients, Presented},
+    idle_timeout::IdleTimeout,
+    socket::Socket,
+};
 
 /// Bytes that TLS buffers for a socket that accepts none. rustls' default is 64 KiB.
 const MAX_UNSENT: usize = 16 * 1024;
@@ -25,6 +29,9 @@ const MAX_UNSENT: usize = 16 * 1024;
 pub(in crate::service) struct Stream {
     state: State,
     idle_timeout: Arc<IdleTimeout>,
+    /// What decides on the client's certificate, and where it is kept. `None` if clients are not
+    /// asked for one.
+    clients: Option<(Clients, Presented)>,
 }
 
 enum State {
@@ -37,15 +44,28 @@ enum State {
 
 impl Stream {
     /// Creates the stream of an accepted socket, with TLS if there is an acceptor.
-    pub(in crate::service) fn new(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Self {
+    pub(in crate::service) fn new(
+        tcp: TcpStream,
+        tls: Option<(TlsAcceptor, Option<Clients>)>,
+    ) -> Self {
         let socket = Socket::new(tcp);
+        let idle_timeout = socket.idle_timeout();
+        let (state, clients) = match tls {
+            Some((tls, clients)) => (State::Handshake(Box::new(tls.accept(socket))), clients),
+            None => (State::Plain(socket), None),
+        };
         Self {
-            idle_timeout: socket.idle_timeout(),
-            state: match tls {
-                Some(tls) => State::Handshake(Box::new(tls.accept(socket))),
-                None => State::Plain(socket),
-            },
+            state,
+            idle_timeout,
+            clients: clients.map(|clients| (clients, Presented::default())),
         }
+    }
+
+    /// Returns where the client's certificate will be after the handshake. `None` if clients are not
+    /// asked for one.
+    pub(in crate::service) fn client_certificate(&self) -> Option<Presented> {
+        let (_, presented) = self.clients.as_ref()?;
+        Some(Arc::clone(presented))
     }
 
     /// Returns the timeout of the connection, which began with it.
@@ -59,7 +79,14 @@ impl Stream {
             let shaken = ready!(Pin::new(handshake).poll(cx));
             self.state = match shaken {
                 Ok(mut tls) => {
-                    tls.get_mut().1.set_buffer_limit(Some(MAX_UNSENT));
+                    let (_, session) = tls.get_mut();
+                    session.set_buffer_limit(Some(MAX_UNSENT));
+                    if let Some((clients, presented)) = &self.clients
+                        && let Some(chain) = session.peer_certificates()
+                        && let Some(certificate) = clients.accept(chain)
+                    {
+                        let _ = presented.set(certificate);
+                    }
                     State::Tls(Box::new(tls))
                 }
                 Err(error) => {

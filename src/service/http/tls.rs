@@ -21,6 +21,8 @@ use tokio_rustls::{
     },
 };
 
+use crate::service::http::client_certificates::{AnyCertificate, Clients};
+
 /// How often the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,21 @@ pub struct Files {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// What the listener asks of its clients.
+    pub clients: ClientAuth,
+}
+
+/// What a listener asks of its clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A certificate, which a client may refuse to show.
+    Request {
+        /// The authorities whose certificates count, as PEM. `None`: all certificates count.
+        authorities: Option<PathBuf>,
+    },
 }
 
 /// The TLS configuration of a listener. Cheap to clone.
@@ -42,7 +59,15 @@ struct Inner {
     files: Files,
     /// The last contents of the files, usable or not, so that a bad pair is logged only once.
     seen: Mutex<Documents>,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Current>,
+}
+
+/// What new connections use.
+#[derive(Debug)]
+struct Current {
+    server: Arc<ServerConfig>,
+    /// `None` if clients are not asked for a certificate.
+    clients: Option<Clients>,
 }
 
 /// The contents of the files. Modification times would not do: a file can be written twice within one
@@ -51,6 +76,7 @@ struct Inner {
 struct Documents {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    authorities: Option<Vec<u8>>,
 }
 
 /// A file that cannot be used, and the reason.
@@ -63,6 +89,9 @@ pub enum TlsError {
     /// The key cannot be used.
     #[error("the key {0:?} {1}")]
     Key(PathBuf, &'static str),
+    /// The certificate authorities of clients cannot be used.
+    #[error("the client certificate authorities {0:?} {1}")]
+    Authorities(PathBuf, &'static str),
 }
 
 impl Tls {
@@ -113,8 +142,13 @@ impl Tls {
         Ok(true)
     }
 
-    pub(in crate::service) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.current.load_full())
+    /// Returns what accepts a connection, and what decides on its client's certificate.
+    pub(in crate::service) fn acceptor(&self) -> (TlsAcceptor, Option<Clients>) {
+        let current = self.0.current.load();
+        (
+            TlsAcceptor::from(Arc::clone(&current.server)),
+            current.clients.clone(),
+        )
     }
 }
 
@@ -125,10 +159,19 @@ impl Documents {
             certificate: fs::read(certificate)
                 .map_err(|error| TlsError::Certificate(certificate.clone(), why(&error)))?,
             key: fs::read(key).map_err(|error| TlsError::Key(key.clone(), why(&error)))?,
+            authorities: match &files.clients {
+                ClientAuth::Request {
+                    authorities: Some(path),
+                } => Some(
+                    fs::read(path)
+                        .map_err(|error| TlsError::Authorities(path.clone(), why(&error)))?,
+                ),
+                _ => None,
+            },
         })
     }
 
-    fn parse(&self, files: &Files) -> Result<ServerConfig, TlsError> {
+    fn parse(&self, files: &Files) -> Result<Current, TlsError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<_, _>>()
             .map_err(|_| certificate(files, "is not PEM"))?;
@@ -137,14 +180,39 @@ impl Documents {
         }
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| key(files, "has no private key in it that can be read"))?;
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let provider = provider();
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(|_| certificate(files, "cannot be used: TLS 1.2 and 1.3 are not to be had"))?
-            .with_no_client_auth()
+            .map_err(|_| certificate(files, "cannot be used: TLS 1.2 and 1.3 are not to be had"))?;
+        let clients = self.clients(files, &provider)?;
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(_) => config.with_client_cert_verifier(Arc::new(AnyCertificate::new(provider))),
+        };
+        let mut server = config
             .with_single_cert(chain, key)
             .map_err(|_| self::key(files, "is no key for that certificate"))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Current {
+            server: Arc::new(server),
+            clients,
+        })
+    }
+
+    fn clients(
+        &self,
+        files: &Files,
+        provider: &Arc<crypto::CryptoProvider>,
+    ) -> Result<Option<Clients>, TlsError> {
+        let ClientAuth::Request { authorities } = &files.clients else {
+            return Ok(None);
+        };
+        let clients = match (authorities, &self.authorities) {
+            (Some(path), Some(pem)) => Clients::of_authorities(pem, provider)
+                .map_err(|why| TlsError::Authorities(path.clone(), why))?,
+            _ => Clients::any(),
+        };
+        Ok(Some(clients))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The metrics of the service, as Prometheus text.
 //!
 //! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
-//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label.
+//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
+//! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -16,6 +17,8 @@ use crate::{
     auth::{
         Auth,
         context::{Authentication, Original},
+        display::ShownText,
+        keys::KeyStatus,
     },
     service::observe::process::{ProcessFigures, figures, precise},
 };
@@ -27,6 +30,10 @@ const REQUEST_BUCKETS: [f64; 14] = [
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
+];
+/// From a store on the same machine to the longest timeout.
+const CLAIM_BUCKETS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -67,6 +74,8 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) authentication: Option<Authentication>,
     /// The client's own request, if a proxy has asked for it.
     pub(in crate::service) original: Option<Box<Original>>,
+    /// Why the DPoP proof was rejected.
+    pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
 /// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
@@ -94,6 +103,11 @@ impl Metrics {
             gauge!("warp_bearer_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
             Unlabelled::new()
         });
+        let claims = with_local_recorder(&recorder, || {
+            histogram!("warp_bearer_state_store_claim_duration_seconds")
+        });
+        let observer = move |duration| claims.record(duration);
+        auth.store().stats().set_observer(Box::new(observer));
         Self(Arc::new(Inner {
             auth: auth.clone(),
             recorder,
@@ -105,7 +119,7 @@ impl Metrics {
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        self.0.recorder.handle().render()
+        self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
     }
 
     /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
@@ -179,6 +193,7 @@ impl Metrics {
                 counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
                     .absolute(keys.fetches.refused);
             }
+            self.update_from_store();
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
             gauge!("warp_bearer_token_cache_entries").set(cached);
@@ -198,6 +213,52 @@ fn set_process(process: &ProcessFigures) {
     let max_files = process.max_files.map_or(f64::INFINITY, precise);
     gauge!("process_max_fds").set(max_files);
     gauge!("process_start_time_seconds").set(process.started);
+}
+
+impl Metrics {
+    fn update_from_store(&self) {
+        let store = self.0.auth.store();
+        let health = store.health();
+        gauge!("warp_bearer_state_store_up").set(u8::from(health.ok));
+        gauge!("warp_bearer_state_store_keys").set(number(health.keys));
+        counter!("warp_bearer_state_store_connects_total").absolute(health.connects);
+        let age = store.list_age().map_or(f64::NAN, |age| age.as_secs_f64());
+        gauge!("warp_bearer_state_store_list_age_seconds").set(age);
+        for (outcome, claims) in store.stats().claims() {
+            counter!("warp_bearer_state_store_claims_total", "outcome" => outcome).absolute(claims);
+        }
+    }
+}
+
+/// How many left-out keys of an issuer have a series of their own.
+const MAX_LEFT_OUT: usize = 16;
+
+/// Formats a gauge for each key that is left out of a held set.
+///
+/// The recorder never forgets a series, and an issuer may change its keys for years. So this gauge is
+/// written directly: it is absent once the issuer has corrected its set.
+fn left_out(status: &[KeyStatus]) -> String {
+    let mut text = String::from(
+        "# HELP warp_bearer_key_left_out A key of the held set that cannot be used; always 1.\n\
+         # TYPE warp_bearer_key_left_out gauge\n",
+    );
+    for keys in status {
+        for key in keys.left_out.iter().take(MAX_LEFT_OUT) {
+            let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
+            let labels = [keys.issuer.as_str(), &kid.to_string(), &key.reason];
+            let [issuer, kid, reason] = labels.map(label_value);
+            let labels = format!(r#"issuer="{issuer}",kid="{kid}",reason="{reason}""#);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "warp_bearer_key_left_out{{{labels}}} 1");
+        }
+    }
+    text
+}
+
+/// Escapes the value of a label.
+fn label_value(text: &str) -> String {
+    let text = text.replace('\\', r"\\").replace('"', r#"\""#);
+    text.replace('\n', r"\n")
 }
 
 impl Unlabelled {
@@ -270,6 +331,10 @@ fn recorder() -> PrometheusRecorder {
             "warp_bearer_verification_duration_seconds",
             &VERIFICATION_BUCKETS,
         ),
+        (
+            "warp_bearer_state_store_claim_duration_seconds",
+            &CLAIM_BUCKETS,
+        ),
     ];
     let builder =
         buckets
@@ -307,6 +372,12 @@ fn describe() {
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
+    describe_gauge!("warp_bearer_state_store_up", "1 while the state store can be reached; the memory of this process always can.");
+    describe_gauge!("warp_bearer_state_store_keys", "Used keys in the memory of this process.");
+    describe_counter!("warp_bearer_state_store_connects_total", "Connections to the state store.");
+    describe_gauge!("warp_bearer_state_store_list_age_seconds", "Time since the shared list was last read to its end; NaN if it never was.");
+    describe_counter!("warp_bearer_state_store_claims_total", "Keys to be used once, by outcome; first and used are answers, the others are 503s.");
+    describe_histogram!("warp_bearer_state_store_claim_duration_seconds", "One claim at a shared store.");
     describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
     describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system.");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process.");

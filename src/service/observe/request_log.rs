@@ -249,6 +249,7 @@ impl RequestRecord {
             took: until - self.since,
             authentication: context.authentication,
             original: context.original,
+            proof_fault: context.proof_fault,
         };
         #[cfg(feature = "otel")]
         if let Some(span) = self.span.take() {
@@ -286,6 +287,7 @@ impl RequestRecord {
                     issuer = identity.map(Identity::issuer),
                     kid = identity.and_then(Identity::kid),
                     subject = subject.as_ref().map(Pseudonym::as_str),
+                    proof = outcome.proof_fault,
                     "answered"
                 )
             };

@@ -460,12 +460,11 @@ async fn a_scope_is_granted_by_its_own_word_alone() {
         ("with a NUL",                 "scope",       quoted("read:messages\\u0000")),
         ("with a zero width space",    "scope",       quoted("read:\\u200bmessages")),
         ("a full width colon",         "scope",       quoted("read\\uff1amessages")),
-        ("an array",                   "scope",       r#"["read:messages"]"#.to_owned()),
-        ("an object",                  "scope",       r#"{"read:messages":true}"#.to_owned()),
         ("null",                       "scope",       "null".to_owned()),
+        ("two in one",                 "scope",       r#"["a read:messages"]"#.to_owned()),
+        ("no items",                   "scope",       "[]".to_owned()),
+        ("scp, null",                  "scp",         "null".to_owned()),
         ("scp, two in one",            "scp",         r#"["a read:messages"]"#.to_owned()),
-        ("scp, of another type",       "scp",         r#"["read:messages",1]"#.to_owned()),
-        ("scp, one array down",        "scp",         r#"[["read:messages"]]"#.to_owned()),
         ("by a plural",                "scopes",      quoted("read:messages")),
         ("in upper case, the claim",   "SCOPE",       quoted("read:messages")),
         ("as a permission",            "permissions", r#"["read:messages"]"#.to_owned()),
@@ -489,8 +488,28 @@ async fn a_scope_is_granted_by_its_own_word_alone() {
         ("alone", r#""read:messages""#),
         ("among others", r#""openid  read:messages x""#),
         ("escaped", r#""read\u003amess\u0061ges""#),
+        ("in an array", r#"["read:messages"]"#),
+        (
+            "in an array among others",
+            r#"["openid","read\u003amessages",""]"#,
+        ),
     ] {
-        let answer = ask("scope", value).await;
-        assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+        for name in ["scope", "scp"] {
+            let answer = ask(name, value).await;
+            assert_eq!(answer.status.as_u16(), 200, "{name}, {case}: {answer:?}");
+        }
+    }
+    for (case, value) in [
+        ("a number", "1"),
+        ("a boolean", "true"),
+        ("an object", r#"{"read:messages":true}"#),
+        ("an array of more types", r#"["read:messages",1]"#),
+        ("an array with null", r#"["read:messages",null]"#),
+        ("an array in an array", r#"[["read:messages"]]"#),
+    ] {
+        for name in ["scope", "scp"] {
+            let answer = ask(name, value).await;
+            answer.assert_is_problem(&format!("{name}, {case}"), 401, "invalid_claim");
+        }
     }
 }

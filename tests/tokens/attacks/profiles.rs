@@ -51,7 +51,7 @@ async fn the_strict_profile_takes_nothing_less() {
         ("exp: absent",                claims.clone().without("exp"),                     "missing_claim"),
         ("azp for client_id",          claims.clone().without("client_id").with("azp", quoted("a")), "missing_claim"),
         ("Client_Id for client_id",    claims.clone().without("client_id").with("Client_Id", quoted("a")), "missing_claim"),
-        ("client_id: null",            claims.clone().with("client_id", "null"),          "invalid_claim"),
+        ("client_id: null",            claims.clone().with("client_id", "null"),          "missing_claim"),
         ("client_id: a number",        claims.clone().with("client_id", "1"),             "invalid_claim"),
         ("client_id: an array",        claims.clone().with("client_id", r#"["a"]"#),      "invalid_claim"),
         ("sub: null",                  claims.clone().with("sub", "null"),                "invalid_claim"),

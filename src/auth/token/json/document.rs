@@ -31,7 +31,9 @@ pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
 pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
     check_below(depth, text)?;
     match serde_json::from_str(text) {
-        Err(error) if is_out_of_range(&error) => serde_json::from_str(&without_the_infinite(text)),
+        Err(error) if is_out_of_range(&error) => {
+            serde_json::from_str(&without_the_infinite(text, "null"))
+        }
         read => read,
     }
     .map_err(|_| Malformed)
@@ -76,7 +78,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     }
     no_private_name(text)?;
     match read(text) {
-        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text)),
+        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)

@@ -4,7 +4,7 @@
 //! they contain no configuration and no token. Without the feature `docs` only the types exist.
 
 #[cfg(feature = "docs")]
-mod openapi;
+pub(in crate::service) mod openapi;
 #[cfg(feature = "docs")]
 mod page;
 #[cfg(feature = "docs")]

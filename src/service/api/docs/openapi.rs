@@ -8,7 +8,8 @@ use utoipa::openapi::{
     path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
     security::{
-        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+        ApiKey, ApiKeyValue, ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes,
+        SecurityScheme,
     },
 };
 use warp::http::Method;
@@ -31,23 +32,38 @@ use crate::{
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
 const FETCHED: &str = "fetched";
+const DPOP: &str = "dpop";
 
 const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
 `/errors/{code}` says what it means and how it is mended. `HEAD` works wherever `GET` does; any other \
 method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
 
+/// The authentication schemes that protected rows accept.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::service) struct Schemes {
+    pub(in crate::service) bearer: bool,
+    pub(in crate::service) dpop: bool,
+}
+
 impl Docs {
-    /// Returns the description of these rows.
+    /// Returns the description of these rows, for plain bearer tokens.
     ///
     /// # Panics
     ///
     /// Never: all keys are strings, so the document always serializes.
     pub fn openapi(&self, rows: &[&Row]) -> String {
+        let (bearer, dpop) = (true, false);
+        self.openapi_with(rows, Schemes { bearer, dpop })
+    }
+
+    /// Like [`openapi`](Self::openapi), for the schemes that the rows accept.
+    pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes) -> String {
         let mut paths = PathsBuilder::new();
-        for row in rows {
+        // OpenAPI has no template for paths below another.
+        for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also.iter().map(AsRef::as_ref);
             for path in iter::once(row.template).chain(also) {
-                let item = PathItem::new(method(&row.methods), self.operation(row, path));
+                let item = PathItem::new(method(&row.methods), self.operation(row, path, schemes));
                 paths = paths.path(path, item);
             }
         }
@@ -65,14 +81,14 @@ impl Docs {
         let document = OpenApiBuilder::new()
             .info(info)
             .paths(paths)
-            .components(Some(self.components(rows)))
+            .components(Some(self.components(rows, schemes)))
             .build();
         document
             .to_json()
             .expect("the keys are strings, so the document serializes")
     }
 
-    fn operation(&self, row: &Row, path: &str) -> Operation {
+    fn operation(&self, row: &Row, path: &str, schemes: Schemes) -> Operation {
         let mut operation = OperationBuilder::new()
             .tag(tag(path))
             .summary(Some(row.summary))
@@ -88,16 +104,20 @@ impl Docs {
             return operation.build();
         };
         let scopes = scopes(requires);
-        operation = operation
-            .description(Some(needs(row, &scopes)))
-            .security(SecurityRequirement::new(BEARER, &scopes));
-        if self.tokens.is_some() {
+        operation = operation.description(Some(needs(row, &scopes)));
+        if schemes.bearer {
+            operation = operation.security(SecurityRequirement::new(BEARER, &scopes));
+        }
+        if schemes.bearer && self.tokens.is_some() {
             operation = operation.security(SecurityRequirement::new(FETCHED, &scopes));
+        }
+        if schemes.dpop {
+            operation = operation.security(SecurityRequirement::new(DPOP, &scopes));
         }
         operation.build()
     }
 
-    fn components(&self, rows: &[&Row]) -> Components {
+    fn components(&self, rows: &[&Row], schemes: Schemes) -> Components {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
@@ -108,6 +128,15 @@ impl Docs {
         let mut components = ComponentsBuilder::new()
             .schemas_from_iter(schemas())
             .security_scheme(BEARER, SecurityScheme::Http(bearer));
+        if schemes.dpop {
+            // OpenAPI has no way to describe a token and a proof that belong together.
+            let proof = ApiKeyValue::with_description(
+                "DPoP",
+                "A proof for this request (RFC 9449), beside an access token that is bound to its key: `Authorization: DPoP`, a space and the token.",
+            );
+            let proof = SecurityScheme::ApiKey(ApiKey::Header(proof));
+            components = components.security_scheme(DPOP, proof);
+        }
         for (code, example) in catalogue() {
             components = components.example(code, example);
         }

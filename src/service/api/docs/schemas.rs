@@ -83,6 +83,7 @@ pub(in crate::service) fn schemas() -> [(&'static str, Schema); 5] {
         ("ready", truth()),
         ("stopping", truth()),
         ("issuers", ArrayBuilder::new().items(issuer).into()),
+        ("state_store", object(&[("ok", truth())]).into()),
     ]);
     let code = object(&[
         ("code", text()),

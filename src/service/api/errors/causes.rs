@@ -79,7 +79,7 @@ pub const LOGOUT_TOKEN: Cause = cause(
 );
 pub const DPOP_PROOF: Cause = cause(
     "This is a DPoP proof, which a client signs itself to go beside an access token.",
-    "Send the access token; this service takes plain bearer tokens, so turn sender constraining off in the API's settings under Applications, APIs.",
+    "Send the access token in Authorization, and the proof in a field of its own, DPoP.",
 );
 pub const OTHER_TYPE: Cause = cause(
     "The typ of the header is none that access tokens have.",
@@ -178,8 +178,64 @@ pub const OWN_CLAIMS: Cause = cause(
     "Have the Action that adds them write what the handler's type expects.",
 );
 pub const DPOP_BOUND: Cause = cause(
-    "The token is bound to a key of its client's by DPoP (cnf.jkt), which cannot be checked here.",
-    "Turn sender constraining off in the API's settings under Applications, APIs, and fetch a token without a DPoP proof.",
+    "The token is bound to a key of its client's by DPoP (cnf.jkt), which is not enabled here.",
+    "Set PUBLIC_URL to the URL by which clients know this service, which enables it; or turn sender constraining off in the API's settings under Applications, APIs, and fetch a token without a DPoP proof.",
+);
+pub const DPOP_AS_BEARER: Cause = cause(
+    "The token is bound to a key of its client's by DPoP (cnf.jkt), and came as Bearer, without its proof.",
+    "Send it as Authorization: DPoP, with a proof in the field DPoP; libraries for DPoP do both.",
+);
+pub const OTHER_PROOF_KEY: Cause = cause(
+    "The proof is signed with another key than the one that the token is bound to.",
+    "Sign proofs with the key that signed the proof of the token request; a client that has lost that key needs a new token.",
+);
+pub const NOT_BOUND: Cause = cause(
+    "The token has no cnf.jkt: the token request carried no DPoP proof, or the API is not set to bind its tokens.",
+    "Send a DPoP proof with the token request, and turn sender constraining on in the API's settings under Applications, APIs.",
+);
+pub const PROOF_MISSING: Cause = cause(
+    "There is no DPoP field, or more than one, or a proxy took it away.",
+    "Send exactly one proof, and have the proxy pass the field DPoP on.",
+);
+pub const PROOF_FOR_OTHER_URL: Cause = cause(
+    "The proof is for another URL (htu) or method (htm): PUBLIC_URL is not the URL that clients use, or a proxy changes the path.",
+    "Set PUBLIC_URL to scheme, host and path that clients use, and compare: `warp-bearer explain --proof` shows both URLs.",
+);
+pub const PROOF_TIME: Cause = cause(
+    "The proof was made too long ago, or in the future (iat): it is reused, or a clock is off.",
+    "Make a new proof for each request, and set the clocks of client and service by NTP.",
+);
+pub const PROOF_FOR_OTHER_TOKEN: Cause = cause(
+    "The proof has no hash of this token (ath): it was made for the token request, or for an earlier token.",
+    "Make the proof with ath, the base64url of the SHA-256 of the token that is sent.",
+);
+pub const PROOF_MALFORMED: Cause = cause(
+    "The proof is not a JWT of typ dpop+jwt with a public key in jwk, an accepted alg and a good signature.",
+    "Use a library for DPoP, and an algorithm that AUTH0_DPOP_ALGORITHMS lists.",
+);
+pub const FIRST_NONCE: Cause = cause(
+    "The proof has no nonce, an expired one, or one of another server. The first request of each client is answered so.",
+    "Repeat the request with a new proof that has the value of DPoP-Nonce as its nonce, and keep every nonce that an answer brings.",
+);
+pub const OTHER_REPLICA: Cause = cause(
+    "Replicas make nonces with different secrets, so that one does not accept what another made.",
+    "Give all replicas the same AUTH0_DPOP_NONCE_SECRET.",
+);
+pub const PROOF_REUSED: Cause = cause(
+    "The client sent one proof twice: it retried a request, or keeps proofs in a cache.",
+    "Make a new proof, with a new jti, for every request and every retry.",
+);
+pub const PROOF_STOLEN: Cause = cause(
+    "Somebody copied the request and sent it again.",
+    "Nothing was let in. Look for a log or a proxy that shows the fields of requests.",
+);
+pub const STATE_FULL: Cause = cause(
+    "The record of used proofs is full: it holds each proof until it expires, and forgets none earlier.",
+    "Give it more memory with AUTH0_DPOP_STORE, or shorten AUTH0_DPOP_WINDOW.",
+);
+pub const STATE_DOWN: Cause = cause(
+    "The state store does not answer, or was started anew after the proof was made.",
+    "Ask again after the time in Retry-After; the operator looks at the store.",
 );
 pub const MTLS_BOUND: Cause = cause(
     "The token is bound to a certificate of its client's by mutual TLS (cnf.x5t#S256), which cannot be checked here.",

@@ -10,13 +10,20 @@ use crate::{
         Algorithm,
         display::{ShownText, ShownUrl},
         keys::{
-            fetch::FetchUrl,
+            fetch::{FetchError, FetchUrl},
+            key_set::{examine, examine_file},
             probe::{self, Probe},
         },
         token::json,
     },
     service::cli::{
-        check::{certificate, context::Context, keys, report::Section},
+        check::{
+            certificate,
+            context::Context,
+            entra, keys,
+            report::Section,
+            way_out::{Wanted, way_out},
+        },
         terminal::Mark,
         time_format::{self, length, relative},
     },
@@ -27,6 +34,10 @@ const SLOW: Duration = Duration::from_secs(1);
 /// A certificate that ends sooner is reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
 
+/// What to do about a name that does not resolve.
+const NO_NAME: &str =
+    "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
+
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
     issuer: &str,
@@ -35,6 +46,7 @@ pub(in crate::service) async fn check(
 ) -> Section {
     let mut section = Section::new(format!("Issuer {issuer}"));
     let config = context.config;
+    entra::check(issuer, context, &mut section);
     if config.algorithms == [Algorithm::HS256] {
         let text = "none to fetch: HS256 is verified with AUTH0_SIGNING_SECRET";
         section.add(Mark::Good, "keys", text);
@@ -43,7 +55,10 @@ pub(in crate::service) async fn check(
     if let Some(path) = &config.jwks_file {
         let name = path.display().to_string();
         match std::fs::read(path) {
-            Ok(document) => keys::check(&mut section, &document, &name, context),
+            Ok(document) => {
+                let examined = examine_file(&document, &config.algorithms);
+                keys::check(&mut section, examined, &name, &[], context);
+            }
             Err(error) => section.add(Mark::Bad, "keys", format!("{name}: {error}")),
         }
         return section;
@@ -55,69 +70,104 @@ pub(in crate::service) async fn check(
                 on_request(address);
                 let response = probe::probe(address, config.jwks_timeout).await;
                 connection(address, &response, context, &mut section);
-                Some((address.clone(), response))
+                Some((address.clone(), response, Vec::new()))
             } else {
                 None
             }
         }
         None => match discover(issuer, context, &mut section, &on_request).await {
-            Some(place) => {
-                let address = place.url().to_string();
+            Some((target, offered)) => {
+                let address = target.url().to_string();
                 on_request(&address);
-                let response = probe::probe_url(&place, config.jwks_timeout).await;
-                Some((address, response))
+                let response = probe::probe_url(&target, config.jwks_timeout).await;
+                Some((address, response, offered))
             }
             None => None,
         },
     };
-    if let Some((address, response)) = fetched {
+    if let Some((address, response, offered)) = fetched {
         match &response.body {
             Ok(document) => {
                 let fresh = response.max_age.map_or("no max-age".to_owned(), |age| {
                     format!("max-age {}", length(age.as_secs_f64()))
                 });
                 took(&mut section, "key set", &address, &response, &fresh);
-                keys::check(&mut section, document, &address, context);
+                let examined = examine(document, &config.algorithms);
+                keys::check(&mut section, examined, &address, &offered, context);
             }
-            Err(why) => failed(&mut section, "key set", &response, why),
+            Err(error) => {
+                let hint = way_out(error, Wanted::KeySet, context);
+                failed(&mut section, "key set", &response, error, &hint);
+            }
         }
     }
     section
 }
 
-/// Requests the discovery document and returns the address of the keys, if it is usable.
+/// Requests the discovery document. Returns the address of the keys and the algorithms on offer, if
+/// the document is usable.
 async fn discover(
     issuer: &str,
     context: &Context<'_>,
     section: &mut Section,
     on_request: &impl Fn(&str),
-) -> Option<FetchUrl> {
-    let url = probe::metadata_of(issuer)?;
-    if !resolve(&url, context, section, on_request).await {
+) -> Option<(FetchUrl, Vec<Algorithm>)> {
+    let mut url = probe::metadata_of(issuer)?;
+    if !resolve(url.as_str(), context, section, on_request).await {
         return None;
     }
-    on_request(&url);
-    let response = probe::probe(&url, context.config.jwks_timeout).await;
-    connection(&url, &response, context, section);
+    on_request(url.as_str());
+    let limit = context.config.jwks_timeout;
+    let mut response = probe::probe(url.as_str(), limit).await;
+    connection(url.as_str(), &response, context, section);
+    if response.body.as_ref().is_err_and(probe::is_not_found)
+        && let Some(other) = probe::other_metadata_of(issuer)
+    {
+        let shown = ShownUrl::from(&url).to_string();
+        section.add_more(
+            Mark::Plain,
+            "discovery",
+            shown,
+            "404; asking as RFC 8414 says",
+        );
+        on_request(other.as_str());
+        let answer = probe::probe(other.as_str(), limit).await;
+        // If there is no such document either, the first address is the one to report.
+        if !answer.body.as_ref().is_err_and(probe::is_not_found) {
+            (url, response) = (other, answer);
+        }
+    }
     let body = match &response.body {
         Ok(body) => body,
-        Err(why) => {
-            failed(section, "discovery", &response, why);
+        Err(error) => {
+            let wanted = Wanted::Metadata { jwks_uri: None };
+            let hint = way_out(error, wanted, context);
+            failed(section, "discovery", &response, error, &hint);
             return None;
         }
     };
     match probe::jwks_uri(body, &url, issuer) {
         Ok(address) => {
-            took(section, "discovery", &url, &response, "");
-            section.add(Mark::Good, "issuer", "calls itself so, to the letter");
-            offers(body, context, section);
-            Some(address)
+            took(section, "discovery", url.as_str(), &response, "");
+            section.add(Mark::Good, "issuer", "has the configured name, exactly");
+            let offered = offers(body, context, section);
+            Some((address, offered))
         }
-        Err(why) => {
-            section.add(Mark::Bad, "issuer", why);
+        Err(error) => {
+            let metadata = metadata(body);
+            let jwks_uri = metadata["jwks_uri"].as_str();
+            let hint = way_out(&error, Wanted::Metadata { jwks_uri }, context);
+            section.add_failure("issuer", &error, &hint);
             None
         }
     }
+}
+
+/// Reads metadata that may be unusable. Null if they are not strict JSON.
+fn metadata(body: &[u8]) -> Value {
+    let text = std::str::from_utf8(body).ok();
+    let read = text.and_then(|text| json::value(text).ok());
+    read.unwrap_or_default()
 }
 
 /// Resolves the host of a URL. Returns `false` if that fails, so that no request is useful.
@@ -154,23 +204,20 @@ async fn resolve(
         }
         Ok(Err(error)) => {
             let (host, error) = (ShownText::new(host), ShownText::message(error));
-            section.add(Mark::Bad, "name", format!("{host}: {error}"));
+            section.add_more(Mark::Bad, "name", format!("{host}: {error}"), NO_NAME);
         }
         Err(_) => {
-            let host = ShownText::new(host);
-            section.add(Mark::Bad, "name", format!("{host}: no answer in time"));
+            let text = format!("{}: no answer in time", ShownText::new(host));
+            section.add_more(Mark::Bad, "name", text, NO_NAME);
         }
     }
     false
 }
 
 /// Adds the finding that a document could not be fetched.
-fn failed(section: &mut Section, name: &str, response: &Probe, why: &str) {
-    if response.is_no_tls {
-        let more = "SSL_CERT_FILE names certificate authorities of your own";
-        return section.add_more(Mark::Bad, "TLS", why, more);
-    }
-    section.add(Mark::Bad, name, why);
+fn failed(section: &mut Section, name: &str, response: &Probe, error: &FetchError, hint: &str) {
+    let name = if response.is_no_tls { "TLS" } else { name };
+    section.add_failure(name, error, hint);
 }
 
 /// Adds the findings about the connection: certificate and clock.
@@ -232,32 +279,27 @@ fn millis(took: Duration) -> String {
     format!("{} ms", took.as_millis())
 }
 
-/// Adds findings about the algorithms that the issuer offers.
-fn offers(metadata: &[u8], context: &Context<'_>, section: &mut Section) {
-    let metadata = std::str::from_utf8(metadata).ok();
-    let metadata = metadata
-        .and_then(|text| json::value(text).ok())
-        .unwrap_or_default();
+/// Adds findings about the algorithms that the issuer offers for ID tokens, and returns those that
+/// the service supports. Access tokens may have others, so nothing here is bad.
+fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algorithm> {
+    let metadata = metadata(body);
     let offered = metadata["id_token_signing_alg_values_supported"].as_array();
     let offered: Vec<_> = offered
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    let allowed = &context.config.algorithms;
     if offered.contains(&"none") {
         let text = "the issuer offers alg none; such a token is never accepted here";
         section.add(Mark::Note, "algorithms", text);
     }
-    if offered.contains(&"HS256") && !context.config.algorithms.contains(&Algorithm::HS256) {
+    if offered.contains(&"HS256") && !allowed.contains(&Algorithm::HS256) {
         let text = "the issuer offers HS256; tokens of an API that is set to it are refused here";
         section.add(Mark::Note, "algorithms", text);
     }
-    let ours = context
-        .config
-        .algorithms
-        .iter()
-        .map(|alg| format!("{alg:?}"));
-    let missing: Vec<_> = ours.filter(|alg| !offered.contains(&&**alg)).collect();
+    let missing = allowed.iter().map(|alg| alg.as_str());
+    let missing: Vec<_> = missing.filter(|alg| !offered.contains(alg)).collect();
     if !offered.is_empty() && !missing.is_empty() {
         let text = format!(
             "accepted here and not offered there: {}",
@@ -265,4 +307,8 @@ fn offers(metadata: &[u8], context: &Context<'_>, section: &mut Section) {
         );
         section.add(Mark::Note, "algorithms", text);
     }
+    offered
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::{
     auth::{
+        Algorithm,
         display::{ShownText, ShownUrl},
-        keys::key_set::{Examined, examine},
+        keys::key_set::{Examined, NoKeys},
     },
     service::cli::{
         check::{certificate, context::Context, report::Section},
@@ -18,36 +19,37 @@ use crate::{
     },
 };
 
-/// Checks a key set with the function that the service uses.
+/// Checks keys that were examined with the function that the service uses. `offered` are the algorithms that the
+/// issuer's metadata name.
 pub(in crate::service) fn check(
     section: &mut Section,
-    document: &[u8],
+    examined: Result<Vec<Examined>, NoKeys>,
     from: &str,
+    offered: &[Algorithm],
     context: &Context<'_>,
 ) {
     let algorithms = &context.config.algorithms;
-    let Some(keys) = examine(document, algorithms) else {
-        let text = format!(
-            "{}: not a JSON object with an array \"keys\"",
-            ShownUrl::new(from)
-        );
-        section.add(Mark::Bad, "keys", text);
-        return;
+    let keys = match examined {
+        Ok(keys) => keys,
+        Err(error) => {
+            let text = format!("{}: {error}", ShownUrl::new(from));
+            return section.add(Mark::Bad, "keys", text);
+        }
     };
     for examined in &keys {
         key(section, examined, context);
     }
+    not_allowed(section, &keys, offered, algorithms);
     let usable = keys
         .iter()
         .filter(|(_, good_for)| is_used(good_for))
         .count();
-    let allowed: Vec<_> = algorithms.iter().map(|alg| format!("{alg:?}")).collect();
-    let text = format!("{usable} of {} for {}", keys.len(), allowed.join(", "));
+    let text = format!("{usable} of {} for {}", keys.len(), names(algorithms, ", "));
     let mark = if usable == 0 { Mark::Bad } else { Mark::Good };
     section.add(mark, "keys", text);
 }
 
-fn is_used<E>(good_for: &Result<Vec<crate::auth::Algorithm>, E>) -> bool {
+fn is_used<E>(good_for: &Result<Vec<Algorithm>, E>) -> bool {
     good_for
         .as_ref()
         .is_ok_and(|algorithms| !algorithms.is_empty())
@@ -64,7 +66,7 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     let named = format!("{name}: {kind}");
     match good_for {
         Ok(algorithms) if algorithms.is_empty() => {
-            let more = "not for an algorithm of AUTH0_ALGORITHMS";
+            let more = "for no algorithm of AUTH0_ALGORITHMS";
             section.add_more(Mark::Plain, "key", named, more);
         }
         Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
@@ -72,6 +74,59 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
             section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
         }
     }
+}
+
+/// Names the algorithms on offer that are not allowed, with the line that allows them. The line drops
+/// those of `AUTH0_ALGORITHMS` that the issuer does not have.
+fn not_allowed(
+    section: &mut Section,
+    keys: &[Examined],
+    offered: &[Algorithm],
+    allowed: &[Algorithm],
+) {
+    let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
+    let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
+    let has = |algorithm: &Algorithm| of_keys.contains(algorithm) || offered.contains(algorithm);
+    let supported = Algorithm::ALL.iter().copied();
+    let more: Vec<_> = supported
+        .filter(|algorithm| {
+            has(algorithm) && !allowed.contains(algorithm) && !algorithm.is_symmetric()
+        })
+        .collect();
+    if more.is_empty() {
+        return;
+    }
+    let is_signed_with = more.iter().any(|algorithm| of_keys.contains(algorithm));
+    let mark = if is_signed_with {
+        Mark::Note
+    } else {
+        Mark::Plain
+    };
+    let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
+    let kept = allowed.iter().filter(is_kept).copied();
+    let line: Vec<_> = kept.chain(more.iter().copied()).collect();
+    let text = format!("on offer and not accepted here: {}", names(&more, ", "));
+    let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
+    section.add_more(mark, "algorithms", text, more);
+}
+
+fn names(algorithms: &[Algorithm], separator: &str) -> String {
+    let names: Vec<_> = algorithms.iter().map(|alg| alg.as_str()).collect();
+    names.join(separator)
+}
+
+/// Returns the algorithm that a usable key is for: its `alg`, or the one that its type has most
+/// often.
+fn algorithm_of(jwk: &Value) -> Option<Algorithm> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let name = text("alg").or(match (text("kty")?, text("crv")) {
+        ("RSA", _) => Some("RS256"),
+        (_, Some("P-256")) => Some("ES256"),
+        (_, Some("P-384")) => Some("ES384"),
+        (_, Some("Ed25519")) => Some("EdDSA"),
+        _ => None,
+    });
+    name?.parse().ok()
 }
 
 /// Returns the size of an RSA key. For other keys, the name of the curve implies it.

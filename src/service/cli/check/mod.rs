@@ -6,11 +6,13 @@
 
 mod certificate;
 mod context;
+mod entra;
 mod issuer;
 mod keys;
 mod progress;
 mod report;
 mod variables;
+mod way_out;
 
 use std::time::SystemTime;
 
@@ -26,8 +28,8 @@ use crate::service::{
         failure::Failure,
         terminal::{Mark, Terminal, ascii},
     },
-    config::{Config, Environment, Faults},
-    http::tls::Tls,
+    config::{Config, Environment, Faults, quoted},
+    http::{descriptors, tls::Tls},
 };
 
 const EXAMPLES: &str = r#"Examples:
@@ -76,11 +78,16 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         section.add(Mark::Note, "", warning.to_string());
     }
     certificate(&config, &mut section);
+    descriptors(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let context = Context {
         config: &config,
         has_proxy: environment.has_proxy(),
+        authorities: environment
+            .network_variables()
+            .find(|(name, ..)| *name == "SSL_CERT_FILE")
+            .map(|(_, path, _)| quoted(path)),
         now: now.as_secs_f64(),
     };
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
@@ -110,6 +117,20 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     for fault in faults.as_slice() {
         section.add(Mark::Bad, "", fault.to_string());
     }
+}
+
+/// Adds a finding if connections would take the descriptors that key fetches need. The service may have
+/// another limit where it runs.
+fn descriptors(config: &Config, section: &mut Section) {
+    let wanted = config.limits.connections;
+    let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {
+        return;
+    };
+    let text = format!(
+        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+    );
+    let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
+    section.add_more(Mark::Note, "", text, more);
 }
 
 fn certificate(config: &Config, section: &mut Section) {

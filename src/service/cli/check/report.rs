@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::service::cli::terminal::{Mark, Terminal};
+use crate::{
+    auth::keys::fetch::FetchError,
+    service::cli::terminal::{Mark, Terminal},
+};
 
 /// The findings, in sections.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ struct Finding {
     name: String,
     text: String,
     more: String,
+    /// The reason in one word, as `/readyz` and the log give it.
+    reason: Option<&'static str>,
 }
 
 impl Section {
@@ -48,6 +53,19 @@ impl Section {
             name: name.to_owned(),
             text: text.into(),
             more: more.into(),
+            reason: None,
+        });
+    }
+
+    /// Adds the finding that a fetch fails, with the word that `/readyz` has for it and the way out.
+    pub(in crate::service) fn add_failure(&mut self, name: &str, error: &FetchError, hint: &str) {
+        let reason = Some(error.word());
+        self.findings.push(Finding {
+            mark: Mark::Bad,
+            name: name.to_owned(),
+            text: error.to_string(),
+            more: hint.to_owned(),
+            reason,
         });
     }
 }
@@ -71,13 +89,11 @@ impl Report {
             let width = section.findings.iter().map(|finding| finding.name.len());
             let width = width.max().unwrap_or_default();
             lines.extend(section.findings.iter().map(|finding| {
-                terminal.line(
-                    finding.mark,
-                    &finding.name,
-                    width,
-                    &finding.text,
-                    &finding.more,
-                )
+                let reason = finding.reason.map(|word| format!("reason: {word}"));
+                let more = [reason.as_deref().unwrap_or_default(), &finding.more];
+                let more = more.into_iter().filter(|more| !more.is_empty());
+                let more = more.collect::<Vec<_>>().join("; ");
+                terminal.line(finding.mark, &finding.name, width, &finding.text, &more)
             }));
             lines.push(String::new());
         }
@@ -101,12 +117,16 @@ impl Report {
     pub(in crate::service) fn json(&self) -> Value {
         let sections = self.0.iter().map(|section| {
             let findings = section.findings.iter().map(|finding| {
-                json!({
+                let mut json = json!({
                     "mark": finding.mark.word(),
                     "name": finding.name,
                     "text": finding.text,
                     "more": finding.more,
-                })
+                });
+                if let Some(reason) = finding.reason {
+                    json["reason"] = json!(reason);
+                }
+                json
             });
             json!({"title": section.title, "findings": findings.collect::<Vec<_>>()})
         });

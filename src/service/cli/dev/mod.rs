@@ -6,6 +6,7 @@
 //! this service on this machine, until the process ends.
 
 mod page;
+mod proof;
 mod token;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth::{Algorithm, Auth},
+    auth::{Algorithm, Auth, dpop::Dpop},
     issuer::{Fault, Issuer, Profile},
     service::{
         api::{
@@ -38,6 +39,8 @@ Examples:
   warp-bearer dev
   TOKEN=$(warp-bearer dev --token --scope read:messages)
   warp-bearer dev --rotate-every 30s --profile rfc9068
+  TOKEN=$(warp-bearer dev --token --dpop)
+  warp-bearer dev --proof GET http://127.0.0.1:8000/api/private --for-token $TOKEN
   warp-bearer dev --fail hang";
 
 /// The options of the command.
@@ -50,21 +53,39 @@ pub(in crate::service) struct Options {
     /// The scopes to ask for, separated by blanks
     #[arg(long, requires = "token", value_name = "SCOPES")]
     scope: Option<String>,
+    /// Accept tokens that are bound to a key, with DPoP proofs; with --token, print such a token
+    #[arg(long)]
+    dpop: bool,
+    /// Print a DPoP proof for a request, with the key that --token --dpop binds tokens to
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["METHOD", "URL"],
+        requires = "for_token",
+        conflicts_with_all = ["token", "dpop"]
+    )]
+    proof: Option<Vec<String>>,
+    /// The token that the proof goes with
+    #[arg(long, requires = "proof", value_name = "TOKEN")]
+    for_token: Option<String>,
+    /// The nonce of the proof, from DPoP-Nonce of an answer
+    #[arg(long, requires = "proof", value_name = "NONCE")]
+    nonce: Option<String>,
     /// The shape of the tokens, as Auth0 has them: its own, or RFC 9068's
     #[arg(
         long,
         value_name = "PROFILE",
         default_value = "auth0",
-        conflicts_with = "token"
+        conflicts_with_all = ["token", "proof"]
     )]
     profile: Shape,
     /// Put a new signing key in the place of the one before, again and again: 30s, 5m
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "token")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["token", "proof"])]
     rotate_every: Option<Duration>,
     /// Have the issuer fail from the moment that its keys are held: hang, drip, html, not-json,
     /// empty-set, empty-body, not-modified, half-body, too-large, redirect, wrong-issuer, or a
     /// status such as 500
-    #[arg(long, value_name = "FAULT", conflicts_with = "token")]
+    #[arg(long, value_name = "FAULT", conflicts_with_all = ["token", "proof"])]
     fail: Option<Fault>,
 }
 
@@ -84,9 +105,13 @@ impl From<Shape> for Profile {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    if let (Some(target), Some(token)) = (&options.proof, &options.for_token) {
+        return proof::run(target, token, options.nonce.as_deref());
+    }
     let environment = Environment::read().map_err(Failure::Config)?;
     if options.token {
-        return token::run(&environment, CLIENT, options.scope.as_deref()).await;
+        let key = options.dpop.then(proof::key);
+        return token::run(&environment, CLIENT, options.scope.as_deref(), key.as_ref()).await;
     }
     if let Some((name, origin)) = environment.first_auth0() {
         return Err(Failure::NotForDevelopment(format!(
@@ -104,11 +129,11 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     on_loopback("LISTEN", config.listen)?;
     on_loopback("METRICS_LISTEN", metrics_listen)?;
     let _log = logging::init(&config.log);
-    let auth = auth(&issuer, &options)?;
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, None, Some(metrics_listen)).await?;
     let app = app.only_for_loopback()?;
     let service = app.service_address()?;
+    let auth = auth(&issuer, &options, service)?;
     issuer.allow_origins([
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
@@ -125,6 +150,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         docs: config.docs && cfg!(feature = "docs"),
         rotate_every: options.rotate_every,
         fails: options.fail.is_some(),
+        dpop: options.dpop,
         terminal: Terminal::stdout(config.log.color),
     };
     print!("{}", page.text());
@@ -134,6 +160,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let access = Access {
         docs: config.docs.then(|| docs(&issuer)),
         resource_scopes: config.resource_scopes,
+        forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };
     // SIGHUP is not handled, so that closing the terminal ends the process.
@@ -176,7 +203,7 @@ fn docs(issuer: &Issuer) -> Docs {
     }
 }
 
-fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {
+fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
     /// The time to live of keys if fetches are to fail. Short, so that the failure is soon visible.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
@@ -184,6 +211,9 @@ fn auth(issuer: &Issuer, options: &Options) -> Result<Auth, Failure> {
         .audience(issuer.audience());
     if options.fail.is_some() {
         auth = auth.jwks_ttl(SHORT_TTL);
+    }
+    if options.dpop {
+        auth = auth.dpop(Dpop::allowed(format!("http://{service}")));
     }
     auth.build().map_err(Failure::Setup)
 }

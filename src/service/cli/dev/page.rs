@@ -15,6 +15,7 @@ pub(in crate::service) struct Page<'a> {
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
     pub(in crate::service) fails: bool,
+    pub(in crate::service) dpop: bool,
     pub(in crate::service) terminal: Terminal,
 }
 
@@ -56,7 +57,48 @@ impl Page<'_> {
         addresses
     }
 
-    fn commands(&self) -> [(&'static str, String); 6] {
+    fn commands(&self) -> Vec<(&'static str, String)> {
+        if self.dpop {
+            return self.commands_with_proofs().into();
+        }
+        self.commands_of_bearer().into()
+    }
+
+    /// The walk with a token that is bound to a key.
+    fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
+        let url = format!("http://{}/api/private", self.service);
+        let program = program();
+        let proof = format!("PROOF=$({program} dev --proof GET {url} --for-token $TOKEN)");
+        let with = |scheme: &str| {
+            format!("curl -iH \"Authorization: {scheme} $TOKEN\" -H \"DPoP: $PROOF\" {url}")
+        };
+        let token = format!("TOKEN=$({} dev --token --dpop)", self.program());
+        [
+            (
+                "In another terminal, a token that is bound to a key:",
+                token,
+            ),
+            ("A proof of that key, for one request:", proof),
+            (
+                "With both, 200; the same again, 401, for a proof passes once:",
+                with("DPoP"),
+            ),
+            ("As a plain bearer token, 401:", with("Bearer")),
+            (
+                "Without either, 401, and both schemes are offered:",
+                format!("curl -i {url}"),
+            ),
+            (
+                "A token that is not bound passes as before:",
+                format!(
+                    "curl -iH \"Authorization: Bearer $({} dev --token)\" {url}",
+                    self.program()
+                ),
+            ),
+        ]
+    }
+
+    fn commands_of_bearer(&self) -> [(&'static str, String); 6] {
         let url = |path: &str| format!("http://{}{path}", self.service);
         let call = |path: &str| format!("curl -i {}", url(path));
         let with = |path: &str| format!("curl -iH \"Authorization: Bearer $TOKEN\" {}", url(path));

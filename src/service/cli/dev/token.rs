@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     auth::{display::ShownText, is_loopback, token::json},
+    issuer::SigningKey,
     service::{
         cli::failure::Failure,
         config::{Environment, ServiceAddress},
@@ -24,10 +25,11 @@ pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
     scope: Option<&str>,
+    bound_to: Option<&SigningKey>,
 ) -> Result<(), Failure> {
     let service = ServiceAddress::from_environment(environment).map_err(Failure::Config)?;
     let service = format!("http://{}", service.listen);
-    let answer = fetch(&service, client, scope.unwrap_or_default())
+    let answer = fetch(&service, client, scope.unwrap_or_default(), bound_to)
         .await
         .map_err(|why| {
             Failure::NoDev(format!(
@@ -58,6 +60,7 @@ async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),
     scope: &str,
+    bound_to: Option<&SigningKey>,
 ) -> Result<Value, &'static str> {
     let client = Client::builder()
         .no_proxy()
@@ -85,10 +88,14 @@ async fn fetch(
     // A form has the encoding of a query (WHATWG URL §5).
     let form = Url::parse_with_params(endpoint.as_str(), parameters);
     let form = form.map_err(|_| "its issuer has no address")?;
-    let request = client
+    let proof = bound_to.map(|key| key.proof("POST", endpoint.as_str()).sign());
+    let mut request = client
         .post(endpoint)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.query().unwrap_or_default().to_owned());
+    if let Some(proof) = proof {
+        request = request.header("DPoP", proof);
+    }
     let response = request
         .send()
         .await

@@ -26,6 +26,7 @@ pub(in crate::service) struct Diagnosis<'a> {
 impl Diagnosis<'_> {
     pub(in crate::service) fn cause(&self, error: AuthError) -> Cause {
         match error {
+            AuthError::MissingToken if self.failed("scheme") => causes::DPOP_BOUND,
             AuthError::MissingToken => causes::NOTHING_SENT,
             AuthError::MalformedAuthorization => causes::FOREIGN_CHARACTER,
             AuthError::MultipleCredentials => causes::TWO_CREDENTIALS,
@@ -45,6 +46,11 @@ impl Diagnosis<'_> {
             AuthError::KeysUnavailable { .. } => self.no_keys(),
             AuthError::UnknownKey => self.key(),
             AuthError::BadSignature => self.signature(),
+            AuthError::TokenNotBound => causes::NOT_BOUND,
+            AuthError::InvalidProof => self.proof(),
+            AuthError::NonceRequired => causes::FIRST_NONCE,
+            AuthError::ProofReplayed => causes::PROOF_REUSED,
+            AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
             AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
                 of_policy(error, None, &self.trace.payload)
             }
@@ -227,7 +233,26 @@ impl Diagnosis<'_> {
         }
     }
 
+    /// Returns the cause of the first step of the proof that failed.
+    fn proof(&self) -> Cause {
+        let mut steps = self.trace.steps.iter();
+        let first = steps.find(|step| step.outcome.is_err());
+        match first.map(|step| step.name) {
+            Some("proof") => causes::PROOF_MISSING,
+            Some("proof htm" | "proof htu") => causes::PROOF_FOR_OTHER_URL,
+            Some("proof iat") => causes::PROOF_TIME,
+            Some("proof ath") => causes::PROOF_FOR_OTHER_TOKEN,
+            _ => causes::PROOF_MALFORMED,
+        }
+    }
+
     fn bound(&self) -> Cause {
+        if self.failed("proof key") {
+            return causes::OTHER_PROOF_KEY;
+        }
+        if self.failed("scheme") {
+            return causes::DPOP_AS_BEARER;
+        }
         let by = |method: &str| {
             self.claim("cnf")
                 .is_some_and(|cnf| cnf.get(method).is_some())

@@ -7,6 +7,7 @@ use crate::{
     auth::{
         Auth, AuthError, Claims,
         explain::{StepValue, Trace},
+        explain_proof::ProofOfRequest,
         policy::Policy,
     },
     service::{
@@ -61,12 +62,16 @@ pub(in crate::service) struct Wanted {
 pub(in crate::service) async fn explain(
     access: &Access,
     pasted: Pasted,
+    proof: Option<ProofOfRequest>,
     wanted: Option<Wanted>,
     skew: impl AsyncFnOnce() -> Option<Skew>,
 ) -> Explanation {
     let auth = &access.auth;
     auth.settled().await;
-    let (mut trace, verdict) = auth.trace(&pasted.token).await;
+    let (mut trace, verdict) = match &proof {
+        Some(proof) => auth.trace_with_proof(&pasted.token, proof).await,
+        None => auth.trace(&pasted.token).await,
+    };
     let granted = match (&verdict, wanted) {
         (Ok(claims), Some(wanted)) => grant(claims, wanted, &mut trace),
         _ => None,
@@ -86,7 +91,11 @@ pub(in crate::service) async fn explain(
         Ok(_) => {}
         Err(error) => {
             let is_about_time =
-                matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
+                matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid)
+                    || explanation
+                        .trace
+                        .step("proof iat")
+                        .is_some_and(|step| step.outcome.is_err());
             let skew = if is_about_time { skew().await } else { None };
             let diagnosis = Diagnosis {
                 token: &pasted.token,

@@ -18,6 +18,7 @@ use clap::Args;
 use crate::{
     auth::{
         Auth, SetupError,
+        explain_proof::ProofOfRequest,
         policy::{Policy, permissions, scopes},
     },
     service::{
@@ -56,6 +57,12 @@ pub(in crate::service) struct Options {
     /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
+    /// Explain this DPoP proof too, as if both had come with the scheme DPoP
+    #[arg(long, requires = "request", value_name = "PROOF")]
+    proof: Option<String>,
+    /// The request that the proof is for; a URL, or a path of this service
+    #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
+    request: Option<Vec<String>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,6 +88,24 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
+    /// Returns the proof with the request that it is for.
+    fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
+        let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
+            return Ok(None);
+        };
+        let wrong = |why: &str| Failure::Usage(Terminal::clean(&format!("--request: {why}")));
+        let method = method.parse().map_err(|_| wrong("not a method"))?;
+        let path = auth
+            .path_of(url)
+            .ok_or_else(|| wrong("the URL is not below PUBLIC_URL; give one that is, or a path"))?;
+        let proof = proof.trim().to_owned();
+        Ok(Some(ProofOfRequest {
+            proof,
+            method,
+            path,
+        }))
+    }
+
     /// Returns everything that the options require the token to grant.
     fn wanted(&self) -> Option<Wanted> {
         let wanted = [&self.scope, &self.permission]
@@ -101,6 +126,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
+        forward_auth_paths: config.forward_auth_paths,
     };
     let text = match options.token.as_deref() {
         None | Some("-") => standard_input()?,
@@ -109,7 +135,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let pasted = Pasted::read(&text)
         .map_err(|why| Failure::Input(Terminal::clean(&format!("no token: {why}"))))?;
     let offline = options.jwks.is_some();
-    let explanation = explain(&access, pasted, options.wanted(), async || {
+    let proof = options.proof(&access.auth)?;
+    let explanation = explain(&access, pasted, proof, options.wanted(), async || {
         if offline {
             return None;
         }

@@ -1,0 +1,99 @@
+//! The client's certificate as a proof that it holds the key of its token (RFC 8705).
+//!
+//! TLS has verified that the client holds the certificate's private key. Who signed the certificate
+//! does not matter here: the token names the one certificate that it is bound to.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::auth::credential::{RequestHead, certificate_field};
+
+/// The certificate that the client of a connection has presented, in DER.
+///
+/// A server that terminates TLS puts it into the extensions of each request of the connection, where
+/// the warp filters find it. For other frameworks, use [`RequestHead::with_certificate`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate(Arc<[u8]>);
+
+impl ClientCertificate {
+    /// Creates a certificate from its DER. TLS must have verified that the client holds its key.
+    pub fn new(der: impl Into<Arc<[u8]>>) -> Self {
+        Self(der.into())
+    }
+
+    /// Returns the DER.
+    pub fn as_der(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientCertificate")
+            .field(&thumbprint(&self.0))
+            .finish()
+    }
+}
+
+/// Where the client's certificate comes from.
+///
+/// A field is trusted as it is. Choose one only behind a proxy that replaces whatever the client
+/// sends under that name, and that no client can bypass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// The connection: [`RequestHead::certificate`], or a [`ClientCertificate`] in the request's
+    /// extensions.
+    Connection,
+    /// The field `Client-Cert` (RFC 9440).
+    ClientCert,
+    /// The certificate in the last element of Envoy's field `X-Forwarded-Client-Cert`.
+    XForwardedClientCert,
+    /// The field `X-SSL-Client-Cert` with percent-encoded PEM, as nginx's
+    /// `$ssl_client_escaped_cert` has it.
+    XSslClientCert,
+}
+
+impl CertificateSource {
+    /// Returns the certificate of a request. `None` if it has none, two, or one that cannot be read.
+    pub(crate) fn read<'a>(self, request: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
+        let read = match self {
+            Self::Connection => return request.certificate.map(Cow::Borrowed),
+            Self::ClientCert => certificate_field::client_cert,
+            Self::XForwardedClientCert => certificate_field::x_forwarded_client_cert,
+            Self::XSslClientCert => certificate_field::x_ssl_client_cert,
+        };
+        read(request.headers).map(Cow::Owned)
+    }
+}
+
+/// Returns the value of `x5t#S256` for a certificate in DER: its SHA-256, as base64url without
+/// padding (RFC 8705 §3.1).
+pub(crate) fn thumbprint(der: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, der))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    /// RFC 8705, appendix A: a certificate, and the confirmation of a token that is bound to it.
+    const CERTIFICATE: &str = "\
+        MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMz\
+        cwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW\
+        9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1\
+        E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+    #[test]
+    fn computes_the_thumbprint_of_rfc_8705() {
+        let der = STANDARD.decode(CERTIFICATE).unwrap();
+        let expected = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+        assert_eq!(thumbprint(&der), expected);
+        let shown = format!("{:?}", ClientCertificate::new(der));
+        assert_eq!(shown, format!("ClientCertificate({expected:?})"));
+    }
+}

@@ -1,0 +1,261 @@
+//! The fields in which a proxy passes the client's certificate on.
+//!
+//! Each function returns the certificate in DER. `None` if the field is absent, comes twice, or
+//! cannot be read: a certificate is never guessed.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::HeaderMap;
+
+/// Reads `Client-Cert`: a byte sequence of RFC 8941, base64 between colons (RFC 9440 §2.2).
+pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let text = single(headers, "client-cert")?;
+    let base64 = text.strip_prefix(':')?.strip_suffix(':')?;
+    der(base64)
+}
+
+/// Reads `X-Forwarded-Client-Cert` of Envoy: elements separated by commas, one for each proxy that
+/// saw a certificate. The last one is that of the proxy before us. Its `Cert` is percent-encoded PEM.
+pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let text = single(headers, "x-forwarded-client-cert")?;
+    let element = outside_quotes(text, ',')?.pop()?;
+    let mut certificates = Vec::new();
+    for pair in outside_quotes(element, ';')? {
+        let (name, value) = pair.trim().split_once('=')?;
+        if name.eq_ignore_ascii_case("cert") {
+            certificates.push(unquoted(value)?);
+        }
+    }
+    match &*certificates {
+        [certificate] => pem(&percent_decoded(certificate)?),
+        _ => None,
+    }
+}
+
+/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, as nginx's `$ssl_client_escaped_cert` has it.
+pub(super) fn x_ssl_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
+    pem(&percent_decoded(single(headers, "x-ssl-client-cert")?)?)
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut fields = headers.get_all(name).iter();
+    match (fields.next(), fields.next()) {
+        (Some(field), None) => field.to_str().ok().map(str::trim),
+        _ => None,
+    }
+}
+
+/// Splits a text at each separator that is not within double quotes. `None` if a quote is not
+/// closed.
+fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            c if c == separator && !is_quoted => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[begin..]);
+    (!is_quoted).then_some(parts)
+}
+
+/// Takes the quotes off. `None` if something follows them, or precedes them.
+fn unquoted(text: &str) -> Option<&str> {
+    let inner = match text.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"')?,
+        None => text,
+    };
+    (!inner.contains(['"', '\\'])).then_some(inner)
+}
+
+/// Decodes `%2B` and the like. A `+` stays a `+`, as base64 has it.
+fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(text.into());
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut parts = text.split('%');
+    decoded.push_str(parts.next()?);
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        // `from_str_radix` would accept a sign.
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let byte = u8::from_str_radix(digits, 16).ok()?;
+        decoded.push(byte.is_ascii().then_some(char::from(byte))?);
+        decoded.push_str(rest);
+    }
+    Some(decoded.into())
+}
+
+/// Decodes PEM of one certificate (RFC 7468).
+fn pem(text: &str) -> Option<Vec<u8>> {
+    let inner = text.trim().strip_prefix("-----BEGIN CERTIFICATE-----")?;
+    let inner = inner.strip_suffix("-----END CERTIFICATE-----")?;
+    der(&inner.split_ascii_whitespace().collect::<String>())
+}
+
+/// Decodes base64 of something.
+fn der(base64: &str) -> Option<Vec<u8>> {
+    let der = STANDARD.decode(base64).ok()?;
+    (!der.is_empty()).then_some(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const DER: &[u8] = b"\x30\x03any\xff\xfe\xfd";
+
+    fn read(
+        reader: fn(&HeaderMap) -> Option<Vec<u8>>,
+        name: &'static str,
+        values: &[&str],
+    ) -> Option<Vec<u8>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        reader(&headers)
+    }
+
+    fn escaped_pem() -> String {
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            STANDARD.encode(DER)
+        );
+        let escape = |c: char| match c {
+            ' ' | '\n' | '/' | '+' | '=' | ';' | ',' => format!("%{:02X}", c as u32),
+            c => c.to_string(),
+        };
+        pem.chars().map(escape).collect()
+    }
+
+    #[test]
+    fn reads_client_cert() {
+        let good = format!(":{}:", STANDARD.encode(DER));
+        let bare = STANDARD.encode(DER);
+        for (case, values, is_read) in [
+            ("good", vec![&*good], true),
+            ("blanks around", vec![&*format!(" {good} ")], true),
+            ("absent", vec![], false),
+            ("empty", vec![""], false),
+            ("empty bytes", vec!["::"], false),
+            ("twice", vec![&good, &good], false),
+            ("a list", vec![&*format!("{good}, {good}")], false),
+            ("without colons", vec![&*bare], false),
+            ("one colon", vec![&*format!(":{bare}")], false),
+            ("not padded", vec![&*good.replace('=', "")], false),
+            ("url alphabet", vec![&*good.replace('/', "_")], false),
+            ("with a parameter", vec![&*format!("{good};a=1")], false),
+            ("PEM", vec![&*escaped_pem()], false),
+        ] {
+            let found = read(client_cert, "client-cert", &values);
+            assert_eq!(found.as_deref(), is_read.then_some(DER), "{case}");
+        }
+    }
+
+    #[test]
+    fn reads_x_ssl_client_cert() {
+        let good = escaped_pem();
+        for (case, values, is_read) in [
+            ("good", vec![&*good], true),
+            (
+                "lower case digits",
+                vec![&*good.replace("%2F", "%2f").replace("%0A", "%0a")],
+                true,
+            ),
+            ("a plain plus", vec![&*good.replace("%2B", "+")], true),
+            ("blanks not escaped", vec![&*good.replace("%20", " ")], true),
+            ("absent", vec![], false),
+            ("empty", vec![""], false),
+            ("twice", vec![&good, &good], false),
+            ("two certificates", vec![&*format!("{good}{good}")], false),
+            (
+                "a key",
+                vec![&*good.replace("CERTIFICATE", "PRIVATE%20KEY")],
+                false,
+            ),
+            (
+                "no end",
+                vec![good.split("-----END").next().unwrap()],
+                false,
+            ),
+            ("half an escape", vec![&*format!("{good}%2")], false),
+            ("a signed escape", vec![&*good.replace("%20", "%+2")], false),
+            ("beyond ASCII", vec![&*format!("{good}%ff")], false),
+            ("no PEM", vec!["MAAA"], false),
+        ] {
+            let found = read(x_ssl_client_cert, "x-ssl-client-cert", &values);
+            assert_eq!(found.as_deref(), is_read.then_some(DER), "{case}");
+        }
+    }
+
+    #[test]
+    fn reads_the_last_element_of_x_forwarded_client_cert() {
+        let cert = format!("Cert=\"{}\"", escaped_pem());
+        let other = "By=spiffe://a;Hash=00;Cert=\"MAAA\"";
+        for (case, values, is_read) in [
+            ("alone", vec![cert.clone()], true),
+            ("not quoted", vec![cert.replace('"', "")], true),
+            (
+                "among others",
+                vec![format!("By=x;Hash=1;{cert};Subject=\"CN=a, b;c\";URI=")],
+                true,
+            ),
+            (
+                "a quote in a quote",
+                vec![format!("Subject=\"CN=\\\"a,b\";{cert}")],
+                true,
+            ),
+            ("the last", vec![format!("{other},{cert}")], true),
+            (
+                "the last, with a blank",
+                vec![format!("{other}, {cert}")],
+                true,
+            ),
+            ("not the last", vec![format!("{cert},{other}")], false),
+            (
+                "the last has none",
+                vec![format!("{cert},By=x;Hash=1")],
+                false,
+            ),
+            ("nothing after a comma", vec![format!("{cert},")], false),
+            ("twice in an element", vec![format!("{cert};{cert}")], false),
+            ("two fields", vec![cert.clone(), cert.clone()], false),
+            (
+                "within another value",
+                vec![format!("Subject=\"{}\"", cert.replace('"', "'"))],
+                false,
+            ),
+            (
+                "a quote that is open",
+                vec![format!("Subject=\"CN=a,{}", cert.replace('"', ""))],
+                false,
+            ),
+            ("text after the quote", vec![format!("{cert}x")], false),
+            ("no pairs", vec!["Cert".to_owned()], false),
+            ("absent", vec![], false),
+            (
+                "the chain alone",
+                vec![cert.replace("Cert", "Chain")],
+                false,
+            ),
+        ] {
+            let values: Vec<_> = values.iter().map(String::as_str).collect();
+            let found = read(x_forwarded_client_cert, "x-forwarded-client-cert", &values);
+            assert_eq!(found.as_deref(), is_read.then_some(DER), "{case}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! [`Proofs`]: validates the DPoP proof of a request (RFC 9449 §4.3 and §7.1).
+//!
+//! A proof is a JWT that the client signs for one request, with the key that the token is bound to.
+//! [`Proofs::check`] defines the order of the steps. Each step is a function that `explain` calls as
+//! well. The record of used proofs comes last, so that a proof that fails is not recorded.
+//!
+//! Nothing here reads the token except for its hash: the token is verified before.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::algorithm::Algorithm;
+use crate::auth::{
+    credential::{RequestHead, nonce::Nonces, target_uri::PublicUrl},
+    error::AuthError,
+    keys::jwk::{self, KeyVerifier},
+    store::{Claim, Claimed, Store},
+    token::{
+        confirmation::Thumbprint,
+        json::{self, Value},
+        jws::{self, Parts},
+    },
+};
+
+/// The field that carries the proof.
+pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
+
+/// The maximum length of a proof in bytes. A proof with an RSA key of 8192 bits has some 3 KiB.
+pub(crate) const MAX_PROOF: usize = 8 * 1024;
+
+/// The `typ` of a proof, compared exactly.
+pub(crate) const TYP: &str = "dpop+jwt";
+
+/// The maximum length of `jti` in bytes.
+pub(crate) const MAX_JTI: usize = 256;
+
+/// How long to wait before trying again while the store cannot answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The rules for proofs, and the record of used ones.
+pub(crate) struct Proofs {
+    pub(crate) url: PublicUrl,
+    pub(crate) algorithms: Arc<[Algorithm]>,
+    /// How long after `iat` a proof is accepted, without leeway.
+    pub(crate) window: Duration,
+    pub(crate) leeway: Duration,
+    /// `None` if proofs need no nonce.
+    pub(crate) nonces: Option<Nonces>,
+    pub(crate) store: Store,
+}
+
+/// The reason why a proof was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProofFault {
+    Absent,
+    Several,
+    TooLarge,
+    NotJwt,
+    NotStrict,
+    Extension,
+    Type,
+    Algorithm,
+    /// `jwk` is absent or no public key that can be used, for this reason.
+    Key(Cow<'static, str>),
+    Signature,
+    /// The adapter of the framework passes neither method nor path.
+    NoTarget,
+    Method,
+    Url,
+    /// `iat` is absent or no number.
+    NoTime,
+    Old,
+    Ahead,
+    TokenHash,
+    Nonce,
+    Id,
+    /// The key of the proof is not the one that the token is bound to.
+    OtherKey,
+    Used,
+    /// The store cannot tell whether the proof was used, for this reason.
+    Unavailable(&'static str),
+}
+
+impl ProofFault {
+    pub(crate) const fn error(&self) -> AuthError {
+        match self {
+            Self::OtherKey => AuthError::TokenBound,
+            Self::Nonce => AuthError::NonceRequired,
+            Self::Used => AuthError::ProofReplayed,
+            Self::Unavailable(_) => AuthError::StateUnavailable {
+                retry_after: RETRY_AFTER,
+            },
+            _ => AuthError::InvalidProof,
+        }
+    }
+
+    /// Returns the reason for the log. It shows nothing of the proof, and [`Self::detail`] does.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Absent => "there is no DPoP field",
+            Self::Several => "there is more than one proof",
+            Self::TooLarge => "the proof is larger than 8 KiB",
+            Self::NotJwt => "the proof is not three parts",
+            Self::NotStrict => "a part of the proof is not base64url of a JSON object",
+            Self::Extension => "the proof has crit or b64",
+            Self::Type => "typ of the proof is not dpop+jwt",
+            Self::Algorithm => "alg of the proof is not allowed",
+            Self::Key(_) => "jwk of the proof is not a public key that can be used",
+            Self::Unavailable(reason) => reason,
+            Self::Signature => "the signature of the proof is wrong",
+            Self::NoTarget => "method and path of the request are not known",
+            Self::Method => "htm is not the method of the request",
+            Self::Url => "htu is not the URL of the request",
+            Self::NoTime => "iat of the proof is absent or no number",
+            Self::Old => "iat of the proof is too old; a clock may be off",
+            Self::Ahead => "iat of the proof is ahead; a clock may be off",
+            Self::TokenHash => "ath is not the hash of the token",
+            Self::Nonce => "the nonce is absent, expired or unknown",
+            Self::Id => "jti is absent, empty, too long or no string",
+            Self::OtherKey => "the token is bound to another key",
+            Self::Used => "the proof was used before",
+        }
+    }
+
+    /// Returns the reason for the one who has the proof.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Key(reason) => reason,
+            _ => self.reason(),
+        }
+    }
+}
+
+/// The request that a proof must be made for.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    pub(crate) request: &'a RequestHead<'a>,
+    pub(crate) token: &'a [u8],
+    /// The thumbprint of the key that the token is bound to.
+    pub(crate) bound_to: Thumbprint,
+}
+
+impl Proofs {
+    /// Validates the proof of a request, step by step, and records its use.
+    pub(crate) async fn check(
+        &self,
+        presented: Presented<'_>,
+        now: SystemTime,
+    ) -> Result<(), ProofFault> {
+        let proof = field(presented.request.headers)?;
+        let parts = Parts::split(proof).map_err(|_| ProofFault::NotJwt)?;
+        let header = decoded(parts.header)?;
+        let payload = decoded(parts.payload)?;
+        let signature = jws::base64url(parts.signature).map_err(|_| ProofFault::NotStrict)?;
+        let header = ProofHeader::parse(&header)?;
+        let claims = ProofClaims::parse(&payload)?;
+        header.no_extension()?;
+        header.is_proof()?;
+        let algorithm = self.algorithm(&header)?;
+        let key = ProofKey::read(&header, algorithm)?;
+        key.verify(parts, &signature)?;
+        claims.is_for_method(presented.request)?;
+        self.is_for_url(&claims, presented.request)?;
+        self.is_recent(claims.issued()?, now)?;
+        claims.is_for_token(presented.token)?;
+        self.has_nonce(&claims, now)?;
+        let id = claims.id()?;
+        key.is(presented.bound_to)?;
+        self.use_once(key.thumbprint, id, claims.issued()?, now)
+            .await
+    }
+
+    pub(crate) fn algorithm(&self, header: &ProofHeader<'_>) -> Result<Algorithm, ProofFault> {
+        let Some(Value::Text(name)) = &header.alg else {
+            return Err(ProofFault::Algorithm);
+        };
+        name.parse()
+            .ok()
+            .filter(|algorithm| self.algorithms.contains(algorithm))
+            .ok_or(ProofFault::Algorithm)
+    }
+
+    pub(crate) fn is_for_url(
+        &self,
+        claims: &ProofClaims<'_>,
+        request: &RequestHead<'_>,
+    ) -> Result<(), ProofFault> {
+        let path = request.path.ok_or(ProofFault::NoTarget)?;
+        match &claims.htu {
+            Some(Value::Text(htu)) if self.url.is_at(htu, path, request.is_forwarded) => Ok(()),
+            _ => Err(ProofFault::Url),
+        }
+    }
+
+    pub(crate) fn is_recent(&self, issued: f64, now: SystemTime) -> Result<(), ProofFault> {
+        let (now, leeway) = (seconds(now), self.leeway.as_secs_f64());
+        if now > issued + self.window.as_secs_f64() + leeway {
+            return Err(ProofFault::Old);
+        }
+        if issued > now + leeway {
+            return Err(ProofFault::Ahead);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_nonce(
+        &self,
+        claims: &ProofClaims<'_>,
+        now: SystemTime,
+    ) -> Result<(), ProofFault> {
+        match (&self.nonces, &claims.nonce) {
+            (None, _) => Ok(()),
+            (Some(nonces), Some(Value::Text(nonce))) if nonces.is_good(nonce, now) => Ok(()),
+            (Some(_), _) => Err(ProofFault::Nonce),
+        }
+    }
+
+    /// Records the use of a proof, which fails if it was used before. The record is kept as long as
+    /// any proof of this `jti` could be accepted.
+    async fn use_once(
+        &self,
+        key: Thumbprint,
+        id: &str,
+        issued: f64,
+        now: SystemTime,
+    ) -> Result<(), ProofFault> {
+        let mut hash = Context::new(&SHA256);
+        hash.update(key.as_bytes());
+        hash.update(id.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(hash.finish().as_ref());
+        let issued = Duration::try_from_secs_f64(issued).unwrap_or_default();
+        let claim = Claim {
+            key,
+            now,
+            issued_at: SystemTime::UNIX_EPOCH + issued,
+            until: now + self.window + self.leeway * 2,
+        };
+        match self.store.claim(claim).await {
+            Ok(Claimed::First) => Ok(()),
+            Ok(Claimed::Used) => Err(ProofFault::Used),
+            Err(unavailable) => Err(ProofFault::Unavailable(unavailable.as_str())),
+        }
+    }
+}
+
+impl fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proofs")
+            .field("url", &self.url)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_secs_f64()
+}
+
+/// Returns the one proof of a request. A comma means that a proxy has joined two fields into one.
+pub(crate) fn field(headers: &HeaderMap) -> Result<&[u8], ProofFault> {
+    let mut fields = headers.get_all(PROOF).iter().map(HeaderValue::as_bytes);
+    let proof = fields.next().ok_or(ProofFault::Absent)?;
+    if fields.next().is_some() || proof.contains(&b',') {
+        return Err(ProofFault::Several);
+    }
+    if proof.len() > MAX_PROOF {
+        return Err(ProofFault::TooLarge);
+    }
+    Ok(proof)
+}
+
+pub(crate) fn decoded(part: &[u8]) -> Result<String, ProofFault> {
+    let text = jws::base64url(part).and_then(jws::text);
+    text.map_err(|_| ProofFault::NotStrict)
+}
+
+/// The members of a proof's header. `kid`, `x5c` and the like are ignored: the key is in `jwk`.
+#[derive(Debug, Default)]
+pub(crate) struct ProofHeader<'a> {
+    alg: Option<Value<'a>>,
+    typ: Option<Value<'a>>,
+    /// The JSON text of `jwk`.
+    jwk: Option<&'a str>,
+    is_extended: bool,
+}
+
+impl<'a> ProofHeader<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, ProofFault> {
+        let mut header = Self::default();
+        json::members(text, |name, value| match name {
+            "alg" => header.alg = Some(value),
+            "typ" => header.typ = Some(value),
+            "crit" | "b64" => header.is_extended = true,
+            _ => {}
+        })
+        .map_err(|_| ProofFault::NotStrict)?;
+        header.jwk = json::member(text, "jwk");
+        Ok(header)
+    }
+
+    pub(crate) fn no_extension(&self) -> Result<(), ProofFault> {
+        if self.is_extended {
+            return Err(ProofFault::Extension);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_proof(&self) -> Result<(), ProofFault> {
+        match &self.typ {
+            Some(Value::Text(typ)) if typ == TYP => Ok(()),
+            _ => Err(ProofFault::Type),
+        }
+    }
+}
+
+/// The public key of a proof, which the client has chosen. It proves something only by its
+/// thumbprint.
+pub(crate) struct ProofKey {
+    verifier: KeyVerifier,
+    pub(crate) thumbprint: Thumbprint,
+}
+
+impl ProofKey {
+    pub(crate) fn read(header: &ProofHeader<'_>, algorithm: Algorithm) -> Result<Self, ProofFault> {
+        const ABSENT: ProofFault = ProofFault::Key(Cow::Borrowed("the proof has no jwk"));
+        let jwk = header.jwk.ok_or(ABSENT)?;
+        let jwk = json::value_below(1, jwk).map_err(|_| ProofFault::NotStrict)?;
+        let (material, mut verifiers) = jwk::import(&jwk, &[algorithm])
+            .map_err(|reason| ProofFault::Key(reason.to_string().into()))?;
+        let (_, verifier) = verifiers
+            .pop()
+            .ok_or_else(|| ProofFault::Key("jwk is not a key for alg".into()))?;
+        let thumbprint = Thumbprint(material.thumbprint());
+        Ok(Self {
+            verifier,
+            thumbprint,
+        })
+    }
+
+    pub(crate) fn verify(&self, parts: Parts<'_>, signature: &Vec<u8>) -> Result<(), ProofFault> {
+        if self.verifier.verify(parts.signing_input, signature) {
+            return Ok(());
+        }
+        Err(ProofFault::Signature)
+    }
+
+    pub(crate) fn is(&self, bound_to: Thumbprint) -> Result<(), ProofFault> {
+        if self.thumbprint == bound_to {
+            return Ok(());
+        }
+        Err(ProofFault::OtherKey)
+    }
+}
+
+/// The claims of a proof. `exp` and `nbf` are ignored: RFC 9449 does not define them.
+#[derive(Debug, Default)]
+pub(crate) struct ProofClaims<'a> {
+    htm: Option<Value<'a>>,
+    htu: Option<Value<'a>>,
+    iat: Option<Value<'a>>,
+    ath: Option<Value<'a>>,
+    nonce: Option<Value<'a>>,
+    jti: Option<Value<'a>>,
+}
+
+impl<'a> ProofClaims<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, ProofFault> {
+        let mut claims = Self::default();
+        json::members(text, |name, value| match name {
+            "htm" => claims.htm = Some(value),
+            "htu" => claims.htu = Some(value),
+            "iat" => claims.iat = Some(value),
+            "ath" => claims.ath = Some(value),
+            "nonce" => claims.nonce = Some(value),
+            "jti" => claims.jti = Some(value),
+            _ => {}
+        })
+        .map_err(|_| ProofFault::NotStrict)?;
+        Ok(claims)
+    }
+
+    pub(crate) fn is_for_method(&self, request: &RequestHead<'_>) -> Result<(), ProofFault> {
+        let method = request.method.ok_or(ProofFault::NoTarget)?;
+        match &self.htm {
+            Some(Value::Text(htm)) if htm == method.as_str() => Ok(()),
+            _ => Err(ProofFault::Method),
+        }
+    }
+
+    pub(crate) fn issued(&self) -> Result<f64, ProofFault> {
+        match self.iat {
+            Some(Value::Number(issued)) => Ok(issued),
+            _ => Err(ProofFault::NoTime),
+        }
+    }
+
+    pub(crate) fn is_for_token(&self, token: &[u8]) -> Result<(), ProofFault> {
+        match &self.ath {
+            Some(Value::Text(ath)) if *ath == token_hash(token) => Ok(()),
+            _ => Err(ProofFault::TokenHash),
+        }
+    }
+
+    pub(crate) fn id(&self) -> Result<&str, ProofFault> {
+        match &self.jti {
+            Some(Value::Text(id)) if (1..=MAX_JTI).contains(&id.len()) => Ok(id),
+            _ => Err(ProofFault::Id),
+        }
+    }
+}
+
+/// Returns the hash of a token as `ath` has it (RFC 9449 §4.2).
+pub(crate) fn token_hash(token: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, token))
+}

@@ -1,0 +1,134 @@
+//! [`Nonces`]: nonces for DPoP proofs that no server has to remember (RFC 9449 §8 and §9).
+//!
+//! A nonce is the HMAC of the number of a five-minute slot. Every replica with the same secret makes
+//! and accepts the same nonces. A nonce limits the time for which proofs can be made in advance. It
+//! does not replace the record of used proofs.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    hmac::{self, HMAC_SHA256},
+    rand,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// How long a slot lasts. A nonce is good for its slot and the next, so for 5 to 10 minutes.
+const SLOT: Duration = Duration::from_secs(300);
+
+/// The part of a slot, at its end, in which answers carry the nonce of the slot: the last fifth.
+const LAST_PART: Duration = Duration::from_secs(60);
+
+/// The shortest secret in bytes: as long as the hash (RFC 2104 §3).
+pub(crate) const SHORTEST_SECRET: usize = 32;
+
+/// Separates these codes from any other use of the same secret.
+const PURPOSE: &[u8] = b"warp-bearer dpop nonce";
+
+#[derive(Clone)]
+pub(crate) struct Nonces(hmac::Key);
+
+impl Nonces {
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, secret))
+    }
+
+    /// Creates nonces that only this process accepts. `None` if the system has no randomness.
+    pub(crate) fn random() -> Option<Self> {
+        let mut secret = [0; SHORTEST_SECRET];
+        rand::fill(&mut secret).ok()?;
+        Some(Self::new(&secret))
+    }
+
+    /// Returns the nonce of the current slot.
+    pub(crate) fn current(&self, now: SystemTime) -> String {
+        self.of(slot(now))
+    }
+
+    /// Returns the nonce of the current slot in its last fifth. A client that takes it over never
+    /// sees a nonce expire: what it holds may be of the slot before.
+    pub(crate) fn renewal(&self, now: SystemTime) -> Option<String> {
+        let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
+        let is_last = into_slot >= (SLOT - LAST_PART).as_secs();
+        is_last.then(|| self.current(now))
+    }
+
+    /// Returns whether `nonce` is of the current slot or of the one before.
+    pub(crate) fn is_good(&self, nonce: &str, now: SystemTime) -> bool {
+        let current = slot(now);
+        [Some(current), current.checked_sub(1)]
+            .into_iter()
+            .flatten()
+            .any(|slot| verify_slices_are_equal(self.of(slot).as_bytes(), nonce.as_bytes()).is_ok())
+    }
+
+    fn of(&self, slot: u64) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(PURPOSE);
+        context.update(&slot.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(context.sign())
+    }
+}
+
+fn slot(now: SystemTime) -> u64 {
+    since_epoch(now).as_secs() / SLOT.as_secs()
+}
+
+fn since_epoch(now: SystemTime) -> Duration {
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_nonce_is_good_for_its_slot_and_the_next() {
+        let nonces = Nonces::new(&[7; 32]);
+        let nonce = nonces.current(at(3000));
+        for (case, seconds, expected) in [
+            ("the slot before", 2999, false),
+            ("its start", 3000, true),
+            ("its end", 3299, true),
+            ("the next slot", 3300, true),
+            ("the end of the next", 3599, true),
+            ("after that", 3600, false),
+            ("the epoch", 0, false),
+        ] {
+            assert_eq!(nonces.is_good(&nonce, at(seconds)), expected, "{case}");
+        }
+        assert!(!nonces.is_good("", at(3000)));
+        assert!(!nonces.is_good(&nonce[1..], at(3000)));
+        assert!(!nonces.is_good(&format!("{nonce}A"), at(3000)));
+    }
+
+    #[test]
+    fn replicas_with_one_secret_accept_each_others_nonces() {
+        let (one, other) = (Nonces::new(&[7; 32]), Nonces::new(&[7; 32]));
+        assert!(one.is_good(&other.current(at(9)), at(9)));
+        let stranger = Nonces::new(&[8; 32]);
+        assert!(!one.is_good(&stranger.current(at(9)), at(9)));
+        let (one, other) = (Nonces::random().unwrap(), Nonces::random().unwrap());
+        assert!(!one.is_good(&other.current(at(9)), at(9)));
+    }
+
+    #[test]
+    fn answers_renew_the_nonce_in_the_last_fifth_of_a_slot() {
+        let nonces = Nonces::new(&[7; 32]);
+        for (seconds, expected) in [(3000, false), (3239, false), (3240, true), (3299, true)] {
+            let renewal = nonces.renewal(at(seconds));
+            assert_eq!(renewal.is_some(), expected, "{seconds}");
+            if let Some(renewal) = renewal {
+                assert!(
+                    nonces.is_good(&renewal, at(3599)),
+                    "for the whole next slot"
+                );
+            }
+        }
+    }
+}

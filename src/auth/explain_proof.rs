@@ -1,0 +1,405 @@
+//! The steps of validating a DPoP proof, for `warp-bearer explain --proof`.
+//!
+//! The steps are those of `credential/dpop.rs`, in its order and with the same functions. The verdict
+//! is that of the whole request. After a failed step the trace continues as far as the proof can be
+//! parsed, because a later step may show the cause.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+
+use crate::auth::{
+    challenge::Scheme,
+    credential::{
+        Credential, RequestHead,
+        dpop::{
+            self, MAX_JTI, MAX_PROOF, PROOF, ProofClaims, ProofFault, ProofHeader, ProofKey,
+            Proofs, TYP, token_hash,
+        },
+    },
+    error::AuthError,
+    explain::{StepValue, Trace, names, quoted, shown},
+    token::{
+        claims::Claims,
+        json,
+        jws::{self, Parts},
+    },
+    verifier::Auth,
+};
+
+/// A proof, and the request that it goes with.
+#[derive(Debug, Clone)]
+pub(crate) struct ProofOfRequest {
+    pub(crate) proof: String,
+    pub(crate) method: Method,
+    /// The path as this service gets it.
+    pub(crate) path: String,
+}
+
+impl Auth {
+    /// Returns the path that a request for `url` has here. A path stands for itself. `None` if the URL
+    /// is not below the public URL.
+    pub(crate) fn path_of(&self, url: &str) -> Option<String> {
+        if url.starts_with('/') {
+            return Some(url.split(['?', '#']).next().unwrap_or_default().to_owned());
+        }
+        self.inner.proofs.as_ref()?.url.path_below(url)
+    }
+
+    /// Verifies a token and a proof as if a request had sent them with the scheme `DPoP`. Returns the
+    /// steps and the verdict.
+    pub(crate) async fn trace_with_proof(
+        &self,
+        token: &str,
+        presented: &ProofOfRequest,
+    ) -> (Trace, Result<Claims, AuthError>) {
+        let Some(proofs) = &self.inner.proofs else {
+            let mut trace = Trace::default();
+            let off = AuthError::MissingToken;
+            trace.add::<()>("scheme", "Bearer, since DPoP is off", "DPoP", Err(off));
+            return (trace, Err(off));
+        };
+        let (mut trace, verdict) = self.trace_token(token).await;
+        // The token alone is refused, if at all, because it is bound.
+        if let Err(error) = verdict
+            && !matches!(error, AuthError::TokenBound | AuthError::TokenNotBound)
+        {
+            return (trace, Err(error));
+        }
+        if trace.steps.iter().any(|step| step.outcome.is_err()) {
+            return (trace, verdict);
+        }
+        let jkt = trace.payload["cnf"]["jkt"].as_str().map(str::to_owned);
+        let Some(jkt) = jkt else {
+            let unbound = AuthError::TokenNotBound;
+            trace.add::<()>(
+                "scheme",
+                "Bearer, for a token without cnf.jkt",
+                "DPoP",
+                Err(unbound),
+            );
+            return (trace, Err(unbound));
+        };
+        let mut headers = HeaderMap::new();
+        if let Ok(proof) = HeaderValue::from_str(&presented.proof) {
+            headers.insert(PROOF, proof);
+        }
+        let request = RequestHead::new(&presented.method, &presented.path, &headers);
+        let now = (self.inner.clock)();
+        follow(proofs, &request, token, &jkt, now, &mut trace);
+        let credential = Credential {
+            token: token.as_bytes(),
+            scheme: Some(Scheme::Dpop),
+        };
+        let verdict = self.verify_presented(credential, Some(&request)).await;
+        (trace, verdict)
+    }
+}
+
+/// Adds the steps of [`Proofs::check`], up to the first step whose input is missing. Whether the proof
+/// was used before is not among them: this process has not seen it.
+fn follow(
+    proofs: &Proofs,
+    request: &RequestHead<'_>,
+    token: &str,
+    jkt: &str,
+    now: SystemTime,
+    trace: &mut Trace,
+) -> Option<()> {
+    let field = dpop::field(request.headers);
+    let found = match &field {
+        Ok(proof) => format!("{} bytes", proof.len()),
+        Err(fault) => fault.detail().to_owned(),
+    };
+    let expected = format!("one, of {MAX_PROOF} bytes at most");
+    let proof = add(trace, "proof", expected, found, field)?;
+
+    let documents = documents(proof);
+    let found = if documents.is_ok() {
+        "it is"
+    } else {
+        "it is not"
+    };
+    let expected = "three parts of base64url, JSON objects without duplicates";
+    let (parts, header, payload, signature) = add(trace, "proof form", expected, found, documents)?;
+    let (shown_header, shown_claims) = (value(&header), value(&payload));
+    let in_header = |name: &str| shown(shown_header.get(name));
+    let claimed = |name: &str| shown(shown_claims.get(name));
+    let parsed = ProofHeader::parse(&header).ok()?;
+    let claims = ProofClaims::parse(&payload).ok()?;
+
+    let found = if parsed.no_extension().is_ok() {
+        "neither"
+    } else {
+        "it has one"
+    };
+    add(
+        trace,
+        "proof crit",
+        "neither crit nor b64",
+        found,
+        parsed.no_extension(),
+    );
+    add(
+        trace,
+        "proof typ",
+        quoted(TYP),
+        in_header("typ"),
+        parsed.is_proof(),
+    );
+    let algorithm = proofs.algorithm(&parsed);
+    let expected = names(&proofs.algorithms);
+    let algorithm = add(trace, "proof alg", expected, in_header("alg"), algorithm);
+    let key = algorithm.map(|algorithm| ProofKey::read(&parsed, algorithm));
+    let key = key.and_then(|key| {
+        let found = match &key {
+            Ok(_) => "it is".to_owned(),
+            Err(fault) => fault.detail().to_owned(),
+        };
+        add(trace, "proof jwk", "a public key for alg", found, key)
+    });
+    if let Some(key) = &key {
+        let signed = key.verify(parts, &signature);
+        let found = if signed.is_ok() { "it is" } else { "it is not" };
+        add(trace, "proof signed", "by that key", found, signed);
+    }
+
+    let method = request.method.map_or("", Method::as_str);
+    let path = request.path.unwrap_or_default();
+    add(
+        trace,
+        "proof htm",
+        quoted(method),
+        claimed("htm"),
+        claims.is_for_method(request),
+    );
+    let url = quoted(&proofs.url.of(path, request.is_forwarded));
+    add(
+        trace,
+        "proof htu",
+        url,
+        claimed("htu"),
+        proofs.is_for_url(&claims, request),
+    );
+    time(proofs, &claims, &claimed("iat"), now, trace);
+    let expected = quoted(&token_hash(token.as_bytes()));
+    add(
+        trace,
+        "proof ath",
+        expected,
+        claimed("ath"),
+        claims.is_for_token(token.as_bytes()),
+    );
+    if proofs.nonces.is_some() {
+        let outcome = proofs.has_nonce(&claims, now);
+        add(
+            trace,
+            "proof nonce",
+            "one of this service",
+            claimed("nonce"),
+            outcome,
+        );
+    }
+    let expected = format!("1 to {MAX_JTI} bytes");
+    add(
+        trace,
+        "proof jti",
+        expected,
+        claimed("jti"),
+        claims.id().map(|_| ()),
+    );
+    let thumbprint = key?.thumbprint.to_string();
+    let outcome = if thumbprint == jkt {
+        Ok(())
+    } else {
+        Err(ProofFault::OtherKey)
+    };
+    add(
+        trace,
+        "proof key",
+        quoted(jkt),
+        quoted(&thumbprint),
+        outcome,
+    )
+}
+
+fn time(
+    proofs: &Proofs,
+    claims: &ProofClaims<'_>,
+    claimed: &str,
+    now: SystemTime,
+    trace: &mut Trace,
+) {
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since_epoch.unwrap_or_default().as_secs_f64();
+    let leeway = proofs.leeway.as_secs_f64();
+    let issued = match claims.issued() {
+        Ok(issued) => issued,
+        Err(fault) => {
+            add::<()>(trace, "proof iat", "a number", claimed, Err(fault));
+            return;
+        }
+    };
+    let outcome = proofs.is_recent(issued, now);
+    let expected = if outcome == Err(ProofFault::Ahead) {
+        StepValue::Before(seconds, leeway)
+    } else {
+        StepValue::After(seconds - proofs.window.as_secs_f64(), leeway)
+    };
+    add(
+        trace,
+        "proof iat",
+        expected,
+        StepValue::Date(issued),
+        outcome,
+    );
+}
+
+type Documents<'p> = (Parts<'p>, String, String, Vec<u8>);
+
+fn documents(proof: &[u8]) -> Result<Documents<'_>, ProofFault> {
+    let parts = Parts::split(proof).map_err(|_| ProofFault::NotJwt)?;
+    let (header, payload) = (dpop::decoded(parts.header)?, dpop::decoded(parts.payload)?);
+    let signature = jws::base64url(parts.signature).map_err(|_| ProofFault::NotStrict)?;
+    ProofHeader::parse(&header)?;
+    ProofClaims::parse(&payload)?;
+    Ok((parts, header, payload, signature))
+}
+
+fn value(text: &str) -> Value {
+    json::value(text).unwrap_or_default()
+}
+
+fn add<T>(
+    trace: &mut Trace,
+    name: &'static str,
+    expected: impl Into<StepValue>,
+    found: impl Into<StepValue>,
+    outcome: Result<T, ProofFault>,
+) -> Option<T> {
+    trace.add(
+        name,
+        expected,
+        found,
+        outcome.map_err(|fault| fault.error()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        algorithm::Algorithm,
+        auth::dpop::Dpop,
+        issuer::{Issuer, ProofBuilder, SigningKey, TokenBuilder},
+    };
+
+    const URL: &str = "https://api.example.com/v1/a";
+
+    /// The first failed step has the code of the verdict.
+    #[tokio::test]
+    async fn first_failed_step_is_the_verdict() {
+        type Change = fn(ProofBuilder) -> ProofBuilder;
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let key = SigningKey::generate(Algorithm::ES256);
+        let auth = |dpop| {
+            let auth = Auth::builder()
+                .issuer(issuer.url())
+                .audience(issuer.audience())
+                .algorithms([Algorithm::ES256])
+                .dpop(dpop);
+            auth.build().unwrap()
+        };
+        #[rustfmt::skip]
+        let changes: &[(&str, Change)] = &[
+            ("nothing", |p| p),
+            ("typ", |p| p.header("typ", "JWT")),
+            ("crit", |p| p.header("crit", json!([]))),
+            ("alg", |p| p.header("alg", "HS256")),
+            ("jwk", |p| p.without_header("jwk")),
+            ("another key", |p| p.header("jwk", SigningKey::generate(Algorithm::ES256).public_jwk())),
+            ("htm", |p| p.claim("htm", "PUT")),
+            ("htu", |p| p.claim("htu", "https://api.example.com/a")),
+            ("old", |p| p.issued_at(-600)),
+            ("ahead", |p| p.issued_at(600)),
+            ("no iat", |p| p.without("iat")),
+            ("ath", |p| p.without("ath")),
+            ("nonce", |p| p.nonce("x")),
+            ("jti", |p| p.without("jti")),
+        ];
+        let plain = Dpop::required("https://api.example.com/v1");
+        for auth in [auth(plain.clone()), auth(plain.nonces())] {
+            let tokens: [fn(TokenBuilder) -> TokenBuilder; 4] = [
+                |token| token,
+                TokenBuilder::expired,
+                |token| token.without("cnf"),
+                |token| token.claim("cnf", json!({"kid": "a"})),
+            ];
+            for change_token in tokens {
+                let token = change_token(issuer.token().bound_to(&key)).sign();
+                for (one, change) in changes {
+                    for (other, change_again) in changes {
+                        let proof = key.proof("GET", URL).token(&token);
+                        let proof = change_again(change(proof)).sign();
+                        let path = auth.path_of(&format!("{URL}?b")).unwrap();
+                        assert_eq!(path, "/a");
+                        let method = Method::GET;
+                        let presented = ProofOfRequest {
+                            proof,
+                            method,
+                            path,
+                        };
+                        let (trace, verdict) = auth.trace_with_proof(&token, &presented).await;
+                        let first = trace.steps.iter().find_map(|step| step.outcome.err());
+                        let verdict = verdict.map(|_: Claims| ()).err();
+                        let code = |error: Option<AuthError>| error.map(AuthError::code);
+                        assert_eq!(code(first), code(verdict), "{one}, {other}: {trace:#?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn proofs_that_cannot_be_read_have_a_step_too() {
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let key = SigningKey::generate(Algorithm::ES256);
+        let auth = Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256]);
+        let on = auth.clone().dpop(Dpop::allowed("https://api.example.com"));
+        let (on, off) = (on.build().unwrap(), auth.build().unwrap());
+        let token = issuer.token().bound_to(&key).sign();
+        for (proof, failed) in [
+            ("", "proof form"),
+            ("a,b", "proof"),
+            ("a\nb", "proof"),
+            ("a.b", "proof form"),
+            ("e30.e30.e30", "proof typ"),
+        ] {
+            let presented = ProofOfRequest {
+                proof: proof.to_owned(),
+                method: Method::GET,
+                path: "/a".to_owned(),
+            };
+            let (trace, verdict) = on.trace_with_proof(&token, &presented).await;
+            let first = trace.steps.iter().find(|step| step.outcome.is_err());
+            assert_eq!(first.map(|step| step.name), Some(failed), "{proof}");
+            assert_eq!(verdict.unwrap_err(), AuthError::InvalidProof, "{proof}");
+            let (_, verdict) = off.trace_with_proof(&token, &presented).await;
+            assert_eq!(verdict.unwrap_err(), AuthError::MissingToken);
+        }
+        // Without a proof, the scheme is the step that fails.
+        let (trace, verdict) = on.trace(&token).await;
+        assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
+        assert!(
+            trace
+                .step("scheme")
+                .is_some_and(|step| step.outcome.is_err())
+        );
+    }
+}

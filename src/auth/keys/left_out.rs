@@ -1,0 +1,149 @@
+//! [`Reason`]: why a key of a set is left out.
+//!
+//! The reason is for operators: the log, `check`, `explain` and the metrics name it with the key's
+//! `kid`. It quotes at most 80 characters of what the issuer wrote.
+
+use std::fmt;
+
+use crate::auth::display::ShownText;
+
+/// Why a key is left out. Displays a phrase, such as "`n` ends in `=`".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Reason {
+    #[error("not an object that can be read")]
+    NotAnObject,
+    #[error("entries after the first 512 are not read")]
+    TooMany,
+    #[error("it has a private member, `{0}`")]
+    Private(&'static str),
+    #[error("`kid` is not a string")]
+    KidNotText,
+    #[error("`kid` is longer than 1024 bytes")]
+    KidTooLong,
+    #[error("`use` is {0}, not `sig`")]
+    Use(Quoted),
+    #[error("`key_ops` lacks `verify`")]
+    KeyOps,
+    #[error("`alg` is not a string")]
+    AlgNotText,
+    #[error("`alg` is {0}, which is not supported")]
+    Alg(Quoted),
+    #[error("`alg` is {alg}, which is not for a key whose {member} is {is}")]
+    AlgMismatch {
+        alg: Quoted,
+        member: &'static str,
+        is: &'static str,
+    },
+    #[error("`kty` is missing")]
+    NoKty,
+    #[error("`kty` is {0}, which is not supported")]
+    Kty(Quoted),
+    #[error("`crv` is missing")]
+    NoCrv,
+    #[error("`crv` is {0}, which is not supported")]
+    Crv(Quoted),
+    #[error("`x5c` without `n` and `e`")]
+    CertificateOnly,
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    #[error("`{0}` is not a string")]
+    NotText(&'static str),
+    #[error("`{0}` ends in `=`")]
+    Padded(&'static str),
+    #[error("`{0}` has `+` or `/`, of the standard base64 alphabet")]
+    StandardAlphabet(&'static str),
+    #[error("`{0}` is not base64url")]
+    NotBase64(&'static str),
+    #[error("`n` has {0} bits, not 2048 to 8192")]
+    Bits(usize),
+    #[error("`n` is even")]
+    EvenModulus,
+    #[error("`e` is even, or not from 3 to 2^33 - 1")]
+    Exponent,
+    #[error("`{member}` has {bytes} bytes, not {wanted}")]
+    Length {
+        member: &'static str,
+        bytes: usize,
+        wanted: usize,
+    },
+    #[error("`x` is a point of small order")]
+    SmallOrder,
+    #[error("its numbers make no public key")]
+    NoPublicKey,
+    #[error("PEM that is no public key")]
+    Pem,
+    #[error("a public key in PEM of an algorithm that is not supported")]
+    PemAlgorithm,
+    #[error("a compressed point (openssl ec -pubin -conv_form uncompressed)")]
+    CompressedPoint,
+    #[error("a certificate, not a public key (openssl x509 -pubkey -noout prints its key)")]
+    Certificate,
+    #[error("a private key, which must not be here")]
+    PrivatePem,
+}
+
+/// A part of a foreign JSON document, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Quoted(ShownText);
+
+impl Quoted {
+    /// Quotes a string without its JSON quotes, and any other value as JSON.
+    pub(crate) fn new(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::String(text) => Self(ShownText::new(text)),
+            other => Self(ShownText::new(&other.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+impl Reason {
+    /// Returns whether the key is invalid, so that its issuer may correct it under the same `kid`.
+    /// The other keys may be valid, and are for a use or an algorithm that is not supported.
+    pub(crate) fn is_invalid(&self) -> bool {
+        !matches!(
+            self,
+            Self::Use(_)
+                | Self::KeyOps
+                | Self::Alg(_)
+                | Self::NoKty
+                | Self::Kty(_)
+                | Self::NoCrv
+                | Self::Crv(_)
+        )
+    }
+}
+
+/// A key of a set that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The key's `kid`, as the issuer wrote it, unless it is absent or longer than 1024 bytes.
+    pub kid: Option<String>,
+    /// The reason as a phrase, such as "`n` ends in `=`". Control characters in it are escaped.
+    pub reason: String,
+}
+
+impl LeftOut {
+    pub(crate) fn new(kid: Option<&str>, reason: &Reason) -> Self {
+        Self {
+            kid: kid.map(str::to_owned),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Names the key and the reason on one line, such as "abc: `n` ends in `=`".
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(kid) = &self.kid {
+            write!(f, "{}: ", ShownText::new(kid))?;
+        }
+        f.write_str(&self.reason)
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a TLS handshake failed, in words that an operator can act on.
+//!
+//! rustls displays its errors as the names of its types, such as
+//! `Other(OtherError(CaUsedAsEndEntity))`.
+
+use std::{error::Error, io, iter};
+
+use rustls::{CertificateError, Error as TlsError};
+
+/// Returns the words for the TLS error among the causes of `error`. `None` if there is none, or if
+/// its own message says as much.
+pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
+    match find(error)? {
+        TlsError::InvalidCertificate(error) => certificate(error),
+        TlsError::InvalidMessage(_) => Some("the answer is not TLS".to_owned()),
+        TlsError::AlertReceived(alert) => {
+            Some(format!("the server ended the handshake: {alert:?}"))
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether the certificate is signed by an authority that is not trusted.
+pub(in crate::auth) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    use CertificateError::{BadSignature, UnknownIssuer};
+    // A bad signature is one by another authority of the same name.
+    let untrusted = |error: &TlsError| {
+        matches!(
+            error,
+            TlsError::InvalidCertificate(UnknownIssuer | BadSignature)
+        )
+    };
+    find(error).is_some_and(untrusted)
+}
+
+/// Finds the error of rustls. An I/O error does not name the error that it wraps as its source.
+fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
+    let mut causes = iter::successors(Some(error), |&cause| cause.source());
+    causes.find_map(|cause| {
+        cause.downcast_ref().or_else(|| {
+            let within = cause.downcast_ref::<io::Error>()?.get_ref()?;
+            let within: &(dyn Error + 'static) = within;
+            find(within)
+        })
+    })
+}
+
+fn certificate(error: &CertificateError) -> Option<String> {
+    let words = match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by a certificate authority that is not trusted here"
+        }
+        CertificateError::BadSignature => {
+            "its certificate is signed by another certificate authority than the one of this name \
+             that is trusted here"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet"
+        }
+        CertificateError::Revoked => "its certificate has been revoked",
+        CertificateError::NotValidForName => "its certificate is for another name",
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "its certificate has no name in subjectAltName"
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names = presented.iter().take(5).cloned().collect::<Vec<_>>();
+            return Some(format!("its certificate is for {}", names.join(", ")));
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not for a server (extendedKeyUsage lacks serverAuth)"
+        }
+        // webpki has no type of its own for this one in rustls.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of a certificate authority (CA:TRUE); a server needs one with \
+             CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
+        }
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use rustls::{OtherError, pki_types::UnixTime};
+
+    use super::*;
+
+    #[test]
+    fn each_certificate_error_is_explained() {
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(1));
+        let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: "a.example".try_into().unwrap(),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let expired = CertificateError::ExpiredContext {
+            time: then,
+            not_after: then,
+        };
+        let other = |text: &str| {
+            CertificateError::Other(OtherError(Arc::new(io::Error::other(text.to_owned()))))
+        };
+        #[rustfmt::skip]
+        let rows = [
+            (CertificateError::UnknownIssuer, Some("not trusted here")),
+            (CertificateError::BadSignature, Some("another certificate authority")),
+            (expired, Some("has expired")),
+            (CertificateError::NotValidYet, Some("not valid yet")),
+            (names(&["b.example", "c.example"]), Some("is for b.example, c.example")),
+            (names(&[]), Some("no name in subjectAltName")),
+            (CertificateError::InvalidPurpose, Some("not for a server")),
+            (other("CaUsedAsEndEntity"), Some("CA:FALSE")),
+            (other("SomethingElse"), None),
+            (CertificateError::BadEncoding, None),
+        ];
+        for (error, expected) in rows {
+            let wrapped = io::Error::other(io::Error::other(TlsError::InvalidCertificate(
+                error.clone(),
+            )));
+            let found = words(&wrapped);
+            match expected {
+                Some(expected) => assert!(found.unwrap().contains(expected), "{error:?}"),
+                None => assert_eq!(found, None, "{error:?}"),
+            }
+        }
+        assert_eq!(words(&io::Error::other("no TLS")), None);
+    }
+}

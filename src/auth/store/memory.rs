@@ -1,0 +1,318 @@
+//! [`Memory`]: keys that were claimed, in the memory of this process.
+//!
+//! The keys are spread over shards by a random hash, each with its own lock, so that a claim is
+//! atomic and threads rarely wait for each other. A shard is a table that never grows beyond its
+//! part of the memory. Entries leave in one way: they expire. A shard that has no room for another
+//! entry is rebuilt without the expired ones, at most once a second when it is full. A shard that
+//! is full of unexpired entries refuses claims.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use hashbrown::HashTable;
+
+use crate::auth::store::claim::{Claim, Claimed, Unavailable};
+
+/// The default size: more than two million keys.
+pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
+
+/// The most slots of one shard. A claim that rebuilds the shard takes some 50 µs.
+const SLOTS: usize = 4096;
+
+/// The fewest slots of the only shard of a very small store.
+const FEWEST_SLOTS: usize = 16;
+
+/// Entries that a shard makes room for at first.
+const SMALLEST: usize = 14;
+
+/// Bytes of one slot: the entry, and the control byte that the table keeps beside it.
+const SLOT: usize = size_of::<Entry>() + 1;
+
+/// Keys that were claimed and have not expired.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Shard {
+    /// Never grows by itself, and no entry is removed from it: `rebuild` replaces it. Removals
+    /// would leave slots that are neither free nor used, and make it grow beyond its memory.
+    entries: HashTable<Entry>,
+    /// The most entries that fit into the shard's part of the memory.
+    limit: usize,
+    /// No entry expires before this second.
+    earliest: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The first half of the key. A second key with the same half is refused, never accepted.
+    key: [u8; 16],
+    /// The last second in which the key must be remembered.
+    until: u32,
+}
+
+impl Memory {
+    /// Creates an empty store of at most `bytes`, but room for a few keys at least.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let slots = (bytes / SLOT).max(FEWEST_SLOTS);
+        let slots_per_shard = (1 << slots.ilog2()).min(SLOTS);
+        let shard = || {
+            Mutex::new(Shard {
+                entries: HashTable::new(),
+                // A table has a slot free for every seven that it uses.
+                limit: slots_per_shard / 8 * 7,
+                earliest: u32::MAX,
+            })
+        };
+        Self {
+            shards: (0..slots / slots_per_shard).map(|_| shard()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Claims a key, atomically.
+    pub(crate) fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
+        let entry = Entry::of(claim);
+        let hash = self.hasher.hash_one(entry.key);
+        let hasher = |entry: &Entry| self.hasher.hash_one(entry.key);
+        let mut shard = self.shard_of(hash);
+        shard.claim(entry, hash, second(claim.now), hasher)
+    }
+
+    /// Returns whether a key was claimed and has not expired.
+    #[cfg(feature = "redis")]
+    pub(crate) fn holds(&self, claim: &Claim) -> bool {
+        let key = Entry::of(claim).key;
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard_of(hash);
+        let held = shard.entries.find(hash, |held| held.key == key);
+        held.is_some_and(|held| held.until >= second(claim.now))
+    }
+
+    /// Returns the number of keys that are held, expired ones included.
+    pub(crate) fn len(&self) -> usize {
+        let shards = self.shards.iter().map(lock);
+        shards.map(|shard| shard.entries.len()).sum()
+    }
+
+    /// Locks the shard of a hash. The table uses the lowest bits and the seven highest ones.
+    fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let middle = usize::try_from((hash >> 24) & 0xffff_ffff).unwrap_or_default();
+        lock(&self.shards[middle % self.shards.len()])
+    }
+}
+
+/// A panic while a shard was locked leaves it whole, since only memory allocation can panic there.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Entry {
+    fn of(claim: &Claim) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&claim.key[..16]);
+        Self {
+            key,
+            until: second_after(claim.until),
+        }
+    }
+}
+
+impl Shard {
+    fn claim(
+        &mut self,
+        entry: Entry,
+        hash: u64,
+        now: u32,
+        hasher: impl Fn(&Entry) -> u64,
+    ) -> Result<Claimed, Unavailable> {
+        if let Some(held) = self.entries.find_mut(hash, |held| held.key == entry.key) {
+            if held.until >= now {
+                return Ok(Claimed::Used);
+            }
+            held.until = entry.until;
+            self.earliest = self.earliest.min(entry.until);
+            return Ok(Claimed::First);
+        }
+        if self.entries.len() == self.entries.capacity() {
+            if self.entries.len() >= self.limit && self.earliest >= now {
+                return Err(Unavailable::Full);
+            }
+            self.rebuild(now, &hasher);
+            if self.entries.len() >= self.limit {
+                return Err(Unavailable::Full);
+            }
+        }
+        self.earliest = self.earliest.min(entry.until);
+        self.entries.insert_unique(hash, entry, hasher);
+        Ok(Claimed::First)
+    }
+
+    /// Replaces the table by one without the expired entries, with room for as many again.
+    fn rebuild(&mut self, now: u32, hasher: impl Fn(&Entry) -> u64) {
+        let is_held = |entry: &&Entry| entry.until >= now;
+        let held = self.entries.iter().filter(is_held).count();
+        let capacity = (held * 2).clamp(SMALLEST.min(self.limit), self.limit);
+        let mut entries = HashTable::with_capacity(capacity);
+        self.earliest = u32::MAX;
+        for entry in self.entries.iter().filter(is_held) {
+            self.earliest = self.earliest.min(entry.until);
+            entries.insert_unique(hasher(entry), *entry, &hasher);
+        }
+        self.entries = entries;
+    }
+}
+
+/// Returns the second of a time, rounded down.
+fn second(time: SystemTime) -> u32 {
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// Returns the second of a time, rounded up.
+fn second_after(time: SystemTime) -> u32 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let rounded = since_epoch.as_secs() + u64::from(since_epoch.subsec_nanos() > 0);
+    u32::try_from(rounded).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    /// A claim of the key with this number, at a second, held for ten seconds.
+    fn claim(number: u64, now: u64) -> Claim {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        Claim {
+            key,
+            now: at(now),
+            issued_at: at(now),
+            until: at(now + 10),
+        }
+    }
+
+    #[test]
+    fn accepts_a_key_once_until_it_expires() {
+        let store = Memory::new(1 << 20);
+        assert_eq!(store.claim(&claim(1, 100)), Ok(Claimed::First));
+        for now in 100..=110 {
+            assert_eq!(store.claim(&claim(1, now)), Ok(Claimed::Used), "{now}");
+        }
+        assert_eq!(store.claim(&claim(2, 100)), Ok(Claimed::First));
+        assert_eq!(store.claim(&claim(1, 111)), Ok(Claimed::First));
+        assert_eq!(store.claim(&claim(1, 121)), Ok(Claimed::Used));
+    }
+
+    #[test]
+    fn holds_a_key_for_the_whole_of_a_fraction_of_a_second() {
+        let store = Memory::new(1 << 20);
+        let until = at(100) + Duration::from_millis(1);
+        let now = until - Duration::from_micros(500);
+        let first = Claim {
+            until,
+            ..claim(1, 99)
+        };
+        assert_eq!(store.claim(&first), Ok(Claimed::First));
+        assert_eq!(store.claim(&Claim { now, ..first }), Ok(Claimed::Used));
+    }
+
+    /// Claims new keys until the store is full. Returns their number.
+    fn fill(store: &Memory, now: u64) -> u64 {
+        let mut numbers = 0..;
+        let refused = numbers.find(|number| {
+            let claimed = store.claim(&claim(*number, now));
+            assert_ne!(claimed, Ok(Claimed::Used));
+            claimed == Err(Unavailable::Full)
+        });
+        refused.unwrap()
+    }
+
+    #[test]
+    fn refuses_when_full_and_forgets_nothing() {
+        let store = Memory::new(1 << 20);
+        let held = fill(&store, 100);
+        for number in 0..held {
+            let claimed = store.claim(&claim(number, 110));
+            assert_eq!(claimed, Ok(Claimed::Used), "{number}");
+        }
+        let mut numbers = held..;
+        assert!(numbers.any(|number| store.claim(&claim(number, 110)).is_err()));
+        assert_eq!(store.claim(&claim(held, 111)), Ok(Claimed::First));
+    }
+
+    #[test]
+    fn takes_new_keys_forever_as_old_ones_expire() {
+        let store = Memory::new(64 << 10);
+        for number in 0..100_000 {
+            let claimed = store.claim(&claim(number, number / 50));
+            assert_eq!(claimed, Ok(Claimed::First), "{number}");
+        }
+        assert!(store.len() < 3000, "{}", store.len());
+    }
+
+    #[test]
+    fn keeps_to_its_memory() {
+        for bytes in [1 << 10, 1 << 16, 1 << 20, 5 << 20] {
+            let store = Memory::new(bytes);
+            let held = fill(&store, 100);
+            for number in 0..held {
+                let _ = store.claim(&claim(number, 200 + number % 20));
+            }
+            let shards = store.shards.iter().map(|shard| shard.lock().unwrap());
+            let size: usize = shards.map(|shard| shard.entries.allocation_size()).sum();
+            assert!(size <= bytes + bytes / 20, "{bytes}: {size}");
+            let needed = usize::try_from(held).unwrap() * SLOT;
+            assert!(needed > bytes / 3, "{bytes}: {needed}");
+        }
+    }
+
+    /// Threads claim the same keys in the same order, so that they meet at nearly every key.
+    #[test]
+    fn accepts_each_key_once_however_many_threads_claim_it() {
+        const THREADS: usize = 4;
+        const ROUNDS: usize = 50;
+        const KEYS: u64 = 2_000;
+        let store = Memory::new(4 << 20);
+        let barrier = Barrier::new(THREADS);
+        let first = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for round in 0..ROUNDS as u64 {
+                        barrier.wait();
+                        for number in 0..KEYS {
+                            let claimed = store.claim(&claim(number, 100 * (round + 1)));
+                            if claimed.unwrap() == Claimed::First {
+                                first.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(first.into_inner(), ROUNDS * usize::try_from(KEYS).unwrap());
+    }
+}

@@ -1,0 +1,230 @@
+//! The state that outlives a request: keys that may be used once, and a list that every replica
+//! holds.
+//!
+//! A store knows no token. A claim is atomic: of all claims of one key, exactly one is the first,
+//! over every replica that shares the store. A store that cannot be sure says so, and the request
+//! is refused.
+
+mod claim;
+mod lines;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod stats;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+#[cfg(feature = "redis")]
+pub use self::redis::{InvalidStoreUrl, RedisOptions};
+pub(crate) use self::{
+    claim::{Claim, Claimed, Unavailable},
+    lines::{Line, Subscriber},
+    memory::DEFAULT_BYTES,
+    stats::Stats,
+};
+
+use self::{lines::Subscribers, memory::Memory};
+
+/// Remembers what may be used once, and shares a list with other processes. Cheap to clone; every
+/// clone is the same store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    stats: Stats,
+}
+
+enum Backend {
+    Memory(Memory, Subscribers),
+    #[cfg(feature = "redis")]
+    Redis(redis::Redis),
+}
+
+/// The state of a store, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// False while there is no connection. The memory of this process always answers.
+    pub(crate) ok: bool,
+    /// Whether the shared list was read to its end at least once.
+    pub(crate) is_synchronized: bool,
+    /// Whether other processes use the same store.
+    pub(crate) is_shared: bool,
+    /// Connections opened so far.
+    pub(crate) connects: u64,
+    /// Keys that this process holds in its own memory.
+    pub(crate) keys: usize,
+}
+
+impl Store {
+    /// Creates a store in the memory of this process, of at most `bytes`. It is exact for one
+    /// replica. When it is full, claims fail until entries expire: it forgets nothing early.
+    pub fn memory(bytes: usize) -> Self {
+        Self::of(Backend::Memory(Memory::new(bytes), Subscribers::default()))
+    }
+
+    /// Creates a store that replicas share, in Redis or Valkey 6.2 or later, with the URL
+    /// `redis://[user][:password@]host[:port][/database]`, or `rediss://` for TLS.
+    ///
+    /// Connects in the background and keeps trying. While there is no connection, what needs the
+    /// store is refused with 503.
+    ///
+    /// # Errors
+    /// Returns [`InvalidStoreUrl`] if the text is no such URL. It repeats nothing of the text.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// use warp_bearer::auth::{Auth, store::{RedisOptions, Store}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = Store::redis("redis://:password@127.0.0.1/0", &RedisOptions::default())?;
+    /// let auth = Auth::builder()
+    ///     .issuer("https://tenant.eu.auth0.com/")
+    ///     .audience("https://api.example.com")
+    ///     .state_store(store)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "redis")]
+    pub fn redis(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
+        Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
+    }
+
+    /// Checks the URL of a store without connecting to it.
+    #[cfg(feature = "service")]
+    pub(crate) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
+        redis::Redis::check_url(url)
+    }
+
+    fn of(backend: Backend) -> Self {
+        let stats = Stats::default();
+        Self(Arc::new(Inner { backend, stats }))
+    }
+
+    /// Claims a key. Exactly one claim of each key returns [`Claimed::First`].
+    ///
+    /// # Errors
+    /// Returns [`Unavailable`] if the store cannot tell. The key may be recorded all the same, so a
+    /// second claim after an error may return [`Claimed::Used`].
+    pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, Unavailable> {
+        let claimed = match &self.0.backend {
+            Backend::Memory(memory, _) => memory.claim(&claim),
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => {
+                let begin = Instant::now();
+                let claimed = redis.claim(&claim).await;
+                self.0.stats.observe(begin.elapsed());
+                claimed
+            }
+        };
+        self.0.stats.count(&claimed);
+        claimed
+    }
+
+    /// Adds a line to the list that the replicas share, and tells the subscribers of all replicas.
+    ///
+    /// # Errors
+    /// Returns [`Unavailable`] if the store did not confirm the line. It may have it all the same.
+    /// No subscriber was told.
+    pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
+        match &self.0.backend {
+            Backend::Memory(_, subscribers) => {
+                subscribers.add(&[line]);
+                Ok(())
+            }
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.publish(line).await,
+        }
+    }
+
+    /// Reads the list once. The memory of this process has no list besides what the subscribers
+    /// hold.
+    ///
+    /// # Errors
+    /// Returns [`Unavailable`] if the list could not be read to its end.
+    pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
+        match &self.0.backend {
+            Backend::Memory(_, subscribers) => Ok(subscribers.held()),
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.lines().await,
+        }
+    }
+
+    /// Adds a subscriber to the shared list. It is given the whole list soon, every later line, and
+    /// the whole list again every 30 s and after each reconnection.
+    pub(crate) fn watch(&self, subscriber: Subscriber) {
+        match &self.0.backend {
+            Backend::Memory(_, subscribers) => subscribers.push(subscriber),
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.watch(subscriber),
+        }
+    }
+
+    /// Waits until the store can be reached. There is no timeout; set one around the call.
+    pub(crate) async fn connected(&self) {
+        match &self.0.backend {
+            Backend::Memory(..) => {}
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.connected().await,
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match &self.0.backend {
+            Backend::Memory(memory, _) => Health {
+                ok: true,
+                is_synchronized: true,
+                is_shared: false,
+                connects: 0,
+                keys: memory.len(),
+            },
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => Health {
+                ok: redis.is_connected(),
+                is_synchronized: redis.last_synchronized().is_some(),
+                is_shared: true,
+                connects: redis.connects(),
+                keys: redis.keys(),
+            },
+        }
+    }
+
+    /// Returns how long ago every subscriber was given the whole list. `None` if that was never.
+    pub(crate) fn list_age(&self) -> Option<Duration> {
+        match &self.0.backend {
+            Backend::Memory(..) => Some(Duration::ZERO),
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.last_synchronized().map(|at| at.elapsed()),
+        }
+    }
+
+    /// Returns what the store has counted.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::memory(DEFAULT_BYTES)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.backend {
+            Backend::Memory(memory, _) => f.debug_tuple("Memory").field(&memory.len()).finish(),
+            #[cfg(feature = "redis")]
+            Backend::Redis(redis) => redis.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Opens a connection to Redis, with TLS by `aws-lc-rs` whatever else the build enables.
+
+use std::{io, sync::Arc, time::Duration};
+
+use redis::{
+    AsyncConnectionConfig, PushInfo, RedisError,
+    aio::{MultiplexedConnection, SendError},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, crypto, pki_types::ServerName},
+};
+
+use crate::auth::store::redis::url::Address;
+
+/// How long it may take to connect, to shake hands and to log in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Commands that may wait for the connection's task. The crate's default of 50 makes claims wait
+/// for each other.
+const QUEUE: usize = 1024;
+
+/// An open connection. Dropping it closes the socket.
+pub(super) struct Connection {
+    pub(super) commands: MultiplexedConnection,
+    /// Reads and writes. It ends with the connection.
+    driver: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Connects and logs in. Messages of the channels that are subscribed to go to `on_push`.
+    pub(super) async fn open(
+        address: &Address,
+        command_timeout: Duration,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Self, RedisError> {
+        let connecting = Self::connect(address, command_timeout, on_push);
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    async fn connect(
+        address: &Address,
+        command_timeout: Duration,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Self, RedisError> {
+        let tcp = TcpStream::connect((&*address.host, address.port)).await?;
+        tcp.set_nodelay(true)?;
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(command_timeout))
+            .set_pipeline_buffer_size(QUEUE)
+            .set_push_sender(move |push| {
+                on_push(push);
+                Ok::<_, SendError>(())
+            });
+        if address.tls {
+            let tls = tls_connector().map_err(io::Error::other)?;
+            let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
+            Self::log_in(address, tls.connect(name, tcp).await?, config).await
+        } else {
+            Self::log_in(address, tcp, config).await
+        }
+    }
+
+    async fn log_in(
+        address: &Address,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        config: AsyncConnectionConfig,
+    ) -> Result<Self, RedisError> {
+        let (commands, driver) =
+            MultiplexedConnection::new_with_config(&address.login, stream, config).await?;
+        Ok(Self {
+            commands,
+            driver: tokio::spawn(driver),
+        })
+    }
+
+    /// Waits until the connection is closed.
+    pub(super) async fn closed(&mut self) {
+        let _ = (&mut self.driver).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Trusts the certificate authorities of the system, or of `SSL_CERT_FILE`.
+fn tls_connector() -> Result<TlsConnector, tokio_rustls::rustls::Error> {
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}

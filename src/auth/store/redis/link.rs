@@ -1,0 +1,271 @@
+//! The task that keeps the connection: connects, checks, reconnects, and keeps the list in step.
+//!
+//! A connection is used by requests as soon as the server has answered once. Twice a second the
+//! task writes the store's birth, if the store has none. That finds a server that is gone, that
+//! stands still or that refuses to write, and it dates the beginning of a store that was emptied.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    mem::replace,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use redis::{
+    ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value, aio::MultiplexedConnection,
+};
+use tokio::{
+    select,
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
+};
+
+use crate::auth::{
+    display::ShownText,
+    store::{
+        lines::Line,
+        redis::{
+            connect::Connection,
+            shared::{Shared, line, millis, score},
+        },
+    },
+};
+
+/// How long to wait before the next attempt to connect.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// How often the connection is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the answer to a check may take at least. A claim may be cut off sooner, but a server
+/// that was slow once keeps its connection.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the whole list is read, besides the lines that are pushed.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Lines that are read or written at once.
+const CHUNK: usize = 1000;
+
+/// How long an expired line stays in Redis, so that a replica whose clock is ahead deletes no line
+/// that others still need.
+const EXPIRED_FOR: Duration = Duration::from_secs(600);
+
+/// Keeps the connection until the task is aborted, which `Redis::drop` does.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut last_fault = None;
+    loop {
+        let fault = match open(&shared).await {
+            Ok((mut connection, birth)) => {
+                tracing::info!(address = %shared.address, "state store connected");
+                last_fault = None;
+                let fault = serve(&shared, &mut connection, birth).await;
+                shared.connection.send_replace(None);
+                fault
+            }
+            Err(fault) => fault,
+        };
+        let kind = fault.kind();
+        if last_fault.replace(kind) == Some(kind) {
+            tracing::debug!(address = %shared.address, error = %ShownText::message(&fault), "state store unavailable again");
+        } else {
+            tracing::warn!(address = %shared.address, error = %ShownText::message(&fault), "state store unavailable");
+        }
+        sleep(RETRY_DELAY).await;
+    }
+}
+
+/// Connects, subscribes to new lines, and returns the store's birth.
+async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
+    let for_push = Arc::downgrade(shared);
+    let on_push = move |push: PushInfo| {
+        if let Some(shared) = for_push.upgrade()
+            && push.kind == PushKind::Message
+            && let Some(line) = pushed_line(push.data)
+        {
+            shared.subscribers.add(&[line]);
+        }
+    };
+    let connection = Connection::open(&shared.address, shared.timeout, on_push).await?;
+    let mut commands = connection.commands.clone();
+    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    // Subscribes before the list is read, so that no line is missed in between.
+    commands.subscribe(&shared.names.list).await?;
+    let birth = birth(shared, &mut commands).await?;
+    Ok((connection, birth))
+}
+
+/// Serves requests until the connection fails, and returns the reason.
+async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> RedisError {
+    let commands = connection.commands.clone();
+    shared.connected(commands.clone());
+    let kept = async {
+        select! {
+            Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
+            Err(fault) = keep_in_step(shared, commands.clone()) => fault,
+            else => lost(),
+        }
+    };
+    select! {
+        fault = kept => fault,
+        () = connection.closed() => lost(),
+    }
+}
+
+fn lost() -> RedisError {
+    (ErrorKind::Io, "the connection was closed").into()
+}
+
+/// Checks the connection now and then, and whenever a command has failed.
+async fn keep_alive(
+    shared: &Shared,
+    mut commands: MultiplexedConnection,
+    mut born: u64,
+) -> RedisResult<()> {
+    commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
+    let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        select! {
+            _ = checks.tick() => {}
+            () = shared.doubt.notified() => {}
+        }
+        let birth = birth(shared, &mut commands).await?;
+        if replace(&mut born, birth) != birth {
+            tracing::warn!(address = %shared.address, "state store was emptied");
+            shared.resync.notify_one();
+        }
+    }
+}
+
+/// Returns when the store began to remember, which is now if it holds nothing. Fails if the server
+/// does not answer, or if it cannot be written to.
+async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
+    let mut pipeline = redis::pipe();
+    shared.birth(&mut pipeline, SystemTime::now());
+    let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
+    Ok(birth)
+}
+
+/// Reads the whole list now and then, and whenever there is a new subscriber.
+async fn keep_in_step(shared: &Shared, mut commands: MultiplexedConnection) -> RedisResult<()> {
+    let mut resyncs = interval(RESYNC_INTERVAL);
+    resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        select! {
+            _ = resyncs.tick() => {}
+            () = shared.resync.notified() => {}
+        }
+        resync(shared, &mut commands).await?;
+    }
+}
+
+/// Gives the whole list to the subscribers, and writes back what they hold and the store lacks.
+/// Nothing is taken from them.
+async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<()> {
+    let list = &shared.names.list;
+    let expired = millis(SystemTime::now() - EXPIRED_FOR);
+    let () = redis::cmd("ZREMRANGEBYSCORE")
+        .arg(list)
+        .arg("-inf")
+        .arg(expired)
+        .query_async(commands)
+        .await?;
+
+    let subscribers = shared.subscribers.len();
+    let hasher = RandomState::new();
+    let mut present = HashSet::new();
+    read_list(shared, commands, |lines| {
+        present.extend(lines.iter().map(|line| hasher.hash_one(&line.text)));
+        shared.subscribers.add(&lines);
+    })
+    .await?;
+
+    let now = SystemTime::now();
+    let mut held = shared.subscribers.held();
+    held.retain(|line| {
+        line.until.is_none_or(|until| until > now)
+            && !present.contains(&hasher.hash_one(&line.text))
+    });
+    for lines in held.chunks(CHUNK) {
+        write_back(list, lines, commands).await?;
+    }
+    if !held.is_empty() {
+        tracing::info!(lines = held.len(), "wrote lines back to the state store");
+    }
+    shared.synchronized(subscribers);
+    Ok(())
+}
+
+/// Reads the list in pieces. A line that is in it from beginning to end is not missed.
+pub(super) async fn read_list(
+    shared: &Shared,
+    commands: &mut MultiplexedConnection,
+    mut each: impl FnMut(Vec<Line>),
+) -> RedisResult<()> {
+    let mut cursor = "0".to_owned();
+    loop {
+        let (next, members): (String, Vec<(Vec<u8>, String)>) = redis::cmd("ZSCAN")
+            .arg(&shared.names.list)
+            .arg(&cursor)
+            .arg("COUNT")
+            .arg(CHUNK)
+            .query_async(commands)
+            .await?;
+        let lines = members.into_iter();
+        each(
+            lines
+                .filter_map(|(text, score)| line(text, &score))
+                .collect(),
+        );
+        if next == "0" {
+            return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+/// Adds lines to the store. Pushes those that no other replica has added in the meantime.
+async fn write_back(
+    list: &str,
+    lines: &[Line],
+    commands: &mut MultiplexedConnection,
+) -> RedisResult<()> {
+    let mut adding = redis::pipe();
+    for line in lines {
+        adding
+            .cmd("ZADD")
+            .arg(list)
+            .arg("NX")
+            .arg(score(line))
+            .arg(&line.text);
+    }
+    let added: Vec<u64> = adding.query_async(commands).await?;
+    let mut pushing = redis::pipe();
+    for (line, _) in lines.iter().zip(added).filter(|(_, added)| *added == 1) {
+        pushing.cmd("PUBLISH").arg(list).arg(push_of(line));
+    }
+    if pushing.is_empty() {
+        return Ok(());
+    }
+    let _: Vec<u64> = pushing.query_async(commands).await?;
+    Ok(())
+}
+
+/// Returns the message that pushes a line: its score, a blank and its text.
+pub(super) fn push_of(line: &Line) -> Vec<u8> {
+    let mut message = score(line).into_bytes();
+    message.push(b' ');
+    message.extend_from_slice(&line.text);
+    message
+}
+
+/// Returns the line of a message. Its data are the channel and the text.
+fn pushed_line(data: Vec<Value>) -> Option<Line> {
+    let Some(Value::BulkString(message)) = data.into_iter().nth(1) else {
+        return None;
+    };
+    let blank = message.iter().position(|byte| *byte == b' ')?;
+    let score = std::str::from_utf8(&message[..blank]).ok()?;
+    line(message[blank + 1..].to_vec(), score)
+}

@@ -1,0 +1,225 @@
+//! [`Redis`]: a store that replicas share, in Redis or Valkey 6.2 or later.
+//!
+//! A claim is one round trip: `SET … NX` decides which claim of all replicas is the first, and the
+//! store's birth tells whether the store can know. A store that was restarted empty has a new
+//! birth, and what was issued before it is refused. Besides, each process remembers what it has
+//! accepted itself. A command is never sent twice: a lost reply is an error.
+//!
+//! What this does not cover: a failover to a Redis replica that has not received the last writes.
+//! It may let a proof pass once more, at another process than before.
+
+mod connect;
+mod link;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use redis::{Pipeline, RedisError, Value};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+pub use self::url::InvalidStoreUrl;
+
+use self::{
+    shared::{Shared, score},
+    url::Address,
+};
+
+use crate::auth::store::{
+    claim::{Claim, Claimed, Unavailable},
+    lines::{Line, Subscriber},
+    memory::DEFAULT_BYTES,
+};
+
+/// The options of a store in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisOptions {
+    /// How long a command may take. Defaults to 100 ms.
+    pub timeout: Duration,
+    /// The beginning of the names of all keys. Services with the same prefix share their state.
+    /// Defaults to `warp-bearer:`.
+    pub prefix: String,
+    /// Bytes of memory for the keys that this process has accepted itself. Defaults to 64 MiB.
+    pub memory: usize,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_millis(100),
+            prefix: "warp-bearer:".to_owned(),
+            memory: DEFAULT_BYTES,
+        }
+    }
+}
+
+/// A store in Redis, and the task that keeps its connection.
+pub(super) struct Redis {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Redis {
+    /// Starts to connect in the background.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    pub(super) fn start(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
+        let address = Address::parse(url)?;
+        let shared = Shared::new(address, options.timeout, &options.prefix, options.memory);
+        let shared = Arc::new(shared);
+        let task = Handle::current().spawn(link::run(Arc::clone(&shared)));
+        Ok(Self { shared, task })
+    }
+
+    /// Checks a URL without connecting.
+    #[cfg(feature = "service")]
+    pub(super) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
+        Address::parse(url).map(drop)
+    }
+
+    pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {
+        let shared = &self.shared;
+        if shared.accepted.holds(claim) {
+            return Ok(Claimed::Used);
+        }
+        let mut pipeline = redis::pipe();
+        // The key comes first. If the store is emptied between the commands, its birth is then later
+        // than what was issued for this claim.
+        let remaining = claim.until.duration_since(claim.now).unwrap_or_default();
+        pipeline
+            .cmd("SET")
+            .arg(shared.names.claim(&claim.key))
+            .arg(1)
+            .arg("NX")
+            .arg("PX")
+            .arg(remaining.as_millis() + 1);
+        shared.birth(&mut pipeline, claim.now);
+        let replies = self.send(&pipeline, 3).await?;
+        let is_first = match &replies[0] {
+            Value::Okay => true,
+            Value::Nil => false,
+            _ => return Err(self.unusable()),
+        };
+        if !is_first {
+            return Ok(Claimed::Used);
+        }
+        let birth = birth(&replies[2]).ok_or_else(|| self.unusable())?;
+        if claim.issued_at <= UNIX_EPOCH + birth {
+            return Err(Unavailable::TooOld);
+        }
+        // Two claims can both be the first if the store is emptied between them.
+        shared.accepted.claim(claim)
+    }
+
+    pub(super) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
+        let list = &self.shared.names.list;
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("ZADD")
+            .arg(list)
+            .arg(score(&line))
+            .arg(&line.text);
+        pipeline.cmd("PUBLISH").arg(list).arg(link::push_of(&line));
+        let replies = self.send(&pipeline, 2).await?;
+        if !replies.iter().all(|reply| matches!(reply, Value::Int(_))) {
+            return Err(self.unusable());
+        }
+        self.shared.subscribers.add(&[line]);
+        Ok(())
+    }
+
+    pub(super) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
+        let mut commands = self.shared.connection().ok_or(Unavailable::Connection)?;
+        let mut lines = Vec::new();
+        let read = link::read_list(&self.shared, &mut commands, |more| lines.extend(more));
+        read.await.map_err(|error| self.failed(&error))?;
+        Ok(lines)
+    }
+
+    pub(super) fn watch(&self, subscriber: Subscriber) {
+        self.shared.subscribers.push(subscriber);
+        self.shared.resync.notify_one();
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.shared.connection.borrow().is_some()
+    }
+
+    /// Waits until there is a connection.
+    pub(super) async fn connected(&self) {
+        let mut connection = self.shared.connection.subscribe();
+        // The sender lives as long as `self`.
+        let _ = connection.wait_for(Option::is_some).await;
+    }
+
+    pub(super) fn last_synchronized(&self) -> Option<Instant> {
+        self.shared.last_synchronized()
+    }
+
+    /// Returns the number of connections that were opened.
+    pub(super) fn connects(&self) -> u64 {
+        self.shared.connects.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of keys that this process has accepted itself.
+    pub(super) fn keys(&self) -> usize {
+        self.shared.accepted.len()
+    }
+
+    /// Sends commands once and returns their replies.
+    async fn send(&self, pipeline: &Pipeline, replies: usize) -> Result<Vec<Value>, Unavailable> {
+        let connection = self.shared.connection();
+        let mut commands = connection.ok_or(Unavailable::Connection)?;
+        let sent = commands.send_packed_commands(pipeline, 0, replies).await;
+        let received = sent.map_err(|error| self.failed(&error))?;
+        if received.len() == replies {
+            Ok(received)
+        } else {
+            Err(self.unusable())
+        }
+    }
+
+    fn failed(&self, error: &RedisError) -> Unavailable {
+        if error.is_timeout() {
+            return Unavailable::Timeout;
+        }
+        self.unusable()
+    }
+
+    /// Has the task check a connection that gave an error or an unexpected answer.
+    fn unusable(&self) -> Unavailable {
+        self.shared.doubt.notify_one();
+        Unavailable::Connection
+    }
+}
+
+/// Returns the store's birth as the time since the Unix epoch.
+fn birth(reply: &Value) -> Option<Duration> {
+    let Value::BulkString(text) = reply else {
+        return None;
+    };
+    let millis = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("address", &self.shared.address.to_string())
+            .finish_non_exhaustive()
+    }
+}

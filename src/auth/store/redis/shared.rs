@@ -1,0 +1,154 @@
+//! [`Shared`]: the state of a Redis store, which requests and the connection's task both use.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use redis::{Pipeline, aio::MultiplexedConnection};
+use tokio::sync::{Notify, watch};
+
+use crate::auth::store::{
+    lines::{Line, Subscribers},
+    memory::Memory,
+    redis::url::Address,
+};
+
+pub(super) struct Shared {
+    pub(super) address: Address,
+    pub(super) timeout: Duration,
+    pub(super) names: Names,
+    /// The open connection. `None` while there is none.
+    pub(super) connection: watch::Sender<Option<MultiplexedConnection>>,
+    /// The keys that this process has accepted. A store that comes back empty has forgotten them.
+    pub(super) accepted: Memory,
+    pub(super) subscribers: Subscribers,
+    /// Asks the task to read the whole list again.
+    pub(super) resync: Notify,
+    /// Asks the task whether the connection still works.
+    pub(super) doubt: Notify,
+    pub(super) connects: AtomicU64,
+    synchronized: Mutex<Option<Synchronized>>,
+}
+
+/// The last time that the list was read to its end.
+#[derive(Debug, Clone, Copy)]
+struct Synchronized {
+    at: Instant,
+    /// The number of subscribers that were given the list.
+    subscribers: usize,
+}
+
+/// The names of the keys in Redis.
+pub(super) struct Names {
+    prefix: String,
+    /// When the store began to remember, in milliseconds since the Unix epoch.
+    pub(super) birth: String,
+    /// The shared list, and the channel on which its new lines are pushed.
+    pub(super) list: String,
+}
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            birth: format!("{prefix}birth"),
+            list: format!("{prefix}list"),
+        }
+    }
+
+    pub(super) fn claim(&self, key: &[u8; 32]) -> String {
+        let mut name = format!("{}once:", self.prefix);
+        URL_SAFE_NO_PAD.encode_string(key, &mut name);
+        name
+    }
+}
+
+impl Shared {
+    pub(super) fn new(address: Address, timeout: Duration, prefix: &str, bytes: usize) -> Self {
+        Self {
+            address,
+            timeout,
+            names: Names::new(prefix),
+            connection: watch::Sender::default(),
+            accepted: Memory::new(bytes),
+            subscribers: Subscribers::default(),
+            resync: Notify::new(),
+            doubt: Notify::new(),
+            connects: AtomicU64::new(0),
+            synchronized: Mutex::default(),
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<MultiplexedConnection> {
+        self.connection.borrow().clone()
+    }
+
+    /// Publishes a new connection to requests.
+    pub(super) fn connected(&self, connection: MultiplexedConnection) {
+        self.connects.fetch_add(1, Ordering::Relaxed);
+        self.connection.send_replace(Some(connection));
+    }
+
+    /// Adds the commands that record and return when the store began to remember, for a store that
+    /// holds nothing. They take two replies.
+    ///
+    /// The birth is dated ahead by the time that the command may take: another replica may have
+    /// had something accepted in the meantime, before the store was emptied.
+    pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
+        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + 1);
+        pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
+        pipeline.cmd("GET").arg(name);
+    }
+
+    /// Records that the first `subscribers` were given the whole list.
+    pub(super) fn synchronized(&self, subscribers: usize) {
+        let at = Instant::now();
+        *self.lock() = Some(Synchronized { at, subscribers });
+    }
+
+    /// Returns when every subscriber was last given the whole list.
+    pub(super) fn last_synchronized(&self) -> Option<Instant> {
+        let last = (*self.lock())?;
+        (last.subscribers >= self.subscribers.len()).then_some(last.at)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Synchronized>> {
+        self.synchronized
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the milliseconds since the Unix epoch.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Scores from here on stand for no end. Redis writes them with an exponent.
+const FOREVER: u64 = 10_000_000_000_000_000;
+
+/// Returns the score of a line in the sorted set: when it expires, in milliseconds, or `inf`.
+pub(super) fn score(line: &Line) -> String {
+    match line.until.map(millis) {
+        Some(until) if until < FOREVER => until.to_string(),
+        _ => "inf".to_owned(),
+    }
+}
+
+/// Returns the line of a member of the sorted set. `None` if the score is no time.
+pub(super) fn line(text: Vec<u8>, score: &str) -> Option<Line> {
+    let until = match score {
+        "inf" => None,
+        score => {
+            let until = score.parse().ok().filter(|until| *until < FOREVER)?;
+            Some(UNIX_EPOCH + Duration::from_millis(until))
+        }
+    };
+    Some(Line { text, until })
+}

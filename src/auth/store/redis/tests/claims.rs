@@ -1,0 +1,361 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    claim, connected, recovered,
+    server::{Proxy, RedisServer, Replies},
+    until,
+};
+use crate::auth::store::{Claim, Claimed, RedisOptions, Store, Unavailable};
+
+/// Recovery has to follow the return of the server within this time.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let stores = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    for round in 0..100 {
+        let claim = claim(&round.to_string());
+        let mut claims = JoinSet::new();
+        for number in 0..200 {
+            let store = stores[number % 2].clone();
+            claims.spawn(async move { store.claim(claim).await });
+        }
+        let claims = claims.join_all().await;
+        let first = claims
+            .iter()
+            .filter(|claimed| **claimed == Ok(Claimed::First));
+        assert_eq!(first.count(), 1, "round {round}");
+        let used = claims
+            .iter()
+            .filter(|claimed| **claimed == Ok(Claimed::Used));
+        assert_eq!(used.count(), 199, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn forgets_a_key_when_it_has_expired() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let [one, other] = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    let claim = claim("short");
+    let short = Claim {
+        until: claim.now + Duration::from_millis(50),
+        ..claim
+    };
+    assert_eq!(one.claim(short).await, Ok(Claimed::First));
+    assert_eq!(other.claim(short).await, Ok(Claimed::Used));
+    until(|| async {
+        other
+            .claim(Claim {
+                issued_at: SystemTime::now(),
+                ..short
+            })
+            .await
+            == Ok(Claimed::First)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn is_unavailable_until_the_server_can_be_reached() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    server.kill();
+    let store = Store::redis(&server.url(), &RedisOptions::default()).unwrap();
+    assert_eq!(store.claim(claim("a")).await, Err(Unavailable::Connection));
+    assert!(!store.health().ok);
+    assert!(!store.health().is_synchronized);
+    server.restart();
+    let waited = recovered(&store).await;
+    assert!(waited < RECOVERY + RECOVERY, "{waited:?}");
+    until(|| async { store.health().ok && store.health().is_synchronized }).await;
+}
+
+#[tokio::test]
+async fn refuses_what_was_issued_before_the_server_came_back_empty() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let [one, other] = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    let (used, unused) = (claim("used"), claim("unused"));
+    assert_eq!(one.claim(used).await, Ok(Claimed::First));
+    server.kill();
+    let begin = Instant::now();
+    for store in [&one, &other] {
+        let claimed = store.claim(unused).await;
+        assert_eq!(claimed, Err(Unavailable::Connection));
+    }
+    assert_eq!(
+        one.claim(used).await,
+        Ok(Claimed::Used),
+        "it remembers what it accepted"
+    );
+    assert_eq!(other.claim(used).await, Err(Unavailable::Connection));
+    assert!(
+        begin.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        begin.elapsed()
+    );
+
+    server.restart();
+    for store in [&one, &other] {
+        let waited = recovered(store).await;
+        assert!(waited < RECOVERY, "{waited:?}");
+    }
+    assert_eq!(one.claim(used).await, Ok(Claimed::Used));
+    assert_eq!(other.claim(used).await, Err(Unavailable::TooOld));
+    assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
+}
+
+#[tokio::test]
+async fn refuses_what_was_issued_before_the_store_was_emptied() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let [one, other] = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    let old = claim("old");
+    assert_eq!(one.claim(old).await, Ok(Claimed::First));
+    assert_eq!(server.command(&["FLUSHALL"]).await, "+OK");
+    assert_eq!(other.claim(old).await, Err(Unavailable::TooOld));
+    assert_eq!(one.claim(old).await, Ok(Claimed::Used));
+    recovered(&other).await;
+}
+
+/// A proof dated ahead is newer than the birth of the store that came back empty. The process that
+/// accepted it still knows it.
+#[tokio::test]
+async fn remembers_its_own_keys_that_are_dated_ahead() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let claim = claim("ahead");
+    let ahead = Claim {
+        issued_at: claim.now + Duration::from_secs(20),
+        ..claim
+    };
+    assert_eq!(store.claim(ahead).await, Ok(Claimed::First));
+    assert_eq!(server.command(&["FLUSHALL"]).await, "+OK");
+    assert_eq!(store.claim(ahead).await, Ok(Claimed::Used));
+}
+
+#[tokio::test]
+async fn is_unavailable_while_the_server_stands_still() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    recovered(&store).await;
+    server.pause();
+    let during = claim("during");
+    let begin = Instant::now();
+    assert_eq!(store.claim(during).await, Err(Unavailable::Timeout));
+    assert!(
+        begin.elapsed() < Duration::from_millis(300),
+        "{:?}",
+        begin.elapsed()
+    );
+    until(|| async { !store.health().ok }).await;
+    assert_eq!(
+        store.claim(claim("later")).await,
+        Err(Unavailable::Connection)
+    );
+    server.resume();
+    let waited = recovered(&store).await;
+    assert!(waited < RECOVERY, "{waited:?}");
+    // The server has read the first command in the meantime, so nobody knows whether it was used.
+    let claimed = store.claim(during).await;
+    assert_eq!(claimed, Ok(Claimed::Used));
+}
+
+#[tokio::test]
+async fn is_unavailable_while_replies_are_late() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = connected(&proxy.url()).await;
+    recovered(&store).await;
+    for round in 0..20 {
+        proxy.set(Replies::Hold);
+        let late = claim(&format!("late {round}"));
+        let claimed = store.claim(late).await;
+        assert_eq!(claimed, Err(Unavailable::Timeout), "{round}");
+        proxy.set(Replies::Pass);
+        until(|| async { store.claim(late).await == Ok(Claimed::Used) }).await;
+    }
+}
+
+/// The reply to a claim is some 30 bytes long: `+OK\r\n`, `_\r\n` and the store's birth.
+#[tokio::test]
+async fn is_unavailable_if_a_reply_is_cut() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let direct = connected(&server.url()).await;
+    let store = connected(&proxy.url()).await;
+    for bytes in 0..25 {
+        until(|| async { store.health().ok }).await;
+        recovered(&store).await;
+        let cut = claim(&format!("cut after {bytes}"));
+        proxy.set(Replies::CutAfter(bytes));
+        let claimed = store.claim(cut).await;
+        assert!(
+            matches!(claimed, Err(Unavailable::Connection | Unavailable::Timeout)),
+            "after {bytes} bytes: {claimed:?}"
+        );
+        proxy.set(Replies::Pass);
+        // The server recorded it or did not. In both cases, no two claims succeed.
+        let after = [direct.claim(cut).await, direct.claim(cut).await];
+        assert_eq!(after[1], Ok(Claimed::Used), "after {bytes} bytes");
+        until(|| async { store.claim(cut).await == Ok(Claimed::Used) }).await;
+    }
+}
+
+/// Claims go on over two stores while the server is killed, stopped and emptied again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let stores = Arc::new([
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ]);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut clients = JoinSet::new();
+    for client in 0..4 {
+        let (stores, stopped) = (Arc::clone(&stores), stopped.clone());
+        clients.spawn(async move {
+            let mut accepted = 0;
+            for number in 0.. {
+                if *stopped.borrow() {
+                    break;
+                }
+                let claim = claim(&format!("{client}/{number}"));
+                let mut outcomes = Vec::new();
+                // Without a connection, nothing else here waits.
+                tokio::task::yield_now().await;
+                for attempt in 0..6 {
+                    outcomes.push(stores[attempt % 2].claim(claim).await);
+                }
+                let first = outcomes
+                    .iter()
+                    .filter(|claimed| **claimed == Ok(Claimed::First));
+                assert!(first.clone().count() <= 1, "{outcomes:?}");
+                accepted += first.count();
+            }
+            accepted
+        });
+    }
+    for round in 0..6 {
+        match round % 3 {
+            0 => {
+                server.kill();
+                server.restart();
+            }
+            1 => {
+                server.pause();
+                until(|| async { !stores[0].health().ok }).await;
+                server.resume();
+            }
+            _ => assert_eq!(server.command(&["FLUSHALL"]).await, "+OK"),
+        }
+        for store in stores.iter() {
+            recovered(store).await;
+        }
+    }
+    stop.send_replace(true);
+    let accepted: usize = clients.join_all().await.into_iter().sum();
+    assert!(accepted > 0);
+}
+
+#[tokio::test]
+async fn logs_in_with_the_password_of_the_url() {
+    let Some(server) = RedisServer::start_with(&["--requirepass", "p@ss"]) else {
+        return;
+    };
+    let right = format!("redis://:p%40ss@{}/3", server.address());
+    let store = connected(&right).await;
+    assert_eq!(store.claim(claim("a")).await, Ok(Claimed::First));
+    assert!(!format!("{store:?}").contains("p@ss"), "{store:?}");
+
+    let wrong = format!("redis://:other@{}", server.address());
+    let store = Store::redis(&wrong, &RedisOptions::default()).unwrap();
+    let connected = tokio::time::timeout(Duration::from_millis(300), store.connected());
+    assert!(connected.await.is_err());
+    assert_eq!(store.claim(claim("b")).await, Err(Unavailable::Connection));
+}
+
+#[tokio::test]
+async fn is_unavailable_if_the_server_refuses_to_write() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    assert_eq!(
+        server.command(&["CONFIG", "SET", "maxmemory", "1"]).await,
+        "+OK"
+    );
+    assert_eq!(store.claim(claim("a")).await, Err(Unavailable::Connection));
+    until(|| async { !store.health().ok }).await;
+    assert_eq!(
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]).await,
+        "+OK"
+    );
+    let waited = recovered(&store).await;
+    assert!(waited < RECOVERY, "{waited:?}");
+}
+
+/// How many claims one connection sustains: `cargo test --release -- --ignored claims_per_second`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures speed"]
+async fn claims_per_second() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    for clients in [1, 8, 64, 256] {
+        let begin = Instant::now();
+        let mut tasks = JoinSet::new();
+        for client in 0..clients {
+            let store = store.clone();
+            tasks.spawn(async move {
+                let mut worst = Duration::ZERO;
+                for number in 0..20_000 / clients {
+                    let begin = Instant::now();
+                    let claim = claim(&format!("{clients} {client} {number}"));
+                    assert_eq!(store.claim(claim).await, Ok(Claimed::First));
+                    worst = worst.max(begin.elapsed());
+                }
+                worst
+            });
+        }
+        let worst = tasks.join_all().await.into_iter().max();
+        let rate = 20_000.0 / begin.elapsed().as_secs_f64();
+        println!("{clients} at once: {rate:.0} claims/s, slowest {worst:?}");
+    }
+}

@@ -1,0 +1,198 @@
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use super::{connected, server::RedisServer, until};
+use crate::auth::store::{Line, Store, Subscriber};
+
+/// What one process holds of the list.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<Mutex<BTreeSet<(Vec<u8>, Option<SystemTime>)>>>);
+
+impl Held {
+    fn watch(store: &Store) -> Self {
+        let held = Self::default();
+        let (to, from) = (held.clone(), held.clone());
+        store.watch(Subscriber {
+            add: Box::new(move |lines| lines.into_iter().for_each(|line| to.add(line))),
+            held: Box::new(move || from.lines()),
+        });
+        held
+    }
+
+    fn add(&self, line: Line) {
+        self.0.lock().unwrap().insert((line.text, line.until));
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let held = self.0.lock().unwrap();
+        let lines = held.iter().map(|(text, until)| Line {
+            text: text.clone(),
+            until: *until,
+        });
+        lines.collect()
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.text == text.as_bytes())
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+fn line(text: &str) -> Line {
+    Line {
+        text: text.into(),
+        until: None,
+    }
+}
+
+#[tokio::test]
+async fn pushes_a_line_to_every_process() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let [one, other] = [
+        connected(&server.url()).await,
+        connected(&server.url()).await,
+    ];
+    let (held, remote) = (Held::watch(&one), Held::watch(&other));
+    until(|| async { one.health().is_synchronized && other.health().is_synchronized }).await;
+    for round in 0..100 {
+        let text = format!(r#"{{"jti":"{round} with blanks"}}"#);
+        // Redis keeps milliseconds.
+        let until_then = SystemTime::UNIX_EPOCH + Duration::from_millis(4_000_000_000_123 + round);
+        let line = Line {
+            text: text.clone().into(),
+            until: Some(until_then),
+        };
+        one.publish(line.clone()).await.unwrap();
+        assert!(held.lines().contains(&line), "at once");
+        let waited = until(|| async { remote.has(&text) }).await;
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+        assert!(remote.lines().contains(&line));
+    }
+    let read = one.lines().await.unwrap();
+    assert_eq!(read.len(), 100);
+    assert!(held.lines().iter().all(|line| read.contains(line)));
+}
+
+#[tokio::test]
+async fn gives_the_whole_list_to_a_late_subscriber() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let one = connected(&server.url()).await;
+    for number in 0..2500 {
+        one.publish(line(&number.to_string())).await.unwrap();
+    }
+    let other = connected(&server.url()).await;
+    until(|| async { other.health().is_synchronized }).await;
+    let late = Held::watch(&other);
+    assert!(
+        !other.health().is_synchronized,
+        "the new subscriber was given nothing yet"
+    );
+    assert_eq!(other.list_age(), None);
+    until(|| async { other.health().is_synchronized }).await;
+    assert_eq!(late.len(), 2500);
+    assert!(other.list_age().unwrap() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn writes_back_what_a_store_that_came_back_empty_lacks() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let held = Held::watch(&store);
+    for number in 0..2500 {
+        store.publish(line(&number.to_string())).await.unwrap();
+    }
+    let expired = Line {
+        until: Some(SystemTime::now() - Duration::from_secs(1)),
+        ..line("expired")
+    };
+    held.add(expired);
+
+    server.kill();
+    until(|| async { !store.health().ok }).await;
+    assert!(store.publish(line("lost")).await.is_err());
+    assert_eq!(held.len(), 2501, "nothing leaves while the store is away");
+    server.restart();
+    // A process that knows nothing finds the list again.
+    let new = connected(&server.url()).await;
+    let restored = Held::watch(&new);
+    until(|| async { restored.len() == 2500 }).await;
+    assert!(!restored.has("expired"));
+    assert_eq!(
+        server.command(&["ZCARD", "warp-bearer:list"]).await,
+        ":2500"
+    );
+}
+
+#[tokio::test]
+async fn writes_back_when_the_store_was_emptied_under_an_open_connection() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let _held = Held::watch(&store);
+    store.publish(line("kept")).await.unwrap();
+    assert_eq!(server.command(&["FLUSHALL"]).await, "+OK");
+    let list = || async { server.command(&["ZCARD", "warp-bearer:list"]).await == ":1" };
+    let waited = until(list).await;
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test]
+async fn removes_long_expired_lines_from_the_store_alone() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let one = connected(&server.url()).await;
+    let held = Held::watch(&one);
+    let ago = |seconds| Some(SystemTime::now() - Duration::from_secs(seconds));
+    one.publish(Line {
+        until: ago(3600),
+        ..line("hour")
+    })
+    .await
+    .unwrap();
+    one.publish(Line {
+        until: ago(60),
+        ..line("minute")
+    })
+    .await
+    .unwrap();
+    let other = connected(&server.url()).await;
+    until(|| async { other.health().is_synchronized }).await;
+    let left = other.lines().await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].text, b"minute");
+    assert!(held.has("hour"), "a subscriber decides for itself");
+}
+
+#[tokio::test]
+async fn ignores_messages_and_members_that_are_no_lines() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let store = connected(&server.url()).await;
+    let held = Held::watch(&store);
+    until(|| async { store.health().is_synchronized }).await;
+    for message in ["none", "x\\ y", "1e999\\ y"] {
+        server
+            .command(&["PUBLISH", "warp-bearer:list", message])
+            .await;
+    }
+    server
+        .command(&["PUBLISH", "warp-bearer:list", "\"inf good\""])
+        .await;
+    until(|| async { held.has("good") }).await;
+    assert_eq!(held.len(), 1);
+}

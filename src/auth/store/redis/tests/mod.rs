@@ -1,0 +1,61 @@
+//! The store against a real `redis-server`.
+
+mod claims;
+mod list;
+#[path = "../../../../../tests/support/redis.rs"]
+mod server;
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::time::{sleep, timeout};
+
+use crate::auth::store::{Claim, Claimed, RedisOptions, Store};
+
+/// Returns a store that has a connection, and that is older than what is issued now.
+async fn connected(url: &str) -> Store {
+    let store = Store::redis(url, &RedisOptions::default()).unwrap();
+    timeout(Duration::from_secs(10), store.connected())
+        .await
+        .unwrap();
+    recovered(&store).await;
+    store
+}
+
+/// Waits until a key that was issued now can be claimed.
+async fn recovered(store: &Store) -> Duration {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    until(|| async {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        store.claim(claim(&format!("new {number}"))).await == Ok(Claimed::First)
+    })
+    .await
+}
+
+/// Returns a claim of something that was made just now, under this name.
+fn claim(name: &str) -> Claim {
+    let now = SystemTime::now();
+    Claim {
+        key: digest(&SHA256, name.as_bytes())
+            .as_ref()
+            .try_into()
+            .unwrap(),
+        now,
+        issued_at: now,
+        until: now + Duration::from_secs(300),
+    }
+}
+
+/// Waits until a condition holds, and returns how long that took. Fails after ten seconds.
+async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) -> Duration {
+    let begin = Instant::now();
+    while !condition().await {
+        assert!(begin.elapsed() < Duration::from_secs(10), "not within 10 s");
+        sleep(Duration::from_millis(5)).await;
+    }
+    begin.elapsed()
+}

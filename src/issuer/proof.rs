@@ -1,0 +1,170 @@
+//! [`ProofBuilder`]: builds valid and invalid DPoP proofs for tests (RFC 9449 §4.2).
+//!
+//! The builder checks nothing, because tests need proofs that a verifier must reject.
+
+use std::{fmt, time::SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::issuer::{
+    keys::{SigningKey, base64url, random_name},
+    mint::{compact, to_json},
+};
+
+/// Builds a proof that the holder of a key makes for one request; [`SigningKey::proof`] creates it.
+///
+/// By default, the proof is valid for a request without a token: `typ`, `alg` and the public `jwk` in
+/// the header, and a random `jti`, `htm`, `htu` and `iat`. Each method changes one part of the proof,
+/// and the last call wins. [`sign`](Self::sign) returns the proof.
+#[derive(Clone)]
+#[must_use = "a proof is made by `sign`"]
+pub struct ProofBuilder {
+    key: SigningKey,
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    now: u64,
+}
+
+impl SigningKey {
+    /// Returns the builder of a proof for a request with this method and URL.
+    ///
+    /// ```
+    /// use warp_bearer::{auth::Algorithm, issuer::{Issuer, SigningKey}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    /// let key = SigningKey::generate(Algorithm::ES256);
+    /// let token = issuer.token().bound_to(&key).sign();
+    /// let proof = key.proof("GET", "https://api.example.com/me").token(&token).sign();
+    /// // Authorization: DPoP {token}
+    /// // DPoP: {proof}
+    /// # let _ = proof;
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the system has no randomness for `jti`.
+    pub fn proof(&self, method: &str, url: &str) -> ProofBuilder {
+        let id = match random_name(16) {
+            Ok(id) => id,
+            Err(fault) => panic!("no randomness: {fault}"),
+        };
+        let builder = ProofBuilder {
+            key: self.clone(),
+            header: Map::new(),
+            claims: Map::new(),
+            now: SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |since| since.as_secs()),
+        };
+        builder
+            .header("typ", "dpop+jwt")
+            .header("alg", self.algorithm())
+            .header("jwk", self.public())
+            .claim("jti", id)
+            .claim("htm", method)
+            .claim("htu", url)
+            .issued_at(0)
+    }
+
+    /// Returns the SHA-256 thumbprint of the public half, base64url (RFC 7638), which `cnf.jkt` has.
+    pub fn thumbprint(&self) -> String {
+        base64url(digest(&SHA256, self.public().to_string().as_bytes()))
+    }
+}
+
+impl ProofBuilder {
+    /// Sets `ath`, the hash of the token that goes with the proof. Absent by default, as in a proof
+    /// for the token endpoint.
+    pub fn token(self, token: &str) -> Self {
+        self.claim("ath", base64url(digest(&SHA256, token.as_bytes())))
+    }
+
+    /// Sets `nonce`, the value of `DPoP-Nonce` in an earlier answer. Absent by default.
+    pub fn nonce(self, nonce: &str) -> Self {
+        self.claim("nonce", nonce)
+    }
+
+    /// Sets `iat`, in seconds from now, negative for the past. Defaults to now.
+    pub fn issued_at(self, offset: i64) -> Self {
+        let iat = self.now.saturating_add_signed(offset);
+        self.claim("iat", iat)
+    }
+
+    /// Sets any claim, of any JSON type.
+    ///
+    /// # Panics
+    /// If `value` is not JSON.
+    pub fn claim(mut self, name: &str, value: impl Serialize) -> Self {
+        self.claims.insert(name.to_owned(), to_json(name, value));
+        self
+    }
+
+    /// Removes a claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Sets any header parameter, of any JSON type. `header("alg", ..)` changes the header, but not
+    /// the algorithm that signs.
+    ///
+    /// # Panics
+    /// If `value` is not JSON.
+    pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
+        self.header.insert(name.to_owned(), to_json(name, value));
+        self
+    }
+
+    /// Removes a header parameter.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// Sets the key that signs, while `jwk` stays that of the first key: a forged proof.
+    pub fn signed_by(mut self, key: &SigningKey) -> Self {
+        self.key = key.clone();
+        self
+    }
+
+    /// Returns the signed proof, in compact form.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign(self) -> String {
+        let header = Value::Object(self.header).to_string();
+        let claims = Value::Object(self.claims).to_string();
+        self.key.sign_proof(header.as_bytes(), claims.as_bytes())
+    }
+}
+
+impl SigningKey {
+    /// Signs any header and any claims, byte for byte, JSON or not.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    pub fn sign_proof(&self, header: &[u8], claims: &[u8]) -> String {
+        compact(self, self.algorithm(), header, claims)
+    }
+
+    /// Returns the members that make up the public half, and no others.
+    fn public(&self) -> Value {
+        let mut jwk = self.public_jwk();
+        if let Some(members) = jwk.as_object_mut() {
+            members.retain(|name, _| !matches!(&**name, "kid" | "use" | "alg"));
+        }
+        jwk
+    }
+}
+
+impl fmt::Debug for ProofBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProofBuilder")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

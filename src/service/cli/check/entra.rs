@@ -1,0 +1,82 @@
+//! Checks an issuer of Microsoft Entra ID: the version of its tokens.
+//!
+//! A registration gets tokens of version 1 unless its manifest says otherwise, and the two versions have
+//! different issuers and audiences. Both are of the same tenant, so nothing else shows the mistake.
+
+use reqwest::Url;
+
+use crate::service::cli::{
+    check::{context::Context, report::Section},
+    terminal::Mark,
+};
+
+/// Adds findings if the issuer is one of Entra's.
+pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
+    let Some((tenant, version)) = version(issuer) else {
+        return;
+    };
+    let (text, more) = if version == 2 {
+        (
+            "this issuer has tokens of version 2",
+            format!(
+                "set requestedAccessTokenVersion (accessTokenAcceptedVersion) to 2 in the manifest of \
+                 the API; without it, tokens are from https://sts.windows.net/{tenant}/"
+            ),
+        )
+    } else {
+        (
+            "this issuer has tokens of version 1",
+            format!(
+                "with requestedAccessTokenVersion 2 in the manifest of the API, tokens are from \
+                 https://login.microsoftonline.com/{tenant}/v2.0"
+            ),
+        )
+    };
+    section.add_more(Mark::Plain, "Entra", text, more);
+    let of_version_1 = |audience: &&String| audience.starts_with("api://");
+    let audiences = &context.config.audiences;
+    if version == 2
+        && let Some(audience) = audiences.iter().find(of_version_1)
+        && audiences
+            .iter()
+            .all(|audience| audience.starts_with("api://"))
+    {
+        let text = "tokens of version 2 have the application's id as aud, without api://";
+        let id = audience.trim_start_matches("api://");
+        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is its id");
+        section.add_more(Mark::Note, "Entra", text, more);
+    }
+}
+
+/// Returns the tenant and the version of the tokens of an issuer, if it is one of Entra's.
+fn version(issuer: &str) -> Option<(String, u8)> {
+    let url = Url::parse(issuer).ok()?;
+    let mut path = url.path_segments()?;
+    let tenant = path.next().filter(|tenant| !tenant.is_empty())?.to_owned();
+    match (url.host_str()?, path.next()) {
+        ("sts.windows.net", _) => Some((tenant, 1)),
+        ("login.microsoftonline.com", Some("v2.0")) => Some((tenant, 2)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issuer_shows_the_version() {
+        let of = |version: u8| Some(("t".to_owned(), version));
+        for (issuer, expected) in [
+            ("https://sts.windows.net/t/", of(1)),
+            ("https://login.microsoftonline.com/t/v2.0", of(2)),
+            ("https://login.microsoftonline.com/t/v2.0/", of(2)),
+            ("https://login.microsoftonline.com/t/", None),
+            ("https://sts.windows.net/", None),
+            ("https://tenant.eu.auth0.com/", None),
+            ("urn:issuer", None),
+        ] {
+            assert_eq!(version(issuer), expected, "{issuer}");
+        }
+    }
+}

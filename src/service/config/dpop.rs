@@ -1,0 +1,89 @@
+//! [`Dpop`]: the variables for tokens that are bound to a key.
+
+use std::time::Duration;
+
+use crate::{
+    algorithm::Algorithm,
+    auth::dpop::DpopMode,
+    service::config::{
+        reader::Reader,
+        types::Secret,
+        variables::{
+            AUTH0_DPOP, AUTH0_DPOP_ALGORITHMS, AUTH0_DPOP_NONCE, AUTH0_DPOP_NONCE_SECRET,
+            AUTH0_DPOP_STORE, AUTH0_DPOP_WINDOW, AUTH0_RESOURCE, PUBLIC_URL,
+        },
+    },
+};
+
+/// The rules for tokens that are bound to a key (RFC 9449).
+#[derive(Debug, Clone)]
+pub struct Dpop {
+    /// Which tokens come with a proof. Defaults to allowed if `public_url` is known, else to off.
+    pub mode: DpopMode,
+    /// The URL by which clients reach the service. Set if `mode` is not off. Defaults to the origin
+    /// of the resource.
+    pub public_url: Option<String>,
+    /// The accepted algorithms of proofs, at least one, none of them symmetric.
+    pub algorithms: Vec<Algorithm>,
+    /// How long after its `iat` a proof is accepted. Defaults to 5 min.
+    pub window: Duration,
+    /// Requires a nonce in each proof. Defaults to `false`.
+    pub nonce: bool,
+    /// The secret that nonces are made with. Defaults to a random one.
+    pub nonce_secret: Option<Secret>,
+    /// The memory for used proofs in bytes. Defaults to 64 MiB.
+    pub store: usize,
+}
+
+pub(super) fn read(reader: &mut Reader, resource: Option<&str>) -> Dpop {
+    let public_url = reader.optional(&PUBLIC_URL);
+    let public_url = public_url.or_else(|| resource.map(origin));
+    let by_default = match public_url {
+        Some(_) => DpopMode::Allowed,
+        None => DpopMode::Off,
+    };
+    Dpop {
+        mode: reader.optional(&AUTH0_DPOP).unwrap_or(by_default),
+        public_url,
+        algorithms: reader.list(&AUTH0_DPOP_ALGORITHMS),
+        window: reader.value(&AUTH0_DPOP_WINDOW),
+        nonce: reader.value(&AUTH0_DPOP_NONCE),
+        nonce_secret: reader.optional(&AUTH0_DPOP_NONCE_SECRET),
+        store: reader.value(&AUTH0_DPOP_STORE),
+    }
+}
+
+/// Returns scheme, host and port of a valid URL.
+fn origin(url: &str) -> String {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    url[..end].to_owned()
+}
+
+/// Rejects DPoP without a URL to compare proofs with, and warns about what is not used or not shared.
+pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
+    let is_on = dpop.mode != DpopMode::Off;
+    let url_has_fault =
+        reader.has_fault(PUBLIC_URL.name()) || reader.has_fault(AUTH0_RESOURCE.name());
+    if is_on && dpop.public_url.is_none() && !url_has_fault {
+        reader.missing(
+            &[PUBLIC_URL.name()],
+            "AUTH0_DPOP compares proofs with it; set it to the URL by which clients reach this service, such as https://api.example.com, or AUTH0_DPOP to off",
+        );
+    }
+    let secret = AUTH0_DPOP_NONCE_SECRET.name();
+    if is_on && dpop.nonce && !reader.is_set(secret) {
+        reader.warn(
+            secret,
+            "not set, so that each start and each replica makes nonces of its own, and refuses those of others",
+        );
+    }
+    if reader.is_set(secret) && !dpop.nonce {
+        reader.warn(secret, "not used, since AUTH0_DPOP_NONCE is off");
+    }
+    if !is_on {
+        for name in reader.names("AUTH0_DPOP_") {
+            reader.warn(&name, "not used, since DPoP is off");
+        }
+    }
+}

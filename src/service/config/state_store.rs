@@ -1,0 +1,43 @@
+//! [`StateStore`]: the variables of the store that replicas share.
+
+use std::time::Duration;
+
+use crate::service::config::{
+    reader::Reader,
+    types::{Secret, StoreOutage},
+    variables::{STATE_STORE, STATE_STORE_OUTAGE, STATE_STORE_STALE, STATE_STORE_TIMEOUT},
+};
+
+/// The store that replicas share.
+#[derive(Debug, Clone)]
+pub struct StateStore {
+    /// The URL of Redis, which may hold a password. Defaults to none; the state is then this
+    /// process's.
+    pub url: Option<Secret>,
+    /// How long a command may take. Defaults to 100 ms.
+    pub timeout: Duration,
+    /// How long the last list of revocations is used while the store is unreachable. Defaults to
+    /// 5 min.
+    pub stale: Duration,
+    /// What happens after that. Defaults to refusing.
+    pub outage: StoreOutage,
+}
+
+pub(super) fn read(reader: &mut Reader) -> StateStore {
+    StateStore {
+        url: reader.optional(&STATE_STORE),
+        timeout: reader.value(&STATE_STORE_TIMEOUT),
+        stale: reader.value(&STATE_STORE_STALE),
+        outage: reader.value(&STATE_STORE_OUTAGE),
+    }
+}
+
+/// Warns about settings of a store that is not there.
+pub(super) fn check(reader: &mut Reader) {
+    if reader.is_set(STATE_STORE.name()) {
+        return;
+    }
+    for name in reader.names("STATE_STORE_") {
+        reader.warn(&name, "not used, since STATE_STORE is not set");
+    }
+}

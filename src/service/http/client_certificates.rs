@@ -1,0 +1,140 @@
+//! The certificates of clients (mutual TLS), for tokens that are bound to one.
+//!
+//! Any certificate is accepted in the handshake: it identifies a client by its hash, whoever signed
+//! it. TLS proves that the client holds its key. With configured authorities, a certificate of
+//! another one counts as absent; it does not end the handshake, since the client may present a token
+//! that needs none.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use crate::auth::ClientCertificate;
+
+/// Holds the certificate of a connection's client once the handshake is over.
+pub(in crate::service) type Presented = Arc<OnceLock<ClientCertificate>>;
+
+/// Decides which certificates of clients count.
+#[derive(Clone)]
+pub(in crate::service) struct Clients {
+    /// `None` if whoever signed a certificate is accepted.
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Clients {
+    /// Accepts whoever signed a certificate.
+    pub(super) fn any() -> Self {
+        Self { authorities: None }
+    }
+
+    /// Accepts the certificates of the authorities in this PEM. Fails with what is wrong with it.
+    pub(super) fn of_authorities(
+        pem: &[u8],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, &'static str> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|_| "is not PEM")?;
+            let added = roots.add(certificate);
+            added.map_err(|_| "has a certificate that cannot be read")?;
+        }
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let verifier = verifier.build().map_err(|_| "has no certificate in it")?;
+        Ok(Self {
+            authorities: Some(verifier),
+        })
+    }
+
+    /// Returns the certificate that a handshake presented, if it counts.
+    pub(super) fn accept(&self, chain: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
+        let (certificate, intermediates) = chain.split_first()?;
+        if let Some(authorities) = &self.authorities {
+            let now = SystemTime::UNIX_EPOCH.elapsed().ok()?;
+            let now = UnixTime::since_unix_epoch(now);
+            let verified = authorities.verify_client_cert(certificate, intermediates, now);
+            if let Err(error) = verified {
+                tracing::debug!(%error, "client certificate ignored");
+                return None;
+            }
+        }
+        Some(ClientCertificate::new(certificate.as_ref()))
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+/// Asks for a certificate, demands none, and accepts each whose key the client holds.
+#[derive(Debug)]
+pub(super) struct AnyCertificate(Arc<CryptoProvider>);
+
+impl AnyCertificate {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// Names no authority, so that clients send whatever certificate they have.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if certificate.is_empty() {
+            return Err(CertificateError::BadEncoding.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

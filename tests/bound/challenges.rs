@@ -1,0 +1,124 @@
+//! What a client learns from a refusal, from the metadata and from the description of the routes.
+
+use serde_json::json;
+use warp_bearer::auth::dpop::{Dpop, DpopMode};
+
+use crate::{Bound, PUBLIC_URL, challenges};
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn an_anonymous_client_is_offered_every_scheme() {
+    const BEARER: &str = r#"Bearer realm="api""#;
+    const DPOP: &str = r#"DPoP realm="api", algs="ES256 ES384 EdDSA PS256 RS256""#;
+    for (mode, expected) in [
+        (DpopMode::Off, &[BEARER][..]),
+        (DpopMode::Allowed, &[BEARER, DPOP]),
+        (DpopMode::Required, &[DPOP]),
+    ] {
+        let mut bound = Bound::start(mode).await;
+        for lines in ["", "Authorization: Basic YTpi\r\n", "DPoP: x\r\n"] {
+            let answer = bound.client.with_lines(lines.as_bytes()).await;
+            assert_eq!((answer.status.as_u16(), &*answer.code()), (401, "missing_token"), "{lines}");
+            assert_eq!(challenges(&answer), expected, "{mode:?}: {lines}");
+        }
+        let scoped = bound.ask("GET /api/private-scoped", "").await;
+        assert_eq!(challenges(&scoped).len(), expected.len());
+        for challenge in challenges(&scoped) {
+            assert!(challenge.contains(r#", scope="read:messages""#), "{challenge}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_403_is_in_the_scheme_of_the_request() {
+    const URL: &str = "https://api.example.com/v1/api/private-scoped";
+    let mut bound = Bound::start(DpopMode::Allowed).await;
+    let token = bound.token().sign();
+    let proof = bound.key.proof("GET", URL).token(&token).sign();
+    let plain = bound.issuer.token().sign();
+    for (scheme, lines) in [
+        (
+            "DPoP",
+            format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n"),
+        ),
+        ("Bearer", format!("Authorization: Bearer {plain}\r\n")),
+    ] {
+        let answer = bound.ask("GET /api/private-scoped", &lines).await;
+        assert_eq!(answer.status, 403, "{scheme}");
+        let challenges = challenges(&answer);
+        let start = format!("{scheme} realm=\"api\", error=\"insufficient_scope\"");
+        assert!(
+            challenges.len() == 1 && challenges[0].starts_with(&start),
+            "{challenges:?}"
+        );
+        assert!(
+            challenges[0].contains(r#", scope="read:messages""#),
+            "{challenges:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_name_the_algorithms_of_proofs() {
+    for (mode, algorithms, required) in [
+        (DpopMode::Off, json!(null), json!(null)),
+        (
+            DpopMode::Allowed,
+            json!(["ES256", "ES384", "EdDSA", "PS256", "RS256"]),
+            json!(null),
+        ),
+        (
+            DpopMode::Required,
+            json!(["ES256", "ES384", "EdDSA", "PS256", "RS256"]),
+            json!(true),
+        ),
+    ] {
+        let mut bound = Bound::with(|builder| {
+            builder
+                .resource("https://api.example.com")
+                .dpop(Dpop::new(mode, PUBLIC_URL))
+        })
+        .await;
+        let answer = bound
+            .ask("GET /.well-known/oauth-protected-resource", "")
+            .await;
+        let metadata = answer.json();
+        assert_eq!(metadata["dpop_signing_alg_values_supported"], algorithms);
+        assert_eq!(metadata["dpop_bound_access_tokens_required"], required);
+    }
+}
+
+#[tokio::test]
+async fn the_description_has_the_schemes_that_are_accepted() {
+    for (mode, names) in [
+        (DpopMode::Off, &["bearer"][..]),
+        (DpopMode::Allowed, &["bearer", "dpop"]),
+        (DpopMode::Required, &["dpop"]),
+    ] {
+        let mut bound = Bound::start(mode).await;
+        let description = bound.ask("GET /openapi.json", "").await.json();
+        let security = &description["paths"]["/api/private"]["get"]["security"];
+        let security = security.as_array().unwrap().iter();
+        let named = security.flat_map(|one| one.as_object().unwrap().keys().cloned());
+        assert_eq!(named.collect::<Vec<_>>(), names, "{mode:?}");
+        let schemes = &description["components"]["securitySchemes"];
+        for name in names {
+            assert!(schemes[name].is_object(), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_read_the_nonce() {
+    let mut bound = Bound::start(DpopMode::Allowed).await;
+    let answer = bound
+        .ask("GET /api/private", "Origin: https://app.example\r\n")
+        .await;
+    let exposed = answer.header("access-control-expose-headers");
+    assert!(exposed.contains("DPoP-Nonce"), "{exposed}");
+    let preflight = "Origin: https://app.example\r\nAccess-Control-Request-Method: GET\r\n\
+                     Access-Control-Request-Headers: dpop\r\n";
+    let answer = bound.ask("OPTIONS /api/private", preflight).await;
+    let allowed = answer.header("access-control-allow-headers");
+    assert!(allowed.to_ascii_lowercase().contains("dpop"), "{allowed}");
+}

@@ -1,0 +1,180 @@
+//! What the library says of a bound token, and its options.
+
+use std::time::Duration;
+
+use warp::{Filter, http::Request};
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, BearerFilterExt, Builder, Claims, RequestHead, SetupError,
+        TrustedIssuer,
+        claims::NoPrivate,
+        dpop::{Dpop, DpopMode},
+        error::DurationOption,
+        policy::{bound, scope},
+        with_auth, with_auth_from,
+    },
+    issuer::{Issuer, SigningKey},
+};
+
+use crate::support::answer;
+
+const ME: &str = "https://api.example.com/me";
+
+struct World {
+    issuer: Issuer,
+    auth: Auth,
+    key: SigningKey,
+}
+
+async fn world() -> World {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .dpop(Dpop::allowed("https://api.example.com"));
+    let auth = auth.build().unwrap();
+    auth.ready().await;
+    let key = SigningKey::generate(Algorithm::ES256);
+    World { issuer, auth, key }
+}
+
+#[tokio::test]
+async fn claims_tell_what_the_token_is_bound_to() {
+    let World { issuer, auth, key } = world().await;
+    let token = issuer.token().bound_to(&key).sign();
+    let request = || {
+        Request::get("/me")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", key.proof("GET", ME).token(&token).sign())
+            .body(())
+            .unwrap()
+    };
+    let of = request();
+    let head = RequestHead::new(of.method(), of.uri().path(), of.headers());
+    let claims: Claims = auth.authenticate(&head).await.unwrap();
+    let binding = claims.binding().unwrap();
+    assert_eq!(binding.key.unwrap().to_string(), key.thumbprint());
+    assert_eq!(binding.certificate, None);
+    let verdict = auth.authenticate::<NoPrivate>(&head).await;
+    assert_eq!(verdict.unwrap_err().error, AuthError::ProofReplayed);
+
+    let plain: Claims = auth.verify(&issuer.token().sign()).await.unwrap();
+    assert!(plain.binding().is_none());
+}
+
+#[tokio::test]
+async fn a_token_alone_proves_nothing() {
+    let World { issuer, auth, key } = world().await;
+    let token = issuer.token().bound_to(&key).sign();
+    for _ in 0..2 {
+        let verdict = auth.verify::<NoPrivate>(&token).await;
+        assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_demand_a_bound_token() {
+    let World { issuer, auth, key } = world().await;
+    let me = warp::path!("me")
+        .and(with_auth(&auth).require(scope("transfer") & bound()))
+        .map(|_: Claims| "in")
+        .route();
+    let plain = issuer.token().scope("transfer").sign();
+    let request = warp::test::request().path("/me");
+    let request = request.header("authorization", format!("Bearer {plain}"));
+    answer(&request.reply(&me).await).assert_is_problem("plain", 401, "token_not_bound");
+
+    for (scope, status) in [("transfer", 200), ("other", 403)] {
+        let token = issuer.token().scope(scope).bound_to(&key).sign();
+        let proof = key.proof("GET", ME).token(&token).sign();
+        let request = warp::test::request().path("/me").header("dpop", proof);
+        let request = request.header("authorization", format!("DPoP {token}"));
+        assert_eq!(request.reply(&me).await.status(), status);
+    }
+}
+
+/// A token in another field has no scheme, and needs its proof all the same.
+#[tokio::test]
+async fn a_token_elsewhere_needs_its_proof() {
+    fn token(headers: &warp::http::HeaderMap) -> Result<&[u8], AuthError> {
+        let field = headers.get("x-token").ok_or(AuthError::MissingToken)?;
+        Ok(field.as_bytes())
+    }
+    let World { issuer, auth, key } = world().await;
+    let me = warp::path!("me")
+        .and(with_auth_from(&auth, token))
+        .map(|_: Claims| "in")
+        .route();
+    let bound = issuer.token().bound_to(&key).sign();
+    let proof = key.proof("GET", ME).token(&bound).sign();
+    let plain = issuer.token().sign();
+    for (case, token, proof, status, code) in [
+        ("bound, with its proof", &bound, Some(&proof), 200, ""),
+        ("bound, again", &bound, Some(&proof), 401, "proof_replayed"),
+        ("bound, without", &bound, None, 401, "invalid_proof"),
+        ("plain", &plain, None, 200, ""),
+    ] {
+        let mut request = warp::test::request().path("/me").header("x-token", token);
+        if let Some(proof) = proof {
+            request = request.header("dpop", proof);
+        }
+        let reply = answer(&request.reply(&me).await);
+        assert_eq!(reply.status.as_u16(), status, "{case}: {reply:?}");
+        if status == 401 {
+            assert_eq!(reply.code(), code, "{case}");
+            let challenge = reply.header("www-authenticate");
+            assert!(challenge.starts_with("DPoP "), "{case}: {challenge}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_are_refused() {
+    let with = |dpop: Dpop| builder().dpop(dpop).build().map(|_| ()).unwrap_err();
+    let api = || Dpop::allowed("https://api.example.com");
+    assert_eq!(with(api().algorithms([])), SetupError::NoAlgorithm);
+    let symmetric = api().algorithms([Algorithm::ES256, Algorithm::HS256]);
+    assert_eq!(with(symmetric), SetupError::SymmetricProofs);
+    let window = SetupError::OutOfRange(DurationOption::DpopWindow);
+    assert_eq!(with(api().window(Duration::ZERO)), window);
+    assert_eq!(with(api().window(Duration::from_secs(3601))), window);
+    assert_eq!(
+        with(api().nonces_from([0; 31])),
+        SetupError::ShortNonceSecret
+    );
+    for url in [
+        "",
+        "api.example.com",
+        "http://api.example.com",
+        "https://api.example.com?a",
+        "https://api.example.com/#a",
+        "https://me@api.example.com",
+        "ftp://api.example.com",
+    ] {
+        assert!(
+            matches!(with(Dpop::allowed(url)), SetupError::Url { .. }),
+            "{url}"
+        );
+    }
+    assert_eq!(
+        with(Dpop::allowed("https://api.example.com/%zz")),
+        SetupError::PublicUrl
+    );
+    let issuer = TrustedIssuer::new("https://other.example/").dpop(DpopMode::Allowed);
+    let fault = builder().issuer(issuer).build().map(|_| ()).unwrap_err();
+    assert_eq!(fault, SetupError::NoPublicUrl);
+    for url in [
+        "https://api.example.com",
+        "http://127.0.0.1:8000/",
+        "http://[::1]/v1",
+    ] {
+        assert!(builder().dpop(Dpop::required(url)).build().is_ok(), "{url}");
+    }
+}
+
+fn builder() -> Builder {
+    Auth::builder()
+        .issuer("https://tenant.example/")
+        .audience("https://api.example.com")
+}

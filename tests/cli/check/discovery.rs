@@ -1,0 +1,383 @@
+//! Issuers whose documents cannot be had, and the way out that `check` names.
+
+use std::fs;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::json;
+use warp::Filter;
+use warp_bearer::{
+    issuer::{Fault, Issuer},
+    service::{
+        Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        serve,
+    },
+};
+
+use super::{Break, Vars, assert_finds, checked, findings, keys::weak, site};
+use crate::support::world::{World, with_date};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_issuer_is_found() {
+    let issuer = Issuer::start().await;
+    let world = || World::of(issuer.clone());
+    #[rustfmt::skip]
+    let rows: [(&str, Break, &str); 9] = [
+        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),
+        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
+        ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
+        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with what is no metadata of an issuer"),
+        ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
+        ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
+        ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
+        ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
+        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (left out: `n` has 1024 bits, not 2048 to 8192)"),
+    ];
+    for (case, broken, line) in rows {
+        issuer.recover();
+        issuer.restore();
+        broken(&issuer);
+        let told = checked(&world());
+        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
+        let found = findings(&told, "Issuer ");
+        let has_line = found.iter().any(|finding| finding.contains(line));
+        assert!(has_line, "{case}: {found:#?}");
+        assert!(
+            found.iter().any(|line| line.starts_with("bad ")),
+            "{case}: {found:#?}"
+        );
+    }
+    issuer.recover();
+    issuer.restore();
+
+    issuer.hang();
+    let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("no whole answer within 100ms"),
+        "{}",
+        told.stdout
+    );
+    issuer.go_down().await;
+    let told = checked(&world());
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
+    // A label of more than 63 characters is invalid, so no name server is asked.
+    let nowhere = format!("https://{}.example/", "a".repeat(64));
+    let told = checked(&world().set("AUTH0_ISSUER", nowhere));
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let found = findings(&told, "Issuer ");
+    assert!(found[0].starts_with("bad name: aaaa"), "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    // The issuer answers in plain HTTP where TLS is expected.
+    issuer.come_back().await;
+    let plain = issuer
+        .url()
+        .replace("http://127.0.0.1", "https://localhost");
+    let told = checked(&world().set("AUTH0_ISSUER", plain));
+    let found = findings(&told, "Issuer ");
+    assert!(found[1].starts_with("bad TLS: "), "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_found() {
+    let issuer = Issuer::start().await;
+    for (ahead, code, line) in [
+        (
+            -60,
+            1,
+            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; set it right, with NTP)",
+        ),
+        (
+            20,
+            0,
+            "note clock: 20 s behind the issuer's (within AUTH0_LEEWAY, 30 s)",
+        ),
+        (0, 0, "good clock: as the issuer's ()"),
+    ] {
+        let url = with_date(&issuer, ahead).await;
+        let told = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
+        assert_eq!(told.code, Some(code), "{ahead}: {}", told.stdout);
+        let clock = findings(&told, "Issuer ").into_iter();
+        let clock = clock
+            .filter(|finding| finding.contains(" clock: "))
+            .collect::<Vec<_>>();
+        // Allows for one second of difference: the answer's `Date` may have just changed.
+        let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
+        assert_eq!(near(&clock[0]), line);
+    }
+}
+
+/// Serves an issuer over https, with a certificate in `tls.crt` that must be trusted.
+pub(super) async fn over_tls(world: &World) -> String {
+    over_tls_as(world, IsCa::NoCa).await
+}
+
+/// Serves an issuer over https, with a certificate that is that of a server or of an authority.
+async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let in_directory = |name: &str| world.directory.path().join(name);
+    let files = Files {
+        clients: ClientAuth::Off,
+        certificate: in_directory("tls.crt"),
+        key: in_directory("tls.key"),
+    };
+    fs::write(&files.certificate, certificate.pem()).unwrap();
+    fs::write(&files.key, key.serialize_pem()).unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let url = format!("https://localhost:{}/", listener.address().unwrap().port());
+    let listener = listener.with_tls(Tls::load(files).unwrap());
+    let metadata = json!({"issuer": url, "jwks_uri": format!("{url}jwks")});
+    let jwks = json!({"keys": [world.issuer.key().public_jwk()]});
+    let routes = warp::path("jwks")
+        .map(move || warp::reply::json(&jwks))
+        .or(warp::any().map(move || warp::reply::json(&metadata)))
+        .map(warp::Reply::into_response);
+    let shutdown = Shutdown::new();
+    let request_log = RequestLog::enabled();
+    tokio::spawn(serve(
+        listener,
+        routes,
+        Limits::default(),
+        None,
+        request_log,
+        shutdown,
+    ));
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
+    let world = World::start().await;
+    let url = over_tls(&world).await;
+    let world = world.set("AUTH0_ISSUER", url);
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let findings = |told| findings(told, "Issuer https://localhost:").join("\n");
+    let found = findings(&told);
+    assert!(found.contains("bad TLS: "), "{found}");
+    let told = "its certificate is signed by a certificate authority that is not trusted here (set SSL_CERT_FILE to the certificate of that authority, in PEM)";
+    assert!(found.contains(told), "{found}");
+
+    let told = checked(&world.set("SSL_CERT_FILE", "tls.crt"));
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let found = findings(&told);
+    // The certificate is valid until the year 4096, which is more than 700,000 days.
+    assert!(found.contains("good TLS: trusted; it ends in 7"), "{found}");
+    assert!(found.contains("good keys: 1 of 1 for RS256"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_elsewhere_is_looked_at_there() {
+    let world = World::start().await;
+    let address = world.issuer.jwks_uri().to_owned();
+    let world = world.set("AUTH0_JWKS_URI", address);
+    world.issuer.fail_discovery(Fault::Status(500));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert_eq!(world.issuer.requests().discovery, 0);
+
+    let file = world.directory.path().join("keys.json");
+    fs::write(&file, "{\"keys\":[]}").unwrap();
+    let mut world = World::of(world.issuer.clone()).set("AUTH0_JWKS_FILE", "keys.json");
+    fs::write(world.directory.path().join("keys.json"), "{\"keys\":[]}").unwrap();
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    world = world.set("AUTH0_JWKS_FILE", "not-there.json");
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("not-there.json: No such file"),
+        "{}",
+        told.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
+    let world = World::start().await;
+    let url = over_tls_as(&world, IsCa::Ca(BasicConstraints::Unconstrained)).await;
+    let world = world
+        .set("AUTH0_ISSUER", url)
+        .set("SSL_CERT_FILE", "tls.crt");
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let found = findings(&told, "Issuer https://localhost:");
+    let words = ["bad TLS: ", "certificate authority (CA:TRUE)", "CA:FALSE"];
+    assert_finds("an authority's", &found, &words);
+    assert!(
+        !told.stdout.contains("CaUsedAsEndEntity"),
+        "{}",
+        told.stdout
+    );
+    assert!(!told.stdout.contains("SSL_CERT_FILE to"), "{}", told.stdout);
+
+    let other = World::start().await;
+    let url = over_tls(&other).await;
+    let world = world.set("AUTH0_ISSUER", url);
+    let found = findings(&checked(&world), "Issuer https://localhost:");
+    let words = [
+        "bad TLS: ",
+        "SSL_CERT_FILE is set to \"tls.crt\", which lacks",
+    ];
+    assert_finds("another authority", &found, &words);
+}
+
+/// What `check` names makes the next run good.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_discovery_fails_there_is_a_way_out() {
+    let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
+    let keys = json!({"keys": [issuer.key().public_jwk()]})
+        .to_string()
+        .into_bytes();
+    let document = |issuer: String, url: &str| {
+        let metadata = json!({"issuer": issuer, "jwks_uri": format!("{url}/keys")});
+        metadata.to_string().into_bytes()
+    };
+    let openid = "/policy/v2.0/.well-known/openid-configuration";
+    let oauth = "/.well-known/oauth-authorization-server/policy/v2.0";
+    let url = site(|url| {
+        vec![
+            ("/keys", 200, "", keys.clone()),
+            (openid, 200, "", document(format!("{url}/tenant/v2.0"), url)),
+        ]
+    });
+    let url = url.await;
+    let world = World::of(issuer.clone()).set("AUTH0_ISSUER", format!("{url}/policy/v2.0"));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let found = findings(&told, "Issuer ");
+    let name = format!("set AUTH0_ISSUER to it, and AUTH0_JWKS_URI to {url}/keys");
+    assert_finds(
+        "another name",
+        &found,
+        &["bad issuer: ", &format!("{url}/tenant/v2.0"), &name],
+    );
+    let world = world
+        .set("AUTH0_ISSUER", format!("{url}/tenant/v2.0"))
+        .set("AUTH0_JWKS_URI", format!("{url}/keys"));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+
+    // Only the document of RFC 8414 is there.
+    let keys_too = keys.clone();
+    let url = site(move |url| {
+        vec![
+            ("/keys", 200, "", keys_too),
+            (oauth, 200, "", document(format!("{url}/policy/v2.0"), url)),
+        ]
+    });
+    let url = url.await;
+    let world = World::of(issuer.clone()).set("AUTH0_ISSUER", format!("{url}/policy/v2.0"));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let found = findings(&told, "Issuer ");
+    assert_finds("RFC 8414", &found, &["good discovery: ", oauth]);
+    let token = issuer
+        .token()
+        .claim("iss", format!("{url}/policy/v2.0"))
+        .sign();
+    let explained = world.run(&["explain"], &token);
+    assert_eq!(explained.code, Some(0), "{}", explained.stdout);
+    // It must name the issuer exactly, too.
+    let world = world.set("AUTH0_ISSUER", format!("{url}/policy/v2.0/"));
+    let told = checked(&world);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let found = findings(&told, "Issuer ");
+    assert_finds(
+        "by a slash",
+        &found,
+        &["bad issuer: ", "they differ by the slash at the end"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_names_a_setting_that_helps() {
+    let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = taken.local_addr().unwrap().port();
+    drop(taken);
+    let proxy = format!("http://127.0.0.1:{closed}");
+    let nowhere = format!("https://localhost:{closed}/");
+    let uri = issuer.jwks_uri().to_owned();
+    #[rustfmt::skip]
+    let rows: [(&str, Break, Vars<'_>, &[&str]); 9] = [
+        ("no document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
+        ("a login for the document", |i| i.fail_discovery(Fault::Status(401)), &[], &["bad discovery: ", "set AUTH0_JWKS_FILE to a file with its keys"]),
+        ("a login for the keys", |i| i.fail_jwks(Fault::Status(401)), &[], &["bad key set: ", "set AUTH0_JWKS_FILE to a file with its keys", "kubectl get --raw /openid/v1/jwks"]),
+        ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
+        ("keys that are not there", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
+        ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
+        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to an address of its keys"]),
+        ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
+        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "HTTPS_PROXY names the proxy for it"]),
+    ];
+    for (case, broken, more, words) in rows {
+        issuer.recover();
+        broken(&issuer);
+        let world = World::of(issuer.clone());
+        let world = more
+            .iter()
+            .fold(world, |world, (name, value)| world.set(name, *value));
+        let told = checked(&world);
+        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
+        assert_finds(case, &findings(&told, "Issuer "), words);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_is_no_url_has_its_keys_from_elsewhere() {
+    let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    for name in ["stytch.com/project-1", "http://keycloak:8080/realms/r"] {
+        let token = issuer.token().claim("iss", name).sign();
+        let alone = World::of(issuer.clone()).set("AUTH0_ISSUER", name);
+        let told = checked(&alone);
+        assert_eq!(told.code, Some(78), "{name}: {}", told.stdout);
+        assert!(told.stderr.contains("AUTH0_JWKS_FILE"), "{}", told.stderr);
+        let file = alone.set("AUTH0_JWKS_FILE", "keys");
+        fs::write(file.directory.path().join("keys"), &keys).unwrap();
+        let address = World::of(issuer.clone()).set("AUTH0_ISSUER", name);
+        let address = address.set("AUTH0_JWKS_URI", issuer.jwks_uri());
+        for world in [file, address] {
+            let told = checked(&world);
+            assert_eq!(told.code, Some(0), "{name}: {}", told.stdout);
+            let explained = world.run(&["explain"], &token);
+            assert_eq!(explained.code, Some(0), "{name}: {}", explained.stdout);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_entras_tokens_is_named() {
+    let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    #[rustfmt::skip]
+    let rows = [
+        ("version 2", "https://login.microsoftonline.com/T/v2.0", "api://4f1b", &[
+            &["plain Entra: ", "version 2", "https://sts.windows.net/T/"][..],
+            &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 4f1b"],
+        ][..]),
+        ("version 1", "https://sts.windows.net/T/", "api://4f1b", &[
+            &["plain Entra: ", "version 1", "https://login.microsoftonline.com/T/v2.0"],
+        ]),
+    ];
+    for (case, name, audience, expected) in rows {
+        let world = World::of(issuer.clone())
+            .set("AUTH0_ISSUER", name)
+            .set("AUTH0_API_AUDIENCE", audience)
+            .set("AUTH0_JWKS_FILE", "keys");
+        fs::write(world.directory.path().join("keys"), &keys).unwrap();
+        let told = checked(&world);
+        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        let found = findings(&told, "Issuer ");
+        for words in expected {
+            assert_finds(case, &found, words);
+        }
+        let entra = found.iter().filter(|finding| finding.contains(" Entra: "));
+        assert_eq!(entra.count(), expected.len(), "{case}: {found:#?}");
+    }
+}

@@ -1,0 +1,143 @@
+//! Variables, `.env` and descriptors.
+
+use std::{fs, process::Command};
+
+use super::{assert_finds, checked, findings};
+use crate::support::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_configuration_asks_nobody() {
+    let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    assert!(
+        told.stderr.starts_with("AUTH0_ALGORITHMS: "),
+        "{}",
+        told.stderr
+    );
+    assert!(
+        told.stdout.contains("\"RS265\"   from the environment\n"),
+        "{}",
+        told.stdout
+    );
+    assert_eq!(world.issuer.requests().discovery, 0);
+
+    let told = checked(
+        &world
+            .set("AUTH0_ALGORITHMS", "RS256")
+            .set("AUTH0_DOMIAN", "x"),
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let line =
+        "note : AUTH0_DOMIAN: in the environment, nobody reads it; did you mean AUTH0_DOMAIN? ()";
+    assert_eq!(findings(&told, "Configuration"), [line]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_environment_adds_is_shown_without_its_password() {
+    let proxy = "http://me:hunter2@proxy.example:3128";
+    let world = World::start().await.set("HTTPS_PROXY", proxy);
+    let told = checked(&world.set("NO_PROXY", "localhost"));
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(!told.stdout.contains("hunter2"), "{}", told.stdout);
+    let variables = findings(&told, "Variables");
+    for line in [
+        "plain HTTPS_PROXY: \"http://…@proxy.example:3128\" (from the environment)",
+        "plain NO_PROXY: \"localhost\" (from the environment)",
+    ] {
+        assert!(variables.contains(&line.to_owned()), "{variables:#?}");
+    }
+    // No proxy is used for an issuer on loopback.
+    let findings = findings(&told, "Issuer ");
+    assert!(
+        findings[0].starts_with("good name: 127.0.0.1 ("),
+        "{findings:#?}"
+    );
+}
+
+/// Writes the `.env` of a world.
+fn write_env(world: &World, text: &str) {
+    fs::write(world.directory.path().join(".env"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_other_programs_are_no_fault() {
+    let world = World::start().await;
+    write_env(
+        &world,
+        "APP_NAME=My App\nGREETING=it's fine\nAUTH0_LEEWAY=10s\nKEY=\"-----BEGIN\nAAAA\n-----END\"\nLISTN=1\nLOG_LEVEL=debug\n",
+    );
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let found = findings(&told, "Configuration");
+    let skipped = "is skipped; it names no variable of this service";
+    for line in ["line 1 ", "line 2 ", "line 4 "] {
+        assert_finds(line, &found, &["note : .env: ", line, skipped]);
+    }
+    assert_finds(
+        "a near miss",
+        &found,
+        &["LISTN: in .env, line 7, not read; did you mean LISTEN?"],
+    );
+    assert_finds(
+        "another name",
+        &found,
+        &["LOG_LEVEL: in .env, line 8, not read; did you mean RUST_LOG?"],
+    );
+    assert_eq!(found.len(), 5, "{found:#?}");
+    let variables = findings(&told, "Variables");
+    let leeway = "plain AUTH0_LEEWAY: \"10s\" (from .env, line 3)";
+    assert!(variables.contains(&leeway.to_owned()), "{variables:#?}");
+
+    write_env(&world, "APP_NAME=My App\nAUTH0_LEEWAY='10s\n");
+    let told = checked(&world);
+    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let fault = ".env: line 2 has a quote that is not closed on the line; close it";
+    assert!(told.stderr.contains(fault), "{}", told.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_without_an_address_and_quotes_are_named() {
+    let world = World::start().await.set("PORT", "8080");
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let words = ["note : PORT: in the environment, not read; set LISTEN=0.0.0.0:8080"];
+    assert_finds("a port", &findings(&told, "Configuration"), &words);
+
+    let quoted = World::start().await.set("AUTH0_API_AUDIENCE", "'urn:api'");
+    let told = checked(&quoted);
+    assert_eq!(told.code, Some(78), "{}", told.stdout);
+    let words = [
+        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; take them off",
+    ];
+    assert_finds("quotes", &findings(&told, "Configuration"), &words);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_descriptors_are_found() {
+    let world = World::start().await;
+    let direct = world.command(&["check", "--json"]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 128; exec \"$0\" check --json"])
+        .arg(direct.get_program())
+        .env_clear()
+        .envs(
+            direct
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(direct.get_current_dir().unwrap());
+    let output = limited.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains(
+            "MAX_CONNECTIONS is 10000, and a process may open 128 files here: 64 connections"
+        ),
+        "{told}"
+    );
+    let enough = checked(&world.set("MAX_CONNECTIONS", "10"));
+    assert!(!enough.stdout.contains("files here"), "{}", enough.stdout);
+}

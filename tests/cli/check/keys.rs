@@ -1,0 +1,224 @@
+//! Keys that are left out, algorithms on offer, forms of a key file, bytes of an answer.
+
+use std::{fs, io::Write};
+
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, SigningKey},
+};
+
+use super::{assert_finds, checked, findings, site};
+use crate::support::world::World;
+
+/// Returns the JWK of an RSA key that is too short to be accepted.
+pub(super) fn weak() -> Value {
+    let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
+    let modulus = jwk["n"].as_str().unwrap();
+    // Cuts the modulus to 128 bytes. Its first byte stays, so that it still has 1024 bits.
+    let cut = modulus[..170].to_owned() + "E";
+    jwk["n"] = json!(cut);
+    jwk["kid"] = json!("weak");
+    jwk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_odd_and_harmless_is_a_note() {
+    let world = World::start().await;
+    let elliptic = SigningKey::generate(Algorithm::ES256);
+    world.issuer.publish_key(&elliptic);
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let line = format!(
+        "plain key: {}: EC P-256 ES256 (for no algorithm of AUTH0_ALGORITHMS)",
+        elliptic.kid()
+    );
+    let findings = findings(&told, "Issuer ");
+    assert!(findings.contains(&line), "{findings:#?}");
+    assert!(
+        findings.contains(&"good keys: 1 of 2 for RS256 ()".to_owned()),
+        "{findings:#?}"
+    );
+}
+
+/// Returns the JWK of a new RSA key of this name, changed.
+fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
+    jwk["kid"] = json!(kid);
+    change(&mut jwk);
+    jwk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_that_is_left_out_is_named_with_its_reason() {
+    let world = World::start().await;
+    let text = |jwk: &Value, member: &str| jwk[member].as_str().unwrap().to_owned();
+    let without = |jwk: &mut Value, members: &[&str]| {
+        for member in members {
+            jwk.as_object_mut().unwrap().remove(*member);
+        }
+    };
+    let set = json!({"keys": [
+        world.issuer.key().public_jwk(),
+        jwk("padded", |jwk| jwk["n"] = json!(text(jwk, "n") + "=")),
+        jwk("standard", |jwk| jwk["n"] = json!(format!("+{}", &text(jwk, "n")[1..]))),
+        jwk("certificate", |jwk| {
+            without(jwk, &["n", "e"]);
+            jwk["x5c"] = json!(["AAAA"]);
+        }),
+        jwk("private", |jwk| jwk["d"] = json!("")),
+        jwk("encryption", |jwk| jwk["use"] = json!("enc")),
+        jwk(".NET", |jwk| {
+            jwk["oth"] = json!([]);
+            jwk["x5c"] = json!([]);
+            jwk["key_ops"] = json!(null);
+        }),
+        jwk("null", |jwk| {
+            jwk["alg"] = json!(null);
+            jwk["use"] = json!(null);
+            jwk["d"] = json!(null);
+        }),
+    ]});
+    world.issuer.publish(set);
+    let told = checked(&world);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let findings = findings(&told, "Issuer ");
+    #[rustfmt::skip]
+    let rows = [
+        ("note key: padded: ", "(left out: `n` ends in `=`)"),
+        ("note key: standard: ", "(left out: `n` has `+` or `/`, of the standard base64 alphabet)"),
+        ("note key: certificate: ", "(left out: `x5c` without `n` and `e`)"),
+        ("note key: private: ", "(left out: it has a private member, `d`)"),
+        ("note key: encryption: ", "(left out: `use` is `enc`, not `sig`)"),
+        ("good key: .NET: ", "()"),
+        ("good key: null: ", "()"),
+        ("good keys: ", "3 of 8 for RS256"),
+    ];
+    for (name, more) in rows {
+        assert_finds(name, &findings, &[name, more]);
+    }
+    let shown = world.run(&["check"], "").stdout;
+    assert!(shown.contains("padded: RSA"), "{shown}");
+}
+
+/// What `check` says to paste makes the service accept the tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_algorithm_on_offer_that_is_not_allowed_comes_with_the_line_to_paste() {
+    let both = World::start().await;
+    both.issuer
+        .publish_key(&SigningKey::generate(Algorithm::ES384));
+    let edwards = World::of(Issuer::with_algorithm(Algorithm::EdDSA).await);
+    #[rustfmt::skip]
+    let rows = [
+        ("another key", both, 0, "note algorithms: on offer and not accepted here: ES384", "RS256,ES384"),
+        ("no other key", edwards, 1, "note algorithms: on offer and not accepted here: EdDSA", "EdDSA"),
+    ];
+    for (case, world, code, text, line) in rows {
+        let told = checked(&world);
+        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
+        let advice = format!("(to accept: AUTH0_ALGORITHMS={line})");
+        assert_finds(case, &findings(&told, "Issuer "), &[text, &advice]);
+        let token = world.issuer.token().sign();
+        let world = world.set("AUTH0_ALGORITHMS", line);
+        let told = checked(&world);
+        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        assert!(
+            !told.stdout.contains("to accept"),
+            "{case}: {}",
+            told.stdout
+        );
+        let explained = world.run(&["explain"], &token);
+        assert_eq!(explained.code, Some(0), "{case}: {}", explained.stdout);
+    }
+}
+
+/// Returns a key of P-256 as PEM.
+fn pem(jwk: &Value) -> String {
+    const SPKI: [u8; 27] = [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
+        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+    ];
+    let number = |member: &str| {
+        let text = jwk[member].as_str().unwrap();
+        BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()
+    };
+    let der = [&SPKI[..], &number("x"), &number("y")].concat();
+    let contents = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN PUBLIC KEY-----\n{contents}\n-----END PUBLIC KEY-----\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let (jwk, token) = (issuer.key().public_jwk(), issuer.token().sign());
+    let other = SigningKey::generate(Algorithm::ES384).public_jwk();
+    let mut bare = jwk.clone();
+    bare.as_object_mut().unwrap().remove("kid");
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    #[rustfmt::skip]
+    let rows = [
+        ("a key set", json!({"keys": [jwk]}).to_string(), 0, "good keys: 1 of 1"),
+        ("one JWK", jwk.to_string(), 0, "good keys: 1 of 1"),
+        ("one JWK without a kid", bare.to_string(), 0, "good keys: 1 of 1"),
+        ("an array", json!([other, jwk]).to_string(), 0, "good keys: 1 of 2"),
+        ("with a byte order mark", format!("\u{feff}{jwk}"), 0, "good keys: 1 of 1"),
+        ("PEM", pem(&jwk), 0, "good keys: 1 of 1"),
+        ("PEM beside a certificate", pem(&jwk) + certificate, 0, "left out: a certificate, not a public key"),
+        ("a certificate", certificate.to_owned(), 1, "bad keys: 0 of 1"),
+        ("an empty object", "{}".to_owned(), 1, "a JSON object without a member \"keys\""),
+        ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM"),
+    ];
+    for (case, file, code, finding) in rows {
+        let world = World::of(issuer.clone())
+            .set("AUTH0_ALGORITHMS", "ES256")
+            .set("AUTH0_JWKS_FILE", "keys");
+        fs::write(world.directory.path().join("keys"), file).unwrap();
+        let told = checked(&world);
+        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
+        assert_finds(case, &findings(&told, "Issuer "), &[finding]);
+        if code == 0 {
+            let explained = world.run(&["explain"], &token);
+            assert_eq!(explained.code, Some(0), "{case}: {}", explained.stdout);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_an_answer_may_be_compressed_or_have_a_mark() {
+    let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
+    let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let marked = format!("\u{feff}{keys}");
+    let bomb = gzip(&" ".repeat(32 * 1024 * 1024));
+    #[rustfmt::skip]
+    let rows = [
+        ("plain", "", keys.clone().into_bytes(), 0, "good keys: 1 of 1", ""),
+        ("identity", "identity", keys.clone().into_bytes(), 0, "good keys: 1 of 1", ""),
+        ("gzip", "gzip", gzip(&keys), 0, "good keys: 1 of 1", ""),
+        ("a byte order mark", "", marked.clone().into_bytes(), 0, "good keys: 1 of 1", ""),
+        ("both", "gzip", gzip(&marked), 0, "good keys: 1 of 1", ""),
+        ("brotli", "br", keys.clone().into_bytes(), 1, "in the content coding \"br\"", "content_coding"),
+        ("not gzip", "gzip", keys.clone().into_bytes(), 1, "is not gzip", "content_coding"),
+        ("a bomb", "gzip", bomb, 1, "more than 512 KiB", "too_large"),
+    ];
+    for (case, coding, body, code, finding, reason) in rows {
+        let url = site(|_| vec![("/keys", 200, coding, body)]).await;
+        let world = World::of(issuer.clone()).set("AUTH0_JWKS_URI", format!("{url}/keys"));
+        let told = checked(&world);
+        assert_eq!(told.code, Some(code), "{case}: {}", told.stdout);
+        assert_finds(case, &findings(&told, "Issuer "), &[finding]);
+        let json = told.json();
+        let failed = json["sections"][2]["findings"].as_array().unwrap().iter();
+        let reasons: String = failed.filter_map(|one| one["reason"].as_str()).collect();
+        assert_eq!(reasons, reason, "{case}");
+    }
+}

@@ -1,0 +1,81 @@
+//! `explain --proof` names the step of a DPoP proof that fails, and how to fix it.
+
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{ProofBuilder, SigningKey},
+    service::api::errors::{Cause, causes},
+};
+
+use crate::support::world::World;
+
+const URL: &str = "https://api.example.com/v1/api/private";
+
+#[tokio::test(flavor = "multi_thread")]
+#[rustfmt::skip]
+async fn each_broken_proof_gets_the_sentence_that_mends_it() {
+    type Change = fn(ProofBuilder) -> ProofBuilder;
+    let world = World::start().await.set("PUBLIC_URL", "https://api.example.com/v1");
+    let key = SigningKey::generate(Algorithm::ES256);
+    let token = world.issuer.token().bound_to(&key).sign();
+    let explain = |token: &str, proof: &str, request: [&str; 2]| {
+        world.run(&["explain", "--json", "--proof", proof, "--request", request[0], request[1]], token)
+    };
+    let good = key.proof("GET", URL).token(&token).sign();
+    for request in [["GET", URL], ["GET", "/api/private"], ["GET", "https://API.example.com:443/v1/api/private?a"]] {
+        let told = explain(&token, &good, request);
+        assert_eq!(told.code, Some(0), "{}", told.stdout);
+        assert_eq!(told.json()["accepted"], true);
+    }
+
+    let rows: &[(&str, Change, &str, &str, Cause)] = &[
+        ("another path", |p| p.claim("htu", "https://api.example.com/api/private"), "invalid_proof", "proof htu", causes::PROOF_FOR_OTHER_URL),
+        ("another method", |p| p.claim("htm", "POST"), "invalid_proof", "proof htm", causes::PROOF_FOR_OTHER_URL),
+        ("old", |p| p.issued_at(-900), "invalid_proof", "proof iat", causes::PROOF_TIME),
+        ("another token", |p| p.token("a.b.c"), "invalid_proof", "proof ath", causes::PROOF_FOR_OTHER_TOKEN),
+        ("an algorithm", |p| p.header("alg", "RS512"), "invalid_proof", "proof alg", causes::PROOF_MALFORMED),
+    ];
+    for (case, change, code, step, cause) in rows {
+        let proof = change(key.proof("GET", URL).token(&token)).sign();
+        let told = explain(&token, &proof, ["GET", URL]);
+        assert_eq!(told.code, Some(1), "{case}: {}", told.stdout);
+        let json = told.json();
+        assert_eq!((&json["code"], &json["cause"]), (&(*code).into(), &cause.what.into()), "{case}: {json:#}");
+        let failed = json["steps"].as_array().unwrap().iter().find(|step| step["holds"] == false);
+        assert_eq!(failed.unwrap()["step"], *step, "{case}: {json:#}");
+    }
+
+    let thief = SigningKey::generate(Algorithm::ES256);
+    let stolen = thief.proof("GET", URL).token(&token).sign();
+    let json = explain(&token, &stolen, ["GET", URL]).json();
+    assert_eq!((&json["code"], &json["cause"]), (&"token_bound".into(), &causes::OTHER_PROOF_KEY.what.into()));
+
+    let plain = world.issuer.token().sign();
+    let json = explain(&plain, &good, ["GET", URL]).json();
+    assert_eq!((&json["code"], &json["cause"]), (&"token_not_bound".into(), &causes::NOT_BOUND.what.into()));
+
+    let alone = world.run(&["explain", "--json"], &token).json();
+    assert_eq!((&alone["code"], &alone["cause"]), (&"token_bound".into(), &causes::DPOP_AS_BEARER.what.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_needs_a_request_that_this_service_has() {
+    let world = World::start()
+        .await
+        .set("PUBLIC_URL", "https://api.example.com");
+    let token = world.issuer.token().sign();
+    for arguments in [
+        &["--proof", "a.b.c"][..],
+        &["--request", "GET", "/"],
+        &[
+            "--proof",
+            "a.b.c",
+            "--request",
+            "GET",
+            "https://other.example/",
+        ],
+        &["--proof", "a.b.c", "--request", "G ET", "/"],
+    ] {
+        let told = world.run(&[&["explain"], arguments].concat(), &token);
+        assert_eq!(told.code, Some(64), "{arguments:?}: {}", told.stderr);
+    }
+}

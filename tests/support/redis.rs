@@ -1,0 +1,230 @@
+//! A real `redis-server`, and a proxy that can stand between it and its clients.
+//!
+//! Without `redis-server` on this machine, tests print that they were skipped. If
+//! `WARP_BEARER_REDIS=required`, as in CI, its absence is a failure.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, ErrorKind},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// A `redis-server` of its own, without persistence. It ends with this value.
+#[derive(Debug)]
+pub struct RedisServer {
+    process: Child,
+    port: u16,
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server on a free port. `None` if there is none on this machine.
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further arguments.
+    pub fn start_with(arguments: &[&str]) -> Option<Self> {
+        let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        // Another process may take the port in the meantime, so another one is tried.
+        for _ in 0..10 {
+            let port = free_port();
+            let process = spawn(port, &arguments, &folder)?;
+            let mut server = Self {
+                process,
+                port,
+                arguments: arguments.clone(),
+                folder: tempfile::tempdir().unwrap(),
+            };
+            if server.is_ready() {
+                return Some(server);
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+
+    /// Ends the server at once, and everything that it held.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts the server again, on the same port and empty.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.port, &self.arguments, &self.folder).unwrap();
+        assert!(self.is_ready(), "redis-server does not start again");
+    }
+
+    /// Lets the server stand still.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.id().to_string();
+        let sent = Command::new("kill").args([signal, &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Sends one command and returns the first line of the reply.
+    pub async fn command(&self, words: &[&str]) -> String {
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        let command = format!("{}\r\nQUIT\r\n", words.join(" "));
+        stream.write_all(command.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        reply.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Reads the server's log until it accepts connections. False if it ended instead.
+    fn is_ready(&mut self) -> bool {
+        let log = self.process.stdout.take().unwrap();
+        let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+        let is_ready = lines.any(|line| line.contains("Ready to accept connections"));
+        // The rest of the log is read, so that the server never waits for its reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        is_ready
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(port: u16, arguments: &[String], folder: &TempDir) -> Option<Child> {
+    let spawned = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    match spawned {
+        Ok(process) => Some(process),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let is_required = env::var("WARP_BEARER_REDIS").is_ok_and(|text| text == "required");
+            assert!(!is_required, "there is no redis-server");
+            println!("skipped: there is no redis-server");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// What a proxy does with replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replies {
+    Pass,
+    /// Holds them back until another mode is set.
+    Hold,
+    /// Passes this many bytes of the next reply, and closes the connection.
+    CutAfter(usize),
+}
+
+/// A proxy between a server and its clients. It ends with this value.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    replies: watch::Sender<Replies>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn start(server: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let replies = watch::Sender::new(Replies::Pass);
+        let mode = replies.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                tokio::spawn(pass(client, server, mode.subscribe()));
+            }
+        });
+        Self {
+            address,
+            replies,
+            task,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    pub fn set(&self, replies: Replies) {
+        self.replies.send_replace(replies);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(client: TcpStream, server: SocketAddr, mut mode: watch::Receiver<Replies>) {
+    let Ok(server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let requests = async {
+        tokio::io::copy(&mut from_client, &mut to_server)
+            .await
+            .map(drop)
+    };
+    let replies = async {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let read = from_server.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let now = *mode.wait_for(|mode| *mode != Replies::Hold).await.unwrap();
+            if let Replies::CutAfter(bytes) = now {
+                return to_client.write_all(&buffer[..bytes.min(read)]).await;
+            }
+            to_client.write_all(&buffer[..read]).await?;
+        }
+    };
+    // The end of either direction closes both sockets.
+    tokio::select! {
+        _ = requests => {}
+        _ = async { let ended: std::io::Result<()> = replies.await; ended } => {}
+    }
+}
