@@ -15,10 +15,10 @@ run:
 dev:
     cargo run -- dev
 
-# An access token from the tenant that .env names, as JSON
+# An access token from the tenant that .env names, as JSON; with --raw, the token alone
 [no-exit-message]
-token:
-    @cargo run --quiet --example token
+token *options:
+    @cargo run --quiet --example token -- {{options}}
 
 # Every test, with no network but loopback
 test:
@@ -74,7 +74,7 @@ ci:
 
 # The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and an MCP client; some fifteen minutes more
 ci-full:
-    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo check --locked --manifest-path examples/mcp/Cargo.toml && cargo package --locked --allow-dirty
+    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo check --locked --manifest-path examples/mcp/Cargo.toml && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
@@ -83,6 +83,10 @@ browser:
 # The service in front of npm's oidc-provider, by configuration alone; needs Node.js
 interop:
     tests/interop/run
+
+# DPoP proofs by npm's dpop and oauth4webapi and by Python's joserfc; needs Node.js and Python 3
+dpop-clients:
+    tests/dpop_clients/run
 
 # The FastAPI tutorial and Express beside the library, as docs/ has them; needs Python 3 and Node.js
 migrations:
@@ -102,7 +106,7 @@ soak:
 
 # Each fuzz target for a minute; needs cargo-fuzz
 fuzz seconds="60":
-    for target in field compact verifier key_set nested; do mkdir -p fuzz/corpus/$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target fuzz/corpus/$target fuzz/seeds/$target -- -max_total_time={{seconds}} -max_len=20000 -dict=fuzz/json.dict || exit 1; done
+    for target in field compact verifier key_set nested proof; do mkdir -p fuzz/corpus/$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target fuzz/corpus/$target fuzz/seeds/$target -- -max_total_time={{seconds}} -max_len=20000 -dict=fuzz/json.dict || exit 1; done
 
 # Each for two hours
 fuzz-long: (fuzz "7200")

@@ -1,7 +1,7 @@
 //! A warp service that uses the library, and its tests. The README shows both.
 //!
-//! With the issuer that `cargo run -- dev` starts and names, or any other:
-//! `ISSUER=http://127.0.0.1:PORT/ cargo run --example hello`
+//! With the issuer that `cargo run -- dev` starts, or any other:
+//! `ISSUER=http://127.0.0.1:8002/ cargo run --example hello`
 
 use std::{convert::Infallible, env, error::Error};
 

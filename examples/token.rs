@@ -1,9 +1,10 @@
 //! `just token`: an access token from the tenant in `.env`, as the issuer answers it, in JSON.
+//! `just token --raw` prints the token alone.
 //!
 //! The tutorial's client credentials call. It reads the environment and `.env` as the service does,
 //! and puts the secret into no command line, where other users of the machine could read it.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::{collections::HashMap, env, error::Error, iter, process::ExitCode};
 
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use serde_json::{Value, json};
@@ -11,13 +12,31 @@ use warp_bearer::service::config::{Config, Environment};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let is_raw = match env::args().nth(1).as_deref() {
+        None => false,
+        Some("--raw") => true,
+        Some(other) => {
+            eprintln!("{other}: give --raw for the token alone, or nothing for the whole answer");
+            return ExitCode::FAILURE;
+        }
+    };
     let answer = match Environment::read() {
         Ok(environment) => token(environment).await,
         Err(faults) => Err(faults.to_string()),
     };
     match answer {
-        Ok(json) => {
-            println!("{json}");
+        Ok(answer) if is_raw => match answer["access_token"].as_str() {
+            Some(token) => {
+                println!("{token}");
+                ExitCode::SUCCESS
+            }
+            None => {
+                eprintln!("the answer has no access_token: {answer}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(answer) => {
+            println!("{answer}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -28,7 +47,7 @@ async fn main() -> ExitCode {
 }
 
 /// The issuer's answer, or what to do about not having one.
-async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<String, String> {
+async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Value, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;
     let (config, _) = Config::from_variables(vars.clone()).map_err(|faults| faults.to_string())?;
@@ -53,7 +72,7 @@ async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Strin
         .post(endpoint)
         .header(CONTENT_TYPE, "application/json")
         .body(credentials.to_string());
-    read(endpoint, request).await.map(|token| token.to_string())
+    read(endpoint, request).await
 }
 
 fn complete(vars: &HashMap<String, String>) -> Result<(), String> {
@@ -90,7 +109,7 @@ fn client(issuer: &str) -> Result<Client, String> {
 }
 
 async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, String> {
-    let unreachable = |error| format!("{url} cannot be reached: {error}");
+    let unreachable = |error| format!("{url} cannot be reached: {}", chain(&error));
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
     let body = answer.text().await.map_err(unreachable)?;
@@ -98,6 +117,12 @@ async fn read(url: &str, request: reqwest::RequestBuilder) -> Result<Value, Stri
         return Err(format!("{url} answered {status}: {}", body.trim()));
     }
     serde_json::from_str(&body).map_err(|_| format!("{url} answered with what is no JSON"))
+}
+
+/// An error with its causes, of which the last one says what happened.
+fn chain(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 #[cfg(test)]
@@ -128,7 +153,7 @@ mod tests {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let (id, secret) = (issuer.client_id(), issuer.client_secret());
         let answer = token(vars([issuer.url(), issuer.audience(), id, secret])).await;
-        let answer: Value = serde_json::from_str(&answer.unwrap()).unwrap();
+        let answer = answer.unwrap();
         assert_eq!(answer["token_type"], "Bearer");
 
         let auth = Auth::builder()
@@ -177,6 +202,10 @@ mod tests {
         issuer.go_down().await;
         let down = token(vars).await.unwrap_err();
         assert!(down.contains("cannot be reached"), "{down}");
+        assert!(
+            down.contains("Connection refused"),
+            "the last cause: {down}"
+        );
         for told in [refused, down] {
             assert_eq!(told.lines().count(), 1, "{told}");
         }

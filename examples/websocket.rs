@@ -1,10 +1,14 @@
 //! A WebSocket that opens for a good token: in `Authorization`, or among the subprotocols, where a
 //! page puts it: `new WebSocket("ws://127.0.0.1:8001/echo", ["bearer", token])`.
 
-use std::{convert::Infallible, time::SystemTime};
+use std::convert::Infallible;
 
-use futures_util::{StreamExt, TryStreamExt, future::ready};
-use warp::{Filter, reply::Response, ws::WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use warp::{
+    Filter,
+    reply::Response,
+    ws::{Message, WebSocket},
+};
 use warp_bearer::{
     auth::{
         Auth, BearerFilterExt, Claims, handle_rejection,
@@ -14,15 +18,32 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Says everything again until the token expires: the socket would outlive it.
-async fn echo(claims: Claims, socket: WebSocket) {
-    let left = claims.expires_at().duration_since(SystemTime::now());
-    let (answers, messages) = socket.split();
-    let echo = messages
-        .try_filter(|message| ready(message.is_text()))
-        .forward(answers);
-    // Over in time or not, there is nobody left to tell.
-    let _ = tokio::time::timeout(left.unwrap_or_default(), echo).await;
+/// Codes from 4000 to 4999 are an application's own (RFC 6455 §7.4.2). This one is for 401.
+const UNAUTHORIZED: u16 = 4401;
+
+/// Says everything again until the token expires or is revoked: the socket would outlive it.
+async fn echo(claims: Claims, mut socket: WebSocket) {
+    let mut ended = std::pin::pin!(claims.ended());
+    loop {
+        tokio::select! {
+            why = &mut ended => {
+                // The code of the error is the reason: token_expired or token_revoked.
+                let last = Message::close_with(UNAUTHORIZED, why.code());
+                // Closed in time or not, there is nobody left to tell.
+                let _ = socket.send(last).await;
+                return;
+            }
+            message = socket.next() => match message {
+                Some(Ok(message)) if message.is_text() => {
+                    if socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
+        }
+    }
 }
 
 fn routes(auth: &Auth) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -54,8 +75,11 @@ async fn main() {
 mod tests {
     use std::time::Duration;
 
-    use warp::ws::Message;
-    use warp_bearer::issuer::TokenBuilder;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+    use warp_bearer::{auth::revocation::Revocation, issuer::TokenBuilder};
 
     use super::*;
 
@@ -93,22 +117,57 @@ mod tests {
         }
     }
 
+    /// Opens a socket to the routes, and returns the connection after the handshake. warp's own
+    /// client does not show how a socket was closed.
+    async fn open(auth: &Auth, token: TokenBuilder) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        tokio::spawn(warp::serve(routes(auth)).incoming(listener).run());
+        let head = format!(
+            "GET /echo HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: bearer, {}\r\n\r\n",
+            token.scope("echo").sign()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(socket.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        socket
+    }
+
+    /// Reads a short frame: its first byte, and what it carries.
+    async fn frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+        let first = socket.read_u8().await.unwrap();
+        let length = socket.read_u8().await.unwrap();
+        let mut payload = vec![0; length.into()];
+        socket.read_exact(&mut payload).await.unwrap();
+        (first, payload)
+    }
+
+    fn close(reason: &str) -> (u8, Vec<u8>) {
+        let code = UNAUTHORIZED.to_be_bytes();
+        (0x88, [&code, reason.as_bytes()].concat())
+    }
+
     #[tokio::test]
-    async fn what_is_said_comes_back_unless_the_token_has_expired() {
+    async fn what_is_said_comes_back_until_the_token_ends() {
         let issuer = Issuer::start().await;
         let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();
         auth.ready().await;
-        let open = async |token: TokenBuilder| {
-            let field = format!("bearer, {}", token.scope("echo").sign());
-            let socket = warp::test::ws().path("/echo").header(PROTOCOL, field);
-            socket.handshake(routes(&auth)).await.expect("a handshake")
-        };
-        let mut socket = open(issuer.token()).await;
-        socket.send(Message::text("hello")).await;
-        assert_eq!(socket.recv().await.unwrap().to_str(), Ok("hello"));
+        let mut socket = open(&auth, issuer.token()).await;
+        // A text, masked with zeros as clients have to mask.
+        socket.write_all(b"\x81\x85\0\0\0\0hello").await.unwrap();
+        assert_eq!(frame(&mut socket).await, (0x81, b"hello".to_vec()));
 
         // Leeway opens it; the token's own end closes it.
-        let mut late = open(issuer.token().expires_in(Duration::ZERO)).await;
-        late.recv_closed().await.expect("the token has expired");
+        let mut late = open(&auth, issuer.token().expires_in(Duration::ZERO)).await;
+        assert_eq!(frame(&mut late).await, close("token_expired"));
+        auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+        assert_eq!(frame(&mut socket).await, close("token_revoked"));
     }
 }

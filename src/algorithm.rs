@@ -9,7 +9,9 @@ use serde::Serialize;
 
 /// A signature algorithm of JOSE that is supported (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
-/// Parses and displays as the registered name, compared exactly.
+/// Parses and displays as the registered name, compared exactly. The names of RFC 9864 (`Ed25519`,
+/// `ESP256`, `ESP384`, `ESP512`) parse as the same algorithms: here `EdDSA` is always Ed25519, and
+/// each `ES` has one curve.
 ///
 /// ```
 /// use warp_bearer::auth::Algorithm;
@@ -17,6 +19,7 @@ use serde::Serialize;
 /// assert_eq!("ES256".parse(), Ok(Algorithm::ES256));
 /// assert!("es256".parse::<Algorithm>().is_err());
 /// assert_eq!(Algorithm::EdDSA.to_string(), "EdDSA");
+/// assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDSA));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
@@ -39,8 +42,22 @@ pub enum Algorithm {
     ES256,
     /// ECDSA over P-384 with SHA-384.
     ES384,
+    /// ECDSA over P-521 with SHA-512.
+    ES512,
     /// `EdDSA` over Ed25519.
     EdDSA,
+    /// ML-DSA-44 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-44")]
+    MlDsa44,
+    /// ML-DSA-65 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-65")]
+    MlDsa65,
+    /// ML-DSA-87 (RFC 9964).
+    #[cfg(feature = "pq")]
+    #[serde(rename = "ML-DSA-87")]
+    MlDsa87,
 }
 
 impl Algorithm {
@@ -55,7 +72,14 @@ impl Algorithm {
         Self::PS512,
         Self::ES256,
         Self::ES384,
+        Self::ES512,
         Self::EdDSA,
+        #[cfg(feature = "pq")]
+        Self::MlDsa44,
+        #[cfg(feature = "pq")]
+        Self::MlDsa65,
+        #[cfg(feature = "pq")]
+        Self::MlDsa87,
     ];
 
     /// Returns the registered name.
@@ -70,7 +94,14 @@ impl Algorithm {
             Self::PS512 => "PS512",
             Self::ES256 => "ES256",
             Self::ES384 => "ES384",
+            Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
+            #[cfg(feature = "pq")]
+            Self::MlDsa44 => "ML-DSA-44",
+            #[cfg(feature = "pq")]
+            Self::MlDsa65 => "ML-DSA-65",
+            #[cfg(feature = "pq")]
+            Self::MlDsa87 => "ML-DSA-87",
         }
     }
 
@@ -90,6 +121,13 @@ impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
     fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        match name {
+            "ESP256" => return Ok(Self::ES256),
+            "ESP384" => return Ok(Self::ES384),
+            "ESP512" => return Ok(Self::ES512),
+            "Ed25519" => return Ok(Self::EdDSA),
+            _ => {}
+        }
         let mut all = Self::ALL.iter();
         let found = all.find(|algorithm| algorithm.as_str() == name);
         found.copied().ok_or(UnknownAlgorithm)

@@ -82,6 +82,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/cookbook.md")]
     struct Cookbook;
+    #[doc = include_str!("../docs/introspection.md")]
+    struct Introspection;
     #[doc = include_str!("../docs/from-fastapi.md")]
     struct FromFastApi;
     #[doc = include_str!("../docs/from-express.md")]

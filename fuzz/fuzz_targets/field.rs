@@ -9,7 +9,7 @@ use warp::{
     Filter,
     http::{HeaderValue, Request, header::AUTHORIZATION},
 };
-use warp_bearer::auth::{Claims, Route, with_auth};
+use warp_bearer::auth::{BearerFilterExt, Claims, with_auth};
 use warp_bearer_fuzz::{auth, vectors, wait};
 
 fuzz_target!(|input: &[u8]| {

@@ -8,9 +8,9 @@ use warp_bearer::auth::Algorithm;
 use warp_bearer_fuzz::{builder, vectors, wait};
 
 fuzz_target!(|document: &str| {
-    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     let every = [
-        RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA,
+        RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
     ];
     let Ok(auth) = builder().algorithms(every).jwks(document).build() else {
         return;

@@ -14,7 +14,8 @@ pub const ISSUER: &str = "https://issuer.example/";
 pub const AUDIENCE: &str = "https://api.example.com";
 /// What the verifier's clock says, in seconds since the epoch.
 pub const NOW: u64 = 2_000_000_000;
-const SECRET: [u8; 32] = [7; 32];
+/// The secret of the issuer, for `HS256`.
+pub const SECRET: [u8; 32] = [7; 32];
 
 /// Keys with a token each, `RS256` and good until 2100.
 pub fn vectors() -> &'static [Value] {

@@ -42,8 +42,8 @@ impl Auth {
     /// Returns every configured audience, in each of its spellings.
     pub(crate) fn audiences(&self) -> Vec<String> {
         let mut all: Vec<_> = Vec::new();
-        for issuer in &self.inner.issuers {
-            all.extend(issuer.audiences.iter().cloned());
+        for issuer in self.inner.issuers.load_full().iter() {
+            all.extend(issuer.rules.audiences.iter().cloned());
         }
         all.sort();
         all.dedup();
@@ -51,8 +51,11 @@ impl Auth {
     }
 
     fn has_audience(&self, audience: &str) -> bool {
-        let mut all = self.inner.issuers.iter();
-        all.any(|issuer| issuer.audiences.iter().any(|known| known == audience))
+        let issuers = self.inner.issuers.load_full();
+        let mut audiences = issuers
+            .iter()
+            .flat_map(|issuer| issuer.rules.audiences.iter());
+        audiences.any(|known| known == audience)
     }
 }
 

@@ -2,35 +2,98 @@
 //! validates them.
 
 use std::{
+    collections::HashSet,
     fmt,
     hash::{BuildHasher, RandomState},
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
+
+use arc_swap::ArcSwap;
+use http::HeaderName;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::Cache,
     challenge::{Challenge, Scheme},
-    credential::certificate::CertificateSource,
+    clock::Clock,
+    credential::{bearer::MAX_TOKEN, certificate::CertificateSource},
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
+    introspection::{
+        introspector::{Introspector, Judge},
+        options::Mode,
+    },
     issuer::{KeySource, Options, TrustedIssuer, options},
+    issuers::Issuers,
     keys::{
-        fetch::{Fetcher, endpoint},
+        fetch::{Access, Fetcher, endpoint},
         jwks::Jwks,
         key_set::{Key, KeySet},
         schedule::Policy,
         shared::{Settings, Source},
     },
+    policy,
+    resolver::{NO_SLOT, Prescreen, Resolve, Resolver},
     resource::{Resource, spellings},
+    revocation::{
+        RevocationOutage, RevocationSource, Revocations,
+        file::RevocationFile,
+        list::RevocationList,
+        source::{Polled, Staleness},
+        sync,
+    },
     store::Store,
-    token::{checks::TimeRules, confirmation::Methods, payload::IssuerContext},
-    verifier::{Auth, Clock, Inner, Keys, Trusted},
+    token::{
+        checks::TimeRules, confirmation::Methods, implied::ImpliedScopes, payload::IssuerContext,
+    },
+    trusted::{KeyOrigin, Keys, Rules, Trusted},
+    verifier::{Auth, Inner},
 };
 
 impl Auth {
+    /// Replaces the trusted issuers by those of `builder`, while requests are verified.
+    ///
+    /// An issuer whose options are the same stays as it is, with its keys and its cached tokens. An
+    /// issuer with other options keeps its keys if they come from the same place, and its cached
+    /// tokens are verified again. Only the options of issuers are taken from `builder`: an
+    /// [`Auth`] keeps its own clock, cache, resource, token field and resolver.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, AuthError, claims::NoPrivate}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (one, other) = (Issuer::start().await, Issuer::start().await);
+    /// let auth = Auth::discover(one.url(), one.audience())?;
+    /// let both = Auth::builder().issuer(one.url()).issuer(other.url()).audience(one.audience());
+    /// auth.replace_issuers(&both)?;
+    /// assert!(auth.verify::<NoPrivate>(&other.token().sign()).await.is_ok());
+    ///
+    /// auth.replace_issuers(&Auth::builder().issuer(other.url()).audience(one.audience()))?;
+    /// let removed = auth.verify::<NoPrivate>(&one.token().sign()).await;
+    /// assert_eq!(removed.unwrap_err(), AuthError::UnknownIssuer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the first [`SetupError`] among the options. Then nothing has changed.
+    pub fn replace_issuers(&self, builder: &Builder) -> Result<(), SetupError> {
+        builder.check()?;
+        let lock = self.inner.replacing.lock();
+        let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
+        let before = self.inner.issuers.load_full();
+        let mut builder = builder.clone();
+        builder.clock = self.inner.clock.clone();
+        builder.revocation_list = Arc::clone(&self.inner.revocations.list);
+        let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
+        self.inner.issuers.store(Arc::new(issuers));
+        Ok(())
+    }
+
     /// Creates an [`Auth`] that accepts tokens of `issuer` for `audience`, signed with `RS256`.
     ///
     /// Returns at once and fetches the issuer's keys in the background, by discovery;
@@ -98,11 +161,23 @@ pub struct Builder {
     resource: Option<String>,
     resource_metadata: Option<String>,
     roles_at: String,
+    groups_at: String,
+    included_scopes: Vec<(String, String)>,
+    field: Option<HeaderName>,
+    max_token: usize,
+    resolve: Option<Resolve>,
+    prescreen: Option<Prescreen>,
     token_cache: usize,
     dpop: Option<Dpop>,
     store: Option<Store>,
     certificates: Option<CertificateSource>,
     clock: Clock,
+    /// The list of the `Auth` that is being built.
+    revocation_list: Arc<RevocationList>,
+    revocation_file: Option<PathBuf>,
+    revocation_sources: Vec<Polled>,
+    staleness: Staleness,
+    logout_clients: Vec<String>,
 }
 
 impl Default for Builder {
@@ -122,17 +197,34 @@ impl Default for Builder {
             resource: None,
             resource_metadata: None,
             roles_at: "roles".to_owned(),
+            groups_at: "groups".to_owned(),
+            included_scopes: Vec::new(),
+            field: None,
+            max_token: MAX_TOKEN,
+            resolve: None,
+            prescreen: None,
             token_cache: 10_000,
+            clock: Clock::default(),
+            revocation_list: Arc::new(RevocationList::new()),
+            revocation_file: None,
+            revocation_sources: Vec::new(),
+            staleness: Staleness {
+                limit: Duration::from_secs(300),
+                outage: RevocationOutage::default(),
+            },
+            logout_clients: Vec::new(),
             dpop: None,
             store: None,
             certificates: None,
-            clock: Arc::new(SystemTime::now),
         }
     }
 }
 
 /// The largest clock skew that [`Builder::leeway`] accepts.
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The token sizes that [`Builder::max_token_bytes`] accepts.
+const TOKEN_SIZES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 
 /// The longest duration that an option accepts. Longer ones would overflow an `Instant`.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -326,6 +418,143 @@ impl Builder {
         self
     }
 
+    /// Sets the claim that holds a token's groups, which [`group`](crate::auth::policy::group)
+    /// checks: a name or a path, as for [`roles_at`](Self::roles_at). Defaults to `groups`.
+    #[must_use]
+    pub fn groups_at(mut self, claim: impl Into<String>) -> Self {
+        self.groups_at = claim.into();
+        self
+    }
+
+    /// Makes the scope `scope` include other scopes: a token that grants `scope` meets policies that
+    /// require one of the others. Call it again for another scope. A scope also includes what its
+    /// included scopes include. Defaults to none.
+    ///
+    /// [`Claims::scopes`](crate::auth::Claims::scopes) still returns the scopes that the token has.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, Claims, policy::scope}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .scope_includes("admin", ["read:messages", "write:messages"])
+    ///     .build()?;
+    /// let claims: Claims = auth.verify(&issuer.token().scope("admin").sign()).await?;
+    /// assert_eq!(scope("read:messages").check(&claims), Ok(()));
+    /// assert!(scope("read:users").check(&claims).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn scope_includes<S: Into<String>>(
+        mut self,
+        scope: impl Into<String>,
+        included: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let scope = scope.into();
+        let included = included.into_iter().map(|to| (scope.clone(), to.into()));
+        self.included_scopes.extend(included);
+        self
+    }
+
+    /// Takes the token from another header field, which carries it without a scheme. `Authorization`
+    /// is then ignored. Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`,
+    /// `X-Goog-Iap-Jwt-Assertion`, `X-Forwarded-Access-Token`. Defaults to `Authorization`.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use http::{HeaderName, Request};
+    /// use warp_bearer::{auth::{Auth, Claims, RequestHead}, issuer::Issuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .token_field(HeaderName::from_static("cf-access-jwt-assertion"))
+    ///     .build()?;
+    /// let request = Request::get("/me")
+    ///     .header("Cf-Access-Jwt-Assertion", issuer.token().sign())
+    ///     .body(())?;
+    /// let head = RequestHead::new(request.method(), request.uri().path(), request.headers());
+    /// let claims: Result<Claims, _> = auth.authenticate(&head).await;
+    /// assert!(claims.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_field(mut self, name: HeaderName) -> Self {
+        self.field = Some(name);
+        self
+    }
+
+    /// Sets the maximum length of a token, from 1 KiB to 64 KiB. Defaults to
+    /// [`MAX_TOKEN`](crate::auth::MAX_TOKEN), 16 KiB. The server must accept request heads that are
+    /// larger than that.
+    #[must_use]
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token = bytes;
+        self
+    }
+
+    /// Trusts issuers that a function finds by their name, beside those that are configured.
+    ///
+    /// The function gets `iss` of a token whose issuer is not known, which anybody can have made
+    /// up, and returns the issuer of exactly this name, or `None`. It is asked for one name once at
+    /// a time and for at most 16 names together, has 3 s to answer, and may query a database. An
+    /// issuer is held for 10 minutes and a `None` is remembered for a minute, at most 1,000 of
+    /// each. [`prescreen`](Self::prescreen) rejects names without asking.
+    ///
+    /// Options that the returned issuer does not set are the builder's.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{auth::{Auth, Claims, TrustedIssuer, tenant_of}, issuer::Issuer};
+    ///
+    /// async fn tenant_in_database(iss: String) -> Option<TrustedIssuer> {
+    /// #   let known = true;
+    ///     // let known = query("select 1 from tenants where issuer = $1", &iss).await;
+    ///     known.then(|| TrustedIssuer::new(iss))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .audience(issuer.audience())
+    ///     .resolve_issuers(tenant_in_database)
+    ///     .prescreen(|iss| iss.starts_with("http://127.0.0.1:"))
+    ///     .build()?;
+    /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
+    /// assert_eq!(claims.issuer(), issuer.url());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resolve_issuers<F, A>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String) -> A + Send + Sync + 'static,
+        A: Future<Output = Option<TrustedIssuer>> + Send + 'static,
+    {
+        self.resolve = Some(Arc::new(move |name| Box::pin(resolve(name))));
+        self
+    }
+
+    /// Rejects names of issuers before [`resolve_issuers`](Self::resolve_issuers) is asked: the
+    /// function returns whether a name is possible. It must be fast, because it runs for every
+    /// made-up `iss`. [`tenant_of`](crate::auth::tenant_of) compares a name with a template.
+    #[must_use]
+    pub fn prescreen(mut self, is_possible: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.prescreen = Some(Arc::new(is_possible));
+        self
+    }
+
     /// Sets how many verified tokens of average size, 1.5 KB each, are cached. Larger tokens count
     /// for more than one. 0 turns the cache off. Defaults to 10,000.
     #[must_use]
@@ -373,7 +602,49 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Clock::new(clock);
+        self
+    }
+
+    /// Reads revocations from a file of JSON lines, such as
+    /// `{"iss":"https://…/","sub":"auth0|alice","before":1790000000}`. The file is looked at every
+    /// second. [`build`](Self::build) fails if it cannot be read; if it cannot be read later, the
+    /// list that is held stays in use.
+    #[must_use]
+    pub fn revocation_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.revocation_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Reads revocations from a source of your own, such as a database, every `every`. Until it was
+    /// read once, requests with a token are answered with 503, unless
+    /// [`revocation_outage`](Self::revocation_outage) says otherwise.
+    #[must_use]
+    pub fn revocation_source(mut self, source: impl RevocationSource, every: Duration) -> Self {
+        self.revocation_sources.push(Polled::new(source, every));
+        self
+    }
+
+    /// Accepts logout tokens for this client (`OpenID` Connect Back-Channel Logout 1.0), which
+    /// [`Auth::log_out`] verifies. Call it again to accept several. Defaults to none.
+    #[must_use]
+    pub fn logout_client(mut self, client_id: impl Into<String>) -> Self {
+        self.logout_clients.push(client_id.into());
+        self
+    }
+
+    /// Sets how long the list of revoked tokens is used while a source of it fails. Defaults to
+    /// five minutes.
+    #[must_use]
+    pub fn revocation_stale(mut self, stale: Duration) -> Self {
+        self.staleness.limit = stale;
+        self
+    }
+
+    /// Sets what happens after that. Defaults to [`RevocationOutage::Refuse`].
+    #[must_use]
+    pub fn revocation_outage(mut self, outage: RevocationOutage) -> Self {
+        self.staleness.outage = outage;
         self
     }
 
@@ -411,28 +682,31 @@ impl Builder {
     ///
     /// # Errors
     /// Returns the first [`SetupError`] among the options. Network failures are not errors here.
-    pub fn build(self) -> Result<Auth, SetupError> {
+    pub fn build(mut self) -> Result<Auth, SetupError> {
         self.check()?;
+        // A clone of this builder makes an `Auth` with a list of its own.
+        self.revocation_list = Arc::new(RevocationList::new());
+        let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
         let proofs = dpop.map(|dpop| dpop.proofs(store.clone(), self.leeway));
         let proofs = proofs.transpose()?;
         let fetcher = Arc::new(Fetcher::default());
-        let mut issuers = Vec::new();
-        for own in &self.issuers {
-            issuers.push(self.trust(own, &fetcher)?);
-        }
-        let mut algorithms: Vec<_> = issuers.iter().flat_map(|i| i.algorithms.to_vec()).collect();
-        algorithms.sort();
-        algorithms.dedup();
+        let issuers = self.trusted_issuers(&fetcher, None)?;
+        let resolver = self.resolve.clone().map(|resolve| {
+            let (options, fetcher) = (self.clone(), Arc::clone(&fetcher));
+            let trust = move |own: &TrustedIssuer, before: Option<&Trusted>| {
+                options.start(options.parts(own)?, &fetcher, before)
+            };
+            Resolver::new(resolve, self.prescreen.clone(), Box::new(trust))
+        });
         Ok(Auth::new(Inner {
-            issuers,
-            algorithms: algorithms.into(),
-            rules: TimeRules {
-                leeway: self.leeway,
-                max_age: self.max_age,
-            },
-            strict: self.strict,
+            issuers: ArcSwap::from_pointee(issuers),
+            resolver,
+            field: self.field.clone(),
+            max_token: self.max_token,
+            fetcher,
+            replacing: Mutex::default(),
             challenge: self.challenge(),
             certificates: self.certificates,
             proofs,
@@ -440,38 +714,181 @@ impl Builder {
             cache: Cache::new(self.token_cache),
             store,
             clock: self.clock,
+            logout_clients: self.logout_clients,
+            revocations,
         }))
     }
 
-    fn trust(&self, own: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Trusted, SetupError> {
-        let (mine, all) = (&own.options, &self.options);
+    /// Starts to read the sources of the list of revoked tokens.
+    fn revocations(&self) -> Result<Revocations, SetupError> {
+        let list = &self.revocation_list;
+        let has_sources = self.revocation_file.is_some() || !self.revocation_sources.is_empty();
+        if has_sources && tokio::runtime::Handle::try_current().is_err() {
+            return Err(SetupError::NoRuntime);
+        }
+        let mut sources = Vec::new();
+        if let Some(path) = &self.revocation_file {
+            let started = RevocationFile::start(path.clone(), list, &self.clock);
+            let started = started.map_err(|error| SetupError::RevocationFile(error.to_string()))?;
+            sources.push(started);
+        }
+        for source in self.revocation_sources.clone() {
+            sources.push(source.start(Arc::clone(list), self.clock.clone(), self.staleness));
+        }
+        if let Some(store) = self.store.as_ref().filter(|store| store.health().is_shared) {
+            sources.push(sync::start(store, list, &self.clock, self.staleness));
+        }
+        Ok(Revocations::new(Arc::clone(list), sources))
+    }
+
+    /// Returns the issuers of this builder. Keeps of `before` what has not changed: an issuer as it
+    /// is, or at least its keys.
+    fn trusted_issuers(
+        &self,
+        fetcher: &Arc<Fetcher>,
+        before: Option<&Issuers>,
+    ) -> Result<Issuers, SetupError> {
+        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        let mut names = HashSet::new();
+        // Of two with one name, the first counts.
+        for own in self.issuers.iter().filter(|own| names.insert(&own.issuer)) {
+            let parts = self.parts(own)?;
+            match before.and_then(|before| before.named(&own.issuer)) {
+                Some(old) if old.is_same(&parts.context, &parts.rules, &parts.origin) => {
+                    kept.push(Arc::clone(old));
+                }
+                old => changed.push((parts, old)),
+            }
+        }
+        let free = Issuers::free_slots(&kept);
+        let slots: Vec<_> = free.take(changed.len()).collect();
+        for ((mut parts, old), slot) in changed.into_iter().zip(slots) {
+            parts.context.slot = slot;
+            let started = self.start(parts, fetcher, old.map(|old| &**old))?;
+            kept.push(Arc::new(started));
+        }
+        let introspectors = kept
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        if introspectors
+            .filter(|one| one.mode() == Mode::Opaque)
+            .count()
+            > 1
+        {
+            return Err(SetupError::AmbiguousIntrospection);
+        }
+        let resolved = self.resolve.as_ref().map(|_| &*self.options.algorithms);
+        Ok(Issuers::new(kept, resolved.unwrap_or_default()))
+    }
+
+    /// Validates the options of an issuer, and combines them with those of the builder. The slot is
+    /// that of no list.
+    fn parts(&self, trusted: &TrustedIssuer) -> Result<IssuerParts, SetupError> {
+        let (mine, all, own) = (&trusted.options, &self.options, &trusted.own);
         let audiences = own_or(&mine.audiences, &all.audiences);
         let algorithms = own_or(&mine.algorithms, &all.algorithms);
         let source = mine.source.as_ref().or(all.source.as_ref());
         let secret = mine.secret.as_deref().or(all.secret.as_deref());
-        check_issuer(&own.issuer, source.is_none() && needs_keys(algorithms))?;
+        check_issuer(&trusted.issuer, source.is_none() && needs_keys(algorithms))?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err(SetupError::NoAudience);
         }
         check_algorithms(algorithms)?;
         check_secret(secret, algorithms)?;
-        let issuer: Arc<str> = own.issuer.as_str().into();
-        let mode = self.dpop_mode(own);
-        Ok(Trusted {
-            keys: self.keys(&issuer, source, algorithms, fetcher)?,
-            context: Arc::new(IssuerContext {
-                issuer,
+        let times = TimeRules {
+            leeway: own.leeway.unwrap_or(self.leeway),
+            max_age: own.max_age.or(self.max_age),
+        };
+        check_times(&times)?;
+        if let Some(scope) = &own.required_scope {
+            policy::scopes(scope).ok_or(SetupError::Scope)?;
+        }
+        let introspection = mine.introspection.as_ref().or(all.introspection.as_ref());
+        if introspection.is_some_and(|options| options.ttl > CENTURY) {
+            return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
+        }
+        let mode = self.dpop_mode(trusted);
+        let roles_at = own.roles_at.as_ref().unwrap_or(&self.roles_at);
+        let groups_at = own.groups_at.as_ref().unwrap_or(&self.groups_at);
+        Ok(IssuerParts {
+            context: IssuerContext {
+                issuer: trusted.issuer.as_str().into(),
+                slot: NO_SLOT,
                 challenge: self.challenge(),
-                roles_at: self.roles_at.as_str().into(),
+                roles_at: roles_at.as_str().into(),
+                groups_at: groups_at.as_str().into(),
+                required_scope: own.required_scope.as_deref().map(Into::into),
+                implied: Arc::new(ImpliedScopes::new(&self.included_scopes)),
+                introspects_jwts: introspection.is_some_and(|options| options.mode == Mode::Always),
+                rules: times,
+                clock: self.clock.clone(),
+                revocations: Arc::clone(&self.revocation_list),
                 requires_key: mode == DpopMode::Required,
-            }),
-            methods: Methods {
-                key: mode != DpopMode::Off,
-                certificate: self.certificates.is_some(),
             },
-            audiences: self.spellings(audiences),
-            algorithms: algorithms.into(),
+            rules: Rules {
+                audiences: self.spellings(audiences),
+                audience_claim: own.audience_claim,
+                algorithms: algorithms.into(),
+                times,
+                strict: own.strict.unwrap_or(self.strict),
+                secret: secret.map(Into::into),
+                introspection: introspection.cloned(),
+                methods: Methods {
+                    key: mode != DpopMode::Off,
+                    certificate: self.certificates.is_some(),
+                },
+            },
+            place: own.place.clone(),
+            origin: KeyOrigin {
+                source: source.cloned(),
+                ca_file: own.ca_file.clone(),
+                token_file: own.fetch_token_file.clone(),
+                policy: self.policy,
+                timeout: self.timeout,
+            },
+        })
+    }
+
+    /// Starts an issuer: with the keys of the one that it replaces, if they come from the same place.
+    fn start(
+        &self,
+        parts: IssuerParts,
+        fetcher: &Arc<Fetcher>,
+        before: Option<&Trusted>,
+    ) -> Result<Trusted, SetupError> {
+        let are_kept = |before: &&Trusted| {
+            before.origin == parts.origin && before.rules.algorithms == parts.rules.algorithms
+        };
+        let keys = match before.filter(are_kept) {
+            Some(before) => before.keys.clone(),
+            None => start_keys(&parts, fetcher, before)?,
+        };
+        let secret = parts.rules.secret.as_deref();
+        let context = Arc::new(parts.context);
+        let introspector = match &parts.rules.introspection {
+            None => None,
+            Some(options) => {
+                let judge = Judge {
+                    context: Arc::clone(&context),
+                    audience_claim: parts.rules.audience_claim,
+                    audiences: Arc::clone(&parts.rules.audiences),
+                    methods: parts.rules.methods,
+                };
+                let uri = options.uri.as_deref().map(check_url).transpose()?;
+                let origin = &parts.origin;
+                let access = Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref());
+                let fetcher = Arc::clone(fetcher);
+                Some(Introspector::new(options, uri, judge, fetcher, access)?)
+            }
+        };
+        Ok(Trusted {
+            context,
+            keys,
+            introspector,
             secret: secret.map(Key::secret).map(Arc::new),
+            rules: parts.rules,
+            origin: parts.origin,
+            place: parts.place,
         })
     }
 
@@ -500,9 +917,10 @@ impl Builder {
             resource_metadata: metadata.map(Into::into),
             bearer: true,
             dpop: dpop.map(Dpop::algs),
+            acr_values: None,
+            max_age: None,
         };
-        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        if modes.all(|mode| mode == DpopMode::Required) {
+        if self.dpop_modes().all(|mode| mode == DpopMode::Required) {
             return challenge.only(Scheme::Dpop);
         }
         challenge
@@ -511,17 +929,33 @@ impl Builder {
     /// Returns the mode of an issuer: its own, or the one of all issuers.
     fn dpop_mode(&self, issuer: &TrustedIssuer) -> DpopMode {
         let all = self.dpop.as_ref().map(|dpop| dpop.mode);
-        issuer.dpop.or(all).unwrap_or_default()
+        issuer.own.dpop.or(all).unwrap_or_default()
+    }
+
+    /// Returns the modes of all issuers. Issuers that are resolved have the one of all, unless they
+    /// set their own.
+    fn dpop_modes(&self) -> impl Iterator<Item = DpopMode> {
+        let all = self.dpop.as_ref().map(|dpop| dpop.mode);
+        let resolved = self.resolve.as_ref().map(|_| all.unwrap_or_default());
+        let issuers = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
+        issuers.chain(resolved)
     }
 
     fn uses_dpop(&self) -> bool {
-        let mut modes = self.issuers.iter().map(|issuer| self.dpop_mode(issuer));
-        modes.any(|mode| mode != DpopMode::Off)
+        self.dpop_modes().any(|mode| mode != DpopMode::Off)
     }
 
     fn check(&self) -> Result<(), SetupError> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.resolve.is_none() {
             return Err(SetupError::NoIssuer);
+        }
+        if !TOKEN_SIZES.contains(&self.max_token) {
+            return Err(SetupError::TokenSize);
+        }
+        for (scope, included) in &self.included_scopes {
+            if !policy::is_scope_token(scope) || !policy::is_scope_token(included) {
+                return Err(SetupError::Scope);
+            }
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
@@ -531,6 +965,12 @@ impl Builder {
             self.options.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
+        }
+        let without_own = |issuer: &&TrustedIssuer| issuer.options.introspection.is_none();
+        if self.options.introspection.is_some()
+            && self.issuers.iter().filter(without_own).count() > 1
+        {
+            return Err(SetupError::AmbiguousIntrospection);
         }
         self.check_durations()?;
         match &self.dpop {
@@ -567,39 +1007,52 @@ impl Builder {
         }
         Ok(())
     }
+}
 
-    fn keys(
-        &self,
-        issuer: &Arc<str>,
-        source: Option<&KeySource>,
-        algorithms: &[Algorithm],
-        fetcher: &Arc<Fetcher>,
-    ) -> Result<Option<Keys>, SetupError> {
-        if !needs_keys(algorithms) {
-            return Ok(None);
-        }
-        let (source, policy) = match source {
-            Some(KeySource::Fixed(json)) => {
-                let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
-                return Ok(Some(Keys::Fixed(set)));
-            }
-            None => (Source::Discovery, self.policy),
-            Some(KeySource::Address(url)) => (Source::Address(check_url(url)?), self.policy),
-            Some(KeySource::File(path)) => (Source::File(path.clone()), self.policy.for_a_file()),
-        };
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(SetupError::NoRuntime);
-        }
-        Ok(Some(Keys::Fetched(Jwks::start(Settings {
-            issuer: Arc::clone(issuer),
-            source,
-            algorithms: algorithms.into(),
-            policy,
-            timeout: self.timeout,
-            seed: seed(),
-            fetcher: Arc::clone(fetcher),
-        }))))
+/// The parts of a [`Trusted`] that its options determine.
+struct IssuerParts {
+    context: IssuerContext,
+    rules: Rules,
+    origin: KeyOrigin,
+    place: Option<Arc<str>>,
+}
+
+/// Starts the keys of an issuer, with the document that `before` holds, if it comes from the same
+/// place.
+fn start_keys(
+    parts: &IssuerParts,
+    fetcher: &Arc<Fetcher>,
+    before: Option<&Trusted>,
+) -> Result<Option<Keys>, SetupError> {
+    let (algorithms, origin) = (&parts.rules.algorithms, &parts.origin);
+    if !needs_keys(algorithms) {
+        return Ok(None);
     }
+    let (source, policy) = match &origin.source {
+        Some(KeySource::Fixed(json)) => {
+            let set = KeySet::parse_file(json.as_bytes(), algorithms, Key::FIXED)?;
+            return Ok(Some(Keys::Fixed(Arc::new(set))));
+        }
+        None => (Source::Discovery, origin.policy),
+        Some(KeySource::Address(url)) => (Source::Address(check_url(url)?), origin.policy),
+        Some(KeySource::File(path)) => (Source::File(path.clone()), origin.policy.for_a_file()),
+    };
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(SetupError::NoRuntime);
+    }
+    let before = before.filter(|before| before.origin.leads_to_the_keys_of(origin));
+    let held = before.and_then(|before| before.fetched()?.seed());
+    Ok(Some(Keys::Fetched(Arc::new(Jwks::start(Settings {
+        issuer: Arc::clone(&parts.context.issuer),
+        source,
+        algorithms: Arc::clone(algorithms),
+        policy,
+        timeout: origin.timeout,
+        seed: seed(),
+        fetcher: Arc::clone(fetcher),
+        access: Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref()),
+        held,
+    })))))
 }
 
 /// Returns the issuer's own values, or those of all issuers if it has none.
@@ -648,6 +1101,17 @@ fn url_fault(url: &str, fault: UrlFault) -> SetupError {
         url: url.to_owned(),
         fault,
     }
+}
+
+fn check_times(times: &TimeRules) -> Result<(), SetupError> {
+    let is_positive = |age: Duration| !age.is_zero() && age <= CENTURY;
+    if times.leeway > MAX_LEEWAY {
+        return Err(SetupError::OutOfRange(DurationOption::Leeway));
+    }
+    if !times.max_age.is_none_or(is_positive) {
+        return Err(SetupError::OutOfRange(DurationOption::MaxAge));
+    }
+    Ok(())
 }
 
 fn check_algorithms(algorithms: &[Algorithm]) -> Result<(), SetupError> {

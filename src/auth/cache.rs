@@ -145,6 +145,8 @@ impl Weighter<Token, Arc<Verified>> for Bytes {
 pub(crate) struct KnownHeader {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<Arc<str>>,
+    /// `typ` is that of RFC 9068.
+    pub(crate) is_at_jwt: bool,
 }
 
 impl fmt::Debug for KnownHeader {
@@ -162,6 +164,7 @@ mod tests {
     const HEADER: KnownHeader = KnownHeader {
         algorithm: Algorithm::RS256,
         kid: None,
+        is_at_jwt: false,
     };
 
     #[test]

@@ -26,6 +26,10 @@ pub struct Challenge {
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
+    /// The authentication context classes that would suffice, separated by spaces (RFC 9470 §3).
+    pub acr_values: Option<Arc<str>>,
+    /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
+    pub max_age: Option<u64>,
     /// True if there is a challenge of the scheme `Bearer`.
     pub bearer: bool,
     /// The algorithms of proofs, separated by spaces, if there is a challenge of the scheme `DPoP`.
@@ -40,6 +44,8 @@ impl Default for Challenge {
             resource_metadata: None,
             bearer: true,
             dpop: None,
+            acr_values: None,
+            max_age: None,
         }
     }
 }
@@ -121,6 +127,14 @@ impl Refusal {
         self
     }
 
+    /// Returns the same refusal with the authentication that would suffice.
+    #[must_use]
+    pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
+        self.challenge.acr_values = acr_values.map(Into::into);
+        self.challenge.max_age = max_age;
+        self
+    }
+
     /// Returns the same refusal with a nonce for the next proof.
     #[must_use]
     pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
@@ -172,10 +186,13 @@ impl Refusal {
             ..
         } = &self.challenge;
         let error = self.error.error();
+        let max_age = self.challenge.max_age.map(|seconds| seconds.to_string());
         let parameters = [
             parameter(opening, Some(realm)),
             parameter(", error=\"", error.map(BearerError::as_str)),
             parameter(", error_description=\"", error.map(|_| self.error.detail())),
+            parameter(", acr_values=\"", self.challenge.acr_values.as_deref()),
+            parameter(", max_age=\"", max_age.as_deref()),
             parameter(", scope=\"", self.scope()),
             parameter(", resource_metadata=\"", resource_metadata.as_deref()),
             parameter(", algs=\"", algorithms),
@@ -188,9 +205,9 @@ impl Refusal {
     /// role.
     fn scope(&self) -> Option<&str> {
         match self.error {
-            AuthError::MissingToken | AuthError::InsufficientScope => {
-                self.challenge.scope.as_deref()
-            }
+            AuthError::MissingToken
+            | AuthError::InsufficientScope
+            | AuthError::InsufficientAuthentication => self.challenge.scope.as_deref(),
             _ => None,
         }
     }
@@ -246,7 +263,9 @@ mod tests {
             let header = refusal.www_authenticate().unwrap_or_default();
             let helps = matches!(
                 error,
-                AuthError::MissingToken | AuthError::InsufficientScope
+                AuthError::MissingToken
+                    | AuthError::InsufficientScope
+                    | AuthError::InsufficientAuthentication
             );
             assert_eq!(header.contains(r#"scope="a b""#), helps, "{error:?}");
         }

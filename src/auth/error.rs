@@ -67,8 +67,8 @@ auth_errors! {
     MalformedAuthorization => BAD_REQUEST, Some(BearerError::InvalidRequest), "malformed_authorization", "The Authorization field is not the word Bearer, a space and one token.";
     /// Two `Authorization` fields, or two credentials in one (RFC 9110 §11.6.2).
     MultipleCredentials => BAD_REQUEST, Some(BearerError::InvalidRequest), "multiple_credentials", "The request carries more than one credential.";
-    /// The token is longer than [`MAX_TOKEN`](crate::auth::MAX_TOKEN) bytes.
-    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than 16 KiB.";
+    /// The token is longer than [`max_token_bytes`](crate::auth::Builder::max_token_bytes).
+    TokenTooLarge => BAD_REQUEST, Some(BearerError::InvalidRequest), "token_too_large", "The access token is larger than is accepted here.";
     /// The token does not have three dot-separated parts: it is an opaque token or a JWE.
     TokenNotJwt => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_not_jwt", "The access token is not a signed JWT; was it requested with an audience?";
     /// A part is not strict base64url or not a JSON object, or an object has a duplicate member
@@ -113,13 +113,21 @@ auth_errors! {
     ProofReplayed => UNAUTHORIZED, Some(BearerError::InvalidDpopProof), "proof_replayed", "The DPoP proof was used before; each request needs a proof of its own.";
     /// The record of used proofs is full or does not answer.
     StateUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "state_unavailable", "The record of what was used or revoked is not available at the moment.";
+    /// The issuer's introspection endpoint says that the token is not active (RFC 7662 §2.2).
+    TokenInactive => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_inactive", "The issuer says that the access token is not active.";
+    /// The introspection endpoint gave no readable answer, or the budget for unknown tokens is empty.
+    IntrospectionUnavailable { retry_after: Duration = Duration::from_secs(1) } => SERVICE_UNAVAILABLE, None, "introspection_unavailable", "The issuer cannot be asked about the access token at the moment.";
+    /// The token is on the list of revoked tokens.
+    TokenRevoked => UNAUTHORIZED, Some(BearerError::InvalidToken), "token_revoked", "The access token was revoked.";
+    /// The user authenticated too long ago or too weakly for the route (RFC 9470 §3).
+    InsufficientAuthentication => UNAUTHORIZED, Some(BearerError::InsufficientUserAuthentication), "insufficient_authentication", "This resource requires a more recent or a stronger authentication of the user.";
     /// The token does not grant a scope that the route requires (RFC 6750 §3.1).
     InsufficientScope => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_scope", "The access token does not grant the scope that this resource requires.";
     /// The token does not meet a permission, role or other rule of the route.
     InsufficientPermissions => FORBIDDEN, Some(BearerError::InsufficientScope), "insufficient_permissions", "The access token does not grant what this resource requires.";
 }
 
-/// The error codes of RFC 6750 §3.1 and RFC 9449 §7.1 and §9.
+/// The error codes of RFC 6750 §3.1, RFC 9449 §7.1 and §9, and RFC 9470 §3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BearerError {
@@ -129,6 +137,8 @@ pub enum BearerError {
     InvalidToken,
     /// The token is valid but does not grant what the route requires.
     InsufficientScope,
+    /// The user must authenticate again, or by a stronger method.
+    InsufficientUserAuthentication,
     /// The DPoP proof is absent or not acceptable.
     InvalidDpopProof,
     /// The DPoP proof needs a nonce of this service.
@@ -142,6 +152,7 @@ impl BearerError {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
         }
@@ -169,12 +180,13 @@ impl AuthError {
         self.entry().error
     }
 
-    /// Returns how long to wait before trying again, for errors that pass without the caller's doing.
+    /// Returns how long the caller should wait before it tries again. `None` if waiting does not
+    /// help.
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::KeysUnavailable { retry_after } | Self::StateUnavailable { retry_after } => {
-                Some(retry_after)
-            }
+            Self::KeysUnavailable { retry_after }
+            | Self::IntrospectionUnavailable { retry_after }
+            | Self::StateUnavailable { retry_after } => Some(retry_after),
             _ => None,
         }
     }
@@ -261,6 +273,25 @@ pub enum SetupError {
     /// The fixed key set holds no key that an allowed algorithm can use.
     #[error("the key set: {0}")]
     KeySet(#[from] crate::auth::keys::key_set::NoKeys),
+    /// Introspection has no client ID, or no secret or key to authenticate with.
+    #[error("introspection needs a client ID, and a client secret or a client key")]
+    NoIntrospectionCredentials,
+    /// The client key is not a private key that can sign: PEM of RSA, P-256, P-384 or Ed25519.
+    #[error("the client key is not a private key in PEM: RSA, P-256, P-384 or Ed25519")]
+    ClientKey,
+    /// The file of revocations cannot be read, or has a line that is not an entry.
+    #[error("the file of revocations: {0}")]
+    RevocationFile(String),
+    /// Several issuers would be asked about opaque tokens, so that one would see another's tokens.
+    #[error("only one issuer may be asked about opaque tokens")]
+    AmbiguousIntrospection,
+    /// A scope that an issuer requires, or that another scope includes, is not a scope token
+    /// (RFC 6749 §3.3).
+    #[error("a scope has other characters than printable ASCII without quotes and backslashes")]
+    Scope,
+    /// [`max_token_bytes`](crate::auth::Builder::max_token_bytes) is out of its range.
+    #[error("max_token_bytes must be from 1024 to 65536")]
+    TokenSize,
     /// A task refreshes the key sets, so an `Auth` must be built within a tokio runtime.
     #[error("an Auth that fetches keys must be built within a tokio runtime")]
     NoRuntime,
@@ -291,6 +322,9 @@ pub enum DurationOption {
     /// [`jwks_timeout`](crate::auth::Builder::jwks_timeout).
     #[error("jwks_timeout must be more than zero and at most 100 years")]
     JwksTimeout,
+    /// [`Introspection::ttl`](crate::auth::introspection::Introspection::ttl).
+    #[error("the introspection ttl must be at most 100 years")]
+    IntrospectionTtl,
 }
 
 /// The problem with the URL of an issuer, a key set or a resource.

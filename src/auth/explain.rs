@@ -1,25 +1,36 @@
-//! [`Trace`]: the steps of verifying a token, with what each expects and finds.
+//! [`Trace`]: the steps of verifying a credential, with the expected and the found value of each.
 //!
-//! The steps are those of `verifier.rs`, in its order and with the same functions. [`Auth::verify`]
-//! makes the verdict, and the trace only shows the way to it. After a failed step the trace
-//! continues as far as the token can be parsed, because a later step may show the cause.
+//! The steps are those of `verifier.rs`, in its order and with the same functions.
+//! [`Auth::authenticate`] makes the verdict, and the trace only shows the way to it. After a failed
+//! step the trace continues as far as the token can be parsed, because a later step may show the
+//! cause.
 
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::auth::{
-    credential::bearer::{self, MAX_TOKEN, within_limit},
-    display::ShownText,
+    credential::{
+        RequestHead,
+        bearer::{self, within_limit},
+    },
+    display::{ShownText, cut},
     error::AuthError,
+    introspection::client::AskError,
+    issuers::Issuers,
     keys::fetch::FetchError,
     token::{
-        checks::{self, Times},
-        claims::Claims,
+        audience::AudienceClaim,
+        checks::{self, TimeRules, Times},
+        claims::{Claims, NoPrivate},
         json,
         jws::{self, Header, Parts},
         registered::Registered,
     },
-    verifier::{Auth, Keys, Trusted},
+    trusted::{Keys, Trusted},
+    verifier::Auth,
 };
 
 /// The steps of verifying one token.
@@ -92,34 +103,106 @@ impl Trace {
     }
 }
 
-/// Why the keys of an issuer are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    Unreachable,
-    /// The issuer responds with another name than the configured one.
-    OtherName,
-    /// The response is not a key set, or has no usable key.
-    NoKeySet,
+/// The parts of a header that later steps need.
+struct SignedWith {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    is_at_jwt: bool,
+}
+
+/// Adds the steps of one issuer's own options, where they differ from those of all issuers.
+fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
+    let rules = &issuer.rules;
+    if rules.algorithms != all.algorithms {
+        let outcome = checks::allowed(signed_with.algorithm, &rules.algorithms);
+        let (expected, found) = (names(&rules.algorithms), name(signed_with.algorithm));
+        trace.add("alg for iss", expected, found, outcome);
+    }
+    if rules.strict && !all.strict {
+        let outcome = checks::profile(signed_with.is_at_jwt, rules.strict);
+        trace.add("typ for iss", "at+jwt", trace.header_member("typ"), outcome);
+    }
+}
+
+/// Names the trusted issuers. Of many, only the one whose name is most like the token's.
+fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
+    const MANY: usize = 5;
+    if ours.len() <= MANY {
+        return any_of(ours.iter().map(|one| quoted(one.name())));
+    }
+    let name = checks::issuer(claims).unwrap_or_default();
+    let likeness = |one: &&Arc<Trusted>| common_prefix(one.name(), name);
+    let nearest = ours.iter().max_by_key(likeness);
+    let nearest = nearest.map_or(String::new(), |one| quoted(one.name()));
+    format!("one of {} issuers, such as {nearest}", ours.len())
+}
+
+fn common_prefix(one: &str, other: &str) -> usize {
+    one.bytes()
+        .zip(other.bytes())
+        .take_while(|(a, b)| a == b)
+        .count()
 }
 
 impl Auth {
-    /// Verifies a credential as if a request had sent it after `Bearer `. Returns the steps and the
+    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
     /// verdict.
-    pub(crate) async fn trace(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
-        let (mut trace, verdict) = self.trace_token(credential).await;
-        if let Err(error @ (AuthError::TokenBound | AuthError::TokenNotBound)) = verdict
+    ///
+    /// The service gets a value without blanks around it, because hyper removes them. If another field
+    /// carries the token, the value is that of this field, and `Bearer ` before it is ignored.
+    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
+        let mut trace = Trace::default();
+        let bare = self.inner.field.as_ref().map(|name| {
+            let token = field.get("Bearer ".len()..);
+            let is_named = self.check_form(field).is_ok();
+            (name.clone(), token.filter(|_| is_named).unwrap_or(field))
+        });
+        let (name, sent) = bare.unwrap_or((AUTHORIZATION, field));
+        let as_credential = if name == AUTHORIZATION {
+            sent.to_owned()
+        } else {
+            format!("Bearer {sent}")
+        };
+        if let Err(error) = self.check_form(&as_credential) {
+            let expected = "Bearer, a space and one token";
+            trace.add::<()>("credential", expected, shortened(field), Err(error));
+            return (trace, Err(error));
+        }
+        let token = as_credential.split_once(' ').map_or("", |(_, token)| token);
+        self.follow(token.trim_start_matches(' '), &mut trace).await;
+        let mut headers = HeaderMap::new();
+        headers.extend(HeaderValue::from_bytes(sent.as_bytes()).map(|value| (name, value)));
+        let request = RequestHead::new(&Method::GET, "/", &headers);
+        let verdict = self.authenticate(&request).await;
+        let verdict = verdict.map_err(|refusal| refusal.error);
+        if let Err(error) = verdict
             && trace.steps.iter().all(|step| step.outcome.is_ok())
         {
-            let (expected, found) = ("DPoP, with a proof", "Bearer");
-            trace.add::<()>("scheme", expected, found, Err(error));
+            let (step, expected, found) = match error {
+                AuthError::TokenBound => ("scheme", "DPoP, with a proof", "Bearer"),
+                AuthError::TokenNotBound => {
+                    ("scheme", "Bearer, or a token that is bound", "no cnf.jkt")
+                }
+                _ => ("proof", "one, in the field DPoP", "none"),
+            };
+            trace.add::<()>(step, expected, found, Err(error));
         }
         (trace, verdict)
+    }
+
+    /// Checks the form of a field's value, which the service does first.
+    pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
+        // A header field cannot carry control characters. A server answers 400 to a request with them.
+        let malformed = AuthError::MalformedAuthorization;
+        let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
+        let is_dpop_enabled = self.inner.proofs.is_some();
+        bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
     /// Verifies a credential alone, without what else a request proves.
     pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        match bearer::check_credential(credential) {
+        match bearer::check_credential(credential, self.inner.max_token) {
             // The first step reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
@@ -132,17 +215,24 @@ impl Auth {
         (trace, self.verify(credential).await)
     }
 
-    /// Adds the steps of [`verify`](Self::verify), up to the first step whose input is missing.
+    /// Adds the steps of [`verify`](Self::verify). Stops before the first step that lacks its input.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
-            format!("{MAX_TOKEN} bytes at most"),
+            format!("{} bytes at most", self.inner.max_token),
             format!("{} bytes", token.len()),
-            within_limit(token.as_bytes()),
+            within_limit(token.as_bytes(), self.inner.max_token),
         );
         let dots = token.matches('.').count();
         let found = format!("{}", dots + 1);
-        let parts = trace.add("parts", "3", found, Parts::split(token.as_bytes()))?;
+        let parts = Parts::split(token.as_bytes());
+        if parts.is_err() && self.opaque_introspector().is_some() {
+            let expected = "3, or an opaque token";
+            trace.add("parts", expected, found, Ok(()));
+            self.introspection_step(token, trace).await;
+            return None;
+        }
+        let parts = trace.add("parts", "3", found, parts)?;
         let signature = trace.encoding(&parts);
         let header = trace.header(parts.header);
         let signed_with = match &header {
@@ -151,21 +241,52 @@ impl Auth {
         };
         let payload = trace.payload(parts.payload)?;
         let claims = Registered::parse(&payload).ok()?;
-        let issuer = self.claim_steps(&claims, signed_with.as_ref(), trace)?;
-        let (algorithm, kid) = signed_with?;
-        let expected = key_expected(issuer, algorithm);
+        let issuer = self
+            .claim_steps(&claims, signed_with.as_ref(), trace)
+            .await?;
+        let SignedWith { algorithm, kid, .. } = signed_with?;
+        let expected = key_expected(&issuer, algorithm);
         let key = issuer.key(algorithm, kid.as_deref()).await;
-        let found = key_found(issuer, kid.as_deref());
+        let found = key_found(&issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         let expected = format!("by that key, {}", name(algorithm));
-        trace.add("signature", expected, found, signed)
+        trace.add("signature", expected, found, signed)?;
+        if issuer.context.introspects_jwts {
+            self.introspection_step(token, trace).await;
+        }
+        if let Some(required) = &issuer.context.required_scope {
+            let verified = self.verify_token(token.as_bytes()).await;
+            let claims: Claims<NoPrivate> = Claims::new(verified.ok()?).ok()?;
+            let lacks = claims.lacks_required_scope().is_some();
+            let outcome = if lacks {
+                Err(AuthError::InsufficientScope)
+            } else {
+                Ok(())
+            };
+            let found = format!("{}, {}", trace.claimed("scope"), trace.claimed("scp"));
+            trace.add("required scope", &**required, found, outcome)?;
+        }
+        Some(())
     }
 
-    fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<(Algorithm, Option<String>)> {
+    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
+    /// time.
+    async fn introspection_step(&self, token: &str, trace: &mut Trace) {
+        let outcome = self.verify_token(token.as_bytes()).await;
+        let found = match &outcome {
+            Ok(_) => "active",
+            Err(AuthError::TokenInactive) => "inactive",
+            Err(error) => error.code(),
+        };
+        trace.add("introspection", "active", found, outcome);
+    }
+
+    fn header_steps(&self, text: &str, trace: &mut Trace) -> Option<SignedWith> {
         let header = Header::parse(text).ok()?;
-        let allowed = &self.inner.algorithms;
+        let issuers = self.inner.issuers.load_full();
+        let allowed = &issuers.algorithms;
         let found = trace.header_member("alg");
         let algorithm = checks::algorithm(&header, allowed);
         let algorithm = trace.add("alg", names(allowed), found, algorithm);
@@ -180,50 +301,66 @@ impl Auth {
         };
         let outcome = checks::no_extension(&header);
         trace.add("crit", "neither crit nor b64", found, outcome);
-        let strict = self.inner.strict;
+        let strict = issuers.strict;
         let expected = if strict {
             "at+jwt"
         } else {
             "JWT, at+jwt or absent"
         };
         let outcome = checks::access_token_type(&header, strict);
-        trace.add("typ", expected, trace.header_member("typ"), outcome);
-        Some((algorithm?, header.kid.map(Into::into)))
+        let typ = trace.add("typ", expected, trace.header_member("typ"), outcome);
+        Some(SignedWith {
+            algorithm: algorithm?,
+            kid: header.kid.map(Into::into),
+            is_at_jwt: typ.unwrap_or_default(),
+        })
     }
 
     /// Adds the steps of the claims. Returns the issuer whose key is needed next.
-    fn claim_steps(
+    async fn claim_steps(
         &self,
         claims: &Registered<'_>,
-        signed_with: Option<&(Algorithm, Option<String>)>,
+        signed_with: Option<&SignedWith>,
         trace: &mut Trace,
-    ) -> Option<&Trusted> {
-        let ours: Vec<_> = self.inner.issuers.iter().collect();
-        let expected = ours.iter().map(|one| quoted(&one.context.issuer));
-        let issuer = checks::issuer(claims).and_then(|issuer| self.trusted_issuer(issuer));
-        let found = trace.claimed("iss");
-        let issuer = trace.add("iss", any_of(expected), found, issuer);
+    ) -> Option<Arc<Trusted>> {
+        let ours = self.issuers();
+        let found = match checks::issuer(claims) {
+            Ok(name) => self.found_issuer(name).await,
+            Err(error) => Err(error),
+        };
+        let shown = match &found {
+            Ok(issuer) => match &issuer.place {
+                Some(place) => format!("{}, which {place} trusts", trace.claimed("iss")),
+                None => trace.claimed("iss"),
+            },
+            Err(_) => trace.claimed("iss"),
+        };
+        let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
         // If a token names another issuer and only one is trusted, the keys of that one show
         // whether it issued the token under another name.
-        let issuer = issuer.or(match ours[..] {
-            [only] => Some(only),
+        let issuer = issuer.or(match &ours[..] {
+            [only] => Some(Arc::clone(only)),
             _ => None,
         });
-        if let (Some(issuer), Some((algorithm, _))) = (issuer, signed_with)
-            && issuer.algorithms != self.inner.algorithms
-        {
-            let outcome = checks::allowed(*algorithm, &issuer.algorithms);
-            let expected = names(&issuer.algorithms);
-            trace.add("alg for iss", expected, name(*algorithm), outcome);
+        if let (Some(issuer), Some(signed_with)) = (&issuer, signed_with) {
+            issuer_steps(issuer, signed_with, &self.inner.issuers.load(), trace);
         }
-        let audiences = match issuer {
-            Some(issuer) => issuer.audiences.to_vec(),
-            None => ours.iter().flat_map(|one| one.audiences.to_vec()).collect(),
+        let (claim, audiences) = match &issuer {
+            Some(issuer) => (issuer.rules.audience_claim, issuer.rules.audiences.to_vec()),
+            None => {
+                let all = ours.iter().flat_map(|one| one.rules.audiences.to_vec());
+                let mut all: Vec<_> = all.collect();
+                all.sort();
+                all.dedup();
+                (AudienceClaim::Aud, all)
+            }
         };
-        let outcome = checks::audience(claims, &audiences);
+        let outcome = checks::audience(claims, claim, &audiences);
         let expected = any_of(audiences.iter().map(|audience| quoted(audience)));
-        trace.add("aud", expected, trace.claimed("aud"), outcome);
-        self.date_steps(claims, trace);
+        let name = claim.as_str();
+        trace.add(name, expected, trace.claimed(name), outcome);
+        let times = issuer.as_ref().map(|issuer| issuer.rules.times);
+        self.date_steps(claims, times.as_ref(), trace);
         let found = ["sub", "jti", "client_id"].map(|member| trace.claimed(member));
         let outcome = checks::strings(claims);
         trace.add(
@@ -236,13 +373,14 @@ impl Auth {
         let outcome = checks::scopes(claims);
         let expected = "strings or arrays of strings, or absent";
         trace.add("scope, scp", expected, found.join(", "), outcome);
-        if self.inner.strict {
+        if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
             let found = members.map(|member| trace.claimed(member)).join(", ");
             let outcome = checks::rfc9068(claims);
             trace.add("RFC 9068", members.join(", "), found, outcome);
         }
-        let methods = issuer.map(|issuer| issuer.methods).unwrap_or_default();
+        let methods = issuer.as_ref().map(|issuer| issuer.rules.methods);
+        let methods = methods.unwrap_or_default();
         let expected = match (methods.key, methods.certificate) {
             (true, true) => "absent, or a jkt or x5t#S256",
             (true, false) => "absent, or a jkt",
@@ -254,7 +392,19 @@ impl Auth {
         issuer
     }
 
-    fn date_steps(&self, claims: &Registered<'_>, trace: &mut Trace) {
+    async fn found_issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
+        match (self.trusted_issuer(name), &self.inner.resolver) {
+            (Err(AuthError::UnknownIssuer), Some(resolver)) => resolver.issuer(name).await,
+            (found, _) => found,
+        }
+    }
+
+    /// Adds the steps of the dates, by the rules of the issuer. Without one, by the default rules.
+    fn date_steps(&self, claims: &Registered<'_>, rules: Option<&TimeRules>, trace: &mut Trace) {
+        const DEFAULT: TimeRules = TimeRules {
+            leeway: Duration::from_secs(30),
+            max_age: None,
+        };
         let times = match Times::of(claims) {
             Ok(times) => times,
             Err(error) => {
@@ -264,7 +414,7 @@ impl Auth {
                 return;
             }
         };
-        let (now, rules) = (self.now(), &self.inner.rules);
+        let (now, rules) = (self.now(), rules.unwrap_or(&DEFAULT));
         let leeway = rules.leeway.as_secs_f64();
         let outcome = times.not_expired(now, rules);
         let (expected, found) = (
@@ -290,26 +440,39 @@ impl Auth {
         }
     }
 
+    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
+    /// the endpoint or the credentials, for each issuer that is asked.
+    pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
+        let mut probed = Vec::new();
+        for issuer in self.issuers() {
+            if let Some(introspector) = &issuer.introspector {
+                probed.push((issuer.name().to_owned(), introspector.probe().await));
+            }
+        }
+        probed
+    }
+
     /// Waits until the first fetch of every issuer's keys has succeeded or failed.
     pub(crate) async fn settled(&self) {
-        for issuer in &self.inner.issuers {
-            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
+        for issuer in self.issuers() {
+            if let Some(jwks) = issuer.fetched() {
                 jwks.settled().await;
             }
         }
     }
 
     /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        let issuers = self.inner.issuers.iter();
-        issuers.into_iter().find_map(|issuer| match &issuer.keys {
-            Some(Keys::Fetched(jwks)) => jwks.last_error().map(|error| match error {
-                FetchError::WrongIssuer { .. } => Trouble::OtherName,
-                FetchError::NoKeys(..) | FetchError::File(..) => Trouble::NoKeySet,
-                _ => Trouble::Unreachable,
-            }),
-            _ => None,
-        })
+    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
+        let issuers = self.issuers();
+        issuers
+            .iter()
+            .find_map(|issuer| issuer.fetched()?.last_error())
+    }
+
+    /// Returns why the key of this name is left out of the key set of an issuer, if it is.
+    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
+        let issuers = self.issuers();
+        issuers.iter().find_map(|issuer| why_left_out(issuer, kid))
     }
 
     /// Returns the time against which tokens are verified, in seconds since the epoch.
@@ -318,9 +481,11 @@ impl Auth {
     }
 
     /// Returns the trusted issuers and the accepted audiences of each.
-    pub(crate) fn trusts(&self) -> impl Iterator<Item = (&str, &[String])> {
-        let issuers = self.inner.issuers.iter();
-        issuers.map(|issuer| (&*issuer.context.issuer, &*issuer.audiences))
+    pub(crate) fn trusts(&self) -> impl Iterator<Item = (Arc<str>, Arc<[String]>)> {
+        self.issuers().into_iter().map(|issuer| {
+            let audiences = Arc::clone(&issuer.rules.audiences);
+            (Arc::clone(&issuer.context.issuer), audiences)
+        })
     }
 }
 
@@ -415,20 +580,52 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-/// Names the key that a token names, and why it is left out of the key set, if it is.
+/// Names the key that a token names, and the reason if the key is left out of the key set.
 fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
     let Some(kid) = kid else {
         return "no kid".to_owned();
     };
-    let left_out = match &issuer.keys {
-        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
-        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
-        None => None,
-    };
-    match left_out {
+    match why_left_out(issuer, kid) {
         Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
         None => quoted(kid),
     }
+}
+
+fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
+    match &issuer.keys {
+        Some(Keys::Fetched(jwks)) => jwks.why_left_out(kid),
+        Some(Keys::Fixed(set)) => set.why_left_out(kid).map(str::to_owned),
+        None => None,
+    }
+}
+
+/// Checks the form of the value of an `Authorization` field, with default options.
+pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
+    let malformed = AuthError::MalformedAuthorization;
+    let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
+    bearer::check_field(&field, bearer::MAX_TOKEN, false).map(|_| ())
+}
+
+/// Returns the claims of a token without verifying it.
+pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
+    let payload = Parts::split(token.as_bytes()).ok()?.payload;
+    let text = jws::base64url(payload).and_then(jws::text).ok()?;
+    json::value(&text).ok()
+}
+
+/// Quotes a text whose long words may be tokens. Shows only the beginning of each long word, so that
+/// no output repeats a whole token.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONG: usize = 24;
+    const ENOUGH: usize = 10;
+    let words = text.split(' ').map(|word| {
+        if word.chars().count() > LONG {
+            cut(word, ENOUGH)
+        } else {
+            word.to_owned()
+        }
+    });
+    quoted(&words.collect::<Vec<_>>().join(" "))
 }
 
 pub(super) fn quoted(text: &str) -> String {
@@ -449,17 +646,16 @@ fn name(algorithm: Algorithm) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
+    use crate::auth::credential::bearer::MAX_TOKEN;
     use crate::issuer::{Issuer, SigningKey, TokenBuilder};
 
     /// Verifies a token and compares the first failed step with the verdict.
     async fn traced(auth: &Auth, case: &str, token: &str) -> Result<(), AuthError> {
         let alike = |error: AuthError| error.code();
-        let (trace, verdict) = auth.trace(token).await;
+        let (trace, verdict) = auth.trace(&format!("Bearer {token}")).await;
         let first = trace.steps.iter().find_map(|step| step.outcome.err());
         let verdict = verdict.map(|_| ());
         assert_eq!(

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::auth::{
     challenge::Scheme,
     credential::{
@@ -86,7 +87,7 @@ impl Auth {
             headers.insert(PROOF, proof);
         }
         let request = RequestHead::new(&presented.method, &presented.path, &headers);
-        let now = (self.inner.clock)();
+        let now = self.inner.clock.time();
         follow(proofs, &request, token, &jkt, now, &mut trace);
         let credential = Credential {
             token: token.as_bytes(),
@@ -123,92 +124,33 @@ fn follow(
     };
     let expected = "three parts of base64url, JSON objects without duplicates";
     let (parts, header, payload, signature) = add(trace, "proof form", expected, found, documents)?;
-    let (shown_header, shown_claims) = (value(&header), value(&payload));
-    let in_header = |name: &str| shown(shown_header.get(name));
-    let claimed = |name: &str| shown(shown_claims.get(name));
     let parsed = ProofHeader::parse(&header).ok()?;
-    let claims = ProofClaims::parse(&payload).ok()?;
-
-    let found = if parsed.no_extension().is_ok() {
-        "neither"
-    } else {
-        "it has one"
-    };
-    add(
-        trace,
-        "proof crit",
-        "neither crit nor b64",
-        found,
-        parsed.no_extension(),
-    );
-    add(
-        trace,
-        "proof typ",
-        quoted(TYP),
-        in_header("typ"),
-        parsed.is_proof(),
-    );
-    let algorithm = proofs.algorithm(&parsed);
-    let expected = names(&proofs.algorithms);
-    let algorithm = add(trace, "proof alg", expected, in_header("alg"), algorithm);
-    let key = algorithm.map(|algorithm| ProofKey::read(&parsed, algorithm));
-    let key = key.and_then(|key| {
-        let found = match &key {
-            Ok(_) => "it is".to_owned(),
-            Err(fault) => fault.detail().to_owned(),
-        };
-        add(trace, "proof jwk", "a public key for alg", found, key)
-    });
+    let algorithm = header_steps(proofs, &parsed, &value(&header), trace);
+    let key = algorithm.and_then(|algorithm| key_step(&parsed, algorithm, trace));
     if let Some(key) = &key {
         let signed = key.verify(parts, &signature);
         let found = if signed.is_ok() { "it is" } else { "it is not" };
         add(trace, "proof signed", "by that key", found, signed);
     }
-
-    let method = request.method.map_or("", Method::as_str);
-    let path = request.path.unwrap_or_default();
-    add(
-        trace,
-        "proof htm",
-        quoted(method),
-        claimed("htm"),
-        claims.is_for_method(request),
-    );
-    let url = quoted(&proofs.url.of(path, request.is_forwarded));
-    add(
-        trace,
-        "proof htu",
-        url,
-        claimed("htu"),
-        proofs.is_for_url(&claims, request),
-    );
-    time(proofs, &claims, &claimed("iat"), now, trace);
+    let claims = ProofClaims::parse(&payload).ok()?;
+    let claimed = value(&payload);
+    request_steps(proofs, &claims, &claimed, request, trace);
+    time_step(proofs, &claims, &claimed, now, trace);
     let expected = quoted(&token_hash(token.as_bytes()));
+    let found = shown(claimed.get("ath"));
     add(
         trace,
         "proof ath",
         expected,
-        claimed("ath"),
+        found,
         claims.is_for_token(token.as_bytes()),
     );
     if proofs.nonces.is_some() {
-        let outcome = proofs.has_nonce(&claims, now);
-        add(
-            trace,
-            "proof nonce",
-            "one of this service",
-            claimed("nonce"),
-            outcome,
-        );
+        let (found, outcome) = (shown(claimed.get("nonce")), proofs.has_nonce(&claims, now));
+        add(trace, "proof nonce", "one of this service", found, outcome);
     }
-    let expected = format!("1 to {MAX_JTI} bytes");
-    add(
-        trace,
-        "proof jti",
-        expected,
-        claimed("jti"),
-        claims.id().map(|_| ()),
-    );
+    let (expected, found) = (format!("1 to {MAX_JTI} bytes"), shown(claimed.get("jti")));
+    add(trace, "proof jti", expected, found, claims.id().map(|_| ()));
     let thumbprint = key?.thumbprint.to_string();
     let outcome = if thumbprint == jkt {
         Ok(())
@@ -224,10 +166,73 @@ fn follow(
     )
 }
 
-fn time(
+fn header_steps(
+    proofs: &Proofs,
+    parsed: &ProofHeader<'_>,
+    header: &Value,
+    trace: &mut Trace,
+) -> Option<Algorithm> {
+    let outcome = parsed.no_extension();
+    let found = if outcome.is_ok() {
+        "neither"
+    } else {
+        "it has one"
+    };
+    add(trace, "proof crit", "neither crit nor b64", found, outcome);
+    let found = shown(header.get("typ"));
+    add(trace, "proof typ", quoted(TYP), found, parsed.is_proof());
+    let (expected, found) = (names(&proofs.algorithms), shown(header.get("alg")));
+    add(
+        trace,
+        "proof alg",
+        expected,
+        found,
+        proofs.algorithm(parsed),
+    )
+}
+
+fn key_step(parsed: &ProofHeader<'_>, algorithm: Algorithm, trace: &mut Trace) -> Option<ProofKey> {
+    let key = ProofKey::read(parsed, algorithm);
+    let found = match &key {
+        Ok(_) => "it is".to_owned(),
+        Err(fault) => fault.detail().to_owned(),
+    };
+    add(trace, "proof jwk", "a public key for alg", found, key)
+}
+
+fn request_steps(
     proofs: &Proofs,
     claims: &ProofClaims<'_>,
-    claimed: &str,
+    claimed: &Value,
+    request: &RequestHead<'_>,
+    trace: &mut Trace,
+) {
+    let method = request.method.map_or("", Method::as_str);
+    let (expected, found) = (quoted(method), shown(claimed.get("htm")));
+    add(
+        trace,
+        "proof htm",
+        expected,
+        found,
+        claims.is_for_method(request),
+    );
+    let url = proofs
+        .url
+        .of(request.path.unwrap_or_default(), request.is_forwarded);
+    let (expected, found) = (quoted(&url), shown(claimed.get("htu")));
+    add(
+        trace,
+        "proof htu",
+        expected,
+        found,
+        proofs.is_for_url(claims, request),
+    );
+}
+
+fn time_step(
+    proofs: &Proofs,
+    claims: &ProofClaims<'_>,
+    claimed: &Value,
     now: SystemTime,
     trace: &mut Trace,
 ) {
@@ -237,7 +242,8 @@ fn time(
     let issued = match claims.issued() {
         Ok(issued) => issued,
         Err(fault) => {
-            add::<()>(trace, "proof iat", "a number", claimed, Err(fault));
+            let found = shown(claimed.get("iat"));
+            add::<()>(trace, "proof iat", "a number", found, Err(fault));
             return;
         }
     };
@@ -292,7 +298,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        algorithm::Algorithm,
         auth::dpop::Dpop,
         issuer::{Issuer, ProofBuilder, SigningKey, TokenBuilder},
     };
@@ -394,7 +399,7 @@ mod tests {
             assert_eq!(verdict.unwrap_err(), AuthError::MissingToken);
         }
         // Without a proof, the scheme is the step that fails.
-        let (trace, verdict) = on.trace(&token).await;
+        let (trace, verdict) = on.trace(&format!("Bearer {token}")).await;
         assert_eq!(verdict.unwrap_err(), AuthError::TokenBound);
         assert!(
             trace

@@ -3,9 +3,17 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
-use crate::{algorithm::Algorithm, auth::dpop::DpopMode};
+use crate::{
+    algorithm::Algorithm,
+    auth::{dpop::DpopMode, introspection::Introspection, token::audience::AudienceClaim},
+};
+
+/// The placeholder in the names of Entra ID's issuers.
+pub(super) const TENANT: &str = "{tenantid}";
 
 /// A trusted issuer, with options that override those of the [`Builder`](crate::auth::Builder). A
 /// string is enough for an issuer without options.
@@ -31,6 +39,22 @@ use crate::{algorithm::Algorithm, auth::dpop::DpopMode};
 pub struct TrustedIssuer {
     pub(super) issuer: String,
     pub(super) options: Options,
+    pub(super) own: Own,
+}
+
+/// The options of one issuer that the builder does not have, or has under the same name.
+#[derive(Clone, Default)]
+pub(super) struct Own {
+    pub(super) audience_claim: AudienceClaim,
+    pub(super) leeway: Option<Duration>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) strict: Option<bool>,
+    pub(super) roles_at: Option<String>,
+    pub(super) groups_at: Option<String>,
+    pub(super) required_scope: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) fetch_token_file: Option<PathBuf>,
+    pub(super) place: Option<Arc<str>>,
     pub(super) dpop: Option<DpopMode>,
 }
 
@@ -41,11 +65,12 @@ pub(super) struct Options {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) source: Option<KeySource>,
     pub(super) secret: Option<Vec<u8>>,
+    pub(super) introspection: Option<Introspection>,
 }
 
 /// The source of a key set.
-#[derive(Clone)]
-pub(super) enum KeySource {
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum KeySource {
     Address(String),
     File(PathBuf),
     Fixed(String),
@@ -101,6 +126,17 @@ macro_rules! options {
             self.options.secret = Some(secret.into());
             self
         }
+
+        /// Asks the issuer about tokens (RFC 7662): about opaque ones, or about all. Defaults to
+        /// none, so that only JWTs are accepted.
+        #[must_use]
+        pub fn introspection(
+            mut self,
+            introspection: crate::auth::introspection::Introspection,
+        ) -> Self {
+            self.options.introspection = Some(introspection);
+            self
+        }
     };
 }
 pub(super) use options;
@@ -111,8 +147,39 @@ impl TrustedIssuer {
         Self {
             issuer: issuer.into(),
             options: Options::default(),
-            dpop: None,
+            own: Own::default(),
         }
+    }
+
+    /// Returns an issuer for each tenant, with the tenant in place of `{tenantid}` in the name and
+    /// in the URL of the key set, and otherwise with the same options. Entra ID names its issuers
+    /// so in the metadata of applications for several tenants.
+    ///
+    /// ```
+    /// use warp_bearer::auth::{Auth, TrustedIssuer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+    /// let entra = TrustedIssuer::new("https://login.microsoftonline.com/{tenantid}/v2.0");
+    /// let mut auth = Auth::builder().audience("6e74172b-be56-4843-9ff4-e66a39bb12e3");
+    /// for issuer in entra.for_tenants(["72f988bf-86f1-41af-91ab-2d7cd011db47"]) {
+    ///     auth = auth.issuer(issuer);
+    /// }
+    /// let auth = auth.build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_tenants<T: AsRef<str>>(&self, tenants: impl IntoIterator<Item = T>) -> Vec<Self> {
+        let of = |tenant: T| {
+            let mut own = self.clone();
+            own.issuer = self.issuer.replace(TENANT, tenant.as_ref());
+            if let Some(KeySource::Address(url)) = &mut own.options.source {
+                *url = url.replace(TENANT, tenant.as_ref());
+            }
+            own
+        };
+        tenants.into_iter().map(of).collect()
     }
 
     /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's
@@ -120,12 +187,89 @@ impl TrustedIssuer {
     /// [`Off`](DpopMode::Off).
     #[must_use]
     pub fn dpop(mut self, mode: DpopMode) -> Self {
-        self.dpop = Some(mode);
+        self.own.dpop = Some(mode);
         self
     }
 
     // These override the builder's options.
     options!();
+
+    /// Compares this claim of the issuer's tokens with the audiences, instead of `aud`. Defaults to
+    /// [`AudienceClaim::Aud`]. The claim must then be a string.
+    #[must_use]
+    pub fn audience_claim(mut self, claim: AudienceClaim) -> Self {
+        self.own.audience_claim = claim;
+        self
+    }
+
+    /// Overrides [`Builder::leeway`](crate::auth::Builder::leeway).
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.own.leeway = Some(leeway);
+        self
+    }
+
+    /// Overrides [`Builder::max_age`](crate::auth::Builder::max_age).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.own.max_age = Some(age);
+        self
+    }
+
+    /// Overrides [`Builder::rfc9068`](crate::auth::Builder::rfc9068).
+    #[must_use]
+    pub fn rfc9068(mut self, strict: bool) -> Self {
+        self.own.strict = Some(strict);
+        self
+    }
+
+    /// Overrides [`Builder::roles_at`](crate::auth::Builder::roles_at).
+    #[must_use]
+    pub fn roles_at(mut self, claim: impl Into<String>) -> Self {
+        self.own.roles_at = Some(claim.into());
+        self
+    }
+
+    /// Overrides [`Builder::groups_at`](crate::auth::Builder::groups_at).
+    #[must_use]
+    pub fn groups_at(mut self, claim: impl Into<String>) -> Self {
+        self.own.groups_at = Some(claim.into());
+        self
+    }
+
+    /// Requires these scopes, separated by single spaces, of every token of the issuer. A token
+    /// without them is refused with 403 `insufficient_scope`. Defaults to none.
+    #[must_use]
+    pub fn required_scope(mut self, scopes: impl Into<String>) -> Self {
+        self.own.required_scope = Some(scopes.into());
+        self
+    }
+
+    /// Trusts only the certificate authorities in this PEM file when the issuer's documents are
+    /// fetched. The file is read for each fetch. Defaults to the authorities of the system.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.own.ca_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sends the token in this file as `Authorization: Bearer` when the issuer's documents are
+    /// fetched, as the API server of Kubernetes requires. The file is read for each fetch.
+    ///
+    /// The token goes to the issuer's own origin and to a configured [`jwks_uri`](Self::jwks_uri),
+    /// and to no other address that the issuer's metadata name. Defaults to none.
+    #[must_use]
+    pub fn fetch_token_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.own.fetch_token_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets where the issuer is configured, which `explain` shows.
+    #[cfg(feature = "service")]
+    pub(crate) fn place(mut self, place: &str) -> Self {
+        self.own.place = Some(place.into());
+        self
+    }
 }
 
 impl From<&str> for TrustedIssuer {

@@ -31,7 +31,7 @@
 //!
 //! The items that the README's first example uses are at the top of this module; the rest is in
 //! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
-//! [`resource`], [`tower`] and, for warp, `websocket`.
+//! [`introspection`], [`revocation`], [`resource`], [`tower`] and, for warp, `websocket`.
 //!
 //! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
 //! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
@@ -44,6 +44,7 @@ mod audience;
 mod builder;
 mod cache;
 mod challenge;
+mod clock;
 mod credential;
 pub(crate) mod display;
 pub mod dpop;
@@ -52,7 +53,12 @@ pub(crate) mod explain;
 #[cfg(feature = "service")]
 pub(crate) mod explain_proof;
 mod issuer;
+mod issuers;
+mod logout;
+mod needs;
+mod resolver;
 pub(crate) mod token;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
@@ -61,12 +67,13 @@ mod warp;
 
 pub mod context;
 pub mod error;
+pub mod introspection;
 pub mod keys;
 
 pub mod policy;
 pub mod problem;
 pub mod resource;
-#[allow(dead_code, reason = "the shared list has no caller yet")]
+pub mod revocation;
 pub mod store;
 #[cfg(feature = "tower")]
 pub mod tower;
@@ -105,9 +112,14 @@ pub use self::{
     error::{AuthError, SetupError},
     issuer::TrustedIssuer,
     problem::Problem,
+    resolver::tenant_of,
+    token::audience::AudienceClaim,
     verifier::Auth,
 };
 pub use crate::algorithm::Algorithm;
 
 #[cfg(feature = "service")]
-pub(crate) use self::{keys::fetch::is_loopback, warp::filter::closed};
+pub(crate) use self::{
+    keys::fetch::is_loopback,
+    warp::filter::{closed, with_fields_alone},
+};

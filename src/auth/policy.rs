@@ -10,6 +10,7 @@ use std::{
     ops::{BitAnd, BitOr},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::auth::{
     challenge::Refusal,
     error::AuthError,
+    needs::Needs,
     token::{claims::Claims, subject::SubjectKind},
 };
 
@@ -42,10 +44,15 @@ pub struct Policy(Rule);
 enum Rule {
     Scope(Cow<'static, str>),
     Permission(Cow<'static, str>),
-    Role(&'static str),
-    Claim(&'static str, Wanted),
+    Role(Cow<'static, str>),
+    Group(Cow<'static, str>),
+    Claim(Cow<'static, str>, Wanted),
     /// Requires a token that shows that it was issued to a subject of this kind.
     IssuedTo(SubjectKind),
+    /// Requires this authentication context class.
+    Acr(Cow<'static, str>),
+    /// Requires that the user authenticated within this many seconds.
+    MaxAuthAge(u64),
     /// Requires a token that is bound to a key or a certificate.
     Bound,
     All(Vec<Rule>),
@@ -60,6 +67,10 @@ pub struct Wanted(Match);
 enum Match {
     Equals(Value),
     Contains(Value),
+    /// The claim is this text, or a number or a boolean that is written so, or a list with such an
+    /// item.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    Text(String),
 }
 
 /// Requires the scope `name`: in `scope` (RFC 9068 §2.2.3), or in `scp`, a string or an array, as
@@ -169,7 +180,28 @@ fn each(list: &str, rule: fn(Cow<'static, str>) -> Rule) -> Option<Policy> {
 #[must_use]
 pub const fn role(name: &'static str) -> Policy {
     assert!(!name.is_empty(), "a role has a name");
-    Policy(Rule::Role(name))
+    Policy(Rule::Role(Cow::Borrowed(name)))
+}
+
+/// Requires the group `name`. [`Builder::groups_at`](crate::auth::Builder::groups_at) configures the
+/// claim that holds the groups.
+///
+/// Some issuers leave groups out of a token if there are many of them. Such a token meets no policy
+/// with a group.
+///
+/// ```
+/// use warp_bearer::auth::policy::{group, role};
+///
+/// let staff = group("/staff") | role("admin");
+/// assert_eq!(staff.scopes(), None, "no scope suffices");
+/// ```
+///
+/// # Panics
+/// If `name` is empty.
+#[must_use]
+pub const fn group(name: &'static str) -> Policy {
+    assert!(!name.is_empty(), "a group has a name");
+    Policy(Rule::Group(Cow::Borrowed(name)))
 }
 
 /// Requires that the claim `name` is `wanted`. `name` is the full name of a payload member, or a
@@ -189,7 +221,25 @@ pub const fn role(name: &'static str) -> Policy {
 #[must_use]
 pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     assert!(!name.is_empty(), "a claim has a name");
-    Policy(Rule::Claim(name, wanted))
+    Policy(Rule::Claim(Cow::Borrowed(name), wanted))
+}
+
+/// The policies of names that are known only at run time. `None` if a name is empty.
+#[cfg(feature = "service")]
+impl Policy {
+    pub(crate) fn of_role(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Role(name.into())))
+    }
+
+    pub(crate) fn of_group(name: String) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(Rule::Group(name.into())))
+    }
+
+    /// Requires that a claim is this text, or lists it. Numbers and booleans are compared as they
+    /// are written in JSON.
+    pub(crate) fn of_claim(path: String, text: String) -> Option<Self> {
+        (!path.is_empty()).then(|| Self(Rule::Claim(path.into(), Wanted(Match::Text(text)))))
+    }
 }
 
 /// Matches a claim with this value and its JSON type.
@@ -252,6 +302,58 @@ pub fn organization(id: &'static str) -> Policy {
     claim("org_id", equals(id))
 }
 
+/// Requires that the user authenticated in the context class `value`: the claim `acr` is this
+/// string. Combine several with `|`, the preferred one first.
+///
+/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, whose
+/// challenge names the classes in `acr_values`, so that the client sends the user to the issuer
+/// again (RFC 9470).
+///
+/// ```
+/// use std::time::Duration;
+/// use warp_bearer::auth::policy::{acr, max_auth_age, scope};
+///
+/// const MFA: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
+/// let payment = scope("pay") & acr(MFA) & max_auth_age(Duration::from_secs(300));
+/// assert_eq!(payment.scopes().as_deref(), Some("pay"));
+/// ```
+///
+/// # Panics
+/// If `value` is empty or has a space, a quote, a backslash or anything outside printable ASCII. In
+/// a `const`, this is a compile error.
+#[must_use]
+pub const fn acr(value: &'static str) -> Policy {
+    assert!(is_scope_token(value), "not a name of a context class");
+    Policy(Rule::Acr(Cow::Borrowed(value)))
+}
+
+/// Requires one of the context classes in a list, separated by single spaces. Use it for a list
+/// that is known only at run time, and [`acr`] otherwise. `None` if the list is not valid.
+///
+/// ```
+/// use warp_bearer::auth::policy::{acr, acr_values};
+///
+/// assert_eq!(acr_values("gold silver"), Some(acr("gold") | acr("silver")));
+/// ```
+pub fn acr_values(list: &str) -> Option<Policy> {
+    let rule = |value: &str| is_scope_token(value).then(|| Rule::Acr(value.to_owned().into()));
+    let mut rules: Vec<Rule> = list.split(' ').map(rule).collect::<Option<_>>()?;
+    match rules.len() {
+        1 => rules.pop().map(Policy),
+        _ => Some(Policy(Rule::Any(rules))),
+    }
+}
+
+/// Requires that the user authenticated at most `age` ago: the claim `auth_time`, with the leeway.
+/// A token without `auth_time` does not meet it. Fractions of a second are dropped.
+///
+/// A token that does not meet it is answered with 401 `insufficient_user_authentication`, whose
+/// challenge has `max_age` (RFC 9470).
+#[must_use]
+pub const fn max_auth_age(age: Duration) -> Policy {
+    Policy(Rule::MaxAuthAge(age.as_secs()))
+}
+
 /// Requires a token that is bound to a key (DPoP) or to a client certificate. Such a token comes with a
 /// proof of possession, so that a stolen one is useless.
 ///
@@ -285,7 +387,7 @@ impl Policy {
     /// Returns the scopes that suffice, separated by spaces. `None` if scopes alone never suffice.
     /// Of alternatives, this is the first that scopes can meet.
     pub fn scopes(&self) -> Option<String> {
-        self.0.scopes().map(|scopes| scopes.join(" "))
+        joined(self.0.scopes()?)
     }
 
     /// Returns every scope that the policy names, whether or not it suffices.
@@ -300,8 +402,11 @@ impl Rule {
             Self::Scope(name) => vec![name],
             Self::Permission(_)
             | Self::Role(_)
+            | Self::Group(_)
             | Self::Claim(..)
             | Self::IssuedTo(_)
+            | Self::Acr(_)
+            | Self::MaxAuthAge(_)
             | Self::Bound => Vec::new(),
             Self::Any(rules) | Self::All(rules) => {
                 rules.iter().flat_map(Self::named_scopes).collect()
@@ -311,11 +416,16 @@ impl Rule {
 
     fn is_met<X>(&self, claims: &Claims<X>) -> bool {
         match self {
-            Self::Scope(name) => claims.scopes().any(|granted| granted == *name),
+            Self::Scope(name) => claims.grants_scope(name),
             Self::Permission(name) => claims.permissions().any(|granted| granted == *name),
-            Self::Role(name) => claims.roles().iter().any(|granted| granted == *name),
+            Self::Role(name) => claims.roles().iter().any(|granted| granted == name),
+            Self::Group(name) => claims.groups().iter().any(|granted| granted == name),
             Self::Claim(name, wanted) => claims.claim(name).is_some_and(|found| wanted.is(&found)),
             Self::IssuedTo(kind) => SubjectKind::of(claims.json()) == *kind,
+            Self::Acr(value) => claims.acr().is_some_and(|found| found == *value),
+            Self::MaxAuthAge(seconds) => claims
+                .authentication_age()
+                .is_some_and(|age| age <= Duration::from_secs(*seconds).as_secs_f64()),
             Self::Bound => claims.binding().is_some(),
             Self::All(rules) => rules.iter().all(|rule| rule.is_met(claims)),
             Self::Any(rules) => rules.iter().any(|rule| rule.is_met(claims)),
@@ -332,13 +442,16 @@ impl Rule {
         }
     }
 
-    /// Returns the scopes that would suffice, given what else the claims grant.
-    fn scopes_for<X>(&self, claims: &Claims<X>) -> Option<Vec<&str>> {
+    /// Returns what would suffice, given what else the claims grant.
+    fn needs<X>(&self, claims: &Claims<X>) -> Option<Needs<'_>> {
         match self {
-            Self::Scope(name) => Some(vec![name]),
-            Self::Any(rules) => rules.iter().find_map(|rule| rule.scopes_for(claims)),
-            Self::All(rules) => all_scopes(rules.iter().map(|rule| rule.scopes_for(claims))),
-            other => other.is_met(claims).then(Vec::new),
+            Self::Scope(name) => Some(Needs::scope(name)),
+            Self::Acr(_) | Self::MaxAuthAge(_) if self.is_met(claims) => Some(Needs::default()),
+            Self::Acr(value) => Some(Needs::acr(value)),
+            Self::MaxAuthAge(seconds) => Some(Needs::max_age(*seconds)),
+            Self::Any(rules) => Needs::any(rules.iter().map(|rule| rule.needs(claims))),
+            Self::All(rules) => Needs::all(rules.iter().map(|rule| rule.needs(claims))),
+            other => other.is_met(claims).then(Needs::default),
         }
     }
 
@@ -347,9 +460,12 @@ impl Rule {
             Self::Scope(name) => Some(vec![name]),
             Self::Permission(_)
             | Self::Role(_)
+            | Self::Group(_)
             | Self::Claim(..)
             | Self::IssuedTo(_)
             | Self::Bound => None,
+            // A client asks for both in the same request, so the challenge still names the scopes.
+            Self::Acr(_) | Self::MaxAuthAge(_) => Some(Vec::new()),
             Self::Any(rules) => rules.iter().find_map(Self::scopes),
             Self::All(rules) => all_scopes(rules.iter().map(Self::scopes)),
         }
@@ -373,7 +489,19 @@ impl Wanted {
         match &self.0 {
             Match::Equals(value) => found == value,
             Match::Contains(value) => found.as_array().is_some_and(|items| items.contains(value)),
+            Match::Text(text) => match found {
+                Value::Array(items) => items.iter().any(|item| is_text(item, text)),
+                found => is_text(found, text),
+            },
         }
+    }
+}
+
+fn is_text(found: &Value, text: &str) -> bool {
+    match found {
+        Value::String(found) => found == text,
+        Value::Number(_) | Value::Bool(_) => found.to_string() == text,
+        _ => false,
     }
 }
 
@@ -415,22 +543,33 @@ enum Node<X> {
 #[non_exhaustive]
 pub struct RequirementError {
     /// [`AuthError::TokenNotBound`] if the token must be [`bound`] and is not,
-    /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token, and
-    /// [`AuthError::InsufficientPermissions`] if not.
+    /// [`AuthError::InsufficientScope`] if scopes alone would suffice for this token,
+    /// [`AuthError::InsufficientAuthentication`] if the user must authenticate again, and
+    /// [`AuthError::InsufficientPermissions`] otherwise.
     pub error: AuthError,
     /// The scopes that would suffice, separated by spaces.
     pub scopes: Option<String>,
+    /// The authentication context classes that would suffice, separated by spaces.
+    pub acr_values: Option<String>,
+    /// The longest time since the user authenticated, in seconds.
+    pub max_age: Option<u64>,
 }
 
 impl RequirementError {
-    fn new(scopes: Option<Vec<&str>>, lacks_binding: bool) -> Self {
-        let error = match scopes {
+    fn new(needs: Option<Needs<'_>>, lacks_binding: bool) -> Self {
+        let error = match &needs {
             _ if lacks_binding => AuthError::TokenNotBound,
-            Some(_) => AuthError::InsufficientScope,
             None => AuthError::InsufficientPermissions,
+            Some(needs) if needs.is_step_up() => AuthError::InsufficientAuthentication,
+            Some(_) => AuthError::InsufficientScope,
         };
-        let scopes = scopes.map(|scopes| scopes.join(" "));
-        Self { error, scopes }
+        let needs = needs.unwrap_or_default();
+        Self {
+            error,
+            scopes: joined(needs.scopes),
+            acr_values: joined(needs.acr_values),
+            max_age: needs.max_age,
+        }
     }
 }
 
@@ -495,10 +634,7 @@ impl Policy {
             return Ok(());
         }
         let lacks_binding = self.0.lacks_binding(claims);
-        Err(RequirementError::new(
-            self.0.scopes_for(claims),
-            lacks_binding,
-        ))
+        Err(RequirementError::new(self.0.needs(claims), lacks_binding))
     }
 }
 
@@ -521,7 +657,8 @@ impl<X> Requirement<X> {
     ///
     /// # Errors
     /// Returns a [`Refusal`] with status 403, whose challenge names the scopes that would suffice, or
-    /// with 401 if the token must be [`bound`] and is not.
+    /// with 401 if the user must authenticate again (RFC 9470) or the token must be [`bound`] and is
+    /// not.
     pub async fn grant(&self, claims: Claims<X>) -> Result<Claims<X>, Refusal> {
         let mut answers = Vec::new();
         // Does not call `check`: a borrow of the claims across an `await` would require `X: Sync`.
@@ -533,6 +670,7 @@ impl<X> Requirement<X> {
             }
         };
         let refusal = Refusal::new(unmet.error, claims.challenge());
+        let refusal = refusal.with_step_up(unmet.acr_values, unmet.max_age);
         Err(refusal.with_scope(unmet.scopes.map(Into::into)))
     }
 
@@ -541,9 +679,9 @@ impl<X> Requirement<X> {
         match self.0.is_met(claims, answers) {
             Ok(true) => Step::Decided(Ok(())),
             Ok(false) => {
-                let scopes = self.0.scopes_for(claims, answers);
+                let needs = self.0.needs(claims, answers);
                 let lacks_binding = self.0.lacks_binding(claims);
-                Step::Decided(Err(RequirementError::new(scopes, lacks_binding)))
+                Step::Decided(Err(RequirementError::new(needs, lacks_binding)))
             }
             Err(Pending(check)) => Step::Ask(check, check(claims)),
         }
@@ -551,8 +689,13 @@ impl<X> Requirement<X> {
 
     /// Returns the scopes that suffice, as [`Policy::scopes`] does. Scopes never satisfy a check.
     pub fn scopes(&self) -> Option<String> {
-        self.0.scopes().map(|scopes| scopes.join(" "))
+        joined(self.0.scopes()?)
     }
+}
+
+/// Joins names with spaces. `None` if there are none.
+fn joined(names: Vec<&str>) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 /// The answers of the asynchronous checks that have run so far.
@@ -596,20 +739,16 @@ impl<X> Node<X> {
         }
     }
 
-    /// Returns the scopes that would suffice. An asynchronous check that has not run counts as met:
-    /// it runs once the scopes are there.
-    fn scopes_for<'n>(
-        &'n self,
-        claims: &Claims<X>,
-        answers: &Answers<'n, X>,
-    ) -> Option<Vec<&'n str>> {
-        let each = |node: &'n Self| node.scopes_for(claims, answers);
+    /// Returns what would suffice. An asynchronous check that has not run counts as met: it runs
+    /// once the rest is there.
+    fn needs<'n>(&'n self, claims: &Claims<X>, answers: &Answers<'n, X>) -> Option<Needs<'n>> {
+        let each = |node: &'n Self| node.needs(claims, answers);
         match self {
-            Self::Policy(rule) => rule.scopes_for(claims),
-            Self::Check(is_met) => is_met(claims).then(Vec::new),
-            Self::Async(check) => answer(check, answers).unwrap_or(true).then(Vec::new),
-            Self::Any(nodes) => nodes.iter().find_map(each),
-            Self::All(nodes) => all_scopes(nodes.iter().map(each)),
+            Self::Policy(rule) => rule.needs(claims),
+            Self::Check(is_met) => is_met(claims).then(Needs::default),
+            Self::Async(check) => answer(check, answers).unwrap_or(true).then(Needs::default),
+            Self::Any(nodes) => Needs::any(nodes.iter().map(each)),
+            Self::All(nodes) => Needs::all(nodes.iter().map(each)),
         }
     }
 

@@ -133,6 +133,9 @@ problems! {
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
+    /// 400: the body has not exactly one logout token, or an invalid one (`OpenID` Connect
+    /// Back-Channel Logout 1.0 §2.8).
+    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body needs one valid logout_token, which was not used before.";
     /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
     /// 400: the request has no `Host`, or more than one (RFC 9112 §3.2).

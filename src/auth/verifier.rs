@@ -5,39 +5,45 @@
 //! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
 //! line; each step is a function in `token/checks.rs`.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
-use http::HeaderMap;
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
-use crate::algorithm::Algorithm;
 use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal, Scheme},
+    clock::Clock,
     context::{self, Timer},
     credential::{
         Credential, RequestHead,
-        bearer::{self, within_limit},
+        bearer::{self, is_b64token, within_limit},
         certificate::{self, CertificateSource},
         dpop::{Presented, ProofFault, Proofs},
+        field,
     },
     error::AuthError,
-    keys::{
-        jwks::Jwks,
-        key_set::{Key, KeySet, Miss},
-        status::KeyStatus,
-    },
+    introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
+    issuers::Issuers,
+    keys::{fetch::Fetcher, status::KeyStatus},
     policy::Requirement,
+    resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
+    revocation::{Revocation, RevocationStatus, Revocations, sync},
     store::Store,
     token::{
-        checks::{self, TimeRules, Times},
+        checks::{self, Times},
         claims::Claims,
-        confirmation::{Binding, Methods},
+        confirmation::Binding,
         jws::{self, Header, Parts},
-        payload::{Extract, IssuerContext, Verified, VerifiedBy},
+        payload::{Extract, Verified, VerifiedBy},
         registered::Registered,
     },
+    trusted::Trusted,
 };
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
@@ -49,12 +55,15 @@ pub struct Auth {
 }
 
 pub(crate) struct Inner {
-    pub(crate) issuers: Vec<Trusted>,
-    /// The algorithms of all issuers.
-    pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) rules: TimeRules,
-    /// True for the strict profile of RFC 9068.
-    pub(crate) strict: bool,
+    pub(crate) issuers: ArcSwap<Issuers>,
+    pub(crate) resolver: Option<Resolver>,
+    /// The field that carries the bare token instead of `Authorization`.
+    pub(crate) field: Option<HeaderName>,
+    /// The longest token in bytes.
+    pub(crate) max_token: usize,
+    pub(crate) fetcher: Arc<Fetcher>,
+    /// Held while the issuers are replaced.
+    pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
     /// `None` if no issuer uses DPoP.
     /// Where the client's certificate comes from. `None` if no token may be bound to one.
@@ -62,29 +71,15 @@ pub(crate) struct Inner {
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg_attr(
+        not(feature = "service"),
+        allow(dead_code, reason = "only operators look at it")
+    )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-}
-
-/// Returns the current time.
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
-
-/// A trusted issuer, with the audiences, algorithms and keys of its tokens.
-pub(crate) struct Trusted {
-    pub(crate) context: Arc<IssuerContext>,
-    pub(crate) audiences: Arc<[String]>,
-    pub(crate) algorithms: Arc<[Algorithm]>,
-    /// How its tokens may be bound.
-    pub(crate) methods: Methods,
-    pub(crate) keys: Option<Keys>,
-    /// The secret for `HS256`, used for no other algorithm.
-    pub(crate) secret: Option<Arc<Key>>,
-}
-
-pub(crate) enum Keys {
-    Fetched(Jwks),
-    Fixed(KeySet),
+    /// The clients whose logout tokens are accepted.
+    pub(crate) logout_clients: Vec<String>,
+    pub(crate) revocations: Revocations,
 }
 
 impl Auth {
@@ -100,7 +95,8 @@ impl Auth {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Authenticates a request: takes the token from `Authorization` and verifies it.
+    /// Authenticates a request: takes the token from `Authorization`, or from the field that
+    /// [`Builder::token_field`](crate::auth::Builder::token_field) names, and verifies it.
     ///
     /// The warp filters are thin wrappers around this function. Call it from any other framework.
     ///
@@ -110,7 +106,34 @@ impl Auth {
         &self,
         request: &RequestHead<'_>,
     ) -> Result<Claims<X>, Refusal> {
-        self.authenticate_by(request, bearer::credential).await
+        self.authenticate_by(request, Self::presented).await
+    }
+
+    /// Returns the field that carries the bare token, if it is not `Authorization`.
+    #[cfg(feature = "docs")]
+    pub(crate) fn token_field(&self) -> Option<&HeaderName> {
+        self.inner.field.as_ref()
+    }
+
+    /// Returns the credential in the header fields. A token in a field of its own has no scheme.
+    pub(crate) fn presented<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        is_dpop_enabled: bool,
+    ) -> Result<Credential<'h>, AuthError> {
+        match &self.inner.field {
+            None => bearer::credential(headers, is_dpop_enabled),
+            Some(name) => field::token(headers, name).map(Credential::bare),
+        }
+    }
+
+    /// Returns the token in the header fields, without a scheme name.
+    #[cfg(feature = "warp")]
+    pub(crate) fn bare_token<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
+        match &self.inner.field {
+            None => bearer::token(headers),
+            Some(name) => field::token(headers, name),
+        }
     }
 
     /// Authenticates a request and checks that its claims meet `requirement`.
@@ -135,17 +158,22 @@ impl Auth {
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
         request: &RequestHead<'_>,
-        credential: impl FnOnce(&HeaderMap, bool) -> Result<Credential<'_>, AuthError>,
+        credential: impl for<'h> FnOnce(&Self, &'h HeaderMap, bool) -> Result<Credential<'h>, AuthError>,
     ) -> Result<Claims<X>, Refusal> {
         let is_dpop_enabled = self.inner.proofs.is_some();
-        let credential = credential(request.headers, is_dpop_enabled)
+        let credential = credential(self, request.headers, is_dpop_enabled)
             .map_err(|error| self.refusal_in(bearer::scheme(request.headers), error))?;
         let timer = Timer::start();
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
-        verdict.map_err(|error| {
+        let claims = verdict.map_err(|error| {
             self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
-        })
+        })?;
+        if let Some(scope) = claims.lacks_required_scope() {
+            let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
+            return Err(refusal.with_scope(Some(scope)));
+        }
+        Ok(claims)
     }
 
     /// Returns the refusal of a request for `error`, with the challenge of this API.
@@ -170,7 +198,7 @@ impl Auth {
         };
         let nonces = proofs.nonces.as_ref();
         let nonces = nonces.filter(|_| error == AuthError::NonceRequired);
-        let nonce = nonces.map(|nonces| nonces.current((self.inner.clock)()).into());
+        let nonce = nonces.map(|nonces| nonces.current(self.inner.clock.time()).into());
         let challenge = match scheme {
             Some(scheme) => offered.only(scheme),
             None => offered,
@@ -210,7 +238,7 @@ impl Auth {
     /// A client that takes every nonce over never sees one expire.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
-        nonces.renewal((self.inner.clock)())
+        nonces.renewal(self.inner.clock.time())
     }
 
     /// Verifies a token, given without the scheme name.
@@ -239,7 +267,11 @@ impl Auth {
     /// Returns the error of the first check that fails.
     pub async fn verify<X: DeserializeOwned>(&self, token: &str) -> Result<Claims<X>, AuthError> {
         let credential = Credential::bare(token.as_bytes());
-        self.verify_presented(credential, None).await
+        let claims = self.verify_presented(credential, None).await?;
+        match claims.lacks_required_scope() {
+            Some(_) => Err(AuthError::InsufficientScope),
+            None => Ok(claims),
+        }
     }
 
     /// Verifies the token of a request, and what the request proves beside it.
@@ -256,6 +288,7 @@ impl Auth {
             // Boxed, so that requests with a plain bearer token do not carry the state of this.
             Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
+        verified.check_not_revoked()?;
         Claims::new(verified)
     }
 
@@ -297,20 +330,30 @@ impl Auth {
             token: credential.token,
             bound_to,
         };
-        let checked = proofs.check(presented, (self.inner.clock)()).await;
+        let checked = proofs.check(presented, self.inner.clock.time()).await;
         checked.map_err(|fault: ProofFault| {
             context::set_proof_fault(fault.reason());
             fault.error()
         })
     }
 
-    async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
-        within_limit(token)?;
+    pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
+        within_limit(token, self.inner.max_token)?;
         if let Some(verified) = self.cached(token)? {
-            return Ok(verified);
+            return self.introspected(token, verified).await;
         }
-        let parts = Parts::split(token)?;
-        let checked = self.check_without_key(parts)?;
+        let parts = match Parts::split(token) {
+            Ok(parts) => parts,
+            Err(error) => return self.introspect_opaque(token, error).await,
+        };
+        let checked = match self.check_without_key(parts, None) {
+            // Boxed, so that every request's future does not have room for it.
+            Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
+                let issuer = Box::pin(self.resolved_issuer(parts)).await?;
+                self.check_without_key(parts, Some(issuer))?
+            }
+            checked => checked?,
+        };
         let (header, issuer) = (checked.header, checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
@@ -320,11 +363,71 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        Ok(verified)
+        self.introspected(token, verified).await
+    }
+
+    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
+    async fn introspected(
+        &self,
+        token: &[u8],
+        verified: Arc<Verified>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        if !verified.context.introspects_jwts {
+            return Ok(verified);
+        }
+        // The issuer may have been replaced a moment ago, and its replacement decides then.
+        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
+        let issuer = issuer.or_else(|| {
+            self.inner
+                .resolver
+                .as_ref()?
+                .with_context(&verified.context)
+        });
+        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
+        match &issuer.introspector {
+            Some(introspector) => introspector.jwt(token, &verified).await,
+            None => Ok(verified),
+        }
+    }
+
+    /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
+    /// issuer is asked.
+    async fn introspect_opaque(
+        &self,
+        token: &[u8],
+        error: AuthError,
+    ) -> Result<Arc<Verified>, AuthError> {
+        match self.opaque_introspector() {
+            Some(introspector) if is_b64token(token) => introspector.opaque(token).await,
+            _ => Err(error),
+        }
+    }
+
+    /// Returns the introspector for tokens that do not name their issuer: the one for opaque
+    /// tokens, or the only one there is.
+    pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
+        let issuers = self.inner.issuers.load();
+        let introspectors = || {
+            issuers
+                .iter()
+                .filter_map(|issuer| issuer.introspector.as_ref())
+        };
+        let opaque = introspectors().find(|one| one.mode() == Mode::Opaque);
+        let only = || {
+            let mut all = introspectors();
+            all.next().filter(|_| all.next().is_none())
+        };
+        opaque.or_else(only).cloned()
     }
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
-    fn check_without_key(&self, parts: Parts<'_>) -> Result<Checked<'_>, AuthError> {
+    ///
+    /// `resolved` is the issuer of the token, if none of the configured ones is.
+    fn check_without_key(
+        &self,
+        parts: Parts<'_>,
+        resolved: Option<Arc<Trusted>>,
+    ) -> Result<Checked, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
         let header = match self.inner.cache.header(parts.header) {
@@ -333,17 +436,23 @@ impl Auth {
         };
         let payload = jws::text(payload)?;
         let claims = Registered::parse(&payload)?;
-        let issuer = self.trusted_issuer(checks::issuer(&claims)?)?;
-        checks::allowed(header.algorithm, &issuer.algorithms)?;
-        checks::audience(&claims, &issuer.audiences)?;
+        let name = checks::issuer(&claims)?;
+        let issuer = match resolved {
+            Some(issuer) => issuer,
+            None => self.trusted_issuer(name)?,
+        };
+        let rules = &issuer.rules;
+        checks::allowed(header.algorithm, &rules.algorithms)?;
+        checks::profile(header.is_at_jwt, rules.strict)?;
+        checks::audience(&claims, rules.audience_claim, &rules.audiences)?;
         let times = Times::of(&claims)?;
-        times.check(self.now(), &self.inner.rules)?;
+        times.check(self.now(), &rules.times)?;
         checks::strings(&claims)?;
         checks::scopes(&claims)?;
-        if self.inner.strict {
+        if rules.strict {
             checks::rfc9068(&claims)?;
         }
-        let binding: Option<Binding> = checks::binding(&claims, issuer.methods)?;
+        let binding: Option<Binding> = checks::binding(&claims, rules.methods)?;
         let extract = Extract::new(&payload, &claims, times, binding);
         drop(claims);
         Ok(Checked {
@@ -361,13 +470,21 @@ impl Auth {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
-        let mut issuers = self.inner.issuers.iter();
-        let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.context, &verified.context));
-        if !issuer.is_some_and(|issuer| issuer.still_trusts(&verified.source)) {
+        let issuers = self.inner.issuers.load();
+        let resolved;
+        let issuer = if verified.context.slot == NO_SLOT {
+            let resolver = self.inner.resolver.as_ref();
+            resolved = resolver.and_then(|resolver| resolver.with_context(&verified.context));
+            resolved.as_deref()
+        } else {
+            issuers.with_context(&verified.context)
+        };
+        let issuer = issuer.filter(|issuer| issuer.still_trusts(&verified.source));
+        let Some(issuer) = issuer else {
             self.inner.cache.forget(token);
             return Ok(None);
-        }
-        if let Err(error) = verified.times.check(self.now(), &self.inner.rules) {
+        };
+        if let Err(error) = verified.times.check(self.now(), &issuer.rules.times) {
             self.inner.cache.forget(token);
             return Err(error);
         }
@@ -379,41 +496,129 @@ impl Auth {
     fn check_header(&self, segment: &[u8]) -> Result<KnownHeader, AuthError> {
         let text = jws::text(jws::base64url(segment)?)?;
         let header = Header::parse(&text)?;
-        let algorithm = checks::algorithm(&header, &self.inner.algorithms)?;
+        let issuers = self.inner.issuers.load();
+        let algorithm = checks::algorithm(&header, &issuers.algorithms)?;
         checks::no_extension(&header)?;
-        checks::access_token_type(&header, self.inner.strict)?;
+        let is_at_jwt = checks::access_token_type(&header, issuers.strict)?;
         Ok(KnownHeader {
             algorithm,
             kid: header.kid.as_deref().map(Into::into),
+            is_at_jwt,
         })
     }
 
     /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1). An unknown issuer
     /// causes no network request.
-    pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<&Trusted, AuthError> {
-        let mut issuers = self.inner.issuers.iter();
+    pub(super) fn trusted_issuer(&self, issuer: &str) -> Result<Arc<Trusted>, AuthError> {
+        let issuers = self.inner.issuers.load();
         issuers
-            .find(|trusted| &*trusted.context.issuer == issuer)
+            .named(issuer)
+            .cloned()
             .ok_or(AuthError::UnknownIssuer)
     }
 
+    /// Asks the resolver for the issuer of a token whose other checks have begun to pass.
+    async fn resolved_issuer(&self, parts: Parts<'_>) -> Result<Arc<Trusted>, AuthError> {
+        let payload = jws::text(jws::base64url(parts.payload)?)?;
+        let name = checks::issuer(&Registered::parse(&payload)?)?.to_owned();
+        match &self.inner.resolver {
+            Some(resolver) => resolver.issuer(&name).await,
+            None => Err(AuthError::UnknownIssuer),
+        }
+    }
+
+    /// Returns every issuer: the configured ones, and those that the resolver holds.
+    pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
+        let configured = self.inner.issuers.load_full();
+        let mut all: Vec<_> = configured.iter().cloned().collect();
+        if let Some(resolver) = &self.inner.resolver {
+            all.extend(resolver.held());
+        }
+        all
+    }
+
     pub(super) fn now(&self) -> f64 {
-        let since_epoch = (self.inner.clock)().duration_since(SystemTime::UNIX_EPOCH);
-        since_epoch.unwrap_or_default().as_secs_f64()
+        self.inner.clock.now()
     }
 
     /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
     pub async fn ready(&self) {
-        for issuer in &self.inner.issuers {
-            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
+        for issuer in self.issuers() {
+            if let Some(jwks) = issuer.fetched() {
                 jwks.ready().await;
             }
         }
     }
 
-    /// Returns whether every issuer's keys are held.
+    /// Returns whether every issuer's keys are held, and every source of revocations was read.
     pub fn is_ready(&self) -> bool {
         self.status().iter().all(|issuer| issuer.keys > 0)
+            && self.inner.revocations.is_synchronized()
+    }
+
+    /// Revokes tokens: those that are cached are rejected from the next request on, and
+    /// [`Claims::ended`] completes for those that are in use. A
+    /// [shared store](crate::auth::Builder::state_store) passes the entry on to the other processes.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, claims::NoPrivate, revocation::Revocation},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let token = issuer.token().subject("auth0|bob").sign();
+    /// assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    /// auth.revoke(Revocation::subject(issuer.url(), "auth0|bob"));
+    /// let revoked = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(revoked.unwrap_err(), AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn revoke(&self, revocation: Revocation) {
+        self.revoke_all([revocation]);
+    }
+
+    /// Revokes tokens by many entries at once.
+    pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
+        let added = self.inner.revocations.add(revocations, self.now());
+        let store = &self.inner.store;
+        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let store = store.clone();
+        tokio::spawn(async move {
+            for entry in added {
+                if store.publish(sync::line(&entry)).await.is_err() {
+                    // This process holds the entry, and synchronization writes it back.
+                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Returns the revocations that are in force.
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.inner.revocations.entries(self.now())
+    }
+
+    /// Returns the status of the list of revoked tokens and its sources.
+    pub fn revocation_status(&self) -> RevocationStatus {
+        self.inner.revocations.status()
+    }
+
+    /// Returns the status of introspection at each issuer that is asked.
+    pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
+        let issuers = self.issuers();
+        let introspectors = issuers
+            .iter()
+            .filter_map(|issuer| issuer.introspector.as_ref());
+        introspectors.map(Introspector::status).collect()
     }
 
     /// Returns the status of each issuer's keys.
@@ -435,11 +640,12 @@ impl Auth {
     /// # }
     /// ```
     pub fn status(&self) -> Vec<KeyStatus> {
-        self.inner.issuers.iter().map(Trusted::status).collect()
+        let issuers = self.issuers();
+        issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
     /// Returns the store that remembers what may be used once.
-    #[allow(dead_code, reason = "no caller yet")]
+    #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }
@@ -472,8 +678,8 @@ impl Auth {
     /// # }
     /// ```
     pub fn refresh(&self) {
-        for issuer in &self.inner.issuers {
-            if let Some(Keys::Fetched(jwks)) = &issuer.keys {
+        for issuer in self.issuers() {
+            if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
             }
         }
@@ -506,8 +712,8 @@ impl Auth {
         &self,
         scopes: impl IntoIterator<Item: Into<String>>,
     ) -> Option<ResourceMetadata> {
-        let issuers = self.inner.issuers.iter();
-        let issuers = issuers.map(|issuer| issuer.context.issuer.to_string());
+        let issuers = self.inner.issuers.load_full();
+        let issuers = issuers.iter().map(|issuer| issuer.name().to_owned());
         let resource = self.inner.resource.as_ref()?;
         let proofs = self.inner.proofs.as_ref();
         let proofs = proofs.map(|proofs| &*proofs.algorithms);
@@ -519,90 +725,20 @@ impl Auth {
 }
 
 /// A token that has passed every check that needs no key.
-struct Checked<'a> {
+struct Checked {
     header: KnownHeader,
-    issuer: &'a Trusted,
+    issuer: Arc<Trusted>,
     payload: String,
     extract: Extract,
     signature: Vec<u8>,
 }
 
-impl Trusted {
-    pub(super) async fn key(
-        &self,
-        alg: Algorithm,
-        kid: Option<&str>,
-    ) -> Result<Arc<Key>, AuthError> {
-        if alg == Algorithm::HS256 {
-            return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
-        }
-        match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
-            Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
-                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
-                Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
-            }),
-            None => Err(AuthError::AlgorithmNotAllowed),
-        }
-    }
-
-    /// Verifies the signature. A wrong signature by a key with a `kid` makes the refresher look at
-    /// the key set, because the issuer may have replaced the key under the same `kid`.
-    pub(super) fn verify_signature(
-        &self,
-        key: &Key,
-        alg: Algorithm,
-        parts: Parts<'_>,
-        signature: &Vec<u8>,
-    ) -> Result<(), AuthError> {
-        if key.verify(alg, parts.signing_input, signature) {
-            return Ok(());
-        }
-        // The issuer may have replaced the key, under its name or without one. A secret is in no set.
-        if let Some(Keys::Fetched(jwks)) = &self.keys
-            && key.generation() != Key::FIXED
-        {
-            jwks.refetch_in_background("a signature was wrong");
-        }
-        Err(AuthError::BadSignature)
-    }
-
-    /// Returns whether a token that was verified by `source` is still trusted.
-    fn still_trusts(&self, source: &VerifiedBy) -> bool {
-        match (source, &self.keys) {
-            (VerifiedBy::Secret, _) => self.secret.is_some(),
-            (VerifiedBy::Key(key), Some(Keys::Fetched(jwks))) => {
-                jwks.generation() == Some(key.generation())
-            }
-            (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
-            (VerifiedBy::Key(_), None) => false,
-        }
-    }
-
-    fn status(&self) -> KeyStatus {
-        match &self.keys {
-            Some(Keys::Fetched(jwks)) => jwks.status(),
-            Some(Keys::Fixed(set)) => {
-                let left_out = Arc::clone(set.left_out());
-                KeyStatus::fixed(&self.context.issuer, set.usable(), left_out)
-            }
-            None => {
-                let keys = usize::from(self.secret.is_some());
-                KeyStatus::fixed(&self.context.issuer, keys, Arc::default())
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self
-            .inner
-            .issuers
-            .iter()
-            .map(|issuer| &issuer.context.issuer);
+        let issuers = self.inner.issuers.load();
+        let issuers: Vec<_> = issuers.iter().map(|issuer| issuer.name()).collect();
         f.debug_struct("Auth")
-            .field("issuers", &issuers.collect::<Vec<_>>())
+            .field("issuers", &issuers)
             .finish_non_exhaustive()
     }
 }

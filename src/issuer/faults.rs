@@ -15,8 +15,9 @@ use warp::{
     reply::{self, Response},
 };
 
-/// A fault of the discovery document or of the key set; see
-/// [`Issuer::fail`](crate::issuer::Issuer::fail).
+/// A fault of the discovery document, of the key set or of introspection; see
+/// [`Issuer::fail`](crate::issuer::Issuer::fail) and
+/// [`Issuer::fail_introspection`](crate::issuer::Issuer::fail_introspection).
 ///
 /// The token endpoint is not affected. A fault applies before conditional requests, so that
 /// `If-None-Match` is ignored.
@@ -55,6 +56,10 @@ pub enum Fault {
     /// A discovery document with this `jwks_uri`, like that of an issuer that has moved its key
     /// set. The key set at the old URL is not affected.
     JwksUri(String),
+    /// A 200 with this body, which need not be JSON.
+    Body(String),
+    /// The answer of introspection about this other token. Other documents are not affected.
+    OtherToken(String),
 }
 
 impl FromStr for Fault {
@@ -105,6 +110,7 @@ impl Error for UnknownFault {}
 pub(super) struct Faults {
     pub(super) discovery: Option<Fault>,
     pub(super) jwks: Option<Fault>,
+    pub(super) introspection: Option<Fault>,
 }
 
 impl Fault {
@@ -141,6 +147,8 @@ impl Fault {
                 set(&mut document, "issuer", json!(issuer));
                 ok(document.to_string())
             }
+            Self::Body(body) => ok(body),
+            Self::OtherToken(_) => ok(document.to_string()),
             Self::JwksUri(uri) => {
                 set(&mut document, "jwks_uri", json!(uri));
                 ok(document.to_string())

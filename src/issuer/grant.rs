@@ -18,7 +18,7 @@ use warp::{
 
 use crate::issuer::{client::Client, mint::Profile, proof_check, state::State};
 
-/// The scopes that the client may be granted.
+/// The scopes that the metadata name. The client is granted any other, too.
 pub(super) const SCOPES: [&str; 2] = ["read:messages", "write:messages"];
 
 /// The lifetime of a token: one day, which is Auth0's default for an API.
@@ -127,7 +127,7 @@ fn grant(state: &State, headers: &HeaderMap, requested: &Parameters) -> Result<V
         token = token.scope(&scope);
         answer["scope"] = json!(scope);
     }
-    answer["access_token"] = json!(token.sign());
+    answer["access_token"] = json!(state.granted(token));
     Ok(answer)
 }
 
@@ -157,23 +157,10 @@ fn authenticate(
         given(requested.client_id.as_deref()),
         given(requested.client_secret.as_deref()),
     );
-    let known = match headers.get(AUTHORIZATION) {
-        Some(_) if in_body.1.is_some() => {
-            return Err(Refusal::invalid_request("The client authenticates twice."));
-        }
-        Some(value) => {
-            let expected = STANDARD.encode(format!("{}:{}", client.id, client.secret));
-            value
-                .to_str()
-                .ok()
-                .and_then(|value| value.split_once(' '))
-                .is_some_and(|(scheme, credentials)| {
-                    scheme.eq_ignore_ascii_case("basic") && credentials.trim() == expected
-                })
-        }
-        None => in_body == (Some(&client.id), Some(&client.secret)),
-    };
-    if known {
+    if headers.contains_key(AUTHORIZATION) && in_body.1.is_some() {
+        return Err(Refusal::invalid_request("The client authenticates twice."));
+    }
+    if is_client(client, headers, in_body.0, in_body.1) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -183,19 +170,42 @@ fn authenticate(
     ))
 }
 
-/// Returns the requested scopes that may be granted, in the order of the request. Other scopes are
-/// dropped silently, as Auth0 does. Unlike Auth0, no requested scope means no granted scope.
+/// Returns whether the credentials in the header, or those in the body, are the client's.
+pub(super) fn is_client(
+    client: &Client,
+    headers: &HeaderMap,
+    id: Option<&str>,
+    secret: Option<&str>,
+) -> bool {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return (id, secret) == (Some(&client.id), Some(&client.secret));
+    };
+    let expected = STANDARD.encode(format!("{}:{}", client.id, client.secret));
+    let value = value.to_str().ok().and_then(|value| value.split_once(' '));
+    value.is_some_and(|(scheme, credentials)| {
+        scheme.eq_ignore_ascii_case("basic") && credentials.trim() == expected
+    })
+}
+
+/// Returns the requested scopes, each once, in the order of the request. Unlike Auth0, which has a list
+/// for each API, the issuer grants what is asked for, so that any route can be tried; and no requested
+/// scope means no granted scope. What is no scope token (RFC 6749 §3.3) is dropped.
 fn granted(requested: &Parameters) -> String {
     let mut granted = Vec::new();
     for scope in given(requested.scope.as_deref())
         .unwrap_or_default()
         .split(' ')
     {
-        if SCOPES.contains(&scope) && !granted.contains(&scope) {
+        if is_scope(scope) && !granted.contains(&scope) {
             granted.push(scope);
         }
     }
     granted.join(" ")
+}
+
+fn is_scope(text: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\';
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 /// Returns a parameter that has a value. A parameter without a value counts as omitted

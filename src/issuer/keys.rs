@@ -4,6 +4,8 @@
 
 use std::{fmt, io, sync::Arc};
 
+#[cfg(feature = "pq")]
+use aws_lc_rs::signature::{ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair};
 use aws_lc_rs::{
     digest,
     error::Unspecified,
@@ -11,10 +13,10 @@ use aws_lc_rs::{
     rand::{self, SystemRandom},
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
-        RsaPublicKeyComponents,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+        ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+        RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,7 +37,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384 or Ed25519.
+    /// Generates a key: RSA of 2048 bits for `RS*` and `PS*`, P-256, P-384, P-521 or Ed25519.
     ///
     /// Blocks for a moment to generate an RSA key.
     ///
@@ -149,18 +151,29 @@ enum Private {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Secret(Box<hmac::Key>),
+    #[cfg(feature = "pq")]
+    MlDsa(Box<PqdsaKeyPair>),
 }
 
 impl Private {
     fn generate(algorithm: Algorithm) -> io::Result<Self> {
-        use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
+        use Algorithm::{
+            ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512,
+        };
         match algorithm {
             RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
                 RsaKeyPair::generate(KeySize::Rsa2048).map(Self::Rsa)
             }
             ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::Ec),
             ES384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::Ec),
+            ES512 => EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).map(Self::Ec),
             EdDSA => Ed25519KeyPair::generate().map(Self::Ed),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa44 => PqdsaKeyPair::generate(&ML_DSA_44_SIGNING).map(Self::ml_dsa),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa65 => PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).map(Self::ml_dsa),
+            #[cfg(feature = "pq")]
+            Algorithm::MlDsa87 => PqdsaKeyPair::generate(&ML_DSA_87_SIGNING).map(Self::ml_dsa),
             HS256 => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
@@ -169,6 +182,11 @@ impl Private {
             }
         }
         .map_err(io::Error::other)
+    }
+
+    #[cfg(feature = "pq")]
+    fn ml_dsa(pair: PqdsaKeyPair) -> Self {
+        Self::MlDsa(Box::new(pair))
     }
 
     fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
@@ -182,6 +200,12 @@ impl Private {
             Self::Ec(pair) => pair.sign(&random, message)?.as_ref().to_vec(),
             Self::Ed(pair) => pair.try_sign(message)?.as_ref().to_vec(),
             Self::Secret(key) => hmac::sign(key, message).as_ref().to_vec(),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(pair) => {
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                pair.sign(message, &mut signature)?;
+                signature
+            }
         })
     }
 
@@ -197,13 +221,27 @@ impl Private {
                 // An uncompressed point: 0x04, then x and y of equal length (SEC 1 §2.3.3).
                 let point = &pair.public_key().as_ref()[1..];
                 let (x, y) = point.split_at(point.len() / 2);
-                let crv = if x.len() == 48 { "P-384" } else { "P-256" };
+                let crv = match x.len() {
+                    48 => "P-384",
+                    66 => "P-521",
+                    _ => "P-256",
+                };
                 json!({"crv": crv, "kty": "EC", "x": base64url(x), "y": base64url(y)})
             }
             Self::Ed(pair) => {
                 json!({"crv": "Ed25519", "kty": "OKP", "x": base64url(pair.public_key())})
             }
             Self::Secret(_) => json!({"kty": "oct"}),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(pair) => {
+                let public = pair.public_key().as_ref();
+                let alg = match public.len() {
+                    1312 => "ML-DSA-44",
+                    1952 => "ML-DSA-65",
+                    _ => "ML-DSA-87",
+                };
+                json!({"alg": alg, "kty": "AKP", "pub": base64url(public)})
+            }
         }
     }
 }

@@ -253,6 +253,10 @@ impl TokenBuilder {
         let claims = Value::Object(self.claims).to_string();
         compact(&self.key, algorithm, header.as_bytes(), claims.as_bytes())
     }
+
+    pub(super) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
 }
 
 impl fmt::Debug for TokenBuilder {

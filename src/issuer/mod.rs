@@ -105,15 +105,18 @@ mod client;
 mod faults;
 mod grant;
 pub(crate) mod hosts;
+mod introspection;
 mod key_set;
 mod keys;
 mod mint;
+mod opaque;
 mod origins;
 mod proof;
 mod proof_check;
 mod routes;
 mod server;
 mod state;
+mod tokens;
 
 use std::{
     fmt, io,
@@ -398,9 +401,9 @@ impl Issuer {
 impl Issuer {
     /// Makes both discovery and the key set fail, until [`recover`](Self::recover).
     pub fn fail(&self, fault: Fault) {
-        self.state.faults.send_replace(Faults {
-            discovery: Some(fault.clone()),
-            jwks: Some(fault),
+        self.state.faults.send_modify(|faults| {
+            faults.discovery = Some(fault.clone());
+            faults.jwks = Some(fault);
         });
     }
 
@@ -416,6 +419,13 @@ impl Issuer {
         self.state
             .faults
             .send_modify(|faults| faults.jwks = Some(fault));
+    }
+
+    /// Makes introspection fail. A status of 401 or 403 rejects the client.
+    pub fn fail_introspection(&self, fault: Fault) {
+        self.state
+            .faults
+            .send_modify(|faults| faults.introspection = Some(fault));
     }
 
     /// Leaves requests for discovery and for the key set without a response: [`Fault::Hang`].

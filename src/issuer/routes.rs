@@ -1,4 +1,5 @@
-//! The issuer's routes: its discovery document, its keys, its token endpoint, and its errors.
+//! The issuer's routes: its discovery document, its keys, its token, introspection and
+//! revocation endpoints, and its errors.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -16,10 +17,10 @@ use warp::{
 
 use crate::issuer::{
     faults::Fault,
-    grant, hosts,
+    grant, hosts, introspection,
     keys::base64url,
     origins,
-    state::{JWKS, State, TOKEN},
+    state::{INTROSPECT, JWKS, REVOKE, State, TOKEN},
 };
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -51,6 +52,24 @@ pub(super) fn routes(
             origins::mark(&state, &headers, grant::token(&state, &headers, parameters))
         });
 
+    let introspect = warp::path!("oauth" / "introspect")
+        .and(warp::post())
+        .and(with_state.clone())
+        .and(warp::header::headers_cloned())
+        .and(introspection::parameters())
+        .then(introspection::introspect);
+
+    let revoke = warp::path!("oauth" / "revoke")
+        .and(warp::post())
+        .and(with_state.clone())
+        .and(warp::header::headers_cloned())
+        .and(introspection::parameters())
+        .map(
+            |state: Arc<State>, headers: HeaderMap, parameters: Vec<_>| {
+                introspection::revoke(&state, &headers, &parameters)
+            },
+        );
+
     let preflight = warp::path!("oauth" / "token")
         .and(warp::options())
         .and(with_state)
@@ -66,6 +85,10 @@ pub(super) fn routes(
         .unify()
         .or(token)
         .unify()
+        .or(introspect)
+        .unify()
+        .or(revoke)
+        .unify()
         .or(preflight)
         .unify()
         .or(warp::path::full().map(|path: FullPath| refuse(path.as_str())))
@@ -76,6 +99,11 @@ pub(super) fn routes(
 async fn discovery(state: Arc<State>) -> Response {
     state.count(|requests| requests.discovery += 1);
     let fault = state.fault(|faults| &faults.discovery).await;
+    let methods: &[&str] = if state.settings().form_only {
+        &["client_secret_post"]
+    } else {
+        &["client_secret_basic", "client_secret_post"]
+    };
     let document = json!({
         "issuer": state.url,
         "jwks_uri": state.jwks_uri,
@@ -86,6 +114,9 @@ async fn discovery(state: Arc<State>) -> Response {
         "subject_types_supported": ["public"],
         "scopes_supported": grant::SCOPES,
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint": format!("http://{}{INTROSPECT}", state.addr),
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint": format!("http://{}{REVOKE}", state.addr),
         "id_token_signing_alg_values_supported": [state.settings().keys.current().algorithm()],
     });
     match fault {
@@ -150,7 +181,7 @@ fn misdirected() -> Response {
 fn refuse(path: &str) -> Response {
     match path {
         DISCOVERY | JWKS => wrong_method("GET"),
-        TOKEN => wrong_method("POST"),
+        TOKEN | INTROSPECT | REVOKE => wrong_method("POST"),
         _ => error(StatusCode::NOT_FOUND, "not_found").into_response(),
     }
 }

@@ -11,12 +11,15 @@ use crate::issuer::{
     client::Client,
     faults::{Fault, Faults},
     key_set::KeySet,
-    keys::SigningKey,
+    keys::{SigningKey, random_name},
     mint::{Profile, TokenBuilder},
+    tokens::Tokens,
 };
 
 pub(super) const JWKS: &str = "/.well-known/jwks.json";
 pub(super) const TOKEN: &str = "/oauth/token";
+pub(super) const INTROSPECT: &str = "/oauth/introspect";
+pub(super) const REVOKE: &str = "/oauth/revoke";
 
 /// The number of requests since the issuer started, or since
 /// [`reset_requests`](crate::issuer::Issuer::reset_requests).
@@ -30,6 +33,8 @@ pub struct Requests {
     pub not_modified: u64,
     /// Requests for a token, including rejected ones.
     pub token: u64,
+    /// Requests to introspect a token, including failed and rejected ones.
+    pub introspection: u64,
 }
 
 /// The state that the routes share. It does not hold the server: otherwise dropping the last
@@ -42,6 +47,7 @@ pub(super) struct State {
     pub(super) audience: String,
     pub(super) client: Client,
     settings: Mutex<Settings>,
+    tokens: Mutex<Tokens>,
     pub(super) faults: watch::Sender<Faults>,
     pub(super) requests: watch::Sender<Requests>,
 }
@@ -52,6 +58,10 @@ pub(super) struct Settings {
     pub(super) etag: bool,
     pub(super) profile: Profile,
     pub(super) origins: Vec<String>,
+    /// The token endpoint grants opaque tokens.
+    pub(super) opaque: bool,
+    /// Clients authenticate in the form, and not by HTTP Basic.
+    pub(super) form_only: bool,
 }
 
 impl State {
@@ -69,7 +79,10 @@ impl State {
                 etag: true,
                 profile: Profile::default(),
                 origins: Vec::new(),
+                opaque: false,
+                form_only: false,
             }),
+            tokens: Mutex::default(),
             faults: watch::Sender::default(),
             requests: watch::Sender::default(),
         }
@@ -80,8 +93,28 @@ impl State {
         TokenBuilder::new(key, &self.url, &self.audience)
     }
 
+    /// Makes a token for a client: a JWT, or an opaque token if the issuer is set to these. The
+    /// issuer knows it from then on.
+    pub(super) fn granted(&self, token: TokenBuilder) -> String {
+        let claims = token.claims().clone();
+        let token = if self.settings().opaque {
+            match random_name(32) {
+                Ok(name) => name,
+                Err(fault) => panic!("no randomness: {fault}"),
+            }
+        } else {
+            token.sign()
+        };
+        self.tokens().insert(token.clone(), claims);
+        token
+    }
+
     pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count(&self, add: fn(&mut Requests)) {

@@ -305,8 +305,32 @@ const ROOMS: &[Room] = &[
         &[
             "algorithm.rs",
             "auth/challenge.rs",
+            "auth/clock.rs",
             "auth/error.rs",
             "auth/keys/key_set.rs",
+            "auth/revocation/list.rs",
+        ],
+    ),
+    // Claims are made of an answer as they are made of a payload, and the endpoint is fetched from
+    // as keys are.
+    room(
+        "auth/introspection/",
+        &[
+            "auth/clock.rs",
+            "auth/display.rs",
+            "auth/error.rs",
+            "auth/keys/",
+            "auth/token/",
+        ],
+    ),
+    // Knows no token: it is given the claims that it looks up.
+    room(
+        "auth/revocation/",
+        &[
+            "auth/clock.rs",
+            "auth/error.rs",
+            "auth/store/",
+            "auth/token/json/",
         ],
     ),
     room(
@@ -375,6 +399,11 @@ const ROOMS: &[Room] = &[
     room("service/cli/", &["algorithm.rs", "auth/", "service/"]),
     room(
         "service/cli/dev/",
+        &["algorithm.rs", "auth/", "issuer/", "service/"],
+    ),
+    // A test, which compares `explain` with the routes by real tokens.
+    room(
+        "service/cli/explain/tests.rs",
         &["algorithm.rs", "auth/", "issuer/", "service/"],
     ),
     // Exception: under `dev` the service answers only for loopback names, as the test issuer does,

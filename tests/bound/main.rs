@@ -1,6 +1,7 @@
-//! Tokens that are bound to a key, over HTTP: the schemes, the proofs, their replay, nonces, and
-//! `/auth` behind a proxy.
+//! Tokens that are bound to a key or to a certificate, over HTTP: the schemes, the proofs, their
+//! replay, nonces, and `/auth` behind a proxy.
 
+mod certificates;
 mod challenges;
 mod forwarded;
 mod library;
@@ -8,6 +9,7 @@ mod nonces;
 mod proofs;
 mod replay;
 mod schemes;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;
 

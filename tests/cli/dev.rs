@@ -20,12 +20,10 @@ impl Page {
     }
 
     fn of(lines: &[String]) -> Self {
-        let pairs = lines.windows(2).filter(|pair| pair[0].ends_with(':'));
-        Self(
-            pairs
-                .map(|pair| (pair[0].clone(), pair[1].clone()))
-                .collect(),
-        )
+        // A block of lines that is pasted whole: each caption is a comment.
+        let pairs = lines.windows(2).filter(|pair| pair[0].starts_with("# "));
+        let pairs = pairs.map(|pair| (pair[0][2..].to_owned(), pair[1].clone()));
+        Self(pairs.collect())
     }
 
     fn command(&self, path: &str) -> &str {
@@ -156,13 +154,16 @@ async fn a_token_has_the_shape_that_was_asked_for() {
 
         let output = run(
             &Directory::new(),
-            &["dev", "--token", "--scope", "a b"],
+            &["dev", "--token", "--scope", "a \"b\" c:d"],
             &listen,
         );
         let told = String::from_utf8(output.stderr).unwrap();
-        let line =
-            |scope| format!("{scope} is not granted: dev knows read:messages and write:messages\n");
-        assert_eq!(told, line("a") + &line("b"), "{profile}");
+        let line = "\"b\" is not granted: it is no scope (RFC 6749 §3.3)\n";
+        assert_eq!(told, line, "{profile}");
+        let token = String::from_utf8(output.stdout).unwrap();
+        let claims: Value =
+            serde_json::from_slice(&base64url(token.split('.').nth(1).unwrap())).unwrap();
+        assert_eq!(claims["scope"], "a c:d", "{profile}");
     }
 }
 
@@ -329,6 +330,8 @@ fn masked(text: &str) -> String {
             }
         }
         let program = env!("CARGO_BIN_EXE_warp-bearer");
+        // `cargo run` prints itself, and the program its path.
+        let line = line.replace("cargo run --quiet --", program);
         let mut line = line.replace(program, "target/debug/warp-bearer");
         while let Some(start) = line.find("LISTEN=") {
             let end = line[start..].find(' ').unwrap();

@@ -5,6 +5,9 @@ mod commands;
 mod dev;
 mod explain;
 mod explain_proof;
+mod introspection;
+mod issuers;
+mod revoke;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
-//! The service with an independent issuer, which was not written for it.
+//! The service with independent issuers, which were not written for it.
 //!
-//! The provider is npm's `oidc-provider`, which `tests/interop/run` installs. The service is the
+//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, which
+//! `tests/interop/run` installs. The service is the
 //! unchanged binary, set up by its configuration alone.
 
 #[path = "../support/mod.rs"]
@@ -123,17 +124,17 @@ struct Service {
 impl Service {
     fn start(provider: &Provider) -> Self {
         let algorithms = ALGORITHMS.join(",");
-        let mut process = Process::start(
-            &["serve"],
-            &[
-                ("AUTH0_ISSUER", provider.say("issuer")),
-                ("AUTH0_API_AUDIENCE", provider.say("audience")),
-                ("AUTH0_ALGORITHMS", &algorithms),
-                ("AUTH0_TOKEN_PROFILE", "rfc9068"),
-                ("LISTEN", "127.0.0.1:0"),
-                ("LOG_FORMAT", "json"),
-            ],
-        );
+        Self::with(&[
+            ("AUTH0_ISSUER", provider.say("issuer")),
+            ("AUTH0_API_AUDIENCE", provider.say("audience")),
+            ("AUTH0_ALGORITHMS", &algorithms),
+            ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+        ])
+    }
+
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let own = [("LISTEN", "127.0.0.1:0"), ("LOG_FORMAT", "json")];
+        let mut process = Process::start(&["serve"], &[variables, &own].concat());
         let log = process.logged(|line| line.contains("\"listening\""));
         let listening: Value = serde_json::from_str(log.last().unwrap()).unwrap();
         Self {
@@ -202,5 +203,79 @@ async fn a_certified_provider_is_understood_through_rotation_and_outage() {
             200,
             "{algorithm}, without the provider: {answer:?}"
         );
+    }
+}
+
+/// The two issuers of `others.js`. The process ends with its standard input.
+struct Others {
+    child: Child,
+    about: Value,
+}
+
+impl Others {
+    fn start() -> Self {
+        let mut child = Command::new("node")
+            .arg("others.js")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node; tests/interop/run installs what it runs");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let about = heard(&mut stdout);
+        Self { child, about }
+    }
+
+    fn say(&self, issuer: &str, name: &str) -> &str {
+        self.about[issuer][name].as_str().unwrap()
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node.js: tests/interop/run"]
+async fn three_issuers_stand_side_by_side_in_one_file() {
+    let provider = Provider::start();
+    let others = Others::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let text = format!(
+        "[[issuer]]\nurl = \"{}\"\nalgorithms = [\"PS256\", \"ES256\"]\ntoken_profile = \"rfc9068\"\n\n\
+         [[issuer]]\nurl = \"{}\"\nrequired_scope = \"read:messages\"\n\n\
+         [[issuer]]\nurl = \"{}\"\njwks_uri = \"{}\"\nalgorithms = [\"Ed25519\"]\n",
+        provider.say("issuer"),
+        others.say("mock", "issuer"),
+        others.say("better", "issuer"),
+        others.say("better", "jwks_uri"),
+    );
+    std::fs::write(&file, text).unwrap();
+    let service = Service::with(&[
+        ("ISSUERS_FILE", file.to_str().unwrap()),
+        ("AUTH0_API_AUDIENCE", provider.say("audience")),
+    ]);
+    let scope = Some("read:messages");
+    for (case, token, status) in [
+        ("oidc-provider", provider.token("ES256", scope).await, 200),
+        (
+            "an algorithm of another issuer",
+            provider.token("EdDSA", scope).await,
+            401,
+        ),
+        (
+            "oauth2-mock-server",
+            others.say("mock", "token").to_owned(),
+            200,
+        ),
+        // Its tokens have no scope, so they are known and may not.
+        ("better-auth", others.say("better", "token").to_owned(), 403),
+    ] {
+        let answer = service.ask(&token).await;
+        assert_eq!(answer.status(), status, "{case}: {answer:?}");
     }
 }

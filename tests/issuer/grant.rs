@@ -51,10 +51,10 @@ async fn a_page_of_an_allowed_origin_fetches_a_token() {
 async fn grants_a_token_by_form_by_json_and_by_basic() {
     let issuer = elliptic().await;
     let (id, secret) = (issuer.client_id(), issuer.client_secret());
-    let scope = "write:messages admin read:messages write:messages";
+    let scope = "write:messages admin read:messages write:messages \"x\"";
     let form = format!(
         "grant_type=client_credentials&scope={}",
-        scope.replace(' ', "+")
+        scope.replace(' ', "+").replace('"', "%22")
     );
     let basic = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
 
@@ -90,7 +90,10 @@ async fn grants_a_token_by_form_by_json_and_by_basic() {
         let answer = json_of(response).await;
         assert_eq!(answer["token_type"], "Bearer");
         assert_eq!(answer["expires_in"], 86400);
-        assert_eq!(answer["scope"], "write:messages read:messages", "{case}");
+        assert_eq!(
+            answer["scope"], "write:messages admin read:messages",
+            "{case}"
+        );
 
         let token = answer["access_token"].as_str().expect("a token");
         let claims = verify(token, Algorithm::ES256, &issuer.key().public_jwk()).expect(case);
@@ -101,7 +104,7 @@ async fn grants_a_token_by_form_by_json_and_by_basic() {
         assert_eq!(claims["aud"], issuer.audience());
         assert_eq!(claims["azp"], id);
         assert_eq!(claims["gty"], "client-credentials");
-        assert_eq!(claims["scope"], "write:messages read:messages");
+        assert_eq!(claims["scope"], "write:messages admin read:messages");
     }
     assert_eq!(issuer.requests().token, 3);
 }

@@ -1,5 +1,6 @@
 //! Key sets over a real issuer: fetching, refreshing, and what happens while the issuer fails.
 
+mod access;
 mod key_set;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,10 +5,27 @@ mod authenticate;
 mod cache;
 #[cfg(feature = "testing")]
 mod filters;
+#[cfg(feature = "testing")]
+mod introspection;
+mod issuers;
 #[cfg(all(feature = "testing", feature = "axum"))]
 mod layers;
 #[cfg(feature = "testing")]
+mod logout;
+#[cfg(feature = "testing")]
 mod policies;
+#[cfg(all(feature = "testing", feature = "redis"))]
+#[path = "../support/redis.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod redis;
+#[cfg(feature = "testing")]
+mod resolver;
+#[cfg(feature = "testing")]
+mod revocation;
+#[cfg(all(feature = "testing", feature = "redis"))]
+mod shared_revocation;
+#[cfg(feature = "testing")]
+mod step_up;
 #[cfg(feature = "testing")]
 #[path = "../support/mod.rs"]
 mod support;

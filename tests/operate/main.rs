@@ -1,5 +1,6 @@
 //! The running process as an operator meets it: signals, health, certificates and a long run.
 
+mod issuers;
 mod leaving;
 mod process;
 mod soak;

@@ -42,10 +42,17 @@ impl Process {
     }
 
     async fn of(command: &mut Command, issuer: &Issuer, variables: &[(&str, &str)]) -> Self {
+        let own = [
+            ("AUTH0_ISSUER", issuer.url()),
+            ("AUTH0_API_AUDIENCE", issuer.audience()),
+        ];
+        Self::run(command, &[&own, variables].concat()).await
+    }
+
+    /// Runs a command that serves, with these variables alone.
+    pub(crate) async fn run(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         let mut child = command
             .env_clear()
-            .env("AUTH0_ISSUER", issuer.url())
-            .env("AUTH0_API_AUDIENCE", issuer.audience())
             .env("LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir())

@@ -3,6 +3,7 @@
 mod cors;
 mod errors;
 mod forward_auth;
+mod logout;
 #[cfg(feature = "docs")]
 mod openapi;
 mod refusals;

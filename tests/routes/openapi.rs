@@ -287,13 +287,16 @@ async fn in_development_the_page_fetches_a_token_by_itself() {
     let get = async |path: &str| answer(&warp::test::request().path(path).reply(&routes).await);
 
     let description = get("/openapi.json").await.json();
-    let flow = &description["components"]["securitySchemes"]["fetched"]["flows"];
+    let flow = &description["components"]["securitySchemes"]["access_token"]["flows"];
     let flow = &flow["clientCredentials"];
     assert_eq!(flow["tokenUrl"], *url);
     assert_eq!(flow["scopes"], json!({"read:messages": ""}));
     let scoped = &description["paths"]["/api/private-scoped"]["get"]["security"];
     let needed = ["read:messages"];
-    assert_eq!(*scoped, json!([{"bearer": needed}, {"fetched": needed}]));
+    assert_eq!(
+        *scoped,
+        json!([{"bearer": needed}, {"access_token": needed}])
+    );
 
     let page = get("/docs").await;
     let policy = page.header("content-security-policy");

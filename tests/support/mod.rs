@@ -12,6 +12,7 @@
 //! | the binary: its output and its end | [`process::Process`], or [`process::run`] |
 //! | the binary beside an issuer that fits it | [`world::World`] |
 //! | a verdict in axum and gRPC beside warp's | [`adapters`]; [`raw::Client::with_lines`] uses it |
+//! | what replicas share | [`redis::RedisServer`] and [`redis::Proxy`] |
 //! | limits and shutdown of the server | `tests/server/harness.rs` |
 //! | request log and metrics | `tests/observe/service.rs` |
 //! | the library with fixed keys, no issuer | `tests/library/authenticate.rs` |
@@ -25,6 +26,8 @@ pub mod frames;
 pub mod process;
 #[cfg(feature = "service")]
 pub mod raw;
+#[cfg(feature = "service")]
+pub mod redis;
 pub mod text;
 #[cfg(feature = "service")]
 pub mod world;
@@ -42,7 +45,7 @@ use warp_bearer::{
 
 /// The algorithms whose keys an issuer publishes; RSA's come first. A literal and not
 /// [`Algorithm::ALL`], so that a name that goes missing there is noticed.
-pub const ASYMMETRIC: [Algorithm; 9] = [
+pub const ASYMMETRIC: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -51,6 +54,7 @@ pub const ASYMMETRIC: [Algorithm; 9] = [
     Algorithm::PS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::EdDSA,
 ];
 

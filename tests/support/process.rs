@@ -67,13 +67,22 @@ pub struct Process {
     child: Child,
     stdout: Lines,
     stderr: Lines,
-    _directory: Directory,
+    _directory: Option<Directory>,
 }
 
 impl Process {
     pub fn start(arguments: &[&str], vars: &[(&str, &str)]) -> Self {
         let directory = Directory::new();
         let mut command = directory.command(arguments, vars);
+        Self::launch(&mut command, Some(directory))
+    }
+
+    /// Starts a command of a [`World`](super::world::World), which has a directory of its own.
+    pub fn spawn(command: &mut Command) -> Self {
+        Self::launch(command, None)
+    }
+
+    fn launch(command: &mut Command, directory: Option<Directory>) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         heed_hangups();

@@ -69,11 +69,9 @@ impl Service {
 
     pub async fn client(&self) -> Client {
         Client {
-            address: self.address,
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            heard: Vec::new(),
             #[cfg(feature = "axum")]
             adapters: self.adapters.clone(),
+            ..Client::to(self.address).await
         }
     }
 }
@@ -94,6 +92,16 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn to(address: SocketAddr) -> Self {
+        Self {
+            address,
+            stream: TcpStream::connect(address).await.unwrap(),
+            heard: Vec::new(),
+            #[cfg(feature = "axum")]
+            adapters: None,
+        }
+    }
+
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
     ///
     /// The service answers by warp's filters. Axum and tonic, behind the same `Auth`, have to agree.

@@ -3,6 +3,8 @@
 //! Without `redis-server` on this machine, tests print that they were skipped. If
 //! `WARP_BEARER_REDIS=required`, as in CI, its absence is a failure.
 
+#![allow(dead_code, unreachable_pub)] // each test uses its part
+
 use std::{
     env,
     io::{BufRead, BufReader, ErrorKind},

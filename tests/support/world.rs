@@ -53,9 +53,24 @@ impl World {
         }
     }
 
+    /// Configures an issuer of this name, whose keys are the local issuer's, in a file.
+    pub fn named(issuer: &Issuer, name: &str) -> Self {
+        let world = Self::of(issuer.clone())
+            .set("AUTH0_ISSUER", name)
+            .set("AUTH0_JWKS_FILE", "jwks.json");
+        let jwks = json!({"keys": [issuer.key().public_jwk()]});
+        std::fs::write(world.directory.path().join("jwks.json"), jwks.to_string()).unwrap();
+        world
+    }
+
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.vars.retain(|(known, _)| known != name);
         self.vars.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub fn unset(mut self, name: &str) -> Self {
+        self.vars.retain(|(known, _)| known != name);
         self
     }
 
@@ -63,6 +78,11 @@ impl World {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let vars: Vec<_> = self.vars.iter().map(|(n, v)| (&**n, &**v)).collect();
         self.directory.command(arguments, &vars)
+    }
+
+    /// Returns the values of the variables that are set.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.vars.clone()
     }
 
     /// Runs the binary and waits for its end. It blocks, so the issuer needs another thread.

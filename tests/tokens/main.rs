@@ -2,6 +2,7 @@
 //! random ones.
 
 mod attacks;
+mod presets;
 mod properties;
 mod second_opinion;
 mod shapes;

@@ -154,10 +154,10 @@ fn turned(token: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 /// Flips each bit for each algorithm, without HTTP, if the result is still text.
 #[tokio::test]
 async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
-    use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
+    use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512};
     let secret = SigningKey::from_secret([7; 32]);
     for algorithm in [
-        HS256, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA,
+        HS256, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
     ] {
         let key = match algorithm {
             HS256 => secret.clone(),

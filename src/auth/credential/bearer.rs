@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 
-/// The maximum length of a token in bytes: 16 KiB.
+/// The default maximum length of a token in bytes: 16 KiB. See
+/// [`Builder::max_token_bytes`](crate::auth::Builder::max_token_bytes).
 pub const MAX_TOKEN: usize = 16 * 1024;
 
 /// Returns the credential of a request's header fields, which should be a bearer token.
@@ -19,6 +20,7 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// # Errors
 /// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
+#[cfg(any(test, feature = "warp"))]
 pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
     after_scheme(the_field(headers)?, BEARER)
 }
@@ -71,13 +73,33 @@ fn the_field(headers: &HeaderMap) -> Result<&HeaderValue, AuthError> {
 
 /// Checks a credential as if a header field carried it.
 #[cfg(feature = "service")]
-pub(crate) fn check_credential(token: &str) -> Result<(), AuthError> {
+pub(crate) fn check_credential(token: &str, limit: usize) -> Result<(), AuthError> {
     // A header field cannot carry these bytes.
     let field = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
         .map_err(|_| AuthError::MalformedAuthorization)?;
     let token = after_scheme(&field, BEARER)?;
-    within_limit(token)?;
+    within_limit(token, limit)?;
     ill_formed(token).map_or(Ok(()), Err)
+}
+
+/// Checks the form of a field's value. Returns the token, which may be too large.
+#[cfg(feature = "service")]
+pub(crate) fn check_field(
+    field: &HeaderValue,
+    limit: usize,
+    is_dpop_enabled: bool,
+) -> Result<&[u8], AuthError> {
+    let token = match after_scheme(field, BEARER) {
+        Err(AuthError::MissingToken) if is_dpop_enabled => after_scheme(field, DPOP)?,
+        token => token?,
+    };
+    // Verification checks the size before the characters.
+    if within_limit(token, limit).is_ok()
+        && let Some(error) = ill_formed(token)
+    {
+        return Err(error);
+    }
+    Ok(token)
 }
 
 /// Returns the token after the name of this scheme.
@@ -95,8 +117,8 @@ fn after_scheme<'a>(field: &'a HeaderValue, scheme: &[u8]) -> Result<&'a [u8], A
     Ok(token)
 }
 
-pub(crate) fn within_limit(token: &[u8]) -> Result<(), AuthError> {
-    if token.len() > MAX_TOKEN {
+pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> {
+    if token.len() > limit {
         return Err(AuthError::TokenTooLarge);
     }
     Ok(())
@@ -125,7 +147,7 @@ fn ill_formed(token: &[u8]) -> Option<AuthError> {
 
 /// Returns whether a text is a `b64token` (RFC 6750 §2.1):
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn is_b64token(token: &[u8]) -> bool {
+pub(crate) fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|c| **c == b'=').count();
     let body = &token[..token.len() - padding];
     #[allow(clippy::needless_bitwise_bool)]
@@ -210,7 +232,11 @@ mod tests {
             (MAX_TOKEN + 1, false),
         ] {
             let token = vec![b'a'; length];
-            assert_eq!(within_limit(&token).is_ok(), expected, "{length}");
+            assert_eq!(
+                within_limit(&token, MAX_TOKEN).is_ok(),
+                expected,
+                "{length}"
+            );
         }
     }
 

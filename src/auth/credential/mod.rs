@@ -4,6 +4,7 @@ pub(super) mod bearer;
 pub(super) mod certificate;
 mod certificate_field;
 pub(super) mod dpop;
+pub(super) mod field;
 pub(super) mod nonce;
 #[cfg(all(test, feature = "testing"))]
 mod proof_tests;

@@ -16,8 +16,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 /// How long a slot lasts. A nonce is good for its slot and the next, so for 5 to 10 minutes.
 const SLOT: Duration = Duration::from_secs(300);
 
-/// The part of a slot, at its end, in which answers carry the nonce of the slot: the last fifth.
-const LAST_PART: Duration = Duration::from_secs(60);
+/// The second of a slot from which answers carry the nonce of the slot: in its last fifth.
+const RENEWED_FROM: u64 = 240;
 
 /// The shortest secret in bytes: as long as the hash (RFC 2104 §3).
 pub(crate) const SHORTEST_SECRET: usize = 32;
@@ -49,7 +49,7 @@ impl Nonces {
     /// sees a nonce expire: what it holds may be of the slot before.
     pub(crate) fn renewal(&self, now: SystemTime) -> Option<String> {
         let into_slot = since_epoch(now).as_secs() % SLOT.as_secs();
-        let is_last = into_slot >= (SLOT - LAST_PART).as_secs();
+        let is_last = into_slot >= RENEWED_FROM;
         is_last.then(|| self.current(now))
     }
 

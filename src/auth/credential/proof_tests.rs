@@ -89,11 +89,14 @@ const fn key(reason: &'static str) -> ProofFault {
 type Change = fn(ProofBuilder) -> ProofBuilder;
 
 async fn assert_refused(rows: &[(&str, Change, ProofFault)]) {
-    let proofs = proofs();
+    let (proofs, mut wrong) = (proofs(), Vec::new());
     for (case, change, fault) in rows {
-        let refused = check(&proofs, &change(proof()).sign()).await;
-        assert_eq!(refused, Err(fault.clone()), "{case}");
+        let verdict = check(&proofs, &change(proof()).sign()).await;
+        if verdict.as_ref() != Err(fault) {
+            wrong.push((case, verdict));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]
@@ -316,11 +319,6 @@ fn with_jwk(proof: ProofBuilder, change: impl FnOnce(&mut Value)) -> ProofBuilde
 #[tokio::test]
 #[rustfmt::skip]
 async fn rejects_keys_that_are_not_public_keys() {
-    const PRIVATE: ProofFault = key("it has private members");
-    const NUMBER: ProofFault = key("a number that is absent or not base64url");
-    const LENGTH: ProofFault = key("coordinates of the wrong length");
-    const CURVE: ProofFault = key("a curve that we do not support");
-    const KTY: ProofFault = key("a kty that we do not support");
     const ABSENT: ProofFault = key("the proof has no jwk");
     const NO_OBJECT: ProofFault = key("not an object that can be read");
     assert_refused(&[
@@ -331,42 +329,42 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("null", |p| p.header("jwk", json!(null)), NO_OBJECT),
         ("a string", |p| p.header("jwk", KEY.public_jwk().to_string()), NO_OBJECT),
         ("an array", |p| p.header("jwk", json!([KEY.public_jwk()])), NO_OBJECT),
-        ("a key set", |p| p.header("jwk", json!({"keys": [KEY.public_jwk()]})), KTY),
-        ("empty", |p| p.header("jwk", json!({})), KTY),
-        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), PRIVATE),
-        ("oct without k", |p| p.header("jwk", json!({"kty": "oct"})), KTY),
-        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), PRIVATE),
-        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), PRIVATE),
-        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), PRIVATE),
-        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), PRIVATE),
-        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), PRIVATE),
-        ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("use is not sig")),
-        ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("key_ops lacks verify")),
-        ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("alg contradicts kty and crv")),
-        ("an alg of encryption", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ECDH-ES")), key("alg is none that we know")),
-        ("a numeric alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!(1)), key("alg is not a string")),
-        ("a numeric kid", |p| with_jwk(p, |jwk| jwk["kid"] = json!(1)), key("kid is not a string")),
-        ("no kty", |p| with_jwk(p, |jwk| jwk["kty"] = json!(null)), KTY),
-        ("kty in lower case", |p| with_jwk(p, |jwk| jwk["kty"] = json!("ec")), KTY),
-        ("kty of RSA", |p| with_jwk(p, |jwk| jwk["kty"] = json!("RSA")), NUMBER),
-        ("kty of OKP", |p| with_jwk(p, |jwk| jwk["kty"] = json!("OKP")), CURVE),
-        ("no crv", |p| with_jwk(p, |jwk| jwk["crv"] = json!(null)), CURVE),
-        ("secp256k1", |p| with_jwk(p, |jwk| jwk["crv"] = json!("secp256k1")), CURVE),
-        ("crv in lower case", |p| with_jwk(p, |jwk| jwk["crv"] = json!("p-256")), CURVE),
-        ("no x", |p| with_jwk(p, |jwk| jwk["x"] = json!(null)), NUMBER),
-        ("no y", |p| with_jwk(p, |jwk| jwk["y"] = json!(null)), NUMBER),
-        ("a short x", |p| with_jwk(p, |jwk| jwk["x"] = json!("AAAA")), LENGTH),
-        ("a long x", |p| with_jwk(p, |jwk| jwk["x"] = json!("A".repeat(44))), LENGTH),
-        ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), NUMBER),
-        ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), NUMBER),
-        ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), NUMBER),
+        ("a key set", |p| p.header("jwk", json!({"keys": [KEY.public_jwk()]})), key("`kty` is missing")),
+        ("empty", |p| p.header("jwk", json!({})), key("`kty` is missing")),
+        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has a private member, `k`")),
+        ("oct without k", |p| p.header("jwk", json!({"kty": "oct"})), key("`kty` is `oct`, which is not supported")),
+        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has a private member, `d`")),
+        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has a private member, `d`")),
+        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has a private member, `k`")),
+        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has a private member, `p`")),
+        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has a private member, `qi`")),
+        ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("`use` is `enc`, not `sig`")),
+        ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("`key_ops` lacks `verify`")),
+        ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("`alg` is `ES384`, which is not for a key whose `crv` is `P-256`")),
+        ("an alg of encryption", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ECDH-ES")), key("`alg` is `ECDH-ES`, which is not supported")),
+        ("a numeric alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!(1)), key("`alg` is not a string")),
+        ("a numeric kid", |p| with_jwk(p, |jwk| jwk["kid"] = json!(1)), key("`kid` is not a string")),
+        ("no kty", |p| with_jwk(p, |jwk| jwk["kty"] = json!(null)), key("`kty` is missing")),
+        ("kty in lower case", |p| with_jwk(p, |jwk| jwk["kty"] = json!("ec")), key("`kty` is `ec`, which is not supported")),
+        ("kty of RSA", |p| with_jwk(p, |jwk| jwk["kty"] = json!("RSA")), key("`n` is missing")),
+        ("kty of OKP", |p| with_jwk(p, |jwk| jwk["kty"] = json!("OKP")), key("`crv` is `P-256`, which is not supported")),
+        ("no crv", |p| with_jwk(p, |jwk| jwk["crv"] = json!(null)), key("`crv` is missing")),
+        ("secp256k1", |p| with_jwk(p, |jwk| jwk["crv"] = json!("secp256k1")), key("`crv` is `secp256k1`, which is not supported")),
+        ("crv in lower case", |p| with_jwk(p, |jwk| jwk["crv"] = json!("p-256")), key("`crv` is `p-256`, which is not supported")),
+        ("no x", |p| with_jwk(p, |jwk| jwk["x"] = json!(null)), key("`x` is missing")),
+        ("no y", |p| with_jwk(p, |jwk| jwk["y"] = json!(null)), key("`y` is missing")),
+        ("a short x", |p| with_jwk(p, |jwk| jwk["x"] = json!("AAAA")), key("`x` has 3 bytes, not 32")),
+        ("a long x", |p| with_jwk(p, |jwk| jwk["x"] = json!("A".repeat(44))), key("`x` has 33 bytes, not 32")),
+        ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), key("`x` ends in `=`")),
+        ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), key("`x` has `+` or `/`, of the standard base64 alphabet")),
+        ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), key("`x` is not a string")),
         ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers make no public key")),
         ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers make no public key")),
-        ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("a modulus of fewer than 2048 or more than 8192 bits")),
-        ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("a modulus of fewer than 2048 or more than 8192 bits")),
-        ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("an exponent that is even or not from 3 to 2^33 - 1")),
-        ("a point of small order", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)})), key("a point of small order")),
-        ("X25519", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "X25519", "x": "A".repeat(43)})), CURVE),
+        ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("`n` has 1024 bits, not 2048 to 8192")),
+        ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("`n` has 8200 bits, not 2048 to 8192")),
+        ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("`e` is even, or not from 3 to 2^33 - 1")),
+        ("a point of small order", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)})), key("`x` is a point of small order")),
+        ("X25519", |p| p.header("alg", "EdDSA").header("jwk", json!({"kty": "OKP", "crv": "X25519", "x": "A".repeat(43)})), key("`crv` is `X25519`, which is not supported")),
     ]).await;
 }
 

@@ -8,7 +8,7 @@ use crate::auth::{
     error::UrlFault,
     keys::{
         document,
-        fetch::{FetchError, FetchUrl, Fetcher, endpoint},
+        fetch::{Access, FetchError, FetchUrl, Fetcher, endpoint},
         locality::{is_here, local_host},
     },
     token::json,
@@ -22,21 +22,37 @@ struct Metadata {
 
 /// Asks the issuer for the address of its keys. If it has no OpenID document, asks for the one of
 /// RFC 8414.
-pub(crate) async fn jwks_uri(fetcher: &Fetcher, issuer: &str) -> Result<FetchUrl, FetchError> {
+pub(crate) async fn jwks_uri(
+    fetcher: &Fetcher,
+    issuer: &str,
+    access: &Access,
+) -> Result<FetchUrl, FetchError> {
     let no_url = |fault| FetchError::JwksUri(issuer.into(), fault);
-    let error = match ask(fetcher, well_known(issuer).map_err(no_url)?, issuer).await {
+    let error = match ask(fetcher, well_known(issuer).map_err(no_url)?, issuer, access).await {
         Err(error) if is_not_found(&error) => error,
         asked => return asked,
     };
-    let other = ask(fetcher, well_known_oauth(issuer).map_err(no_url)?, issuer).await;
+    let other = ask(
+        fetcher,
+        well_known_oauth(issuer).map_err(no_url)?,
+        issuer,
+        access,
+    )
+    .await;
     // If there is no such document either, the first address is the one to report.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 
-async fn ask(fetcher: &Fetcher, url: Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    let target = FetchUrl::configured(url);
+async fn ask(
+    fetcher: &Fetcher,
+    url: Url,
+    issuer: &str,
+    access: &Access,
+) -> Result<FetchUrl, FetchError> {
+    let target = FetchUrl::configured(url).with_access(access.clone());
     let document = fetcher.get(&target).await?;
-    read(&document.body, target.url(), issuer)
+    let found = read(&document.body, target.url(), issuer)?;
+    Ok(found.with_access_of(&target))
 }
 
 /// Returns whether the issuer has no document at an address.
@@ -79,7 +95,7 @@ pub(in crate::auth) fn well_known_oauth(issuer: &str) -> Result<Url, UrlFault> {
 /// An issuer on this machine may name addresses of this machine. Every issuer may name its own
 /// origin, to which requests are sent anyway. Every other address is
 /// [guarded](crate::auth::keys::locality).
-fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
+pub(in crate::auth) fn published(jwks_uri: &str, metadata: &Url) -> Result<FetchUrl, FetchError> {
     let is_trusted = |url: &Url| is_here(metadata) || url.origin() == metadata.origin();
     if let Ok(url) = Url::parse(jwks_uri)
         && !is_trusted(&url)

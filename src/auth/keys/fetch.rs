@@ -8,13 +8,14 @@ use std::{
     io::{self, ErrorKind},
     iter,
     net::IpAddr,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use once_cell::sync::OnceCell;
 use reqwest::{
-    Client, ClientBuilder, Response, StatusCode, Url,
+    Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderValue},
     redirect,
 };
@@ -45,10 +46,61 @@ pub(crate) struct Fetcher {
     plain: OnceCell<Client>,
 }
 
+/// What an issuer's own addresses need: certificate authorities, and a token for the fetch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    ca_file: Option<Arc<Path>>,
+    token_file: Option<Arc<Path>>,
+}
+
+impl Access {
+    pub(crate) fn new(ca_file: Option<&Path>, token_file: Option<&Path>) -> Self {
+        Self {
+            ca_file: ca_file.map(Into::into),
+            token_file: token_file.map(Into::into),
+        }
+    }
+
+    /// Returns the authorities of the file, or `None` if there is no file.
+    fn authorities(&self) -> Result<Option<Vec<Certificate>>, FetchError> {
+        let Some(path) = &self.ca_file else {
+            return Ok(None);
+        };
+        let found = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
+        if found.is_empty() {
+            return Err(file_error(path, ErrorKind::InvalidData));
+        }
+        Ok(Some(found))
+    }
+
+    /// Returns the value of `Authorization`, or `None` if there is no token.
+    fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
+        let Some(path) = &self.token_file else {
+            return Ok(None);
+        };
+        let token = read(path)?;
+        let field = [b"Bearer ", token.trim_ascii()].concat();
+        let mut field = HeaderValue::from_bytes(&field)
+            .map_err(|_| file_error(path, ErrorKind::InvalidData))?;
+        field.set_sensitive(true);
+        Ok(Some(field))
+    }
+}
+
+/// Reads a small file of the local disk, which fetches do minutes apart.
+fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
+    std::fs::read(path).map_err(|error| file_error(path, error.kind()))
+}
+
+fn file_error(path: &Path, kind: ErrorKind) -> FetchError {
+    FetchError::File(path.display().to_string(), kind)
+}
+
 /// An address to fetch from.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchUrl {
     url: Url,
+    access: Access,
     /// The client for an address that the operator did not configure, built when it is first
     /// needed. It refuses to connect to local addresses.
     guarded: Option<Arc<OnceCell<Client>>>,
@@ -64,14 +116,36 @@ impl FetchUrl {
     /// Creates an address that the operator configured, or that has the same origin as one. It may
     /// be local.
     pub(crate) fn configured(url: Url) -> Self {
-        Self { url, guarded: None }
+        Self {
+            url,
+            access: Access::default(),
+            guarded: None,
+        }
     }
 
     /// Creates an address that an issuer named. Fetching from it fails if its name resolves to a
     /// [local](crate::auth::keys::locality) address.
     pub(in crate::auth) fn guarded(url: Url) -> Self {
-        let guarded = Some(Arc::default());
-        Self { url, guarded }
+        Self {
+            guarded: Some(Arc::default()),
+            ..Self::configured(url)
+        }
+    }
+
+    /// Adds what the issuer's own addresses need.
+    pub(crate) fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// Adds what an issuer's addresses need, given the address that named this one. The token goes
+    /// to the same origin only.
+    pub(in crate::auth) fn with_access_of(self, metadata: &Self) -> Self {
+        let is_own = self.url.origin() == metadata.url.origin();
+        let access = Access {
+            ca_file: metadata.access.ca_file.clone(),
+            token_file: metadata.access.token_file.clone().filter(|_| is_own),
+        };
+        self.with_access(access)
     }
 
     pub(crate) fn url(&self) -> &Url {
@@ -84,15 +158,31 @@ impl FetchUrl {
     }
 
     /// Returns a builder of the client for this address.
-    pub(in crate::auth) fn builder(&self) -> ClientBuilder {
-        match (self.url.scheme(), &self.guarded) {
-            ("http", _) => plain(),
+    pub(in crate::auth) fn builder(&self) -> Result<ClientBuilder, FetchError> {
+        let builder = match (self.url.scheme(), &self.guarded) {
+            ("http", _) => return Ok(plain()),
             (_, None) => secure(),
             (_, Some(_)) => {
                 let host = self.url.host_str().unwrap_or_default();
                 secure().dns_resolver(Guard::new(host, System))
             }
+        };
+        Ok(match self.access.authorities()? {
+            None => builder,
+            Some(authorities) => builder.tls_certs_only(authorities),
+        })
+    }
+
+    /// Returns the request for this address.
+    pub(in crate::auth) fn request(&self, client: &Client) -> Result<RequestBuilder, FetchError> {
+        let mut request = client.get(self.url.clone());
+        request = request
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity");
+        if let Some(field) = self.access.authorization()? {
+            request = request.header(header::AUTHORIZATION, field);
         }
+        Ok(request)
     }
 }
 
@@ -254,10 +344,7 @@ impl Fetcher {
         target: &FetchUrl,
         etag: Option<&HeaderValue>,
     ) -> Result<Response, FetchError> {
-        let mut request = self.client(target).await?.get(target.url.clone());
-        request = request
-            .header(header::ACCEPT, "application/json")
-            .header(header::ACCEPT_ENCODING, "identity");
+        let mut request = target.request(&self.client(target).await?)?;
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -275,13 +362,18 @@ impl Fetcher {
             let made = self.plain.get_or_try_init(|| plain().build());
             return made.cloned().map_err(failed);
         }
-        let cell = target.guarded.as_ref().unwrap_or(&self.secure);
+        // A client with authorities of its own is built for each fetch, because their file changes.
+        let own = Arc::default();
+        let cell = match &target.access.ca_file {
+            Some(_) => &own,
+            None => target.guarded.as_ref().unwrap_or(&self.secure),
+        };
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
         // Reading certificate authorities and drawing the first random number takes about 70 ms. On
         // a single-threaded runtime, every request would have to wait for that.
-        let (cell, builder) = (Arc::clone(cell), target.builder());
+        let (cell, builder) = (Arc::clone(cell), target.builder()?);
         let build = move || {
             // Ignored: without randomness the handshake fails and reports it.
             let _ = aws_lc_rs::rand::fill(&mut [0]);
@@ -514,6 +606,7 @@ mod tests {
         let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
         let builder = target
             .builder()
+            .unwrap()
             .proxy(reqwest::Proxy::https(proxy).unwrap());
         let client = builder.build().unwrap();
         tokio::spawn(client.get(target.url().clone()).send());

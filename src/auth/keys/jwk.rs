@@ -9,8 +9,8 @@ use aws_lc_rs::{
     digest::{self, SHA256, SHA384, SHA512},
     hmac,
     signature::{
-        self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-        RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+        self as aws, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+        ED25519, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -57,7 +57,7 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
 ///
 /// An empty `oth` holds no primes, and .NET writes it into public keys.
 fn no_private_members(jwk: &Jwk<'_>) -> Result<(), Reason> {
-    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
     let is_private = |member: &&&'static str| match (**member, jwk.get(member)) {
         (_, None) => false,
         ("oth", Some(Value::Array(primes))) => !primes.is_empty(),
@@ -119,11 +119,42 @@ fn own_algorithm(jwk: &Jwk<'_>, key: &Material) -> Result<Option<Algorithm>, Rea
 /// names are.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed25519(Vec<u8>),
+    /// A key of ML-DSA, whose algorithm is part of the key.
+    #[cfg(feature = "pq")]
+    MlDsa(&'static MlDsa, Vec<u8>),
 }
+
+/// One of the three sizes of ML-DSA (FIPS 204, table 2).
+#[cfg(feature = "pq")]
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct MlDsa {
+    algorithm: [Algorithm; 1],
+    public_key: usize,
+}
+
+#[cfg(feature = "pq")]
+static ML_DSA: [MlDsa; 3] = [
+    MlDsa {
+        algorithm: [Algorithm::MlDsa44],
+        public_key: 1312,
+    },
+    MlDsa {
+        algorithm: [Algorithm::MlDsa65],
+        public_key: 1952,
+    },
+    MlDsa {
+        algorithm: [Algorithm::MlDsa87],
+        public_key: 2592,
+    },
+];
 
 impl Material {
     fn read(jwk: &Jwk<'_>) -> Result<Self, Reason> {
@@ -133,7 +164,10 @@ impl Material {
             (Some("RSA"), _) => rsa(number(jwk, "n")?, number(jwk, "e")?),
             (Some("EC"), Some("P-256")) => Ok(Self::P256(point(jwk, 32)?)),
             (Some("EC"), Some("P-384")) => Ok(Self::P384(point(jwk, 48)?)),
+            (Some("EC"), Some("P-521")) => Ok(Self::P521(point(jwk, 66)?)),
             (Some("OKP"), Some("Ed25519")) => ed25519(bytes(jwk, "x")?),
+            #[cfg(feature = "pq")]
+            (Some("AKP"), _) => ml_dsa(jwk),
             (Some("EC" | "OKP"), _) => {
                 Err(crv.map_or(Reason::NoCrv, |crv| Reason::Crv(Quoted::new(crv))))
             }
@@ -147,11 +181,14 @@ impl Material {
             Self::Rsa { .. } => ("`kty`", "`RSA`"),
             Self::P256(_) => ("`crv`", "`P-256`"),
             Self::P384(_) => ("`crv`", "`P-384`"),
+            Self::P521(_) => ("`crv`", "`P-521`"),
             Self::Ed25519(_) => ("`crv`", "`Ed25519`"),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(..) => ("`kty`", "`AKP`"),
         }
     }
 
-    fn algorithms(&self) -> &'static [Algorithm] {
+    pub(in crate::auth) fn algorithms(&self) -> &'static [Algorithm] {
         match self {
             Self::Rsa { .. } => &[
                 Algorithm::RS256,
@@ -163,7 +200,10 @@ impl Material {
             ],
             Self::P256(_) => &[Algorithm::ES256],
             Self::P384(_) => &[Algorithm::ES384],
+            Self::P521(_) => &[Algorithm::ES512],
             Self::Ed25519(_) => &[Algorithm::EdDSA],
+            #[cfg(feature = "pq")]
+            Self::MlDsa(size, _) => &size.algorithm,
         }
     }
 
@@ -176,7 +216,14 @@ impl Material {
             }
             Self::P256(point) => parse(&ECDSA_P256_SHA256_FIXED, point),
             Self::P384(point) => parse(&ECDSA_P384_SHA384_FIXED, point),
+            Self::P521(point) => parse(&ECDSA_P521_SHA512_FIXED, point),
             Self::Ed25519(point) => parse(&ED25519, point),
+            #[cfg(feature = "pq")]
+            Self::MlDsa(_, key) => match algorithm {
+                Algorithm::MlDsa44 => parse(&aws::ML_DSA_44, key),
+                Algorithm::MlDsa65 => parse(&aws::ML_DSA_65, key),
+                _ => parse(&aws::ML_DSA_87, key),
+            },
         };
         let parsed = parsed.map_err(|_| Reason::NoPublicKey)?;
         Ok(KeyVerifier(parsed))
@@ -252,6 +299,18 @@ fn has_length(member: &'static str, coordinate: &[u8], wanted: usize) -> Result<
         bytes,
         wanted,
     })
+}
+
+/// Reads a key of ML-DSA, whose `alg` is required (RFC 9964 §3).
+#[cfg(feature = "pq")]
+fn ml_dsa(jwk: &Jwk<'_>) -> Result<Material, Reason> {
+    let alg = jwk.get("alg").ok_or(Reason::NoAlg)?;
+    let mut sizes = ML_DSA.iter();
+    let size = sizes.find(|size| alg == size.algorithm[0].as_str());
+    let size = size.ok_or_else(|| Reason::Alg(Quoted::new(alg)))?;
+    let key = bytes(jwk, "pub")?;
+    has_length("pub", &key, size.public_key)?;
+    Ok(Material::MlDsa(size, key))
 }
 
 /// Accepts a point of the right length and not of small order. Whether it is on the curve is not
@@ -422,6 +481,11 @@ mod tests {
             (json!({"kty": "RSA", "key_ops": ["sign"]}), "`key_ops` lacks `verify`"),
             (json!({"kty": "AKP\u{202e}"}), "`kty` is `AKP\\u{202e}`, which is not supported"),
             (json!({}), "`kty` is missing"),
+            #[cfg(feature = "pq")]
+            (json!({"kty": "AKP"}), "`alg` is missing"),
+            #[cfg(feature = "pq")]
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}), "`pub` has 1 bytes, not 1312"),
+            (json!({"kty": "AKP", "alg": "ML-DSA-44", "priv": "AA"}), "it has a private member, `priv`"),
             (json!({"kty": "EC", "crv": "secp256k1"}), "`crv` is `secp256k1`, which is not supported"),
             (json!({"kty": "EC"}), "`crv` is missing"),
             (json!({"kty": "RSA", "n": n}), "`e` is missing"),

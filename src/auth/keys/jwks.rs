@@ -24,7 +24,7 @@ use crate::auth::{
         key_set::{Key, Miss},
         refresher::Refresher,
         schedule::{Decision, Discovery},
-        shared::{Settings, Shared},
+        shared::{Seed, Settings, Shared},
         status::KeyStatus,
     },
 };
@@ -49,7 +49,8 @@ impl Jwks {
     /// Starts the refresher, and the first fetch with it. Needs a tokio runtime.
     pub(crate) fn start(settings: Settings) -> Self {
         let shared = Arc::new(Shared::new(settings));
-        let refresher = tokio::spawn(Refresher::new(Arc::clone(&shared)).run());
+        let refresher = Refresher::new(Arc::clone(&shared)).with_seed();
+        let refresher = tokio::spawn(refresher.run());
         Self { shared, refresher }
     }
 
@@ -140,6 +141,16 @@ impl Jwks {
     pub(crate) fn kids(&self) -> Vec<String> {
         let held = self.shared.held.load();
         held.as_ref().map_or_else(Vec::new, |held| held.kids())
+    }
+
+    /// Returns the document that is held, for a refresher that replaces this one.
+    pub(crate) fn seed(&self) -> Option<Seed> {
+        let generation = self.generation()?;
+        let document = self.shared.record().document.clone()?;
+        Some(Seed {
+            document,
+            generation,
+        })
     }
 
     /// Returns why the key of this name is left out of the set that is held, if it is.

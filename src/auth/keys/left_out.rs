@@ -34,6 +34,9 @@ pub(crate) enum Reason {
         member: &'static str,
         is: &'static str,
     },
+    #[cfg(feature = "pq")]
+    #[error("`alg` is missing")]
+    NoAlg,
     #[error("`kty` is missing")]
     NoKty,
     #[error("`kty` is {0}, which is not supported")]

@@ -8,7 +8,7 @@ use reqwest::{Url, header, tls::TlsInfo};
 use crate::auth::{
     keys::{
         discovery,
-        fetch::{self, Document, FetchError, FetchUrl, endpoint},
+        fetch::{self, Access, Document, FetchError, FetchUrl, endpoint},
     },
     verifier::Auth,
 };
@@ -30,9 +30,12 @@ pub(crate) struct Probe {
 }
 
 /// Fetches from an address that the operator configured, for `limit` at most.
-pub(crate) async fn probe(url: &str, limit: Duration) -> Probe {
+pub(crate) async fn probe(url: &str, access: &Access, limit: Duration) -> Probe {
     match endpoint(url) {
-        Ok(url) => probe_url(&FetchUrl::configured(url), limit).await,
+        Ok(url) => {
+            let target = FetchUrl::configured(url).with_access(access.clone());
+            probe_url(&target, limit).await
+        }
         Err(fault) => {
             let error = FetchError::JwksUri(url.into(), fault);
             Probe::failed(Duration::ZERO, error)
@@ -77,18 +80,14 @@ async fn ask(
     probe: &mut Probe,
 ) -> Result<Document, FetchError> {
     let url = target.url();
-    let mut client = target.builder();
+    let mut client = target.builder()?;
     if url.scheme() == "https" {
         client = client.tls_info(true);
     }
     let client = client
         .build()
         .map_err(|error| fetch::unreachable(url, &error))?;
-    let asked = client
-        .get(url.clone())
-        .header(header::ACCEPT, "application/json")
-        .header(header::ACCEPT_ENCODING, "identity");
-    let answer = asked.send().await.map_err(|error| {
+    let answer = target.request(&client)?.send().await.map_err(|error| {
         probe.is_no_tls = url.scheme() == "https" && fetch::is_of_tls(&error);
         fetch::unreachable(url, &error)
     })?;
@@ -130,8 +129,15 @@ pub(crate) fn is_not_found(error: &FetchError) -> bool {
 }
 
 /// Returns the address of the keys in the issuer's metadata, or what is wrong with the metadata.
-pub(crate) fn jwks_uri(body: &[u8], url: &Url, issuer: &str) -> Result<FetchUrl, FetchError> {
-    discovery::read(body, url, issuer)
+pub(crate) fn jwks_uri(
+    body: &[u8],
+    url: &Url,
+    issuer: &str,
+    access: &Access,
+) -> Result<FetchUrl, FetchError> {
+    let found = discovery::read(body, url, issuer)?;
+    let metadata = FetchUrl::configured(url.clone()).with_access(access.clone());
+    Ok(found.with_access_of(&metadata))
 }
 
 impl Auth {
@@ -139,11 +145,11 @@ impl Auth {
     /// and by how many seconds our clock is ahead of it.
     pub(crate) async fn ahead(&self, limit: Duration) -> Option<(String, f64)> {
         for (issuer, _) in self.trusts() {
-            let Some(url) = metadata_of(issuer) else {
+            let Some(url) = metadata_of(&issuer) else {
                 continue;
             };
-            if let Some(ahead) = probe(url.as_str(), limit).await.ahead {
-                return Some((issuer.to_owned(), ahead));
+            if let Some(ahead) = probe(url.as_str(), &Access::default(), limit).await.ahead {
+                return Some((issuer.to_string(), ahead));
             }
         }
         None

@@ -90,6 +90,33 @@ impl Refresher {
         }
     }
 
+    /// Holds the document that the replaced refresher held, if it has a usable key. The first fetch
+    /// is due all the same.
+    pub(in crate::auth) fn with_seed(mut self) -> Self {
+        let Some(seed) = &self.shared.settings.held else {
+            return self;
+        };
+        self.generation = seed.generation;
+        let document = seed.document.to_vec();
+        let issuer = Arc::clone(&self.shared.settings.issuer);
+        let parse = match self.shared.settings.source {
+            Source::File(_) => KeySet::parse_file,
+            Source::Address(_) | Source::Discovery => KeySet::parse,
+        };
+        if let Ok(held) = self.parse(document, None, &issuer, parse) {
+            let now = Instant::now();
+            let fetched = Fetched {
+                held,
+                max_age: None,
+                address: None,
+                discovered: false,
+            };
+            self.succeed(fetched, now);
+            self.shared.schedule().fetch();
+        }
+        self
+    }
+
     /// Runs until the task is aborted, which `Jwks::drop` does.
     pub(in crate::auth) async fn run(mut self) {
         loop {
@@ -149,7 +176,11 @@ impl Refresher {
         let shared = Arc::clone(&self.shared);
         let (held, max_age) = match &shared.settings.source {
             Source::File(path) => (self.read(path).await?, None),
-            Source::Address(url) => self.get(&FetchUrl::configured(url.clone())).await?,
+            Source::Address(url) => {
+                let address = FetchUrl::configured(url.clone());
+                let access = shared.settings.access.clone();
+                self.get(&address.with_access(access)).await?
+            }
             Source::Discovery => return self.fetch_discovered(discovery).await,
         };
         Ok(Outcome::Fetched(Box::new(Fetched {
@@ -234,7 +265,7 @@ impl Refresher {
 
     async fn discover(&self) -> Result<FetchUrl, FetchError> {
         let settings = &self.shared.settings;
-        discovery::jwks_uri(&settings.fetcher, &settings.issuer).await
+        discovery::jwks_uri(&settings.fetcher, &settings.issuer, &settings.access).await
     }
 
     /// Discovers in half of the time, so that a fetch from the address still has the other half.
@@ -330,6 +361,7 @@ impl Refresher {
                 schedule.discovered(now);
             }
             schedule.succeeded(now, fetched.max_age);
+            record.document = Some(Arc::clone(&held.document));
             // The issuer's answer may be as old as the request for it.
             record.confirmed = Some(began);
             record.error.take().is_some()
@@ -408,6 +440,7 @@ impl Refresher {
         let mut schedule = self.shared.schedule();
         schedule.dropped();
         self.shared.held.store(None);
+        self.shared.record().document = None;
         drop(schedule);
         self.held = None;
         tracing::error!(

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::algorithm::Algorithm;
 use crate::auth::keys::{
-    fetch::{FetchError, Fetcher},
+    fetch::{Access, FetchError, Fetcher},
     key_set::KeySet,
     schedule::{Policy, Schedule},
     status::{Fetches, KeyStatus},
@@ -51,6 +51,18 @@ pub(crate) struct Settings {
     /// The seed of the schedule's jitter.
     pub(crate) seed: u64,
     pub(crate) fetcher: Arc<Fetcher>,
+    /// What the issuer's own addresses need.
+    pub(crate) access: Access,
+    /// The document of the refresher that this one replaces.
+    pub(crate) held: Option<Seed>,
+}
+
+/// A document that is held already, when the settings of its issuer change.
+#[derive(Debug, Clone)]
+pub(crate) struct Seed {
+    pub(crate) document: Arc<[u8]>,
+    /// The generation of the set that was parsed from it.
+    pub(crate) generation: u64,
 }
 
 /// The state that requests and the refresher share.
@@ -75,6 +87,8 @@ pub(in crate::auth) struct Shared {
 pub(in crate::auth) struct Record {
     /// The start of the fetch that last confirmed the set.
     pub(in crate::auth) confirmed: Option<Instant>,
+    /// The document of the held set.
+    pub(in crate::auth) document: Option<Arc<[u8]>>,
     pub(in crate::auth) error: Option<FetchError>,
     pub(in crate::auth) fetches: Fetches,
 }

@@ -16,9 +16,16 @@ impl Material {
             }
             Self::P256(point) => ec("P-256", point),
             Self::P384(point) => ec("P-384", point),
+            Self::P521(point) => ec("P-521", point),
             Self::Ed25519(point) => {
                 let x = base64url(point);
                 format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
+            }
+            #[cfg(feature = "pq")]
+            Self::MlDsa(_, key) => {
+                // RFC 9964 §6: `alg`, `kty` and `pub`.
+                let (alg, key) = (self.algorithms()[0], base64url(key));
+                format!(r#"{{"alg":"{alg}","kty":"AKP","pub":"{key}"}}"#)
             }
         };
         let mut thumbprint = [0; 32];

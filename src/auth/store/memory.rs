@@ -289,6 +289,32 @@ mod tests {
         }
     }
 
+    /// How long a claim takes: `cargo test --release -- --ignored nanoseconds_per_claim --nocapture`.
+    #[test]
+    #[ignore = "measures speed"]
+    fn nanoseconds_per_claim() {
+        const CLAIMS: u64 = 1_000_000;
+        for threads in [1, 2] {
+            let store = Memory::new(DEFAULT_BYTES);
+            let begin = std::time::Instant::now();
+            thread::scope(|scope| {
+                for thread in 0..threads {
+                    let store = &store;
+                    scope.spawn(move || {
+                        for number in thread * CLAIMS..(thread + 1) * CLAIMS {
+                            // Hashes are spread evenly, and so are these.
+                            let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                            let claimed = store.claim(&claim(number, 100));
+                            assert_eq!(claimed, Ok(Claimed::First));
+                        }
+                    });
+                }
+            });
+            let each = begin.elapsed() / u32::try_from(CLAIMS).unwrap();
+            println!("{threads} threads: {each:?} a claim");
+        }
+    }
+
     /// Threads claim the same keys in the same order, so that they meet at nearly every key.
     #[test]
     fn accepts_each_key_once_however_many_threads_claim_it() {

@@ -126,7 +126,7 @@ impl Store {
                 claimed
             }
         };
-        self.0.stats.count(&claimed);
+        self.0.stats.count(claimed);
         claimed
     }
 

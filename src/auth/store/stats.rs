@@ -23,11 +23,11 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn count(&self, claimed: &Result<Claimed, Unavailable>) {
+    pub(crate) fn count(&self, claimed: Result<Claimed, Unavailable>) {
         let counter = match claimed {
             Ok(Claimed::First) => &self.first,
             Ok(Claimed::Used) => &self.used,
-            Err(unavailable) => &self.unavailable[*unavailable as usize],
+            Err(unavailable) => &self.unavailable[unavailable as usize],
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -70,7 +70,7 @@ mod tests {
         let outcomes = [Ok(Claimed::First), Ok(Claimed::Used)];
         let unavailable = Unavailable::ALL.map(Err);
         for (times, outcome) in outcomes.iter().chain(&unavailable).enumerate() {
-            (0..=times).for_each(|_| stats.count(outcome));
+            (0..=times).for_each(|_| stats.count(*outcome));
         }
         let counted: Vec<_> = stats.claims().collect();
         let expected = ["first", "used", "full", "timeout", "connection", "too_old"];

@@ -8,6 +8,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::{
     error::AuthError,
     token::{
+        audience::AudienceClaim,
         confirmation::{Binding, Methods},
         json::Value,
         jws::Header,
@@ -49,15 +50,23 @@ pub(crate) fn no_extension(header: &Header<'_>) -> Result<(), AuthError> {
 
 /// Checks `typ`, so that a JWT of another kind, such as a logout token or a DPoP proof, is not
 /// accepted as an access token (RFC 8725 §3.11, RFC 9068 §4). An absent `typ` and plain `JWT` are
-/// common; the strict profile accepts neither.
-pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<(), AuthError> {
+/// common; the strict profile accepts neither. Returns whether `typ` is that of the profile.
+pub(crate) fn access_token_type(header: &Header<'_>, strict: bool) -> Result<bool, AuthError> {
     const STRICT: [&str; 2] = ["at+jwt", "application/at+jwt"];
     match &header.typ {
-        None if !strict => Ok(()),
-        Some(Value::Text(typ)) if STRICT.iter().any(|a| a.eq_ignore_ascii_case(typ)) => Ok(()),
-        Some(Value::Text(typ)) if !strict && typ.eq_ignore_ascii_case("JWT") => Ok(()),
+        None if !strict => Ok(false),
+        Some(Value::Text(typ)) if STRICT.iter().any(|a| a.eq_ignore_ascii_case(typ)) => Ok(true),
+        Some(Value::Text(typ)) if !strict && typ.eq_ignore_ascii_case("JWT") => Ok(false),
         _ => Err(AuthError::WrongTokenType),
     }
+}
+
+/// Checks that a token of an issuer with the strict profile has the `typ` of the profile.
+pub(crate) fn profile(is_at_jwt: bool, strict: bool) -> Result<(), AuthError> {
+    if strict && !is_at_jwt {
+        return Err(AuthError::WrongTokenType);
+    }
+    Ok(())
 }
 
 /// Returns `iss`, which must be present and a string.
@@ -69,10 +78,27 @@ pub(crate) fn issuer<'c>(claims: &'c Registered<'_>) -> Result<&'c str, AuthErro
     }
 }
 
-/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3). An empty `aud` contains
-/// none.
-pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), AuthError> {
-    let found = match &claims.aud {
+/// Checks that `aud` contains a configured audience (RFC 7519 §4.1.3), or that the claim that
+/// stands for it is one. An empty `aud` contains none.
+pub(crate) fn audience(
+    claims: &Registered<'_>,
+    claim: AudienceClaim,
+    ours: &[String],
+) -> Result<(), AuthError> {
+    let value = match claim {
+        AudienceClaim::Aud => &claims.aud,
+        AudienceClaim::ClientId => &claims.client_id,
+        AudienceClaim::Azp => &claims.azp,
+        AudienceClaim::Cid => &claims.cid,
+    };
+    if claim != AudienceClaim::Aud {
+        // `aud` is not compared, and must have its type all the same. Only `aud` may be a list.
+        let is_audience = |aud: &Value<'_>| matches!(aud, Value::Text(_) | Value::Texts(_));
+        if !claims.aud.as_ref().is_none_or(is_audience) || matches!(value, Some(Value::Texts(_))) {
+            return Err(AuthError::InvalidClaim);
+        }
+    }
+    let found = match value {
         None => return Err(AuthError::MissingClaim),
         Some(Value::Text(audience)) => ours.iter().any(|our| our == audience),
         Some(Value::Texts(audiences)) => ours.iter().any(|our| audiences.iter().any(|a| our == a)),
@@ -82,7 +108,7 @@ pub(crate) fn audience(claims: &Registered<'_>, ours: &[String]) -> Result<(), A
 }
 
 /// The rules for the times of a token.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeRules {
     /// The allowed clock skew.
     pub(crate) leeway: Duration,
@@ -115,6 +141,15 @@ impl Times {
         self.not_too_old(now, rules)?;
         begun(self.not_before, now, rules)?;
         begun(self.issued, now, rules)
+    }
+
+    /// Returns the time from which the token is rejected, without leeway.
+    pub(crate) fn end(&self, rules: &TimeRules) -> f64 {
+        let too_old = rules
+            .max_age
+            .zip(self.issued)
+            .map(|(age, issued)| issued + age.as_secs_f64());
+        too_old.map_or(self.expires, |too_old| too_old.min(self.expires))
     }
 
     pub(in crate::auth) fn not_expired(
@@ -220,6 +255,13 @@ mod tests {
         for (case, header, expected) in [
             ("allowed", r#"{"alg":"RS256"}"#, true),
             ("of another family", r#"{"alg":"ES256"}"#, true),
+            ("its name of RFC 9864", r#"{"alg":"ESP256"}"#, true),
+            (
+                "a name of RFC 9864 that is not allowed",
+                r#"{"alg":"Ed25519"}"#,
+                false,
+            ),
+            ("lower case, of RFC 9864", r#"{"alg":"esp256"}"#, false),
             ("not allowed", r#"{"alg":"RS512"}"#, false),
             ("none", r#"{"alg":"none"}"#, false),
             ("None", r#"{"alg":"None"}"#, false),
@@ -310,7 +352,54 @@ mod tests {
             ("an object", r#"{"aud":{"a":1}}"#, Err(InvalidClaim)),
         ] {
             let claims = Registered::parse(payload).unwrap();
-            assert_eq!(audience(&claims, &ours), expected, "{case}");
+            let found = audience(&claims, AudienceClaim::Aud, &ours);
+            assert_eq!(found, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn compares_the_claim_that_stands_for_the_audience() {
+        use AudienceClaim::{Azp, Cid, ClientId};
+        use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
+        let ours = ["a".to_owned(), "b".to_owned()];
+        for (case, claim, payload, expected) in [
+            ("client_id", ClientId, r#"{"client_id":"b"}"#, Ok(())),
+            ("azp", Azp, r#"{"azp":"a"}"#, Ok(())),
+            ("cid", Cid, r#"{"cid":"a"}"#, Ok(())),
+            (
+                "beside another aud",
+                Cid,
+                r#"{"cid":"a","aud":"x"}"#,
+                Ok(()),
+            ),
+            (
+                "another",
+                ClientId,
+                r#"{"client_id":"x"}"#,
+                Err(WrongAudience),
+            ),
+            (
+                "absent",
+                ClientId,
+                r#"{"aud":"a","azp":"a"}"#,
+                Err(MissingClaim),
+            ),
+            (
+                "a list",
+                ClientId,
+                r#"{"client_id":["a"]}"#,
+                Err(InvalidClaim),
+            ),
+            ("null", ClientId, r#"{"client_id":null}"#, Err(MissingClaim)),
+            (
+                "aud of another type",
+                Azp,
+                r#"{"azp":"a","aud":1}"#,
+                Err(InvalidClaim),
+            ),
+        ] {
+            let claims = Registered::parse(payload).unwrap();
+            assert_eq!(audience(&claims, claim, &ours), expected, "{case}");
         }
     }
 
@@ -382,6 +471,7 @@ mod tests {
 
     #[test]
     fn rejects_bound_tokens_unless_the_method_is_enabled() {
+        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let (off, key) = (
             Methods::default(),
             Methods {
@@ -389,7 +479,6 @@ mod tests {
                 certificate: false,
             },
         );
-        const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
         let bound = format!(r#"{{"cnf":{{"jkt":"{JKT}"}}}}"#);
         let beyond = format!(r#"{{"n":1e400,"cnf":{{"jkt":"{JKT}"}}}}"#);
         for (case, payload, enabled, expected) in [

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use crate::auth::{
     challenge::{Challenge, Scheme},
     error::AuthError,
-    token::{confirmation::Binding, identity::Identity, json, payload::Verified},
+    token::{confirmation::Binding, ended::ended, identity::Identity, json, payload::Verified},
 };
 
 /// The claims of a verified access token: the registered ones (RFC 7519 §4.1, RFC 9068 §2.2), and
@@ -79,6 +79,48 @@ impl<X> Claims<X> {
         SystemTime::UNIX_EPOCH + since_epoch.min(FAR)
     }
 
+    /// Completes when the token expires or is revoked, so that a stream can end with its token.
+    /// Returns [`AuthError::TokenExpired`] or [`AuthError::TokenRevoked`].
+    ///
+    /// The future is independent of the claims. It completes at `exp`, or earlier at the
+    /// [maximum age](crate::auth::Builder::max_age), without leeway.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, Claims, revocation::Revocation},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::start().await;
+    /// # let auth = Auth::discover(issuer.url(), issuer.audience())?;
+    /// let claims: Claims = auth.verify(&issuer.token().sign()).await?;
+    /// let ended = claims.ended(); // in a stream: tokio::select! with what it waits for
+    /// auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+    /// assert_eq!(ended.await, AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ended(&self) -> impl Future<Output = AuthError> + Send + Sync + 'static + use<X> {
+        ended(Arc::clone(&self.verified))
+    }
+
+    /// Returns the time since the user authenticated, in seconds: now minus `auth_time`. `None` if
+    /// the token does not say, or names a time ahead.
+    pub(crate) fn authentication_age(&self) -> Option<f64> {
+        let at: f64 = json::accepted(json::member(self.json(), "auth_time")?).ok()?;
+        let age = self.verified.context.clock.now() - at;
+        let leeway = self.verified.context.rules.leeway.as_secs_f64();
+        (age >= -leeway).then_some(age - leeway)
+    }
+
+    /// Returns the authentication context class of the token.
+    pub(crate) fn acr(&self) -> Option<String> {
+        json::accepted(json::member(self.json(), "acr")?).ok()
+    }
+
     /// Returns the scopes that the token grants: those of `scope` and of `scp`, each a string of
     /// scopes separated by spaces only (RFC 6749 §3.3), or an array of scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
@@ -115,14 +157,43 @@ impl<X> Claims<X> {
     /// # }
     /// ```
     pub fn roles(&self) -> Vec<String> {
-        match self.claim(&self.verified.context.roles_at) {
-            Some(serde_json::Value::String(role)) => vec![role],
-            Some(serde_json::Value::Array(roles)) => roles
+        self.texts(&self.verified.context.roles_at)
+    }
+
+    /// Returns the groups that the token lists: an array of strings, or a single one, in the claim
+    /// that [`Builder::groups_at`](crate::auth::Builder::groups_at) configures.
+    ///
+    /// Entra ID leaves the groups out of a token if there are more than 200 of them. Then there is
+    /// none here.
+    pub fn groups(&self) -> Vec<String> {
+        self.texts(&self.verified.context.groups_at)
+    }
+
+    fn texts(&self, claim: &str) -> Vec<String> {
+        match self.claim(claim) {
+            Some(serde_json::Value::String(text)) => vec![text],
+            Some(serde_json::Value::Array(texts)) => texts
                 .iter()
-                .filter_map(|role| role.as_str().map(str::to_owned))
+                .filter_map(|text| text.as_str().map(str::to_owned))
                 .collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Returns whether a scope of the token is `wanted`, or includes it by
+    /// [`Builder::scope_includes`](crate::auth::Builder::scope_includes).
+    pub(crate) fn grants_scope(&self, wanted: &str) -> bool {
+        let implied = &self.verified.context.implied;
+        self.scopes()
+            .any(|granted| implied.satisfies(granted, wanted))
+    }
+
+    /// Returns the scopes that the issuer of the token requires, if the token lacks one of them.
+    pub(crate) fn lacks_required_scope(&self) -> Option<Arc<str>> {
+        let required = self.verified.context.required_scope.as_ref()?;
+        let mut each = required.split(' ');
+        let lacks = !each.all(|scope| self.grants_scope(scope));
+        lacks.then(|| Arc::clone(required))
     }
 
     /// Returns a member of the payload, by its full name (`https://my.app/tier`) or by a path of

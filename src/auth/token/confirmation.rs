@@ -58,6 +58,27 @@ pub(crate) struct Methods {
 }
 
 impl Binding {
+    /// Returns what a token is bound to by two statements about it, both of which hold.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenBound`] if they name different keys or certificates.
+    pub(crate) fn of_both(
+        one: Option<&Self>,
+        other: Option<&Self>,
+    ) -> Result<Option<Self>, AuthError> {
+        let (Some(one), Some(other)) = (one, other) else {
+            return Ok(one.or(other).copied());
+        };
+        let same = |one: Option<Thumbprint>, other: Option<Thumbprint>| match (one, other) {
+            (Some(one), Some(other)) if one != other => Err(AuthError::TokenBound),
+            (one, other) => Ok(one.or(other)),
+        };
+        Ok(Some(Self {
+            key: same(one.key, other.key)?,
+            certificate: same(one.certificate, other.certificate)?,
+        }))
+    }
+
     /// Reads the JSON text of `cnf`.
     ///
     /// Other members are ignored beside a supported one, which alone is proved. They are refused

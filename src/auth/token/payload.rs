@@ -6,7 +6,10 @@
 use std::{
     borrow::Cow,
     fmt, slice,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use smallvec::SmallVec;
@@ -15,9 +18,16 @@ use crate::algorithm::Algorithm;
 
 use crate::auth::{
     challenge::Challenge,
+    clock::Clock,
+    error::AuthError,
     keys::key_set::Key,
+    revocation::list::{Marks, RevocationList, State},
     token::{
-        checks::Times, confirmation::Binding, json::Value, pseudonym::Pseudonym,
+        checks::{TimeRules, Times},
+        confirmation::Binding,
+        implied::ImpliedScopes,
+        json::{self, Value},
+        pseudonym::Pseudonym,
         registered::Registered,
     },
 };
@@ -36,9 +46,12 @@ pub(crate) struct Verified {
     pub(crate) binding: Option<Box<Binding>>,
     /// Computed when a log first needs it.
     pseudonym: OnceLock<Option<Pseudonym>>,
+    /// The version of the list of revoked tokens that does not have this one. 0: not looked up.
+    not_revoked_in: AtomicU64,
 }
 
 /// The position of each claim. Kept small, because every cached token has one of these.
+#[derive(Clone)]
 struct Pieces {
     subject: Option<Piece>,
     /// `scope`, if it is a string.
@@ -60,8 +73,9 @@ const FEW: usize = 4;
 /// The start and the end of a text.
 type Piece = (Place, Place);
 
-/// A position in a text. A token has 16 KiB at most, so every position fits.
-type Place = u16;
+/// A position in a text. A token and an introspection answer have 64 KiB at most, so that a payload
+/// and the unescaped claims together can be longer than 16 bits count.
+type Place = u32;
 
 impl Verified {
     /// Returns the payload as the issuer signed it.
@@ -109,13 +123,105 @@ impl Verified {
         size_of::<Self>() + self.text.len() + lists + binding
     }
 
+    /// Checks that the token is not on the list of revoked tokens. A token is looked up once for
+    /// each version of the list, so that a cached token costs no lookup.
+    pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
+        let version = match self.context.revocations.state() {
+            State::Quiet => return Ok(()),
+            State::Version(version) if version == self.not_revoked_in.load(Relaxed) => {
+                return Ok(());
+            }
+            State::Version(version) => version,
+            State::Unknown => {
+                return Err(AuthError::StateUnavailable {
+                    retry_after: std::time::Duration::from_secs(1),
+                });
+            }
+        };
+        if self.is_revoked() {
+            return Err(AuthError::TokenRevoked);
+        }
+        self.not_revoked_in.store(version, Relaxed);
+        Ok(())
+    }
+
+    /// Looks the token up in the list of revoked tokens.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let context = &self.context;
+        let mut marks = Marks {
+            issued: self.times.issued,
+            ..Marks::default()
+        };
+        // The payload was accepted before, so it can be read again.
+        let _ = json::members(self.payload(), |name, value| match (name, value) {
+            ("jti", Value::Text(jti)) => marks.jti = Some(jti),
+            ("sub", Value::Text(sub)) => marks.sub = Some(sub),
+            ("sid", Value::Text(sid)) => marks.sid = Some(sid),
+            ("client_id" | "azp" | "cid", Value::Text(client)) => marks.clients.push(client),
+            _ => {}
+        });
+        let now = context.clock.now();
+        context.revocations.has(&context.issuer, &marks, now)
+    }
+
+    /// Returns these claims, limited by an introspection answer about the same token: it expires at
+    /// the earlier of both times, and grants the scopes that are in both. An answer without scopes
+    /// does not limit them.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenBound`] if they are bound to different keys.
+    pub(crate) fn limited_by(&self, answer: &Self) -> Result<Self, AuthError> {
+        let mut text = self.text.clone();
+        let mut claims = self.claims.clone();
+        if answer.lists_scopes() {
+            let granted = |verified: &Self, name: &str| {
+                let mut words = verified.scopes().flat_map(|string| string.split(' '));
+                words.any(|word| word == name)
+                    || verified.scopes_one_by_one().any(|word| word == name)
+            };
+            let words = self.scopes().flat_map(|string| string.split(' '));
+            let words = words.chain(self.scopes_one_by_one());
+            let both: Vec<_> = words
+                .filter(|name| !name.is_empty() && granted(answer, name))
+                .collect();
+            let both = both.join(" ");
+            let from = text.len();
+            text.push_str(&both);
+            claims.scope = Some((place(from), place(text.len())));
+            claims.scp = None;
+            let scps = usize::try_from(claims.audience).unwrap_or_default();
+            claims.lists.drain(..scps);
+            claims.permissions -= claims.audience;
+            claims.audience = 0;
+        }
+        let binding = Binding::of_both(self.binding.as_deref(), answer.binding.as_deref())?;
+        Ok(Self {
+            text,
+            payload: self.payload,
+            claims,
+            binding: binding.map(Box::new),
+            times: Times {
+                expires: self.times.expires.min(answer.times.expires),
+                ..self.times
+            },
+            context: Arc::clone(&self.context),
+            source: self.source.clone(),
+            pseudonym: OnceLock::new(),
+            not_revoked_in: AtomicU64::new(0),
+        })
+    }
+
+    fn lists_scopes(&self) -> bool {
+        self.claims.scope.is_some() || self.claims.scp.is_some() || self.claims.audience > 0
+    }
+
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
-        let pieces = self.claims.lists.iter().take(to.into());
-        pieces.skip(from.into()).map(|piece| self.read(*piece))
+        let pieces = self.claims.lists.iter().take(to as usize);
+        pieces.skip(from as usize).map(|piece| self.read(*piece))
     }
 
     fn read(&self, (from, to): Piece) -> &str {
-        let text = self.text.get(from.into()..to.into());
+        let text = self.text.get(from as usize..to as usize);
         text.unwrap_or_default()
     }
 }
@@ -190,17 +296,20 @@ impl Extract {
             source,
             binding: self.binding,
             pseudonym: OnceLock::new(),
+            not_revoked_in: AtomicU64::new(0),
         }
     }
 }
 
-/// The key or secret that verified a token.
-#[derive(Debug)]
+/// The key, the secret or the answer that verified a token.
+#[derive(Debug, Clone)]
 pub(crate) enum VerifiedBy {
     /// A key of the issuer's set.
     Key(Arc<Key>),
     /// The secret shared with the issuer.
     Secret,
+    /// An answer of the issuer's introspection endpoint.
+    Introspection,
 }
 
 impl VerifiedBy {
@@ -217,20 +326,44 @@ impl VerifiedBy {
     pub(crate) fn kid(&self) -> Option<&str> {
         match self {
             Self::Key(key) => key.kid(),
-            Self::Secret => None,
+            Self::Secret | Self::Introspection => None,
         }
     }
 }
 
-/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, and
-/// the claim that holds the roles.
+/// The data that all tokens of one issuer share: the issuer's name, the challenge of this API, how
+/// the claims are read, and what decides how long a verified token is good.
 #[derive(Debug)]
 pub(crate) struct IssuerContext {
     pub(crate) issuer: Arc<str>,
+    /// The position of the issuer in the list of all.
+    pub(crate) slot: usize,
     pub(crate) challenge: Challenge,
     pub(crate) roles_at: Arc<str>,
+    /// True if the issuer is asked about verified JWTs too.
+    pub(crate) introspects_jwts: bool,
+    pub(crate) clock: Clock,
+    pub(crate) rules: TimeRules,
+    pub(crate) revocations: Arc<RevocationList>,
+    pub(crate) groups_at: Arc<str>,
+    /// The scopes that every token of the issuer must grant, separated by spaces.
+    pub(crate) required_scope: Option<Arc<str>>,
+    pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
+}
+
+impl IssuerContext {
+    /// Returns whether both say the same about a token, wherever they are in the list.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+            && self.challenge == other.challenge
+            && self.roles_at == other.roles_at
+            && self.groups_at == other.groups_at
+            && self.required_scope == other.required_scope
+            && self.implied == other.implied
+            && self.requires_key == other.requires_key
+    }
 }
 
 /// Finds the positions of texts in the payload that they were read from.

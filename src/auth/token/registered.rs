@@ -20,6 +20,8 @@ pub(crate) struct Registered<'a> {
     pub(crate) scp: Option<Value<'a>>,
     pub(crate) permissions: Option<Value<'a>>,
     pub(crate) client_id: Option<Value<'a>>,
+    pub(crate) azp: Option<Value<'a>>,
+    pub(crate) cid: Option<Value<'a>>,
     /// The JSON text of `cnf`, with any value.
     pub(crate) cnf: Option<&'a str>,
 }
@@ -45,6 +47,8 @@ impl<'a> Registered<'a> {
             "scp" => claims.scp = unless_null(value),
             "permissions" => claims.permissions = Some(value),
             "client_id" => claims.client_id = unless_null(value),
+            "azp" => claims.azp = Some(value),
+            "cid" => claims.cid = Some(value),
             "cnf" => is_bound = true,
             _ => {}
         })

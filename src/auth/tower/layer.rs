@@ -276,7 +276,7 @@ where
     }
 }
 
-/// What a request must bring.
+/// The requirements for a request.
 struct Gate<X> {
     auth: Auth,
     requirement: Option<Arc<Requirement<X>>>,

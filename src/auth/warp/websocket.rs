@@ -17,8 +17,7 @@ use warp::{
 };
 
 use crate::auth::{
-    credential::bearer, error::AuthError, token::claims::Claims, verifier::Auth,
-    warp::filter::with_auth_from,
+    error::AuthError, token::claims::Claims, verifier::Auth, warp::filter::with_auth_from,
 };
 
 /// The name of the subprotocol that precedes the token in the list.
@@ -66,7 +65,8 @@ pub fn with_websocket_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    with_auth_from(auth, token)
+    let of = auth.clone();
+    with_auth_from(auth, move |headers: &HeaderMap| token(&of, headers))
 }
 
 /// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
@@ -99,10 +99,10 @@ impl Subprotocol {
 }
 
 /// Returns the token in the header fields of a handshake.
-fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
+fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
     let mut offered = offered(headers).skip_while(|name| *name != BEARER.as_bytes());
     if offered.next().is_none() {
-        return bearer::token(headers);
+        return auth.bare_token(headers);
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
@@ -124,7 +124,7 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::warp::filter::BearerFilterExt;
+    use crate::{algorithm::Algorithm, auth::warp::filter::BearerFilterExt};
 
     type Fields = &'static [&'static str];
 
@@ -149,6 +149,9 @@ mod tests {
             ("in both places", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
             ("two tokens", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
         ];
+        let auth = Auth::builder().issuer("https://a.example/").audience("a");
+        let auth = auth.algorithms([Algorithm::HS256]).signing_secret([7; 32]);
+        let auth = auth.build().unwrap();
         for (case, subprotocols, authorization, expected) in rows {
             let mut headers = HeaderMap::new();
             for value in subprotocols {
@@ -157,7 +160,11 @@ mod tests {
             for value in authorization {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            assert_eq!(token(&headers), expected.map(str::as_bytes), "{case}");
+            assert_eq!(
+                token(&auth, &headers),
+                expected.map(str::as_bytes),
+                "{case}"
+            );
         }
     }
 

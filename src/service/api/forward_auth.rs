@@ -8,6 +8,8 @@
 //!
 //! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
+use std::time::Duration;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use warp::{
     Reply,
@@ -21,7 +23,7 @@ use warp::{
 use crate::{
     auth::{
         Claims, Problem,
-        policy::{Policy, is_scope_token, permissions, scopes},
+        policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
     },
     service::api::route::Asked,
 };
@@ -35,13 +37,15 @@ const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
 /// The payload as the issuer signed it, base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
-/// The largest number of scopes, and of permissions, in one query. A caller needs no token to ask, and the
-/// cost of a policy grows with the square of its names.
+/// The largest number of scopes, of permissions and of other rules in one query. A caller needs no token to
+/// ask, and the cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// Returns what a query asks for: the token must have everything that `scope` and `permission` list, and the
-/// `audience`, if there is one. The lists may be repeated, and separate names by spaces. An empty query asks
-/// for a valid token.
+/// Returns what a query asks for: the token must have everything that it lists. `scope` and `permission`
+/// separate names by spaces. `role` and `group` take one name each, since those may have spaces in them, and
+/// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `acr` lists
+/// context classes, one of which suffices, and `max_age` has seconds (RFC 9470); each comes once at most, as does `audience`.
+/// An empty query asks for a valid token.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
@@ -53,7 +57,7 @@ pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
     let asked = parse(query);
     if asked.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission and audience; the proxy is refused"
+            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
         );
     }
     asked.ok_or(Problem::BadRequest)
@@ -68,29 +72,51 @@ pub(in crate::service) fn audience(query: &str) -> Option<String> {
 type ReadList = fn(&str) -> Option<Policy>;
 
 fn parse(query: &str) -> Option<Asked> {
-    let (mut of_scopes, mut of_permissions, mut audience) = (Vec::new(), Vec::new(), None);
+    let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
+    let (mut acr, mut max_age, mut audience) = (None, None, None);
     for pair in query.split('&') {
-        let (name, list) = pair.split_once('=')?;
-        let lists = match name {
-            "scope" => &mut of_scopes,
-            "permission" => &mut of_permissions,
+        let (name, value) = pair.split_once('=')?;
+        match name {
+            "scope" => of_scopes.push(decoded(value)?),
+            "permission" => of_permissions.push(decoded(value)?),
+            "role" => others.push(Policy::of_role(decoded(value)?)?),
+            "group" => others.push(Policy::of_group(decoded(value)?)?),
+            "claim" => {
+                // Divided before it is decoded, so that %3A is a colon of the value.
+                let (path, value) = value.rsplit_once(':')?;
+                others.push(Policy::of_claim(decoded(path)?, decoded(value)?)?);
+            }
+            // Given twice, the two could only contradict each other.
+            "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
+            "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
             // Two audiences could mean either or both, so there is one.
             "audience" if audience.is_none() => {
-                audience = Some(decoded(list)?).filter(|audience| !audience.is_empty());
+                audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
                 audience.as_ref()?;
-                continue;
             }
             _ => return None,
-        };
-        lists.push(decoded(list)?);
+        }
     }
+    others.extend(acr);
+    others.extend(max_age);
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
+    if others.len() > MOST {
+        return None;
+    }
+    let policies = policies?.into_iter().chain(others);
     Some(Asked {
-        policy: policies?.into_iter().reduce(|one, other| one & other),
+        policy: policies.reduce(|one, other| one & other),
         audience,
     })
+}
+
+/// Parses whole seconds.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then_some(Duration::from_secs(u64::from(text.parse::<u32>().ok()?)))
 }
 
 /// Joins the lists into one policy. An empty list leaves two spaces in a row, which `read` refuses.
@@ -100,19 +126,19 @@ fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     fits.then(|| read(&list)).flatten()
 }
 
-/// Decodes a value of `application/x-www-form-urlencoded`. A byte beyond ASCII becomes a character beyond
-/// ASCII, which no scope has.
+/// Decodes a value of `application/x-www-form-urlencoded`, which must be UTF-8 without control characters.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
-    let mut decoded = String::with_capacity(text.len());
+    let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'+' => ' ',
-            b'%' => char::from(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
-            plain => char::from(plain),
+            b'+' => b' ',
+            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            plain => plain,
         });
     }
-    Some(decoded)
+    let decoded = String::from_utf8(decoded).ok()?;
+    (!decoded.contains(char::is_control)).then_some(decoded)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -167,7 +193,7 @@ fn unchanged(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::policy::{permission, scope};
+    use crate::auth::policy::{acr, group, permission, role, scope};
 
     #[test]
     fn a_query_is_a_policy_or_a_problem() {
@@ -181,6 +207,17 @@ mod tests {
             ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),
             ("repeated", "scope=a&scope=b", Ok(Some(scope("a") & scope("b")))),
             ("a permission", "permission=p", Ok(Some(permission("p")))),
+            ("a class", "acr=gold", Ok(Some(acr("gold")))),
+            ("one of two classes", "acr=gold+silver", Ok(Some(acr("gold") | acr("silver")))),
+            ("an age", "max_age=300", Ok(Some(max_auth_age(Duration::from_secs(300))))),
+            ("a class and a scope", "scope=a&acr=gold", Ok(Some(scope("a") & acr("gold")))),
+            ("two classes apart", "acr=gold&acr=silver", Err(Problem::BadRequest)),
+            ("two ages", "max_age=1&max_age=2", Err(Problem::BadRequest)),
+            ("no class", "acr=", Err(Problem::BadRequest)),
+            ("no age", "max_age=", Err(Problem::BadRequest)),
+            ("an age below zero", "max_age=-1", Err(Problem::BadRequest)),
+            ("an age in minutes", "max_age=5m", Err(Problem::BadRequest)),
+            ("too large an age", "max_age=99999999999", Err(Problem::BadRequest)),
             ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
@@ -195,7 +232,22 @@ mod tests {
             ("two spaces", "scope=a++b", Err(Problem::BadRequest)),
             ("a space at the end", "scope=a+", Err(Problem::BadRequest)),
             ("an unknown name", "scopes=a", Err(Problem::BadRequest)),
-            ("an unknown name besides", "scope=a&role=r", Err(Problem::BadRequest)),
+            ("an unknown name besides", "scope=a&roles=r", Err(Problem::BadRequest)),
+            ("a role", "role=r", Ok(Some(role("r")))),
+            ("a role with a space", "role=r+s", Ok(Some(role("r s")))),
+            ("a role in other letters", "role=%c3%a9", Ok(Some(role("é")))),
+            ("two roles and a scope", "role=r&scope=a&role=s", Ok(Some(scope("a") & role("r") & role("s")))),
+            ("a group", "group=/staff", Ok(Some(group("/staff")))),
+            ("a claim", "claim=org_id:o", Ok(Policy::of_claim("org_id".to_owned(), "o".to_owned()))),
+            ("a claim with a URL's name", "claim=https://a.example/tier:gold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
+            ("a claim with a colon", "claim=a:b%3Ac", Ok(Policy::of_claim("a".to_owned(), "b:c".to_owned()))),
+            ("a claim without a value", "claim=org_id", Err(Problem::BadRequest)),
+            ("a claim without a path", "claim=:o", Err(Problem::BadRequest)),
+            ("an empty role", "scope=a&role=", Err(Problem::BadRequest)),
+            ("an empty group", "group=", Err(Problem::BadRequest)),
+            ("a role that is not UTF-8", "role=%ff", Err(Problem::BadRequest)),
+            ("a role with a line break", "role=a%0ab", Err(Problem::BadRequest)),
+            ("too many roles", &["role=r"; MOST + 1].join("&"), Err(Problem::BadRequest)),
             ("another case", "Scope=a", Err(Problem::BadRequest)),
             ("an escaped name", "%73cope=a", Err(Problem::BadRequest)),
             ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),

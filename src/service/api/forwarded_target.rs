@@ -82,6 +82,7 @@ mod tests {
     use super::*;
 
     type Fields = &'static [(&'static str, &'static str)];
+    type Target = (Option<&'static str>, Option<&'static str>);
 
     #[test]
     fn reads_one_method_and_one_path() {
@@ -89,7 +90,7 @@ mod tests {
         const A: (&str, &str) = ("x-forwarded-uri", "/a");
         let bad = Err(Problem::BadRequest);
         #[rustfmt::skip]
-        let rows: [(&str, Fields, Result<(Option<&str>, Option<&str>), Problem>); 21] = [
+        let rows: [(&str, Fields, Result<Target, Problem>); 21] = [
             ("both", &[GET, A], Ok((Some("GET"), Some("/a")))),
             ("neither", &[], Ok((None, None))),
             ("no method", &[A], Ok((None, Some("/a")))),

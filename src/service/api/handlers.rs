@@ -12,7 +12,7 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{Auth, Claims, context, keys::KeyStatus};
+use crate::auth::{Auth, Claims, Problem, context, keys::KeyStatus};
 
 /// `GET /api/public`
 pub async fn public() -> Response {
@@ -63,6 +63,27 @@ pub async fn readyz(auth: Auth, is_stopping: bool) -> Response {
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
+    warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
+}
+
+/// `POST /backchannel-logout`: revokes the session of a logout token.
+pub async fn logout(auth: Auth, form: Vec<(String, String)>) -> Response {
+    let mut tokens = form.iter().filter(|(name, _)| name == "logout_token");
+    let verdict = match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) => auth.log_out(token).await,
+        _ => return no_store(Problem::InvalidLogoutToken.response()),
+    };
+    match verdict {
+        Ok(_) => no_store(warp::reply().into_response()),
+        Err(error) if error.status().is_server_error() => auth.refusal(error).response(),
+        Err(error) => {
+            tracing::warn!(code = error.code(), "a logout token was rejected");
+            no_store(Problem::InvalidLogoutToken.response())
+        }
+    }
+}
+
+fn no_store(response: Response) -> Response {
     warp::reply::with_header(response, CACHE_CONTROL, "no-store").into_response()
 }
 

@@ -23,7 +23,7 @@ use crate::{
         context::{self, Original},
         display::ShownText,
         policy::{Policy, Requirement},
-        with_auth,
+        with_auth, with_fields_alone,
     },
     service::api::{
         docs::Docs,
@@ -418,6 +418,15 @@ impl<F> Route<F> {
         }
     }
 
+    /// Extracts the fields of the body, which must be a form. Otherwise the answer is 415, 413 or 400.
+    pub(crate) fn form<T>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<Vec<(String, String)>>,
+    {
+        self.and(warp::body::form::<Vec<(String, String)>>())
+    }
+
     /// Answers with `handler`.
     pub fn then<T, H>(self, handler: H) -> Row
     where
@@ -522,11 +531,28 @@ impl<'a, F> ProtectedRoute<'a, F> {
         X: DeserializeOwned + Send + 'static,
         H: Handler<T::Output>,
     {
+        if self.auth.reads_target() {
+            let auth = self.with_target();
+            return self.authenticated(auth).then(handler);
+        }
         // The two filters have different types.
-        let auth = with_auth(self.auth);
+        let auth = with_fields_alone(self.auth);
         match self.policy.clone() {
             None => self.authenticated(auth).then(handler),
             Some(policy) => self.authenticated(auth.require(policy)).then(handler),
+        }
+    }
+
+    /// Returns the filter of a row whose tokens come with proofs. Boxed, so that there is one of it
+    /// with and without a policy.
+    fn with_target<X>(&self) -> BoxedFilter<(Claims<X>,)>
+    where
+        X: DeserializeOwned + Send + 'static,
+    {
+        let auth = with_auth(self.auth);
+        match self.policy.clone() {
+            None => auth.boxed(),
+            Some(policy) => auth.require(policy).boxed(),
         }
     }
 
@@ -563,7 +589,11 @@ impl<F> ProtectedJsonRoute<'_, F> {
         B: DeserializeOwned + Send + 'static,
         H: Handler<<T::Output as Append<B>>::Output>,
     {
-        let auth = with_auth(self.0.auth);
+        if self.0.auth.reads_target() {
+            let auth = self.0.with_target();
+            return self.0.authenticated(auth).json().then(handler);
+        }
+        let auth = with_fields_alone(self.0.auth);
         match self.0.policy.clone() {
             None => self.0.authenticated(auth).json().then(handler),
             Some(policy) => {

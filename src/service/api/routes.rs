@@ -1,6 +1,6 @@
 //! The route table: every path, method and policy on one screen.
 
-use std::{convert::Infallible, future::ready, iter, sync::Arc};
+use std::{convert::Infallible, future::ready};
 
 use hyper::body::Bytes;
 use warp::{Filter, http::HeaderMap, reply::Response};
@@ -9,7 +9,7 @@ use warp::{Filter, http::HeaderMap, reply::Response};
 use crate::service::api::docs::{Docs, openapi::Schemes};
 use crate::{
     auth::{
-        Claims, Problem,
+        Auth, Claims, Problem,
         policy::scope,
         resource::{ResourceMetadata, WELL_KNOWN},
     },
@@ -73,6 +73,17 @@ pub fn rows(
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
             .says("Keys are held, and how old they are", Form::Readiness),
     ];
+    if access.auth.accepts_logout() {
+        let auth = access.auth.clone();
+        let row = route!(POST, "backchannel-logout")
+            .form()
+            .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
+            .says(
+                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
+                Form::Object,
+            );
+        rows.push(row);
+    }
     if access.forward_auth_paths {
         // The query is the client's own, so it names no policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
@@ -99,10 +110,7 @@ fn error_pages() -> [Row; 2] {
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says(
-                "What a code means, and how what causes it is mended",
-                Form::Code,
-            ),
+            .says("What a code means, and how to fix its causes", Form::Code),
     ]
 }
 
@@ -114,19 +122,16 @@ fn error_pages() -> [Row; 2] {
 fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
-    let main = access.auth.metadata(&scopes)?;
-    let audiences = access.auth.audiences();
-    let others = audiences.iter().filter_map(|audience| {
-        let metadata = access.auth.for_audience(audience)?.metadata(&scopes)?;
-        Some((Some(audience.clone()), metadata))
-    });
-    let all = iter::once((None, main)).chain(others);
-    let documents: Arc<[_]> = all.filter_map(Document::new).collect();
-    let paths = documents.iter().map(|document| document.path.clone());
+    access.auth.metadata(&scopes)?;
+    let paths = Document::all(&access.auth, &scopes).into_iter();
+    let paths = paths.map(|document| document.path);
+    let auth = access.auth.clone();
     let row = route!(GET, ".well-known" / "oauth-protected-resource")
         .also_at(paths.collect())
         .target()
         .then(move |target: Target| {
+            // Written for each request, because a reload may have replaced the issuers.
+            let documents = Document::all(&auth, &scopes);
             let found = Document::find(&documents, &target).map(|document| document.text.clone());
             async move {
                 match found {
@@ -156,6 +161,19 @@ struct Document {
 }
 
 impl Document {
+    /// Returns the documents of all resources, that of the configured one first.
+    fn all(auth: &Auth, scopes: &[String]) -> Vec<Self> {
+        let main = auth.metadata(scopes).map(|metadata| (None, metadata));
+        let others = auth.audiences().into_iter().filter_map(|audience| {
+            let metadata = auth.for_audience(&audience)?.metadata(scopes)?;
+            Some((Some(audience), metadata))
+        });
+        main.into_iter()
+            .chain(others)
+            .filter_map(Self::new)
+            .collect()
+    }
+
     fn new((audience, metadata): (Option<String>, ResourceMetadata)) -> Option<Self> {
         // It holds strings alone, which always serialize.
         let text = Bytes::from(serde_json::to_vec(&metadata).ok()?);
@@ -196,6 +214,7 @@ fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let schemes = Schemes {
         bearer: access.auth.accepts_bearer(),
         dpop: access.auth.accepts_proofs(),
+        field: access.auth.token_field(),
     };
     docs_rows(docs, docs.openapi_with(&all, schemes)).into()
 }

@@ -18,7 +18,8 @@ use crate::{
     issuer::hosts,
     service::{
         api::route::Access,
-        cli::failure::Failure,
+        cli::{failure::Failure, issuers},
+        config::Config,
         http::{
             cors::Cors,
             descriptors,
@@ -191,7 +192,11 @@ async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
 
 /// SIGHUP, which asks for a reload of keys and certificate.
 #[cfg(unix)]
-pub(in crate::service) struct HangupSignal(tokio::signal::unix::Signal);
+pub(in crate::service) struct HangupSignal {
+    signal: tokio::signal::unix::Signal,
+    /// The configuration whose issuers file is reread, if it has one.
+    config: Option<Config>,
+}
 
 #[cfg(unix)]
 impl HangupSignal {
@@ -200,13 +205,26 @@ impl HangupSignal {
         use tokio::signal::unix::{SignalKind, signal};
 
         let hangup = signal(SignalKind::hangup());
-        hangup.map(Self).map_err(Failure::Process)
+        let signal = hangup.map_err(Failure::Process)?;
+        Ok(Self {
+            signal,
+            config: None,
+        })
+    }
+
+    /// Rereads the issuers file of this configuration too.
+    pub(in crate::service) fn with_issuers_of(self, config: &Config) -> Self {
+        let config = config.issuers_file.is_some().then(|| config.clone());
+        Self { config, ..self }
     }
 
     /// Reloads on every signal. Runs until it is dropped.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
-        while self.0.recv().await.is_some() {
+        while self.signal.recv().await.is_some() {
             tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
+            if let Some(config) = &self.config {
+                issuers::reload(config, auth);
+            }
             auth.refresh();
             if let Some(tls) = tls {
                 tls.reload();
@@ -223,6 +241,10 @@ pub(in crate::service) struct HangupSignal;
 impl HangupSignal {
     pub(in crate::service) fn new() -> Result<Self, Failure> {
         Ok(Self)
+    }
+
+    pub(in crate::service) fn with_issuers_of(self, _: &Config) -> Self {
+        self
     }
 
     async fn reload(self, _: &Auth, _: Option<&Tls>) {

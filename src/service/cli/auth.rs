@@ -2,11 +2,12 @@
 
 use crate::{
     auth::{
-        Algorithm, Auth, Builder,
+        Algorithm, Auth, Builder, TrustedIssuer,
         dpop::Dpop,
+        revocation::RevocationOutage,
         store::{RedisOptions, Store},
     },
-    service::config::{self, Config, TokenProfile},
+    service::config::{self, Config, StoreOutage, TokenProfile},
 };
 
 /// Returns the store that the configuration names, which may be shared.
@@ -15,9 +16,11 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     let Some(url) = &config.state_store.url else {
         return Store::memory(memory);
     };
-    let mut options = RedisOptions::default();
-    options.timeout = config.state_store.timeout;
-    options.memory = memory;
+    let options = RedisOptions {
+        timeout: config.state_store.timeout,
+        memory,
+        ..RedisOptions::default()
+    };
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
 }
 
@@ -32,9 +35,26 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
         .rfc9068(config.token_profile == TokenProfile::Rfc9068)
         .token_cache(config.token_cache)
         .realm(&config.realm)
-        .state_store(Store::memory(config.dpop.store));
+        .roles_at(&config.roles_at)
+        .groups_at(&config.groups_at)
+        .max_token_bytes(config.max_token_bytes)
+        .state_store(Store::memory(config.dpop.store))
+        .revocation_stale(config.state_store.stale)
+        .revocation_outage(match config.state_store.outage {
+            StoreOutage::Refuse => RevocationOutage::Refuse,
+            StoreOutage::Local => RevocationOutage::Local,
+        });
     for issuer in &config.issuers {
-        auth = auth.issuer(issuer);
+        auth = auth.issuer(TrustedIssuer::new(issuer).audience_claim(config.audience_claim));
+    }
+    for table in &config.tables {
+        auth = auth.issuer(table);
+    }
+    for (scope, included) in &config.scope_includes {
+        auth = auth.scope_includes(scope, included);
+    }
+    if let Some(name) = &config.token_field {
+        auth = auth.token_field(name.clone());
     }
     for audience in &config.audiences {
         auth = auth.audience(audience);
@@ -57,6 +77,15 @@ pub(in crate::service) fn builder(config: &Config) -> Builder {
     }
     if let Some(url) = &config.resource {
         auth = auth.resource(url);
+    }
+    if let Some(introspection) = &config.introspection {
+        auth = auth.introspection(introspection.into());
+    }
+    if let Some(file) = &config.revocation_file {
+        auth = auth.revocation_file(file);
+    }
+    for client in &config.logout_clients {
+        auth = auth.logout_client(client);
     }
     if let Some(source) = config.certificates {
         auth = auth.client_certificates(source);

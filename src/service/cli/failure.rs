@@ -26,6 +26,10 @@ pub enum Failure {
     Health(String),
     /// The input of a command cannot be read.
     Input(String),
+    /// No source of revocations is configured.
+    NoSource(String),
+    /// A source of revocations cannot be written.
+    Source(String),
     /// The command has already printed the reason.
     Reported,
     /// The address of this variable cannot be bound.
@@ -47,9 +51,13 @@ impl Failure {
             Self::Health(_) | Self::Reported => NO,
             Self::Input(_) => NO_INPUT,
             Self::Usage(_) => USAGE,
-            Self::Listen(..) | Self::NoDev(_) => UNAVAILABLE,
+            Self::Listen(..) | Self::NoDev(_) | Self::Source(_) => UNAVAILABLE,
             Self::Process(_) => OS,
-            Self::Config(_) | Self::Setup(_) | Self::NotForDevelopment(_) | Self::Tls(_) => CONFIG,
+            Self::Config(_)
+            | Self::Setup(_)
+            | Self::NotForDevelopment(_)
+            | Self::NoSource(_)
+            | Self::Tls(_) => CONFIG,
         })
     }
 }
@@ -63,6 +71,8 @@ impl fmt::Display for Failure {
             Self::NotForDevelopment(text)
             | Self::NoDev(text)
             | Self::Health(text)
+            | Self::NoSource(text)
+            | Self::Source(text)
             | Self::Input(text) => writeln!(f, "{text}"),
             Self::Reported => Ok(()),
             Self::Tls(error @ TlsError::Certificate(..)) => writeln!(f, "TLS_CERT_FILE: {error}"),

@@ -19,12 +19,15 @@ Examples:
   warp-bearer man explain > warp-bearer-explain.1";
 
 /// The commands that have a page.
-pub(in crate::service) const PAGES: [&str; 7] = [
+pub(in crate::service) const PAGES: [&str; 10] = [
     "serve",
     "dev",
     "explain",
     "check",
+    "issuers",
     "health",
+    "revoke",
+    "revocations",
     "completions",
     "man",
 ];

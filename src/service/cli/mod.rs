@@ -8,7 +8,10 @@ mod dev;
 mod explain;
 mod failure;
 mod health;
+mod issuers;
 mod man;
+mod revocations;
+mod revoke;
 mod serve;
 mod terminal;
 mod time_format;
@@ -40,8 +43,8 @@ Examples:
 Configuration comes from the environment and from .env; .env.example has every variable.
 
 Exit codes: 0 yes, or ended as asked; 1 no (explain, check, health); and those of sysexits.h: 64 the \
-command line, 66 what was to be read, 69 an address in use or no dev to ask, 71 the system, 78 the \
-configuration.";
+command line, 66 what was to be read, 69 an address in use, a list that cannot be written or no dev \
+to ask, 71 the system, 78 the configuration.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Command {
@@ -55,6 +58,9 @@ enum Command {
     Explain(explain::Options),
     /// Examine the configuration and the issuer before deployment: exit 0 if all is well, 1 if not
     Check(check::Options),
+    /// Work with the issuers file
+    #[command(subcommand, after_help = issuers::EXAMPLES)]
+    Issuers(issuers::Command),
     /// Ask the service that listens at LISTEN whether it is alive: exit 0 if it is, 1 if not
     #[command(after_help = health::EXAMPLES)]
     Health {
@@ -62,6 +68,10 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Revoke tokens before they expire: exit 0 once the entry is in the list
+    Revoke(revoke::Options),
+    /// List the revocations that are in force
+    Revocations(revocations::Options),
     /// Print what a shell needs to complete the command line
     #[command(after_help = completions::EXAMPLES)]
     Completions {
@@ -82,9 +92,12 @@ enum Command {
 /// # Errors
 /// A [`Failure`], which says what to do and has an exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let command = match Cli::try_parse_from(arguments) {
+    let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        Err(error) if error.use_stderr() => return Err(Failure::Usage(error.to_string())),
+        // clap repeats the arguments that it does not know, and one may be a token.
+        Err(error) if error.use_stderr() => {
+            return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
+        }
         // clap returns help and version as errors, but they are successes.
         Err(output) => return output.print().map_err(Failure::Process),
     };
@@ -94,11 +107,37 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             Command::Dev(options) => dev::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
+            Command::Issuers(command) => issuers::run(command),
             Command::Health { ready } => health::run(ready).await,
+            Command::Revoke(options) => revoke::run(options).await,
+            Command::Revocations(options) => revocations::run(options).await,
             Command::Completions { shell } => completions::run(Cli::command(), shell),
             Command::Man { command } => man::run(Cli::command(), command.as_deref()),
         }
     })
+}
+
+/// Joins a command that is pasted after `explain`, such as `curl -H '…' URL`, into one argument: its
+/// options are not ours.
+fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_explain = arguments.get(1).is_some_and(|command| command == "explain");
+    let is_command = |argument: &OsString| COMMANDS.iter().any(|command| argument == command);
+    let begin = arguments.iter().skip(2).position(is_command);
+    if let Some(begin) = begin.filter(|_| is_explain) {
+        let pasted = arguments.split_off(begin + 2);
+        let quoted = pasted.iter().map(|argument| {
+            let argument = argument.to_string_lossy();
+            if argument.contains(char::is_whitespace) {
+                format!("'{argument}'")
+            } else {
+                argument.into_owned()
+            }
+        });
+        arguments.push(quoted.collect::<Vec<_>>().join(" ").into());
+    }
+    arguments
 }
 
 /// Creates a runtime with one thread for each processor. With a single processor, the scheduler for

@@ -34,13 +34,19 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
     };
+    let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;
     let app = App::bind(config.listen, config.tls, config.metrics_listen).await?;
     tracing::info!(address = %app.service_address()?, "listening");
     if let Some(address) = app.metrics_address()? {
         tracing::info!(%address, "metrics");
     }
-    let hangup = Some(HangupSignal::new()?);
+    if access.auth.accepts_proofs() && config.state_store.url.is_none() {
+        tracing::info!(
+            "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
+        );
+    }
+    let hangup = Some(hangup);
     app.serve(&access, config.limits, config.cors, hangup, shutdown)
         .await;
     Ok(())

@@ -14,9 +14,10 @@ use crate::{
 /// Reads what the listener asks of its clients.
 pub(super) fn client_auth(reader: &mut Reader) -> ClientAuth {
     let authorities = reader.optional(&TLS_CLIENT_CA_FILE);
-    match reader.value(&TLS_CLIENT_CERT) {
-        false => ClientAuth::Off,
-        true => ClientAuth::Request { authorities },
+    if reader.value(&TLS_CLIENT_CERT) {
+        ClientAuth::Request { authorities }
+    } else {
+        ClientAuth::Off
     }
 }
 

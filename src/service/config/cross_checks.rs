@@ -14,15 +14,56 @@ use crate::{
         types::Secret,
         url,
         variables::{
-            AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI,
-            AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES, AUTH0_SIGNING_SECRET, CORS_ORIGINS, LISTEN,
+            AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE,
+            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES,
+            AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES,
             METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
         },
     },
 };
 
+/// The variables that an issuers file replaces.
+pub(super) const OF_ONE_ISSUER: [&str; 6] = [
+    AUTH0_DOMAIN.name(),
+    AUTH0_ISSUER.name(),
+    AUTH0_AUDIENCE_CLAIM.name(),
+    AUTH0_JWKS_URI.name(),
+    AUTH0_JWKS_FILE.name(),
+    AUTH0_SIGNING_SECRET.name(),
+];
+
+/// Rejects a head limit that no token of the maximum size fits in.
+pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
+    let least = token as u64 + HEAD_WITHOUT_TOKEN;
+    let are_set =
+        reader.is_set(MAX_HEADER_BYTES.name()) && reader.is_set(AUTH0_MAX_TOKEN_BYTES.name());
+    if are_set && u64::from(head) < least {
+        reader.fault(
+            MAX_HEADER_BYTES.name(),
+            format_args!(
+                "{head} bytes, but a head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; give that much, or take it out"
+            ),
+        );
+    }
+}
+
+/// What a head has besides the token.
+pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
+
 /// Requires the variables without which the service cannot verify any token.
 pub(super) fn required(reader: &mut Reader) {
+    if reader.is_set(ISSUERS_FILE.name()) {
+        for name in OF_ONE_ISSUER {
+            if reader.is_set(name) {
+                reader.fault(
+                    name,
+                    "set together with ISSUERS_FILE, which has it for each issuer; take one of them out",
+                );
+            }
+        }
+        // The tables have audiences, or the file has faults.
+        return;
+    }
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
         reader.missing(&[AUTH0_DOMAIN.name(), AUTH0_ISSUER.name()], NO_ISSUER);
     }
@@ -36,6 +77,7 @@ pub(super) fn required(reader: &mut Reader) {
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
         for name in [
+            AUTH0_AUDIENCE_CLAIM.name(),
             AUTH0_JWKS_URI.name(),
             AUTH0_JWKS_FILE.name(),
             AUTH0_SIGNING_SECRET.name(),
@@ -101,7 +143,7 @@ pub(super) fn key_sources(reader: &mut Reader) {
 /// Warns if no token for the resource would be accepted. A client that has read the metadata
 /// requests a token for the resource (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
-    let Some(resource) = resource else {
+    let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
         return;
     };
     let spellings = spellings(resource);
@@ -139,7 +181,7 @@ pub(super) fn signing_secret(
     let name = AUTH0_SIGNING_SECRET.name();
     let hs256 = algorithms.contains(&Algorithm::HS256);
     let is_set = reader.is_set(name);
-    if hs256 && !is_set {
+    if hs256 && !is_set && !reader.is_set(ISSUERS_FILE.name()) {
         reader.fault(
             name,
             "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out",

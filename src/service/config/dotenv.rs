@@ -33,26 +33,26 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-/// Parses a `.env`.
+/// Parses a `.env`. `file` is the name under which faults report it.
 ///
 /// # Errors
 /// The fault of the first line that is wrong and names a variable of this service.
-pub(super) fn parse(bytes: &[u8]) -> Result<DotEnv, Fault> {
+pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
     // Every line of UTF-16 would be skipped.
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(fault(1, NOT_UTF8));
+        return Err(fault(file, 1, NOT_UTF8));
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let (lines, warnings) = readable_lines(bytes)?;
+    let (lines, warnings) = readable_lines(bytes, file)?;
 
     let at = Cell::new(0);
     let mut entries: Vec<Entry> = Vec::new();
     let mut done = 0;
     for item in dotenvy::from_read_iter(LineByLine::new(&lines, &at)) {
         // Every line was parsed before, by itself.
-        let (name, value) = item.map_err(|_| fault(at.get(), CANNOT_BE_READ))?;
+        let (name, value) = item.map_err(|_| fault(file, at.get(), CANNOT_BE_READ))?;
         let line = done + 1 + skipped(&lines[done..at.get()]);
-        check(&name, &value, &entries, line, &lines[line - 1])?;
+        check(&name, &value, &entries, (file, line), &lines[line - 1])?;
         done = at.get();
         entries.push(Entry { name, value, line });
     }
@@ -65,7 +65,7 @@ const CANNOT_BE_READ: &str =
 
 /// Returns the lines as dotenvy can read them, with a blank one in place of each that it cannot, and a
 /// warning for each of those.
-fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
+fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>), Fault> {
     let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     let texts = texts.into_iter().map(String::from_utf8_lossy);
     let texts: Vec<_> = texts
@@ -82,7 +82,7 @@ fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
         }
         let number = lines.len() + 1;
         if names_ours(text) {
-            return Err(wrong_line(text, number, is_text));
+            return Err(wrong_line(text, (file, number), is_text));
         }
         let what = if is_text {
             "cannot be read"
@@ -92,7 +92,7 @@ fn readable_lines(bytes: &[u8]) -> Result<(Vec<String>, Vec<Warning>), Fault> {
         let text = format_args!(
             "line {number} {what} and is skipped; it names no variable of this service"
         );
-        warnings.push(Warning::new(".env", text));
+        warnings.push(Warning::new(file, text));
         let more = continuation(&texts[lines.len()..]);
         lines.extend((0..=more).map(|_| "\n".to_owned()));
     }
@@ -112,9 +112,9 @@ fn names_ours(line: &str) -> bool {
 }
 
 /// Returns the fault of a line of ours that cannot be read.
-fn wrong_line(line: &str, number: usize, is_text: bool) -> Fault {
+fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault {
     if !is_text {
-        return fault(number, NOT_UTF8);
+        return fault(file, number, NOT_UTF8);
     }
     let value = line.split_once('=').map_or("", |(_, value)| value.trim());
     match value
@@ -123,12 +123,13 @@ fn wrong_line(line: &str, number: usize, is_text: bool) -> Fault {
         .filter(|quote| ['\'', '"'].contains(quote))
     {
         // dotenvy also rejects `"a$"`, because it misses the closing quote after a reference.
-        _ if has_reference(value) => reference(line, number),
+        _ if has_reference(value) => reference(line, (file, number)),
         Some(quote) if !value[1..].contains(quote) => fault(
+            file,
             number,
             "has a quote that is not closed on the line; close it",
         ),
-        _ => fault(number, CANNOT_BE_READ),
+        _ => fault(file, number, CANNOT_BE_READ),
     }
 }
 
@@ -168,7 +169,7 @@ fn check(
     name: &str,
     value: &str,
     before: &[Entry],
-    line: usize,
+    (file, line): (&str, usize),
     source: &str,
 ) -> Result<(), Fault> {
     let Some(variable) = variables::find(name) else {
@@ -179,19 +180,19 @@ fn check(
     if before.iter().any(differs) {
         return Err(Fault::new(
             name,
-            format_args!("found twice in .env, the second time on line {line}; keep one"),
+            format_args!("found twice in {file}, the second time on line {line}; keep one"),
         ));
     }
     // `a$b` becomes `a`, and then every signature is rejected.
     let source = source.split_once('=').map_or("", |(_, value)| value.trim());
     if variable.is_secret && has_reference(source) {
-        return Err(reference(name, line));
+        return Err(reference(name, (file, line)));
     }
     Ok(())
 }
 
 /// Returns the fault of a `$` that dotenvy would expand. `source` begins with the variable's name.
-fn reference(source: &str, line: usize) -> Fault {
+fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
     let what = match variables::find(name) {
@@ -201,7 +202,7 @@ fn reference(source: &str, line: usize) -> Fault {
     Fault::new(
         name,
         format_args!(
-            "found a \"$\" on line {line} of .env, which starts a reference; put the {what} in single quotes"
+            "found a \"$\" on line {line} of {file}, which starts a reference; put the {what} in single quotes"
         ),
     )
 }
@@ -248,8 +249,8 @@ fn quoted(line: &str) -> Option<String> {
         .then(|| format!("{name}='{value}'"))
 }
 
-fn fault(line: usize, message: &str) -> Fault {
-    Fault::new(".env", format_args!("line {line} {message}"))
+fn fault(file: &str, line: usize, message: &str) -> Fault {
+    Fault::new(file, format_args!("line {line} {message}"))
 }
 
 /// Returns one line for each `read`, so that the count of lines returned is the current line
@@ -306,7 +307,8 @@ mod tests {
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
         for (case, text, name, value) in rows {
-            let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let vars =
+                parse(text.as_bytes(), ".env").unwrap_or_else(|fault| panic!("{case}: {fault}"));
             assert!(vars.warnings.is_empty(), "{case}");
             let found = vars.entries.iter().find(|entry| entry.name == name);
             assert_eq!(found.map(|entry| &*entry.value), Some(value), "{case}");
@@ -330,7 +332,7 @@ mod tests {
         ];
         for (case, value) in altered {
             let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
-            match parse(secret(value).as_bytes()) {
+            match parse(secret(value).as_bytes(), ".env") {
                 Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
             }
@@ -344,15 +346,15 @@ mod tests {
             ("an escaped backslash", r#""hunter\\2""#, r"hunter\2"),
         ];
         for (case, text, value) in kept {
-            let vars =
-                parse(secret(text).as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let vars = parse(secret(text).as_bytes(), ".env")
+                .unwrap_or_else(|fault| panic!("{case}: {fault}"));
             assert_eq!(vars.entries[1].value, value, "{case}");
         }
     }
 
     #[test]
     fn records_the_line_of_each_variable() {
-        let vars = parse(b"# a comment\nA=b\n\nB=c d\nexport C=e\n").unwrap();
+        let vars = parse(b"# a comment\nA=b\n\nB=c d\nexport C=e\n", ".env").unwrap();
         let lines = vars.entries.iter();
         let lines: Vec<_> = lines.map(|entry| (&*entry.name, entry.line)).collect();
         assert_eq!(lines, [("A", 2), ("C", 5)]);
@@ -385,7 +387,7 @@ mod tests {
         ];
         for (case, text, warned) in rows {
             let file = [b"LISTEN=a\r\n", text, b"\nRUST_LOG=b\n"].concat();
-            let vars = parse(&file).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let vars = parse(&file, ".env").unwrap_or_else(|fault| panic!("{case}: {fault}"));
             let value = |name: &str| {
                 let entry = vars.entries.iter().find(|entry| entry.name == name);
                 entry.map(|entry| (&*entry.value, entry.line))
@@ -408,7 +410,8 @@ mod tests {
             ("never closed", "A='b\nc\nLISTEN=x\n"),
             ("in the middle of a value", "A=it's\nLISTEN=x\nB=it's\n"),
         ] {
-            let vars = parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{case}: {fault}"));
+            let vars =
+                parse(text.as_bytes(), ".env").unwrap_or_else(|fault| panic!("{case}: {fault}"));
             let found = vars.entries.iter().find(|entry| entry.name == "LISTEN");
             assert_eq!(found.map(|entry| &*entry.value), Some("x"), "{case}");
         }
@@ -433,7 +436,7 @@ mod tests {
             ("a value with a $", b"AUTH0_API_AUDIENCE=\"hunter2$x\"", format!("AUTH0_API_AUDIENCE: found a \"$\" on line 1 of .env, {reference} value in single quotes")),
         ];
         for (case, text, fault) in rows {
-            match parse(text) {
+            match parse(text, ".env") {
                 Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
             }

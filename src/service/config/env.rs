@@ -9,6 +9,7 @@ use std::{
     ffi::OsString,
     fmt, fs,
     io::{self, ErrorKind},
+    path::Path,
 };
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     service::config::{
         dotenv::{self, DotEnv, Entry},
         fault::{Fault, Faults, Warning},
-        origin::Origin,
+        origin::{DOT_ENV, ENV_FILE, Origin},
         reader::PORT,
         terminal::TerminalVariables,
         variables,
@@ -50,7 +51,32 @@ impl Environment {
     /// # Errors
     /// The fault of a `.env` that exists and cannot be read, with the number of the line.
     pub fn read() -> Result<Self, Faults> {
-        Self::merge(env::vars_os(), fs::read(".env"))
+        Self::read_from(None)
+    }
+
+    /// Reads the environment, and this file in place of `.env`.
+    ///
+    /// # Errors
+    /// The fault of the file, if it cannot be read, or if it was named and does not exist.
+    pub fn read_from(file: Option<&Path>) -> Result<Self, Faults> {
+        match file {
+            None => Self::merge(env::vars_os(), fs::read(DOT_ENV), DOT_ENV),
+            Some(path) => match fs::read(path) {
+                Err(error) => Err(unreadable(&error, ENV_FILE).into()),
+                read => Self::merge(env::vars_os(), read, ENV_FILE),
+            },
+        }
+    }
+
+    /// Reads the variables of a file that is written as `.env` is, and none of the environment.
+    ///
+    /// # Errors
+    /// The fault of a file that cannot be read, with the number of the line.
+    pub fn read_file(path: &Path) -> Result<Self, Faults> {
+        match fs::read(path) {
+            Err(error) => Err(unreadable(&error, ENV_FILE).into()),
+            read => Self::merge(std::iter::empty(), read, ENV_FILE),
+        }
     }
 
     /// Returns the value of a variable and its origin.
@@ -124,21 +150,50 @@ impl Environment {
         Some(self.get(name)?.1)
     }
 
+    /// Returns the environment with these lines in the place of what is set.
+    #[must_use]
+    pub(super) fn with<'a>(&self, lines: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut changed = self.clone();
+        for (name, value) in lines {
+            let value = (value.to_owned(), Origin::Environment);
+            changed.variables.insert(name.to_owned(), value);
+        }
+        changed
+    }
+
+    /// Creates an environment of these variables alone.
+    #[cfg(test)]
+    pub(in crate::service) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let set = |(name, value): (&str, &str)| {
+            (name.to_owned(), (value.to_owned(), Origin::Environment))
+        };
+        Self {
+            variables: variables.into_iter().map(set).collect(),
+            warnings: Vec::new(),
+        }
+    }
+
     fn merge(
         environment: impl Iterator<Item = (OsString, OsString)>,
         dotenv: io::Result<Vec<u8>>,
+        file: &'static str,
     ) -> Result<Self, Faults> {
         let dotenv = match dotenv {
-            Ok(bytes) => dotenv::parse(&bytes)?,
+            Ok(bytes) => dotenv::parse(&bytes, file)?,
             Err(error) if error.kind() == ErrorKind::NotFound => DotEnv::default(),
-            Err(error) => return Err(unreadable(&error).into()),
+            Err(error) => return Err(unreadable(&error, file).into()),
         };
         let mut warnings = dotenv.warnings;
-        warnings.extend(dotenv.entries.iter().filter_map(near_miss));
+        let origin = |line| match file {
+            DOT_ENV => Origin::DotEnv(line),
+            _ => Origin::EnvFile(line),
+        };
+        let near_misses = dotenv.entries.iter();
+        warnings.extend(near_misses.filter_map(|entry| near_miss(entry, origin(entry.line))));
         let dotenv = dotenv
             .entries
             .into_iter()
-            .map(|entry| (entry.name, (entry.value, Origin::DotEnv(entry.line))));
+            .map(|entry| (entry.name, (entry.value, origin(entry.line))));
         let environment = environment.filter_map(|(name, value)| {
             // Bytes that are not UTF-8 become replacement characters, which the reader rejects.
             let value = value.to_string_lossy().into_owned();
@@ -173,17 +228,16 @@ fn is_relevant(name: &str) -> bool {
 
 /// Warns about a name in `.env` that was most likely meant for a variable of the service. The names
 /// in the environment are many, and most are for other programs.
-fn near_miss(entry: &Entry) -> Option<Warning> {
+fn near_miss(entry: &Entry, origin: Origin) -> Option<Warning> {
     let known = variables::near_miss(&entry.name)?;
     let name = ShownText::new(&entry.name).to_string();
     let text = format_args!("not read; did you mean {known}?");
-    let origin = Some(Origin::DotEnv(entry.line));
-    Some(Warning::new(&name, text).with_origin(|_| origin))
+    Some(Warning::new(&name, text).with_origin(|_| Some(origin)))
 }
 
-fn unreadable(error: &io::Error) -> Fault {
+fn unreadable(error: &io::Error, file: &str) -> Fault {
     Fault::new(
-        ".env",
+        file,
         format_args!(
             "cannot be read ({}); make it a file that the service may read, or take it away",
             error.kind()
@@ -229,8 +283,12 @@ mod tests {
     #[test]
     fn prefers_the_environment_to_the_file() {
         let vars = [("LISTEN", "a"), ("PATH", "/bin")];
-        let vars =
-            Environment::merge(environment(&vars), Ok("LISTEN=b\nRUST_LOG=c".into())).unwrap();
+        let vars = Environment::merge(
+            environment(&vars),
+            Ok("LISTEN=b\nRUST_LOG=c".into()),
+            DOT_ENV,
+        )
+        .unwrap();
         let vars: Vec<_> = vars.into_iter().collect();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(vars, [pair("LISTEN", "a"), pair("RUST_LOG", "c")]);
@@ -248,7 +306,7 @@ mod tests {
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),
         ];
         for (case, vars, dotenv, expected) in rows {
-            let vars = Environment::merge(environment(vars), dotenv).unwrap();
+            let vars = Environment::merge(environment(vars), dotenv, DOT_ENV).unwrap();
             assert_eq!(vars.first_auth0(), expected, "{case}");
         }
     }
@@ -272,12 +330,13 @@ mod tests {
         ];
         for (name, expected) in rows {
             let file = format!("A=b\n{name}=x\n");
-            let read = Environment::merge(environment(&[]), Ok(file.into())).unwrap();
+            let read = Environment::merge(environment(&[]), Ok(file.into()), DOT_ENV).unwrap();
             let warnings = read.warnings().iter().map(Warning::to_string);
             let expected = expected
                 .map(|known| format!("{name}: in .env, line 2, not read; did you mean {known}?"));
             assert!(warnings.eq(expected), "{name}: {:?}", read.warnings());
-            let read = Environment::merge(environment(&[(name, "x")]), Err(no_file())).unwrap();
+            let read =
+                Environment::merge(environment(&[(name, "x")]), Err(no_file()), DOT_ENV).unwrap();
             assert!(read.warnings().is_empty(), "{name}");
         }
     }
@@ -291,7 +350,7 @@ mod tests {
             ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {
-            let faults = Environment::merge(environment(&[]), dotenv).unwrap_err();
+            let faults = Environment::merge(environment(&[]), dotenv, DOT_ENV).unwrap_err();
             assert_eq!(faults.to_string(), fault, "{case}");
         }
     }
@@ -310,7 +369,7 @@ mod tests {
             (bytes(b"AUTH0_\xff"), bytes(b"x")),
             (bytes(b"LC_NAME"), bytes(b"\xff")),
         ];
-        let vars = Environment::merge(vars.into_iter(), Err(no_file())).unwrap();
+        let vars = Environment::merge(vars.into_iter(), Err(no_file()), DOT_ENV).unwrap();
         let faults = Config::from_variables(vars).unwrap_err();
         assert_eq!(
             faults.to_string(),
@@ -323,6 +382,7 @@ mod tests {
         let vars = Environment::merge(
             environment(&[("AUTH0_CLIENT_SECRET", "hunter2")]),
             Err(no_file()),
+            DOT_ENV,
         );
         assert_eq!(
             format!("{:?}", vars.unwrap()),

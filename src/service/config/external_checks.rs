@@ -4,11 +4,7 @@
 //! They run at the start, after every value is valid, and use the same functions that read these
 //! things later. Nothing that they read is kept, because files may change before they are used.
 
-use std::{
-    env, fs,
-    io::{self, ErrorKind},
-    path::Path,
-};
+use std::{env, fs, io, path::Path};
 
 use tokio_rustls::rustls::{
     RootCertStore,
@@ -18,13 +14,21 @@ use warp::http::Uri;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{Auth, SetupError},
+    auth::{
+        Auth, SetupError,
+        introspection::credentials::is_client_key,
+        revocation::{self, file::FileError},
+    },
     service::config::{
         env::{Environment, PROXIES, network_names},
         fault::{Fault, Warning, quoted},
+        introspection::ClientProof,
         invalid::{InvalidValue, Parsed},
+        issuer_settings::IssuerSettings,
         origin::Origin,
-        variables::AUTH0_JWKS_FILE,
+        value,
+        variable::Variable,
+        variables::{AUTH0_INTROSPECTION_KEY_FILE, AUTH0_JWKS_FILE, AUTH0_REVOCATION_FILE},
     },
 };
 
@@ -34,6 +38,66 @@ pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Faul
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
+}
+
+/// Checks the files that a table of the issuers file names.
+pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
+    let algorithms = issuer.algorithms_or(algorithms);
+    let keys = issuer.jwks_file.as_deref();
+    let keys = keys.filter(|_| issuer.needs_key_set(algorithms));
+    let faults = [
+        (
+            "jwks_file",
+            keys,
+            keys.map(|path| parse_key_set_file(path, algorithms)),
+        ),
+        (
+            "ca_file",
+            issuer.ca_file.as_deref(),
+            issuer
+                .ca_file
+                .as_ref()
+                .map(|path| authority_file(&path.to_string_lossy())),
+        ),
+        (
+            "introspection_client_secret_file",
+            issuer.introspection_client_secret_file.as_deref(),
+            issuer
+                .introspection_client_secret_file
+                .as_ref()
+                .map(|path| {
+                    fs::read_to_string(path)
+                        .map(|_| ())
+                        .map_err(|error| cannot_read(&error))
+                }),
+        ),
+        (
+            "introspection_key_file",
+            issuer.introspection_key_file.as_deref(),
+            issuer.introspection_key_file.as_deref().map(client_key),
+        ),
+        (
+            "fetch_token_file",
+            issuer.fetch_token_file.as_deref(),
+            issuer.fetch_token_file.as_ref().map(|path| {
+                fs::read(path)
+                    .map(|_| ())
+                    .map_err(|error| cannot_read(&error))
+            }),
+        ),
+    ];
+    let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
+        let (path, invalid) = (path?, outcome?.err()?);
+        let subject = format!("{}: {name}", issuer.place);
+        let found = quoted(&path.to_string_lossy());
+        Some(Fault::found(
+            &subject,
+            &found,
+            &invalid,
+            "the path of such a file",
+        ))
+    });
+    faults.collect()
 }
 
 fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
@@ -51,6 +115,42 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks the file of revocations, and the key for introspection.
+pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fault> {
+    let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
+        let invalid = check(path).err()?;
+        Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
+    };
+    let file = file.and_then(|path| check(&AUTH0_REVOCATION_FILE.variable, path, revocations));
+    let key = match proof {
+        Some(ClientProof::KeyFile(path)) => {
+            check(&AUTH0_INTROSPECTION_KEY_FILE.variable, path, client_key)
+        }
+        Some(ClientProof::Secret(_) | ClientProof::SecretFile(_)) | None => None,
+    };
+    file.into_iter().chain(key).collect()
+}
+
+fn revocations(path: &Path) -> Parsed<()> {
+    match revocation::file::read(path) {
+        Ok(_) => Ok(()),
+        Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
+        Err(FileError::Line(_, line, why)) => Err(InvalidValue::new("is no list of revocations")
+            .because(format_args!("line {line}: {why}"))),
+        Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
+    }
+}
+
+fn client_key(path: &Path) -> Parsed<()> {
+    let pem = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
+    if !is_client_key(&pem) {
+        return Err(InvalidValue::new(
+            "holds no private key of RSA, P-256, P-384 or Ed25519 in PEM",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the certificate authorities and the proxies that reqwest uses for https.
@@ -79,15 +179,19 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in `.env`, where reqwest does not see them.
+/// Warns about variables of reqwest that are set in a file, where reqwest does not see them.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
-    let misplaced = network_names().filter(|name| {
-        let origin = environment.get(name).map(|(_, origin)| origin);
-        matches!(origin, Some(Origin::DotEnv(_)))
+    let misplaced = network_names().filter_map(|name| {
+        let text = match environment.get(name)?.1 {
+            Origin::Environment => return None,
+            Origin::DotEnv(_) => "nobody reads it there; set it in the environment",
+            Origin::EnvFile(_) => {
+                "not applied by this command; set it in its environment too, to try it"
+            }
+        };
+        Some(Warning::new(name, text))
     });
-    misplaced
-        .map(|name| Warning::new(name, "nobody reads it there; set it in the environment"))
-        .collect()
+    misplaced.collect()
 }
 
 fn authority_file(path: &str) -> Parsed<()> {
@@ -140,12 +244,5 @@ fn proxy(value: &str) -> Parsed<()> {
 }
 
 fn cannot_read(error: &io::Error) -> InvalidValue {
-    InvalidValue::new(match error.kind() {
-        ErrorKind::NotFound => "is not there",
-        ErrorKind::PermissionDenied => "may not be read by this user",
-        ErrorKind::IsADirectory => "is a directory",
-        ErrorKind::NotADirectory => "is no directory",
-        ErrorKind::InvalidData => "is not UTF-8",
-        _ => "cannot be read",
-    })
+    InvalidValue::new(value::cannot_read(error))
 }

@@ -11,12 +11,18 @@ mod dpop;
 mod env;
 mod external_checks;
 mod fault;
+mod introspection;
 mod invalid;
+mod issuer_settings;
+mod issuers_export;
+mod issuers_file;
 mod limits;
 mod needed;
 mod origin;
+mod presets;
 mod reader;
 mod service_address;
+mod setting;
 mod state_store;
 mod terminal;
 #[cfg(test)]
@@ -29,9 +35,11 @@ mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use warp::http::HeaderName;
+
 use crate::{
     algorithm::Algorithm,
-    auth::{CertificateSource, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, policy::Policy},
     service::{
         config::reader::Reader,
         http::{cors::Cors, limits::Limits, tls::Files},
@@ -43,10 +51,14 @@ pub use self::dpop::Dpop;
 pub use self::env::Environment;
 pub(in crate::service) use self::fault::quoted;
 pub use self::fault::{Fault, Faults, Warning};
+pub use self::introspection::{ClientProof, IntrospectionConfig};
+pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
+pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
+pub use self::setting::Setting;
 pub use self::state_store::StateStore;
-pub use self::types::{Secret, StoreOutage, TokenProfile};
+pub use self::types::{IntrospectionMode, Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
 
@@ -57,6 +69,12 @@ pub struct Config {
     pub issuers: Vec<String>,
     /// The accepted audiences, at least one. Tokens must name one of them.
     pub audiences: Vec<String>,
+    /// The issuers file, which names the issuers instead.
+    pub issuers_file: Option<PathBuf>,
+    /// The tables of the issuers file. Empty without one; `issuers` then has the issuers.
+    pub tables: Vec<IssuerSettings>,
+    /// The claim that is compared with the audiences. Defaults to `aud`.
+    pub audience_claim: AudienceClaim,
     /// The accepted algorithms, at least one. Defaults to RS256.
     pub algorithms: Vec<Algorithm>,
     /// The URL of the key set. Set only with a single issuer. Defaults to the one from discovery.
@@ -79,6 +97,16 @@ pub struct Config {
     pub token_profile: TokenProfile,
     /// The maximum age of a token since it was issued. Defaults to none; then `exp` alone counts.
     pub token_max_age: Option<Duration>,
+    /// The field that carries the bare token. Defaults to none; then `Authorization` does.
+    pub token_field: Option<HeaderName>,
+    /// The longest token in bytes. Defaults to 16 KiB.
+    pub max_token_bytes: usize,
+    /// The claim that holds roles. Defaults to `roles`.
+    pub roles_at: String,
+    /// The claim that holds groups. Defaults to `groups`.
+    pub groups_at: String,
+    /// The scopes that include others. Defaults to none.
+    pub scope_includes: Vec<(String, Vec<String>)>,
     /// The number of verified tokens that are cached; 0 disables the cache. Defaults to 10 000.
     pub token_cache: usize,
     /// The realm in challenges. Needs no escapes in a quoted string. Defaults to `api`.
@@ -89,6 +117,12 @@ pub struct Config {
     pub resource: Option<String>,
     /// The scopes in the metadata of the resource. Defaults to those that routes require.
     pub resource_scopes: Option<Vec<String>>,
+    /// How the single issuer is asked about tokens. Defaults to not at all.
+    pub introspection: Option<IntrospectionConfig>,
+    /// A file of revoked tokens. Defaults to none.
+    pub revocation_file: Option<PathBuf>,
+    /// The clients for which logout tokens are accepted. Defaults to none.
+    pub logout_clients: Vec<String>,
     /// The rules for tokens that are bound to a key.
     pub dpop: Dpop,
     /// Where the client's certificate comes from. Defaults to none; tokens are then bound to none.
@@ -120,9 +154,16 @@ impl Config {
     /// Every fault, or the one of a `.env` that cannot be read. Files, certificate authorities and
     /// proxies are checked only if every value is valid.
     pub fn load() -> Result<(Self, Vec<Warning>), Faults> {
-        let environment = Environment::read()?;
-        let (config, mut warnings) = Self::from_environment(&environment)?;
-        warnings.extend(config.check_external(&environment)?);
+        Self::load_from(&Environment::read()?)
+    }
+
+    /// Like [`load`](Self::load), from an environment that was read before.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn load_from(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
+        let (config, mut warnings) = Self::from_environment(environment)?;
+        warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
     }
 
@@ -131,14 +172,84 @@ impl Config {
     /// # Errors
     /// Every fault.
     pub fn from_environment(environment: &Environment) -> Result<(Self, Vec<Warning>), Faults> {
-        match Self::from_variables(environment.clone()) {
-            Ok((config, warnings)) => {
-                let mut located = environment.warnings().to_vec();
-                located.extend(environment.locate_warnings(warnings));
-                Ok((config, located))
-            }
-            Err(faults) => Err(environment.locate(faults)),
+        let read = Self::from_variables(environment.clone());
+        let (mut config, mut warnings) = read.map_err(|faults| environment.locate(faults))?;
+        let located = environment.locate_warnings(warnings);
+        warnings = environment.warnings().to_vec();
+        warnings.extend(located);
+        let tables = config.read_issuers_file();
+        let (tables, more) = tables.map_err(|faults| environment.locate(faults))?;
+        config.tables = tables;
+        warnings.extend(more);
+        Ok((config, warnings))
+    }
+
+    /// Reads the issuers file as it is now. Empty without one.
+    ///
+    /// # Errors
+    /// Every fault, each with file, line and table.
+    pub fn read_issuers_file(&self) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
+        let Some(path) = &self.issuers_file else {
+            return Ok(Default::default());
+        };
+        let defaults = issuers_file::Defaults {
+            audiences: &self.audiences,
+            algorithms: &self.algorithms,
+            field: self.token_field.as_ref().map(HeaderName::as_str),
+            has_public_url: self.dpop.public_url.is_some(),
+        };
+        issuers_file::read(path, defaults)
+    }
+
+    /// Checks the files that the tables of the issuers file name.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn check_issuers_files(&self, tables: &[IssuerSettings]) -> Result<(), Faults> {
+        let files = |table| external_checks::files_of(table, &self.algorithms);
+        let faults: Vec<_> = tables.iter().flat_map(files).collect();
+        if faults.is_empty() {
+            return Ok(());
         }
+        Err(faults.into())
+    }
+
+    /// Returns whether an issuer is asked about tokens.
+    pub fn introspects(&self) -> bool {
+        let by_table = |table: &IssuerSettings| matches!(table.introspection(), Ok(Some(_)));
+        self.introspection.is_some() || self.tables.iter().any(by_table)
+    }
+
+    /// Returns the configuration with which no issuer is asked about tokens.
+    #[must_use]
+    pub fn without_introspection(mut self) -> Self {
+        self.introspection = None;
+        for table in &mut self.tables {
+            table.forget_introspection();
+        }
+        self
+    }
+
+    /// Returns one configuration for each issuer, with its own options in place of those of the
+    /// variables.
+    pub fn of_each_issuer(&self) -> Vec<Self> {
+        if self.tables.is_empty() {
+            return vec![self.clone()];
+        }
+        let of = |table: &IssuerSettings| {
+            let own = table.clone();
+            let mut config = self.clone();
+            config.issuers = vec![own.url.clone()];
+            config.algorithms = table.algorithms_or(&self.algorithms).to_vec();
+            config.jwks_uri = own.jwks_uri.clone();
+            config.jwks_file = own.jwks_file.clone();
+            if !own.audiences.is_empty() {
+                config.audiences = own.audiences.clone();
+            }
+            config.tables = vec![own];
+            config
+        };
+        self.tables.iter().map(of).collect()
     }
 
     /// Parses the configuration that these names and values make. Of a name given twice, the later
@@ -150,8 +261,9 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Warning>), Faults> {
         let mut reader = Reader::new(variables);
-        let config = Self::read(&mut reader);
+        let mut config = Self::read(&mut reader);
         config.cross_check(&mut reader);
+        config.grow_head(&reader);
         reader.finish(config)
     }
 
@@ -164,6 +276,14 @@ impl Config {
         let mut faults = Vec::new();
         if let Some(path) = self.jwks_file.as_deref().filter(|_| self.needs_key_set()) {
             faults.extend(external_checks::key_set_file(path, &self.algorithms));
+        }
+        let proof = self.introspection.as_ref().map(|asked| &asked.proof);
+        faults.extend(external_checks::ended(
+            self.revocation_file.as_deref(),
+            proof,
+        ));
+        if let Err(more) = self.check_issuers_files(&self.tables) {
+            faults.extend(more.as_slice().iter().cloned());
         }
         if self.fetches_over_https() {
             faults.extend(external_checks::https_client(environment));
@@ -184,9 +304,18 @@ impl Config {
         let resource = reader.optional(&variables::AUTH0_RESOURCE);
         let clients = certificates::client_auth(reader);
         let issuer = domain.map(|domain| format!("https://{domain}/"));
+        let issuers = issuers.unwrap_or_else(|| issuer.into_iter().collect());
         Self {
-            issuers: issuers.unwrap_or_else(|| issuer.into_iter().collect()),
+            introspection: introspection::read(reader, &issuers),
+            revocation_file: reader.optional(&variables::AUTH0_REVOCATION_FILE),
+            logout_clients: reader
+                .optional_list(&variables::AUTH0_LOGOUT_CLIENT_ID)
+                .unwrap_or_default(),
+            issuers,
             audiences: audiences.unwrap_or_default(),
+            issuers_file: reader.optional(&variables::ISSUERS_FILE),
+            tables: Vec::new(),
+            audience_claim: reader.value(&variables::AUTH0_AUDIENCE_CLAIM),
             algorithms: reader.list(&variables::AUTH0_ALGORITHMS),
             jwks_uri: reader.optional(&variables::AUTH0_JWKS_URI),
             jwks_file: reader.optional(&variables::AUTH0_JWKS_FILE),
@@ -198,6 +327,13 @@ impl Config {
             leeway: reader.value(&variables::AUTH0_LEEWAY),
             token_profile: reader.value(&variables::AUTH0_TOKEN_PROFILE),
             token_max_age: reader.optional(&variables::AUTH0_TOKEN_MAX_AGE),
+            token_field: reader.optional(&variables::AUTH0_TOKEN_FIELD),
+            max_token_bytes: reader.value(&variables::AUTH0_MAX_TOKEN_BYTES),
+            roles_at: reader.value(&variables::AUTH0_ROLES_AT),
+            groups_at: reader.value(&variables::AUTH0_GROUPS_AT),
+            scope_includes: reader
+                .optional_list(&variables::AUTH0_SCOPE_INCLUDES)
+                .unwrap_or_default(),
             token_cache: reader.value(&variables::AUTH0_TOKEN_CACHE),
             realm: reader.value(&variables::AUTH0_REALM),
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
@@ -221,7 +357,17 @@ impl Config {
         }
     }
 
+    /// Raises the limit of a request's head to fit a token of the maximum size, unless it is set.
+    fn grow_head(&mut self, reader: &Reader) {
+        if !reader.is_set(variables::MAX_HEADER_BYTES.name()) {
+            let needed = self.max_token_bytes as u64 + 2 * cross_checks::HEAD_WITHOUT_TOKEN;
+            let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+            self.limits.head = self.limits.head.max(needed);
+        }
+    }
+
     fn cross_check(&self, reader: &mut Reader) {
+        cross_checks::token_size(reader, self.max_token_bytes, self.limits.head);
         cross_checks::listeners(reader, self.listen, self.metrics_listen);
         cross_checks::required(reader);
         cross_checks::port(reader);
@@ -248,12 +394,25 @@ impl Config {
             url.get(..6)
                 .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
         };
-        self.needs_key_set()
-            && self.jwks_file.is_none()
-            && match &self.jwks_uri {
-                Some(url) => is_https(url),
-                None => self.issuers.iter().any(is_https),
-            }
+        let asks = self.introspection.as_ref().is_some_and(|introspection| {
+            let uri = introspection.uri.as_ref();
+            uri.map_or_else(|| self.issuers.iter().any(is_https), is_https)
+        });
+        let of_a_table = self.tables.iter().any(|table| {
+            let url = table.jwks_uri.as_ref().unwrap_or(&table.url);
+            table.jwks_file.is_none()
+                && table.ca_file.is_none()
+                && table.needs_key_set(&self.algorithms)
+                && is_https(url)
+        });
+        of_a_table
+            || asks
+            || self.needs_key_set()
+                && self.jwks_file.is_none()
+                && match &self.jwks_uri {
+                    Some(url) => is_https(url),
+                    None => self.issuers.iter().any(is_https),
+                }
     }
 }
 

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// The file in the current directory.
+pub(super) const DOT_ENV: &str = ".env";
+
+/// The option that names another file.
+pub(super) const ENV_FILE: &str = "--env-file";
+
 /// The source of a variable's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -9,13 +15,16 @@ pub enum Origin {
     Environment,
     /// This line of the `.env` in the current directory.
     DotEnv(usize),
+    /// This line of the file that `--env-file` names.
+    EnvFile(usize),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment => f.write_str("the environment"),
-            Self::DotEnv(line) => write!(f, ".env, line {line}"),
+            Self::DotEnv(line) => write!(f, "{DOT_ENV}, line {line}"),
+            Self::EnvFile(line) => write!(f, "{ENV_FILE}, line {line}"),
         }
     }
 }

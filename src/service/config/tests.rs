@@ -24,7 +24,7 @@ fn from(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
 }
 
 fn dotenv(text: &str) -> Vec<(String, String)> {
-    let read = dotenv::parse(text.as_bytes()).unwrap();
+    let read = dotenv::parse(text.as_bytes(), ".env").unwrap();
     let pairs = read
         .entries
         .into_iter()
@@ -151,13 +151,6 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
         ("AUTH0_RESOURCE_SCOPES", "read:a write:a"),
-        ("PUBLIC_URL", "https://a.example/v1"),
-        ("AUTH0_DPOP", "required"),
-        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
-        ("AUTH0_DPOP_WINDOW", "1m"),
-        ("AUTH0_DPOP_NONCE", "required"),
-        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
-        ("AUTH0_DPOP_STORE", "1MiB"),
         ("STATE_STORE", "rediss://:p@store.example:1/2"),
         ("STATE_STORE_TIMEOUT", "1s"),
         ("STATE_STORE_STALE", "0s"),
@@ -209,16 +202,6 @@ fn reads_every_variable_into_its_field() {
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
     assert_eq!(config.resource_scopes.unwrap(), ["read:a", "write:a"]);
-    assert_eq!(config.dpop.mode, DpopMode::Required);
-    let url = config.dpop.public_url.as_deref();
-    assert_eq!(url, Some("https://a.example/v1"));
-    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
-    assert_eq!(config.dpop.algorithms, algorithms);
-    assert_eq!(config.dpop.window, Duration::from_secs(60));
-    assert!(config.dpop.nonce);
-    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
-    assert_eq!(secret, Some(SECRET.as_bytes()));
-    assert_eq!(config.dpop.store, 1 << 20);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let store = &config.state_store;
     let url = store.url.as_ref().map(Secret::as_str);
@@ -264,9 +247,34 @@ fn reads_every_variable_into_its_field() {
 }
 
 #[test]
+fn reads_the_variables_of_dpop_into_their_fields() {
+    let config = config(&[
+        ("PUBLIC_URL", "https://a.example/v1"),
+        ("AUTH0_DPOP", "required"),
+        ("AUTH0_DPOP_ALGORITHMS", "ES256, EdDSA"),
+        ("AUTH0_DPOP_WINDOW", "1m"),
+        ("AUTH0_DPOP_NONCE", "required"),
+        ("AUTH0_DPOP_NONCE_SECRET", SECRET),
+        ("AUTH0_DPOP_STORE", "1MiB"),
+    ]);
+    assert_eq!(config.dpop.mode, DpopMode::Required);
+    let url = config.dpop.public_url.as_deref();
+    assert_eq!(url, Some("https://a.example/v1"));
+    let algorithms = [Algorithm::ES256, Algorithm::EdDSA];
+    assert_eq!(config.dpop.algorithms, algorithms);
+    assert_eq!(config.dpop.window, Duration::from_secs(60));
+    assert!(config.dpop.nonce);
+    let secret = config.dpop.nonce_secret.as_ref().map(Secret::as_bytes);
+    assert_eq!(secret, Some(SECRET.as_bytes()));
+    assert_eq!(config.dpop.store, 1 << 20);
+}
+
+#[test]
 fn accepts_every_asymmetric_algorithm() {
-    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
-    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 9);
+    let all = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA";
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", all)]).algorithms.len(), 10);
+    let again = format!("{all},ESP256,ESP384,ESP512,Ed25519");
+    assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
 /// Asserts that each value is rejected with this reason. A reason without a hint is followed by
@@ -341,11 +349,11 @@ fn rejects_unsupported_algorithms() {
         ("a slip", "AUTH0_ALGORITHMS", "RS265", "is no algorithm we know; did you mean RS256?"),
         ("small letters", "AUTH0_ALGORITHMS", "rs256", "is no algorithm we know; did you mean RS256?"),
         ("capitals", "AUTH0_ALGORITHMS", "EDDSA", "is no algorithm we know; did you mean EdDSA?"),
-        ("a curve", "AUTH0_ALGORITHMS", "Ed25519", "is no algorithm we know; did you mean EdDSA?"),
+        ("a curve", "AUTH0_ALGORITHMS", "ed25519", "is no algorithm we know; did you mean Ed25519?"),
         ("far off", "AUTH0_ALGORITHMS", "Blowfish", "is no algorithm we know"),
         ("none", "AUTH0_ALGORITHMS", "none", "would let unsigned tokens in and is always refused (RFC 8725 §3.2)"),
         ("HMAC", "AUTH0_ALGORITHMS", "HS512", "is not supported; HS256 is the one algorithm here that works with a secret"),
-        ("another curve", "AUTH0_ALGORITHMS", "ES512", "is not supported; ES256 and ES384 are the elliptic curves here"),
+        ("another curve", "AUTH0_ALGORITHMS", "ES256K", "is not supported; ES256, ES384 and ES512 are the elliptic curves here"),
     ]);
 }
 
@@ -578,7 +586,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which has a user or a password in it; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
-        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256"#),
+        ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would let unsigned tokens in and is always refused (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is PEM itself; give the path of a file that holds it"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
     ];
@@ -902,16 +910,25 @@ fn has_examples_that_are_valid_or_placeholders() {
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
         let mut vars = dotenv(&line);
+        if variable.name == "AUTH0_INTROSPECTION" {
+            let [id, secret] = ["CLIENT_ID", "CLIENT_SECRET"];
+            let name = |rest: &str| format!("AUTH0_INTROSPECTION_{rest}");
+            vars.extend(owned(&[(&*name(id), "api"), (&*name(secret), "s")]));
+        }
         if variable.name.starts_with("TLS_") {
             vars.extend(owned(&[("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")]));
         }
         if variable.name == "TLS_CLIENT_CA_FILE" {
             vars.extend(owned(&[("TLS_CLIENT_CERT", "request")]));
         }
+        let tenant = match variable.name {
+            "ISSUERS_FILE" => &TENANT[1..],
+            _ => TENANT,
+        };
         if variable.name == "AUTH0_DPOP" {
             vars.extend(owned(&[("PUBLIC_URL", "https://api.example.com")]));
         }
-        if let Err(faults) = Config::from_variables(owned(TENANT).into_iter().chain(vars)) {
+        if let Err(faults) = Config::from_variables(owned(tenant).into_iter().chain(vars)) {
             assert!(
                 faults.to_string().contains("which is a placeholder"),
                 "{faults}"
@@ -923,8 +940,12 @@ fn has_examples_that_are_valid_or_placeholders() {
         "AUTH0_API_AUDIENCE",
         "AUTH0_DOMAIN",
         "AUTH0_DPOP_NONCE_SECRET",
+        "AUTH0_INTROSPECTION_CLIENT_ID",
+        "AUTH0_INTROSPECTION_CLIENT_SECRET",
+        "AUTH0_INTROSPECTION_URI",
         "AUTH0_ISSUER",
         "AUTH0_JWKS_URI",
+        "AUTH0_LOGOUT_CLIENT_ID",
         "AUTH0_SIGNING_SECRET",
         "STATE_STORE",
     ];
@@ -966,4 +987,132 @@ fn knows_every_variable_of_the_deployment_files() {
             );
         }
     }
+}
+
+#[test]
+fn an_issuers_file_replaces_the_variables_of_issuers() {
+    let file = ("ISSUERS_FILE", "/etc/warp-bearer/issuers.toml");
+    let (config, _) = from(&[file]).unwrap();
+    assert!(config.issuers.is_empty());
+    for (name, value) in [
+        ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+        ("AUTH0_ISSUER", "https://a.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+        ("AUTH0_JWKS_URI", "https://a.example/keys"),
+        ("AUTH0_JWKS_FILE", "keys.json"),
+        ("AUTH0_SIGNING_SECRET", SECRET),
+    ] {
+        let found = faults(from(&[file, (name, value)]));
+        let expected = format!(
+            "{name}: set together with ISSUERS_FILE, which has it for each issuer; take one of them out"
+        );
+        assert_eq!(found, [expected]);
+    }
+}
+
+#[test]
+fn a_missing_issuers_file_is_a_fault() {
+    let (config, _) = from(&[("ISSUERS_FILE", "/nowhere/issuers.toml")]).unwrap();
+    let fault = config.read_issuers_file().unwrap_err().to_string();
+    assert_eq!(
+        fault,
+        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which is not there; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
+    );
+}
+
+#[test]
+fn the_head_has_room_for_the_largest_token() {
+    assert_eq!(config(&[]).limits.head, 32 * 1024);
+    let large = config(&[("AUTH0_MAX_TOKEN_BYTES", "64KiB")]);
+    assert_eq!(large.max_token_bytes, 64 * 1024);
+    assert_eq!(large.limits.head, 72 * 1024);
+    let set = config(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "48KiB"),
+        ("MAX_HEADER_BYTES", "52KiB"),
+    ]);
+    assert_eq!(set.limits.head, 52 * 1024);
+    let found = faults(with(&[
+        ("AUTH0_MAX_TOKEN_BYTES", "64KiB"),
+        ("MAX_HEADER_BYTES", "64KiB"),
+    ]));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("MAX_HEADER_BYTES: 65536 bytes, but"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn reads_which_scopes_include_others() {
+    let found = config(&[(
+        "AUTH0_SCOPE_INCLUDES",
+        "admin > read:messages write:messages, editor > read:messages",
+    )]);
+    let read = "read:messages".to_owned();
+    assert_eq!(
+        found.scope_includes,
+        [
+            (
+                "admin".to_owned(),
+                vec![read.clone(), "write:messages".to_owned()]
+            ),
+            ("editor".to_owned(), vec![read]),
+        ]
+    );
+    let hint = "says not what a scope includes; write a scope, a >, and the scopes that it includes: admin > read:messages";
+    assert_refused(&[
+        ("nothing included", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
+        (
+            "no sign",
+            "AUTH0_SCOPE_INCLUDES",
+            "admin read:messages",
+            hint,
+        ),
+        ("two signs", "AUTH0_SCOPE_INCLUDES", "a > b > c", hint),
+    ]);
+}
+
+#[test]
+fn rejects_fields_and_claims_that_carry_no_token() {
+    assert_refused(&[
+        (
+            "the usual one",
+            "AUTH0_TOKEN_FIELD",
+            "Authorization",
+            "is where tokens are anyway; take it out: without it, Authorization: Bearer carries the token",
+        ),
+        (
+            "another purpose",
+            "AUTH0_TOKEN_FIELD",
+            "Host",
+            "has another purpose",
+        ),
+        (
+            "a blank",
+            "AUTH0_TOKEN_FIELD",
+            "my token",
+            "is no name of a header field",
+        ),
+        (
+            "misspelt",
+            "AUTH0_AUDIENCE_CLAIM",
+            "clientid",
+            "is no claim that can name the audience; did you mean client_id?",
+        ),
+        (
+            "too large",
+            "AUTH0_MAX_TOKEN_BYTES",
+            "65KiB",
+            "is out of range",
+        ),
+        ("too small", "AUTH0_MAX_TOKEN_BYTES", "1", "is out of range"),
+    ]);
+    let several = faults(with(&[
+        ("AUTH0_ISSUER", "https://a.example/,https://b.example/"),
+        ("AUTH0_AUDIENCE_CLAIM", "azp"),
+    ]));
+    assert!(
+        several[0].starts_with("AUTH0_AUDIENCE_CLAIM: set, but AUTH0_ISSUER has several"),
+        "{several:?}"
+    );
 }

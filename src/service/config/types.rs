@@ -11,6 +11,17 @@ pub enum TokenProfile {
     Rfc9068,
 }
 
+/// The tokens that the issuer is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntrospectionMode {
+    /// None.
+    Off,
+    /// Tokens that are not JWTs.
+    Opaque,
+    /// Every token.
+    Always,
+}
+
 /// What happens to requests when the state store is unreachable for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOutage {
@@ -34,7 +45,7 @@ impl Secret {
         self.0.as_bytes()
     }
 
-    /// The text of the secret.
+    /// The text of the secret, exactly as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }

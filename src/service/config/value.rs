@@ -5,6 +5,7 @@
 
 use std::{
     fmt::Display,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -12,14 +13,15 @@ use std::{
 };
 
 use tracing_subscriber::EnvFilter;
+use warp::http::HeaderName;
 
 use crate::{
     algorithm::Algorithm,
-    auth::{self, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
+    auth::{self, AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy, store::Store},
     service::config::{
         fault::PEM,
         invalid::{InvalidValue, Parsed},
-        types::{Secret, StoreOutage, TokenProfile},
+        types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
     },
     service::observe::logging::LogFormat,
 };
@@ -79,9 +81,12 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
         }
         "HS384" | "HS512" => InvalidValue::new("is not supported")
             .hint("HS256 is the one algorithm here that works with a secret"),
-        "ES512" | "ES256K" => InvalidValue::new("is not supported")
-            .hint("ES256 and ES384 are the elliptic curves here"),
-        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("EdDSA")),
+        "ES256K" | "ESB256" | "ESB320" | "ESB384" | "ESB512" => {
+            InvalidValue::new("is not supported")
+                .hint("ES256, ES384 and ES512 are the elliptic curves here")
+        }
+        "ED448" => InvalidValue::new("is not supported").hint("EdDSA means Ed25519 here"),
+        "ED25519" => InvalidValue::new("is no algorithm we know").suggest(Some("Ed25519")),
         _ => InvalidValue::new("is no algorithm we know").suggest(nearest(text, known)),
     })
 }
@@ -93,6 +98,20 @@ pub(super) fn secret(text: &str) -> Parsed<Secret> {
             .hint("give 32 bytes or more, as from: openssl rand -base64 48"));
     }
     Ok(Secret::new(text))
+}
+
+/// Parses the secret of a client, of any length.
+#[allow(clippy::unnecessary_wraps, reason = "the type of every parser")]
+pub(super) fn client_secret(text: &str) -> Parsed<Secret> {
+    Ok(Secret::new(text))
+}
+
+/// Parses a text without control characters.
+pub(super) fn text(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new("holds a control character"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
@@ -354,6 +373,17 @@ pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
     }
 }
 
+/// Parses `off`, `opaque` or `always`.
+pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
+    match text {
+        "off" => Ok(IntrospectionMode::Off),
+        "opaque" => Ok(IntrospectionMode::Opaque),
+        "always" => Ok(IntrospectionMode::Always),
+        _ => Err(InvalidValue::new("is none of off, opaque and always")
+            .suggest(nearest(text, ["off", "opaque", "always"]))),
+    }
+}
+
 /// Parses a path. Does not look whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
@@ -471,8 +501,80 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
+/// Parses the claim that names the audience.
+pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
+    let known = AudienceClaim::ALL
+        .iter()
+        .copied()
+        .map(AudienceClaim::as_str);
+    text.parse().map_err(|_| {
+        InvalidValue::new("is no claim that can name the audience").suggest(nearest(text, known))
+    })
+}
+
+/// Parses the name of the header field that carries the bare token.
+pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes());
+    let name = name.map_err(|_| InvalidValue::new("is no name of a header field"))?;
+    match name.as_str() {
+        "authorization" => Err(InvalidValue::new("is where tokens are anyway")
+            .hint("take it out: without it, Authorization: Bearer carries the token")),
+        "host"
+        | "cookie"
+        | "connection"
+        | "content-length"
+        | "content-type"
+        | "dpop"
+        | "proxy-authorization"
+        | "transfer-encoding"
+        | "upgrade" => Err(InvalidValue::new("has another purpose")),
+        _ => Ok(name),
+    }
+}
+
+/// Parses the name of a claim, or a path of members separated by dots.
+pub(super) fn claim_path(text: &str) -> Parsed<String> {
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new("holds a control character"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses an entry of the table of scopes: `admin > read:messages write:messages`.
+pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
+    let form = "write a scope, a >, and the scopes that it includes: admin > read:messages";
+    let mut words = text.split_ascii_whitespace();
+    let (Some(scope), Some(">")) = (words.next(), words.next()) else {
+        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+    };
+    let included: Vec<_> = words.map(str::to_owned).collect();
+    let is_scope = |name: &String| name != ">" && auth::policy::scopes(name).is_some();
+    if included.is_empty()
+        || auth::policy::scopes(scope).is_none()
+        || !included.iter().all(is_scope)
+    {
+        return Err(InvalidValue::new("says not what a scope includes").hint(form));
+    }
+    Ok((scope.to_owned(), included))
+}
+
+/// Returns why a file cannot be read, as the end of a sentence.
+pub(super) fn cannot_read(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "is not there",
+        ErrorKind::PermissionDenied => "may not be read by this user",
+        ErrorKind::IsADirectory => "is a directory",
+        ErrorKind::NotADirectory => "is no directory",
+        ErrorKind::InvalidData => "is not UTF-8",
+        _ => "cannot be read",
+    }
+}
+
 /// Returns the known name that is at most two edits away.
-fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest(
+    text: &str,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     known
         .into_iter()

@@ -7,14 +7,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
-use warp::http::HeaderValue;
+use warp::http::{HeaderName, HeaderValue};
 
 use crate::{
     algorithm::Algorithm,
-    auth::{CertificateSource, dpop::DpopMode, policy::Policy},
+    auth::{AudienceClaim, CertificateSource, dpop::DpopMode, policy::Policy},
     service::{
         config::{
-            types::{Secret, StoreOutage, TokenProfile},
+            types::{IntrospectionMode, Secret, StoreOutage, TokenProfile},
             url,
             value::{self, KIB, MIB},
             variable::{Optional, Unread, Variable, WithDefault},
@@ -84,10 +84,26 @@ variables! {
 
     AUTH0_ALGORITHMS: WithDefault<Algorithm> {
         default: "RS256",
-        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, and HS256 with AUTH0_SIGNING_SECRET.",
+        meaning: "The accepted signature algorithms, separated by commas: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, and HS256 with AUTH0_SIGNING_SECRET. The names of RFC 9864 (Ed25519, ESP256, …) mean the same.",
         example: "RS256",
-        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256",
+        expects: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256",
         parse: value::algorithm,
+    }
+
+    AUTH0_AUDIENCE_CLAIM: WithDefault<AudienceClaim> {
+        default: "aud",
+        meaning: "The claim that is compared with AUTH0_API_AUDIENCE, for an issuer whose access tokens have no aud: aud, client_id, azp or cid. Any token of a configured client is then accepted.",
+        example: "client_id",
+        expects: "aud, client_id, azp or cid",
+        parse: value::audience_claim,
+    }
+
+    ISSUERS_FILE: Optional<PathBuf> {
+        default: "none; AUTH0_DOMAIN or AUTH0_ISSUER",
+        meaning: "A TOML file with a table for each issuer and its own options, instead of AUTH0_DOMAIN and AUTH0_ISSUER. Reread at SIGHUP.",
+        example: "/etc/warp-bearer/issuers.toml",
+        expects: "the path of a TOML file, such as /etc/warp-bearer/issuers.toml",
+        parse: value::file,
     }
 
     AUTH0_JWKS_URI: Optional<String> {
@@ -171,6 +187,46 @@ variables! {
         parse: value::positive_duration,
     }
 
+    AUTH0_TOKEN_FIELD: Optional<HeaderName> {
+        default: "none; Authorization: Bearer",
+        meaning: "Another header field that carries the bare token, instead of Authorization: Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Forwarded-Access-Token.",
+        example: "Cf-Access-Jwt-Assertion",
+        expects: "the name of a header field, such as Cf-Access-Jwt-Assertion",
+        parse: value::token_field,
+    }
+
+    AUTH0_MAX_TOKEN_BYTES: WithDefault<usize> {
+        default: "16KiB",
+        meaning: "The maximum size of a token, 1KiB to 64KiB. MAX_HEADER_BYTES grows with it unless it is set.",
+        example: "48KiB",
+        expects: "a size from 1KiB to 64KiB, such as 16KiB",
+        parse: |text| value::size(text, KIB..=64 * KIB),
+    }
+
+    AUTH0_ROLES_AT: WithDefault<String> {
+        default: "roles",
+        meaning: "The claim that holds a token's roles, which /auth?role=… checks: a name, or a path such as realm_access.roles.",
+        example: "realm_access.roles",
+        expects: "the name of a claim, or a path such as realm_access.roles",
+        parse: value::claim_path,
+    }
+
+    AUTH0_GROUPS_AT: WithDefault<String> {
+        default: "groups",
+        meaning: "The claim that holds a token's groups, which /auth?group=… checks: a name or a path.",
+        example: "cognito:groups",
+        expects: "the name of a claim, or a path such as org.groups",
+        parse: value::claim_path,
+    }
+
+    AUTH0_SCOPE_INCLUDES: Optional<(String, Vec<String>)> {
+        default: "none; each scope stands for itself",
+        meaning: "The scopes that include others, separated by commas: a token with the scope before > also meets what requires one of those after it.",
+        example: "'admin > read:messages write:messages, editor > read:messages'",
+        expects: "entries such as admin > read:messages write:messages",
+        parse: value::scope_inclusion,
+    }
+
     AUTH0_TOKEN_CACHE: WithDefault<usize> {
         default: "10000",
         meaning: "The number of verified tokens that are cached; 0 disables the cache.",
@@ -209,6 +265,71 @@ variables! {
         example: "read:messages write:messages",
         expects: "scopes with single spaces between them, such as read:messages write:messages",
         parse: value::scope_names,
+    }
+
+    AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
+        default: "off",
+        meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",
+        example: "opaque",
+        expects: "off, opaque or always",
+        parse: value::introspection,
+    }
+
+    AUTH0_INTROSPECTION_URI: Optional<String> {
+        default: "what the issuer's discovery document says",
+        meaning: "The URL of the issuer's introspection endpoint.",
+        example: "https://your.issuer/oauth2/introspect",
+        expects: "the URL of an introspection endpoint",
+        parse: url::web_address,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_ID: Optional<String> {
+        default: "none; introspection needs it",
+        meaning: "The client as which the issuer is asked: one of this API's own, not the one that fetches tokens.",
+        example: "'<introspection-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
+    }
+
+    AUTH0_INTROSPECTION_CLIENT_SECRET: Optional<Secret> {
+        default: "none; introspection needs it or AUTH0_INTROSPECTION_KEY_FILE",
+        meaning: "The secret of that client, in single quotes.",
+        example: "'<introspection-client-secret>'",
+        expects: "the secret of that client",
+        parse: value::client_secret,
+        is_secret: true,
+    }
+
+    AUTH0_INTROSPECTION_KEY_FILE: Optional<PathBuf> {
+        default: "none; the secret is used",
+        meaning: "The private key of that client as PEM, to authenticate by private_key_jwt (RFC 7523).",
+        example: "/etc/warp-bearer/introspection.key",
+        expects: "the path of a private key as PEM",
+        parse: value::file,
+    }
+
+    AUTH0_INTROSPECTION_TTL: WithDefault<Duration> {
+        default: "30s",
+        meaning: "How long an answer that a token is active is cached, and so how long a revoked token may still be accepted; 0s: ask each time.",
+        example: "10s",
+        expects: "a duration, such as 30s",
+        parse: value::duration,
+    }
+
+    AUTH0_REVOCATION_FILE: Optional<PathBuf> {
+        default: "none",
+        meaning: "A file of revoked tokens, one line of JSON each, such as {\"iss\":\"https://…/\",\"sub\":\"auth0|alice\",\"before\":1790000000}. Looked at every second.",
+        example: "/etc/warp-bearer/revoked.jsonl",
+        expects: "the path of a file of revocations",
+        parse: value::file,
+    }
+
+    AUTH0_LOGOUT_CLIENT_ID: Optional<String> {
+        default: "none; there is no /backchannel-logout",
+        meaning: "The client for which the issuer sends logout tokens to /backchannel-logout (OpenID Connect Back-Channel Logout 1.0), which revokes the session. Separate several with commas.",
+        example: "'<logout-client-id>'",
+        expects: "the ID of a client at the issuer",
+        parse: value::text,
     }
 
     PUBLIC_URL: Optional<String> {
@@ -279,10 +400,10 @@ variables! {
 
     STATE_STORE_TIMEOUT: WithDefault<Duration> {
         default: "100ms",
-        meaning: "How long a command of the state store may take, 1ms to 10s; beyond, the request gets 503.",
+        meaning: "How long a command of the state store may take, 1ms to 1s; beyond, the request gets 503.",
         example: "250ms",
-        expects: "a duration from 1ms to 10s, such as 100ms",
-        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(10)),
+        expects: "a duration from 1ms to 1s, such as 100ms",
+        parse: |text| value::duration_within(text, Duration::from_millis(1)..=Duration::from_secs(1)),
     }
 
     STATE_STORE_STALE: WithDefault<Duration> {

@@ -193,6 +193,32 @@ impl Metrics {
                 counter!("warp_bearer_key_fetches_refused_total", "issuer" => issuer)
                     .absolute(keys.fetches.refused);
             }
+            for asked in self.0.auth.introspection_status() {
+                let issuer = asked.issuer;
+                let outcomes = [
+                    ("active", asked.active),
+                    ("inactive", asked.inactive),
+                    ("failed", asked.failed),
+                ];
+                for (outcome, count) in outcomes {
+                    counter!("warp_bearer_introspections_total", "issuer" => issuer.clone(), "outcome" => outcome)
+                        .absolute(count);
+                }
+                counter!("warp_bearer_introspections_denied_total", "issuer" => issuer.clone())
+                    .absolute(asked.denied);
+                counter!("warp_bearer_introspections_refused_total", "issuer" => issuer.clone())
+                    .absolute(asked.refused);
+                gauge!("warp_bearer_introspection_cache_entries", "issuer" => issuer)
+                    .set(number(asked.cached));
+            }
+            let revocations = self.0.auth.revocation_status();
+            gauge!("warp_bearer_revocations").set(number(revocations.entries));
+            for source in revocations.sources {
+                let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
+                gauge!("warp_bearer_revocations_age_seconds", "source" => source.name).set(age);
+                let failing = if source.is_failing { 1 } else { 0 };
+                gauge!("warp_bearer_revocations_failing", "source" => source.name).set(failing);
+            }
             self.update_from_store();
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
@@ -371,6 +397,13 @@ fn describe() {
     describe_gauge!("warp_bearer_keys_age_seconds", "Time since the fetch began that last confirmed the issuer's keys; NaN if none are held or the keys are unlabelled.");
     describe_counter!("warp_bearer_key_fetches_total", "Fetches of an issuer's keys by outcome; replaced: a new generation of the set.");
     describe_counter!("warp_bearer_key_fetches_refused_total", "Unknown keys and wrong signatures that the fetch budget had nothing left for.");
+    describe_counter!("warp_bearer_introspections_total", "Questions to an issuer's introspection endpoint by outcome; failed: no readable answer.");
+    describe_counter!("warp_bearer_introspections_denied_total", "Questions that the endpoint answered with 401 or 403: it rejects the service's credentials.");
+    describe_counter!("warp_bearer_introspections_refused_total", "Unknown tokens that were not asked about, because the budget was empty or too many questions were open.");
+    describe_gauge!("warp_bearer_introspection_cache_entries", "Cached answers of an issuer's introspection endpoint.");
+    describe_gauge!("warp_bearer_revocations", "Entries in the list of revoked tokens.");
+    describe_gauge!("warp_bearer_revocations_age_seconds", "Time since a source of revocations was last read; NaN if it never was.");
+    describe_gauge!("warp_bearer_revocations_failing", "1 if the last attempt to read a source of revocations failed.");
     describe_counter!("warp_bearer_token_cache_hits_total", "Tokens that had been verified before.");
     describe_gauge!("warp_bearer_state_store_up", "1 while the state store can be reached; the memory of this process always can.");
     describe_gauge!("warp_bearer_state_store_keys", "Used keys in the memory of this process.");

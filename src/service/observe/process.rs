@@ -13,7 +13,7 @@ pub(in crate::service) struct ProcessFigures {
     pub(in crate::service) open_files: u64,
     /// `None` without a limit.
     pub(in crate::service) max_files: Option<u64>,
-    /// When the process started, in seconds since 1970.
+    /// The start of the process, in seconds since 1970.
     pub(in crate::service) started: f64,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
     None
 }
 
-/// What is used of `/proc/self/stat` (proc_pid_stat(5)).
+/// The fields of `/proc/self/stat` that are used, which the manual page `proc_pid_stat` describes.
 #[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {

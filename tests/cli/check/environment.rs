@@ -97,6 +97,48 @@ async fn lines_of_other_programs_are_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_file_takes_the_place_of_dot_env() {
+    let world = World::start().await;
+    write_env(&world, "AUTH0_LEEWAY=1s\n");
+    let file = world.directory.path().join("env");
+    fs::write(&file, "A=b c\nAUTH0_LEEWAY=9s\nSSL_CERT_FILE=x\n").unwrap();
+    let told = world.run(&["check", "--json", "--env-file", "env"], "");
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let line = "plain AUTH0_LEEWAY: \"9s\" (from --env-file, line 2)".to_owned();
+    let variables = findings(&told, "Variables");
+    assert!(variables.contains(&line), "{variables:#?}");
+    let found = findings(&told, "Configuration");
+    assert_finds(
+        "a line",
+        &found,
+        &["note : --env-file: line 1 cannot be read"],
+    );
+    assert_finds(
+        "a certificate",
+        &found,
+        &["SSL_CERT_FILE: in --env-file, line 3, not applied"],
+    );
+    let token = world.issuer.token().sign();
+    let told = world.run(&["explain", "--env-file", "env"], &token);
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+
+    fs::write(&file, "AUTH0_LEEWAY='9s\n").unwrap();
+    for command in ["check", "explain"] {
+        let told = world.run(&[command, "--env-file", "env"], "");
+        assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+        let fault = "--env-file: line 1 has a quote that is not closed on the line; close it";
+        assert!(told.stderr.starts_with(fault), "{}", told.stderr);
+        let told = world.run(&[command, "--env-file", "absent"], "");
+        assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
+        assert!(
+            told.stderr.starts_with("--env-file: cannot be read"),
+            "{}",
+            told.stderr
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_port_without_an_address_and_quotes_are_named() {
     let world = World::start().await.set("PORT", "8080");
     let told = checked(&world);

@@ -21,20 +21,20 @@ use crate::{
 
 #[tokio::test]
 async fn each_algorithm_is_verified() {
-    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for algorithm in [
-        RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA,
+        RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
     ] {
         let mut target = Target::of(algorithm).await;
         let token = target.good();
         target.accepts(&format!("{algorithm:?}"), &token).await;
         // The same algorithm, with all the others allowed too.
         let all = [
-            RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA,
+            RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
         ];
         let mut target = Target::with(target.issuer, |auth| auth.algorithms(all)).await;
         target
-            .accepts(&format!("{algorithm:?} of nine"), &token)
+            .accepts(&format!("{algorithm:?} of ten"), &token)
             .await;
     }
     let secret = *b"a secret that nobody else can know";

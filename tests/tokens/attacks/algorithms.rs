@@ -103,7 +103,12 @@ async fn a_good_signature_by_an_algorithm_that_is_not_allowed_is_refused() {
         let case = format!("{algorithm:?}");
         target.refuses(&case, &token, "algorithm_not_allowed").await;
     }
-    for algorithm in [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA] {
+    for algorithm in [
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::ES512,
+        Algorithm::EdDSA,
+    ] {
         let key = SigningKey::generate(algorithm);
         let token = target.issuer.token().key(&key).sign();
         let case = format!("{algorithm:?}");

@@ -41,7 +41,8 @@ use crate::auth::store::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// How long a command may take. Defaults to 100 ms.
+    /// How long a command may take. A store that comes back empty refuses what was issued for that
+    /// much longer. Defaults to 100 ms.
     pub timeout: Duration,
     /// The beginning of the names of all keys. Services with the same prefix share their state.
     /// Defaults to `warp-bearer:`.

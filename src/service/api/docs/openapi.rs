@@ -12,7 +12,7 @@ use utoipa::openapi::{
         SecurityScheme,
     },
 };
-use warp::http::Method;
+use warp::http::{HeaderName, Method};
 
 use crate::{
     auth::policy::Policy,
@@ -31,18 +31,21 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-const FETCHED: &str = "fetched";
+/// Sorts before [`BEARER`], so that the page offers first what needs nothing pasted.
+const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
 const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
-`/errors/{code}` says what it means and how it is mended. `HEAD` works wherever `GET` does; any other \
+`/errors/{code}` says what it means and how to fix it. `HEAD` works wherever `GET` does; any other \
 method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
 
 /// The authentication schemes that protected rows accept.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::service) struct Schemes {
+pub(in crate::service) struct Schemes<'a> {
     pub(in crate::service) bearer: bool,
     pub(in crate::service) dpop: bool,
+    /// The header field that carries the token, if it is not `Authorization`.
+    pub(in crate::service) field: Option<&'a HeaderName>,
 }
 
 impl Docs {
@@ -52,12 +55,19 @@ impl Docs {
     ///
     /// Never: all keys are strings, so the document always serializes.
     pub fn openapi(&self, rows: &[&Row]) -> String {
-        let (bearer, dpop) = (true, false);
-        self.openapi_with(rows, Schemes { bearer, dpop })
+        let (bearer, dpop, field) = (true, false, None);
+        self.openapi_with(
+            rows,
+            Schemes {
+                bearer,
+                dpop,
+                field,
+            },
+        )
     }
 
     /// Like [`openapi`](Self::openapi), for the schemes that the rows accept.
-    pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes) -> String {
+    pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
         // OpenAPI has no template for paths below another.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
@@ -88,7 +98,7 @@ impl Docs {
             .expect("the keys are strings, so the document serializes")
     }
 
-    fn operation(&self, row: &Row, path: &str, schemes: Schemes) -> Operation {
+    fn operation(&self, row: &Row, path: &str, schemes: Schemes<'_>) -> Operation {
         let mut operation = OperationBuilder::new()
             .tag(tag(path))
             .summary(Some(row.summary))
@@ -117,7 +127,7 @@ impl Docs {
         operation.build()
     }
 
-    fn components(&self, rows: &[&Row], schemes: Schemes) -> Components {
+    fn components(&self, rows: &[&Row], schemes: Schemes<'_>) -> Components {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
@@ -125,9 +135,16 @@ impl Docs {
                 "An access token of the issuer's for this API (RFC 6750).",
             ))
             .build();
+        let bearer = match schemes.field {
+            None => SecurityScheme::Http(bearer),
+            Some(name) => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                name.as_str(),
+                "An access token of the issuer's for this API, without a scheme.",
+            ))),
+        };
         let mut components = ComponentsBuilder::new()
             .schemas_from_iter(schemas())
-            .security_scheme(BEARER, SecurityScheme::Http(bearer));
+            .security_scheme(BEARER, bearer);
         if schemes.dpop {
             // OpenAPI has no way to describe a token and a proof that belong together.
             let proof = ApiKeyValue::with_description(
@@ -224,16 +241,23 @@ fn queries(form: Form) -> Vec<Parameter> {
                 "permission",
                 "The permissions that it has to have, separated by spaces.",
             ),
+            ("role", "A role that it has to have."),
+            ("group", "A group that it has to list."),
+            (
+                "claim",
+                "A claim and its value, with a colon between them: org_id:org_1.",
+            ),
         ],
         _ => &[],
     };
     let parameter = |(name, what): &(&str, &str)| {
+        let is_list = matches!(*name, "scope" | "permission");
         ParameterBuilder::new()
             .name(*name)
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(*what))
-            .schema(Some(scope_list()))
+            .schema(Some(if is_list { scope_list() } else { text() }))
             .build()
     };
     asked.iter().map(parameter).collect()

@@ -1,6 +1,7 @@
 //! The causes of errors, each with its fix.
 //!
-//! Names of menus and settings are those of Auth0's dashboard.
+//! Most are neutral. The names of menus and settings in those that begin with `AUTH0_` are those of
+//! Auth0's dashboard; `explain` has the words of other issuers.
 #![allow(missing_docs)] // the first sentence of each constant describes it
 
 use crate::service::api::errors::Cause;
@@ -10,176 +11,448 @@ const fn cause(what: &'static str, mend: &'static str) -> Cause {
 }
 
 pub const NO_FIELD: Cause = cause(
-    "The request has no Authorization field, or one of another scheme, such as Basic.",
-    "Send the access token as Authorization: Bearer, a space and the token.",
+    "The request has no Authorization field, or the field has another scheme, such as Basic.",
+    "Send the access token in the field Authorization: the word Bearer, a space and the token.",
 );
 pub const FIELD_LOST: Cause = cause(
-    "A proxy took the field away, or a client dropped it when it followed a redirect to another host.",
-    "Have the proxy pass Authorization on, and ask the final address directly.",
+    "A proxy removed the field, or a client dropped it when it followed a redirect to another host.",
+    "Configure the proxy to pass Authorization on, and send the request to the final address directly.",
+);
+pub const OTHER_SCHEME: Cause = cause(
+    "The Authorization field has another scheme than Bearer.",
+    "Write the word Bearer and a space before the token. Do not use Basic, Token, JWT or Digest.",
+);
+pub const NO_SCHEME: Cause = cause(
+    "The Authorization field has a token without the word Bearer before it.",
+    "Write the word Bearer and a space before the token.",
+);
+pub const NO_SPACE: Cause = cause(
+    "There is no space between the word Bearer and the token.",
+    "Write exactly: the word Bearer, a space and the token.",
+);
+pub const QUOTED_FIELD: Cause = cause(
+    "Quotes around the whole value are sent as a part of it, so the value does not begin with Bearer.",
+    "Remove the quotes from the value where the field is set.",
 );
 pub const NOTHING_SENT: Cause = cause(
-    "Bearer stands alone: the variable that should hold the token is empty.",
-    "Look at what the token endpoint answered: without an access_token it says why in error_description.",
+    "There is no token after the word Bearer: the variable that should hold it is empty.",
+    "Look at the answer of the token endpoint. If it has no access_token, its error_description says why.",
+);
+pub const UNFILLED: Cause = cause(
+    "The client sent a variable without a value: a placeholder, or a word such as undefined or null, is in the place of the token.",
+    "Check that the client has a token before it sends the request, and that the name of the variable is right. Single quotes keep a shell from filling in $TOKEN.",
+);
+pub const UNFILLED_FIELD: Cause = cause(
+    "The client sent a variable without a value as the whole field.",
+    "Send the word Bearer, a space and the token, and check that the client has a token before it sends the request.",
+);
+pub const SCHEME_TWICE: Cause = cause(
+    "The word Bearer is there twice: the variable that holds the token already begins with it.",
+    "Write Bearer once. Keep only the token in the variable.",
+);
+pub const COLON: Cause = cause(
+    "There is a colon, an equals sign or another character directly after the word Bearer.",
+    "Write exactly: the word Bearer, a space and the token.",
+);
+pub const TAB: Cause = cause(
+    "There is a tab after the word Bearer, where a space belongs.",
+    "Write exactly: the word Bearer, a space and the token.",
+);
+pub const QUOTED: Cause = cause(
+    "Quotes around the token are sent as a part of it.",
+    "Remove the quotes. In a shell, jq -r prints a string without its quotes.",
 );
 pub const FOREIGN_CHARACTER: Cause = cause(
-    "The token has a character in it that no token has: a blank, a quote, a line break, an ellipsis.",
-    "Copy the token again, the whole of it and nothing else; an ellipsis means that a page has shortened it.",
+    "The token contains a character that no token has: a blank, a line break, an ellipsis or another symbol.",
+    "Copy the whole token again and nothing else. An ellipsis means that a page has shortened it.",
 );
 pub const TWO_CREDENTIALS: Cause = cause(
-    "Two Authorization fields, or two credentials with a comma between them.",
-    "Send one: look for a client and a proxy that each add theirs.",
+    "The request has two Authorization fields, or two credentials with a comma between them.",
+    "Send one. Often a client and a proxy each add one.",
 );
 pub const TOO_LARGE: Cause = cause(
-    "The token is larger than 16 KiB: it carries long lists of groups, roles or permissions.",
-    "Take claims out of it where they are put in: the Action under Actions, Triggers, post-login, or the permissions of the user.",
+    "The token is larger than 16 KiB, or than AUTH0_MAX_TOKEN_BYTES: it carries long lists of groups, roles or permissions.",
+    "Remove claims where the issuer adds them to the token. If they have to stay, set AUTH0_MAX_TOKEN_BYTES to 64KiB.",
 );
 pub const OPAQUE: Cause = cause(
-    "The token is opaque: Auth0 issues these where the token request names no API, and they are for its own /userinfo alone.",
-    "Add audience, with the identifier of your API, to the request that fetches the token, and fetch a new one.",
+    "The token is opaque: it is not a JWT, and only the issuer that made it can read it.",
+    "Request a JWT access token for this API. Most issuers make one only if the token request names the API, as audience, resource or scope.",
+);
+pub const AUTH0_OPAQUE: Cause = cause(
+    "The token is opaque: Auth0 issues opaque tokens for its own /userinfo, if the token request names no API.",
+    "Add audience, with the identifier of your API, to the token request, and fetch a new token.",
 );
 pub const ENCRYPTED: Cause = cause(
-    "The token is encrypted (JWE): Auth0 issues these where the token request names no API, or where the API has its tokens encrypted.",
-    "Add audience, with the identifier of your API, to the request that fetches the token; if it is there, turn JSON Web Encryption off in the API's settings under Applications, APIs.",
+    "The token is encrypted (JWE), and this service has no key to decrypt it.",
+    "Configure the issuer to sign the access tokens of this API and not to encrypt them.",
+);
+pub const AUTH0_ENCRYPTED: Cause = cause(
+    "The token is encrypted (JWE): the token request names no API, or the API has encrypted tokens.",
+    "Add audience, with the identifier of your API, to the token request. If it is there, turn off JSON Web Encryption in the API's settings under Applications, APIs.",
 );
 pub const NOT_WHOLE: Cause = cause(
-    "The token is not whole: a JWT has three parts with two dots between them, and one is missing.",
-    "Copy the token again from its first character to its last; the part after the second dot is the signature.",
+    "The token is not complete: a JWT has three parts with two dots between them, and a part is missing.",
+    "Copy the token again from its first character to its last. The part after the second dot is the signature.",
 );
 pub const RE_ENCODED: Cause = cause(
-    "The token was changed on its way: cut short, padded with =, or written in another alphabet, + and / in the place of - and _.",
-    "Pass the token on as it came, character for character; no application needs to decode it.",
+    "The token was changed on its way: it is cut short, or padded with =, or has + and / in the place of - and _.",
+    "Pass the token on as it came, character for character. No application needs to decode it.",
+);
+pub const LOAD_BALANCER: Cause = cause(
+    "This is the token that an AWS load balancer adds in the field x-amzn-oidc-data. Its parts are padded with =, which JWTs must not have (RFC 7515).",
+    "Do not send this token to an API. Send the access token, which the load balancer passes on in the field x-amzn-oidc-accesstoken.",
+);
+pub const PADDED: Cause = cause(
+    "The parts of the token are padded with =, which JWTs must not have (RFC 7515 section 2).",
+    "Have the issuer encode the parts as base64url without padding. Nobody else can remove the padding, because the signature covers it.",
 );
 pub const NOT_STRICT: Cause = cause(
-    "A part of the token is not one JSON object, or has a member twice.",
-    "Look at what makes the token: two readers could read it as two different tokens.",
+    "A part of the token is not one JSON object, or has the same member twice.",
+    "Correct the program that makes the token: two readers could read this token as two different ones.",
+);
+pub const KID_NOT_TEXT: Cause = cause(
+    "The member kid of the token's header is null, or another value that is not a string.",
+    "Have the issuer write the name of its key into kid as a string, or leave kid out.",
 );
 pub const HS256_API: Cause = cause(
-    "The token is signed with HS256: that is the signing algorithm of the API in Auth0, or this is an ID token of an application that uses it.",
-    "Set the API's signing algorithm to RS256 in its settings under Applications, APIs, and fetch a new token; to keep HS256, allow it here with AUTH0_ALGORITHMS and AUTH0_SIGNING_SECRET.",
+    "The token is signed with HS256, a shared secret, and AUTH0_ALGORITHMS does not allow HS256.",
+    "Set the issuer to sign with an algorithm that has a public key, such as RS256. Only if the issuer can sign with nothing else, allow HS256 together with AUTH0_SIGNING_SECRET.",
+);
+pub const AUTH0_HS256: Cause = cause(
+    "The token is signed with HS256: the API has this signing algorithm, or the token is an ID token of an application that has it.",
+    "Set the API's signing algorithm to RS256 in its settings under Applications, APIs, and fetch a new token.",
 );
 pub const UNSIGNED: Cause = cause(
     "The token is not signed: its alg is none.",
-    "Nothing here will ever take it; fetch a token from the issuer, and find out who made this one.",
+    "No setting accepts such a token. Fetch a token from the issuer, and find out which program made this one.",
 );
 pub const OTHER_ALGORITHM: Cause = cause(
     "The token is signed with an algorithm that AUTH0_ALGORITHMS does not list.",
-    "Add the algorithm to AUTH0_ALGORITHMS if the API was set to it on purpose; if not, set the API to RS256 in its settings under Applications, APIs.",
+    "If the issuer signs the tokens of this API with this algorithm on purpose, allow it. If not, set the issuer to an algorithm of AUTH0_ALGORITHMS.",
+);
+pub const UNSUPPORTED_ALGORITHM: Cause = cause(
+    "The header names an algorithm that this service does not support, or none at all.",
+    "No setting accepts such a token. Set the issuer to sign the tokens of this API with a supported algorithm, such as RS256, ES256 or EdDSA.",
 );
 pub const KEY_FOR_ANOTHER: Cause = cause(
-    "The key that the token names is not for the algorithm that it names.",
-    "Look at what makes the token: kid and alg have to be those of one key of the issuer's key set.",
+    "The key that the token names is not for the algorithm that the token names.",
+    "Correct the program that makes the token: kid and alg must belong to the same key of the issuer's key set.",
+);
+pub const KEY_LEFT_OUT: Cause = cause(
+    "The issuer publishes the key that the token names, but the key is not valid, so this service left it out.",
+    "Have the issuer correct the key. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const EXTENSION: Cause = cause(
-    "The header has crit or b64: extensions of JWS that no access token of Auth0's uses.",
-    "Have the issuer sign without them; nobody else can take them away, since they are signed.",
+    "The header has crit or b64: extensions of JWS that access tokens do not use.",
+    "Have the issuer sign without them. Nobody else can remove them, because they are signed.",
 );
 pub const LOGOUT_TOKEN: Cause = cause(
-    "This is a logout token, with which an issuer ends sessions by the back channel.",
-    "Send the access token from the token endpoint's answer; a logout token opens nothing.",
+    "This is a logout token, which an issuer sends to applications to end a session.",
+    "Send the access_token of the token endpoint's answer. A logout token gives access to nothing.",
 );
 pub const DPOP_PROOF: Cause = cause(
-    "This is a DPoP proof, which a client signs itself to go beside an access token.",
+    "This is a DPoP proof, which a client signs itself and sends beside an access token.",
     "Send the access token in Authorization, and the proof in a field of its own, DPoP.",
 );
 pub const OTHER_TYPE: Cause = cause(
-    "The typ of the header is none that access tokens have.",
-    "Send the access_token of the token endpoint's answer and no other token of it.",
+    "The typ of the header is not that of an access token. This service accepts JWT, at+jwt and application/at+jwt, and tokens without typ.",
+    "Send the access_token of the token endpoint's answer. If it is that token, have the issuer write one of these types.",
 );
 pub const NOT_AT_JWT: Cause = cause(
-    "The strict profile of RFC 9068 is on, and the token is in Auth0's own profile.",
+    "AUTH0_TOKEN_PROFILE is rfc9068, which accepts only tokens with the typ at+jwt, and this token has another typ or none.",
+    "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
+);
+pub const AUTH0_NOT_AT_JWT: Cause = cause(
+    "AUTH0_TOKEN_PROFILE is rfc9068, and the token has Auth0's own profile.",
     "Set the access token profile to RFC 9068 in the API's settings under Applications, APIs, and fetch a new token.",
 );
 pub const SLASH: Cause = cause(
-    "The token's issuer and the configured one differ by the slash at the end, and so are two issuers.",
-    "Write AUTH0_ISSUER exactly as iss in the token has it; Auth0's end in a slash.",
+    "The token's issuer and the configured one differ in the slash at the end, so they are two issuers.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss. Auth0's issuers end in a slash, most others do not.",
 );
 pub const SCHEME_OR_CASE: Cause = cause(
-    "The token's issuer and the configured one differ by http and https, or by capitals, and so are two issuers.",
-    "Write AUTH0_ISSUER exactly as iss in the token has it.",
+    "The token's issuer and the configured one differ in http and https, or in upper and lower case, so they are two issuers.",
+    "Write AUTH0_ISSUER exactly as the token has it in iss.",
+);
+pub const SAME_KEYS: Cause = cause(
+    "The token is signed with a key of the configured issuer, but names it differently: the issuer has two names.",
+    "Fetch the token from the address that is configured here, or write AUTH0_ISSUER exactly as the token has it in iss.",
 );
 pub const CUSTOM_DOMAIN: Cause = cause(
-    "The same tenant by its other name: tokens that are fetched from the custom domain have it as their issuer, those from the tenant's own domain have that, and the two are two issuers.",
-    "Fetch the token from the domain that is configured here, or write the token's iss to the letter into AUTH0_ISSUER; a comma between the two takes both.",
+    "The token is from the same tenant under its other name: a tenant's own domain and its custom domain are two issuers.",
+    "Fetch the token from the domain that is configured here, or write AUTH0_ISSUER exactly as the token has it in iss. AUTH0_ISSUER can list both, with a comma between them.",
 );
 pub const OTHER_TENANT: Cause = cause(
-    "The token is from another tenant, or another environment of yours.",
-    "Fetch the token from the domain that is configured here, or set AUTH0_DOMAIN, and AUTH0_ISSUER where it is set, to the tenant that the token is from.",
+    "The token is from another issuer: another tenant, or another environment.",
+    "Fetch the token from the issuer that is configured here, or configure the issuer that the token is from, if this API should trust it.",
+);
+pub const OTHER_PORT: Cause = cause(
+    "The token is from a development issuer at another address: it was restarted, with a new port and new keys.",
+    "Fetch a new token from the issuer that runs now.",
 );
 pub const ID_TOKEN: Cause = cause(
-    "This is an ID token: it tells an application who has logged in, and is for that application, not for an API.",
-    "Send the access_token of the token endpoint's answer, not its id_token, and have audience, the identifier of your API, in the request.",
+    "This is an ID token: it tells an application who has logged in, and it is for that application, not for an API.",
+    "Send the access_token of the token endpoint's answer and not its id_token.",
+);
+pub const AUTH0_ID_TOKEN: Cause = cause(
+    "This is an ID token: it tells an application who has logged in, and it is for that application, not for an API.",
+    "Send the access_token of the token endpoint's answer and not its id_token, and name audience, the identifier of your API, in the token request.",
 );
 pub const USERINFO_ONLY: Cause = cause(
-    "The token is for the issuer's /userinfo alone: the token request named no audience.",
-    "Add audience, with the identifier of your API, to the request that fetches the token, and fetch a new one.",
+    "The token is only for the issuer's /userinfo: the token request named no audience.",
+    "Add audience, with the identifier of your API, to the token request, and fetch a new token.",
 );
 pub const MANAGEMENT_API: Cause = cause(
     "The token is for Auth0's Management API.",
-    "Give the identifier of your own API as audience in the token request, in the place of the address that ends in /api/v2/.",
+    "Use the identifier of your own API as audience in the token request, in the place of the address that ends in /api/v2/.",
 );
 pub const AUDIENCE_SPELLING: Cause = cause(
-    "The token's audience and the configured one differ by a slash at the end, by capitals or by http and https, and so are two audiences.",
-    "Write the API's identifier to the letter, in the token request and in AUTH0_API_AUDIENCE alike; Applications, APIs shows it.",
+    "The token's audience and the configured one differ in a slash at the end, in upper and lower case or in http and https, so they are two audiences.",
+    "Write the identifier of the API the same way at the issuer, in the token request and in AUTH0_API_AUDIENCE.",
 );
 pub const OTHER_API: Cause = cause(
     "The token is for another API.",
-    "Give this API's identifier as audience in the token request, or set AUTH0_API_AUDIENCE to the audience of the token if that is this API.",
+    "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
+);
+pub const AUTH0_OTHER_API: Cause = cause(
+    "The token is for another API.",
+    "Name the identifier of this API as audience in the token request. Applications, APIs shows the identifier.",
 );
 pub const EXPIRED: Cause = cause(
-    "The token's time is over.",
-    "Fetch a new token when the old one's expires_in is over, or with a refresh token; how long one lasts is in the API's settings under Applications, APIs.",
+    "The token has expired.",
+    "Fetch a new token when expires_in has passed, or use a refresh token. The issuer's settings decide how long a token is valid.",
 );
 pub const TOO_OLD: Cause = cause(
-    "The token was issued longer ago than AUTH0_TOKEN_MAX_AGE allows, whatever its exp says.",
-    "Fetch a new one; so that its expires_in says so, set the maximum access token lifetime in the API's settings under Applications, APIs, to AUTH0_TOKEN_MAX_AGE or less.",
+    "The token was issued longer ago than AUTH0_TOKEN_MAX_AGE allows, whatever its exp is.",
+    "Fetch a new token. Set the lifetime of tokens at the issuer to AUTH0_TOKEN_MAX_AGE or less, so that expires_in tells clients when to do so.",
 );
 pub const CLOCK_AHEAD: Cause = cause(
-    "The clock of this machine is ahead of the issuer's, so that a token which is still good seems to have expired.",
-    "Set the clock right, and keep it so with NTP; AUTH0_LEEWAY grants what is left, five minutes at most.",
+    "The clock of this machine is ahead of the issuer's, so that a valid token looks expired.",
+    "Correct the clock and keep it correct with NTP. AUTH0_LEEWAY tolerates a small difference, five minutes at most.",
 );
 pub const CLOCK_BEHIND: Cause = cause(
-    "The clock of this machine is behind the issuer's, so that a token which was just issued seems to come from the future.",
-    "Set the clock right and keep it so with NTP; AUTH0_LEEWAY grants what is left, five minutes at most.",
+    "The clock of this machine is behind the issuer's, so that a new token looks as if it came from the future.",
+    "Correct the clock and keep it correct with NTP. AUTH0_LEEWAY tolerates a small difference, five minutes at most.",
 );
 pub const NOT_YET: Cause = cause(
-    "The token is made for a later time: its nbf or its iat lies ahead.",
-    "Wait until then, or have whatever makes the token leave nbf out and set iat to the time of signing.",
+    "The token is for a later time: its nbf or its iat is in the future.",
+    "Wait until then, or have the program that makes the token leave nbf out and set iat to the time of signing.",
 );
 pub const MILLISECONDS: Cause = cause(
-    "A date of the token is in milliseconds, and RFC 7519 has them in seconds.",
-    "Have whatever makes the token divide by 1000.",
+    "A date of the token is in milliseconds, but RFC 7519 defines seconds.",
+    "Have the program that makes the token divide by 1000.",
 );
 pub const NO_EXPIRY: Cause = cause(
-    "The token has no exp: it would be good for ever.",
-    "Have whatever makes the token set exp; every token of Auth0's has it.",
+    "The token has no exp, so it would never expire.",
+    "Have the issuer write exp.",
 );
 pub const NO_AUDIENCE: Cause = cause(
-    "The token has no aud: it is for nobody in particular.",
-    "Give the identifier of this API as audience in the token request; an issuer of your own has to write it into aud.",
+    "The token has no aud, so it does not say which API it is for.",
+    "Request the token for this API, and have the issuer write the identifier of this API into aud.",
+);
+pub const AUTH0_NO_AUDIENCE: Cause = cause(
+    "The token has no aud, so it does not say which API it is for.",
+    "Name the identifier of this API as audience in the token request.",
 );
 pub const NO_ISSUER: Cause = cause(
-    "The token has no iss: it does not say where it is from.",
-    "Have whatever makes the token write the configured issuer, to the letter, into iss.",
+    "The token has no iss, so it does not say who issued it.",
+    "Have the program that makes the token write the configured issuer into iss, character for character.",
 );
 pub const NO_TIME_OF_ISSUE: Cause = cause(
-    "The token has no iat, and AUTH0_TOKEN_MAX_AGE needs to know when it was issued.",
-    "Have whatever makes the token set iat, as every token of Auth0's has it, or take AUTH0_TOKEN_MAX_AGE out.",
+    "The token has no iat, and AUTH0_TOKEN_MAX_AGE needs it.",
+    "Have the issuer write iat, or remove AUTH0_TOKEN_MAX_AGE.",
 );
 pub const NOT_RFC9068: Cause = cause(
-    "The strict profile of RFC 9068 is on, and the token lacks sub, client_id, iat or jti.",
-    "Set the access token profile to RFC 9068 in the API's settings under Applications, APIs, and fetch a new token.",
+    "AUTH0_TOKEN_PROFILE is rfc9068, and the token lacks sub, client_id, iat or jti.",
+    "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
 );
 pub const WRONG_TYPE: Cause = cause(
-    "A claim is of another JSON type than RFC 7519 gives it: a date as text, an audience as an object.",
-    "Have whatever makes the token write dates as numbers, iss, sub and jti as strings, and aud as a string or an array of strings.",
+    "A claim has another JSON type than RFC 7519 defines: a date is a string, for example, or an audience an object.",
+    "Have the issuer write dates as numbers, iss, sub and jti as strings, and aud as a string or an array of strings.",
 );
 pub const OWN_CLAIMS: Cause = cause(
     "A handler reads claims of its own, and the token has others.",
-    "Have the Action that adds them write what the handler's type expects.",
+    "Have the issuer add the claims that the handler's type expects.",
 );
 pub const DPOP_BOUND: Cause = cause(
-    "The token is bound to a key of its client's by DPoP (cnf.jkt), which is not enabled here.",
-    "Set PUBLIC_URL to the URL by which clients know this service, which enables it; or turn sender constraining off in the API's settings under Applications, APIs, and fetch a token without a DPoP proof.",
+    "The token is bound to a key of its client by DPoP (cnf.jkt), and DPoP is not enabled here.",
+    "Set PUBLIC_URL to the URL by which clients know this service, which enables DPoP. Or have the client fetch a token without a DPoP proof, or turn sender constraining off for this API at the issuer.",
+);
+pub const MTLS_BOUND: Cause = cause(
+    "The token is bound to a certificate of its client by mutual TLS (cnf.x5t#S256), and the request does not prove that the client has the certificate.",
+    "Have the client fetch a token without the certificate, or turn sender constraining off for this API at the issuer.",
+);
+pub const BOUND: Cause = cause(
+    "The token is bound to a key by cnf, with a method that this service cannot check.",
+    "Have the issuer make a token without cnf for this API.",
+);
+pub const ISSUER_UNREACHABLE: Cause = cause(
+    "The issuer cannot be reached from here, or answers with an error, so this service has no keys. The caller's token is not at fault.",
+    "Run warp-bearer check on the machine of the service: it shows whether the name, the connection, TLS or the answer is the problem. A machine behind a proxy needs HTTPS_PROXY. AUTH0_JWKS_FILE takes a key set from disk.",
+);
+pub const ISSUER_CERTIFICATE: Cause = cause(
+    "The TLS connection to the issuer failed, so this service has no keys. The caller's token is not at fault.",
+    "If a certificate authority of your own signed the issuer's certificate, name a file with the authority's certificate in SSL_CERT_FILE. Run warp-bearer check to see the reason.",
+);
+pub const CA_AS_SERVER: Cause = cause(
+    "The issuer uses the certificate of a certificate authority (CA:TRUE) as its server certificate, which TLS clients reject.",
+    "Make a server certificate with CA:FALSE that the authority signs, install it at the issuer, and name the authority's certificate in SSL_CERT_FILE.",
+);
+pub const NO_DISCOVERY: Cause = cause(
+    "The issuer has no discovery document at its name, so this service does not find its keys.",
+    "Set AUTH0_JWKS_URI to the address of the issuer's key set, which its documentation names. Discovery is then not needed.",
+);
+pub const KEYS_NEED_CREDENTIALS: Cause = cause(
+    "The issuer shows its discovery document or its keys only to clients that log in, as Kubernetes does.",
+    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it.",
+);
+pub const ISSUER_REDIRECTS: Cause = cause(
+    "The issuer answers with a redirect, which this service does not follow.",
+    "Set AUTH0_ISSUER to the name that is in iss, and AUTH0_JWKS_URI to the final address of the key set.",
+);
+pub const NOT_ITS_NAME: Cause = cause(
+    "The issuer that answers has another name than the configured one, so its keys are not used.",
+    "Write AUTH0_ISSUER exactly as the discovery document has it in issuer, if tokens have the same in iss. If tokens have the configured name, keep it and set AUTH0_JWKS_URI to the document's jwks_uri.",
+);
+pub const NO_KEY_SET: Cause = cause(
+    "The issuer's discovery document leads to something that is not a key set with a usable key.",
+    "Run warp-bearer check, which shows the address, each key and the reason why it is not used. AUTH0_JWKS_URI names another key set.",
+);
+pub const NO_KEY_SET_URI: Cause = cause(
+    "There is no key set with a usable key at AUTH0_JWKS_URI.",
+    "Correct AUTH0_JWKS_URI, or remove it: the issuer's discovery document then names the key set. Run warp-bearer check to see the reason.",
+);
+pub const NO_KEY_SET_FILE: Cause = cause(
+    "AUTH0_JWKS_FILE cannot be read, or has no usable key.",
+    "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
+);
+pub const LOCAL_KEY_SET: Cause = cause(
+    "The issuer's discovery document names a key set at a local address, which a remote issuer must not do.",
+    "If the address is right, set AUTH0_JWKS_URI to it: a configured address may be local.",
+);
+pub const ROTATED: Cause = cause(
+    "The issuer does not publish the key that the token names: the key was rotated or revoked, or a development issuer was restarted.",
+    "Fetch a new token: it is signed with a key that is published now.",
+);
+pub const NO_KID: Cause = cause(
+    "The token names no key, and the issuer has more than one key that fits.",
+    "Have the issuer write the kid of its key into the header.",
+);
+pub const CHANGED: Cause = cause(
+    "The token was changed after it was signed: a character is missing or different.",
+    "Copy the whole token again. If it still does not verify, fetch a new one.",
+);
+pub const CUT_SIGNATURE: Cause = cause(
+    "The signature is too short for its algorithm: the end of the token is missing.",
+    "Copy the token again to its last character.",
+);
+pub const REPLACED_KEY: Cause = cause(
+    "The issuer has replaced the key under the same name, as a restarted development issuer does.",
+    "Fetch a new token from the issuer that runs now.",
+);
+pub const OTHER_SECRET: Cause = cause(
+    "The token is signed with another secret than AUTH0_SIGNING_SECRET.",
+    "Copy the signing secret from the issuer again. In .env, write it in single quotes.",
+);
+pub const ENCODED_SECRET: Cause = cause(
+    "AUTH0_SIGNING_SECRET is the right secret in an encoding, such as base64 or hex: the token is signed with the decoded bytes, but this service uses the secret as it is written.",
+    "Have the issuer sign with the secret as text, or set the issuer to an algorithm that has a public key, such as RS256.",
+);
+pub const SCOPE_OF_MACHINE: Cause = cause(
+    "The application was not granted the scope for this API.",
+    "Grant the scope to the application at the issuer, request it if the issuer expects that, and fetch a new token.",
+);
+pub const AUTH0_SCOPE_OF_MACHINE: Cause = cause(
+    "The application was not granted the scope for this API.",
+    "Under Applications, APIs, your API, authorize the application and select the permission, then fetch a new token.",
+);
+pub const SCOPE_OF_USER: Cause = cause(
+    "The login did not request the scope, or the user may not have it.",
+    "Name the scope in the scope parameter of the login, and check that the issuer grants it to this user and this application.",
+);
+pub const AUTH0_SCOPE_OF_USER: Cause = cause(
+    "The login did not request the scope, or the user may not have it.",
+    "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
+);
+pub const SCOPE_AS_PERMISSION: Cause = cause(
+    "The token grants this name as a permission, but the route requires a scope.",
+    "Name the scope in the token request as well, or have the route accept permission(..) beside scope(..).",
+);
+pub const ROLES_NOT_SCOPES: Cause = cause(
+    "The token has roles but no scopes, and the route requires a scope.",
+    "Protect the route by a role: .require(role(\"Reader\")) in a service of your own. Or request a token with the scope on behalf of a user.",
+);
+pub const RBAC_OFF: Cause = cause(
+    "The token has no permissions.",
+    "Have the issuer add the permissions to the token, as an array of strings in the claim permissions.",
+);
+pub const AUTH0_RBAC_OFF: Cause = cause(
+    "The token has no permissions: RBAC is off for the API, or its permissions are not added to the token.",
+    "In the API's settings under Applications, APIs, turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
+);
+pub const NOT_ASSIGNED: Cause = cause(
+    "The user or the application was not given the permission or the role.",
+    "Assign it to the user or to the application at the issuer, and fetch a new token.",
+);
+pub const AUTH0_NOT_ASSIGNED: Cause = cause(
+    "The user or the application was not given the permission or the role.",
+    "Assign it under User Management, or authorize the application for it under Applications, APIs, your API, and fetch a new token.",
+);
+pub const NO_SUCH_PATH: Cause = cause(
+    "The path is misspelt, or a proxy adds a prefix to it that it should remove.",
+    "Compare the path with the table of routes. The log names the route of each request.",
+);
+pub const OTHER_METHOD: Cause = cause(
+    "The path is right, but the method is not.",
+    "Use one of the methods that the answer lists in Allow.",
+);
+pub const UNREADABLE_PART: Cause = cause(
+    "A query, a header field or a cookie that the route reads is absent, or does not have the form that it expects.",
+    "Compare the request with the documentation of the route.",
+);
+pub const ODD_POLICY: Cause = cause(
+    "A proxy asks /auth with a query that does not consist of scope and permission.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one.",
+);
+pub const NO_LENGTH: Cause = cause(
+    "The body came in chunks, and the route needs to know its length first.",
+    "Have the client send Content-Length.",
+);
+pub const BODY_TOO_LARGE: Cause = cause(
+    "The body is larger than the route, or MAX_BODY_BYTES, allows.",
+    "Send less, or raise the limit.",
+);
+pub const OTHER_CONTENT: Cause = cause(
+    "The Content-Type is absent, or the route does not read it.",
+    "Send Content-Type: application/json, or what the documentation of the route says.",
+);
+pub const UNREADABLE_BODY: Cause = cause(
+    "The body is not what its Content-Type says, or lacks a member that the route needs.",
+    "Compare the body with the documentation of the route.",
+);
+pub const OTHER_ORIGIN: Cause = cause(
+    "A page of another origin asked, and that origin, method or header field is not allowed.",
+    "Add the origin to those that the service allows.",
+);
+pub const ODD_HOST: Cause = cause(
+    "The request has no Host field, two of them, or one that is not a host. The command dev answers only for its own address and the names of loopback.",
+    "Have the client or the proxy send exactly one; to dev, localhost or 127.0.0.1 with its port.",
+);
+pub const LONG_TARGET: Cause = cause(
+    "The path with its query is longer than MAX_URI_BYTES.",
+    "Send long data in a body, or raise the limit.",
+);
+pub const LARGE_HEAD: Cause = cause(
+    "The header fields are larger than MAX_HEADER_BYTES or more than MAX_HEADER_FIELDS, often because of cookies.",
+    "Clear the cookies of the host, send fewer fields, or raise the limit.",
+);
+pub const SLOW_REQUEST: Cause = cause(
+    "The request, including its body, took longer than REQUEST_TIMEOUT.",
+    "Try again, send the body faster, or raise the limit.",
+);
+pub const OUR_FAULT: Cause = cause(
+    "The service has a fault. Its log has an entry with the X-Request-Id of the answer.",
+    "Tell the people who run the service that id.",
 );
 pub const DPOP_AS_BEARER: Cause = cause(
     "The token is bound to a key of its client's by DPoP (cnf.jkt), and came as Bearer, without its proof.",
@@ -237,123 +510,35 @@ pub const STATE_DOWN: Cause = cause(
     "The state store does not answer, or was started anew after the proof was made.",
     "Ask again after the time in Retry-After; the operator looks at the store.",
 );
-pub const MTLS_BOUND: Cause = cause(
-    "The token is bound to a certificate of its client's by mutual TLS (cnf.x5t#S256), which cannot be checked here.",
-    "Turn sender constraining off in the API's settings under Applications, APIs, and fetch a token without the certificate.",
+pub const ISSUER_SAYS_INACTIVE: Cause = cause(
+    "The issuer was asked and says that the token is not active: it was revoked, it has expired, or the issuer never issued it.",
+    "Fetch a new token from the issuer.",
 );
-pub const BOUND: Cause = cause(
-    "The token is bound to a key by cnf, in a way that cannot be checked here.",
-    "Have the issuer make a token without cnf for this API.",
+pub const WRONG_ASKER: Cause = cause(
+    "The issuer does not let the client of this service see the token: some issuers, Keycloak among them, call every token inactive that was not issued for the client that asks.",
+    "Give AUTH0_INTROSPECTION_CLIENT_ID a client of this API's own, and have the token's audience include it.",
 );
-pub const ISSUER_UNREACHABLE: Cause = cause(
-    "The issuer cannot be reached from here, or answers with an error, so that no keys are held.",
-    "Run warp-bearer check on the service's machine: it says which of name, connection, TLS and answer it is; the caller's token is not at fault.",
+pub const INTROSPECTION_FAILS: Cause = cause(
+    "The issuer's introspection endpoint cannot be reached, or answers with an error or with what is no introspection answer.",
+    "Run warp-bearer check on the service's machine: it asks the endpoint about a made-up token. The caller's token is not at fault.",
 );
-pub const NOT_ITS_NAME: Cause = cause(
-    "The issuer that answers calls itself by another name than the configured one, so that its keys are not taken.",
-    "Write AUTH0_ISSUER exactly as the issuer's discovery document has it; Auth0's end in a slash.",
+pub const INTROSPECTION_DENIED: Cause = cause(
+    "The endpoint rejects the credentials of this service: it answers 401 or 403.",
+    "Set AUTH0_INTROSPECTION_CLIENT_ID and AUTH0_INTROSPECTION_CLIENT_SECRET to those of a client that may introspect.",
 );
-pub const NO_KEY_SET: Cause = cause(
-    "What is at the address of the key set is no key set that can be used.",
-    "Take AUTH0_JWKS_URI out, so that the issuer's discovery document says where its keys are, and run warp-bearer check.",
+pub const MADE_UP_TOKENS: Cause = cause(
+    "Somebody sends many tokens that the issuer does not know, so that unknown tokens are not asked about for a while. Known tokens are not affected.",
+    "Try again after Retry-After; find out in the log who sends them.",
 );
-pub const ROTATED: Cause = cause(
-    "The issuer does not publish the key that the token names any more: it was rotated away and revoked, or a development issuer was restarted.",
-    "Fetch a new token: it is signed with a key that is published now.",
+pub const ON_THE_LIST: Cause = cause(
+    "The token is on the list of revoked tokens: by its jti, its subject, its client, its session, or with all tokens of the issuer.",
+    "Log in again: tokens that are issued after the revocation are accepted. warp-bearer revocations shows the list.",
 );
-pub const NO_KID: Cause = cause(
-    "The token names no key, and the issuer has more than one that would fit.",
-    "Have whatever makes the token write the kid of its key into the header.",
+pub const WEAK_LOGIN: Cause = cause(
+    "The route asks for a more recent login, or for a stronger one: the challenge names max_age or acr_values.",
+    "Send the user to the issuer again with these parameters, and use the token that comes back (RFC 9470).",
 );
-pub const CHANGED: Cause = cause(
-    "The token was changed after it was signed: a character is lost or another, or somebody has edited it.",
-    "Copy the token again, the whole of it; if it still does not verify, fetch a new one.",
-);
-pub const CUT_SIGNATURE: Cause = cause(
-    "The signature is shorter than the key's: the end of the token is missing.",
-    "Copy the token again to its last character.",
-);
-pub const REPLACED_KEY: Cause = cause(
-    "The issuer has put another key under the same name, as a development issuer does that is restarted.",
-    "Fetch a new token from the issuer as it runs now.",
-);
-pub const OTHER_SECRET: Cause = cause(
-    "The token is signed with another secret than AUTH0_SIGNING_SECRET.",
-    "Copy the signing secret of the API from its settings under Applications, APIs; in .env it stands in single quotes.",
-);
-pub const SCOPE_OF_MACHINE: Cause = cause(
-    "The application was not granted the scope for this API.",
-    "Under Applications, APIs, your API, Machine to Machine Applications, open the application and tick the permission, then fetch a new token.",
-);
-pub const SCOPE_OF_USER: Cause = cause(
-    "The login did not ask for the scope, or the user may not have it.",
-    "Name the scope in the login's scope parameter, see that the API has it under Permissions, and, where the API has RBAC, assign it to the user under User Management.",
-);
-pub const SCOPE_AS_PERMISSION: Cause = cause(
-    "The token grants it as a permission of RBAC, and the route asks for a scope of this name.",
-    "Name the scope in the token request as well, or have the route take permission(..) beside scope(..).",
-);
-pub const RBAC_OFF: Cause = cause(
-    "The token has no permissions: RBAC is off for the API, or its permissions are not added to the token.",
-    "In the API's settings under Applications, APIs turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
-);
-pub const NOT_ASSIGNED: Cause = cause(
-    "The user or the application was not given the permission or the role.",
-    "Assign it under User Management, or to the application under the API's Machine to Machine Applications, and fetch a new token.",
-);
-pub const NO_SUCH_PATH: Cause = cause(
-    "The path is misspelt, or a proxy passes it on with a prefix that it should have taken off.",
-    "Compare it with the table of routes: the log names the path of each request's route, or none.",
-);
-pub const OTHER_METHOD: Cause = cause(
-    "The path is right and the method is not.",
-    "Use one of the methods that the answer's Allow names.",
-);
-pub const UNREADABLE_PART: Cause = cause(
-    "A query, a header field or a cookie that the route reads is absent, or does not have the form that it expects.",
-    "Compare the request with what the route's documentation says.",
-);
-pub const ODD_POLICY: Cause = cause(
-    "A proxy asks /auth with a query that is not one of scope and permission.",
-    "Write the policy into the proxy's configuration as scope=read:messages, with + between several, and a plus sign within one as %2B.",
-);
-pub const NO_LENGTH: Cause = cause(
-    "The body came in chunks, and the route wants to know its length beforehand.",
-    "Have the client send Content-Length.",
-);
-pub const BODY_TOO_LARGE: Cause = cause(
-    "The body is larger than the route, or MAX_BODY_BYTES, allows.",
-    "Send less, or raise the limit.",
-);
-pub const OTHER_CONTENT: Cause = cause(
-    "The Content-Type is absent, or not one that the route reads.",
-    "Send Content-Type: application/json, or what the route's documentation says.",
-);
-pub const UNREADABLE_BODY: Cause = cause(
-    "The body is not what its Content-Type says, or lacks a member that the route needs.",
-    "Compare the body with what the route's documentation says.",
-);
-pub const OTHER_ORIGIN: Cause = cause(
-    "A page of another origin asked, and that origin, method or header field is not allowed.",
-    "Add the origin to those that the service allows.",
-);
-pub const ODD_HOST: Cause = cause(
-    "The request has no Host field, two of them, or one that is no host. The command dev answers only for its own address and the names of loopback.",
-    "Have the client or the proxy send exactly one; to dev, localhost or 127.0.0.1 with its port.",
-);
-pub const LONG_TARGET: Cause = cause(
-    "The path with its query is longer than MAX_URI_BYTES.",
-    "Send what is long in a body, or raise the limit.",
-);
-pub const LARGE_HEAD: Cause = cause(
-    "The header fields are larger than MAX_HEADER_BYTES or more than MAX_HEADER_FIELDS: often cookies.",
-    "Clear the cookies of the host, send fewer fields, or raise the limit.",
-);
-pub const SLOW_REQUEST: Cause = cause(
-    "The request, its body included, took longer than REQUEST_TIMEOUT.",
-    "Ask again, send the body faster, or raise the limit.",
-);
-pub const OUR_FAULT: Cause = cause(
-    "A fault of the service's own; its log has it, under the X-Request-Id of the answer.",
-    "Tell whoever runs the service that id.",
+pub const BAD_LOGOUT_TOKEN: Cause = cause(
+    "The logout token is for another client, has expired, was used before, or is no logout token; the log names the check that failed.",
+    "Set AUTH0_LOGOUT_CLIENT_ID to the client for which the issuer sends logout tokens to this address.",
 );

@@ -130,7 +130,7 @@ fn page_html(page: &Page) -> String {
             "<p>In the challenge: <code>error=\"{error}\"</code></p>"
         );
     }
-    body += "<h2>Likely causes, and how each is mended</h2>\n<dl>\n";
+    body += "<h2>Likely causes, and how to fix each</h2>\n<dl>\n";
     for cause in page.causes {
         let (what, mend) = (escaped(cause.what), escaped(cause.mend));
         let _ = writeln!(body, "<dt>{what}</dt>\n<dd>{mend}</dd>");

@@ -10,22 +10,25 @@ use crate::{
         Algorithm,
         display::{ShownText, ShownUrl},
         keys::{
-            fetch::{FetchError, FetchUrl},
+            fetch::{Access, FetchError, FetchUrl},
             key_set::{examine, examine_file},
             probe::{self, Probe},
         },
         token::json,
     },
-    service::cli::{
-        check::{
-            certificate,
-            context::Context,
-            entra, keys,
-            report::Section,
-            way_out::{Wanted, way_out},
+    service::{
+        cli::{
+            check::{
+                certificate,
+                context::Context,
+                entra, keys,
+                report::Section,
+                way_out::{Wanted, way_out},
+            },
+            terminal::Mark,
+            time_format::{self, length, relative},
         },
-        terminal::Mark,
-        time_format::{self, length, relative},
+        config::Config,
     },
 };
 
@@ -65,10 +68,15 @@ pub(in crate::service) async fn check(
     }
     let fetched = match &config.jwks_uri {
         Some(address) => {
-            section.add(Mark::Plain, "discovery", "not asked: AUTH0_JWKS_URI is set");
+            let text = if config.tables.is_empty() {
+                "not asked: AUTH0_JWKS_URI is set"
+            } else {
+                "not asked: jwks_uri is set"
+            };
+            section.add(Mark::Plain, "discovery", text);
             if resolve(address, context, &mut section, &on_request).await {
                 on_request(address);
-                let response = probe::probe(address, config.jwks_timeout).await;
+                let response = probe::probe(address, &access(config), config.jwks_timeout).await;
                 connection(address, &response, context, &mut section);
                 Some((address.clone(), response, Vec::new()))
             } else {
@@ -104,6 +112,14 @@ pub(in crate::service) async fn check(
     section
 }
 
+/// Returns what the issuer's own addresses need, if its table says so.
+fn access(config: &Config) -> Access {
+    let table = config.tables.first();
+    table.map_or_else(Access::default, |table| {
+        Access::new(table.ca_file.as_deref(), table.fetch_token_file.as_deref())
+    })
+}
+
 /// Requests the discovery document. Returns the address of the keys and the algorithms on offer, if
 /// the document is usable.
 async fn discover(
@@ -118,7 +134,8 @@ async fn discover(
     }
     on_request(url.as_str());
     let limit = context.config.jwks_timeout;
-    let mut response = probe::probe(url.as_str(), limit).await;
+    let access = access(context.config);
+    let mut response = probe::probe(url.as_str(), &access, limit).await;
     connection(url.as_str(), &response, context, section);
     if response.body.as_ref().is_err_and(probe::is_not_found)
         && let Some(other) = probe::other_metadata_of(issuer)
@@ -131,7 +148,7 @@ async fn discover(
             "404; asking as RFC 8414 says",
         );
         on_request(other.as_str());
-        let answer = probe::probe(other.as_str(), limit).await;
+        let answer = probe::probe(other.as_str(), &access, limit).await;
         // If there is no such document either, the first address is the one to report.
         if !answer.body.as_ref().is_err_and(probe::is_not_found) {
             (url, response) = (other, answer);
@@ -146,7 +163,7 @@ async fn discover(
             return None;
         }
     };
-    match probe::jwks_uri(body, &url, issuer) {
+    match probe::jwks_uri(body, &url, issuer, &access) {
         Ok(address) => {
             took(section, "discovery", url.as_str(), &response, "");
             section.add(Mark::Good, "issuer", "has the configured name, exactly");

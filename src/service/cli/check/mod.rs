@@ -7,14 +7,16 @@
 mod certificate;
 mod context;
 mod entra;
+mod introspection;
 mod issuer;
+mod issuers;
 mod keys;
 mod progress;
 mod report;
 mod variables;
 mod way_out;
 
-use std::time::SystemTime;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 
@@ -34,19 +36,24 @@ use crate::service::{
 
 const EXAMPLES: &str = r#"Examples:
   warp-bearer check
+  warp-bearer check --env-file /etc/warp-bearer/env
   warp-bearer check --json | jq '.sections[].findings[] | select(.mark == "bad")'"#;
 
 /// The options of the command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
+    /// Read this file instead of .env, such as the EnvironmentFile of a systemd unit
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let environment = Environment::read().map_err(Failure::Config)?;
+    let environment = Environment::read_from(options.env_file.as_deref());
+    let environment = environment.map_err(Failure::Config)?;
     let mut report = Report::default();
     report.add(variables::section(&environment));
     let terminal = Terminal::stdout(environment.allows_color());
@@ -81,20 +88,35 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     descriptors(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let context = Context {
-        config: &config,
-        has_proxy: environment.has_proxy(),
-        authorities: environment
-            .network_variables()
-            .find(|(name, ..)| *name == "SSL_CERT_FILE")
-            .map(|(_, path, _)| quoted(path)),
-        now: now.as_secs_f64(),
-    };
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
-    for issuer in &config.issuers {
-        report.add(issuer::check(issuer, &context, |target| progress.show(target)).await);
+    let mut rows = Vec::new();
+    for own in config.of_each_issuer() {
+        let context = Context {
+            config: &own,
+            has_proxy: environment.has_proxy(),
+            authorities: environment
+                .network_variables()
+                .find(|(name, ..)| *name == "SSL_CERT_FILE")
+                .map(|(_, path, _)| quoted(path)),
+            now: now.as_secs_f64(),
+        };
+        for issuer in &own.issuers {
+            let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
+            rows.extend(
+                own.tables
+                    .first()
+                    .map(|table| issuers::row(table, &own, &section)),
+            );
+            report.add(section);
+        }
+    }
+    if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
     }
     progress.clear();
+    if !rows.is_empty() {
+        report.add(issuers::table(rows));
+    }
     print(&report, &options, terminal);
     if !options.json {
         println!("{}", report.verdict(terminal));

@@ -70,6 +70,20 @@ impl Section {
     }
 }
 
+impl Section {
+    /// Returns the worst mark of the findings.
+    pub(in crate::service) fn mark(&self) -> Mark {
+        let has = |mark| self.findings.iter().any(|finding| finding.mark == mark);
+        if has(Mark::Bad) {
+            Mark::Bad
+        } else if has(Mark::Note) {
+            Mark::Note
+        } else {
+            Mark::Good
+        }
+    }
+}
+
 impl Report {
     pub(in crate::service) fn add(&mut self, section: Section) {
         self.0.push(section);

@@ -25,11 +25,18 @@ use crate::{
             route::Access,
         },
         cli::{app::App, failure::Failure, terminal::Terminal},
-        config::{Config, Environment, duration},
+        config::{Config, Environment, ServiceAddress, duration},
         http::shutdown::Shutdown,
         observe::logging,
     },
 };
+
+/// The port of the service unless LISTEN says otherwise.
+const SERVICE_PORT: u16 = 8000;
+
+/// The port of the issuer beside it, so that commands in the README can name it. `examples/hello.rs` has
+/// the one between.
+const ISSUER_PORT: u16 = 8002;
 
 /// The name of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
@@ -120,9 +127,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         )));
     }
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let issuer = Issuer::with_known_client(any_port, Algorithm::RS256, CLIENT)
-        .await
-        .map_err(|error| Failure::Listen("the issuer", any_port, error))?;
+    let (issuer, issuer_port_taken) = issuer(&environment).await?;
     issuer.profile(options.profile.into());
     let config = config(&environment, &issuer)?;
     let metrics_listen = config.metrics_listen.unwrap_or(any_port);
@@ -147,6 +152,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         issuer: &issuer,
         service,
         metrics: app.metrics_address()?.unwrap_or(metrics_listen),
+        issuer_port_taken,
         docs: config.docs && cfg!(feature = "docs"),
         rotate_every: options.rotate_every,
         fails: options.fail.is_some(),
@@ -169,6 +175,28 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         () = rotate(&issuer, options.rotate_every) => {}
     }
     Ok(())
+}
+
+/// Starts the issuer on its usual port if the service has its own, else on any free one. Returns whether
+/// the usual port was taken.
+async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
+    let start = |port| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
+    };
+    // An invalid LISTEN is reported with the rest of the configuration.
+    let service = ServiceAddress::from_environment(environment);
+    let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
+    if is_usual && let Ok(issuer) = start(ISSUER_PORT).await {
+        return Ok((issuer, false));
+    }
+    match start(0).await {
+        Ok(issuer) => Ok((issuer, is_usual)),
+        Err(error) => {
+            let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            Err(Failure::Listen("the issuer", any_port, error))
+        }
+    }
 }
 
 fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure> {

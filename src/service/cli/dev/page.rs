@@ -4,7 +4,10 @@ use std::{env, fmt::Write, net::SocketAddr, time::Duration};
 
 use crate::{
     issuer::Issuer,
-    service::cli::terminal::{Mark, Terminal},
+    service::cli::{
+        dev::ISSUER_PORT,
+        terminal::{Mark, Terminal},
+    },
 };
 
 /// The facts that the text shows.
@@ -12,6 +15,8 @@ pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
+    /// The issuer's usual port is taken.
+    pub(in crate::service) issuer_port_taken: bool,
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
     pub(in crate::service) fails: bool,
@@ -21,7 +26,7 @@ pub(in crate::service) struct Page<'a> {
 
 impl Page<'_> {
     /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
-    /// Each command is one line, below the line that explains it.
+    /// Each command is one line, below a comment that explains it, so that all can be pasted at once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
@@ -32,7 +37,7 @@ impl Page<'_> {
         page.push('\n');
         page += &self.notices();
         for (what, command) in self.commands() {
-            page += &self.terminal.faint(what);
+            page += &self.terminal.faint(&format!("# {what}"));
             page.push('\n');
             page += &command;
             page.push('\n');
@@ -128,6 +133,11 @@ impl Page<'_> {
     /// Explains the effects of the options.
     fn notices(&self) -> String {
         let mut notices = Vec::new();
+        if self.issuer_port_taken {
+            notices.push(format!(
+                "Port {ISSUER_PORT} is taken, so the issuer has another one."
+            ));
+        }
         if let Some(every) = self.rotate_every {
             notices.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
         }
@@ -149,12 +159,20 @@ impl Page<'_> {
     }
 }
 
-/// Returns the program as it was called, unless a shell would need quotes for it.
+/// Returns the words that start this program from another terminal: `cargo run` if cargo has started it,
+/// else its path. Returns its name if a shell would need quotes for the path.
 fn program() -> String {
+    if env::var_os("CARGO").is_some() {
+        return "cargo run --quiet --".to_owned();
+    }
     let called = env::args().next().unwrap_or_default();
+    // A path is relative to a directory in which the other terminal need not be.
+    let path = env::current_exe().ok().filter(|_| called.contains('/'));
+    let path = path.and_then(|path| path.into_os_string().into_string().ok());
+    let program = path.unwrap_or(called);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if called.is_empty() || !called.chars().all(plain) {
+    if program.is_empty() || !program.chars().all(plain) {
         return "warp-bearer".to_owned();
     }
-    called
+    program
 }

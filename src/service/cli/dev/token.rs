@@ -20,7 +20,7 @@ use crate::{
 /// A `dev` on this machine that takes longer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and on standard error the scopes that were not granted.
+/// Prints the token, and on standard error what was asked for and is no scope.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -45,9 +45,10 @@ pub(in crate::service) async fn run(
     };
     let granted = answer["scope"].as_str().unwrap_or_default();
     let missing = scope.unwrap_or_default().split(' ');
+    let missing = missing.filter(|scope| !scope.is_empty());
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
         eprintln!(
-            "{} is not granted: dev knows read:messages and write:messages",
+            "{} is not granted: it is no scope (RFC 6749 §3.3)",
             ShownText::new(scope)
         );
     }

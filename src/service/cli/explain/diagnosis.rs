@@ -1,346 +1,478 @@
-//! [`Diagnosis`]: finds the likely cause of a refusal.
+//! Finds the likely cause of a refusal.
 //!
-//! A cause is a guess about where to look first. It does not affect the verdict.
+//! A cause is a guess about where to look first. It does not affect the verdict. What is typical of
+//! one issuer is in `vendor/`.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
-
-use crate::{
-    auth::{
-        Auth, AuthError,
-        explain::{Step, StepValue, Trace, Trouble},
-        token::subject::SubjectKind,
-    },
-    service::api::errors::{Cause, causes},
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 
-/// The facts from which a cause is inferred.
-pub(in crate::service) struct Diagnosis<'a> {
-    pub(in crate::service) token: &'a str,
-    pub(in crate::service) trace: &'a Trace,
-    pub(in crate::service) auth: &'a Auth,
-    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
-    pub(in crate::service) skew: Option<f64>,
+use crate::{
+    algorithm::Algorithm,
+    auth::{
+        AuthError,
+        explain::{Step, StepValue},
+        keys::{
+            fetch::{FetchError, Layer},
+            key_set::Key,
+        },
+    },
+    service::{
+        api::errors::{Cause, causes},
+        cli::explain::{
+            advice::Advice,
+            facts::Facts,
+            pasted,
+            vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
+        },
+        config::{Setting, TokenProfile},
+    },
+};
+
+/// Returns the likely cause of a refusal and its fix.
+pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice {
+    if let Some(advice) = of_token(facts, error) {
+        return advice;
+    }
+    let cause = match error {
+        AuthError::TokenTooLarge => causes::TOO_LARGE,
+        AuthError::TokenNotJwt => not_a_jwt(facts),
+        AuthError::TokenMalformed => malformed(facts),
+        AuthError::AlgorithmNotAllowed => return algorithm(facts),
+        AuthError::UnsupportedCriticalHeader => causes::EXTENSION,
+        AuthError::WrongTokenType => wrong_type(facts),
+        AuthError::UnknownIssuer => return issuer(facts),
+        AuthError::WrongAudience => match of_resource(facts) {
+            Some(advice) => return advice,
+            None => audience(facts),
+        },
+        AuthError::TokenExpired => expired(facts),
+        AuthError::TokenNotYetValid => not_yet(facts),
+        AuthError::MissingClaim => missing(facts),
+        AuthError::InvalidClaim => causes::WRONG_TYPE,
+        AuthError::TokenBound => bound(facts),
+        AuthError::KeysUnavailable { .. } => no_keys(facts),
+        AuthError::UnknownKey => key(facts),
+        AuthError::BadSignature => signature(facts),
+        AuthError::TokenNotBound => causes::NOT_BOUND,
+        AuthError::InvalidProof => proof(facts),
+        AuthError::NonceRequired => causes::FIRST_NONCE,
+        AuthError::ProofReplayed => causes::PROOF_REUSED,
+        AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
+        AuthError::TokenInactive => causes::ISSUER_SAYS_INACTIVE,
+        AuthError::IntrospectionUnavailable { .. } => causes::INTROSPECTION_FAILS,
+        AuthError::TokenRevoked => causes::ON_THE_LIST,
+        AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
+        AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
+            return of_policy(facts, error, None);
+        }
+        // Without `--proof` the form of the field is judged before this.
+        AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
+        AuthError::MissingToken
+        | AuthError::MalformedAuthorization
+        | AuthError::MultipleCredentials => of_field("", error),
+    };
+    in_its_words(facts, cause).into()
 }
 
-impl Diagnosis<'_> {
-    pub(in crate::service) fn cause(&self, error: AuthError) -> Cause {
-        match error {
-            AuthError::MissingToken if self.failed("scheme") => causes::DPOP_BOUND,
-            AuthError::MissingToken => causes::NOTHING_SENT,
-            AuthError::MalformedAuthorization => causes::FOREIGN_CHARACTER,
-            AuthError::MultipleCredentials => causes::TWO_CREDENTIALS,
-            AuthError::TokenTooLarge => causes::TOO_LARGE,
-            AuthError::TokenNotJwt => self.not_a_jwt(),
-            AuthError::TokenMalformed => self.malformed(),
-            AuthError::AlgorithmNotAllowed => self.algorithm(),
-            AuthError::UnsupportedCriticalHeader => causes::EXTENSION,
-            AuthError::WrongTokenType => self.wrong_type(),
-            AuthError::UnknownIssuer => self.issuer(),
-            AuthError::WrongAudience => self.audience(),
-            AuthError::TokenExpired => self.expired(),
-            AuthError::TokenNotYetValid => self.not_yet(),
-            AuthError::MissingClaim => self.missing(),
-            AuthError::InvalidClaim => causes::WRONG_TYPE,
-            AuthError::TokenBound => self.bound(),
-            AuthError::KeysUnavailable { .. } => self.no_keys(),
-            AuthError::UnknownKey => self.key(),
-            AuthError::BadSignature => self.signature(),
-            AuthError::TokenNotBound => causes::NOT_BOUND,
-            AuthError::InvalidProof => self.proof(),
-            AuthError::NonceRequired => causes::FIRST_NONCE,
-            AuthError::ProofReplayed => causes::PROOF_REUSED,
-            AuthError::StateUnavailable { .. } => causes::STATE_DOWN,
-            AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
-                of_policy(error, None, &self.trace.payload)
-            }
-        }
+/// Returns the cause of a refusal that is about the form of the `Authorization` field.
+pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
+    const BEARER: usize = "Bearer".len();
+    if error == AuthError::MultipleCredentials {
+        return causes::TWO_CREDENTIALS;
     }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.trace.header.get(name)?.as_str()
-    }
-
-    fn claim(&self, name: &str) -> Option<&Value> {
-        self.trace.payload.get(name)
-    }
-
-    fn failed(&self, step: &str) -> bool {
-        let step = self.trace.step(step);
-        step.is_some_and(|step| step.outcome.is_err())
-    }
-
-    fn held(&self, step: &str) -> bool {
-        let step = self.trace.step(step);
-        step.is_some_and(|step| step.outcome.is_ok())
-    }
-
-    fn not_a_jwt(&self) -> Cause {
-        // `{"` in base64url. Some opaque tokens contain dots as well.
-        let has_json = self.token.contains("eyJ");
-        match self.token.matches('.').count() {
-            4 if has_json => causes::ENCRYPTED,
-            _ if has_json => causes::NOT_WHOLE,
-            _ => causes::OPAQUE,
-        }
-    }
-
-    /// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token
-    /// was damaged later.
-    fn malformed(&self) -> Cause {
-        if !self.failed("encoding") && !self.trace.damaged {
-            return causes::NOT_STRICT;
-        }
-        causes::RE_ENCODED
-    }
-
-    fn algorithm(&self) -> Cause {
-        match self.header("alg") {
-            _ if self.failed("key") => causes::KEY_FOR_ANOTHER,
-            Some("HS256") => causes::HS256_API,
-            Some(name) if name.eq_ignore_ascii_case("none") => causes::UNSIGNED,
-            _ => causes::OTHER_ALGORITHM,
-        }
-    }
-
-    fn wrong_type(&self) -> Cause {
-        let typ = self.header("typ").unwrap_or_default().to_ascii_lowercase();
-        match typ.trim_start_matches("application/") {
-            "logout+jwt" => causes::LOGOUT_TOKEN,
-            "dpop+jwt" => causes::DPOP_PROOF,
-            "jwt" | ""
-                if self.header("typ").is_some() || self.trace.header.get("typ").is_none() =>
-            {
-                causes::NOT_AT_JWT
-            }
-            _ => causes::OTHER_TYPE,
-        }
-    }
-
-    fn issuer(&self) -> Cause {
-        let Some(found) = self.claim("iss").and_then(Value::as_str) else {
-            return causes::OTHER_TENANT;
+    if error == AuthError::MissingToken {
+        let scheme = field.split(' ').next().unwrap_or_default();
+        let is_token = pasted::repaired(scheme) == Some(scheme);
+        let starts = field.get(..BEARER).unwrap_or_default();
+        return match field {
+            "" => causes::NO_FIELD,
+            _ if pasted::is_placeholder(field) => causes::UNFILLED_FIELD,
+            _ if is_token => causes::NO_SCHEME,
+            _ if field.starts_with(['"', '\'', '`']) => causes::QUOTED_FIELD,
+            _ if starts.eq_ignore_ascii_case("bearer") => causes::NO_SPACE,
+            _ => causes::OTHER_SCHEME,
         };
-        let ours = || self.auth.trusts().map(|(issuer, _)| issuer);
-        if ours().any(|our| without_slash(our) == without_slash(found)) {
-            return causes::SLASH;
-        }
-        if ours().any(|our| loose(our) == loose(found)) {
-            return causes::SCHEME_OR_CASE;
-        }
-        // A tenant has the same key set under each of its names.
-        if self.held("signature") {
-            return causes::CUSTOM_DOMAIN;
-        }
-        let is_foreign = self.failed("signature") || self.is_unknown_key();
-        let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
-        if !is_foreign && !is_local(found) && ours().any(|our| auth0(our) != auth0(found)) {
-            return causes::CUSTOM_DOMAIN;
-        }
-        causes::OTHER_TENANT
     }
-
-    fn is_unknown_key(&self) -> bool {
-        let key = self.trace.step("key");
-        key.is_some_and(|key| key.outcome == Err(AuthError::UnknownKey))
+    let rest = field.get(BEARER..).unwrap_or_default();
+    let token = rest.trim();
+    let repeats = token
+        .get(..BEARER)
+        .is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
+    if token.is_empty() {
+        causes::NOTHING_SENT
+    } else if pasted::is_placeholder(token) {
+        causes::UNFILLED
+    } else if repeats {
+        causes::SCHEME_TWICE
+    } else if !rest.starts_with([' ', '\t']) {
+        causes::COLON
+    } else if rest.trim_start_matches(' ').starts_with('\t') {
+        causes::TAB
+    } else if token.starts_with(['"', '\'', '`']) || token.ends_with(['"', '\'', '`']) {
+        causes::QUOTED
+    } else {
+        causes::FOREIGN_CHARACTER
     }
+}
 
-    fn audience(&self) -> Cause {
-        let found = texts(self.claim("aud"));
-        if self.is_id_token(&found) {
-            return causes::ID_TOKEN;
-        }
-        if !found.is_empty() && found.iter().all(|one| one.ends_with("/userinfo")) {
-            return causes::USERINFO_ONLY;
-        }
-        let ours = || self.auth.trusts().flat_map(|(_, audiences)| audiences);
-        if ours().any(|our| found.iter().any(|one| loose(our) == loose(one))) {
-            return causes::AUDIENCE_SPELLING;
-        }
-        if found.iter().any(|one| one.ends_with("/api/v2/")) {
-            return causes::MANAGEMENT_API;
-        }
-        causes::OTHER_API
+fn not_a_jwt(facts: &Facts<'_>) -> Cause {
+    // `{"` in base64url. Some opaque tokens contain dots as well.
+    let has_json = facts.token.contains("eyJ");
+    match facts.token.matches('.').count() {
+        _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
+        4 if has_json => causes::ENCRYPTED,
+        _ if has_json => causes::NOT_WHOLE,
+        _ => causes::OPAQUE,
     }
+}
 
-    /// Returns whether the token is an ID token: it has claims that no access token has (OpenID
-    /// Connect Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a
-    /// profile.
-    fn is_id_token(&self, audiences: &[&str]) -> bool {
-        let has = |names: &[&str]| names.iter().any(|name| self.claim(name).is_some());
-        let of_client = audiences.iter().all(|audience| !audience.contains(':'));
-        let keycloak = self.claim("typ").is_some_and(|typ| typ == "ID");
-        keycloak
-            || has(&["nonce", "at_hash", "c_hash"])
-            || of_client
-                && has(&["sid", "email", "name", "nickname", "picture"])
-                && !has(&["scope", "permissions", "gty"])
+/// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token was
+/// damaged later.
+fn malformed(facts: &Facts<'_>) -> Cause {
+    let kid = facts.trace.header.get("kid");
+    if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
+        return causes::KID_NOT_TEXT;
     }
+    if !facts.failed("encoding") && !facts.trace.damaged {
+        return causes::NOT_STRICT;
+    }
+    causes::RE_ENCODED
+}
 
-    fn expired(&self) -> Cause {
-        let of_date = |name| match self.trace.step(name) {
-            Some(Step {
-                expected: StepValue::After(limit, _),
-                found: StepValue::Date(date),
-                outcome: Err(_),
-                ..
-            }) => Some((*limit, *date)),
-            _ => None,
-        };
-        let (exp, age) = (of_date("exp"), of_date("age"));
-        match (self.skew, exp.or(age)) {
-            (Some(skew), Some((limit, date))) if skew > 0.0 && limit - skew < date => {
-                causes::CLOCK_AHEAD
+fn algorithm(facts: &Facts<'_>) -> Advice {
+    let left_out = facts
+        .header("kid")
+        .and_then(|kid| facts.auth.why_left_out(kid));
+    let name = facts.header("alg").unwrap_or_default();
+    if facts.failed("key") {
+        return match left_out {
+            Some(reason) => {
+                Advice::from(causes::KEY_LEFT_OUT).and(&format!("The reason: {reason}."))
             }
-            _ if exp.is_none() => causes::TOO_OLD,
-            _ => causes::EXPIRED,
+            None => causes::KEY_FOR_ANOTHER.into(),
+        };
+    }
+    match name.parse::<Algorithm>() {
+        _ if name.eq_ignore_ascii_case("none") => causes::UNSIGNED.into(),
+        Ok(algorithm) if algorithm.is_symmetric() => in_its_words(facts, causes::HS256_API).into(),
+        Ok(algorithm) => Advice::from(causes::OTHER_ALGORITHM).with(allowing(facts, algorithm)),
+        Err(_) => {
+            let names: Vec<_> = Algorithm::ALL.iter().map(ToString::to_string).collect();
+            let supported = format!("Supported are {}.", names.join(", "));
+            Advice::from(causes::UNSUPPORTED_ALGORITHM).and(&supported)
         }
     }
+}
 
-    fn not_yet(&self) -> Cause {
-        // The year 5138, or a date of today in milliseconds.
-        const FAR: f64 = 1e11;
-        let begins = ["nbf", "iat"].map(|name| match self.trace.step(name) {
-            Some(step) if step.outcome.is_err() => match step.found {
-                StepValue::Date(date) => date,
-                _ => 0.0,
-            },
+/// Returns the line that allows one more algorithm, if a configured issuer signs with it.
+fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
+    if !facts.held("iss") {
+        return Vec::new();
+    }
+    let allowed = facts.config.algorithms.iter().chain([&algorithm]);
+    let allowed: Vec<_> = allowed.map(ToString::to_string).collect();
+    let setting = Setting::new("AUTH0_ALGORITHMS", allowed.join(","));
+    facts.recommend(vec![setting])
+}
+
+fn wrong_type(facts: &Facts<'_>) -> Cause {
+    let typ = facts.header("typ").unwrap_or_default().to_ascii_lowercase();
+    let is_strict = facts.config.token_profile == TokenProfile::Rfc9068;
+    match typ.trim_start_matches("application/") {
+        "logout+jwt" => causes::LOGOUT_TOKEN,
+        "dpop+jwt" => causes::DPOP_PROOF,
+        _ if is_strict => causes::NOT_AT_JWT,
+        _ => causes::OTHER_TYPE,
+    }
+}
+
+fn issuer(facts: &Facts<'_>) -> Advice {
+    let Some(found) = facts.text("iss") else {
+        return causes::OTHER_TENANT.into();
+    };
+    let is_signed_by_ours = facts.held("signature");
+    // Only a key of the configured issuer shows that the other name is its own.
+    let renamed = || {
+        let is_only = facts.issuers().count() == 1;
+        let setting = Setting::new("AUTH0_ISSUER", found);
+        if is_signed_by_ours && is_only {
+            facts.recommend(vec![setting])
+        } else {
+            Vec::new()
+        }
+    };
+    if facts
+        .issuers()
+        .any(|our| without_slash(our) == without_slash(found))
+    {
+        return Advice::from(causes::SLASH).with(renamed());
+    }
+    if facts.issuers().any(|our| loose(our) == loose(found)) {
+        return Advice::from(causes::SCHEME_OR_CASE).with(renamed());
+    }
+    let auth0 = |issuer: &str| loose(issuer).ends_with(".auth0.com");
+    let has_auth0 = auth0(found) || facts.issuers().any(auth0);
+    if is_signed_by_ours {
+        let cause = if has_auth0 {
+            causes::CUSTOM_DOMAIN
+        } else {
+            causes::SAME_KEYS
+        };
+        return Advice::from(cause).with(renamed());
+    }
+    if is_local(found) && facts.issuers().all(is_local) {
+        return causes::OTHER_PORT.into();
+    }
+    let is_foreign = facts.failed("signature") || is_unknown_key(facts);
+    let mut ours = facts.issuers();
+    if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {
+        // Without keys it is unknown whether the token is from this tenant.
+        return causes::CUSTOM_DOMAIN.into();
+    }
+    causes::OTHER_TENANT.into()
+}
+
+fn is_unknown_key(facts: &Facts<'_>) -> bool {
+    let key = facts.trace.step("key");
+    key.is_some_and(|key| key.outcome == Err(AuthError::UnknownKey))
+}
+
+fn audience(facts: &Facts<'_>) -> Cause {
+    let found = facts.audiences();
+    if is_id_token(facts, &found) {
+        return causes::ID_TOKEN;
+    }
+    let is_of_auth0 = |end: &str| !found.is_empty() && found.iter().all(|one| one.ends_with(end));
+    if is_of_auth0("/userinfo") {
+        return causes::USERINFO_ONLY;
+    }
+    let mut ours = facts.accepted.iter();
+    if ours.any(|our| found.iter().any(|one| loose(our) == loose(one))) {
+        return causes::AUDIENCE_SPELLING;
+    }
+    if found.iter().any(|one| one.ends_with(".auth0.com/api/v2/")) {
+        return causes::MANAGEMENT_API;
+    }
+    causes::OTHER_API
+}
+
+/// Returns whether the token is an ID token: it has claims that no access token has (OpenID Connect
+/// Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a profile.
+fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
+    let of_client = audiences
+        .iter()
+        .all(|audience| !audience.contains([':', '/']));
+    facts.has(&["nonce", "at_hash", "c_hash"])
+        || of_client
+            && facts.has(&["sid", "email", "name", "nickname", "picture"])
+            && !facts.has(&["scope", "scp", "permissions", "gty", "cid", "roles"])
+}
+
+fn expired(facts: &Facts<'_>) -> Cause {
+    let of_date = |name| match facts.trace.step(name) {
+        Some(Step {
+            expected: StepValue::After(limit, _),
+            found: StepValue::Date(date),
+            outcome: Err(_),
+            ..
+        }) => Some((*limit, *date)),
+        _ => None,
+    };
+    let (exp, age) = (of_date("exp"), of_date("age"));
+    match (facts.skew, exp.or(age)) {
+        (Some(skew), Some((limit, date))) if skew > 0.0 && limit - skew < date => {
+            causes::CLOCK_AHEAD
+        }
+        _ if exp.is_none() => causes::TOO_OLD,
+        _ => causes::EXPIRED,
+    }
+}
+
+fn not_yet(facts: &Facts<'_>) -> Cause {
+    // The year 5138, or a date of today in milliseconds.
+    const FAR: f64 = 1e11;
+    let begins = ["nbf", "iat"].map(|name| match facts.trace.step(name) {
+        Some(step) if step.outcome.is_err() => match step.found {
+            StepValue::Date(date) => date,
             _ => 0.0,
-        });
-        let latest = begins[0].max(begins[1]);
-        if latest > FAR {
-            return causes::MILLISECONDS;
-        }
-        match self.skew {
-            Some(skew) if self.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-            // No issuer issues a token in the future, so this clock is behind.
-            None if self.failed("iat") => causes::CLOCK_BEHIND,
-            _ => causes::NOT_YET,
-        }
+        },
+        _ => 0.0,
+    });
+    let latest = begins[0].max(begins[1]);
+    if latest > FAR {
+        return causes::MILLISECONDS;
     }
+    match facts.skew {
+        Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
+        // No issuer issues a token in the future, so this clock is behind.
+        None if facts.failed("iat") => causes::CLOCK_BEHIND,
+        _ => causes::NOT_YET,
+    }
+}
 
-    fn missing(&self) -> Cause {
-        if self.failed("iss") {
-            causes::NO_ISSUER
-        } else if self.failed("aud") {
-            causes::NO_AUDIENCE
-        } else if self.failed("exp, nbf, iat") {
-            causes::NO_EXPIRY
-        } else if self.failed("age") {
-            causes::NO_TIME_OF_ISSUE
+fn missing(facts: &Facts<'_>) -> Cause {
+    if facts.failed("iss") {
+        causes::NO_ISSUER
+    } else if facts.failed("aud") {
+        causes::NO_AUDIENCE
+    } else if facts.failed("exp, nbf, iat") {
+        causes::NO_EXPIRY
+    } else if facts.failed("age") {
+        causes::NO_TIME_OF_ISSUE
+    } else {
+        causes::NOT_RFC9068
+    }
+}
+
+/// Returns the cause of the first step of the proof that failed.
+fn proof(facts: &Facts<'_>) -> Cause {
+    let mut steps = facts.trace.steps.iter();
+    let first = steps.find(|step| step.outcome.is_err());
+    match first.map(|step| step.name) {
+        Some("proof") => causes::PROOF_MISSING,
+        Some("proof htm" | "proof htu") => causes::PROOF_FOR_OTHER_URL,
+        Some("proof iat") => causes::PROOF_TIME,
+        Some("proof ath") => causes::PROOF_FOR_OTHER_TOKEN,
+        _ => causes::PROOF_MALFORMED,
+    }
+}
+
+fn bound(facts: &Facts<'_>) -> Cause {
+    if facts.failed("proof key") {
+        return causes::OTHER_PROOF_KEY;
+    }
+    if facts.failed("scheme") {
+        return causes::DPOP_AS_BEARER;
+    }
+    let by = |method: &str| {
+        facts
+            .claim("cnf")
+            .is_some_and(|cnf| cnf.get(method).is_some())
+    };
+    if by("jkt") {
+        causes::DPOP_BOUND
+    } else if by("x5t#S256") {
+        causes::MTLS_BOUND
+    } else {
+        causes::BOUND
+    }
+}
+
+fn no_keys(facts: &Facts<'_>) -> Cause {
+    let of_key_set = if facts.config.jwks_file.is_some() {
+        causes::NO_KEY_SET_FILE
+    } else if facts.config.jwks_uri.is_some() {
+        causes::NO_KEY_SET_URI
+    } else {
+        causes::NO_KEY_SET
+    };
+    let Some(error) = facts.auth.fetch_error() else {
+        return causes::ISSUER_UNREACHABLE;
+    };
+    let is_discovered = facts.config.jwks_uri.is_none();
+    match error {
+        FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
+        FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
+        FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
+        FetchError::Local { .. } => causes::LOCAL_KEY_SET,
+        FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
+        FetchError::Status { status, .. } => match status.as_u16() {
+            401 | 403 => causes::KEYS_NEED_CREDENTIALS,
+            404 | 405 | 410 if is_discovered => causes::NO_DISCOVERY,
+            404 | 405 | 410 => of_key_set,
+            _ => causes::ISSUER_UNREACHABLE,
+        },
+        FetchError::Unreachable(_, message, Layer::Tls) => {
+            let message = message.to_string();
+            let is_ca = ["CaUsedAsEndEntity", "CA:TRUE", "CA certificate"];
+            if is_ca.iter().any(|words| message.contains(words)) {
+                causes::CA_AS_SERVER
+            } else {
+                causes::ISSUER_CERTIFICATE
+            }
+        }
+        _ => causes::ISSUER_UNREACHABLE,
+    }
+}
+
+fn key(facts: &Facts<'_>) -> Cause {
+    if facts.trace.header.get("kid").is_none() {
+        return causes::NO_KID;
+    }
+    causes::ROTATED
+}
+
+fn signature(facts: &Facts<'_>) -> Cause {
+    let algorithm = facts.header("alg").unwrap_or_default();
+    let part = facts.token.rsplit('.').next().unwrap_or_default();
+    let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
+    if shortest(algorithm).is_some_and(|shortest| length < shortest) {
+        return causes::CUT_SIGNATURE;
+    }
+    if algorithm.starts_with("HS") {
+        return if is_secret_encoded(facts) {
+            causes::ENCODED_SECRET
         } else {
-            causes::NOT_RFC9068
-        }
-    }
-
-    /// Returns the cause of the first step of the proof that failed.
-    fn proof(&self) -> Cause {
-        let mut steps = self.trace.steps.iter();
-        let first = steps.find(|step| step.outcome.is_err());
-        match first.map(|step| step.name) {
-            Some("proof") => causes::PROOF_MISSING,
-            Some("proof htm" | "proof htu") => causes::PROOF_FOR_OTHER_URL,
-            Some("proof iat") => causes::PROOF_TIME,
-            Some("proof ath") => causes::PROOF_FOR_OTHER_TOKEN,
-            _ => causes::PROOF_MALFORMED,
-        }
-    }
-
-    fn bound(&self) -> Cause {
-        if self.failed("proof key") {
-            return causes::OTHER_PROOF_KEY;
-        }
-        if self.failed("scheme") {
-            return causes::DPOP_AS_BEARER;
-        }
-        let by = |method: &str| {
-            self.claim("cnf")
-                .is_some_and(|cnf| cnf.get(method).is_some())
+            causes::OTHER_SECRET
         };
-        if by("jkt") {
-            causes::DPOP_BOUND
-        } else if by("x5t#S256") {
-            causes::MTLS_BOUND
-        } else {
-            causes::BOUND
-        }
     }
+    if facts.text("iss").is_some_and(is_local) {
+        return causes::REPLACED_KEY;
+    }
+    causes::CHANGED
+}
 
-    fn no_keys(&self) -> Cause {
-        match self.auth.trouble() {
-            Some(Trouble::OtherName) => causes::NOT_ITS_NAME,
-            Some(Trouble::NoKeySet) => causes::NO_KEY_SET,
-            Some(Trouble::Unreachable) | None => causes::ISSUER_UNREACHABLE,
-        }
-    }
+/// Returns the number of bytes that every signature of an algorithm has at least. `None` if unknown.
+fn shortest(algorithm: &str) -> Option<usize> {
+    Some(match algorithm {
+        "HS256" => 32,
+        "ES256" | "ESP256" | "EdDSA" | "Ed25519" => 64,
+        "ES384" | "ESP384" => 96,
+        "ES512" | "ESP512" => 132,
+        // RSA with at least 2048 bits.
+        _ if algorithm.starts_with("RS") || algorithm.starts_with("PS") => 256,
+        _ => return None,
+    })
+}
 
-    fn key(&self) -> Cause {
-        if self.trace.header.get("kid").is_none() {
-            return causes::NO_KID;
-        }
-        causes::ROTATED
-    }
+/// Returns whether the configured secret, decoded or without its blanks, is the one that the token is
+/// signed with.
+fn is_secret_encoded(facts: &Facts<'_>) -> bool {
+    let Some(secret) = &facts.config.signing_secret else {
+        return false;
+    };
+    let Some((signed, signature)) = facts.token.rsplit_once('.') else {
+        return false;
+    };
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+    let secret = secret.as_bytes().trim_ascii();
+    let decoded = [
+        STANDARD.decode(secret).ok(),
+        STANDARD_NO_PAD.decode(secret).ok(),
+        URL_SAFE.decode(secret).ok(),
+        URL_SAFE_NO_PAD.decode(secret).ok(),
+        hex(secret),
+    ];
+    decoded
+        .into_iter()
+        .flatten()
+        .any(|secret| Key::secret(&secret).verify(Algorithm::HS256, signed.as_bytes(), &signature))
+}
 
-    fn signature(&self) -> Cause {
-        let part = self.token.rsplit('.').next().unwrap_or_default();
-        let length = URL_SAFE_NO_PAD.decode(part).map_or(0, |bytes| bytes.len());
-        let whole = match self.header("alg").unwrap_or_default() {
-            "HS256" => return causes::OTHER_SECRET,
-            "ES256" | "EdDSA" => length >= 64,
-            "ES384" => length >= 96,
-            // RSA with at least 2048 bits.
-            _ => length >= 256,
-        };
-        if !whole {
-            return causes::CUT_SIGNATURE;
-        }
-        let issuer = self
-            .claim("iss")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if is_local(issuer) {
-            return causes::REPLACED_KEY;
-        }
-        causes::CHANGED
-    }
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = text.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Returns whether the issuer is one for development, which may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
-}
-
-/// Returns the likely cause of an error of authorization on a route that requires `scope`.
-pub(in crate::service) fn of_policy(
-    error: AuthError,
-    scope: Option<&str>,
-    payload: &Value,
-) -> Cause {
-    let permissions = payload.get("permissions");
-    if error == AuthError::InsufficientPermissions {
-        return if permissions.is_none() {
-            causes::RBAC_OFF
-        } else {
-            causes::NOT_ASSIGNED
-        };
-    }
-    let mut wanted = scope.unwrap_or_default().split(' ');
-    let granted = texts(permissions);
-    if wanted.all(|scope| granted.contains(&scope)) {
-        return causes::SCOPE_AS_PERMISSION;
-    }
-    match SubjectKind::of(&payload.to_string()) {
-        SubjectKind::Machine => causes::SCOPE_OF_MACHINE,
-        SubjectKind::User | SubjectKind::Unknown => causes::SCOPE_OF_USER,
-    }
-}
-
-fn texts(claim: Option<&Value>) -> Vec<&str> {
-    match claim {
-        Some(Value::String(text)) => vec![text],
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    }
 }
 
 fn without_slash(url: &str) -> &str {
@@ -352,4 +484,52 @@ fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));
     without_slash(bare.unwrap_or(&url)).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_wrong_with_a_field() {
+        use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
+        const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+        #[rustfmt::skip]
+        let rows = [
+            ("", MissingToken, causes::NO_FIELD),
+            ("<T>", MissingToken, causes::NO_SCHEME),
+            ("\"Bearer <T>\"", MissingToken, causes::QUOTED_FIELD),
+            ("Bearer<T>", MissingToken, causes::NO_SPACE),
+            ("Token <T>", MissingToken, causes::OTHER_SCHEME),
+            ("Basic YTpi", MissingToken, causes::OTHER_SCHEME),
+            ("undefined", MissingToken, causes::UNFILLED_FIELD),
+            ("Bearer", MalformedAuthorization, causes::NOTHING_SENT),
+            ("Bearer ${TOKEN}", MalformedAuthorization, causes::UNFILLED),
+            ("Bearer {{token}}", MalformedAuthorization, causes::UNFILLED),
+            ("Bearer [object Object]", MalformedAuthorization, causes::UNFILLED),
+            ("Bearer Bearer <T>", MalformedAuthorization, causes::SCHEME_TWICE),
+            ("Bearer: <T>", MalformedAuthorization, causes::COLON),
+            ("Bearer=<T>", MalformedAuthorization, causes::COLON),
+            ("Bearer\t<T>", MalformedAuthorization, causes::TAB),
+            ("Bearer \t<T>", MalformedAuthorization, causes::TAB),
+            ("Bearer '<T>'", MalformedAuthorization, causes::QUOTED),
+            ("Bearer <T> x", MalformedAuthorization, causes::FOREIGN_CHARACTER),
+            ("Bearer <T>, Bearer <T>", MultipleCredentials, causes::TWO_CREDENTIALS),
+        ];
+        for (field, error, expected) in rows {
+            let cause = of_field(&field.replace("<T>", T), error);
+            assert_eq!(cause, expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn reads_hex() {
+        for (text, expected) in [
+            ("00ffA5", Some(vec![0, 255, 165])),
+            ("0", None),
+            ("0g", None),
+        ] {
+            assert_eq!(hex(text.as_bytes()), expected, "{text}");
+        }
+    }
 }

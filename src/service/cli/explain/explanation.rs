@@ -1,38 +1,62 @@
-//! [`Explanation`]: the verdict on a token, the steps that lead to it, and the cause of a refusal.
+//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a refusal.
 //!
-//! [`Auth::verify`] makes the verdict. This file only explains it. The only request is the one for
-//! the keys of a configured issuer, never one to an address from the token.
+//! [`Auth::authenticate`] makes the verdict, and this file only explains it. The only request is the
+//! one for the keys of a configured issuer, never one to an address from the token.
 
 use crate::{
     auth::{
-        Auth, AuthError, Claims,
+        Auth, AuthError, Claims, Problem,
         explain::{StepValue, Trace},
         explain_proof::ProofOfRequest,
         policy::Policy,
     },
     service::{
-        api::{errors::Cause, route::Access, routes::rows},
+        api::{errors::causes, forward_auth, route::Access, routes::rows},
         cli::{
             explain::{
-                diagnosis::{self, Diagnosis},
-                pasted::Pasted,
+                advice::Advice,
+                diagnosis,
+                facts::Facts,
+                pasted::{self, Pasted},
+                vendor::patterns::{of_padding, of_policy},
             },
             time_format,
         },
+        config::{Config, Environment},
     },
 };
 
-/// The explanation of one token.
+/// The explanation of one credential.
 #[derive(Debug)]
 pub(in crate::service) struct Explanation {
-    /// Notes about what was removed from the pasted text.
-    pub(super) notes: Vec<&'static str>,
+    /// Notes about the text around the credential.
+    pub(super) notes: Vec<String>,
     pub(super) trace: Trace,
-    /// The error and its likely cause. `None` if the token is accepted.
-    pub(super) refusal: Option<(AuthError, Cause)>,
+    /// The refusal and its likely cause. `None` if the service would answer 200.
+    pub(super) refusal: Option<Refused>,
+    /// Sentences about facts that the steps do not show.
     pub(super) facts: Vec<String>,
+    /// The verdict on the token in a field that is not `Bearer`, a space and one token.
+    pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
+    pub(super) proxy: Option<ProxyAnswer>,
     pub(super) now: f64,
+}
+
+/// A refusal, with its likely cause.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) code: &'static str,
+    pub(super) detail: &'static str,
+    pub(super) advice: Advice,
+}
+
+/// The verdict on a token that a client sends in a wrong form.
+#[derive(Debug)]
+pub(super) struct Repair {
+    pub(super) trace: Trace,
+    pub(super) refusal: Option<Refused>,
 }
 
 /// The response of one route of the service to an accepted token.
@@ -40,7 +64,15 @@ pub(in crate::service) struct Explanation {
 pub(super) struct RouteVerdict {
     pub(super) route: String,
     pub(super) needs: Option<String>,
-    pub(super) refusal: Option<(AuthError, Cause)>,
+    pub(super) refusal: Option<Refused>,
+}
+
+/// The answer of `/auth` to a proxy.
+#[derive(Debug)]
+pub(super) struct ProxyAnswer {
+    pub(super) query: String,
+    /// The identity that the proxy passes on. Empty if the answer is a refusal.
+    pub(super) fields: Vec<(String, String)>,
 }
 
 /// The seconds by which the clock of this machine is ahead of the issuer's.
@@ -57,57 +89,203 @@ pub(in crate::service) struct Wanted {
     pub(in crate::service) policy: Policy,
 }
 
-/// Explains a token to the service that grants this `access`. Calls `skew` if a date is the reason
-/// of a refusal.
-pub(in crate::service) async fn explain(
-    access: &Access,
-    pasted: Pasted,
-    proof: Option<ProofOfRequest>,
-    wanted: Option<Wanted>,
-    skew: impl AsyncFnOnce() -> Option<Skew>,
-) -> Explanation {
-    let auth = &access.auth;
-    auth.settled().await;
-    let (mut trace, verdict) = match &proof {
-        Some(proof) => auth.trace_with_proof(&pasted.token, proof).await,
-        None => auth.trace(&pasted.token).await,
-    };
-    let granted = match (&verdict, wanted) {
-        (Ok(claims), Some(wanted)) => grant(claims, wanted, &mut trace),
-        _ => None,
-    };
-    let mut explanation = Explanation {
-        notes: pasted.notes,
-        refusal: granted,
-        facts: Vec::new(),
-        routes: Vec::new(),
-        now: auth.time(),
-        trace,
-    };
-    match verdict {
-        Ok(claims) if explanation.is_accepted() => {
-            explanation.routes = routes(access, &claims, &explanation.trace);
+/// The service that an explanation is about.
+pub(in crate::service) struct Subject<'a> {
+    pub(in crate::service) access: &'a Access,
+    pub(in crate::service) config: &'a Config,
+    pub(in crate::service) environment: &'a Environment,
+    /// The grants that are required of the token, in this order, each with its own step.
+    pub(in crate::service) wanted: Vec<Wanted>,
+    /// The query of a proxy's request to `/auth`.
+    pub(in crate::service) proxy: Option<String>,
+    /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
+    pub(in crate::service) proof: Option<ProofOfRequest>,
+}
+
+/// A verdict with the steps that lead to it.
+struct Judged {
+    trace: Trace,
+    claims: Option<Claims>,
+    refusal: Option<Refused>,
+    facts: Vec<String>,
+}
+
+impl Subject<'_> {
+    /// Explains the credential in a text. Calls `skew` if a date is the reason of a refusal.
+    pub(in crate::service) async fn explain(
+        &self,
+        pasted: Pasted,
+        skew: impl AsyncFn() -> Option<Skew>,
+    ) -> Explanation {
+        let auth = &self.access.auth;
+        auth.settled().await;
+        let mut judged = self.judge(&pasted.field, &skew).await;
+        let mut proxy = None;
+        if let Some(query) = &self.proxy {
+            // `/auth` reads the policy first, whatever the token is.
+            if let Err(problem) = forward_auth::asked(query) {
+                judged.refusal = Some(Refused::of_problem(problem));
+            }
+            let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
+            proxy = Some(ProxyAnswer {
+                query: query.clone(),
+                fields: accepted.map_or_else(Vec::new, identity),
+            });
         }
-        Ok(_) => {}
-        Err(error) => {
-            let is_about_time =
-                matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid)
-                    || explanation
-                        .trace
-                        .step("proof iat")
-                        .is_some_and(|step| step.outcome.is_err());
-            let skew = if is_about_time { skew().await } else { None };
-            let diagnosis = Diagnosis {
-                token: &pasted.token,
-                trace: &explanation.trace,
-                auth,
-                skew: skew.as_ref().map(|skew| skew.seconds),
-            };
-            explanation.refusal = Some((error, diagnosis.cause(error)));
-            explanation.facts = facts(auth, error, &explanation.trace, skew);
+        let is_malformed = judged.trace.step("credential").is_some();
+        let repair = match pasted::repaired(&pasted.field) {
+            Some(token) if is_malformed && pasted.field != format!("Bearer {token}") => {
+                let repaired = self.judge(&format!("Bearer {token}"), &skew).await;
+                judged.facts.extend(repaired.facts);
+                let (trace, refusal) = (repaired.trace, repaired.refusal);
+                Some(Repair { trace, refusal })
+            }
+            _ => None,
+        };
+        let accepted = judged.claims.filter(|_| judged.refusal.is_none());
+        let facts = self.facts("", &judged.trace, None);
+        Explanation {
+            notes: pasted.notes,
+            routes: accepted.map_or_else(Vec::new, |claims| routes(self.access, &claims, &facts)),
+            refusal: judged.refusal,
+            facts: judged.facts,
+            repair,
+            proxy,
+            now: auth.time(),
+            trace: judged.trace,
         }
     }
-    explanation
+
+    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
+        let auth = &self.access.auth;
+        let (mut trace, verdict) = match &self.proof {
+            Some(proof) => {
+                let token = field
+                    .split_once(' ')
+                    .map_or("", |(_, token)| token.trim_start());
+                auth.trace_with_proof(token, proof).await
+            }
+            None => auth.trace(field).await,
+        };
+        let token = field
+            .split_once(' ')
+            .map_or("", |(_, token)| token.trim_start());
+        let error = match verdict {
+            Ok(claims) => {
+                let refusal = self.grant(token, &claims, &mut trace);
+                let (claims, facts) = (Some(claims), Vec::new());
+                return Judged {
+                    trace,
+                    claims,
+                    refusal,
+                    facts,
+                };
+            }
+            Err(error) => error,
+        };
+        if trace.step("credential").is_some() {
+            let facts = self.facts(token, &trace, None);
+            let is_malformed = error == AuthError::MalformedAuthorization;
+            let of_padding = of_padding(&facts).filter(|_| is_malformed);
+            let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
+            let refusal = Some(Refused::new(error, advice));
+            return Judged {
+                trace,
+                claims: None,
+                refusal,
+                facts: Vec::new(),
+            };
+        }
+        let is_old_proof = trace
+            .step("proof iat")
+            .is_some_and(|step| step.outcome.is_err());
+        let is_about_time =
+            is_old_proof || matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
+        let skew = if is_about_time { skew().await } else { None };
+        let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
+        let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
+        let facts = sentences(auth, error, &trace, skew);
+        Judged {
+            trace,
+            claims: None,
+            refusal,
+            facts,
+        }
+    }
+
+    fn facts<'a>(&'a self, token: &'a str, trace: &'a Trace, skew: Option<f64>) -> Facts<'a> {
+        Facts {
+            token,
+            trace,
+            auth: &self.access.auth,
+            config: self.config,
+            environment: self.environment,
+            issuers: self
+                .access
+                .auth
+                .trusts()
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            accepted: self
+                .access
+                .auth
+                .trusts()
+                .flat_map(|(_, ours)| ours.to_vec())
+                .collect(),
+            skew,
+        }
+    }
+
+    /// Adds a step for each required grant. Returns the refusal of the first that the token lacks.
+    fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
+        let mut refusal = None;
+        let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
+        let found = found.into_iter().filter(|(_, value)| value != "absent");
+        let found: Vec<_> = found
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        let found = if found.is_empty() {
+            "none".to_owned()
+        } else {
+            found.join(", ")
+        };
+        for Wanted { words, policy } in &self.wanted {
+            let verdict = policy.check(claims);
+            let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
+            trace.add("grants", words.clone(), found.clone(), outcome);
+            if let (Err(unmet), None) = (verdict, &refusal) {
+                let facts = self.facts(token, trace, None);
+                let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
+                refusal = Some(Refused::new(unmet.error, advice));
+            }
+        }
+        refusal
+    }
+}
+
+impl Refused {
+    fn new(error: AuthError, advice: Advice) -> Self {
+        Self {
+            status: error.status().as_u16(),
+            code: error.code(),
+            detail: error.detail(),
+            advice,
+        }
+    }
+
+    fn of_problem(problem: Problem) -> Self {
+        Self {
+            status: problem.status().as_u16(),
+            code: problem.code(),
+            detail: problem.detail(),
+            advice: causes::ODD_POLICY.into(),
+        }
+    }
+
+    /// Formats the status and the code.
+    pub(super) fn status_and_code(&self) -> String {
+        format!("{} {}", self.status, self.code)
+    }
 }
 
 impl Explanation {
@@ -116,20 +294,8 @@ impl Explanation {
     }
 }
 
-/// Adds the step that compares the grants of the token with `wanted`. Returns the refusal if they
-/// do not suffice.
-fn grant(claims: &Claims, wanted: Wanted, trace: &mut Trace) -> Option<(AuthError, Cause)> {
-    let verdict = wanted.policy.check(claims);
-    let found = ["scope", "permissions"].map(|name| format!("{name} {}", trace.claimed(name)));
-    let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
-    trace.add("grants", wanted.words, found.join(", "), outcome);
-    let unmet = verdict.err()?;
-    let cause = diagnosis::of_policy(unmet.error, unmet.scopes.as_deref(), &trace.payload);
-    Some((unmet.error, cause))
-}
-
 /// Returns sentences about facts that the steps do not show.
-fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
+fn sentences(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Vec<String> {
     let mut facts = Vec::new();
     let now = auth.time();
     let failed = trace.steps.iter().find(|step| step.outcome.is_err());
@@ -141,16 +307,12 @@ fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Ve
         } else {
             "expired"
         };
-        facts.push(format!(
-            "It {happened} {}.",
-            time_format::relative(date - now)
-        ));
+        let ago = time_format::relative(date - now);
+        facts.push(format!("It {happened} {ago}."));
     }
     if let Some(Skew { issuer, seconds }) = skew {
-        facts.push(format!(
-            "This machine's clock is {} that of {issuer}.",
-            time_format::ahead(seconds)
-        ));
+        let ahead = time_format::ahead(seconds);
+        facts.push(format!("This machine's clock is {ahead} that of {issuer}."));
     }
     if matches!(error, AuthError::KeysUnavailable { .. }) {
         let status = auth.status().into_iter();
@@ -161,7 +323,7 @@ fn facts(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -> Ve
 }
 
 /// Returns the responses of the service's own routes.
-fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> {
+fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdict> {
     let rows = rows(access, || false);
     let protected = rows.into_iter().filter_map(|row| {
         let policy = row.requires?.policy;
@@ -171,16 +333,23 @@ fn routes(access: &Access, claims: &Claims, trace: &Trace) -> Vec<RouteVerdict> 
             route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
             refusal: verdict.err().map(|unmet| {
-                let scopes = unmet.scopes.as_deref();
-                let cause = diagnosis::of_policy(unmet.error, scopes, &trace.payload);
-                (unmet.error, cause)
+                let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref());
+                Refused::new(unmet.error, advice)
             }),
         })
     });
     protected.collect()
 }
 
-/// Formats the status and the code of a response.
-pub(super) fn status_and_code(error: AuthError) -> String {
-    format!("{} {}", error.status().as_u16(), error.code())
+/// Returns the fields in which a proxy gets the identity.
+fn identity(claims: &Claims) -> Vec<(String, String)> {
+    let answer = forward_auth::identity_answer(claims);
+    let fields = answer.headers().iter();
+    let fields = fields.filter(|(name, _)| name.as_str().starts_with("x-auth-"));
+    fields
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect()
 }

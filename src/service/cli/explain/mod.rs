@@ -1,12 +1,17 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
 //! Reads the token from standard input, which keeps it out of the shell's history, and sends it
-//! nowhere. Fetches the keys of the issuer, as the service does.
+//! nowhere, unless `--introspect` asks for that. Fetches the keys of the issuer, as the service does.
 
+mod advice;
 mod diagnosis;
 mod explanation;
+mod facts;
 mod pasted;
 mod report;
+#[cfg(test)]
+mod tests;
+mod vendor;
 
 use std::{
     io::{self, BufRead, IsTerminal, Read},
@@ -22,33 +27,37 @@ use crate::{
         policy::{Policy, permissions, scopes},
     },
     service::{
-        api::route::Access,
+        api::{forward_auth, route::Access},
         cli::{
             auth,
             explain::{
-                explanation::{Skew, Wanted, explain},
+                explanation::{Skew, Subject, Wanted},
                 pasted::Pasted,
             },
             failure::Failure,
             terminal::{Terminal, ascii},
         },
-        config::Config,
+        config::{Config, Environment},
     },
 };
+
+pub(super) use self::pasted::shorten_all;
 
 const EXAMPLES: &str = r"Examples:
   warp-bearer explain                                   paste it, and an empty line
   curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
   warp-bearer explain --permission messages:read < token.txt
-  warp-bearer explain --jwks jwks.json < token.txt      asks no network";
+  warp-bearer explain --auth 'scope=read:messages' < token.txt
+  warp-bearer explain --jwks jwks.json < token.txt      uses no network";
 
 /// The options of the command.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// The token; `-`, or none, reads it from standard input, where no shell remembers it
-    token: Option<String>,
-    /// Verify with the key set in this file, and ask no network
+    /// The token, or a text with a token in it, such as a curl command; `-`, or none, reads it from
+    /// standard input, which keeps it out of the shell's history
+    token: Vec<String>,
+    /// Verify with the key set in this file, and use no network
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
     /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
@@ -57,12 +66,22 @@ pub(in crate::service) struct Options {
     /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
+    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b'; exit 1
+    /// unless it is 200
+    #[arg(long, value_name = "QUERY")]
+    auth: Option<String>,
+    /// Ask the issuer about the token too, as AUTH0_INTROSPECTION says; this sends it the token
+    #[arg(long, conflicts_with = "jwks")]
+    introspect: bool,
     /// Explain this DPoP proof too, as if both had come with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
     /// The request that the proof is for; a URL, or a path of this service
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
+    /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -106,21 +125,64 @@ impl Options {
         }))
     }
 
-    /// Returns everything that the options require the token to grant.
-    fn wanted(&self) -> Option<Wanted> {
-        let wanted = [&self.scope, &self.permission]
-            .into_iter()
-            .flatten()
-            .cloned();
-        wanted.reduce(|one, other| Wanted {
+    /// Returns everything that the token must grant: what every route requires, then what the options
+    /// name.
+    fn wanted(&self, config: &Config) -> Vec<Wanted> {
+        let required = config.required_scope.as_ref().map(|policy| {
+            let scopes = policy.scopes().unwrap_or_default();
+            let words = format!("scopes {scopes}, which AUTH0_REQUIRED_SCOPE requires");
+            let policy = policy.clone();
+            Wanted { words, policy }
+        });
+        let options = [&self.scope, &self.permission].into_iter().flatten();
+        let options = options.cloned().reduce(|one, other| Wanted {
             words: format!("{}, {}", one.words, other.words),
             policy: one.policy & other.policy,
-        })
+        });
+        let query = self.query();
+        let asked = query
+            .as_deref()
+            .and_then(|query| forward_auth::asked(query).ok()?.policy);
+        let asked = asked.map(|policy| Wanted {
+            words: format!("what /auth?{} asks for", query.unwrap_or_default()),
+            policy,
+        });
+        required.into_iter().chain(options).chain(asked).collect()
+    }
+
+    /// Returns the query of a proxy's request, without the path before it.
+    fn query(&self) -> Option<String> {
+        let query = self.auth.as_deref()?;
+        let query = query.strip_prefix("/auth").unwrap_or(query);
+        Some(query.trim_start_matches('?').to_owned())
+    }
+
+    /// Returns the text to explain.
+    fn text(&self) -> Result<String, Failure> {
+        match &self.token[..] {
+            [] => standard_input(),
+            [alone] if alone == "-" => standard_input(),
+            // A shell has cut the text at its blanks.
+            words => Ok(words.join(" ")),
+        }
     }
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let environment = Environment::read_from(options.env_file.as_deref());
+    let environment = environment.map_err(Failure::Config)?;
+    let (mut config, _) = Config::load_from(&environment).map_err(Failure::Config)?;
+    if config.introspects() {
+        if options.introspect {
+            eprintln!("note: the token is sent to the issuer, which is asked about it");
+        } else {
+            config = config.without_introspection();
+            eprintln!(
+                "note: the service asks the issuer about tokens; --introspect does so here, and sends \
+                 it the token"
+            );
+        }
+    }
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
@@ -128,22 +190,25 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
     };
-    let text = match options.token.as_deref() {
-        None | Some("-") => standard_input()?,
-        Some(token) => token.to_owned(),
-    };
-    let pasted = Pasted::read(&text)
-        .map_err(|why| Failure::Input(Terminal::clean(&format!("no token: {why}"))))?;
+    let pasted =
+        Pasted::read(&options.text()?).map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let offline = options.jwks.is_some();
-    let proof = options.proof(&access.auth)?;
-    let explanation = explain(&access, pasted, proof, options.wanted(), async || {
+    let subject = Subject {
+        access: &access,
+        config: &config,
+        environment: &environment,
+        wanted: options.wanted(&config),
+        proxy: options.query(),
+        proof: options.proof(&access.auth)?,
+    };
+    let skew = async || {
         if offline {
             return None;
         }
         let (issuer, seconds) = access.auth.ahead(config.jwks_timeout).await?;
         Some(Skew { issuer, seconds })
-    })
-    .await;
+    };
+    let explanation = subject.explain(pasted, skew).await;
     if options.json {
         println!("{}", ascii(&explanation.json()));
     } else {

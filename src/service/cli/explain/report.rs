@@ -1,19 +1,22 @@
 //! Formats an explanation as text and as JSON.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use crate::{
     auth::{
         AuthError,
+        display::ShownText,
         explain::{Step, StepValue},
     },
-    service::{
-        api::errors::Cause,
-        cli::{
-            explain::explanation::{Explanation, RouteVerdict, status_and_code},
-            terminal::{Mark, Terminal},
-            time_format,
+    service::cli::{
+        explain::{
+            advice::Advice,
+            explanation::{Explanation, ProxyAnswer, Refused, Repair, RouteVerdict},
         },
+        terminal::{Mark, Terminal},
+        time_format,
     },
 };
 
@@ -21,11 +24,16 @@ use crate::{
 const WIDTH: usize = 13;
 
 impl Explanation {
-    /// Formats the explanation as text: the steps, the verdict and the remedy.
+    /// Formats the explanation as text: the steps, the verdict and the fix.
     pub(in crate::service) fn text(&self, terminal: Terminal) -> String {
         let mut lines = vec![String::new()];
-        lines.extend(self.notes.iter().map(|note| format!("{note}\n")));
-        for step in &self.trace.steps {
+        lines.extend(
+            self.notes
+                .iter()
+                .map(|note| format!("{}\n", Terminal::clean(note))),
+        );
+        let repaired = self.repair.iter().flat_map(|repair| &repair.trace.steps);
+        for step in self.trace.steps.iter().chain(repaired) {
             lines.push(self.step_line(step, terminal));
         }
         lines.push(String::new());
@@ -35,16 +43,21 @@ impl Explanation {
                 lines.push(accepted);
                 lines.extend(self.routes.iter().map(|route| route_line(route, terminal)));
             }
-            Some((error, cause)) => {
-                let refused = format!("Refused: {}.", status_and_code(*error));
-                let refused = terminal.strong(Mark::Bad, &refused);
-                lines.push(format!("{refused} {}", error.detail()));
+            Some(refused) => {
+                let heading = format!("Refused: {}.", refused.status_and_code());
+                let heading = terminal.strong(Mark::Bad, &heading);
+                lines.push(format!("{heading} {}", refused.detail));
                 lines.extend(self.facts.iter().map(|fact| Terminal::clean(fact)));
-                lines.extend(remedy(cause, terminal));
+                lines.extend(fix(&refused.advice, terminal));
             }
         }
-        if let Some((_, cause)) = self.first_route() {
-            lines.extend(remedy(cause, terminal));
+        if let Some(repair) = &self.repair {
+            lines.extend(repair_lines(repair, terminal));
+        }
+        if let Some(proxy) = &self.proxy {
+            lines.extend(self.proxy_lines(proxy, terminal));
+        } else if let Some(refused) = self.first_route() {
+            lines.extend(fix(&refused.advice, terminal));
         }
         lines.push(String::new());
         lines.join("\n")
@@ -53,8 +66,65 @@ impl Explanation {
     /// Formats the explanation as JSON.
     pub(in crate::service) fn json(&self) -> Value {
         let refusal = self.refusal.as_ref();
-        let advice = refusal.or(self.first_route()).map(|(_, cause)| cause);
-        let steps = self.trace.steps.iter().map(|step| {
+        let advice = refusal
+            .or(self.first_route())
+            .map(|refused| &refused.advice);
+        let routes = self.routes.iter().map(|route| {
+            json!({
+                "route": route.route,
+                "status": status(route.refusal.as_ref()),
+                "code": route.refusal.as_ref().map(|refused| refused.code),
+            })
+        });
+        let repair = self.repair.as_ref().map(|repair| {
+            let refusal = repair.refusal.as_ref();
+            let advice = refusal.map(|refused| &refused.advice);
+            json!({
+                "accepted": refusal.is_none(),
+                "status": status(refusal),
+                "code": refusal.map(|refused| refused.code),
+                "cause": advice.map(|advice| &advice.what),
+                "mend": advice.map(|advice| &advice.mend),
+                "settings": settings(advice),
+                "steps": self.steps(&repair.trace.steps),
+                "header": repair.trace.header,
+                "claims": repair.trace.payload,
+            })
+        });
+        let proxy = self.proxy.as_ref().map(|proxy| {
+            let fields: serde_json::Map<_, _> = proxy
+                .fields
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value)))
+                .collect();
+            json!({
+                "query": proxy.query,
+                "status": status(refusal),
+                "code": refusal.map(|refused| refused.code),
+                "fields": fields,
+            })
+        });
+        json!({
+            "accepted": self.is_accepted(),
+            "status": status(refusal),
+            "code": refusal.map(|refused| refused.code),
+            "detail": refusal.map(|refused| refused.detail),
+            "cause": advice.map(|advice| &advice.what),
+            "mend": advice.map(|advice| &advice.mend),
+            "settings": settings(advice),
+            "facts": self.facts,
+            "notes": self.notes,
+            "steps": self.steps(&self.trace.steps),
+            "repair": repair,
+            "routes": routes.collect::<Vec<_>>(),
+            "proxy": proxy,
+            "header": self.trace.header,
+            "claims": self.trace.payload,
+        })
+    }
+
+    fn steps(&self, steps: &[Step]) -> Value {
+        let steps = steps.iter().map(|step| {
             json!({
                 "step": step.name,
                 "holds": step.outcome.is_ok(),
@@ -63,31 +133,11 @@ impl Explanation {
                 "code": step.outcome.err().map(AuthError::code),
             })
         });
-        let routes = self.routes.iter().map(|route| {
-            json!({
-                "route": route.route,
-                "status": route.refusal.map_or(200, |(error, _)| error.status().as_u16()),
-                "code": route.refusal.map(|(error, _)| error.code()),
-            })
-        });
-        json!({
-            "accepted": self.is_accepted(),
-            "status": refusal.map_or(200, |(error, _)| error.status().as_u16()),
-            "code": refusal.map(|(error, _)| error.code()),
-            "detail": refusal.map(|(error, _)| error.detail()),
-            "cause": advice.map(|cause| cause.what),
-            "mend": advice.map(|cause| cause.mend),
-            "facts": self.facts,
-            "notes": self.notes,
-            "steps": steps.collect::<Vec<_>>(),
-            "routes": routes.collect::<Vec<_>>(),
-            "header": self.trace.header,
-            "claims": self.trace.payload,
-        })
+        steps.collect()
     }
 
     /// Returns the refusal of the first route that rejects the token.
-    fn first_route(&self) -> Option<&(AuthError, Cause)> {
+    fn first_route(&self) -> Option<&Refused> {
         self.routes.iter().find_map(|route| route.refusal.as_ref())
     }
 
@@ -99,6 +149,22 @@ impl Explanation {
             format!("expected: {expected}")
         };
         terminal.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
+    }
+
+    /// Formats what a proxy gets from `/auth`.
+    fn proxy_lines(&self, proxy: &ProxyAnswer, terminal: Terminal) -> Vec<String> {
+        let answer = match &self.refusal {
+            None => "200, with the fields".to_owned(),
+            Some(refused) => refused.status_and_code(),
+        };
+        let query = ShownText::new(&proxy.query);
+        let text = format!("a proxy that asks /auth?{query} gets {answer}");
+        let mut lines = vec![terminal.line(mark(self.is_accepted()), "", 0, &text, "")];
+        lines.extend(proxy.fields.iter().map(|(name, value)| {
+            let value = ShownText::new(value);
+            Terminal::clean(&format!("      {name}: {value}"))
+        }));
+        lines
     }
 
     fn words(&self, value: &StepValue) -> String {
@@ -119,23 +185,57 @@ fn mark(holds: bool) -> Mark {
     if holds { Mark::Good } else { Mark::Bad }
 }
 
+fn status(refusal: Option<&Refused>) -> u16 {
+    refusal.map_or(200, |refused| refused.status)
+}
+
+fn settings(advice: Option<&Advice>) -> Vec<String> {
+    let settings = advice.into_iter().flat_map(|advice| &advice.settings);
+    settings.map(ToString::to_string).collect()
+}
+
 fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     let answer = match (&route.refusal, &route.needs) {
         (None, _) => "200".to_owned(),
-        (Some((error, _)), Some(needs)) => format!("{}, it needs {needs}", status_and_code(*error)),
-        (Some((error, _)), None) => status_and_code(*error),
+        (Some(refused), Some(needs)) => {
+            format!("{}, the route requires {needs}", refused.status_and_code())
+        }
+        (Some(refused), None) => refused.status_and_code(),
     };
     let text = format!("{}: {answer}", route.route);
     terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-fn remedy(cause: &Cause, terminal: Terminal) -> [String; 2] {
-    [
-        cause.what.to_owned(),
-        format!(
-            "{} {}",
-            terminal.strong(Mark::Note, "To mend it:"),
-            cause.mend
-        ),
-    ]
+/// Formats the verdict on the token in a field that has a wrong form.
+fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
+    match &repair.refusal {
+        None => {
+            let good = "The token in it is good: it is accepted if the field is the word Bearer, a space and that token.";
+            vec![terminal.strong(Mark::Good, good)]
+        }
+        Some(refused) => {
+            let too = format!(
+                "The token in it would be refused as well: {}.",
+                refused.status_and_code()
+            );
+            let mut lines = vec![format!(
+                "{} {}",
+                terminal.strong(Mark::Bad, &too),
+                refused.detail
+            )];
+            lines.extend(fix(&refused.advice, terminal));
+            lines
+        }
+    }
+}
+
+/// Formats a cause and its fix, with the lines of configuration.
+fn fix(advice: &Advice, terminal: Terminal) -> [String; 2] {
+    let label = terminal.strong(Mark::Note, "To fix it:");
+    let mut mend = format!("{label} {}", Terminal::clean(&advice.mend));
+    for setting in &advice.settings {
+        // Writing to a string cannot fail.
+        let _ = write!(mend, "\n  {}", Terminal::clean(&setting.to_string()));
+    }
+    [Terminal::clean(&advice.what), mend]
 }

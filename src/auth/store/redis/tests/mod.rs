@@ -16,9 +16,20 @@ use tokio::time::{sleep, timeout};
 
 use crate::auth::store::{Claim, Claimed, RedisOptions, Store};
 
+/// How long a command may take. The default is too short for a machine that runs all tests at once.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
 /// Returns a store that has a connection, and that is older than what is issued now.
 async fn connected(url: &str) -> Store {
-    let store = Store::redis(url, &RedisOptions::default()).unwrap();
+    connected_with(url, TIMEOUT).await
+}
+
+async fn connected_with(url: &str, command_timeout: Duration) -> Store {
+    let options = RedisOptions {
+        timeout: command_timeout,
+        ..RedisOptions::default()
+    };
+    let store = Store::redis(url, &options).unwrap();
     timeout(Duration::from_secs(10), store.connected())
         .await
         .unwrap();

@@ -1,0 +1,35 @@
+//! [`Clock`]: the clock that the times of tokens are checked against.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+/// A clock, which a builder may replace.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(crate) fn time(&self) -> SystemTime {
+        (self.0)()
+    }
+
+    /// Returns the current time in seconds since the epoch.
+    pub(crate) fn now(&self) -> f64 {
+        let since_epoch = self.time().duration_since(SystemTime::UNIX_EPOCH);
+        since_epoch.unwrap_or_default().as_secs_f64()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(SystemTime::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! Extracts the token from a header field that carries the bare token, instead of `Authorization`.
+//!
+//! Identity-aware proxies send such fields: `Cf-Access-Jwt-Assertion`, `X-Goog-Iap-Jwt-Assertion`,
+//! `X-Forwarded-Access-Token`. The characters of the token are checked as `bearer.rs` does.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::auth::error::AuthError;
+
+/// Returns the token in the field `name`.
+///
+/// # Errors
+/// [`AuthError::MissingToken`] without the field, and an `invalid_request` error if it is empty or
+/// there are several.
+pub(crate) fn token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], AuthError> {
+    let mut fields = headers.get_all(name).iter();
+    let Some(field) = fields.next() else {
+        return Err(AuthError::MissingToken);
+    };
+    // As for `Authorization`: another component could choose the other one.
+    if fields.next().is_some() {
+        return Err(AuthError::MultipleCredentials);
+    }
+    let token = field.as_bytes();
+    if token.is_empty() {
+        return Err(AuthError::MalformedAuthorization);
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn takes_exactly_one_field_with_a_bare_token() {
+        const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
+        use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
+        for (case, fields, expected) in [
+            ("none", &[][..], Err(MissingToken)),
+            ("one", &["a.b.c"], Ok(&b"a.b.c"[..])),
+            ("empty", &[""], Err(MalformedAuthorization)),
+            ("two", &["a.b.c", "a.b.c"], Err(MultipleCredentials)),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(NAME, HeaderValue::from_static(field));
+            }
+            // The scheme field is never looked at.
+            let authorization = HeaderValue::from_static("Bearer x.y.z");
+            headers.insert(http::header::AUTHORIZATION, authorization);
+            assert_eq!(token(&headers, &NAME), expected, "{case}");
+        }
+    }
+}

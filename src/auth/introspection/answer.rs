@@ -1,0 +1,146 @@
+//! [`Judge`]: reads an introspection answer and checks it as the claims of a JWT are checked.
+
+use std::sync::Arc;
+
+use crate::auth::{
+    error::AuthError,
+    token::{
+        audience::AudienceClaim,
+        checks::{self, Times},
+        confirmation::Methods,
+        json::{self, Value},
+        payload::{Extract, IssuerContext, Verified, VerifiedBy},
+        registered::Registered,
+    },
+};
+
+/// A readable answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The answer, which is strict JSON.
+    Active(String),
+    Inactive,
+}
+
+/// Reads the body of a 200. `None` unless it is one strict JSON object with a boolean `active`.
+/// Nothing is skipped: a byte order mark makes the answer unreadable.
+pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
+    let text = String::from_utf8(body).ok()?;
+    Registered::parse(&text).ok()?;
+    match json::member(&text, "active")?.trim() {
+        "true" => Some(Answer::Active(text)),
+        "false" => Some(Answer::Inactive),
+        _ => None,
+    }
+}
+
+/// The rules for the answers of one issuer.
+#[derive(Debug)]
+pub(in crate::auth) struct Judge {
+    pub(in crate::auth) context: Arc<IssuerContext>,
+    pub(in crate::auth) audience_claim: AudienceClaim,
+    pub(in crate::auth) audiences: Arc<[String]>,
+    pub(in crate::auth) methods: Methods,
+}
+
+impl Judge {
+    /// Returns the claims of an active answer if they are acceptable.
+    pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
+        let claims = Registered::parse(&answer)?;
+        match &claims.iss {
+            None => {}
+            Some(Value::Text(issuer)) if *issuer == *self.context.issuer => {}
+            Some(Value::Text(_)) => return Err(AuthError::UnknownIssuer),
+            Some(_) => return Err(AuthError::InvalidClaim),
+        }
+        checks::audience(&claims, self.audience_claim, &self.audiences)?;
+        let times = Times::of(&claims)?;
+        times.check(self.context.clock.now(), &self.context.rules)?;
+        checks::strings(&claims)?;
+        let binding = checks::binding(&claims, self.methods)?;
+        let extract = Extract::new(&answer, &claims, times, binding);
+        drop(claims);
+        let context = Arc::clone(&self.context);
+        Ok(extract.verified(answer, context, VerifiedBy::Introspection))
+    }
+
+    /// Checks the times of an answer again.
+    pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
+        verified
+            .times
+            .check(self.context.clock.now(), &self.context.rules)
+    }
+
+    /// Returns the time until a token expires, in seconds. Negative within the leeway.
+    pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
+        verified.times.expires - self.context.clock.now()
+    }
+}
+
+/// Returns whether an answer about a JWT may be about another token: it has another `sub` or `jti`.
+pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
+    ["sub", "jti"].into_iter().any(|name| {
+        let claim = |verified: &Verified| -> Option<String> {
+            json::accepted(json::member(verified.payload(), name)?).ok()
+        };
+        let (ours, theirs) = (claim(jwt), claim(answer));
+        ours.is_some() && theirs.is_some() && ours != theirs
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_boolean_makes_an_answer_readable() {
+        let active = |text: &str| Some(Answer::Active(text.to_owned()));
+        #[rustfmt::skip]
+        let rows = [
+            ("active", r#"{"active":true}"#, active(r#"{"active":true}"#)),
+            ("blanks", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
+            ("escaped", r#"{"\u0061ctive":true}"#, active(r#"{"\u0061ctive":true}"#)),
+            ("inactive", r#"{"active":false}"#, Some(Answer::Inactive)),
+            ("inactive with more", r#"{"active":false,"exp":"x"}"#, Some(Answer::Inactive)),
+            ("absent", r#"{"exp":1}"#, None),
+            ("a string", r#"{"active":"true"}"#, None),
+            ("a string that says no", r#"{"active":"false"}"#, None),
+            ("a number", r#"{"active":1}"#, None),
+            ("null", r#"{"active":null}"#, None),
+            ("an array", r#"{"active":[true]}"#, None),
+            ("an object", r#"{"active":{"active":true}}"#, None),
+            ("another case", r#"{"Active":true}"#, None),
+            ("another case of the value", r#"{"active":True}"#, None),
+            ("twice", r#"{"active":true,"active":true}"#, None),
+            ("no and yes", r#"{"active":false,"active":true}"#, None),
+            ("twice, once escaped", r#"{"active":false,"\u0061ctive":true}"#, None),
+            ("another member twice", r#"{"active":true,"x":{"a":1,"a":2}}"#, None),
+            ("within", r#"{"token":{"active":true}}"#, None),
+            ("in an array", r#"[{"active":true}]"#, None),
+            ("an array of fields", "[true]", None),
+            ("a bare word", "true", None),
+            ("a byte order mark", "\u{feff}{\"active\":true}", None),
+            ("text after it", r#"{"active":true} x"#, None),
+            ("two objects", r#"{"active":true}{"active":true}"#, None),
+            ("a comma at the end", r#"{"active":true,}"#, None),
+            ("a comment", r#"{"active":true}/**/"#, None),
+            ("single quotes", "{'active':true}", None),
+            ("half", r#"{"active":true"#, None),
+            ("a reserved name", r#"{"active":true,"$serde_json::private::RawValue":"{}"}"#, None),
+            ("HTML", "<!doctype html><title>Please sign in</title>", None),
+            ("a form", "active=true", None),
+            ("a JWT", "eyJ0eXAiOiJ0b2tlbi1pbnRyb3NwZWN0aW9uK2p3dCJ9.eyJhY3RpdmUiOnRydWV9.", None),
+            ("nothing", "", None),
+        ];
+        for (case, body, expected) in rows {
+            assert_eq!(read(body.as_bytes().to_vec()), expected, "{case}");
+        }
+        assert_eq!(read(b"{\"active\":true,\"x\":\"\xff\"}".to_vec()), None);
+        let nested = format!(
+            r#"{{"active":true,"x":{}{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        assert_eq!(read(nested.into_bytes()), None, "too deep");
+    }
+}

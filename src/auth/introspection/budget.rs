@@ -1,0 +1,133 @@
+//! [`Budget`]: limits what made-up tokens can cost an introspection endpoint.
+//!
+//! Every question about an unknown token reserves a unit. An active answer returns the unit, and
+//! any other answer spends it, so that honest callers never empty the budget and strangers cannot
+//! overdraw it, however many ask at once. Reads no clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The number of units of a full budget.
+const FULL: u32 = 16;
+
+/// The time in which the budget grows by one unit.
+const GROWTH: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Units that are not spent. Those that are reserved count.
+    units: u32,
+    reserved: u32,
+    /// The time up to which growth has been added.
+    grown: Instant,
+}
+
+/// The answer to a request for a unit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reservation {
+    Granted,
+    /// Every unit is reserved, and some may come back.
+    Wait,
+    /// Every unit is spent. The next one comes after this time.
+    Empty(Duration),
+}
+
+impl Budget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            units: FULL,
+            reserved: 0,
+            grown: now,
+        }
+    }
+
+    pub(super) fn reserve(&mut self, now: Instant) -> Reservation {
+        self.grow(now);
+        if self.reserved < self.units {
+            self.reserved += 1;
+            return Reservation::Granted;
+        }
+        if self.reserved > 0 {
+            return Reservation::Wait;
+        }
+        Reservation::Empty(GROWTH.saturating_sub(now - self.grown))
+    }
+
+    /// Ends a reservation.
+    pub(super) fn settle(&mut self, is_spent: bool) {
+        self.reserved = self.reserved.saturating_sub(1);
+        if is_spent {
+            self.units = self.units.saturating_sub(1);
+        }
+    }
+
+    fn grow(&mut self, now: Instant) {
+        while self.units < FULL && now - self.grown >= GROWTH {
+            self.units += 1;
+            self.grown += GROWTH;
+        }
+        if self.units == FULL {
+            self.grown = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_that_are_not_active_spend_units() {
+        let now = Instant::now();
+        let mut budget = Budget::new(now);
+        for _ in 0..100 {
+            assert_eq!(budget.reserve(now), Reservation::Granted);
+            budget.settle(false);
+        }
+        for _ in 0..FULL {
+            assert_eq!(budget.reserve(now), Reservation::Granted);
+            budget.settle(true);
+        }
+        assert_eq!(budget.reserve(now), Reservation::Empty(GROWTH));
+    }
+
+    #[test]
+    fn questions_in_flight_cannot_overdraw_the_budget() {
+        let now = Instant::now();
+        let mut budget = Budget::new(now);
+        for _ in 0..FULL {
+            assert_eq!(budget.reserve(now), Reservation::Granted);
+        }
+        assert_eq!(budget.reserve(now), Reservation::Wait);
+        budget.settle(false);
+        assert_eq!(budget.reserve(now), Reservation::Granted);
+        for _ in 0..FULL {
+            budget.settle(true);
+        }
+        assert!(matches!(budget.reserve(now), Reservation::Empty(_)));
+    }
+
+    #[test]
+    fn grows_by_one_unit_each_second_up_to_its_size() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        for _ in 0..FULL {
+            budget.reserve(start);
+            budget.settle(true);
+        }
+        let half = start + GROWTH / 2;
+        assert_eq!(budget.reserve(half), Reservation::Empty(GROWTH / 2));
+        let later = start + GROWTH * 5 / 2;
+        for expected in [Reservation::Granted, Reservation::Granted] {
+            assert_eq!(budget.reserve(later), expected);
+            budget.settle(true);
+        }
+        assert_eq!(budget.reserve(later), Reservation::Empty(GROWTH / 2));
+        let much_later = start + GROWTH * 1000;
+        let granted = (0..100)
+            .take_while(|_| budget.reserve(much_later) == Reservation::Granted)
+            .count();
+        assert_eq!(granted, 16);
+    }
+}

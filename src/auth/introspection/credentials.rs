@@ -1,0 +1,337 @@
+//! [`Credentials`]: how we authenticate to an introspection endpoint (RFC 6749 §2.3, RFC 7523
+//! §2.2).
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::{
+    rand::{self, SystemRandom},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    },
+};
+use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::json;
+
+use crate::auth::{
+    error::SetupError,
+    introspection::options::{Introspection, Proof},
+};
+
+/// How long a client assertion is valid.
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The client's ID with its secret or key.
+pub(super) struct Credentials {
+    id: String,
+    secret: Secret,
+}
+
+enum Secret {
+    Text(String),
+    Key(Box<ClientKey>),
+}
+
+/// Where the secret goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// HTTP Basic, in `Authorization`.
+    Basic,
+    /// The form.
+    Form,
+}
+
+impl Credentials {
+    pub(super) fn new(options: &Introspection) -> Result<Self, SetupError> {
+        let id = options.client_id.clone();
+        let secret = match &options.proof {
+            Some(Proof::Secret(secret)) if !secret.is_empty() => Secret::Text(secret.clone()),
+            Some(Proof::Key(pem)) => {
+                let key = ClientKey::from_pem(pem).ok_or(SetupError::ClientKey)?;
+                Secret::Key(Box::new(key))
+            }
+            _ => return Err(SetupError::NoIntrospectionCredentials),
+        };
+        if id.is_empty() {
+            return Err(SetupError::NoIntrospectionCredentials);
+        }
+        Ok(Self { id, secret })
+    }
+
+    /// Returns the value of `Authorization`, if the credentials go there. Both parts are form-encoded
+    /// first (RFC 6749 §2.3.1), so that neither contains a colon.
+    pub(super) fn authorization(&self, place: Place) -> Option<String> {
+        match (&self.secret, place) {
+            (Secret::Text(secret), Place::Basic) => {
+                let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
+                Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the parameters of the form that authenticate us, for an issuer of this name. `None`
+    /// if the system has no randomness.
+    pub(super) fn parameters(
+        &self,
+        place: Place,
+        issuer: &str,
+    ) -> Option<Vec<(&'static str, String)>> {
+        const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let id = ("client_id", self.id.clone());
+        Some(match (&self.secret, place) {
+            (Secret::Text(_), Place::Basic) => Vec::new(),
+            (Secret::Text(secret), Place::Form) => vec![id, ("client_secret", secret.clone())],
+            (Secret::Key(key), _) => vec![
+                id,
+                ("client_assertion_type", JWT_BEARER.to_owned()),
+                ("client_assertion", key.assertion(&self.id, issuer)?),
+            ],
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes a form (`application/x-www-form-urlencoded`).
+pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
+    let pairs = parameters.into_iter();
+    let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Encodes a name or a value of a form.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Returns whether a text is a private key that can sign client assertions.
+#[cfg(feature = "service")]
+pub(crate) fn is_client_key(pem: &str) -> bool {
+    ClientKey::from_pem(pem).is_some()
+}
+
+/// A private key that signs client assertions.
+enum ClientKey {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl ClientKey {
+    /// Reads a key from PEM: PKCS#8, or what OpenSSL writes as `RSA PRIVATE KEY` and `EC PRIVATE
+    /// KEY`.
+    fn from_pem(pem: &str) -> Option<Self> {
+        let (label, der) = private_key(pem)?;
+        let der = der.as_slice();
+        if label == "RSA PRIVATE KEY" {
+            return RsaKeyPair::from_der(der).ok().map(Self::Rsa);
+        }
+        if label == "EC PRIVATE KEY" {
+            let p256 = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der);
+            let p384 = EcdsaKeyPair::from_private_key_der(&ECDSA_P384_SHA384_FIXED_SIGNING, der);
+            return p256.map(Self::P256).or(p384.map(Self::P384)).ok();
+        }
+        let rsa = RsaKeyPair::from_pkcs8(der).map(Self::Rsa);
+        let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Self::P256);
+        let p384 = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).map(Self::P384);
+        let ed25519 = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Self::Ed25519);
+        rsa.or(p256).or(p384).or(ed25519).ok()
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "RS256",
+            Self::P256(_) => "ES256",
+            Self::P384(_) => "ES384",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    /// Returns a client assertion for an issuer (RFC 7523 §3). Its audience is the issuer's name,
+    /// which every endpoint of the issuer accepts.
+    fn assertion(&self, client_id: &str, issuer: &str) -> Option<String> {
+        let mut id = [0; 16];
+        rand::fill(&mut id).ok()?;
+        let now = SystemTime::UNIX_EPOCH.elapsed().ok()?;
+        let header = json!({"alg": self.algorithm(), "typ": "JWT"}).to_string();
+        let claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            "aud": issuer,
+            "jti": BASE64_URL_SAFE_NO_PAD.encode(id),
+            "iat": now.as_secs(),
+            "exp": (now + ASSERTION_LIFETIME).as_secs(),
+        });
+        let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let input = format!("{}.{}", part(&header), part(&claims.to_string()));
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.sign(input.as_bytes())?);
+        Some(format!("{input}.{signature}"))
+    }
+
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                let signed = key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature);
+                signed.ok().map(|()| signature)
+            }
+            Self::P256(key) | Self::P384(key) => {
+                let signature = key.sign(&random, message).ok()?;
+                Some(signature.as_ref().to_vec())
+            }
+            Self::Ed25519(key) => Some(key.try_sign(message).ok()?.as_ref().to_vec()),
+        }
+    }
+}
+
+/// Returns the label and the bytes of the first private key in a PEM text (RFC 7468).
+fn private_key(pem: &str) -> Option<(&str, Vec<u8>)> {
+    const BEGIN: &str = "-----BEGIN ";
+    let mut rest = pem;
+    loop {
+        let start = rest.find(BEGIN)? + BEGIN.len();
+        let (label, after) = rest[start..].split_once("-----")?;
+        let (body, after) = after.split_once("-----END ")?;
+        if label.ends_with("PRIVATE KEY") {
+            let body: String = body.split_whitespace().collect();
+            return Some((label, BASE64_STANDARD.decode(body).ok()?));
+        }
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_encodes_the_pair_before_basic() {
+        let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
+        let credentials = Credentials::new(&options).unwrap();
+        let field = credentials.authorization(Place::Basic).unwrap();
+        let pair = BASE64_STANDARD.decode(field.strip_prefix("Basic ").unwrap());
+        assert_eq!(pair.unwrap(), b"my+api:a%3Ab%2Bc%2F%C3%BC");
+        assert!(credentials.parameters(Place::Basic, "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn puts_the_secret_into_the_form_where_only_that_is_allowed() {
+        let options = Introspection::opaque("api").client_secret("s&t");
+        let credentials = Credentials::new(&options).unwrap();
+        assert_eq!(credentials.authorization(Place::Form), None);
+        let parameters = credentials.parameters(Place::Form, "").unwrap();
+        let body = form(parameters.iter().map(|(name, value)| (*name, &**value)));
+        assert_eq!(body, "client_id=api&client_secret=s%26t");
+    }
+
+    #[test]
+    fn rejects_credentials_that_are_missing() {
+        let missing = SetupError::NoIntrospectionCredentials;
+        for (case, options, expected) in [
+            ("none", Introspection::opaque("api"), &missing),
+            (
+                "an empty secret",
+                Introspection::opaque("api").client_secret(""),
+                &missing,
+            ),
+            (
+                "no id",
+                Introspection::opaque("").client_secret("s"),
+                &missing,
+            ),
+            (
+                "no key",
+                Introspection::opaque("api").client_key("?"),
+                &SetupError::ClientKey,
+            ),
+        ] {
+            let fault = Credentials::new(&options).unwrap_err();
+            assert_eq!(fault, *expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let options = Introspection::opaque("api").client_secret("hunter2");
+        assert!(!format!("{options:?}").contains("hunter2"));
+        let credentials = Credentials::new(&options).unwrap();
+        assert!(!format!("{credentials:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn signs_assertions_with_each_kind_of_key() {
+        use aws_lc_rs::signature::{
+            ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, KeyPair,
+            RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+        };
+        let keys: [(_, rcgen::KeyPair, &'static dyn VerificationAlgorithm); 4] = [
+            (
+                "RS256",
+                rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap(),
+                &RSA_PKCS1_2048_8192_SHA256,
+            ),
+            (
+                "ES256",
+                rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(),
+                &ECDSA_P256_SHA256_FIXED,
+            ),
+            (
+                "ES384",
+                rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(),
+                &ECDSA_P384_SHA384_FIXED,
+            ),
+            (
+                "EdDSA",
+                rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(),
+                &ED25519,
+            ),
+        ];
+        for (algorithm, generated, verifier) in keys {
+            let key = ClientKey::from_pem(&generated.serialize_pem()).expect(algorithm);
+            assert_eq!(key.algorithm(), algorithm);
+            let public = match &key {
+                ClientKey::Rsa(key) => key.public_key().as_ref().to_vec(),
+                ClientKey::P256(key) | ClientKey::P384(key) => key.public_key().as_ref().to_vec(),
+                ClientKey::Ed25519(key) => key.public_key().as_ref().to_vec(),
+            };
+            let assertion = key.assertion("api", "https://issuer.example/").unwrap();
+            let (input, signature) = assertion.rsplit_once('.').unwrap();
+            let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let public = UnparsedPublicKey::new(verifier, public);
+            assert!(
+                public.verify(input.as_bytes(), &signature).is_ok(),
+                "{algorithm}"
+            );
+            let claims = input.split_once('.').unwrap().1;
+            let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+            assert_eq!(claims["aud"], "https://issuer.example/");
+            assert_eq!(
+                (&claims["iss"], &claims["sub"]),
+                (&json!("api"), &json!("api"))
+            );
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! [`Introspector`]: finds the claims of a token by asking its issuer, within limits.
+//!
+//! - A fresh answer comes from the cache.
+//! - Questions about the same token share one request, which goes on if its callers leave.
+//! - At most 64 questions are open at once, and unknown tokens need a unit of the budget.
+//!
+//! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
+//! Everything else is an error, and an answer that cannot be read is not cached.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
+
+use crate::auth::{
+    error::{AuthError, SetupError},
+    introspection::{
+        answer::{self, Answer},
+        budget::{Budget, Reservation},
+        cache::{Answers, Known, REFUSED, TokenHash, Verdict},
+        client::{AskError, Client},
+        credentials::Credentials,
+        options::{Introspection, Mode},
+        status::IntrospectionStatus,
+    },
+    keys::fetch::{Access, Fetcher},
+    token::payload::Verified,
+};
+
+pub(in crate::auth) use crate::auth::introspection::answer::Judge;
+
+/// The most questions that are open at once.
+const MAX_OPEN: usize = 64;
+
+/// The most of them that are about tokens that were not active before. Made-up tokens never take
+/// the rest.
+const MAX_UNKNOWN: usize = 48;
+
+/// How long a question waits for a unit of the budget that others have reserved.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The shortest token that is asked about. A shorter one can be guessed.
+const SHORTEST: usize = 16;
+
+/// Asks one issuer about tokens. Clones are the same introspector.
+#[derive(Debug, Clone)]
+pub(crate) struct Introspector {
+    shared: Arc<Shared>,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    judge: Judge,
+    ttl: Duration,
+    answers: Answers,
+    state: Mutex<State>,
+    /// Signals that a reservation has ended.
+    settled: Notify,
+    counts: Counts,
+    /// The last failure. Each is logged once.
+    failure: Mutex<Option<AskError>>,
+}
+
+#[derive(Debug)]
+struct State {
+    budget: Budget,
+    open: HashMap<TokenHash, Open>,
+    /// The number of open questions about tokens that were not active before.
+    unknown: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    answered: watch::Receiver<Option<Verdict>>,
+    is_known: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    active: AtomicU64,
+    inactive: AtomicU64,
+    failed: AtomicU64,
+    denied: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Introspector {
+    /// # Errors
+    /// Returns a [`SetupError`] if the credentials cannot be used.
+    pub(in crate::auth) fn new(
+        options: &Introspection,
+        configured: Option<reqwest::Url>,
+        judge: Judge,
+        fetcher: Arc<Fetcher>,
+        access: Access,
+    ) -> Result<Self, SetupError> {
+        let issuer = Arc::clone(&judge.context.issuer);
+        let credentials = Credentials::new(options)?;
+        Ok(Self {
+            mode: options.mode,
+            shared: Arc::new(Shared {
+                client: Client::new(issuer, configured, credentials, fetcher, access),
+                judge,
+                ttl: options.ttl,
+                answers: Answers::new(),
+                state: Mutex::new(State {
+                    budget: Budget::new(Instant::now()),
+                    open: HashMap::new(),
+                    unknown: 0,
+                }),
+                settled: Notify::new(),
+                counts: Counts::default(),
+                failure: Mutex::default(),
+            }),
+        })
+    }
+
+    pub(in crate::auth) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns the claims of an opaque token.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenNotJwt`] for a token that no issuer is asked about.
+    pub(in crate::auth) async fn opaque(&self, token: &[u8]) -> Verdict {
+        let text = str::from_utf8(token).map_err(|_| AuthError::TokenNotJwt)?;
+        if token.len() < SHORTEST {
+            return Err(AuthError::TokenNotJwt);
+        }
+        self.verdict(text, None).await
+    }
+
+    /// Returns the claims of a verified JWT, limited by what the issuer says about it.
+    pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
+        let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
+        self.verdict(text, Some(jwt)).await
+    }
+
+    async fn verdict(&self, token: &str, jwt: Option<&Arc<Verified>>) -> Verdict {
+        let hash = TokenHash::of(token.as_bytes());
+        let is_known = match self.shared.answers.get(hash, Instant::now()) {
+            Known::Fresh(verdict) => {
+                let verified = verdict?;
+                self.shared.judge.check_times(&verified)?;
+                return Ok(verified);
+            }
+            Known::Before => true,
+            Known::Nothing => false,
+        };
+        // Boxed because it is rare: otherwise every request's future would have room for it.
+        Box::pin(self.ask(hash, token, jwt, is_known)).await
+    }
+
+    async fn ask(
+        &self,
+        hash: TokenHash,
+        token: &str,
+        jwt: Option<&Arc<Verified>>,
+        is_known: bool,
+    ) -> Verdict {
+        let mut answered = self.question(hash, token, jwt, is_known)?;
+        let verdict = answered.wait_for(Option::is_some).await;
+        // The sender is dropped without a verdict only if the question panicked.
+        let verdict = verdict.ok().and_then(|verdict| verdict.clone());
+        verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
+    }
+
+    /// Joins the open question about this token, or opens one.
+    fn question(
+        &self,
+        hash: TokenHash,
+        token: &str,
+        jwt: Option<&Arc<Verified>>,
+        is_known: bool,
+    ) -> Result<watch::Receiver<Option<Verdict>>, AuthError> {
+        let shared = &self.shared;
+        let mut state = shared.state();
+        if let Some(open) = state.open.get(&hash) {
+            return Ok(open.answered.clone());
+        }
+        // Looks again under the lock: the question may have been answered since the first look.
+        if let Known::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
+            return Ok(watch::channel(Some(verdict)).1);
+        }
+        if state.open.len() >= MAX_OPEN || (!is_known && state.unknown >= MAX_UNKNOWN) {
+            drop(state);
+            shared.counts.refused.fetch_add(1, Relaxed);
+            return Err(unavailable(Duration::from_secs(1)));
+        }
+        let (sender, answered) = watch::channel(None);
+        let open = Open {
+            answered: answered.clone(),
+            is_known,
+        };
+        state.open.insert(hash, open);
+        state.unknown += usize::from(!is_known);
+        drop(state);
+        let question = Question {
+            shared: Arc::clone(shared),
+            hash,
+        };
+        let (token, jwt) = (token.to_owned(), jwt.cloned());
+        tokio::spawn(async move {
+            let verdict = question.verdict(&token, jwt.as_deref(), is_known).await;
+            sender.send_replace(Some(verdict));
+        });
+        Ok(answered)
+    }
+
+    pub(in crate::auth) fn status(&self) -> IntrospectionStatus {
+        let counts = &self.shared.counts;
+        IntrospectionStatus {
+            issuer: self.shared.judge.context.issuer.to_string(),
+            active: counts.active.load(Relaxed),
+            inactive: counts.inactive.load(Relaxed),
+            failed: counts.failed.load(Relaxed),
+            denied: counts.denied.load(Relaxed),
+            refused: counts.refused.load(Relaxed),
+            cached: self.shared.answers.len(),
+        }
+    }
+
+    /// Asks about a token that no issuer has issued, so that the credentials are tested. Returns
+    /// what is wrong with the endpoint or the credentials.
+    #[cfg(feature = "service")]
+    pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
+        let mut random = [0; 16];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| AskError::Unsigned)?;
+        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.shared.client.ask(&token).await.map(drop)
+    }
+}
+
+fn unavailable(retry_after: Duration) -> AuthError {
+    AuthError::IntrospectionUnavailable { retry_after }
+}
+
+/// An open question. Dropping it closes the question, even if it panicked.
+struct Question {
+    shared: Arc<Shared>,
+    hash: TokenHash,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if let Some(open) = state.open.remove(&self.hash) {
+            state.unknown -= usize::from(!open.is_known);
+        }
+    }
+}
+
+impl Question {
+    async fn verdict(&self, token: &str, jwt: Option<&Verified>, is_known: bool) -> Verdict {
+        let shared = &self.shared;
+        let reserved = if is_known {
+            None
+        } else {
+            Some(Reserved::wait(shared).await?)
+        };
+        let (verdict, is_active) = shared.ask(token, jwt, self.hash).await;
+        if let Some(mut reserved) = reserved {
+            reserved.is_spent = !is_active;
+        }
+        verdict
+    }
+}
+
+/// A reserved unit of the budget. It is spent unless an active answer comes.
+struct Reserved<'s> {
+    shared: &'s Shared,
+    is_spent: bool,
+}
+
+impl<'s> Reserved<'s> {
+    /// Reserves a unit, and waits for one while others may still return theirs.
+    async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut settled = pin!(shared.settled.notified());
+            // Registers before the look at the budget, so that no signal is missed.
+            settled.as_mut().enable();
+            let reservation = shared.state().budget.reserve(Instant::now());
+            let retry_after = match reservation {
+                Reservation::Granted => {
+                    let is_spent = true;
+                    return Ok(Self { shared, is_spent });
+                }
+                Reservation::Empty(wait) => wait,
+                Reservation::Wait => {
+                    if timeout_at(deadline, settled).await.is_ok() {
+                        continue;
+                    }
+                    Duration::from_secs(1)
+                }
+            };
+            shared.counts.refused.fetch_add(1, Relaxed);
+            return Err(unavailable(retry_after));
+        }
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.shared.state().budget.settle(self.is_spent);
+        self.shared.settled.notify_waiters();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the endpoint and caches a readable answer. Returns whether the token is active.
+    async fn ask(&self, token: &str, jwt: Option<&Verified>, hash: TokenHash) -> (Verdict, bool) {
+        match self.client.ask(token).await {
+            Ok(Answer::Inactive) => {
+                self.succeeded(&self.counts.inactive);
+                let verdict = Err(AuthError::TokenInactive);
+                self.answers
+                    .insert(hash, verdict.clone(), Instant::now() + REFUSED);
+                (verdict, false)
+            }
+            Ok(Answer::Active(text)) => match self.judge.verified(text) {
+                Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
+                    let error = self.client.other_token();
+                    (Err(self.failed(error)), false)
+                }
+                Ok(answer) => {
+                    self.succeeded(&self.counts.active);
+                    let verified = match jwt {
+                        None => Ok(answer),
+                        Some(jwt) => jwt.limited_by(&answer),
+                    };
+                    (self.remember(hash, verified), true)
+                }
+                Err(error) => {
+                    self.succeeded(&self.counts.active);
+                    (self.remember(hash, Err(error)), true)
+                }
+            },
+            Err(error) => (Err(self.failed(error)), false),
+        }
+    }
+
+    /// Caches the verdict on an active answer: for the time to live, at most until the token
+    /// expires, or for a few seconds if it is an error.
+    fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
+        let time = match &verdict {
+            Ok(verified) => {
+                let lifetime = self.judge.lifetime(verified).max(0.0);
+                let lifetime = Duration::try_from_secs_f64(lifetime).unwrap_or(self.ttl);
+                self.ttl.min(lifetime)
+            }
+            Err(_) => REFUSED,
+        };
+        let verdict = verdict.map(Arc::new);
+        self.answers
+            .insert(hash, verdict.clone(), Instant::now() + time);
+        verdict
+    }
+
+    fn succeeded(&self, count: &AtomicU64) {
+        count.fetch_add(1, Relaxed);
+        if self.failure().take().is_some() {
+            let issuer = &*self.judge.context.issuer;
+            tracing::info!(issuer, "introspection works again");
+        }
+    }
+
+    /// Counts and logs a failure. Each reason is logged once until introspection works again.
+    fn failed(&self, error: AskError) -> AuthError {
+        self.counts.failed.fetch_add(1, Relaxed);
+        let is_denied = matches!(error, AskError::Denied(..));
+        if is_denied {
+            self.counts.denied.fetch_add(1, Relaxed);
+        }
+        let is_logged = self.failure().replace(error.clone()).as_ref() == Some(&error);
+        let issuer = &*self.judge.context.issuer;
+        if is_logged {
+            tracing::debug!(issuer, %error, "introspection failed again");
+        } else if is_denied {
+            tracing::error!(issuer, %error, "introspection was denied; no token can be verified by it");
+        } else {
+            tracing::warn!(issuer, %error, "introspection failed");
+        }
+        unavailable(Duration::from_secs(1))
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<AskError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

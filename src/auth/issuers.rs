@@ -1,0 +1,80 @@
+//! [`Issuers`]: the trusted issuers of an `Auth`, replaced as a whole at a reload.
+//!
+//! A request finds its issuer in constant time, however many there are: by its name for a new
+//! token, and by its slot for a cached one.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::algorithm::Algorithm;
+use crate::auth::{token::payload::IssuerContext, trusted::Trusted};
+
+/// Up to this many names are compared one by one, which is faster than to hash one of them.
+const FEW: usize = 4;
+
+/// The trusted issuers.
+pub(crate) struct Issuers {
+    /// The issuers at the slots in their contexts. A removed issuer leaves its slot free, so that
+    /// those that stay keep theirs.
+    slots: Vec<Option<Arc<Trusted>>>,
+    /// Finds the slot of a name. Empty if there are few.
+    by_name: HashMap<Arc<str>, usize>,
+    /// The algorithms of all issuers.
+    pub(crate) algorithms: Arc<[Algorithm]>,
+    /// True if every issuer has the strict profile of RFC 9068.
+    pub(crate) strict: bool,
+}
+
+impl Issuers {
+    /// Creates the list. Each issuer's slot must be its own.
+    pub(crate) fn new(issuers: Vec<Arc<Trusted>>, more_algorithms: &[Algorithm]) -> Self {
+        let mut algorithms = more_algorithms.to_vec();
+        let mut strict = more_algorithms.is_empty();
+        let end = issuers.iter().map(|issuer| issuer.context.slot + 1).max();
+        let mut slots = vec![None; end.unwrap_or_default()];
+        for issuer in issuers {
+            algorithms.extend_from_slice(&issuer.rules.algorithms);
+            strict &= issuer.rules.strict;
+            let slot = issuer.context.slot;
+            slots[slot] = Some(issuer);
+        }
+        algorithms.sort();
+        algorithms.dedup();
+        let mut by_name = HashMap::new();
+        if slots.len() > FEW {
+            for issuer in slots.iter().flatten() {
+                by_name.insert(Arc::clone(&issuer.context.issuer), issuer.context.slot);
+            }
+        }
+        Self {
+            slots,
+            by_name,
+            algorithms: algorithms.into(),
+            strict,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Trusted>> {
+        self.slots.iter().flatten()
+    }
+
+    /// Returns the issuer with this name, compared exactly (RFC 7519 §4.1.1).
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Trusted>> {
+        if self.slots.len() <= FEW {
+            return self.iter().find(|issuer| issuer.name() == name);
+        }
+        self.slots[*self.by_name.get(name)?].as_ref()
+    }
+
+    /// Returns the issuer that has this very context. `None` if it was replaced.
+    pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<&Trusted> {
+        let issuer = self.slots.get(context.slot)?.as_deref()?;
+        Arc::ptr_eq(&issuer.context, context).then_some(issuer)
+    }
+
+    /// Returns the slots that no issuer has, from the first one up.
+    pub(crate) fn free_slots(taken: &[Arc<Trusted>]) -> impl Iterator<Item = usize> {
+        let taken: std::collections::HashSet<_> =
+            taken.iter().map(|issuer| issuer.context.slot).collect();
+        (0..).filter(move |slot| !taken.contains(slot))
+    }
+}

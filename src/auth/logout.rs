@@ -1,0 +1,195 @@
+//! Logout tokens (`OpenID` Connect Back-Channel Logout 1.0): verifies one and revokes its session.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest;
+
+use crate::auth::{
+    credential::bearer::within_limit,
+    error::AuthError,
+    revocation::Revocation,
+    store::{Claim, Claimed},
+    token::{
+        audience::AudienceClaim,
+        checks::{self, Times},
+        json::{self, Value},
+        jws::{self, Header, Parts},
+        registered::Registered,
+    },
+    verifier::Auth,
+};
+
+/// The member of `events` that makes a token a logout token (§2.4).
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// How long a session stays revoked: longer than any access token of it should last.
+const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Auth {
+    /// Returns whether logout tokens are accepted: a
+    /// [`logout_client`](crate::auth::Builder::logout_client) is configured.
+    pub fn accepts_logout(&self) -> bool {
+        !self.inner.logout_clients.is_empty()
+    }
+
+    /// Verifies a logout token of an issuer and revokes the access tokens of its session: those
+    /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation, which
+    /// ends after 24 hours.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use warp_bearer::{
+    ///     auth::{Auth, AuthError, claims::NoPrivate},
+    ///     issuer::Issuer,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let issuer = Issuer::start().await;
+    /// let auth = Auth::builder()
+    ///     .issuer(issuer.url())
+    ///     .audience(issuer.audience())
+    ///     .logout_client(issuer.client_id())
+    ///     .build()?;
+    /// let token = issuer.token().claim("sid", "s1").sign();
+    /// assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    /// auth.log_out(&issuer.logout_token().claim("sid", "s1").sign()).await?;
+    /// let ended = auth.verify::<NoPrivate>(&token).await;
+    /// assert_eq!(ended.unwrap_err(), AuthError::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the first check of §2.6 that fails, with the error of the same check of an access
+    /// token. [`AuthError::TokenRevoked`] means that the logout token was used before.
+    pub async fn log_out(&self, logout_token: &str) -> Result<Revocation, AuthError> {
+        let token = logout_token.as_bytes();
+        within_limit(token, self.inner.max_token)?;
+        let parts = Parts::split(token)?;
+        let header = jws::text(jws::base64url(parts.header)?)?;
+        let header = Header::parse(&header)?;
+        let algorithm = checks::algorithm(&header, &self.inner.issuers.load().algorithms)?;
+        // A shared secret for access tokens says nothing about who ends a session.
+        if algorithm.is_symmetric() {
+            return Err(AuthError::AlgorithmNotAllowed);
+        }
+        checks::no_extension(&header)?;
+        is_logout_type(&header)?;
+        let payload = jws::text(jws::base64url(parts.payload)?)?;
+        let signature = jws::base64url(parts.signature)?;
+        let claims = Registered::parse(&payload)?;
+        let issuer = self.trusted_issuer(checks::issuer(&claims)?)?;
+        checks::allowed(algorithm, &issuer.rules.algorithms)?;
+        checks::audience(
+            &claims,
+            AudienceClaim::default(),
+            &self.inner.logout_clients,
+        )?;
+        let times = Times::of(&claims)?;
+        times.check(self.now(), &issuer.rules.times)?;
+        checks::strings(&claims)?;
+        let issued = times.issued.ok_or(AuthError::MissingClaim)?;
+        let ended = Ended::read(&payload)?;
+        let key = issuer.key(algorithm, header.kid.as_deref()).await?;
+        issuer.verify_signature(&key, algorithm, parts, &signature)?;
+        let leeway = issuer.rules.times.leeway.as_secs_f64();
+        let until = time(times.expires + leeway);
+        self.use_once(issuer.name(), &ended.jti, time(issued), until)
+            .await?;
+        let revocation = ended.revocation(issuer.name());
+        // `iat` has whole seconds, so a token of the same second is of the session that has ended.
+        let revocation = revocation.before(time(issued.floor() + 1.0));
+        let revocation = revocation.until(time(self.now()) + LASTS);
+        self.revoke(revocation.clone());
+        Ok(revocation)
+    }
+
+    /// Claims the `jti` of a logout token, so that it is used once over all replicas.
+    async fn use_once(
+        &self,
+        issuer: &str,
+        jti: &str,
+        issued_at: SystemTime,
+        until: SystemTime,
+    ) -> Result<(), AuthError> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"logout\0");
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer.as_bytes());
+        context.update(jti.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(context.finish().as_ref());
+        let claim = Claim {
+            key,
+            now: time(self.now()),
+            issued_at,
+            until,
+        };
+        match self.inner.store.claim(claim).await {
+            Ok(Claimed::First) => Ok(()),
+            Ok(Claimed::Used) => Err(AuthError::TokenRevoked),
+            Err(_) => Err(AuthError::StateUnavailable {
+                retry_after: Duration::from_secs(1),
+            }),
+        }
+    }
+}
+
+/// Checks `typ`. Issuers that predate the recommendation of §2.4 write `JWT`, or nothing; the event
+/// in the payload then says what the token is. An access token has no such event.
+fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
+    const TYPES: [&str; 3] = ["logout+jwt", "application/logout+jwt", "JWT"];
+    match &header.typ {
+        None => Ok(()),
+        Some(Value::Text(typ)) if TYPES.iter().any(|one| one.eq_ignore_ascii_case(typ)) => Ok(()),
+        Some(_) => Err(AuthError::WrongTokenType),
+    }
+}
+
+/// What a logout token says has ended.
+struct Ended {
+    jti: String,
+    sub: Option<String>,
+    sid: Option<String>,
+}
+
+impl Ended {
+    fn read(payload: &str) -> Result<Self, AuthError> {
+        let text = |name: &str| -> Result<Option<String>, AuthError> {
+            let Some(member) = json::member(payload, name) else {
+                return Ok(None);
+            };
+            let text: Result<String, _> = json::accepted(member);
+            text.map(Some).map_err(|_| AuthError::InvalidClaim)
+        };
+        // With a nonce, it would be an ID token (§2.6).
+        if json::member(payload, "nonce").is_some() {
+            return Err(AuthError::InvalidClaim);
+        }
+        let events = json::member(payload, "events").ok_or(AuthError::MissingClaim)?;
+        let event = json::member(events, EVENT).ok_or(AuthError::MissingClaim)?;
+        if json::object(event).is_err() {
+            return Err(AuthError::InvalidClaim);
+        }
+        let (jti, sub, sid) = (text("jti")?, text("sub")?, text("sid")?);
+        if sub.is_none() && sid.is_none() {
+            return Err(AuthError::MissingClaim);
+        }
+        let jti = jti.ok_or(AuthError::MissingClaim)?;
+        Ok(Self { jti, sub, sid })
+    }
+
+    fn revocation(self, issuer: &str) -> Revocation {
+        match (self.sid, self.sub) {
+            (Some(sid), _) => Revocation::session(issuer, sid),
+            (None, sub) => Revocation::subject(issuer, sub.unwrap_or_default()),
+        }
+    }
+}
+
+fn time(seconds: f64) -> SystemTime {
+    let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let time = SystemTime::UNIX_EPOCH.checked_add(since_epoch);
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}

@@ -1,0 +1,80 @@
+//! [`Needs`]: what a client must obtain for its token to meet a policy: scopes, or an
+//! authentication of the user that is stronger or more recent (RFC 9470).
+
+/// What would suffice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Needs<'r> {
+    pub(super) scopes: Vec<&'r str>,
+    /// Authentication context classes, one of which suffices, in order of preference.
+    pub(super) acr_values: Vec<&'r str>,
+    /// The longest time since the user authenticated, in seconds.
+    pub(super) max_age: Option<u64>,
+}
+
+impl<'r> Needs<'r> {
+    pub(super) fn scope(name: &'r str) -> Self {
+        Self {
+            scopes: vec![name],
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn acr(value: &'r str) -> Self {
+        Self {
+            acr_values: vec![value],
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn max_age(seconds: u64) -> Self {
+        Self {
+            max_age: Some(seconds),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether the user must authenticate again.
+    pub(super) fn is_step_up(&self) -> bool {
+        !self.acr_values.is_empty() || self.max_age.is_some()
+    }
+
+    fn is_acr_alone(&self) -> bool {
+        self.scopes.is_empty() && self.max_age.is_none() && !self.acr_values.is_empty()
+    }
+
+    /// Returns what suffices for all. `None` if one of them cannot be met.
+    pub(super) fn all(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let mut all = Self::default();
+        for needs in each {
+            let needs = needs?;
+            add_new(&mut all.scopes, needs.scopes);
+            add_new(&mut all.acr_values, needs.acr_values);
+            all.max_age = match (all.max_age, needs.max_age) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Some(all)
+    }
+
+    /// Returns what suffices for one of them: the first that can be met. If only a class of
+    /// authentication is missing, the classes of the others suffice too.
+    pub(super) fn any(each: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        let mut others = each.flatten();
+        let mut first = others.next()?;
+        if first.is_acr_alone() {
+            for other in others.filter(Self::is_acr_alone) {
+                add_new(&mut first.acr_values, other.acr_values);
+            }
+        }
+        Some(first)
+    }
+}
+
+fn add_new<'r>(to: &mut Vec<&'r str>, names: Vec<&'r str>) {
+    for name in names {
+        if !to.contains(&name) {
+            to.push(name);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! [`Resolver`]: finds issuers that are not configured one by one, by a function of the user.
+//!
+//! An answer is remembered for a while, a "no" as well as an issuer, and both memories are bounded
+//! and apart: made-up names can push out only each other. One name is asked for once at a time, and
+//! at most [`MAX_QUESTIONS`] names together; a request beyond that gets 503.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use quick_cache::sync::Cache;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use crate::auth::{
+    error::{AuthError, SetupError},
+    issuer::{TENANT, TrustedIssuer},
+    token::payload::IssuerContext,
+    trusted::Trusted,
+};
+
+/// The issuers that are held, and the names that are known to be none.
+const MAX_ISSUERS: usize = 1000;
+/// How long an issuer is held before the function is asked for it again.
+const YES: Duration = Duration::from_secs(10 * 60);
+/// How long a name counts as unknown.
+const NO: Duration = Duration::from_secs(60);
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The questions at one time.
+const MAX_QUESTIONS: usize = 16;
+/// The bytes of the longest name that is looked up.
+const LONGEST_NAME: usize = 1024;
+
+/// The slot in the context of a resolved issuer, which is in no list.
+pub(crate) const NO_SLOT: usize = usize::MAX;
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
+pub(crate) type Resolve = Arc<dyn Fn(String) -> Answer + Send + Sync>;
+pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Makes an issuer of its options, with what can be kept of the issuer that it replaces.
+pub(crate) type Trust =
+    Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
+
+/// Resolves names of issuers.
+pub(crate) struct Resolver {
+    resolve: Resolve,
+    prescreen: Option<Prescreen>,
+    trust: Trust,
+    issuers: Cache<String, Held>,
+    unknown: Cache<String, Asked>,
+    questions: Semaphore,
+}
+
+#[derive(Clone)]
+struct Held {
+    issuer: Arc<Trusted>,
+    until: Instant,
+}
+
+/// The outcome of a question.
+#[derive(Clone)]
+struct Asked {
+    held: Option<Held>,
+    until: Instant,
+}
+
+impl Resolver {
+    pub(crate) fn new(resolve: Resolve, prescreen: Option<Prescreen>, trust: Trust) -> Self {
+        Self {
+            resolve,
+            prescreen,
+            trust,
+            issuers: Cache::new(MAX_ISSUERS),
+            unknown: Cache::new(MAX_ISSUERS),
+            questions: Semaphore::new(MAX_QUESTIONS),
+        }
+    }
+
+    /// Returns the issuer with this context, if it is still held.
+    pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<Arc<Trusted>> {
+        let held = self.issuers.get(&*context.issuer)?;
+        let is_current = held.until > Instant::now() && Arc::ptr_eq(&held.issuer.context, context);
+        is_current.then_some(held.issuer)
+    }
+
+    /// Returns the issuer of this name.
+    ///
+    /// # Errors
+    /// [`AuthError::UnknownIssuer`] if there is none, and [`AuthError::KeysUnavailable`] if the
+    /// function does not answer in time or is asked too much.
+    pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
+        let now = Instant::now();
+        let held = self.issuers.get(name);
+        if let Some(held) = &held
+            && held.until > now
+        {
+            return Ok(Arc::clone(&held.issuer));
+        }
+        let is_possible = |prescreen: &Prescreen| prescreen(name);
+        if name.len() > LONGEST_NAME || !self.prescreen.as_ref().is_none_or(is_possible) {
+            return Err(AuthError::UnknownIssuer);
+        }
+        if let Some(asked) = self.unknown.get(name)
+            && asked.until <= now
+        {
+            self.unknown.remove(name);
+        }
+        let before = held.map(|held| held.issuer);
+        // The cache runs one of these futures for a name at a time, and the others share its value.
+        let asked = self
+            .unknown
+            .get_or_insert_async(name, self.ask(name, before));
+        let asked = asked.await?;
+        let Some(held) = asked.held else {
+            self.issuers.remove(name);
+            return Err(AuthError::UnknownIssuer);
+        };
+        let issuer = Arc::clone(&held.issuer);
+        self.issuers.insert(name.to_owned(), held);
+        self.unknown.remove(name);
+        Ok(issuer)
+    }
+
+    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Asked, AuthError> {
+        const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
+            retry_after: Duration::from_secs(1),
+        };
+        let _question = self.questions.try_acquire().map_err(|_| UNAVAILABLE)?;
+        let answer = timeout(PATIENCE, (self.resolve)(name.to_owned())).await;
+        let options = answer.map_err(|_| UNAVAILABLE)?;
+        let now = Instant::now();
+        let trusted = options.and_then(|options| {
+            if options.issuer != name {
+                tracing::error!("the resolver answered with an issuer of another name");
+                return None;
+            }
+            match (self.trust)(&options, before.as_deref()) {
+                Ok(trusted) => Some(trusted),
+                Err(error) => {
+                    tracing::error!(%error, "the resolver answered with an unusable issuer");
+                    None
+                }
+            }
+        });
+        let held = trusted.map(|trusted| Held {
+            issuer: match before {
+                Some(before)
+                    if before.is_same(&trusted.context, &trusted.rules, &trusted.origin) =>
+                {
+                    before
+                }
+                _ => Arc::new(trusted),
+            },
+            until: now + YES,
+        });
+        let until = now + NO;
+        Ok(Asked { held, until })
+    }
+
+    /// Returns the issuers that are held.
+    pub(crate) fn held(&self) -> Vec<Arc<Trusted>> {
+        let held = self.issuers.iter().map(|(_, held)| held.issuer);
+        held.collect()
+    }
+}
+
+/// Returns the part of an issuer's name that stands for `{tenantid}` in `template`, if the name has
+/// this form and the part is one segment of letters, digits, `-`, `.` and `_`.
+///
+/// Use it to reject names before the resolver is asked
+/// ([`Builder::prescreen`](crate::auth::Builder::prescreen)).
+///
+/// ```
+/// use warp_bearer::auth::tenant_of;
+///
+/// const ENTRA: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+/// let name = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0";
+/// assert_eq!(tenant_of(ENTRA, name), Some("72f988bf-86f1-41af-91ab-2d7cd011db47"));
+/// assert_eq!(tenant_of(ENTRA, "https://login.microsoftonline.com/a/b/v2.0"), None);
+/// assert_eq!(tenant_of(ENTRA, "https://evil.example/a/v2.0"), None);
+/// ```
+pub fn tenant_of<'n>(template: &str, name: &'n str) -> Option<&'n str> {
+    let (before, after) = template.split_once(TENANT)?;
+    let tenant = name.strip_prefix(before)?.strip_suffix(after)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    (!tenant.is_empty() && tenant != "." && tenant != ".." && tenant.chars().all(fits))
+        .then_some(tenant)
+}

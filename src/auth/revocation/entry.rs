@@ -1,0 +1,231 @@
+//! [`Revocation`]: one entry of the list of revoked tokens, and its line of JSON.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::auth::token::json;
+
+/// Revokes one token, or the tokens of a subject, a client, a session or an issuer.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use warp_bearer::auth::{Auth, revocation::Revocation};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// // Rejects every token that the issuer gave this user until now, for a day.
+/// let leaver = Revocation::subject("https://tenant.eu.auth0.com/", "auth0|alice");
+/// auth.revoke(leaver.until(SystemTime::now() + Duration::from_secs(86400)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Revocation {
+    issuer: String,
+    target: Target,
+    /// In seconds since the epoch.
+    before: Option<f64>,
+    until: Option<f64>,
+}
+
+/// Whose tokens are revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    All,
+    Jti(String),
+    Sub(String),
+    Client(String),
+    Sid(String),
+}
+
+/// A line of the file, and of the shared list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    iss: String,
+    jti: Option<String>,
+    sub: Option<String>,
+    client_id: Option<String>,
+    sid: Option<String>,
+    before: Option<f64>,
+    until: Option<f64>,
+}
+
+impl Revocation {
+    fn new(issuer: impl Into<String>, target: Target) -> Self {
+        // `iat` has whole seconds, so a token that was issued in this second counts as before.
+        let now = SystemTime::now() + Duration::from_secs(1);
+        Self {
+            issuer: issuer.into(),
+            target,
+            before: Some(seconds(now).floor()),
+            until: None,
+        }
+    }
+
+    /// Revokes the token with this `jti`, whenever it was issued.
+    pub fn token(issuer: impl Into<String>, jti: impl Into<String>) -> Self {
+        Self {
+            before: None,
+            ..Self::new(issuer, Target::Jti(jti.into()))
+        }
+    }
+
+    /// Revokes the tokens of the subject `sub` that were issued until now.
+    pub fn subject(issuer: impl Into<String>, sub: impl Into<String>) -> Self {
+        Self::new(issuer, Target::Sub(sub.into()))
+    }
+
+    /// Revokes the tokens of a client that were issued until now. Its id is compared with
+    /// `client_id`, `azp` and `cid`.
+    pub fn client(issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self::new(issuer, Target::Client(client_id.into()))
+    }
+
+    /// Revokes the tokens of the session `sid` that were issued until now.
+    pub fn session(issuer: impl Into<String>, sid: impl Into<String>) -> Self {
+        Self::new(issuer, Target::Sid(sid.into()))
+    }
+
+    /// Revokes every token of the issuer that was issued until now.
+    pub fn issuer_wide(issuer: impl Into<String>) -> Self {
+        Self::new(issuer, Target::All)
+    }
+
+    /// Revokes only tokens that were issued before this time. Tokens without `iat` count as issued
+    /// before any time.
+    #[must_use]
+    pub fn before(mut self, time: SystemTime) -> Self {
+        self.before = Some(seconds(time));
+        self
+    }
+
+    /// Ends the revocation at this time: when the last revoked token has expired. Defaults to
+    /// never.
+    #[must_use]
+    pub fn until(mut self, time: SystemTime) -> Self {
+        self.until = Some(seconds(time));
+        self
+    }
+
+    /// Returns the issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn before_seconds(&self) -> Option<f64> {
+        self.before
+    }
+
+    pub(crate) fn until_seconds(&self) -> Option<f64> {
+        self.until
+    }
+
+    pub(crate) fn from_parts(
+        issuer: &str,
+        target: Target,
+        before: Option<f64>,
+        until: Option<f64>,
+    ) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            target,
+            before,
+            until,
+        }
+    }
+
+    /// Parses a line of JSON such as `{"iss":"…","sub":"…","before":1790000000}`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong. It quotes nothing of the line.
+    pub fn from_json(line: &str) -> Result<Self, &'static str> {
+        let Ok(line) = json::object_as::<Line>(line) else {
+            return Err(
+                "not one JSON object with iss, at most one of jti, sub, client_id and sid, and \
+                 before and until in seconds",
+            );
+        };
+        let targets = [
+            line.jti.map(Target::Jti),
+            line.sub.map(Target::Sub),
+            line.client_id.map(Target::Client),
+            line.sid.map(Target::Sid),
+        ];
+        let mut targets = targets.into_iter().flatten();
+        let target = targets.next().unwrap_or(Target::All);
+        if targets.next().is_some() {
+            return Err("more than one of jti, sub, client_id and sid");
+        }
+        if line.iss.is_empty() {
+            return Err("iss is empty");
+        }
+        if line.before.is_none() && !matches!(target, Target::Jti(_)) {
+            return Err("no before, which only an entry with jti may go without");
+        }
+        Ok(Self::from_parts(&line.iss, target, line.before, line.until))
+    }
+
+    /// Returns the line of JSON, without a line break.
+    pub fn to_json(&self) -> String {
+        let mut line = Map::new();
+        line.insert("iss".to_owned(), json!(self.issuer));
+        if let Some((name, value)) = self.target.claim() {
+            line.insert(name.to_owned(), json!(value));
+        }
+        for (name, time) in [("before", self.before), ("until", self.until)] {
+            if let Some(time) = time {
+                line.insert(name.to_owned(), number(time));
+            }
+        }
+        Value::Object(line).to_string()
+    }
+}
+
+impl Target {
+    /// Returns the member of the line that names whose tokens are revoked.
+    pub(crate) fn claim(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::All => None,
+            Self::Jti(name) => Some(("jti", name)),
+            Self::Sub(name) => Some(("sub", name)),
+            Self::Client(name) => Some(("client_id", name)),
+            Self::Sid(name) => Some(("sid", name)),
+        }
+    }
+}
+
+/// Shows no claim's value.
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocation")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_secs_f64()
+}
+
+/// Writes whole seconds without a fraction.
+#[allow(clippy::cast_possible_truncation)] // within the range in which a double is exact
+fn number(seconds: f64) -> Value {
+    const EXACT: f64 = 9e15;
+    if seconds.fract() == 0.0 && seconds.abs() < EXACT {
+        json!(seconds as i64)
+    } else {
+        json!(seconds)
+    }
+}

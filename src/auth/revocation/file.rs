@@ -1,0 +1,171 @@
+//! [`RevocationFile`]: reads revocations from a file of JSON lines.
+//!
+//! The file is looked at every second and read again when it has changed. A file that cannot be
+//! read later leaves the list as it is: entries leave the list only when their time is over.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::auth::{
+    clock::Clock,
+    revocation::{
+        entry::Revocation,
+        list::RevocationList,
+        source::{Task, Watch},
+    },
+};
+
+/// How often the file is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The most bytes of a file: some two million entries.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Why a file of revocations cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, io::ErrorKind),
+    #[error("{0} is larger than 256 MiB")]
+    TooLarge(String),
+    #[error("{0}, line {1}: {2}")]
+    Line(String, usize, &'static str),
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+/// Reads every entry of the file.
+///
+/// # Errors
+/// The first line that is not an entry. Empty lines count as nothing.
+pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
+    let name = || path.display().to_string();
+    let unreadable = |error: &io::Error| FileError::Unreadable(name(), error.kind());
+    let length = fs::metadata(path)
+        .map_err(|error| unreadable(&error))?
+        .len();
+    if length > MAX_BYTES {
+        return Err(FileError::TooLarge(name()));
+    }
+    let text = fs::read(path).map_err(|error| unreadable(&error))?;
+    let mut entries = Vec::new();
+    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let entry = str::from_utf8(line).map_err(|_| "not UTF-8");
+        let entry = entry.and_then(Revocation::from_json);
+        entries.push(entry.map_err(|why| FileError::Line(name(), at + 1, why))?);
+    }
+    Ok(entries)
+}
+
+/// A file that is read into the list.
+pub(crate) struct RevocationFile {
+    path: PathBuf,
+    read: Option<Stamp>,
+    list: Arc<RevocationList>,
+    clock: Clock,
+    watch: Arc<Watch>,
+}
+
+impl RevocationFile {
+    /// Reads the file into the list and starts to watch it. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Returns a [`FileError`] if the file cannot be read now.
+    pub(crate) fn start(
+        path: PathBuf,
+        list: &Arc<RevocationList>,
+        clock: &Clock,
+    ) -> Result<(Arc<Watch>, Task), FileError> {
+        let watch = Watch::new("file", list, None);
+        let mut file = Self {
+            path,
+            read: None,
+            list: Arc::clone(list),
+            clock: clock.clone(),
+            watch: Arc::clone(&watch),
+        };
+        file.load()?;
+        file.watch.succeeded();
+        let task = tokio::spawn(async move {
+            let mut ticks = interval(EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                // A thread reads the file: 100,000 entries take about a tenth of a second.
+                let looked = spawn_blocking(move || {
+                    file.look();
+                    file
+                });
+                let Ok(same) = looked.await else {
+                    tracing::error!("the file of revocations is no longer read, after a panic");
+                    return;
+                };
+                file = same;
+            }
+        });
+        Ok((watch, Task(task)))
+    }
+
+    /// Reads the file again if it has changed, or could not be read before.
+    fn look(&mut self) {
+        if self.read.is_some() && self.read == Stamp::of(&self.path) {
+            self.watch.succeeded();
+            return;
+        }
+        match self.load() {
+            Ok(()) => {
+                let entries = self.list.len();
+                tracing::info!(entries, "the file of revocations was read");
+                self.watch.succeeded();
+            }
+            Err(error) => {
+                self.read = None;
+                self.watch.failed(&error.to_string());
+            }
+        }
+    }
+
+    fn load(&mut self) -> Result<(), FileError> {
+        // Before the file is read: a change in between is then noticed at the next look.
+        let stamp = Stamp::of(&self.path);
+        let entries = read(&self.path)?;
+        let now = self.clock.now();
+        self.list.sweep(now);
+        self.list.add(entries, now);
+        self.read = stamp;
+        Ok(())
+    }
+}
+
+impl Stamp {
+    /// `None` if the file cannot be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
+        })
+    }
+}

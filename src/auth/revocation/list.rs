@@ -1,0 +1,394 @@
+//! [`RevocationList`]: the entries that are in force, as requests look them up.
+//!
+//! A lookup reads an immutable snapshot: it waits for no lock and no writer. An empty list costs
+//! one atomic load. The list has two parts, so that adding one entry to 100,000 copies only the
+//! recent ones.
+//!
+//! Invariant: **an entry leaves the list when its time is over, and in no other way.** Sources only
+//! add.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+use tokio::sync::watch;
+
+use crate::auth::revocation::entry::{Revocation, Target};
+
+/// The most entries of the part that is copied when one is added.
+const MAX_RECENT: usize = 1024;
+
+/// The state of an empty list.
+const QUIET: u64 = 0;
+
+/// The state of a list that is unknown.
+const UNKNOWN: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct RevocationList {
+    /// [`QUIET`], [`UNKNOWN`], or the version of the list.
+    state: AtomicU64,
+    snapshot: ArcSwap<Snapshot>,
+    writer: Mutex<Writer>,
+    changed: watch::Sender<u64>,
+}
+
+/// What a request does with the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The list is empty.
+    Quiet,
+    /// Look the token up, unless it passed this version before.
+    Version(u64),
+    /// The list is too old to decide by.
+    Unknown,
+}
+
+/// The claims by which a token is revoked.
+#[derive(Debug, Default)]
+pub(crate) struct Marks<'a> {
+    pub(crate) jti: Option<Cow<'a, str>>,
+    pub(crate) sub: Option<Cow<'a, str>>,
+    pub(crate) sid: Option<Cow<'a, str>>,
+    /// `client_id`, `azp` and `cid`.
+    pub(crate) clients: SmallVec<[Cow<'a, str>; 3]>,
+    /// `iat`. A token without it counts as issued before any time.
+    pub(crate) issued: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    version: u64,
+    /// The number of sources that are out of reach for too long.
+    unknown: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Snapshot {
+    base: Arc<Entries>,
+    recent: Arc<Entries>,
+}
+
+/// Entries by issuer.
+#[derive(Debug, Default, Clone)]
+struct Entries {
+    issuers: HashMap<Arc<str>, OfIssuer>,
+    len: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct OfIssuer {
+    all: Rules,
+    jti: HashMap<Arc<str>, Rules>,
+    sub: HashMap<Arc<str>, Rules>,
+    client: HashMap<Arc<str>, Rules>,
+    sid: HashMap<Arc<str>, Rules>,
+}
+
+/// The rules for one name. Almost always one.
+type Rules = SmallVec<[Rule; 1]>;
+
+/// Which tokens of a name are revoked, and for how long. In seconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rule {
+    /// Tokens that were issued before this time. Infinite for every token.
+    before: f64,
+    /// Infinite for good.
+    until: f64,
+}
+
+impl RevocationList {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: AtomicU64::new(QUIET),
+            snapshot: ArcSwap::default(),
+            writer: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            QUIET => State::Quiet,
+            UNKNOWN => State::Unknown,
+            version => State::Version(version),
+        }
+    }
+
+    /// Returns whether a token of `issuer` with these claims is revoked.
+    pub(crate) fn has(&self, issuer: &str, marks: &Marks<'_>, now: f64) -> bool {
+        let snapshot = self.snapshot.load();
+        let parts = [&snapshot.base, &snapshot.recent];
+        parts.into_iter().any(|part| {
+            let issuer = part.issuers.get(issuer);
+            issuer.is_some_and(|issuer| issuer.has(marks, now))
+        })
+    }
+
+    /// Adds entries. Returns those that change the list: not the ones whose time is over, nor those
+    /// that an entry covers already.
+    pub(crate) fn add(
+        &self,
+        entries: impl IntoIterator<Item = Revocation>,
+        now: f64,
+    ) -> Vec<Revocation> {
+        let mut writer = self.writer();
+        let mut snapshot = Snapshot::clone(&self.snapshot.load());
+        let mut recent = None;
+        let mut added = Vec::new();
+        for entry in entries {
+            let rule = Rule::of(&entry);
+            let is_new = |part: &Entries| !part.covers(&entry, rule);
+            let recent_now = recent.as_ref().unwrap_or(&*snapshot.recent);
+            if rule.until > now && is_new(&snapshot.base) && is_new(recent_now) {
+                recent
+                    .get_or_insert_with(|| Entries::clone(&snapshot.recent))
+                    .insert(&entry, rule);
+                added.push(entry);
+            }
+        }
+        let Some(recent) = recent else {
+            return added;
+        };
+        if recent.len > MAX_RECENT {
+            let mut base = snapshot.base.in_force(now);
+            base.extend(&recent, now);
+            snapshot = Snapshot {
+                base: Arc::new(base),
+                recent: Arc::default(),
+            };
+        } else {
+            snapshot.recent = Arc::new(recent);
+        }
+        self.publish(&mut writer, snapshot);
+        added
+    }
+
+    /// Removes the entries whose time is over, so that they take no memory.
+    pub(crate) fn sweep(&self, now: f64) {
+        let mut writer = self.writer();
+        let held = self.snapshot.load();
+        let mut base = held.base.in_force(now);
+        base.extend(&held.recent, now);
+        if base.len == held.base.len + held.recent.len {
+            return;
+        }
+        let swept = Snapshot {
+            base: Arc::new(base),
+            recent: Arc::default(),
+        };
+        drop(held);
+        self.publish(&mut writer, swept);
+    }
+
+    /// Notes that a source has become too old to decide by, or has become fresh again. Without a
+    /// fresh source no token can be decided.
+    pub(crate) fn source_became(&self, is_unknown: bool) {
+        let mut writer = self.writer();
+        writer.unknown = if is_unknown {
+            writer.unknown + 1
+        } else {
+            writer.unknown.saturating_sub(1)
+        };
+        self.publish_state(&writer);
+    }
+
+    /// Returns the entries that are in force.
+    pub(crate) fn entries(&self, now: f64) -> Vec<Revocation> {
+        let snapshot = self.snapshot.load();
+        let mut entries = Vec::new();
+        for part in [&snapshot.base, &snapshot.recent] {
+            part.each(|issuer, target, rule| {
+                if rule.until > now {
+                    entries.push(rule.entry(issuer, target));
+                }
+            });
+        }
+        entries
+    }
+
+    /// Returns the number of entries.
+    pub(crate) fn len(&self) -> usize {
+        let snapshot = self.snapshot.load();
+        snapshot.base.len + snapshot.recent.len
+    }
+
+    /// Returns a receiver that is signalled after each change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Publishes the snapshot before its version, so that a token is never marked as looked up in a
+    /// version that it was not looked up in.
+    fn publish(&self, writer: &mut Writer, snapshot: Snapshot) {
+        writer.version += 1;
+        self.snapshot.store(Arc::new(snapshot));
+        self.publish_state(writer);
+        self.changed.send_replace(writer.version);
+    }
+
+    fn publish_state(&self, writer: &Writer) {
+        let state = if writer.unknown > 0 {
+            UNKNOWN
+        } else if self.len() == 0 {
+            QUIET
+        } else {
+            writer.version
+        };
+        self.state.store(state, Ordering::Release);
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, entry: &Revocation, rule: Rule) {
+        let issuer = self.issuers.entry(entry.issuer().into()).or_default();
+        self.len += 1;
+        self.len -= issuer.rules_mut(entry.target()).add(rule);
+    }
+
+    fn covers(&self, entry: &Revocation, rule: Rule) -> bool {
+        let rules = self.issuers.get(entry.issuer());
+        let rules = rules.and_then(|issuer| issuer.rules(entry.target()));
+        rules.is_some_and(|rules| rules.iter().any(|held| held.covers(rule)))
+    }
+
+    /// Returns a copy of the entries that are in force.
+    fn in_force(&self, now: f64) -> Self {
+        let mut copy = Self::default();
+        copy.extend(self, now);
+        copy
+    }
+
+    fn extend(&mut self, others: &Self, now: f64) {
+        for (name, theirs) in &others.issuers {
+            let ours = self.issuers.entry(Arc::clone(name)).or_default();
+            for rule in theirs.all.iter().filter(|rule| rule.until > now) {
+                self.len += 1;
+                self.len -= ours.all.add(*rule);
+            }
+            let maps = [
+                (&mut ours.jti, &theirs.jti),
+                (&mut ours.sub, &theirs.sub),
+                (&mut ours.client, &theirs.client),
+                (&mut ours.sid, &theirs.sid),
+            ];
+            for (ours, theirs) in maps {
+                for (name, rules) in theirs {
+                    for rule in rules.iter().filter(|rule| rule.until > now) {
+                        self.len += 1;
+                        self.len -= ours.entry(Arc::clone(name)).or_default().add(*rule);
+                    }
+                }
+            }
+        }
+    }
+
+    fn each(&self, mut with: impl FnMut(&str, Target, &Rule)) {
+        for (issuer, entries) in &self.issuers {
+            for rule in &entries.all {
+                with(issuer, Target::All, rule);
+            }
+            let maps: [(_, fn(String) -> Target); 4] = [
+                (&entries.jti, Target::Jti),
+                (&entries.sub, Target::Sub),
+                (&entries.client, Target::Client),
+                (&entries.sid, Target::Sid),
+            ];
+            for (map, target) in maps {
+                for (name, rules) in map {
+                    for rule in rules {
+                        with(issuer, target(name.to_string()), rule);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl OfIssuer {
+    fn has(&self, marks: &Marks<'_>, now: f64) -> bool {
+        let applies = |rules: &Rules| rules.iter().any(|rule| rule.applies(marks.issued, now));
+        let named = |map: &HashMap<Arc<str>, Rules>, name: &str| map.get(name).is_some_and(applies);
+        applies(&self.all)
+            || marks.jti.as_ref().is_some_and(|jti| named(&self.jti, jti))
+            || marks.sub.as_ref().is_some_and(|sub| named(&self.sub, sub))
+            || marks.sid.as_ref().is_some_and(|sid| named(&self.sid, sid))
+            || marks
+                .clients
+                .iter()
+                .any(|client| named(&self.client, client))
+    }
+
+    fn rules(&self, target: &Target) -> Option<&Rules> {
+        match target {
+            Target::All => Some(&self.all),
+            Target::Jti(name) => self.jti.get(&**name),
+            Target::Sub(name) => self.sub.get(&**name),
+            Target::Client(name) => self.client.get(&**name),
+            Target::Sid(name) => self.sid.get(&**name),
+        }
+    }
+
+    fn rules_mut(&mut self, target: &Target) -> &mut Rules {
+        let (map, name) = match target {
+            Target::All => return &mut self.all,
+            Target::Jti(name) => (&mut self.jti, name),
+            Target::Sub(name) => (&mut self.sub, name),
+            Target::Client(name) => (&mut self.client, name),
+            Target::Sid(name) => (&mut self.sid, name),
+        };
+        map.entry(name.as_str().into()).or_default()
+    }
+}
+
+trait AddRule {
+    /// Adds a rule. Returns how many fewer rules there are than one more: those that it covers, or
+    /// itself if another covers it.
+    fn add(&mut self, rule: Rule) -> usize;
+}
+
+impl AddRule for Rules {
+    fn add(&mut self, rule: Rule) -> usize {
+        if self.iter().any(|held| held.covers(rule)) {
+            return 1;
+        }
+        let before = self.len();
+        self.retain(|held| !rule.covers(*held));
+        let removed = before - self.len();
+        self.push(rule);
+        removed
+    }
+}
+
+impl Rule {
+    fn of(entry: &Revocation) -> Self {
+        Self {
+            before: entry.before_seconds().unwrap_or(f64::INFINITY),
+            until: entry.until_seconds().unwrap_or(f64::INFINITY),
+        }
+    }
+
+    fn entry(&self, issuer: &str, target: Target) -> Revocation {
+        let finite = |seconds: f64| seconds.is_finite().then_some(seconds);
+        Revocation::from_parts(issuer, target, finite(self.before), finite(self.until))
+    }
+
+    fn covers(&self, other: Self) -> bool {
+        self.before >= other.before && self.until >= other.until
+    }
+
+    fn applies(&self, issued: Option<f64>, now: f64) -> bool {
+        self.until > now && issued.is_none_or(|issued| issued < self.before)
+    }
+}

@@ -1,0 +1,21 @@
+//! Revocation: the list of tokens that are rejected although they have not expired.
+//!
+//! - `entry.rs` has the public [`Revocation`] and its line of JSON.
+//! - `list.rs` is the list that requests look at, without I/O and without a lock.
+//! - `file.rs` reads entries from a file, `source.rs` from anything else, `sync.rs` shares the list
+//!   with other processes. `status.rs` has them together, for an `Auth` and for operators.
+
+pub(crate) mod entry;
+pub(crate) mod file;
+pub(crate) mod list;
+pub(super) mod source;
+pub(super) mod status;
+pub(crate) mod sync;
+
+pub use self::{
+    entry::Revocation,
+    source::{RevocationOutage, RevocationSource},
+    status::{RevocationSourceStatus, RevocationStatus},
+};
+
+pub(crate) use self::status::Revocations;

@@ -1,0 +1,256 @@
+//! [`RevocationSource`]: reads revocations from a database or another service, again and again.
+//!
+//! [`Watch`] holds what is known about a source: when it last answered, and whether the list is too
+//! old to decide by.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use crate::auth::{
+    clock::Clock,
+    revocation::{entry::Revocation, list::RevocationList},
+};
+
+/// A source of revocations that is read at intervals, such as a table of a database. Set it with
+/// [`Builder::revocation_source`](crate::auth::Builder::revocation_source).
+///
+/// ```
+/// use std::{error::Error, time::{Duration, SystemTime}};
+/// use warp_bearer::auth::revocation::{Revocation, RevocationSource};
+///
+/// struct Leavers; // holds a connection pool
+///
+/// impl RevocationSource for Leavers {
+///     async fn revocations(&self) -> Result<Vec<Revocation>, Box<dyn Error + Send + Sync>> {
+///         // SELECT sub, left_at FROM leavers WHERE left_at > now() - interval '1 day'
+///         let left_at = SystemTime::now();
+///         let day = Duration::from_secs(86400);
+///         let leaver = Revocation::subject("https://tenant.eu.auth0.com/", "auth0|alice");
+///         Ok(vec![leaver.before(left_at).until(left_at + day)])
+///     }
+/// }
+/// ```
+pub trait RevocationSource: Send + Sync + 'static {
+    /// Returns the revocations that are in force.
+    ///
+    /// An entry stays on the list until its [`until`](Revocation::until), even if a later answer
+    /// lacks it.
+    ///
+    /// # Errors
+    /// Any error is logged. The list that is held stays in use for
+    /// [`revocation_stale`](crate::auth::Builder::revocation_stale).
+    fn revocations(
+        &self,
+    ) -> impl Future<Output = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>> + Send;
+}
+
+/// What happens to requests when a source of revocations has been out of reach for too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RevocationOutage {
+    /// Requests with a valid token are answered with 503 `state_unavailable`.
+    #[default]
+    Refuse,
+    /// The list that is held stays in use.
+    Local,
+}
+
+/// How long the list may go on without its source, and what happens then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Staleness {
+    pub(crate) limit: Duration,
+    pub(crate) outage: RevocationOutage,
+}
+
+type Answer = Result<Vec<Revocation>, Box<dyn Error + Send + Sync>>;
+type Load = dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
+
+/// A source of any type, with the time between two reads.
+#[derive(Clone)]
+pub(crate) struct Polled {
+    load: Arc<Load>,
+    every: Duration,
+}
+
+impl Polled {
+    pub(crate) fn new(source: impl RevocationSource, every: Duration) -> Self {
+        let source = Arc::new(source);
+        let load = move || -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+            let source = Arc::clone(&source);
+            Box::pin(async move { source.revocations().await })
+        };
+        Self {
+            load: Arc::new(load),
+            every,
+        }
+    }
+
+    /// Starts to read the source. Needs a tokio runtime.
+    pub(crate) fn start(
+        self,
+        list: Arc<RevocationList>,
+        clock: Clock,
+        staleness: Staleness,
+    ) -> (Arc<Watch>, Task) {
+        let watch = Watch::new("source", &list, Some(staleness));
+        let watched = Arc::clone(&watch);
+        let task = Task(tokio::spawn(async move {
+            // A failure is noticed before the list is too old.
+            let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
+            loop {
+                match (self.load)().await {
+                    Ok(entries) => {
+                        list.add(entries, clock.now());
+                        list.sweep(clock.now());
+                        watched.succeeded();
+                    }
+                    Err(error) => watched.failed(&error.to_string()),
+                }
+                sleep(every).await;
+            }
+        }));
+        (watch, task)
+    }
+}
+
+/// A task that ends when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(pub(super) JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+const GOES_ON: &str = "the list that is held goes on";
+
+/// What is known about one source.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) name: &'static str,
+    list: Arc<RevocationList>,
+    /// `None` if the list that was read last stays in use for good.
+    staleness: Option<Staleness>,
+    state: Mutex<WatchState>,
+}
+
+#[derive(Debug, Default)]
+struct WatchState {
+    synchronized: Option<Instant>,
+    error: Option<String>,
+    is_unknown: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        name: &'static str,
+        list: &Arc<RevocationList>,
+        staleness: Option<Staleness>,
+    ) -> Arc<Self> {
+        let watch = Arc::new(Self {
+            name,
+            list: Arc::clone(list),
+            staleness,
+            state: Mutex::default(),
+        });
+        // A source that was never read is too old at once.
+        watch.decide(None);
+        watch
+    }
+
+    pub(crate) fn succeeded(&self) {
+        let now = Instant::now();
+        let error = {
+            let mut state = self.state();
+            state.synchronized = Some(now);
+            state.error.take()
+        };
+        if error.is_some() {
+            tracing::info!(source = self.name, "revocations are read again");
+        }
+        self.decide(Some(Duration::ZERO));
+    }
+
+    /// Notes a failure. Each reason is logged once.
+    pub(crate) fn failed(&self, why: &str) {
+        let (age, is_new) = {
+            let mut state = self.state();
+            let before = state.error.replace(why.to_owned());
+            let age = state.synchronized.map(|at| at.elapsed());
+            (age, before.as_deref() != Some(why))
+        };
+        let source = self.name;
+        match self.staleness {
+            _ if !is_new => {}
+            // Nothing but this line says that later entries of the file have no effect.
+            None => tracing::error!(source, error = why, "revocations not read; {GOES_ON}"),
+            Some(_) => tracing::warn!(source, error = why, "revocations not read; {GOES_ON}"),
+        }
+        self.decide(age);
+    }
+
+    /// Notes the age of a list that is read elsewhere, and whether its source answers.
+    pub(crate) fn observe(&self, age: Option<Duration>, is_ok: bool) {
+        let synchronized = age.and_then(|age| Instant::now().checked_sub(age));
+        self.state().synchronized = synchronized;
+        if !is_ok {
+            self.failed("it cannot be reached");
+        } else if age.is_some() && self.state().error.take().is_some() {
+            tracing::info!(source = self.name, "revocations are read again");
+        }
+        self.decide(age);
+    }
+
+    /// Decides whether the list is too old, given its age.
+    pub(crate) fn decide(&self, age: Option<Duration>) {
+        let Some(staleness) = self.staleness else {
+            return;
+        };
+        let is_stale = age.is_none_or(|age| age >= staleness.limit);
+        let is_unknown = is_stale && staleness.outage == RevocationOutage::Refuse;
+        let was_unknown = std::mem::replace(&mut self.state().is_unknown, is_unknown);
+        if is_unknown == was_unknown {
+            return;
+        }
+        self.list.source_became(is_unknown);
+        if is_unknown && age.is_some() {
+            tracing::error!(
+                source = self.name,
+                "the list of revoked tokens is too old; requests with a token are answered with 503"
+            );
+        }
+    }
+
+    /// Returns the time since the source was last read. `None` if it never was.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.state().synchronized.map(|at| at.elapsed())
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.state().error.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, WatchState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Polled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Polled")
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
+}

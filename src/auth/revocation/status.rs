@@ -1,0 +1,83 @@
+//! [`Revocations`]: the list of an `Auth` with its sources, and what operators see of them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::auth::revocation::{
+    entry::Revocation,
+    list::RevocationList,
+    source::{Task, Watch},
+};
+
+/// The list and the tasks that read its sources. The tasks end when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Revocations {
+    pub(in crate::auth) list: Arc<RevocationList>,
+    watches: Vec<Arc<Watch>>,
+    _tasks: Vec<Task>,
+}
+
+/// The state of the list of revoked tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevocationStatus {
+    /// The number of entries.
+    pub entries: usize,
+    /// The sources that the list is read from.
+    pub sources: Vec<RevocationSourceStatus>,
+}
+
+/// The state of one source of revocations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevocationSourceStatus {
+    /// `file`, `source` or `store`.
+    pub name: &'static str,
+    /// Time since the source was last read. `None` if it never was.
+    pub age: Option<Duration>,
+    /// True if the last attempt to read it failed.
+    pub is_failing: bool,
+}
+
+impl Revocations {
+    pub(in crate::auth) fn new(
+        list: Arc<RevocationList>,
+        sources: impl IntoIterator<Item = (Arc<Watch>, Task)>,
+    ) -> Self {
+        let (watches, tasks) = sources.into_iter().unzip();
+        Self {
+            list,
+            watches,
+            _tasks: tasks,
+        }
+    }
+
+    /// Adds entries, and returns those that were not on the list.
+    pub(in crate::auth) fn add(
+        &self,
+        revocations: impl IntoIterator<Item = Revocation>,
+        now: f64,
+    ) -> Vec<Revocation> {
+        self.list.add(revocations, now)
+    }
+
+    pub(in crate::auth) fn entries(&self, now: f64) -> Vec<Revocation> {
+        self.list.entries(now)
+    }
+
+    /// Returns whether every source was read at least once.
+    pub(in crate::auth) fn is_synchronized(&self) -> bool {
+        self.watches.iter().all(|watch| watch.age().is_some())
+    }
+
+    pub(in crate::auth) fn status(&self) -> RevocationStatus {
+        let sources = self.watches.iter().map(|watch| RevocationSourceStatus {
+            name: watch.name,
+            age: watch.age(),
+            is_failing: watch.is_failing(),
+        });
+        RevocationStatus {
+            entries: self.list.len(),
+            sources: sources.collect(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Shares the list with other processes through a store.
+//!
+//! Synchronization only adds: the store gives us its lines, and asks for ours to write back what it
+//! lacks. So a store that comes back empty revives no token.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::sleep;
+
+use crate::auth::{
+    clock::Clock,
+    revocation::{
+        entry::Revocation,
+        list::RevocationList,
+        source::{Staleness, Task, Watch},
+    },
+    store::{Line, Store, Subscriber},
+};
+
+/// How often the age of the list is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked at until the list was read once.
+const AT_FIRST: Duration = Duration::from_millis(20);
+
+/// Starts to share the list. Needs a tokio runtime.
+pub(in crate::auth) fn start(
+    store: &Store,
+    list: &Arc<RevocationList>,
+    clock: &Clock,
+    staleness: Staleness,
+) -> (Arc<Watch>, Task) {
+    let watch = Watch::new("store", list, Some(staleness));
+    store.watch(subscriber(list, clock));
+    let (store, watched) = (store.clone(), Arc::clone(&watch));
+    let (list, clock) = (Arc::clone(list), clock.clone());
+    let task = tokio::spawn(async move {
+        let mut looks = 0_u32;
+        loop {
+            let age = store.list_age();
+            watched.observe(age, store.health().ok);
+            sleep(if age.is_some() { EVERY } else { AT_FIRST }).await;
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(60) {
+                list.sweep(clock.now());
+            }
+        }
+    });
+    (watch, Task(task))
+}
+
+/// Returns the line of an entry.
+pub(crate) fn line(entry: &Revocation) -> Line {
+    let until = entry.until_seconds();
+    let until = until.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Line {
+        text: entry.to_json().into_bytes(),
+        until: until.and_then(|until| SystemTime::UNIX_EPOCH.checked_add(until)),
+    }
+}
+
+/// Returns the entry of a line. `None` if it is not one.
+pub(crate) fn entry(line: &Line) -> Option<Revocation> {
+    let text = str::from_utf8(&line.text).ok()?;
+    Revocation::from_json(text).ok()
+}
+
+fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
+    let (to, from) = (Arc::clone(list), Arc::clone(list));
+    let (now, then) = (clock.clone(), clock.clone());
+    let reported = AtomicBool::new(false);
+    Subscriber {
+        add: Box::new(move |lines| {
+            let entries: Vec<_> = lines.iter().filter_map(entry).collect();
+            // Logged once: whoever writes such a line writes more of them.
+            if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
+                tracing::error!("the store has lines that are no revocations; they are left out");
+            }
+            to.add(entries, now.now());
+        }),
+        held: Box::new(move || from.entries(then.now()).iter().map(line).collect()),
+    }
+}

@@ -1,0 +1,171 @@
+//! [`Trusted`]: one issuer as the verifier uses it, with its keys.
+//!
+//! `builder.rs` creates it from the options. `issuers.rs` has the list of all of them.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::algorithm::Algorithm;
+use crate::auth::{
+    error::AuthError,
+    introspection::{Introspection, introspector::Introspector},
+    issuer::KeySource,
+    keys::{
+        jwks::Jwks,
+        key_set::{Key, KeySet, Miss},
+        schedule::Policy,
+        status::KeyStatus,
+    },
+    token::{
+        audience::AudienceClaim,
+        checks::TimeRules,
+        confirmation::Methods,
+        jws::Parts,
+        payload::{IssuerContext, VerifiedBy},
+    },
+};
+
+/// A trusted issuer, with the audiences, algorithms and keys of its tokens.
+pub(crate) struct Trusted {
+    pub(crate) context: Arc<IssuerContext>,
+    pub(crate) keys: Option<Keys>,
+    /// The secret for `HS256`, used for no other algorithm.
+    pub(crate) secret: Option<Arc<Key>>,
+    pub(crate) introspector: Option<Introspector>,
+    pub(crate) rules: Rules,
+    /// The origin of `keys`.
+    pub(crate) origin: KeyOrigin,
+    /// Where the issuer is configured, for `explain`: a file and a line. A reload does not compare
+    /// it, because a line that is added to the file moves those after it.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) place: Option<Arc<str>>,
+}
+
+/// The rules for the tokens of one issuer. An issuer whose rules stay the same at a reload keeps its
+/// cached tokens.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Rules {
+    pub(crate) audiences: Arc<[String]>,
+    pub(crate) audience_claim: AudienceClaim,
+    pub(crate) algorithms: Arc<[Algorithm]>,
+    pub(crate) times: TimeRules,
+    /// True for the strict profile of RFC 9068.
+    pub(crate) strict: bool,
+    /// How its tokens may be bound.
+    pub(crate) methods: Methods,
+    /// The bytes of the secret, which a reload compares.
+    pub(crate) secret: Option<Arc<[u8]>>,
+    pub(crate) introspection: Option<Introspection>,
+}
+
+/// The origin of an issuer's keys, and how they are fetched.
+#[derive(Clone, PartialEq)]
+pub(crate) struct KeyOrigin {
+    /// `None` for discovery.
+    pub(crate) source: Option<KeySource>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) policy: Policy,
+    pub(crate) timeout: Duration,
+}
+
+impl KeyOrigin {
+    /// Returns whether both lead to the same keys, fetched in whatever way.
+    pub(crate) fn leads_to_the_keys_of(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+#[derive(Clone)]
+pub(crate) enum Keys {
+    Fetched(Arc<Jwks>),
+    Fixed(Arc<KeySet>),
+}
+
+impl Trusted {
+    pub(crate) fn name(&self) -> &str {
+        &self.context.issuer
+    }
+
+    /// Returns whether a reload may keep this issuer for one with these rules.
+    pub(crate) fn is_same(
+        &self,
+        context: &IssuerContext,
+        rules: &Rules,
+        origin: &KeyOrigin,
+    ) -> bool {
+        self.context.is_equivalent(context) && self.rules == *rules && self.origin == *origin
+    }
+
+    pub(crate) async fn key(
+        &self,
+        alg: Algorithm,
+        kid: Option<&str>,
+    ) -> Result<Arc<Key>, AuthError> {
+        if alg == Algorithm::HS256 {
+            return self.secret.clone().ok_or(AuthError::AlgorithmNotAllowed);
+        }
+        match &self.keys {
+            Some(Keys::Fetched(jwks)) => jwks.key(alg, kid).await,
+            Some(Keys::Fixed(set)) => set.find(alg, kid).cloned().map_err(|miss| match miss {
+                Miss::AlgorithmMismatch | Miss::InvalidKey => AuthError::AlgorithmNotAllowed,
+                Miss::UnknownKid | Miss::Ambiguous => AuthError::UnknownKey,
+            }),
+            None => Err(AuthError::AlgorithmNotAllowed),
+        }
+    }
+
+    /// Verifies the signature. A wrong signature by a key with a `kid` makes the refresher look at
+    /// the key set, because the issuer may have replaced the key under the same `kid`.
+    pub(crate) fn verify_signature(
+        &self,
+        key: &Key,
+        alg: Algorithm,
+        parts: Parts<'_>,
+        signature: &Vec<u8>,
+    ) -> Result<(), AuthError> {
+        if key.verify(alg, parts.signing_input, signature) {
+            return Ok(());
+        }
+        // The issuer may have replaced the key, under its name or without one. A secret is in no set.
+        if let Some(Keys::Fetched(jwks)) = &self.keys
+            && key.generation() != Key::FIXED
+        {
+            jwks.refetch_in_background("a signature was wrong");
+        }
+        Err(AuthError::BadSignature)
+    }
+
+    /// Returns whether a token that was verified by `source` is still trusted.
+    pub(crate) fn still_trusts(&self, source: &VerifiedBy) -> bool {
+        match (source, &self.keys) {
+            (VerifiedBy::Secret, _) => self.secret.is_some(),
+            (VerifiedBy::Key(key), Some(Keys::Fetched(jwks))) => {
+                jwks.generation() == Some(key.generation())
+            }
+            (VerifiedBy::Key(_), Some(Keys::Fixed(_))) => true,
+            // Answers have a cache of their own.
+            (VerifiedBy::Key(_), None) | (VerifiedBy::Introspection, _) => false,
+        }
+    }
+
+    pub(crate) fn fetched(&self) -> Option<&Arc<Jwks>> {
+        match &self.keys {
+            Some(Keys::Fetched(jwks)) => Some(jwks),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn status(&self) -> KeyStatus {
+        match &self.keys {
+            Some(Keys::Fetched(jwks)) => jwks.status(),
+            Some(Keys::Fixed(set)) => {
+                let left_out = Arc::clone(set.left_out());
+                KeyStatus::fixed(self.name(), set.usable(), left_out)
+            }
+            None => {
+                let keys = usize::from(self.secret.is_some());
+                KeyStatus::fixed(self.name(), keys, Arc::default())
+            }
+        }
+    }
+}

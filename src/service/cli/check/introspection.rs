@@ -1,0 +1,43 @@
+//! Checks introspection: asks the endpoint about a token that nobody issued. `active: false` is
+//! success.
+
+use crate::{
+    auth::introspection::client::AskError,
+    service::{
+        cli::{auth, check::report::Section, terminal::Mark},
+        config::Config,
+    },
+};
+
+/// Returns the findings. `None` if no issuer is asked.
+pub(in crate::service) async fn check(
+    config: &Config,
+    on_request: impl Fn(&str),
+) -> Option<Section> {
+    // What prevents it from being built is a finding of the issuer's own section.
+    let auth = auth::builder(config).build().ok()?;
+    if auth.introspection_status().is_empty() {
+        return None;
+    }
+    on_request("introspection");
+    let mut section = Section::new("Introspection");
+    for (issuer, outcome) in auth.probe_introspection().await {
+        match outcome {
+            Ok(()) => {
+                let text = "accepts the credentials, and calls a made-up token inactive";
+                section.add_more(Mark::Good, "endpoint", text, issuer);
+            }
+            Err(error @ AskError::Denied(..)) => {
+                let more = "the client's ID and its secret or key are not those of a client that \
+                            may introspect";
+                section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
+            }
+            Err(error @ AskError::NoEndpoint(_)) => {
+                let more = "AUTH0_INTROSPECTION_URI names one";
+                section.add_more(Mark::Bad, "endpoint", error.to_string(), more);
+            }
+            Err(error) => section.add_more(Mark::Bad, "endpoint", error.to_string(), issuer),
+        }
+    }
+    Some(section)
+}

@@ -1,0 +1,42 @@
+//! [`Advice`]: the cause of a refusal, its fix, and the settings that make the fix.
+
+use std::borrow::Cow;
+
+use crate::service::{api::errors::Cause, config::Setting};
+
+/// A cause with its fix, for the configuration and the token at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::service) struct Advice {
+    /// The cause, as a sentence.
+    pub(in crate::service) what: Cow<'static, str>,
+    /// The fix, as a sentence.
+    pub(in crate::service) mend: Cow<'static, str>,
+    /// Lines of configuration that make the fix. The service starts with them.
+    pub(in crate::service) settings: Vec<Setting>,
+}
+
+impl From<Cause> for Advice {
+    fn from(cause: Cause) -> Self {
+        Self {
+            what: cause.what.into(),
+            mend: cause.mend.into(),
+            settings: Vec::new(),
+        }
+    }
+}
+
+impl Advice {
+    /// Adds lines of configuration.
+    #[must_use]
+    pub(in crate::service) fn with(mut self, settings: Vec<Setting>) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds a sentence about the cause.
+    #[must_use]
+    pub(in crate::service) fn and(mut self, sentence: &str) -> Self {
+        self.what = format!("{} {sentence}", self.what).into();
+        self
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Facts`]: what is known about a refused token and the configuration that refuses it.
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde_json::Value;
+
+use crate::{
+    auth::{Auth, explain::Trace, token::json},
+    service::config::{Config, Environment, Setting},
+};
+
+/// The facts from which a cause is inferred.
+pub(in crate::service) struct Facts<'a> {
+    /// The text after `Bearer `, which need not be a JWT.
+    pub(in crate::service) token: &'a str,
+    pub(in crate::service) trace: &'a Trace,
+    pub(in crate::service) auth: &'a Auth,
+    pub(in crate::service) config: &'a Config,
+    pub(in crate::service) environment: &'a Environment,
+    /// The names of the trusted issuers.
+    pub(in crate::service) issuers: Vec<String>,
+    /// The accepted audiences.
+    pub(in crate::service) accepted: Vec<String>,
+    /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
+    pub(in crate::service) skew: Option<f64>,
+}
+
+impl<'a> Facts<'a> {
+    /// Returns a member of the header that is a string.
+    pub(in crate::service) fn header(&self, name: &str) -> Option<&'a str> {
+        self.trace.header.get(name)?.as_str()
+    }
+
+    /// Returns a claim. The payload may be unverified.
+    pub(in crate::service) fn claim(&self, name: &str) -> Option<&'a Value> {
+        self.trace.payload.get(name)
+    }
+
+    /// Returns a claim that is a string.
+    pub(in crate::service) fn text(&self, name: &str) -> Option<&'a str> {
+        self.claim(name)?.as_str()
+    }
+
+    /// Returns whether the token has at least one of these claims.
+    pub(in crate::service) fn has(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.claim(name).is_some())
+    }
+
+    /// Returns the audiences of the token.
+    pub(in crate::service) fn audiences(&self) -> Vec<&'a str> {
+        texts(self.claim("aud"))
+    }
+
+    /// Returns the names of the trusted issuers.
+    pub(in crate::service) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(String::as_str)
+    }
+
+    /// Returns the lines if the service would start with them. The issuers file has settings of its
+    /// own, which no variable replaces.
+    pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
+        if self.config.issuers_file.is_some() {
+            return Vec::new();
+        }
+        self.environment.recommend(settings)
+    }
+
+    /// Returns whether this step of verification failed.
+    pub(in crate::service) fn failed(&self, step: &str) -> bool {
+        let step = self.trace.step(step);
+        step.is_some_and(|step| step.outcome.is_err())
+    }
+
+    /// Returns whether this step of verification succeeded.
+    pub(in crate::service) fn held(&self, step: &str) -> bool {
+        let step = self.trace.step(step);
+        step.is_some_and(|step| step.outcome.is_ok())
+    }
+
+    /// Returns whether a variable is set, in the environment or in `.env`.
+    pub(in crate::service) fn is_set(&self, name: &str) -> bool {
+        self.environment.get(name).is_some()
+    }
+
+    /// Returns a part of the token, decoded leniently: with padding and trailing bits, which
+    /// verification rejects. Null if it is not JSON.
+    pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
+        const LENIENT: GeneralPurpose = GeneralPurpose::new(
+            &alphabet::URL_SAFE,
+            GeneralPurposeConfig::new()
+                .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+                .with_decode_allow_trailing_bits(true),
+        );
+        let part = self.token.split('.').nth(at).unwrap_or_default();
+        let bytes = LENIENT.decode(part).unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        json::value(&text).unwrap_or_default()
+    }
+}
+
+/// Returns the strings of a claim that is a string or an array.
+pub(in crate::service) fn texts(claim: Option<&Value>) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}

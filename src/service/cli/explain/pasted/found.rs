@@ -1,0 +1,123 @@
+//! [`Found`]: the tokens that were found in a text, and the choice among them.
+
+use std::fmt;
+
+use crate::{
+    auth::{
+        display::ShownText,
+        explain::{shortened, unverified_claims},
+    },
+    service::cli::time_format,
+};
+
+/// Why there is nothing to explain in a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::service) enum NoToken {
+    #[error("the input is empty")]
+    Empty,
+    #[error(
+        "the input is the refusal of a token endpoint, {0}, and has no token in it; correct the token request first"
+    )]
+    Refusal(String),
+    #[error(
+        "the input is JSON without an access token; paste the answer of the token endpoint, or the token alone"
+    )]
+    OtherJson,
+    #[error("there is no token in the input; paste the token, or a text that contains it")]
+    Nothing,
+    #[error("there are {} tokens in the input; paste the one to explain:{}", .0.len(), .0.concat())]
+    Several(Vec<String>),
+}
+
+/// The fields and tokens that were found in a text, in order, each with its place.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The values of `Authorization` fields.
+    pub(super) fields: Vec<Place>,
+    /// Texts in a place that is for an access token.
+    pub(super) access_tokens: Vec<Place>,
+    /// Other tokens, and texts in the place of one.
+    pub(super) others: Vec<Place>,
+}
+
+/// A text that was found, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) text: String,
+    pub(super) at: String,
+}
+
+impl Found {
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
+    }
+
+    /// Chooses what a client would send: a field, else the access token, else the only token.
+    pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
+        for places in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
+            *places = distinct(std::mem::take(places));
+        }
+        if let Some(field) = only(&self.fields)? {
+            return Ok(Chosen::Field(field.clone()));
+        }
+        let token = match only(&self.access_tokens)? {
+            Some(token) => Some(token),
+            None => only(&self.others)?,
+        };
+        match token {
+            None => Err(NoToken::Nothing),
+            Some(token) if token.text.is_empty() => Err(NoToken::Empty),
+            Some(token) => Ok(Chosen::Token(token.clone())),
+        }
+    }
+}
+
+/// What a text says to send.
+#[derive(Debug)]
+pub(super) enum Chosen {
+    /// The value of an `Authorization` field.
+    Field(Place),
+    /// A token, which belongs after `Bearer`.
+    Token(Place),
+}
+
+/// Returns the only place, if there is one.
+fn only(places: &[Place]) -> Result<Option<&Place>, NoToken> {
+    match places {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        several => Err(NoToken::Several(several.iter().map(listed).collect())),
+    }
+}
+
+fn distinct(places: Vec<Place>) -> Vec<Place> {
+    let mut distinct: Vec<Place> = Vec::new();
+    for place in places {
+        if !distinct.iter().any(|known| known.text == place.text) {
+            distinct.push(place);
+        }
+    }
+    distinct
+}
+
+/// Describes one of several tokens by its claims, on a line of its own.
+fn listed(place: &Place) -> String {
+    struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
+    impl fmt::Display for Claim<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.1 {
+                None => write!(f, "no {}", self.0),
+                Some(value) => write!(f, "{} {}", self.0, ShownText::new(&value.to_string())),
+            }
+        }
+    }
+    let claims = unverified_claims(&place.text);
+    let Some(claims) = claims else {
+        return format!("\n  {}: {}", place.at, shortened(&place.text));
+    };
+    let expires = claims["exp"].as_f64().map_or("no exp".to_owned(), |exp| {
+        format!("exp {}", time_format::local(exp))
+    });
+    let [iss, aud] = ["iss", "aud"].map(|name| Claim(name, claims.get(name)));
+    format!("\n  {}: {iss}, {aud}, {expires}", place.at)
+}

@@ -1,0 +1,92 @@
+//! Finds JWTs in text, by their first part: base64url of a JSON object.
+
+use std::ops::Range;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// Returns the places of the texts that look like a JWT, damaged ones included.
+pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(begin) = text[at..].find("ey").map(|begin| at + begin) {
+        let is_start = !text[..begin].ends_with(is_token_character);
+        let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
+        let mut end = length.map_or(text.len(), |length| begin + length);
+        // The full stop of a sentence. A token may end in one, after two others, if it has no signature.
+        while text[begin..end].ends_with('.') && text[begin..end].matches('.').count() > 2 {
+            end -= 1;
+        }
+        if is_start && is_jwt(&text[begin..end]) {
+            found.push(begin..end);
+            at = end;
+        } else {
+            at = begin + 2;
+        }
+    }
+    found
+}
+
+/// Returns whether a text has the form of a JWT, signed or encrypted.
+pub(super) fn is_jwt(text: &str) -> bool {
+    let dots = text.matches('.').count();
+    (dots == 2 || dots == 4) && has_header(text)
+}
+
+/// Returns whether a text begins with an encoded JSON object, complete or not.
+pub(super) fn has_header(text: &str) -> bool {
+    let end = text.find(|c: char| c == '.' || !is_token_character(c));
+    let first = &text[..end.unwrap_or(text.len())];
+    // Four characters encode three bytes.
+    let decoded = URL_SAFE_NO_PAD.decode(&first[..first.len() / 4 * 4]);
+    decoded.is_ok_and(|bytes| matches!(bytes[..], [b'{', b'"' | b' ' | b'\t' | b'\r' | b'\n', ..]))
+}
+
+fn is_token_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
+/// Replaces every JWT, and every other long run of its characters that begins like one, by its
+/// beginning, so that an error message repeats no token.
+pub(in crate::service) fn shorten_all(text: &str) -> String {
+    /// Less than the header of any token.
+    const ENOUGH: usize = 10;
+    let mut shortened = String::new();
+    let mut at = 0;
+    for found in find_all(text) {
+        shortened += &text[at..found.start + ENOUGH.min(found.len())];
+        shortened.push('…');
+        at = found.end;
+    }
+    shortened + &text[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+
+    #[test]
+    fn finds_every_token() {
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", JWT.to_owned(), 1),
+            ("two", format!("{JWT} {JWT}"), 2),
+            ("a sentence", format!("It is {JWT}."), 1),
+            ("without a signature", "eyJhbGciOiJub25lIn0.e30.".to_owned(), 1),
+            ("after an equals sign", format!("a={JWT}&b=1"), 1),
+            ("padded", "eyJhIjoxfQ==.eyJhIjoxfQ==.AA==".to_owned(), 1),
+            ("one part", "eyJhbGciOiJSUzI1NiJ9".to_owned(), 0),
+            ("a word with ey", "they.keyed.honey".to_owned(), 0),
+            ("in a word", format!("a{JWT}"), 0),
+        ];
+        for (case, text, expected) in rows {
+            assert_eq!(find_all(&text).len(), expected, "{case}");
+        }
+        assert_eq!(
+            &format!("It is {JWT}.")[find_all(&format!("It is {JWT}."))[0].clone()],
+            JWT
+        );
+        assert_eq!(shorten_all(&format!("a '{JWT}' b")), "a 'eyJhbGciOi…' b");
+    }
+}

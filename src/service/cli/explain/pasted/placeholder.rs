@@ -1,0 +1,171 @@
+//! Recognizes what stands in the place of a token: a variable that was sent without a value.
+
+/// Returns whether a text in the place of a token is a placeholder, or a word that a language writes
+/// for a missing value: `undefined`, `[object Object]`, `{{token}}`, `${TOKEN}`, `<token>`.
+pub(in crate::service) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`".contains(c));
+    let lower = text.to_ascii_lowercase();
+    is_missing_value(&lower) || is_template(text) || is_name(&lower)
+}
+
+/// Returns whether a language writes the text for a value that is not there, or that is no text.
+fn is_missing_value(lower: &str) -> bool {
+    const WORDS: [&str; 15] = [
+        "undefined",
+        "null",
+        "none",
+        "nil",
+        "nan",
+        "false",
+        "true",
+        "(null)",
+        "<nil>",
+        "<null>",
+        "nullptr",
+        "void",
+        "n/a",
+        "nothing",
+        "empty",
+    ];
+    // JavaScript: `[object Promise]`. Python and Rust: `<function f at 0x…>`, `Some("…")`.
+    WORDS.contains(&lower)
+        || lower.starts_with("[object ")
+        || lower.starts_with("[function")
+        || lower.starts_with("<function ")
+        || lower.starts_with("<bound method ")
+        || lower.starts_with("<coroutine ")
+        || lower.starts_with("<promise")
+        || lower.starts_with("function ")
+        || lower.starts_with("%!")
+}
+
+/// Returns whether the text is a variable that a shell, a template or a tool should have filled in.
+fn is_template(text: &str) -> bool {
+    /// The brackets of templates: shells, Windows, Ruby, Python, documentation.
+    const BRACKETS: [(&str, &str); 8] = [
+        ("{", "}"),
+        ("<", ">"),
+        ("[", "]"),
+        ("%", "%"),
+        ("#{", "}"),
+        ("@{", "}"),
+        ("__", "__"),
+        ("$(", ")"),
+    ];
+    const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
+    /// A name is shorter, and a token in brackets longer.
+    const LONGEST: usize = 64;
+    if text.len() > LONGEST {
+        return false;
+    }
+    let is_word = |word: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:{}".contains(c);
+        !word.is_empty() && word.chars().all(fits)
+    };
+    let is_in_brackets = BRACKETS.iter().any(|(open, close)| {
+        let inner = text
+            .strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner| {
+            inner
+                .split(' ')
+                .all(|word| word.is_empty() || is_word(word))
+        })
+    });
+    is_in_brackets
+        || FORMATS.contains(&text)
+        || ["$", "@", ":"].iter().any(|start| text.strip_prefix(start).is_some_and(is_word))
+        || text.starts_with("process.env.")
+        || text.starts_with("os.environ")
+        // An ellipsis, or crosses.
+        || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
+}
+
+/// Returns whether the text is the name of a token and no token: `YOUR_ACCESS_TOKEN`, `token`.
+fn is_name(lower: &str) -> bool {
+    const WORDS: [&str; 19] = [
+        "your", "my", "the", "an", "a", "access", "bearer", "id", "auth", "auth0", "api", "jwt",
+        "test", "dummy", "insert", "paste", "here", "some", "valid",
+    ];
+    let words = lower
+        .split(['_', '-', ' ', '.'])
+        .filter(|word| !word.is_empty());
+    let words: Vec<_> = words.collect();
+    // `accessToken` in camel case is one word here.
+    let is_token = |word: &str| {
+        let rest = word
+            .strip_suffix("token")
+            .or_else(|| word.strip_suffix("jwt"));
+        rest.is_some_and(|rest| rest.is_empty() || WORDS.contains(&rest))
+    };
+    let known = |word: &&str| is_token(word) || WORDS.contains(word);
+    words.iter().any(|word| is_token(word)) && words.iter().all(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_placeholders_from_tokens() {
+        for placeholder in [
+            "undefined",
+            "null",
+            "None",
+            "nil",
+            "NaN",
+            "(null)",
+            "<nil>",
+            "[object Object]",
+            "[object Promise]",
+            "{{token}}",
+            "{{ access_token }}",
+            "{token}",
+            "$TOKEN",
+            "${TOKEN}",
+            "$(token)",
+            "$env:TOKEN",
+            "<token>",
+            "<your access token>",
+            "%TOKEN%",
+            "#{token}",
+            "[token]",
+            "@token",
+            ":token",
+            "%s",
+            "{}",
+            "{0}",
+            "%!s(<nil>)",
+            "token",
+            "TOKEN",
+            "YOUR_TOKEN",
+            "your-access-token",
+            "ACCESS_TOKEN",
+            "accessToken",
+            "YOUR_ACCESS_TOKEN_HERE",
+            "jwt",
+            "xxx",
+            "...",
+            "…",
+            "__TOKEN__",
+            "\"undefined\"",
+            "process.env.TOKEN",
+            "<coroutine object get_token at 0x7f>",
+        ] {
+            assert!(is_placeholder(placeholder), "{placeholder}");
+        }
+        for token in [
+            "a.b.c",
+            "eyJhbGciOiJSUzI1NiJ9.e30.AA",
+            "kZ1abcdefghijklmnopqrstuvwxyz012",
+            "ya29.a0AfH6SMB",
+            "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
+            "tokyo",
+            "v1.local.token-of-mine",
+            "YTpi",
+            "",
+        ] {
+            assert!(!is_placeholder(token), "{token}");
+        }
+    }
+}

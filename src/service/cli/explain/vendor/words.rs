@@ -1,0 +1,273 @@
+//! The causes in the words of each vendor's documentation.
+
+use crate::service::api::errors::Cause;
+
+const fn cause(what: &'static str, mend: &'static str) -> Cause {
+    Cause { what, mend }
+}
+
+// Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
+pub(super) const CLERK_AUDIENCE: Cause = cause(
+    "Clerk's session tokens have no aud unless a JWT template adds one.",
+    "Create a JWT template in the Clerk Dashboard with \"aud\" set to the identifier of this API, and fetch tokens with getToken({ template: \"NAME\" }).",
+);
+pub(super) const CLERK_OPAQUE: Cause = cause(
+    "This is an opaque token of Clerk: an OAuth token, a machine token or an API key, which only Clerk can verify.",
+    "Send a session token, from getToken(), or choose the JWT format where Clerk creates machine tokens.",
+);
+pub(super) const CLERK_SCOPE: Cause = cause(
+    "Clerk's session tokens grant no scopes. The roles and permissions of an organization are in claims.",
+    "Have a JWT template add the claim scope, or check the organization's role and permissions in a handler.",
+);
+
+// Cloudflare: https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/
+pub(super) const CLOUDFLARE_AUDIENCE: Cause = cause(
+    "The token is for another Access application: its aud is the AUD tag of that application.",
+    "Copy the Application Audience (AUD) Tag from the settings of this application in Cloudflare into AUTH0_API_AUDIENCE.",
+);
+pub(super) const CLOUDFLARE_ORG: Cause = cause(
+    "This is the global session token of Cloudflare Access (its type is org), which is for the team domain alone.",
+    "Use the application token, which Cloudflare sends to the origin in the field Cf-Access-Jwt-Assertion.",
+);
+pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
+    "The tokens of Cloudflare Access grant no scopes: the policies of the application decided who may pass.",
+    "Write the rule into an Access policy, or decide by email or, for service tokens, by common_name.",
+);
+
+// Cognito: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
+pub(super) const COGNITO_AUDIENCE: Cause = cause(
+    "Cognito's access tokens have no aud, unless the client asked for one with resource. client_id names the client, not the API.",
+    "Add resource, with the identifier of this API, to the authorization request (resource binding). Or set AUTH0_AUDIENCE_CLAIM to client_id, and AUTH0_API_AUDIENCE to the clients whose tokens this API accepts.",
+);
+pub(super) const COGNITO_OTHER_API: Cause = cause(
+    "The access token is bound to another API: its aud is the resource that the client asked for.",
+    "Name the identifier of this API as resource in the authorization request.",
+);
+pub(super) const COGNITO_ID_TOKEN: Cause = cause(
+    "This is Cognito's ID token (its token_use is id). It is for the app client in aud, not for an API.",
+    "Send the access token, whose token_use is access.",
+);
+pub(super) const COGNITO_SCOPE: Cause = cause(
+    "The access token has no scope of this API. Tokens that come from InitiateAuth grant aws.cognito.signin.user.admin alone.",
+    "Define the scope in a resource server of the user pool, allow it for the app client, and fetch the token from /oauth2/token with RESOURCE_SERVER/SCOPE as scope.",
+);
+
+// Entra: https://learn.microsoft.com/entra/identity-platform/access-tokens
+pub(super) const ENTRA_GRAPH: Cause = cause(
+    "This access token is for Microsoft Graph or another API of Microsoft's. Only that API can verify it; a nonce in the header changes the signature.",
+    "Request a scope of your own API, such as api://APPLICATION_ID/SCOPE, and not one of Graph. One token cannot be for both.",
+);
+pub(super) const ENTRA_V1_TOKEN: Cause = cause(
+    "The token is a v1.0 token of this tenant (its issuer is sts.windows.net), and the v2.0 issuer is configured.",
+    "Set requestedAccessTokenVersion (formerly accessTokenAcceptedVersion) to 2 in the manifest of the API's app registration, and fetch a new token. Or configure the v1.0 issuer here.",
+);
+pub(super) const ENTRA_V2_TOKEN: Cause = cause(
+    "The token is a v2.0 token of this tenant, and the v1.0 issuer (sts.windows.net) is configured.",
+    "Configure the v2.0 issuer here; the audience of a v2.0 token is the API's client ID. Or set requestedAccessTokenVersion to 1 in the manifest of the API's app registration.",
+);
+pub(super) const ENTRA_COMMON: Cause = cause(
+    "The configured issuer is common, organizations or consumers. No token has such an issuer: each names its own tenant.",
+    "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
+);
+pub(super) const ENTRA_SPELLING: Cause = cause(
+    "The token is for the same application under its other name: v1.0 tokens have the application ID URI (api://CLIENT_ID) in aud, v2.0 tokens the client ID alone.",
+    "Set AUTH0_API_AUDIENCE to the name that the token has in aud.",
+);
+pub(super) const ENTRA_AUDIENCE: Cause = cause(
+    "The token is for another application: its aud is neither the client ID nor the application ID URI of this API.",
+    "Request a scope of this API, such as api://CLIENT_ID/SCOPE; applications without a user request api://CLIENT_ID/.default.",
+);
+pub(super) const ENTRA_ID_TOKEN: Cause = cause(
+    "This is an ID token: its aud is the client that the user signed in to, and it has neither scp nor roles for an API.",
+    "Send the access token. The client gets one for this API if it requests a scope of it, such as api://CLIENT_ID/SCOPE.",
+);
+pub(super) const ENTRA_ROLES: Cause = cause(
+    "The token has app roles in roles and no scopes in scp: tokens of applications without a user never have scopes.",
+    "Protect the route by the role: .require(role(\"Reader\")) in a service of your own. Or call this API on behalf of a user, with a scope.",
+);
+pub(super) const ENTRA_SCOPE: Cause = cause(
+    "The token lacks the scope: scp has only the scopes that the client requested and that were consented to.",
+    "Define the scope under Expose an API, and have the client request it as api://CLIENT_ID/SCOPE and get consent.",
+);
+
+// Firebase: https://firebase.google.com/docs/auth/admin/verify-id-tokens
+pub(super) const FIREBASE_AUDIENCE: Cause = cause(
+    "The token is for another Firebase project: aud is the ID of the project.",
+    "Use the same Firebase project in the application and here. AUTH0_API_AUDIENCE is the project's ID, and AUTH0_ISSUER https://securetoken.google.com/ and that ID.",
+);
+pub(super) const FIREBASE_CUSTOM: Cause = cause(
+    "This is a custom token, which your own server signs and which the application exchanges with Firebase.",
+    "Call signInWithCustomToken in the application, and send the ID token from getIdToken().",
+);
+pub(super) const FIREBASE_SESSION: Cause = cause(
+    "This is a session cookie of Firebase, which has another issuer and other keys than ID tokens.",
+    "Send the ID token from getIdToken().",
+);
+pub(super) const FIREBASE_SCOPE: Cause = cause(
+    "Firebase's ID tokens grant no scopes. Rights are in custom claims.",
+    "Set a custom claim with the Admin SDK (setCustomUserClaims) and check it in a handler. A custom claim named scope works like a scope.",
+);
+
+// GitHub: https://docs.github.com/actions/reference/security/oidc
+pub(super) const GITHUB_AUDIENCE: Cause = cause(
+    "The token is for another audience. Without one in the request, GitHub writes the URL of the repository's owner.",
+    "Request the token for this API: core.getIDToken(\"AUDIENCE\"), or &audience=AUDIENCE after ACTIONS_ID_TOKEN_REQUEST_URL.",
+);
+pub(super) const GITHUB_TOKEN: Cause = cause(
+    "This is a token for GitHub's own API (GITHUB_TOKEN or a personal access token), which only GitHub can read.",
+    "Give the job the permission id-token: write, and send the OIDC token that the runner gets.",
+);
+pub(super) const GITHUB_SCOPE: Cause = cause(
+    "The OIDC tokens of GitHub Actions grant no scopes: they identify the workflow.",
+    "Decide by claims such as repository, ref, environment or job_workflow_ref in a handler.",
+);
+
+// Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md
+pub(super) const GLEWLWYD_AUDIENCE: Cause = cause(
+    "The token names no API of yours in aud: the token request had no resource.",
+    "Allow resource indicators (RFC 8707) in the OIDC plugin, and name this API as resource in the authorization request.",
+);
+
+// Google: https://cloud.google.com/docs/authentication/get-id-token
+pub(super) const GOOGLE_AUDIENCE: Cause = cause(
+    "The ID token is for another service: its aud is what the caller requested.",
+    "Request the ID token for this service: gcloud auth print-identity-token --audiences=AUDIENCE, or ?audience=AUDIENCE at the metadata server.",
+);
+pub(super) const GOOGLE_LOGIN: Cause = cause(
+    "This is the ID token of a login: its aud is the OAuth client of the application. It tells that application who has logged in.",
+    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put an issuer of your own between Google and this API.",
+);
+pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
+    "This is an access token of Google, which is opaque and for Google's own APIs.",
+    "Send an ID token with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
+);
+pub(super) const GOOGLE_SCOPE: Cause = cause(
+    "Google's ID tokens grant no scopes: they identify the caller.",
+    "Decide by the caller's email, together with email_verified, or by sub in a handler.",
+);
+
+// IAP: https://cloud.google.com/iap/docs/signed-headers-howto
+pub(super) const IAP_AUDIENCE: Cause = cause(
+    "The token is for another backend of Identity-Aware Proxy.",
+    "Copy the audience of this backend, such as /projects/NUMBER/global/backendServices/ID, from Get JWT Audience Code in the console into AUTH0_API_AUDIENCE.",
+);
+pub(super) const IAP_GOOGLE_TOKEN: Cause = cause(
+    "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy puts a token of its own beside it.",
+    "Verify the token in the field X-Goog-Iap-Jwt-Assertion, whose issuer is https://cloud.google.com/iap.",
+);
+pub(super) const IAP_SCOPE: Cause = cause(
+    "The tokens of Identity-Aware Proxy grant no scopes: IAM decided who may pass.",
+    "Grant or refuse access in IAM, or decide by email or sub in a handler.",
+);
+
+// Keycloak: https://www.keycloak.org/docs/latest/server_admin/#audience-support
+pub(super) const KEYCLOAK_AUDIENCE: Cause = cause(
+    "The token does not name this API: Keycloak writes account into aud, or nothing, until a mapper adds more.",
+    "Add an Audience mapper for this API to a client scope, and assign the scope to the client. Never accept account: almost every token of the realm has it.",
+);
+pub(super) const KEYCLOAK_OTHER_API: Cause = cause(
+    "The token is for other clients of the realm, and no mapper adds this API to aud.",
+    "Add an Audience mapper for this API to a client scope, and assign the scope to the client that requests the token.",
+);
+pub(super) const KEYCLOAK_ID_TOKEN: Cause = cause(
+    "This is an ID token (its claim typ is ID), which is for the client in aud, not for an API.",
+    "Send the access_token of the token endpoint's answer, whose claim typ is Bearer.",
+);
+pub(super) const KEYCLOAK_REFRESH: Cause = cause(
+    "This is a refresh token of Keycloak (its claim typ is Refresh or Offline), which only Keycloak itself reads.",
+    "Send the access_token of the token endpoint's answer, not its refresh_token.",
+);
+pub(super) const KEYCLOAK_HOSTNAME: Cause = cause(
+    "The token is from the same realm under another address: Keycloak uses the address of the request as its name, unless a hostname is set.",
+    "Set hostname in Keycloak (KC_HOSTNAME), so that it has one name for all clients, and configure that name here.",
+);
+pub(super) const KEYCLOAK_SCOPE: Cause = cause(
+    "The token lacks the scope: Keycloak grants a client's default client scopes, and optional ones only if the request names them.",
+    "Create a client scope of this name with Include in token scope on, assign it to the client, and request it if it is optional. Roles are in realm_access.roles.",
+);
+
+// Kubernetes: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
+pub(super) const KUBERNETES_AUDIENCE: Cause = cause(
+    "The service account token is for another audience: by default it is for the Kubernetes API server.",
+    "Mount a projected volume with serviceAccountToken.audience set to the audience of this API, or run kubectl create token NAME --audience=AUDIENCE.",
+);
+pub(super) const KUBERNETES_LEGACY: Cause = cause(
+    "This is a legacy service account token from a Secret: its issuer is kubernetes/serviceaccount, and it neither expires nor names an audience.",
+    "Use a bound token: a projected volume with serviceAccountToken, or kubectl create token NAME --audience=AUDIENCE.",
+);
+pub(super) const KUBERNETES_SCOPE: Cause = cause(
+    "Service account tokens grant no scopes: they identify a service account.",
+    "Decide by sub, system:serviceaccount:NAMESPACE:NAME, in a handler.",
+);
+
+// MCP: https://modelcontextprotocol.io/specification/draft/basic/authorization
+pub(super) const MCP_AUDIENCE: Cause = cause(
+    "The token is for this resource (AUTH0_RESOURCE), which AUTH0_API_AUDIENCE does not list. MCP clients name it as resource in the token request (RFC 8707).",
+    "Add the resource to AUTH0_API_AUDIENCE.",
+);
+
+// Okta: https://developer.okta.com/docs/concepts/auth-servers/
+pub(super) const OKTA_AUDIENCE: Cause = cause(
+    "The token is for another audience. Each custom authorization server of Okta has one, api://default at first.",
+    "Compare AUTH0_API_AUDIENCE with Audience in the settings of the authorization server, under Security, API, and fetch the token from that server.",
+);
+pub(super) const OKTA_ORG: Cause = cause(
+    "This access token is from Okta's org authorization server, and is for Okta's own APIs: nobody else can verify it.",
+    "Fetch the token from a custom authorization server, such as https://ORG.okta.com/oauth2/default, and configure that server as issuer.",
+);
+pub(super) const OKTA_ID_TOKEN: Cause = cause(
+    "This is an ID token: its aud is the client ID of the application. Access tokens of Okta have cid and scp.",
+    "Send the access_token of the token endpoint's answer and not its id_token.",
+);
+pub(super) const OKTA_SCOPE: Cause = cause(
+    "The token lacks the scope: scp has only the scopes that the client requested and that an access policy allows.",
+    "Add the scope to the authorization server under Scopes, allow it in a rule of an access policy, and have the client request it.",
+);
+
+// Stytch: https://stytch.com/docs/guides/sessions/using-jwts
+pub(super) const STYTCH_AUDIENCE: Cause = cause(
+    "The token is for another Stytch project: aud has the ID of the project.",
+    "Set AUTH0_API_AUDIENCE to the ID of your project, such as project-live-…, and use the same project in the application.",
+);
+pub(super) const STYTCH_OPAQUE: Cause = cause(
+    "This is an opaque session_token of Stytch, which only Stytch's API can verify.",
+    "Send the session_jwt, which Stytch returns beside the session_token.",
+);
+
+// Supabase: https://supabase.com/docs/guides/auth/jwts
+pub(super) const SUPABASE_AUDIENCE: Cause = cause(
+    "Supabase writes authenticated into the aud of every signed-in user, and another audience is configured.",
+    "Set AUTH0_API_AUDIENCE to authenticated: a project of Supabase is one API. Anonymous users have it as well, with is_anonymous.",
+);
+pub(super) const SUPABASE_API_KEY: Cause = cause(
+    "This is an API key of the Supabase project (anon, publishable, service_role or secret), not the token of a user.",
+    "Send the access_token of the user's session. Never send a service_role or secret key to a browser or to another API.",
+);
+pub(super) const SUPABASE_SCOPE: Cause = cause(
+    "Supabase's access tokens grant no scopes.",
+    "Have a Custom Access Token Hook add the claim scope or permissions, or decide by claims such as app_metadata in a handler.",
+);
+
+// WorkOS: https://workos.com/docs/user-management/sessions
+pub(super) const WORKOS_AUDIENCE: Cause = cause(
+    "AuthKit's access tokens have no aud unless a JWT template adds one.",
+    "Add \"aud\" with the identifier of this API to the JWT template in the WorkOS Dashboard, and fetch a new token.",
+);
+pub(super) const WORKOS_OPAQUE: Cause = cause(
+    "This is not a JWT: API keys (sk_…), refresh tokens and sealed sessions of WorkOS are opaque.",
+    "Send the accessToken of the session. A server gets it by unsealing the session cookie.",
+);
+pub(super) const WORKOS_SCOPE: Cause = cause(
+    "AuthKit's access tokens grant no scopes. The permissions of the user's role are in permissions.",
+    "Require a permission in the place of the scope: permission(..) in a service of your own, or ?permission= at /auth.",
+);
+
+// Zitadel: https://zitadel.com/docs/apis/openidoauth/scopes
+pub(super) const ZITADEL_AUDIENCE: Cause = cause(
+    "The token does not name the project of this API.",
+    "Add the scope urn:zitadel:iam:org:project:id:PROJECT_ID:aud to the request, and set AUTH0_API_AUDIENCE to the project's ID.",
+);
+pub(super) const ZITADEL_OPAQUE: Cause = cause(
+    "The token is opaque, which is Zitadel's default.",
+    "Set the Auth Token Type of the application, or the access token type of the service user, to JWT.",
+);

@@ -1,0 +1,74 @@
+//! `warp-bearer issuers`: the issuers file, written from variables, and reread by the service.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::{
+    auth::Auth,
+    service::{
+        cli::{auth, failure::Failure, terminal::Terminal},
+        config::{Config, Environment, Faults},
+    },
+};
+
+pub(in crate::service) const EXAMPLES: &str = "\
+Examples:
+  warp-bearer issuers import .env > issuers.toml    then set ISSUERS_FILE=issuers.toml";
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(in crate::service) enum Command {
+    /// Print the issuers file that means the same as the variables of a .env file
+    Import {
+        /// The file with the variables
+        #[arg(default_value = ".env")]
+        file: PathBuf,
+    },
+}
+
+pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
+    let Command::Import { file } = command;
+    let environment = Environment::read_file(&file).map_err(Failure::Config)?;
+    let (config, _) = Config::from_environment(&environment).map_err(Failure::Config)?;
+    if config.issuers_file.is_some() {
+        let text = format!("{}: ISSUERS_FILE is set already", file.display());
+        return Err(Failure::Input(Terminal::clean(&text)));
+    }
+    print!("{}", config.to_issuers_file());
+    let replaced = config.variables_of_issuers(&environment);
+    eprintln!("take out {}, and set ISSUERS_FILE", replaced.join(", "));
+    Ok(())
+}
+
+/// Rereads the issuers file. If it has a fault, the issuers stay as they are.
+pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
+    let tables = match read(config) {
+        Ok(tables) => tables,
+        Err(faults) => {
+            for fault in faults.as_slice() {
+                tracing::error!(%fault, "the issuers file is not used; the issuers stay as they are");
+            }
+            return;
+        }
+    };
+    let issuers = tables.tables.len();
+    match auth.replace_issuers(&auth::builder(&tables)) {
+        Ok(()) => tracing::info!(issuers, "issuers file reread"),
+        Err(error) => {
+            tracing::error!(%error, "the issuers file is not used; the issuers stay as they are");
+        }
+    }
+}
+
+/// Returns the configuration with the tables of the file as it is now.
+fn read(config: &Config) -> Result<Config, Faults> {
+    let (tables, warnings) = config.read_issuers_file()?;
+    config.check_issuers_files(&tables)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Config {
+        tables,
+        ..config.clone()
+    })
+}

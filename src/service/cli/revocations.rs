@@ -1,0 +1,106 @@
+//! `warp-bearer revocations`: lists the revocations that are in force.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::{
+    auth::{
+        revocation::{Revocation, file, sync},
+        store::Store,
+    },
+    service::{
+        cli::{auth, failure::Failure, terminal::Terminal},
+        config::Config,
+    },
+};
+
+/// The message of a command that needs a list.
+pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to what the \
+     service reads as well";
+
+const EXAMPLES: &str = "\
+Examples:
+  warp-bearer revocations
+  warp-bearer revocations --json | jq -r 'select(.sub).sub'";
+
+/// The options of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// Print lines of JSON, as the file has them
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let (config, _) = Config::load().map_err(Failure::Config)?;
+    if config.revocation_file.is_none() && config.state_store.url.is_none() {
+        return Err(Failure::NoSource(NO_SOURCE.to_owned()));
+    }
+    let mut entries = Vec::new();
+    if let Some(path) = &config.revocation_file {
+        let read = file::read(path).map_err(|error| Failure::Input(error.to_string()))?;
+        entries.extend(read);
+    }
+    if config.state_store.url.is_some() {
+        let store = auth::store(&config);
+        connect(&store).await?;
+        let lines = store.lines().await.map_err(|_| unreachable())?;
+        let shared = lines.iter().filter_map(sync::entry);
+        let shared: Vec<_> = shared.filter(|entry| !entries.contains(entry)).collect();
+        entries.extend(shared);
+    }
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let is_in_force = |entry: &&Revocation| {
+        let until = entry.until_seconds();
+        until.is_none_or(|until| until > now.as_secs_f64())
+    };
+    let entries: Vec<_> = entries.iter().filter(is_in_force).collect();
+    for entry in &entries {
+        if options.json {
+            println!("{}", entry.to_json());
+        } else {
+            println!("{}", described(entry));
+        }
+    }
+    if entries.is_empty() && !options.json {
+        println!("none");
+    }
+    Ok(())
+}
+
+/// Waits until the store can be reached.
+pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let connected = tokio::time::timeout(PATIENCE, store.connected()).await;
+    connected.map_err(|_| unreachable())
+}
+
+fn unreachable() -> Failure {
+    Failure::Source("STATE_STORE: cannot be reached".to_owned())
+}
+
+/// Describes an entry in one line.
+pub(in crate::service) fn described(entry: &Revocation) -> String {
+    let target = match entry.target().claim() {
+        Some((name, value)) => format!("{name} {value} of {}", entry.issuer()),
+        None => format!("every token of {}", entry.issuer()),
+    };
+    let mut line = Terminal::clean(&target);
+    if let Some(before) = entry.before_seconds() {
+        line += &format!(", issued before {}", shown(before));
+    }
+    match entry.until_seconds() {
+        Some(until) => line += &format!(", until {}", shown(until)),
+        None => line += ", for good",
+    }
+    line
+}
+
+#[allow(clippy::cast_possible_truncation)] // saturates, and jiff rejects what it cannot show
+fn shown(seconds: f64) -> String {
+    let time = Timestamp::from_second(seconds as i64);
+    time.map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}

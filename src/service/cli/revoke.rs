@@ -1,0 +1,171 @@
+//! `warp-bearer revoke`: adds an entry to the list of revoked tokens.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::{
+    auth::{
+        revocation::{Revocation, file, sync},
+        store::Store,
+    },
+    service::{
+        cli::{
+            auth,
+            failure::Failure,
+            revocations::{self, NO_SOURCE, described},
+        },
+        config::{self, Config},
+    },
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  warp-bearer revoke --sub 'auth0|alice'               her tokens that were issued until now
+  warp-bearer revoke --jti 3kd82hs --for 8h            one token, until it has expired anyway
+  warp-bearer revoke --client-id app --before 2026-11-28T08:00:00Z
+  warp-bearer revoke --issuer https://tenant.eu.auth0.com/ --all";
+
+/// The options of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::service) struct Options {
+    /// The issuer of the tokens; the configured one, if there is only one
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    #[command(flatten)]
+    target: Target,
+    /// Revoke tokens that were issued before this time, in seconds or as RFC 3339; now, if not given
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    before: Option<u64>,
+    /// End the revocation after this time: when the last of the tokens has expired
+    #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = config::duration)]
+    lasts: Duration,
+}
+
+/// Whose tokens are revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// The token with this `jti`
+    #[arg(long, value_name = "VALUE", value_parser = named)]
+    jti: Option<String>,
+    /// The tokens of this subject
+    #[arg(long, value_name = "VALUE", value_parser = named)]
+    sub: Option<String>,
+    /// The tokens of this client
+    #[arg(long, value_name = "VALUE", value_parser = named)]
+    client_id: Option<String>,
+    /// The tokens of this session
+    #[arg(long, value_name = "VALUE", value_parser = named)]
+    sid: Option<String>,
+    /// Every token of the issuer
+    #[arg(long, requires = "issuer")]
+    all: bool,
+}
+
+fn named(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        return Err("give a value");
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses seconds since the epoch, or a time of RFC 3339.
+fn time(text: &str) -> Result<u64, &'static str> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let time: Result<Timestamp, _> = text.parse();
+    let seconds = time.map(Timestamp::as_second).ok();
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.ok_or("give seconds since 1970, or a time such as 2026-11-28T08:00:00Z")
+}
+
+pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
+    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let entry = options.entry(&config)?;
+    if config.state_store.url.is_some() {
+        publish(&auth::store(&config), &entry).await?;
+    } else if let Some(path) = &config.revocation_file {
+        append(path, &entry).map_err(|error| {
+            let path = path.display();
+            Failure::Source(format!("AUTH0_REVOCATION_FILE: {path}: {error}"))
+        })?;
+    } else {
+        return Err(Failure::NoSource(NO_SOURCE.to_owned()));
+    }
+    println!("revoked: {}", described(&entry));
+    Ok(())
+}
+
+impl Options {
+    fn entry(&self, config: &Config) -> Result<Revocation, Failure> {
+        let issuer = match (&self.issuer, &config.issuers[..]) {
+            (Some(issuer), known) if known.contains(issuer) => issuer,
+            (None, [only]) => only,
+            (None, _) => {
+                let text = "--issuer: needed, because several issuers are configured\n";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            (Some(_), known) => {
+                let known = known.join(", ");
+                let text = format!("--issuer: none of the configured issuers: {known}\n");
+                return Err(Failure::Usage(text));
+            }
+        };
+        let target = &self.target;
+        let mut entry = match target {
+            Target { jti: Some(jti), .. } => Revocation::token(issuer, jti),
+            Target { sub: Some(sub), .. } => Revocation::subject(issuer, sub),
+            Target {
+                client_id: Some(id),
+                ..
+            } => Revocation::client(issuer, id),
+            Target { sid: Some(sid), .. } => Revocation::session(issuer, sid),
+            _ => Revocation::issuer_wide(issuer),
+        };
+        if let Some(seconds) = self.before {
+            entry = entry.before(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        }
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs();
+        let until = Duration::from_secs(now) + self.lasts;
+        Ok(entry.until(SystemTime::UNIX_EPOCH + until))
+    }
+}
+
+/// Adds the entry to the list that the replicas share. They are told of it at once.
+async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
+    revocations::connect(store).await?;
+    let published = store.publish(sync::line(entry)).await;
+    published.map_err(|_| {
+        Failure::Source("STATE_STORE: did not confirm the entry; try again".to_owned())
+    })
+}
+
+/// Appends a line by one write, so that two commands at once do not mix their lines. The file must
+/// be there: a misspelt path would otherwise revoke nothing.
+fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
+    file::read(path).map_err(io::Error::other)?;
+    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    let mut line = format!("{}\n", entry.to_json());
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            line.insert(0, '\n');
+        }
+    }
+    file.write_all(line.as_bytes())?;
+    file.sync_all()
+}

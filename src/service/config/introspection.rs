@@ -1,0 +1,117 @@
+//! The variables of introspection: each is read, and they are checked together.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use crate::{
+    auth::introspection::Introspection,
+    service::config::{
+        reader::Reader,
+        types::{IntrospectionMode, Secret},
+        variables::{
+            AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
+            AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+        },
+    },
+};
+
+/// How the single issuer is asked about tokens.
+#[derive(Debug, Clone)]
+pub struct IntrospectionConfig {
+    /// `true` if verified JWTs are asked about too.
+    pub always: bool,
+    /// The endpoint. Defaults to the one from discovery.
+    pub uri: Option<String>,
+    /// The client as which we ask.
+    pub client_id: String,
+    /// What proves that we are this client.
+    pub proof: ClientProof,
+    /// How long an active answer is cached. Defaults to 30 s.
+    pub ttl: Duration,
+}
+
+/// What proves a client.
+#[derive(Debug, Clone)]
+pub enum ClientProof {
+    /// A secret.
+    Secret(Secret),
+    /// The file of a secret.
+    SecretFile(PathBuf),
+    /// The file of a private key, as PEM.
+    KeyFile(PathBuf),
+}
+
+impl From<&IntrospectionConfig> for Introspection {
+    fn from(config: &IntrospectionConfig) -> Self {
+        let mut options = if config.always {
+            Self::always(&config.client_id)
+        } else {
+            Self::opaque(&config.client_id)
+        };
+        // The files were read at the start. If one is gone since, nothing in it is a setup error.
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        options = match &config.proof {
+            ClientProof::Secret(secret) => options.client_secret(secret.as_str()),
+            ClientProof::SecretFile(path) => options.client_secret(read(path).trim_end()),
+            ClientProof::KeyFile(path) => options.client_key(read(path)),
+        };
+        if let Some(uri) = &config.uri {
+            options = options.uri(uri);
+        }
+        options.ttl(config.ttl)
+    }
+}
+
+/// Reads the variables. `None` if introspection is off, or has a fault.
+pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<IntrospectionConfig> {
+    let mode = reader.value(&AUTH0_INTROSPECTION);
+    let uri = reader.optional(&AUTH0_INTROSPECTION_URI);
+    let client_id = reader.optional(&AUTH0_INTROSPECTION_CLIENT_ID);
+    let secret = reader.optional(&AUTH0_INTROSPECTION_CLIENT_SECRET);
+    let key_file = reader.optional(&AUTH0_INTROSPECTION_KEY_FILE);
+    let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
+    let name = AUTH0_INTROSPECTION.name();
+    if mode == IntrospectionMode::Off {
+        for unused in reader.names("AUTH0_INTROSPECTION_") {
+            if !reader.has_fault(name) {
+                let text = "not used, since AUTH0_INTROSPECTION is off; set it to opaque or always";
+                reader.warn(&unused, text);
+            }
+        }
+        return None;
+    }
+    if issuers.len() > 1 {
+        let text = "set, but AUTH0_ISSUER has several, and it does not say which one to ask; take it out, or keep one issuer";
+        reader.fault(name, text);
+    }
+    let (id, given) = (AUTH0_INTROSPECTION_CLIENT_ID.name(), "AUTH0_INTROSPECTION_");
+    if !reader.is_set(id) {
+        reader.missing(
+            &[id],
+            "set it to the client as which AUTH0_INTROSPECTION asks the issuer",
+        );
+    }
+    let secret_name = AUTH0_INTROSPECTION_CLIENT_SECRET.name();
+    let key_name = AUTH0_INTROSPECTION_KEY_FILE.name();
+    match (reader.is_set(secret_name), reader.is_set(key_name)) {
+        (false, false) => reader.missing(
+            &[secret_name],
+            "set it to the secret of that client, or AUTH0_INTROSPECTION_KEY_FILE to its private key",
+        ),
+        (true, true) => reader.fault(
+            key_name,
+            format_args!("set together with {given}CLIENT_SECRET; keep one of them"),
+        ),
+        _ => {}
+    }
+    let proof = match (secret, key_file) {
+        (Some(secret), _) => ClientProof::Secret(secret),
+        (None, file) => ClientProof::KeyFile(file?),
+    };
+    Some(IntrospectionConfig {
+        always: mode == IntrospectionMode::Always,
+        uri,
+        client_id: client_id?,
+        proof,
+        ttl,
+    })
+}

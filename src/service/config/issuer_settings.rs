@@ -1,0 +1,203 @@
+//! [`IssuerSettings`]: what one table of the issuers file says.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    algorithm::Algorithm,
+    auth::{AudienceClaim, TrustedIssuer, dpop::DpopMode},
+    service::config::{
+        introspection::{ClientProof, IntrospectionConfig},
+        presets::Preset,
+        types::{IntrospectionMode, Secret, TokenProfile},
+    },
+};
+
+/// One issuer of the issuers file. An option that is not set is that of the variables.
+#[derive(Debug, Clone, Default)]
+pub struct IssuerSettings {
+    /// The name, compared exactly with `iss`.
+    pub url: String,
+    /// The file and the line of the table, such as `issuers.toml:14`.
+    pub place: String,
+    /// The preset that has filled in options.
+    pub preset: Option<&'static Preset>,
+    /// The accepted audiences.
+    pub audiences: Vec<String>,
+    /// The claim that is compared with the audiences.
+    pub audience_claim: Option<AudienceClaim>,
+    /// The accepted algorithms.
+    pub algorithms: Vec<Algorithm>,
+    /// The URL of the key set.
+    pub jwks_uri: Option<String>,
+    /// A key set on disk.
+    pub jwks_file: Option<PathBuf>,
+    /// The secret for HS256.
+    pub signing_secret: Option<Secret>,
+    /// The certificate authorities for fetches.
+    pub ca_file: Option<PathBuf>,
+    /// The token for fetches.
+    pub fetch_token_file: Option<PathBuf>,
+    /// The tolerated difference of clocks.
+    pub leeway: Option<Duration>,
+    /// The maximum age of a token.
+    pub token_max_age: Option<Duration>,
+    /// The profile that tokens must follow.
+    pub token_profile: Option<TokenProfile>,
+    /// The scopes that every token must grant.
+    pub required_scope: Option<String>,
+    /// The claim that holds roles.
+    pub roles_at: Option<String>,
+    /// The claim that holds groups.
+    pub groups_at: Option<String>,
+    /// The tokens that the issuer is asked about.
+    pub introspection: Option<IntrospectionMode>,
+    /// The introspection endpoint.
+    pub introspection_uri: Option<String>,
+    /// The client as which the issuer is asked.
+    pub introspection_client_id: Option<String>,
+    /// The secret of that client.
+    pub introspection_client_secret: Option<Secret>,
+    /// A file with the secret of that client.
+    pub introspection_client_secret_file: Option<PathBuf>,
+    /// The private key of that client.
+    pub introspection_key_file: Option<PathBuf>,
+    /// How long an active answer is cached.
+    pub introspection_ttl: Option<Duration>,
+    /// Which tokens come with a DPoP proof.
+    pub dpop: Option<DpopMode>,
+    /// The tenants that stand for `{tenantid}` in the name. Empty once the table is expanded.
+    pub tenants: Vec<String>,
+}
+
+impl IssuerSettings {
+    /// Returns how the issuer is asked about tokens.
+    ///
+    /// # Errors
+    /// What is missing, or set for nothing.
+    pub(super) fn introspection(&self) -> Result<Option<IntrospectionConfig>, &'static str> {
+        let (secret, file, key) = (
+            self.introspection_client_secret.clone(),
+            self.introspection_client_secret_file.clone(),
+            self.introspection_key_file.clone(),
+        );
+        let id = self.introspection_client_id.clone();
+        let always = match self.introspection {
+            None | Some(IntrospectionMode::Off) => {
+                let is_unused = id.is_some()
+                    || secret.is_some()
+                    || file.is_some()
+                    || key.is_some()
+                    || self.introspection_uri.is_some()
+                    || self.introspection_ttl.is_some();
+                return if is_unused {
+                    Err(
+                        "introspection: not set, but other options of it are; give opaque or always",
+                    )
+                } else {
+                    Ok(None)
+                };
+            }
+            Some(mode) => mode == IntrospectionMode::Always,
+        };
+        let proof = match (secret, file, key) {
+            (Some(secret), None, None) => ClientProof::Secret(secret),
+            (None, Some(path), None) => ClientProof::SecretFile(path),
+            (None, None, Some(path)) => ClientProof::KeyFile(path),
+            _ => {
+                return Err("introspection: give one of introspection_client_secret, \
+                     introspection_client_secret_file and introspection_key_file");
+            }
+        };
+        let client_id = id.ok_or("introspection_client_id: not set, but introspection needs it")?;
+        Ok(Some(IntrospectionConfig {
+            always,
+            uri: self.introspection_uri.clone(),
+            client_id,
+            proof,
+            ttl: self.introspection_ttl.unwrap_or(Duration::from_secs(30)),
+        }))
+    }
+
+    /// Takes the options of introspection out.
+    pub(super) fn forget_introspection(&mut self) {
+        self.introspection = None;
+        self.introspection_uri = None;
+        self.introspection_client_id = None;
+        self.introspection_client_secret = None;
+        self.introspection_client_secret_file = None;
+        self.introspection_key_file = None;
+        self.introspection_ttl = None;
+    }
+
+    /// Returns whether an algorithm is accepted that needs a public key, given the algorithms of
+    /// the variables.
+    pub(super) fn needs_key_set(&self, default: &[Algorithm]) -> bool {
+        self.algorithms_or(default)
+            .iter()
+            .any(|alg| *alg != Algorithm::HS256)
+    }
+
+    /// Returns the issuer's own algorithms, or else those of the variables.
+    pub(super) fn algorithms_or<'a>(&'a self, default: &'a [Algorithm]) -> &'a [Algorithm] {
+        if self.algorithms.is_empty() {
+            default
+        } else {
+            &self.algorithms
+        }
+    }
+}
+
+impl From<&IssuerSettings> for TrustedIssuer {
+    fn from(settings: &IssuerSettings) -> Self {
+        let mut issuer = Self::new(&settings.url).place(&settings.place);
+        for audience in &settings.audiences {
+            issuer = issuer.audience(audience);
+        }
+        if !settings.algorithms.is_empty() {
+            issuer = issuer.algorithms(settings.algorithms.iter().copied());
+        }
+        if let Some(claim) = settings.audience_claim {
+            issuer = issuer.audience_claim(claim);
+        }
+        if let Some(url) = &settings.jwks_uri {
+            issuer = issuer.jwks_uri(url);
+        }
+        if let Some(path) = &settings.jwks_file {
+            issuer = issuer.jwks_file(path);
+        }
+        if let Some(secret) = &settings.signing_secret {
+            issuer = issuer.signing_secret(secret.as_bytes());
+        }
+        if let Some(path) = &settings.ca_file {
+            issuer = issuer.ca_file(path);
+        }
+        if let Some(path) = &settings.fetch_token_file {
+            issuer = issuer.fetch_token_file(path);
+        }
+        if let Some(leeway) = settings.leeway {
+            issuer = issuer.leeway(leeway);
+        }
+        if let Some(age) = settings.token_max_age {
+            issuer = issuer.max_age(age);
+        }
+        if let Some(profile) = settings.token_profile {
+            issuer = issuer.rfc9068(profile == TokenProfile::Rfc9068);
+        }
+        if let Some(scope) = &settings.required_scope {
+            issuer = issuer.required_scope(scope);
+        }
+        if let Some(claim) = &settings.roles_at {
+            issuer = issuer.roles_at(claim);
+        }
+        if let Some(mode) = settings.dpop {
+            issuer = issuer.dpop(mode);
+        }
+        if let Some(claim) = &settings.groups_at {
+            issuer = issuer.groups_at(claim);
+        }
+        if let Ok(Some(introspection)) = settings.introspection() {
+            issuer = issuer.introspection((&introspection).into());
+        }
+        issuer
+    }
+}

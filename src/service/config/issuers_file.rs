@@ -1,0 +1,779 @@
+//! Reads the issuers file: TOML with a table `[[issuer]]` for each issuer.
+//!
+//! Every fault is reported, with file, line and table. A fault never quotes the line, since it may
+//! hold a secret; it quotes a value only if the option is no secret. To add an option, add a row to
+//! [`OPTIONS`] and a field to [`IssuerSettings`].
+
+use std::{collections::HashMap, fs, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    algorithm::Algorithm,
+    auth::dpop::DpopMode,
+    service::config::{
+        fault::{Fault, Faults, Warning, quoted},
+        invalid::{InvalidValue, Parsed},
+        issuer_settings::IssuerSettings,
+        presets::{PRESETS, Preset},
+        url,
+        value::{self, is_placeholder},
+        variables,
+    },
+};
+
+/// The placeholder in the name of an issuer with `tenants`.
+const TENANT: &str = "{tenantid}";
+
+/// Stores a value in the settings, or says what is wrong with it.
+type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
+
+/// The options of a table.
+#[rustfmt::skip]
+const OPTIONS: &[(&str, Set)] = &[
+    ("url", |own, found| found.value(|v| own.url = v, url::issuer_name, variables::AUTH0_ISSUER.variable.expects)),
+    ("kind", |own, found| found.value(|v| own.preset = Some(v), kind, "the name of a preset, such as auth0")),
+    ("tenants", |own, found| found.list(&mut own.tenants, tenant, "the IDs of tenants")),
+    ("audiences", |own, found| found.list(&mut own.audiences, value::audience, variables::AUTH0_API_AUDIENCE.variable.expects)),
+    ("audience_claim", |own, found| found.value(|v| own.audience_claim = Some(v), value::audience_claim, variables::AUTH0_AUDIENCE_CLAIM.variable.expects)),
+    ("algorithms", |own, found| found.list(&mut own.algorithms, value::algorithm, variables::AUTH0_ALGORITHMS.variable.expects)),
+    ("jwks_uri", |own, found| found.value(|v| own.jwks_uri = Some(v), url::key_set, variables::AUTH0_JWKS_URI.variable.expects)),
+    ("jwks_file", |own, found| found.value(|v| own.jwks_file = Some(v), value::file, variables::AUTH0_JWKS_FILE.variable.expects)),
+    ("signing_secret", |own, found| found.secret(|v| own.signing_secret = Some(v), value::secret, variables::AUTH0_SIGNING_SECRET.variable.expects)),
+    ("ca_file", |own, found| found.value(|v| own.ca_file = Some(v), value::file, "the path of certificates in PEM")),
+    ("fetch_token_file", |own, found| found.value(|v| own.fetch_token_file = Some(v), value::file, "the path of a file that holds a token")),
+    ("leeway", |own, found| found.value(|v| own.leeway = Some(v), variables::AUTH0_LEEWAY.parse, variables::AUTH0_LEEWAY.variable.expects)),
+    ("token_max_age", |own, found| found.value(|v| own.token_max_age = Some(v), variables::AUTH0_TOKEN_MAX_AGE.parse, variables::AUTH0_TOKEN_MAX_AGE.variable.expects)),
+    ("token_profile", |own, found| found.value(|v| own.token_profile = Some(v), value::token_profile, variables::AUTH0_TOKEN_PROFILE.variable.expects)),
+    ("required_scope", |own, found| found.value(|v| own.required_scope = Some(v), required_scope, variables::AUTH0_REQUIRED_SCOPE.variable.expects)),
+    ("roles_at", |own, found| found.value(|v| own.roles_at = Some(v), value::claim_path, variables::AUTH0_ROLES_AT.variable.expects)),
+    ("dpop", |own, found| found.value(|v| own.dpop = Some(v), value::dpop_mode, variables::AUTH0_DPOP.variable.expects)),
+    ("groups_at", |own, found| found.value(|v| own.groups_at = Some(v), value::claim_path, variables::AUTH0_GROUPS_AT.variable.expects)),
+    ("introspection", |own, found| found.value(|v| own.introspection = Some(v), value::introspection, variables::AUTH0_INTROSPECTION.variable.expects)),
+    ("introspection_uri", |own, found| found.value(|v| own.introspection_uri = Some(v), url::web_address, variables::AUTH0_INTROSPECTION_URI.variable.expects)),
+    ("introspection_client_id", |own, found| found.value(|v| own.introspection_client_id = Some(v), value::text, variables::AUTH0_INTROSPECTION_CLIENT_ID.variable.expects)),
+    ("introspection_client_secret", |own, found| found.secret(|v| own.introspection_client_secret = Some(v), value::client_secret, variables::AUTH0_INTROSPECTION_CLIENT_SECRET.variable.expects)),
+    ("introspection_client_secret_file", |own, found| found.value(|v| own.introspection_client_secret_file = Some(v), value::file, "the path of a file that holds the secret")),
+    ("introspection_key_file", |own, found| found.value(|v| own.introspection_key_file = Some(v), value::file, variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
+    ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
+];
+
+/// What the tables need of the variables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults<'a> {
+    pub(super) audiences: &'a [String],
+    pub(super) algorithms: &'a [Algorithm],
+    /// The name of the field that carries tokens, if it is not `Authorization`.
+    pub(super) field: Option<&'a str>,
+    /// The URL that DPoP proofs are compared with is known.
+    pub(super) has_public_url: bool,
+}
+
+/// Reads the issuers of a file.
+///
+/// # Errors
+/// Every fault.
+pub(super) fn read(
+    path: &Path,
+    defaults: Defaults<'_>,
+) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
+    let variable = &variables::ISSUERS_FILE.variable;
+    let fault = |reason| {
+        let invalid = InvalidValue::new(reason);
+        Fault::invalid(variable, &path.to_string_lossy(), &invalid)
+    };
+    let document = fs::read(path).map_err(|error| fault(value::cannot_read(&error)))?;
+    let text = String::from_utf8(document).map_err(|_| fault("is not UTF-8"))?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    parse(&text, &name.to_string_lossy(), defaults)
+}
+
+/// Parses the text of the file `name`.
+pub(super) fn parse(
+    text: &str,
+    name: &str,
+    defaults: Defaults<'_>,
+) -> Result<(Vec<IssuerSettings>, Vec<Warning>), Faults> {
+    let mut reader = Reader {
+        text,
+        name,
+        defaults,
+        faults: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let issuers = reader.read();
+    if reader.faults.is_empty() {
+        return Ok((issuers, reader.warnings));
+    }
+    reader.faults.sort_by_key(|(line, _)| *line);
+    let faults: Vec<_> = reader.faults.into_iter().map(|(_, fault)| fault).collect();
+    Err(faults.into())
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    name: &'a str,
+    defaults: Defaults<'a>,
+    /// The faults with their lines.
+    faults: Vec<(usize, Fault)>,
+    warnings: Vec<Warning>,
+}
+
+/// A table, for messages.
+#[derive(Clone)]
+struct Table {
+    line: usize,
+    /// The number of the table, or its url.
+    title: String,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Vec<IssuerSettings> {
+        let document = match DeTable::parse(self.text) {
+            Ok(document) => document.into_inner(),
+            Err(error) => {
+                let line = self.line(error.span().map_or(0, |span| span.start));
+                // The parser's message is from a fixed list, and so are the words it expects.
+                self.fault(
+                    line,
+                    "",
+                    format_args!("not valid TOML: {}", error.message()),
+                );
+                return Vec::new();
+            }
+        };
+        let mut issuers = Vec::new();
+        for (key, value) in document {
+            let line = self.line(key.span().start);
+            match (key.get_ref().as_ref(), value.into_inner()) {
+                ("issuer", DeValue::Array(tables)) => {
+                    for (index, table) in tables.into_iter().enumerate() {
+                        self.table(index + 1, table, &mut issuers);
+                    }
+                }
+                ("issuer", _) => {
+                    let text = "found one table; write [[issuer]], with two brackets, before each";
+                    self.fault(line, "", text);
+                }
+                _ => {
+                    let text = "unknown; each issuer is a table [[issuer]], and other options are variables";
+                    self.fault(line, "", text);
+                }
+            }
+        }
+        if issuers.is_empty() && self.faults.is_empty() {
+            self.fault(
+                1,
+                "",
+                "has no [[issuer]]; a service without an issuer accepts no token",
+            );
+        }
+        self.twice(&issuers);
+        issuers
+    }
+
+    fn table(
+        &mut self,
+        number: usize,
+        table: Spanned<DeValue<'_>>,
+        issuers: &mut Vec<IssuerSettings>,
+    ) {
+        let line = self.line(table.span().start);
+        let title = format!("[[issuer]] {number}");
+        let DeValue::Table(table) = table.into_inner() else {
+            self.fault(line, &title, "not a table");
+            return;
+        };
+        let mut own = IssuerSettings {
+            place: format!("{}:{line}", self.name),
+            ..IssuerSettings::default()
+        };
+        let mut title = Table { line, title };
+        let named = |key: &Spanned<_>| key.get_ref() == "url";
+        let url = table
+            .iter()
+            .find(|(key, _)| named(key))
+            .map(|(_, value)| value.get_ref());
+        if let Some(DeValue::String(url)) = url {
+            title.title = format!("[[issuer]] {}", quoted(url));
+        }
+        for (key, value) in table {
+            let line = self.line(key.span().start);
+            let key = key.into_inner();
+            let row = OPTIONS.iter().find(|(name, _)| *name == key);
+            let found = Found(value.get_ref());
+            let wrong = match row {
+                Some((_, set)) => set(&mut own, &found).err(),
+                None => Some(unknown(&key)),
+            };
+            if let Some(Wrong(text)) = wrong {
+                self.fault(
+                    line,
+                    &title.title,
+                    format_args!("{}: {text}", shown_key(&key)),
+                );
+            }
+        }
+        self.finish(own, &title, issuers);
+    }
+
+    /// Fills in the preset, checks what only the whole table shows, and adds an issuer for each
+    /// tenant.
+    fn finish(
+        &mut self,
+        mut own: IssuerSettings,
+        table: &Table,
+        issuers: &mut Vec<IssuerSettings>,
+    ) {
+        let had_faults = self.faults.iter().any(|(line, _)| *line >= table.line);
+        let preset = own.preset;
+        if let Some(preset) = preset {
+            if own.url.is_empty() {
+                own.url = preset.url.unwrap_or_default().to_owned();
+            }
+            preset.fill(&mut own);
+        }
+        if had_faults {
+            return;
+        }
+        if own.url.is_empty() {
+            self.fault(
+                table.line,
+                &table.title,
+                "url: not set; give what its tokens have in iss",
+            );
+            return;
+        }
+        if let Some(preset) = preset {
+            self.preset(preset, &own, table);
+        }
+        self.discovery(&own, table);
+        if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && !self.defaults.has_public_url {
+            let text = "dpop: proofs are compared with PUBLIC_URL; set that variable";
+            self.fault(table.line, &table.title, text);
+        }
+        if own.audiences.is_empty() && self.defaults.audiences.is_empty() {
+            let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API";
+            self.fault(table.line, &table.title, text);
+        }
+        if own.jwks_uri.is_some() && own.jwks_file.is_some() {
+            let text = "jwks_file: set together with jwks_uri; keep one of them";
+            self.fault(table.line, &table.title, text);
+        }
+        if let Err(text) = own.introspection() {
+            self.fault(table.line, &table.title, text);
+        }
+        let algorithms = own.algorithms_or(self.defaults.algorithms);
+        let hs256 = algorithms.contains(&Algorithm::HS256);
+        match (hs256, own.signing_secret.is_some()) {
+            (true, false) => {
+                let text = "signing_secret: not set, but its algorithms have HS256";
+                self.fault(table.line, &table.title, text);
+            }
+            (false, true) => {
+                let text = "signing_secret: set, but its algorithms do not have HS256";
+                self.fault(table.line, &table.title, text);
+            }
+            _ => {}
+        }
+        match (own.url.contains(TENANT), own.tenants.is_empty()) {
+            (true, true) => {
+                let text =
+                    "tenants: not set, but url has {tenantid}; list the tenants that may sign in";
+                self.fault(table.line, &table.title, text);
+            }
+            (false, false) => {
+                let text = "tenants: set, but url has no {tenantid} in it";
+                self.fault(table.line, &table.title, text);
+            }
+            (false, true) => issuers.push(own),
+            (true, false) => {
+                for tenant in std::mem::take(&mut own.tenants) {
+                    let mut one = own.clone();
+                    one.url = own.url.replace(TENANT, &tenant);
+                    let keys = own.jwks_uri.as_ref();
+                    one.jwks_uri = keys.map(|keys| keys.replace(TENANT, &tenant));
+                    issuers.push(one);
+                }
+            }
+        }
+    }
+
+    /// Reports an issuer whose keys cannot be discovered, because its name is no https URL.
+    fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
+        let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
+        if has_source || !own.needs_key_set(self.defaults.algorithms) {
+            return;
+        }
+        let name = own.url.replace(TENANT, "tenantid");
+        if let Err(invalid) = url::discoverable_issuer(&name) {
+            let expects = variables::AUTH0_ISSUER.variable.expects;
+            let hint = invalid.hint.unwrap_or_else(|| format!("give {expects}"));
+            let hint = hint.replace("AUTH0_JWKS_URI", "jwks_uri");
+            let hint = hint.replace("AUTH0_JWKS_FILE", "jwks_file");
+            let (found, reason) = (quoted(&own.url), invalid.reason);
+            let text = format!("url: found {found}, which {reason}; {hint}");
+            self.fault(table.line, &table.title, text);
+        }
+    }
+
+    fn preset(&mut self, preset: &Preset, own: &IssuerSettings, table: &Table) {
+        let mut warn = |text: String| {
+            let subject = format!("{}:{}", self.name, table.line);
+            let text = format!("in {}, {text}", table.title);
+            self.warnings.push(Warning::new(&subject, text));
+        };
+        if !(preset.fits)(&own.url) {
+            let name = preset.name;
+            warn(format!(
+                "the issuers of {name} are of the form {}",
+                preset.form
+            ));
+        }
+        if let Some(field) = preset.field
+            && self.defaults.field != Some(field)
+        {
+            warn(format!(
+                "tokens of {} come in another field; set AUTH0_TOKEN_FIELD={field}",
+                preset.name
+            ));
+        }
+    }
+
+    /// Reports issuers that are in two tables.
+    fn twice(&mut self, issuers: &[IssuerSettings]) {
+        let mut seen: HashMap<&str, &str> = HashMap::new();
+        for issuer in issuers {
+            if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
+                let line = issuer.place.rsplit(':').next();
+                let line = line.and_then(|line| line.parse().ok()).unwrap_or(1);
+                let title = format!("[[issuer]] {}", quoted(&issuer.url));
+                self.fault(line, &title, format_args!("url: the same as at {first}"));
+            }
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn fault(&mut self, line: usize, table: &str, text: impl std::fmt::Display) {
+        let subject = format!("{}:{line}", self.name);
+        let fault = if table.is_empty() {
+            Fault::new(&subject, text)
+        } else {
+            Fault::new(&subject, format_args!("in {table}, {text}"))
+        };
+        self.faults.push((line, fault));
+    }
+}
+
+/// What is wrong with an option, as the end of a sentence.
+struct Wrong(String);
+
+/// A value of the file.
+struct Found<'a>(&'a DeValue<'a>);
+
+impl Found<'_> {
+    /// Parses a string and stores it.
+    fn value<T>(
+        &self,
+        store: impl FnOnce(T),
+        parse: fn(&str) -> Parsed<T>,
+        expects: &str,
+    ) -> Result<(), Wrong> {
+        let text = self.text(self.0, expects)?;
+        store(parse_text(text, parse, expects, false)?);
+        Ok(())
+    }
+
+    /// Like [`value`](Self::value), for a value that must never be shown.
+    fn secret<T>(
+        &self,
+        store: impl FnOnce(T),
+        parse: fn(&str) -> Parsed<T>,
+        expects: &str,
+    ) -> Result<(), Wrong> {
+        let text = self.text(self.0, expects)?;
+        store(parse_text(text, parse, expects, true)?);
+        Ok(())
+    }
+
+    /// Parses an array of strings and stores its distinct items.
+    fn list<T: PartialEq>(
+        &self,
+        list: &mut Vec<T>,
+        parse: fn(&str) -> Parsed<T>,
+        expects: &str,
+    ) -> Result<(), Wrong> {
+        let DeValue::Array(items) = self.0 else {
+            return Err(Wrong(format!("not an array; give [\"…\"] with {expects}")));
+        };
+        if items.is_empty() {
+            return Err(Wrong(format!("empty; give {expects}, or take it out")));
+        }
+        for item in items.iter() {
+            let item = parse_text(self.text(item.get_ref(), expects)?, parse, expects, false)?;
+            if !list.contains(&item) {
+                list.push(item);
+            }
+        }
+        Ok(())
+    }
+
+    fn text<'v>(&self, value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
+        match value {
+            DeValue::String(text) if text.trim().is_empty() => Err(Wrong(format!(
+                "set to nothing; give {expects}, or take it out"
+            ))),
+            DeValue::String(text) => Ok(text),
+            _ => Err(Wrong(format!("not a string; give {expects}, in quotes"))),
+        }
+    }
+}
+
+fn parse_text<T>(
+    text: &str,
+    parse: fn(&str) -> Parsed<T>,
+    expects: &str,
+    is_secret: bool,
+) -> Result<T, Wrong> {
+    let parsed = if is_placeholder(text) {
+        Err(InvalidValue::new("is a placeholder"))
+    } else {
+        parse(text)
+    };
+    parsed.map_err(|invalid| {
+        let found = if is_secret {
+            format!("{} bytes (not shown)", text.len())
+        } else {
+            quoted(text)
+        };
+        let hint = invalid.hint.unwrap_or_else(|| format!("give {expects}"));
+        Wrong(format!("found {found}, which {}; {hint}", invalid.reason))
+    })
+}
+
+fn unknown(key: &str) -> Wrong {
+    let near = OPTIONS.iter().map(|(name, _)| *name).max_by(|one, other| {
+        let likeness = |name| strsim::jaro_winkler(&key.to_ascii_lowercase(), name);
+        likeness(one).total_cmp(&likeness(other))
+    });
+    let near = near.filter(|name| strsim::jaro_winkler(key, name) > 0.75);
+    Wrong(match near {
+        Some(name) => format!("unknown; did you mean {name}?"),
+        None => {
+            let names: Vec<_> = OPTIONS.iter().map(|(name, _)| *name).collect();
+            format!("unknown; the options are {}", names.join(", "))
+        }
+    })
+}
+
+/// Returns the key, cut short. It may be a value that lost its key.
+fn shown_key(key: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if key.len() <= 40 && key.chars().all(is_plain) {
+        key.to_owned()
+    } else {
+        "a key".to_owned()
+    }
+}
+
+fn kind(text: &str) -> Parsed<&'static Preset> {
+    let known = PRESETS.iter().map(|preset| preset.name);
+    Preset::named(text).ok_or_else(|| {
+        let invalid = InvalidValue::new("is no preset");
+        match value::nearest(text, known.clone()) {
+            Some(near) => invalid.suggest(Some(near)),
+            None => invalid.hint(format!(
+                "give one of {}",
+                known.collect::<Vec<_>>().join(", ")
+            )),
+        }
+    })
+}
+
+fn tenant(text: &str) -> Parsed<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if !text.chars().all(fits) {
+        return Err(InvalidValue::new("is no ID of a tenant"));
+    }
+    Ok(text.to_owned())
+}
+
+fn required_scope(text: &str) -> Parsed<String> {
+    value::scopes(text).map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        auth::AudienceClaim,
+        service::config::{Config, types::TokenProfile},
+    };
+
+    const SECRET: &str = "a secret that nobody may ever read";
+
+    fn defaults(audiences: &[String]) -> Defaults<'_> {
+        Defaults {
+            audiences,
+            algorithms: &[Algorithm::RS256],
+            field: None,
+            has_public_url: false,
+        }
+    }
+
+    fn parsed(text: &str) -> Result<Vec<IssuerSettings>, Vec<String>> {
+        let audiences = ["https://api.example.com".to_owned()];
+        match parse(text, "issuers.toml", defaults(&audiences)) {
+            Ok((issuers, _)) => Ok(issuers),
+            Err(faults) => Err(faults.as_slice().iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn reads_every_option_of_a_table() {
+        let text = r#"
+# The tenant, and the machines of the factory.
+[[issuer]]
+url = "https://tenant.eu.auth0.com/"
+
+[[issuer]]
+url = "https://machines.example.com"
+audiences = ["urn:a", "urn:b"]
+audience_claim = "client_id"
+algorithms = ["ES256", "Ed25519"]
+jwks_uri = "https://machines.example.com/keys"
+ca_file = "/etc/ca.pem"
+fetch_token_file = "/run/token"
+leeway = "20s"
+token_max_age = "24h"
+token_profile = "rfc9068"
+required_scope = "use:it see:it"
+roles_at = "realm_access.roles"
+groups_at = "groups.all"
+"#;
+        let issuers = parsed(text).unwrap();
+        assert_eq!(issuers[0].url, "https://tenant.eu.auth0.com/");
+        assert_eq!(issuers[0].place, "issuers.toml:3");
+        assert_eq!(issuers[0].algorithms, []);
+        let own = &issuers[1];
+        assert_eq!(own.place, "issuers.toml:6");
+        assert_eq!(own.audiences, ["urn:a", "urn:b"]);
+        assert_eq!(own.audience_claim, Some(AudienceClaim::ClientId));
+        assert_eq!(own.algorithms, [Algorithm::ES256, Algorithm::EdDSA]);
+        assert_eq!(
+            own.jwks_uri.as_deref(),
+            Some("https://machines.example.com/keys")
+        );
+        assert_eq!(own.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert_eq!(
+            own.fetch_token_file.as_deref(),
+            Some(Path::new("/run/token"))
+        );
+        assert_eq!(own.leeway, Some(Duration::from_secs(20)));
+        assert_eq!(own.token_max_age, Some(Duration::from_secs(86400)));
+        assert_eq!(own.token_profile, Some(TokenProfile::Rfc9068));
+        assert_eq!(own.required_scope.as_deref(), Some("use:it see:it"));
+        assert_eq!(own.roles_at.as_deref(), Some("realm_access.roles"));
+        assert_eq!(own.groups_at.as_deref(), Some("groups.all"));
+        assert_eq!(issuers.len(), 2);
+    }
+
+    #[test]
+    fn names_file_line_and_table_of_every_fault() {
+        let issuer = "[[issuer]]\nurl = \"https://a.example/\"\n";
+        let of = r#"in [[issuer]] "https://a.example/""#;
+        let rows = [
+            ("", vec!["issuers.toml:1: has no [[issuer]]; a service without an issuer accepts no token".to_owned()]),
+            ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
+            ("[[issuers]]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: unknown; each issuer is a table [[issuer]], and other options are variables".to_owned()]),
+            ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; give what its tokens have in iss".to_owned()]),
+            (&format!("{issuer}leaway = \"20s\""), vec![format!("issuers.toml:3: {of}, leaway: unknown; did you mean leeway?")]),
+            (&format!("{issuer}leeway = 20"), vec![format!("issuers.toml:3: {of}, leeway: not a string; give a duration from 0s to 5m, such as 30s, in quotes")]),
+            (&format!("{issuer}leeway = \"20\""), vec![format!("issuers.toml:3: {of}, leeway: found \"20\", which has no unit; did you mean 20s?")]),
+            (&format!("{issuer}audiences = \"a\""), vec![format!("issuers.toml:3: {of}, audiences: not an array; give [\"…\"] with the identifier of your API, such as https://api.example.com")]),
+            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is no preset; did you mean keycloak?")]),
+            (&format!("{issuer}algorithms = [\"RS265\"]\nroles_at = \"\""), vec![
+                format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is no algorithm we know; did you mean RS256?"),
+                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or take it out"),
+            ]),
+            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: the same as at issuers.toml:1")]),
+            (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
+            (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
+            (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
+            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
+            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: give one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
+            (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
+            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
+            (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
+            ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
+            ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(parsed(text).unwrap_err(), expected, "{text}");
+        }
+        let without = parse(issuer, "issuers.toml", defaults(&[])).unwrap_err();
+        let expected = format!(
+            "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API"
+        );
+        assert_eq!(without.to_string(), expected);
+    }
+
+    #[test]
+    fn no_fault_shows_a_secret() {
+        let issuer = "[[issuer]]\nurl = \"https://a.example/\"\nalgorithms = [\"HS256\"]\n";
+        for text in [
+            format!("{issuer}signing_secret = {SECRET}"),
+            format!("{issuer}signing_secret = \"{SECRET}"),
+            format!("{issuer}signing_secret = '{SECRET}\"\n"),
+            format!("{issuer}signing_secret \"{SECRET}\""),
+            format!("{issuer}signing_secret = \"{SECRET}\"\nsigning_secret = \"{SECRET}\""),
+            format!("{issuer}\"{SECRET}\" = 1"),
+            format!("{issuer}signing_secret = [\"{SECRET}\"]"),
+            format!("{issuer}signing_secret = \"{}\"", &SECRET[..20]),
+            format!("{issuer}signing_secret = \"\\q{SECRET}\""),
+            format!("\"{SECRET}\" = 1"),
+        ] {
+            let faults = parsed(&text).unwrap_err();
+            assert!(!faults.is_empty(), "{text}");
+            for fault in faults {
+                assert!(
+                    !fault.contains("secret that") && !fault.contains("nobody"),
+                    "{fault}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_of_tenants_is_an_issuer_for_each() {
+        let text = r#"
+[[issuer]]
+kind = "entra"
+url = "https://sts.windows.net/{tenantid}/"
+tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
+"#;
+        let issuers = parsed(text).unwrap();
+        let urls: Vec<_> = issuers.iter().map(|issuer| issuer.url.as_str()).collect();
+        assert_eq!(
+            urls,
+            [
+                "https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/",
+                "https://sts.windows.net/cccc/"
+            ]
+        );
+        let keys = issuers[1].jwks_uri.as_deref();
+        assert_eq!(
+            keys,
+            Some("https://login.microsoftonline.com/cccc/discovery/keys")
+        );
+    }
+
+    /// What a table sets itself always wins, and a preset never takes an option away.
+    #[test]
+    fn a_preset_only_fills_in() {
+        for preset in PRESETS {
+            let url = preset.url.unwrap_or("https://a.example/realms/b");
+            let text = format!(
+                "[[issuer]]\nkind = \"{}\"\nurl = \"{url}\"\naudience_claim = \"cid\"\nalgorithms = [\"PS256\"]\njwks_file = \"keys.json\"\nroles_at = \"a\"\ngroups_at = \"b\"",
+                preset.name
+            );
+            let own = parsed(&text).unwrap().remove(0);
+            assert_eq!(
+                own.audience_claim,
+                Some(AudienceClaim::Cid),
+                "{}",
+                preset.name
+            );
+            assert_eq!(own.algorithms, [Algorithm::PS256], "{}", preset.name);
+            assert_eq!(
+                (own.jwks_uri, own.ca_file, own.fetch_token_file),
+                (None, None, None),
+                "{}",
+                preset.name
+            );
+            assert_eq!(own.roles_at.as_deref(), Some("a"), "{}", preset.name);
+            assert_eq!(own.groups_at.as_deref(), Some("b"), "{}", preset.name);
+            assert!(preset.source.starts_with("https://"), "{}", preset.name);
+        }
+    }
+
+    /// A preset that compares another claim than `aud` says that this is weaker.
+    #[test]
+    fn a_weaker_preset_says_so() {
+        for preset in PRESETS {
+            let mut own = IssuerSettings {
+                url: "https://a.example/".to_owned(),
+                ..IssuerSettings::default()
+            };
+            preset.fill(&mut own);
+            let is_weaker = own.audience_claim.unwrap_or_default() != AudienceClaim::Aud
+                || own.token_max_age.is_some()
+                || own.leeway.is_some()
+                || own.algorithms.iter().any(|alg| alg.is_symmetric());
+            let says_so = preset
+                .note
+                .is_some_and(|note| note.starts_with("weaker than the default"));
+            assert_eq!(is_weaker, says_so, "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn warns_of_a_name_or_field_that_the_product_does_not_have() {
+        let audiences = ["a".to_owned()];
+        let warnings = |text: &str, field| {
+            let with = Defaults {
+                field,
+                ..defaults(&audiences)
+            };
+            let (_, warnings) = parse(text, "issuers.toml", with).unwrap();
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let text = "[[issuer]]\nkind = \"auth0\"\nurl = \"https://tenant.eu.auth0.com\"";
+        let found = warnings(text, None);
+        assert!(found[0].contains("with a slash at the end"), "{found:?}");
+        let text = "[[issuer]]\nkind = \"iap\"";
+        let found = warnings(text, None);
+        assert!(
+            found[0].contains("set AUTH0_TOKEN_FIELD=x-goog-iap-jwt-assertion"),
+            "{found:?}"
+        );
+        assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
+    }
+
+    #[test]
+    fn the_written_file_means_the_same_as_the_variables() {
+        let vars = [
+            ("AUTH0_ISSUER", "https://a.example/"),
+            (
+                "AUTH0_API_AUDIENCE",
+                "https://api.example.com,a \"quoted\" one",
+            ),
+            ("AUTH0_ALGORITHMS", "RS256,ES512,HS256"),
+            ("AUTH0_AUDIENCE_CLAIM", "azp"),
+            ("AUTH0_JWKS_URI", "https://a.example/keys"),
+            ("AUTH0_SIGNING_SECRET", SECRET),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (config, _) = Config::from_variables(vars).unwrap();
+        let issuers = parsed(&config.to_issuers_file()).unwrap();
+        let [own] = &issuers[..] else {
+            panic!("{issuers:?}");
+        };
+        assert_eq!(own.url, config.issuers[0]);
+        assert_eq!(own.audiences, config.audiences);
+        assert_eq!(own.algorithms, config.algorithms);
+        assert_eq!(own.audience_claim, Some(config.audience_claim));
+        assert_eq!(own.jwks_uri, config.jwks_uri);
+        let secret = own.signing_secret.as_ref().unwrap();
+        assert_eq!(secret.as_bytes(), SECRET.as_bytes());
+    }
+}

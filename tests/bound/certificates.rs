@@ -1,0 +1,465 @@
+//! Tokens that are bound to the client's certificate: from the service's own TLS, and from the
+//! fields of proxies.
+
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair,
+    generate_simple_self_signed,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+        client::ResolvesClientCert,
+        crypto::{self, aws_lc_rs::sign::any_supported_type},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+        sign::CertifiedKey as Identity,
+        version::{TLS12, TLS13},
+    },
+};
+use warp::{Filter, http::Request};
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, BearerFilterExt, CertificateSource, Claims, ClientCertificate,
+        RequestHead, claims::NoPrivate, dpop::Dpop, with_auth,
+    },
+    issuer::{Issuer, TokenBuilder},
+    service::{
+        Access, Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        routes, serve,
+    },
+};
+
+use crate::{Bound, PRIVATE, PUBLIC_URL};
+
+/// A certificate with the key that a client has for it, which may be another one.
+#[derive(Debug, Clone)]
+struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    key: String,
+}
+
+impl Shown {
+    fn self_signed() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["client".to_owned()]).unwrap();
+        Self {
+            chain: vec![cert.der().clone()],
+            key: signing_key.serialize_pem(),
+        }
+    }
+
+    fn der(&self) -> &[u8] {
+        &self.chain[0]
+    }
+}
+
+/// Shows a certificate, whether or not the key fits it.
+#[derive(Debug)]
+struct Shows(Arc<Identity>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<Identity>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// A service that asks its clients for a certificate.
+struct Mutual {
+    issuer: Issuer,
+    address: SocketAddr,
+    certificate: CertificateDer<'static>,
+    served: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Mutual {
+    async fn start(authorities: Option<String>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [certificate, key, clients] =
+            ["tls.crt", "tls.key", "clients.crt"].map(|name| folder.path().join(name));
+        fs::write(&certificate, cert.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let authorities = authorities.map(|pem| {
+            fs::write(&clients, pem).unwrap();
+            clients
+        });
+        let tls = Tls::load(Files {
+            certificate,
+            key,
+            clients: ClientAuth::Request { authorities },
+        });
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let auth = Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+            .client_certificates(CertificateSource::Connection)
+            .build()
+            .unwrap();
+        auth.ready().await;
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.address().unwrap();
+        let shutdown = Shutdown::new();
+        let served = tokio::spawn(serve(
+            listener.with_tls(tls.unwrap()),
+            routes(&Access::from(&auth), &shutdown),
+            Limits::default(),
+            None,
+            RequestLog::enabled(),
+            shutdown,
+        ));
+        Self {
+            issuer,
+            address,
+            certificate: cert.der().clone(),
+            served,
+            _folder: folder,
+        }
+    }
+
+    fn client(
+        &self,
+        shown: Option<&Shown>,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match shown {
+            None => config.with_no_client_auth(),
+            Some(shown) => {
+                let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).unwrap();
+                let key = any_supported_type(&key).unwrap();
+                let identity = Identity::new(shown.chain.clone(), key);
+                config.with_client_cert_resolver(Arc::new(Shows(Arc::new(identity))))
+            }
+        };
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Sends a request over a new connection. Returns its status and code, or nothing if the
+    /// handshake failed.
+    async fn ask(&self, client: &TlsConnector, path: &str, token: &str) -> Option<String> {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = client.connect(name, tcp).await.ok()?;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        let read = timeout(Duration::from_secs(20), stream.read_to_string(&mut answer));
+        read.await.unwrap().ok()?;
+        let status = answer.get(9..12)?.to_owned();
+        let code = answer.split(r#""code":""#).nth(1);
+        let code = code.and_then(|rest| rest.split('"').next());
+        Some(format!("{status} {}", code.unwrap_or_default()))
+    }
+}
+
+impl Drop for Mutual {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+#[tokio::test]
+async fn accepts_a_token_over_the_connection_with_its_certificate_alone() {
+    let service = Mutual::start(None).await;
+    let (mine, other) = (Shown::self_signed(), Shown::self_signed());
+    let thief = Shown {
+        key: other.key.clone(),
+        ..mine.clone()
+    };
+    let bound = service
+        .issuer
+        .token()
+        .bound_to_certificate(mine.der())
+        .sign();
+    let plain = service.issuer.token().sign();
+    for version in [&TLS13, &TLS12] {
+        for (case, shown, token, expected) in [
+            ("its certificate", Some(&mine), &bound, Some("200 ")),
+            ("another one", Some(&other), &bound, Some("401 token_bound")),
+            ("none", None, &bound, Some("401 token_bound")),
+            (
+                "its certificate without the key",
+                Some(&thief),
+                &bound,
+                None,
+            ),
+            ("a plain token", Some(&other), &plain, Some("200 ")),
+            ("a plain token and none", None, &plain, Some("200 ")),
+        ] {
+            let client = service.client(shown, version);
+            for path in ["/api/private", "/auth"] {
+                let found = service.ask(&client, path, token).await;
+                assert_eq!(found.as_deref(), expected, "{case}, {version:?}, {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_certificate_of_a_resumed_session() {
+    let service = Mutual::start(None).await;
+    let mine = Shown::self_signed();
+    let token = service
+        .issuer
+        .token()
+        .bound_to_certificate(mine.der())
+        .sign();
+    for version in [&TLS13, &TLS12] {
+        let client = service.client(Some(&mine), version);
+        for connection in 0..3 {
+            let found = service.ask(&client, "/api/private", &token).await;
+            assert_eq!(found.as_deref(), Some("200 "), "{version:?}, {connection}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ignores_certificates_of_other_authorities() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let service = Mutual::start(Some(authority.pem())).await;
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["client".to_owned()]).unwrap();
+    let signed = params.signed_by(&key, &authority).unwrap();
+    let signed = Shown {
+        chain: vec![signed.der().clone()],
+        key: key.serialize_pem(),
+    };
+    let stranger = Shown::self_signed();
+    for (case, shown, is_accepted) in [("signed", &signed, true), ("stranger", &stranger, false)] {
+        let bound = service.issuer.token().bound_to_certificate(shown.der());
+        let client = service.client(Some(shown), &TLS13);
+        let found = service.ask(&client, "/api/private", &bound.sign()).await;
+        let expected = if is_accepted {
+            "200 "
+        } else {
+            "401 token_bound"
+        };
+        assert_eq!(found.as_deref(), Some(expected), "{case}");
+        let plain = service.issuer.token().sign();
+        let found = service.ask(&client, "/api/private", &plain).await;
+        assert_eq!(found.as_deref(), Some("200 "), "{case}, a plain token");
+    }
+}
+
+#[tokio::test]
+async fn refuses_authorities_that_cannot_be_read() {
+    let folder = TempDir::new().unwrap();
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [certificate, key, clients] =
+        ["tls.crt", "tls.key", "clients.crt"].map(|name| folder.path().join(name));
+    fs::write(&certificate, cert.pem()).unwrap();
+    fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let load = || {
+        let loaded = Tls::load(Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            clients: ClientAuth::Request {
+                authorities: Some(clients.clone()),
+            },
+        });
+        loaded.map(drop).map_err(|error| error.to_string())
+    };
+    assert!(load().unwrap_err().ends_with("is not there"));
+    fs::write(&clients, "").unwrap();
+    assert!(load().unwrap_err().ends_with("has no certificate in it"));
+    let broken = cert.pem().replace("MII", "AAA");
+    fs::write(&clients, broken).unwrap();
+    let fault = load().unwrap_err();
+    assert!(
+        fault.ends_with("has a certificate that cannot be read"),
+        "{fault}"
+    );
+    fs::write(&clients, cert.pem()).unwrap();
+    assert_eq!(load(), Ok(()));
+}
+
+/// The field of each proxy, with the certificate as that proxy writes it.
+fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
+    let base64 = STANDARD.encode(der);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+    let escaped = pem
+        .replace('\n', "%0A")
+        .replace(' ', "%20")
+        .replace('+', "%2B");
+    let forwarded = format!("Hash=00;Cert=\"{escaped}\";Subject=\"CN=a, b\"");
+    [
+        (
+            CertificateSource::ClientCert,
+            "Client-Cert",
+            format!(":{base64}:"),
+        ),
+        (
+            CertificateSource::XForwardedClientCert,
+            "X-Forwarded-Client-Cert",
+            forwarded,
+        ),
+        (
+            CertificateSource::XSslClientCert,
+            "X-SSL-Client-Cert",
+            escaped,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn reads_the_certificate_from_the_configured_field_alone() {
+    let (mine, other) = (Shown::self_signed(), Shown::self_signed());
+    let others = fields(other.der());
+    for (at, (source, name, value)) in fields(mine.der()).into_iter().enumerate() {
+        let mut bound = Bound::with(|builder| builder.client_certificates(source)).await;
+        let token = bound.issuer.token().bound_to_certificate(mine.der()).sign();
+        let line = format!("{name}: {value}\r\n");
+        let foreign = format!("{name}: {}\r\n", others[at].2);
+        let elsewhere: String = fields(mine.der())
+            .iter()
+            .filter(|(other, ..)| *other != source)
+            .map(|(_, name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        for (case, lines, is_accepted) in [
+            ("the certificate", line.clone(), true),
+            ("none", String::new(), false),
+            ("another one", foreign.clone(), false),
+            ("in other fields", elsewhere, false),
+            ("twice", format!("{line}{line}"), false),
+            ("two of them", format!("{line}{foreign}"), false),
+            ("cut", format!("{}\r\n", &line[..line.len() / 2]), false),
+        ] {
+            let lines = format!("Authorization: Bearer {token}\r\n{lines}");
+            for start in ["GET /api/private", "GET /auth"] {
+                let answer = bound.ask(start, &lines).await;
+                if is_accepted {
+                    assert_eq!(answer.status, 200, "{name}, {case}, {start}: {answer:?}");
+                } else {
+                    answer.assert_is_problem(&format!("{name}, {case}"), 401, "token_bound");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on() {
+    let mine = Shown::self_signed();
+    let mut bound = Bound::with(|builder| builder).await;
+    let token = bound.issuer.token().bound_to_certificate(mine.der()).sign();
+    let certificates: String = fields(mine.der())
+        .iter()
+        .map(|(_, name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let lines = format!("Authorization: Bearer {token}\r\n{certificates}");
+    let answer = bound.ask("GET /api/private", &lines).await;
+    answer.assert_is_problem("off", 401, "token_bound");
+}
+
+#[tokio::test]
+async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
+    let mine = Shown::self_signed();
+    let mut bound = Bound::with(|builder| {
+        builder
+            .client_certificates(CertificateSource::ClientCert)
+            .dpop(Dpop::allowed(PUBLIC_URL))
+    })
+    .await;
+    let token = bound.token().bound_to_certificate(mine.der()).sign();
+    let certificate = format!("Client-Cert: :{}:\r\n", STANDARD.encode(mine.der()));
+    for (case, scheme, has_certificate, has_proof, status) in [
+        ("both", "DPoP", true, true, 200),
+        ("no certificate", "DPoP", false, true, 401),
+        ("no proof", "DPoP", true, false, 401),
+        ("bearer", "Bearer", true, false, 401),
+    ] {
+        let proof = bound.key.proof("GET", PRIVATE).token(&token).sign();
+        let mut lines = format!("Authorization: {scheme} {token}\r\n");
+        if has_certificate {
+            lines += &certificate;
+        }
+        if has_proof {
+            lines += &format!("DPoP: {proof}\r\n");
+        }
+        let answer = bound.ask("GET /api/private", &lines).await;
+        assert_eq!(answer.status, status, "{case}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_library_takes_the_certificate_from_the_head_and_from_the_extensions() {
+    let mine = Shown::self_signed();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .resource("https://api.example.com")
+        .client_certificates(CertificateSource::Connection)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let token: TokenBuilder = issuer.token().bound_to_certificate(mine.der());
+    let token = token.sign();
+    let request = || {
+        let request = Request::get("/me").header("authorization", format!("Bearer {token}"));
+        request.body(String::new()).unwrap()
+    };
+    let of = request();
+    let head = RequestHead::new(of.method(), of.uri().path(), of.headers());
+    let refused = auth.authenticate::<NoPrivate>(&head).await.unwrap_err();
+    assert_eq!(refused.error, AuthError::TokenBound);
+    let claims: Claims = auth
+        .authenticate(&head.with_certificate(mine.der()))
+        .await
+        .unwrap();
+    let binding = claims.binding().unwrap();
+    assert!(binding.certificate.is_some());
+    assert_eq!(binding.key, None);
+    let alone = auth.verify::<NoPrivate>(&token).await;
+    assert_eq!(alone.unwrap_err(), AuthError::TokenBound);
+
+    let me = warp::path!("me")
+        .and(with_auth(&auth))
+        .map(|_: Claims| "you")
+        .route();
+    let service = warp::service(me);
+    let mut with_certificate = request();
+    let certificate = ClientCertificate::new(mine.der());
+    with_certificate.extensions_mut().insert(certificate);
+    for (request, status) in [(request(), 401), (with_certificate, 200)] {
+        let found = hyper::service::Service::call(
+            &hyper_util::service::TowerToHyperService::new(service.clone()),
+            request,
+        );
+        assert_eq!(found.await.unwrap().status(), status);
+    }
+
+    let metadata = serde_json::to_value(auth.metadata([""; 0]).unwrap()).unwrap();
+    assert_eq!(metadata["tls_client_certificate_bound_access_tokens"], true);
+}

@@ -1,0 +1,164 @@
+//! `explain` says why a credential is refused, and how to fix that.
+//!
+//! The binary is run as its users run it: configured by the environment, the token on its standard
+//! input. Each row breaks one thing. The files stand for the kinds of mistakes:
+//!
+//! | kind | file |
+//! |---|---|
+//! | K1: the verdict is the service's | `verdict.rs`; a property test is in `src/service/cli/explain/tests.rs` |
+//! | K2: what is recommended starts the service | [`explained`] tries each setting; `settings.rs` reads every text |
+//! | K3: a key that was left out; K8: discovery that fails | `keys.rs` |
+//! | K6: the patterns of issuers | `issuers.rs` |
+//! | K9: unfilled variables; K10: what people paste | `pasted.rs` |
+//! | tokens, configurations and grants in general | this file, `configuration.rs`, `policies.rs` |
+//! | what the output looks like, and what it keeps secret | `output.rs` |
+
+mod configuration;
+mod issuers;
+mod keys;
+mod output;
+mod pasted;
+mod policies;
+mod settings;
+mod verdict;
+
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{SigningKey, TokenBuilder},
+    service::api::errors::{Cause, Page, causes},
+};
+
+use crate::support::world::{Told, World};
+
+/// Explains a text. Checks that the service starts with each setting that is recommended, and that
+/// the setting changes the verdict.
+fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Told, Value) {
+    let arguments = [&["explain", "--json"], arguments].concat();
+    let told = world.run(&arguments, input);
+    let wrong = || panic!("{case}: {}{}", told.stdout, told.stderr);
+    if told.stdout.is_empty() {
+        wrong();
+    }
+    let json = told.json();
+    assert_eq!(
+        told.code,
+        Some(i32::from(json["accepted"] == false)),
+        "{case}: {json:#}"
+    );
+    let lines = json["settings"].as_array().unwrap().iter();
+    let lines: Vec<_> = lines
+        .map(|line| line.as_str().unwrap().split_once('=').unwrap())
+        .collect();
+    if !lines.is_empty() {
+        let mut command = world.command(&["explain", "--json", input]);
+        let output = command.envs(lines.iter().copied()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{case}: {lines:?}: {stderr}"
+        );
+        let changed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let verdict = |json: &Value| (json["code"].clone(), json["cause"].clone());
+        assert_ne!(
+            verdict(&changed),
+            verdict(&json),
+            "{case}: {lines:?}: {changed:#}"
+        );
+    }
+    (told, json)
+}
+
+/// Checks the code, the cause and the fix of a refusal.
+fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) -> Value {
+    let (_, json) = explained(world, case, &[], input);
+    assert_eq!(json["code"], code, "{case}: {json:#}");
+    assert_eq!(json["mend"], expected.mend, "{case}: {json:#}");
+    let what = json["cause"].as_str().unwrap();
+    assert!(what.starts_with(expected.what), "{case}: {json:#}");
+    assert_eq!(json["accepted"], false, "{case}");
+    let page = Page::of(code).unwrap();
+    assert!(
+        page.causes.contains(&expected),
+        "{case}: not on the page of {code}"
+    );
+    let steps = json["steps"].as_array().unwrap();
+    let first = steps.iter().find(|step| step["holds"] == false);
+    assert_eq!(first.unwrap()["code"], code, "{case}: {json:#}");
+    json
+}
+
+type Break = fn(TokenBuilder) -> TokenBuilder;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_token_gets_the_sentence_that_mends_it() {
+    let world = World::start().await;
+    #[rustfmt::skip]
+    let rows: [(&str, Break, &str, Cause); 38] = [
+        ("an ID token, by its nonce", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("nonce", "n"), "wrong_audience", causes::ID_TOKEN),
+        ("an ID token, by what it tells", |t| t.audience("kZ1abcdefghijklmnopqrstuvwxyz012").claim("email", "a@example.com"), "wrong_audience", causes::ID_TOKEN),
+        ("for /userinfo alone", |t| t.audience("https://tenant.eu.auth0.com/userinfo"), "wrong_audience", causes::USERINFO_ONLY),
+        ("for the Management API of Auth0", |t| t.audience("https://tenant.eu.auth0.com/api/v2/"), "wrong_audience", causes::MANAGEMENT_API),
+        ("an audience with a slash more", |t| t.audience("https://api.example.com/"), "wrong_audience", causes::AUDIENCE_SPELLING),
+        ("an audience in capitals", |t| t.audience("https://API.example.com"), "wrong_audience", causes::AUDIENCE_SPELLING),
+        ("for another API", |t| t.audience("https://other.example.com"), "wrong_audience", causes::OTHER_API),
+        ("for nobody", |t| t.without("aud"), "missing_claim", causes::NO_AUDIENCE),
+        ("from nobody", |t| t.without("iss"), "missing_claim", causes::NO_ISSUER),
+        ("for ever", |t| t.without("exp"), "missing_claim", causes::NO_EXPIRY),
+        ("expired", TokenBuilder::expired, "token_expired", causes::EXPIRED),
+        ("not yet", |t| t.not_before(3600), "token_not_yet_valid", causes::NOT_YET),
+        ("in milliseconds", |t| t.claim("iat", 1_795_000_000_000_u64).claim("exp", 1_795_003_600_000_u64), "token_not_yet_valid", causes::MILLISECONDS),
+        ("a date as text", |t| t.claim("exp", "2030-01-01"), "invalid_claim", causes::WRONG_TYPE),
+        ("an API with HS256", |t| t.header("alg", "HS256"), "algorithm_not_allowed", causes::HS256_API),
+        ("an API with PS256", |t| t.algorithm(Algorithm::PS256), "algorithm_not_allowed", causes::OTHER_ALGORITHM),
+        ("an API with HS512", |t| t.header("alg", "HS512"), "algorithm_not_allowed", causes::UNSUPPORTED_ALGORITHM),
+        ("an API with ES256K", |t| t.header("alg", "ES256K"), "algorithm_not_allowed", causes::UNSUPPORTED_ALGORITHM),
+        ("no algorithm", |t| t.without_header("alg"), "algorithm_not_allowed", causes::UNSUPPORTED_ALGORITHM),
+        ("unsigned", |t| t.header("alg", "none"), "algorithm_not_allowed", causes::UNSIGNED),
+        ("a logout token", |t| t.typ("logout+jwt"), "wrong_token_type", causes::LOGOUT_TOKEN),
+        ("a DPoP proof", |t| t.typ("dpop+jwt"), "wrong_token_type", causes::DPOP_PROOF),
+        ("another type", |t| t.typ("secevent+jwt"), "wrong_token_type", causes::OTHER_TYPE),
+        ("the type JOSE, without the strict profile", |t| t.typ("JOSE"), "wrong_token_type", causes::OTHER_TYPE),
+        ("a kid of null", |t| t.header("kid", json!(null)), "token_malformed", causes::KID_NOT_TEXT),
+        ("a kid of a number", |t| t.header("kid", 5), "token_malformed", causes::KID_NOT_TEXT),
+        ("roles and no scopes", |t| t.audience("https://other.example.com").claim("roles", ["a"]), "wrong_audience", causes::OTHER_API),
+        ("an extension", |t| t.header("crit", json!(["exp"])), "unsupported_critical_header", causes::EXTENSION),
+        ("bound by DPoP", |t| t.claim("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})), "token_bound", causes::DPOP_BOUND),
+        ("bound by mutual TLS", |t| t.claim("cnf", json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})), "token_bound", causes::MTLS_BOUND),
+        ("bound otherwise", |t| t.claim("cnf", json!({"kid": "a"})), "token_bound", causes::BOUND),
+        ("a key that was rotated away", |t| t.kid("gone"), "unknown_key", causes::ROTATED),
+        ("a development issuer restarted", |t| { let key = SigningKey::generate(Algorithm::RS256); let kid = kid_of(&t); t.key(&key).kid(&kid) }, "bad_signature", causes::REPLACED_KEY),
+        ("another name of the issuer", |t| t.claim("iss", "https://login.example.com/"), "unknown_issuer", causes::SAME_KEYS),
+        ("another tenant", |t| t.claim("iss", "https://other.eu.auth0.com/").key(&SigningKey::generate(Algorithm::RS256)), "unknown_issuer", causes::OTHER_TENANT),
+        ("no issuer of ours, and no key of a name", |t| t.claim("iss", "https://other.eu.auth0.com/").kid("gone"), "unknown_issuer", causes::OTHER_TENANT),
+        ("an issuer without its slash", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.trim_end_matches('/')) }, "unknown_issuer", causes::SLASH),
+        ("an issuer with https", |t| { let issuer = issuer_of(&t); t.claim("iss", issuer.replace("http:", "https:")) }, "unknown_issuer", causes::SCHEME_OR_CASE),
+    ];
+    for (case, broken, code, cause) in rows {
+        refuses(
+            &world,
+            case,
+            &broken(world.issuer.token()).sign(),
+            code,
+            cause,
+        );
+    }
+}
+
+/// Returns one part of a token, decoded.
+fn part(token: &str, at: usize) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap());
+    serde_json::from_slice(&bytes.unwrap()).unwrap()
+}
+
+fn kid_of(token: &TokenBuilder) -> String {
+    let header = part(&token.clone().sign(), 0);
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+fn issuer_of(token: &TokenBuilder) -> String {
+    let claims = part(&token.clone().sign(), 1);
+    claims["iss"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,167 @@
+//! What the output looks like, what it shows of a token, and whom the command asks.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::json;
+use tokio::{io::AsyncReadExt, net::TcpListener};
+use warp_bearer::{
+    auth::Algorithm,
+    issuer::{Issuer, TokenBuilder},
+    service::api::errors::{Cause, causes},
+};
+
+use super::{Break, refuses};
+use crate::support::world::{World, with_date};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_told_from_a_token_that_is() {
+    let issuer = Issuer::start().await;
+    #[rustfmt::skip]
+    let rows: [(&str, i64, Break, &str, Cause, &str); 4] = [
+        ("ahead", -7200, TokenBuilder::expired, "token_expired", causes::CLOCK_AHEAD, "2 h ahead of"),
+        ("behind", 7200, |t| t.issued_at(7190), "token_not_yet_valid", causes::CLOCK_BEHIND, "2 h behind"),
+        ("right, and the token expired", 0, TokenBuilder::expired, "token_expired", causes::EXPIRED, "It expired 1 h"),
+        ("right, and the token early", 0, |t| t.issued_at(7200), "token_not_yet_valid", causes::NOT_YET, "clock"),
+    ];
+    for (case, ahead, broken, code, cause, fact) in rows {
+        let url = with_date(&issuer, ahead).await;
+        let token = broken(issuer.token()).claim("iss", &url).sign();
+        let world = World::of(issuer.clone()).set("AUTH0_ISSUER", url);
+        refuses(&world, case, &token, code, cause);
+        let told = world.run(&["explain"], &token);
+        assert!(told.stdout.contains(fact), "{case}: {}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_key_set_in_a_file_nobody_is_asked() {
+    let world = World::start().await;
+    let file = world.directory.path().join("jwks.json");
+    let jwks = json!({"keys": [world.issuer.key().public_jwk()]});
+    fs::write(&file, jwks.to_string()).unwrap();
+    let good = world.issuer.token().sign();
+    world.issuer.rotate();
+    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    let late = world.issuer.token().expired().sign();
+    let told = world.run(&["explain", "--jwks", "jwks.json", &late], "");
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let asked = world.issuer.requests();
+    assert_eq!((asked.discovery, asked.jwks), (0, 0));
+
+    fs::write(&file, "{}").unwrap();
+    let told = world.run(&["explain", "--jwks", "jwks.json"], &good);
+    let line = "--jwks: jwks.json: a JSON object without a member \"keys\"\n";
+    assert_eq!((told.code, &*told.stderr), (Some(66), line));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_nothing_to_the_terminal() {
+    let world = World::start().await;
+    let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\r\n";
+    let token = world.issuer.token().subject(evil).audience(evil).kid(evil);
+    let token = token.claim("iss", evil).sign();
+    for arguments in [&["explain"][..], &["explain", "--json"]] {
+        let told = world.run(arguments, &token);
+        assert_eq!(told.code, Some(1));
+        let hostile = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!told.stdout.contains(hostile), "{:?}", told.stdout);
+        assert!(told.stdout.contains("owned"), "{}", told.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_a_part_of_a_long_claim() {
+    let world = World::start().await;
+    let long = || "x".repeat(2000);
+    let many: Vec<_> = (0..50).map(|at| format!("urn:{at}")).collect();
+    let token = world.issuer.token();
+    let token = token.header("kid", long()).claim("iss", long());
+    let token = token.claim("sub", long()).claim("aud", many).sign();
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stdout.contains("xxxx"), "{}", told.stdout);
+    assert!(told.stdout.contains("… 40 more"), "{}", told.stdout);
+    for line in told.stdout.lines() {
+        assert!(line.chars().count() < 400, "{line}");
+    }
+
+    let refusal = json!({"error": long(), "error_description": long()});
+    let told = world.run(&["explain"], &refusal.to_string());
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(told.stderr.len() < 400, "{}", told.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_get_the_steps_with_the_time_on_their_wall() {
+    let world = World::start().await;
+    let token = world
+        .issuer
+        .token()
+        .claim("exp", 1_700_000_000)
+        .claim("iat", 1_699_990_000);
+    let told = world.run(&["explain"], &token.sign());
+    let exp = told.stdout.lines().find(|line| line.contains("✗")).unwrap();
+    // `TZ` is one hour ahead of UTC.
+    assert!(
+        exp.starts_with("  ✗ exp           2023-11-14 23:13:20 +01:00, "),
+        "{exp}"
+    );
+    assert!(
+        exp.contains(" d ") && exp.contains(" ago   expected: after "),
+        "{exp}"
+    );
+    assert!(
+        told.stdout
+            .contains("\nRefused: 401 token_expired. The access token has expired.\n")
+    );
+    assert!(
+        told.stdout
+            .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.mend))
+    );
+    assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
+    assert_eq!(told.stderr, "");
+}
+
+/// Listens on an address and never answers. Returns the address and all bytes received.
+async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            notes.lock().unwrap().extend(b"connected ");
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap_or_default();
+            notes.lock().unwrap().extend(&bytes[..count]);
+        }
+    });
+    (url, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_hears_the_token_and_nobody_it_names_hears_anything() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let ((ours, heard), (other, silence)) = (ear().await, ear().await);
+    let token = issuer.token().claim("iss", &other).expired();
+    let token = token
+        .header("jku", format!("{other}keys"))
+        .header("x5u", &other);
+    let token = token.claim("jwks_uri", &other).sign();
+    let world = World::of(issuer).set("AUTH0_ISSUER", ours);
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert_eq!(*silence.lock().unwrap(), b"");
+    let asked = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
+    assert!(
+        asked.contains("GET /.well-known/openid-configuration"),
+        "{asked}"
+    );
+    for part in token.split('.') {
+        assert!(!asked.contains(part), "{asked}");
+    }
+}

@@ -1,0 +1,176 @@
+//! K9 and K10: what people paste, unfilled variables among it.
+
+use serde_json::json;
+use warp_bearer::service::api::errors::causes;
+
+use super::{explained, refuses};
+use crate::support::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let (start, signature) = good.rsplit_once('.').unwrap();
+    let middle = start.len() / 2;
+    #[rustfmt::skip]
+    let rows = [
+        ("opaque", "kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
+        ("opaque, with a dot", "v1.kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
+        ("encrypted", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..a.b.c".to_owned(), "token_not_jwt", causes::ENCRYPTED),
+        ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
+        ("without its end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
+        ("an unfilled variable", "undefined".to_owned(), "token_not_jwt", causes::UNFILLED),
+        ("shortened by a page", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("a blank in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("two of them", format!("{good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS),
+        ("too large", "a".repeat(17_000), "token_too_large", causes::TOO_LARGE),
+        ("padded", format!("{start}.{signature}=="), "token_malformed", causes::RE_ENCODED),
+        ("a character lost", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
+        ("a member twice", world.issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}"), "token_malformed", causes::NOT_STRICT),
+    ];
+    for (case, input, code, cause) in rows {
+        refuses(&world, case, &input, code, cause);
+    }
+
+    for (case, input, note) in [
+        ("alone", format!("{good}\n"), ""),
+        (
+            "the field",
+            format!("Authorization: Bearer {good}"),
+            "field",
+        ),
+        ("quotes", format!("\"{good}\""), "quotes"),
+        ("the credential", format!("Bearer {good}"), "field"),
+        (
+            "lines",
+            format!("{}\n  {}\n", &good[..middle], &good[middle..]),
+            "line breaks",
+        ),
+        (
+            "the whole answer",
+            json!({"access_token": good, "token_type": "Bearer"}).to_string(),
+            "answer",
+        ),
+        (
+            "in camel case",
+            json!({"accessToken": good}).to_string(),
+            "`accessToken`",
+        ),
+        (
+            "curl",
+            format!("curl -sS -H 'Authorization: Bearer {good}' https://api.example.com/"),
+            "on line 1",
+        ),
+        (
+            "curl -v",
+            format!("> GET / HTTP/1.1\n> Authorization: Bearer {good}\n>\n< HTTP/1.1 401\n"),
+            "on line 2",
+        ),
+        (
+            "a fragment",
+            format!("https://app.example.com/#access_token={good}&token_type=Bearer"),
+            "`access_token`",
+        ),
+        ("a variable", format!("TOKEN={good}"), "`TOKEN`"),
+        ("export", format!("export TOKEN='{good}'"), "`TOKEN`"),
+        (
+            "ExecCredential",
+            json!({"kind": "ExecCredential", "status": {"token": good}}).to_string(),
+            "`status.token`",
+        ),
+        ("YAML", format!("user:\n  token: {good}\n"), "on line 2"),
+    ] {
+        let (told, json) = explained(&world, case, &["-"], &input);
+        assert_eq!(told.code, Some(0), "{case}: {}", told.stdout);
+        assert_eq!(json["claims"]["sub"], "auth0|alice", "{case}");
+        let notes = json["notes"].to_string();
+        assert!(notes.contains(note), "{case}: {notes}");
+        assert_eq!(notes == "[]", note.is_empty(), "{case}: {notes}");
+    }
+
+    let refusal =
+        r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
+    for (case, input, line) in [
+        ("nothing", "", "no token: the input is empty\n"),
+        (
+            "a refusal",
+            refusal,
+            "no token: the input is the refusal of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
+        ),
+    ] {
+        let told = world.run(&["explain"], input);
+        assert_eq!((told.code, &*told.stderr), (Some(66), line), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_without_a_value_is_called_so() {
+    let world = World::start().await;
+    #[rustfmt::skip]
+    let rows = [
+        ("undefined", "token_not_jwt"), ("null", "token_not_jwt"), ("None", "token_not_jwt"),
+        ("[object Object]", "malformed_authorization"), ("{{token}}", "malformed_authorization"),
+        ("${TOKEN}", "malformed_authorization"), ("$TOKEN", "malformed_authorization"),
+        ("<token>", "malformed_authorization"), ("%TOKEN%", "malformed_authorization"),
+        ("YOUR_ACCESS_TOKEN", "token_not_jwt"),
+    ];
+    for (text, code) in rows {
+        refuses(&world, text, text, code, causes::UNFILLED);
+        let field = format!("Bearer {text}");
+        refuses(&world, text, &field, code, causes::UNFILLED);
+        let curl = format!("curl -H 'Authorization: Bearer {text}' https://api.example.com");
+        refuses(&world, text, &curl, code, causes::UNFILLED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_explained_and_no_message_repeats_a_token() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let field = format!("Authorization: Bearer {good}");
+    for arguments in [
+        &["explain", "curl", "-H", &field, "https://api.example.com/"][..],
+        &[
+            "explain",
+            "--json",
+            "curl",
+            "-sS",
+            "https://api.example.com/",
+            "-H",
+            &field,
+            "-o",
+            "/dev/null",
+        ],
+    ] {
+        let told = world.run(arguments, "");
+        assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    }
+    let option = format!("--header={field}");
+    for arguments in [
+        &["explain", "--header", &field][..],
+        &["explain", &option],
+        &["health", &field],
+    ] {
+        let told = world.run(arguments, "");
+        assert_eq!(told.code, Some(64), "{}{}", told.stdout, told.stderr);
+        assert!(!told.stderr.contains(&good), "{}", told.stderr);
+    }
+    let other = world.issuer.token().subject("auth0|bob").sign();
+    let told = world.run(&["explain"], &format!("A={good}\nB={other}"));
+    assert_eq!(told.code, Some(66), "{}", told.stdout);
+    assert!(
+        told.stderr.contains("2 tokens") && told.stderr.contains("`B` on line 2"),
+        "{}",
+        told.stderr
+    );
+    assert!(
+        told.stderr.contains("https://api.example.com"),
+        "{}",
+        told.stderr
+    );
+    assert!(
+        !told.stderr.contains(&good) && !told.stderr.contains(&other),
+        "{}",
+        told.stderr
+    );
+}

@@ -1,0 +1,132 @@
+//! K2: every `NAME=value` in a text of ours starts the service.
+//!
+//! [`explained`](super::explained) tries the lines that `explain` computes. Here are those that are
+//! written in pages and in the source code.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use warp_bearer::service::config::{Config, VARIABLES};
+
+/// Returns the files of a folder with this ending, at any depth.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| {
+        if path.is_dir() {
+            return files(&path, ending);
+        }
+        let fits = path.to_str().is_some_and(|name| name.ends_with(ending));
+        if fits { vec![path] } else { Vec::new() }
+    });
+    found.collect()
+}
+
+/// Returns the texts of ours that people read, without tests.
+fn texts() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = files(&root.join("docs"), ".md");
+    paths.extend(files(&root.join("src/service"), ".rs"));
+    paths.extend(["README.md", "README.ja.md", "SECURITY.md"].map(|name| root.join(name)));
+    let texts = paths.into_iter().filter(|path| !path.ends_with("tests.rs"));
+    texts
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap().to_owned();
+            (path, text)
+        })
+        .collect()
+}
+
+/// Returns every `NAME=value` of a variable in a text. A placeholder, `{…}` or `$…`, is no value.
+fn settings(text: &str) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for variable in VARIABLES {
+        let assignment = format!("{}=", variable.name);
+        for (at, _) in text.match_indices(&assignment) {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if text[..at].ends_with(is_word) {
+                continue;
+            }
+            let value = &text[at + assignment.len()..];
+            let value = match value.strip_prefix('\'') {
+                Some(quoted) => quoted.split('\'').next().unwrap_or_default(),
+                None => value
+                    .split([' ', '\n', '`', '"', ')', '|', '\\', ';'])
+                    .next()
+                    .unwrap_or_default(),
+            };
+            let value = value.trim_end_matches(['.', ',', ':']);
+            if !value.is_empty() && !value.contains(['{', '$', '<', '…', '*']) {
+                found.push((variable.name, value.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Returns what a setting needs beside it.
+fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
+    match name {
+        "AUTH0_ALGORITHMS" if value.contains("HS256") => {
+            vec![("AUTH0_SIGNING_SECRET", "a secret that nobody else can know")]
+        }
+        "TLS_CERT_FILE" => vec![("TLS_KEY_FILE", "/etc/key.pem")],
+        "TLS_KEY_FILE" => vec![("TLS_CERT_FILE", "/etc/certificate.pem")],
+        "METRICS_LISTEN" => vec![("LISTEN", "127.0.0.1:1")],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn each_setting_that_a_text_names_starts_the_service() {
+    let mut count = 0;
+    let mut faults = Vec::new();
+    let examples = VARIABLES.iter().map(|variable| {
+        let line = format!("{}={}", variable.name, variable.example);
+        // What `.env.example` has to be replaced is refused at the start.
+        let is_placeholder = line.contains("your.") || line.contains("/etc/");
+        (
+            PathBuf::from(".env.example"),
+            if is_placeholder { String::new() } else { line },
+        )
+    });
+    for (path, text) in texts().into_iter().chain(examples) {
+        for (name, value) in settings(&text) {
+            let mut variables = vec![
+                ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+                ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+            ];
+            variables.extend(companions(name, &value));
+            variables.push((name, &value));
+            let owned = variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            if let Err(why) = Config::from_variables(owned) {
+                faults.push(format!("{}: {name}={value}: {why}", path.display()));
+            }
+            count += 1;
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(count > 20, "only {count}");
+}
+
+#[test]
+fn finds_settings_in_a_text() {
+    let found =
+        settings("set `LISTEN=0.0.0.0:80` or AUTH0_ALGORITHMS=HS512, not MY_LISTEN=a or DOCS=$X.");
+    let expected = [
+        ("AUTH0_ALGORITHMS", "HS512".to_owned()),
+        ("LISTEN", "0.0.0.0:80".to_owned()),
+    ];
+    assert_eq!(found, expected);
+    let owned = [("AUTH0_ALGORITHMS".to_owned(), "HS512".to_owned())];
+    assert!(
+        Config::from_variables(owned).is_err(),
+        "what it finds can fail"
+    );
+}

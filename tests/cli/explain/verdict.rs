@@ -1,0 +1,136 @@
+//! K1: the verdict is that of the service to the text as it is sent.
+
+use serde_json::json;
+use warp_bearer::service::api::errors::causes;
+
+use super::{explained, refuses};
+use crate::support::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_is_explained_as_it_is_sent() {
+    let world = World::start().await;
+    let good = world.issuer.token().sign();
+    let late = world.issuer.token().expired().sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("twice the scheme", format!("Bearer Bearer {good}"), "malformed_authorization", causes::SCHEME_TWICE, None),
+        ("a colon", format!("Bearer: {good}"), "malformed_authorization", causes::COLON, None),
+        ("a tab", format!("Bearer\t{good}"), "malformed_authorization", causes::TAB, None),
+        ("quotes", format!("Bearer \"{good}\""), "malformed_authorization", causes::QUOTED, None),
+        ("quotes around the value", format!("\"Bearer {good}\""), "missing_token", causes::QUOTED_FIELD, None),
+        ("no scheme", format!("Authorization: {good}"), "missing_token", causes::NO_SCHEME, None),
+        ("no space", format!("Bearer{good}"), "missing_token", causes::NO_SPACE, None),
+        ("another scheme", format!("Authorization: Token {good}"), "missing_token", causes::OTHER_SCHEME, None),
+        ("two", format!("Bearer {good}, Bearer {good}"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
+        ("twice the scheme, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
+    ];
+    for (case, text, code, cause, of_token) in rows {
+        let json = refuses(&world, case, &text, code, cause);
+        // The token in it is explained as well, and said to be another text.
+        assert_eq!(
+            json["repair"]["accepted"],
+            of_token.is_none(),
+            "{case}: {json:#}"
+        );
+        assert_eq!(json["repair"]["code"], json!(of_token), "{case}: {json:#}");
+        let told = world.run(&["explain", "-"], &text);
+        let says = if of_token.is_none() {
+            "The token in it is good"
+        } else {
+            "would be refused as well"
+        };
+        assert!(told.stdout.contains(says), "{case}: {}", told.stdout);
+        for token in [&good, &late] {
+            assert!(
+                !told.stdout.contains(token.as_str()),
+                "{case}: {}",
+                told.stdout
+            );
+        }
+    }
+    for (case, text, code, cause) in [
+        (
+            "nothing",
+            "Authorization:",
+            "missing_token",
+            causes::NO_FIELD,
+        ),
+        (
+            "another scheme",
+            "Authorization: Basic YTpi",
+            "missing_token",
+            causes::OTHER_SCHEME,
+        ),
+        (
+            "a scheme alone",
+            "Bearer",
+            "malformed_authorization",
+            causes::NOTHING_SENT,
+        ),
+    ] {
+        let json = refuses(&world, case, text, code, cause);
+        assert_eq!(json["repair"], json!(null), "{case}");
+    }
+    for (case, text) in [
+        ("the field", format!("Authorization: Bearer {good}")),
+        ("in lower case", format!("authorization:bearer  {good}\r\n")),
+        ("the value", format!("Bearer {good}")),
+        ("the token", good.clone()),
+    ] {
+        let (told, _) = explained(&world, case, &["-"], &text);
+        assert_eq!(told.code, Some(0), "{case}");
+    }
+    // A shell cuts what is not quoted into arguments.
+    let told = world.run(&["explain", "Bearer", "Bearer", &good], "");
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    let told = world.run(&["explain", "Bearer", &good], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_every_route_requires_is_part_of_the_verdict() {
+    let world = World::start().await.set("AUTH0_REQUIRED_SCOPE", "use:it");
+    let token = || world.issuer.token();
+    for (scope, expected) in [("use:it", None), ("other", Some("insufficient_scope"))] {
+        let (told, json) = explained(&world, scope, &[], &token().scope(scope).sign());
+        assert_eq!(json["code"], json!(expected), "{scope}: {json:#}");
+        assert_eq!(told.code, Some(i32::from(expected.is_some())), "{scope}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_what_a_proxy_gets() {
+    let world = World::start().await;
+    let token = world.issuer.token().scope("a b").permissions(["p"]).sign();
+    #[rustfmt::skip]
+    let rows = [
+        ("granted", "scope=a&permission=p", None),
+        ("with the path", "/auth?scope=a", None),
+        ("nothing asked", "", None),
+        ("a scope that is missing", "scope=c", Some("insufficient_scope")),
+        ("a permission that is missing", "scope=a&permission=q", Some("insufficient_permissions")),
+        ("a query that cannot be read", "scopes=a", Some("bad_request")),
+    ];
+    for (case, query, code) in rows {
+        let (_, json) = explained(&world, case, &["--auth", query], &token);
+        assert_eq!(json["code"], json!(code), "{case}: {json:#}");
+        let fields = &json["proxy"]["fields"];
+        let scope = if code.is_none() {
+            json!("a b")
+        } else {
+            json!(null)
+        };
+        assert_eq!(fields["x-auth-scope"], scope, "{case}: {json:#}");
+        let told = world.run(&["explain", "--auth", query], &token);
+        let line = format!(
+            "a proxy that asks /auth?{}",
+            query.trim_start_matches("/auth?")
+        );
+        assert!(told.stdout.contains(&line), "{case}: {}", told.stdout);
+        assert_eq!(
+            told.stdout.contains("x-auth-subject: auth0|alice"),
+            code.is_none(),
+            "{case}"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Introspection as the operator configures and tries it.
+
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+use crate::support::{process::Process, world::World};
+
+/// An issuer, and the configuration that asks it about opaque tokens.
+async fn asking() -> World {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let (id, secret) = (
+        issuer.client_id().to_owned(),
+        issuer.client_secret().to_owned(),
+    );
+    World::of(issuer)
+        .set("AUTH0_ALGORITHMS", "ES256")
+        .set("AUTH0_INTROSPECTION", "opaque")
+        .set("AUTH0_INTROSPECTION_CLIENT_ID", id)
+        .set("AUTH0_INTROSPECTION_CLIENT_SECRET", secret)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_asks_about_a_made_up_token() {
+    let world = asking().await;
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    assert!(
+        told.stdout.contains("accepts the credentials"),
+        "{}",
+        told.stdout
+    );
+    assert_eq!(world.issuer.requests().introspection, 1);
+    let world = world.set("AUTH0_INTROSPECTION_CLIENT_SECRET", "hunter2");
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("answered 401"), "{}", told.stdout);
+    assert!(!told.stdout.contains("hunter2"), "{}", told.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_sends_the_token_only_if_it_is_told_to() {
+    let world = asking().await;
+    let token = world.issuer.opaque_token(world.issuer.token());
+    let told = world.run(&["explain"], &token);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stderr.contains("--introspect"), "{}", told.stderr);
+    assert_eq!(world.issuer.requests().introspection, 0);
+    let told = world.run(&["explain", "--introspect"], &token);
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    assert!(
+        told.stderr.contains("is sent to the issuer"),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(world.issuer.requests().introspection, 1);
+    world.issuer.revoke(&token);
+    let told = world.run(&["explain", "--introspect", "--json"], &token);
+    assert_eq!(told.code, Some(1));
+    assert_eq!(told.json()["code"], "token_inactive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_accepts_an_opaque_token() {
+    let world = asking().await.set("LISTEN", "127.0.0.1:0");
+    let mut command = world.command(&[]);
+    let mut service = Process::spawn(&mut command);
+    let lines = service.logged(|line| line.contains("listening"));
+    let address = lines.last().unwrap().split("address=").nth(1).unwrap();
+    let address = address.trim().to_owned();
+    let ask = async |path: &str, token: &str| {
+        let request = reqwest::Client::new().get(format!("http://{address}{path}"));
+        let answer = request.bearer_auth(token).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let claims = world.issuer.token().scope("read:messages");
+    let token = world.issuer.opaque_token(claims);
+    let (status, body) = ask("/api/private-scoped", &token).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(ask("/auth?scope=read:messages", &token).await.0, 200);
+    let (status, body) = ask("/api/private", "made-up-token-0123456789").await;
+    assert_eq!(status, 401);
+    assert!(body.contains("token_inactive"), "{body}");
+    let (status, body) = ask("/auth?acr=gold&max_age=60", &token).await;
+    assert_eq!(status, 401);
+    assert!(body.contains("insufficient_user_authentication"), "{body}");
+    world.issuer.go_down().await;
+    let (status, body) = ask("/api/private", "made-up-token-9876543210").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("introspection_unavailable"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_say_what_to_set() {
+    #[rustfmt::skip]
+    let rows = [
+        ("an unknown mode", "AUTH0_INTROSPECTION", "on", "none of off, opaque and always"),
+        ("several issuers", "AUTH0_ISSUER", "https://a.example/,https://b.example/", "AUTH0_INTROSPECTION: in the environment, set, but AUTH0_ISSUER has several"),
+        ("a secret and a key", "AUTH0_INTROSPECTION_KEY_FILE", "/nowhere/key.pem", "keep one of them"),
+        ("plain http", "AUTH0_INTROSPECTION_URI", "http://a.example/introspect", "is not https"),
+        ("no duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
+        ("no file of revocations", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
+    ];
+    for (case, name, value, expected) in rows {
+        let world = asking().await.set(name, value);
+        let told = world.run(&["serve"], "");
+        assert_eq!(told.code, Some(78), "{case}: {}", told.stderr);
+        assert!(told.stderr.contains(expected), "{case}: {}", told.stderr);
+    }
+    let world = World::start().await.set("AUTH0_INTROSPECTION", "always");
+    let told = world.run(&["serve"], "");
+    assert_eq!(told.code, Some(78));
+    for name in [
+        "AUTH0_INTROSPECTION_CLIENT_ID",
+        "AUTH0_INTROSPECTION_CLIENT_SECRET",
+    ] {
+        assert!(
+            told.stderr.contains(&format!("{name}: not set")),
+            "{}",
+            told.stderr
+        );
+    }
+    let key = World::start()
+        .await
+        .set("AUTH0_INTROSPECTION", "opaque")
+        .set("AUTH0_INTROSPECTION_CLIENT_ID", "api");
+    let path = key.directory.path().join("key.pem");
+    std::fs::write(
+        &path,
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    let key = key.set("AUTH0_INTROSPECTION_KEY_FILE", path.to_str().unwrap());
+    let told = key.run(&["serve"], "");
+    assert_eq!(told.code, Some(78));
+    assert!(
+        told.stderr.contains("holds no private key"),
+        "{}",
+        told.stderr
+    );
+}

@@ -1,0 +1,143 @@
+//! The issuers file as the commands read and write it.
+
+use std::fs;
+
+use serde_json::Value;
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+use crate::support::{
+    process::{Directory, run},
+    world::{Told, World},
+};
+
+/// Two issuers, and a file that names both.
+async fn world() -> (World, Issuer) {
+    let other = Issuer::with_algorithm(Algorithm::ES256).await;
+    let world = World::start().await;
+    let file = world.directory.path().join("issuers.toml");
+    let text = format!(
+        "[[issuer]]\nurl = \"{}\"\n\n[[issuer]]\nurl = \"{}\"\nalgorithms = [\"ES256\"]\naudiences = [\"urn:other\"]\nrequired_scope = \"use:it\"\n",
+        world.issuer.url(),
+        other.url(),
+    );
+    fs::write(&file, text).unwrap();
+    let world = world
+        .set("ISSUERS_FILE", "issuers.toml")
+        .unset("AUTH0_ISSUER");
+    (world, other)
+}
+
+fn text(told: &Told) -> String {
+    format!("{}{}", told.stdout, told.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_walks_every_issuer_and_ends_with_a_table() {
+    let (world, other) = world().await;
+    let told = world.run(&["check", "--json"], "");
+    assert_eq!(told.code, Some(0), "{}", text(&told));
+    let json = told.json();
+    let sections = json["sections"].as_array().unwrap();
+    let titles: Vec<_> = sections
+        .iter()
+        .map(|one| one["title"].as_str().unwrap())
+        .collect();
+    for issuer in [&world.issuer, &other] {
+        let title = format!("Issuer {}", issuer.url());
+        assert!(titles.contains(&&*title), "{titles:?}");
+    }
+    let table = sections
+        .iter()
+        .find(|one| one["title"] == "Issuers (2)")
+        .unwrap();
+    let row = |at: usize, part: &str| table["findings"][at][part].as_str().unwrap().to_owned();
+    assert_eq!(row(0, "name"), world.issuer.url());
+    assert_eq!(row(0, "text"), "aud: https://api.example.com; RS256");
+    assert_eq!(row(0, "more"), "issuers.toml:1");
+    assert_eq!(row(1, "text"), "aud: urn:other; ES256");
+    assert_eq!(row(1, "more"), "issuers.toml:4");
+
+    other.go_down().await;
+    let told = world.run(&["check", "--json"], "");
+    assert_eq!(told.code, Some(1));
+    let json = told.json();
+    let sections = json["sections"].as_array().unwrap();
+    let table = sections
+        .iter()
+        .find(|one| one["title"] == "Issuers (2)")
+        .unwrap();
+    let marks = ["findings"].map(|name| table[name].as_array().unwrap().clone());
+    let marks: Vec<&Value> = marks[0].iter().map(|finding| &finding["mark"]).collect();
+    assert_ne!(marks[0], "bad");
+    assert_eq!(marks[1], "bad");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_names_the_table_of_the_issuer() {
+    let (world, other) = world().await;
+    let good = other.token().audience("urn:other").scope("use:it").sign();
+    let told = world.run(&["explain"], &good);
+    assert_eq!(told.code, Some(0), "{}", text(&told));
+    assert!(told.stdout.contains("issuers.toml:4"), "{}", told.stdout);
+
+    let without = other.token().audience("urn:other").scope("see:it").sign();
+    let told = world.run(&["explain"], &without);
+    assert_eq!(told.code, Some(1), "{}", text(&told));
+    assert!(
+        told.stdout.contains("insufficient_scope"),
+        "{}",
+        told.stdout
+    );
+}
+
+#[test]
+fn a_file_with_faults_stops_the_start_and_names_each() {
+    let directory = Directory::new();
+    let file = directory.path().join("issuers.toml");
+    fs::write(
+        &file,
+        "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\nroles_at = 5\n",
+    )
+    .unwrap();
+    let vars = [
+        ("ISSUERS_FILE", "issuers.toml"),
+        ("AUTH0_API_AUDIENCE", "urn:a"),
+    ];
+    for command in ["serve", "check", "explain"] {
+        let output = run(&directory, &[command], &vars);
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "issuers.toml:3: in [[issuer]] \"https://a.example/\", leway: unknown; did you mean leeway?",
+                "issuers.toml:4: in [[issuer]] \"https://a.example/\", roles_at: not a string; give the name of a claim, or a path such as realm_access.roles, in quotes",
+            ],
+            "{command}"
+        );
+    }
+    fs::write(&file, "").unwrap();
+    let output = run(&directory, &[], &vars);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn import_writes_the_file_that_means_the_same() {
+    let directory = Directory::new();
+    let env = directory.path().join("old.env");
+    let text = "AUTH0_ISSUER=https://a.example/,https://b.example/\nAUTH0_API_AUDIENCE=urn:a\nAUTH0_ALGORITHMS=RS256,EdDSA\nLISTEN=127.0.0.1:0\n";
+    fs::write(&env, text).unwrap();
+    let output = run(&directory, &["issuers", "import", "old.env"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let file = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        file,
+        "[[issuer]]\nurl = \"https://a.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n\n\
+         [[issuer]]\nurl = \"https://b.example/\"\naudiences = [\"urn:a\"]\nalgorithms = [\"RS256\", \"EdDSA\"]\n"
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "take out AUTH0_ISSUER, and set ISSUERS_FILE\n");
+    let missing = run(&directory, &["issuers", "import", "none.env"], &[]);
+    assert_eq!(missing.status.code(), Some(78));
+}

@@ -1,0 +1,156 @@
+//! `revoke` and `revocations`.
+
+use std::{fs, path::PathBuf};
+
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+use crate::support::{process::Process, world::World};
+
+/// A configuration with a file of revocations.
+async fn with_file(text: &str) -> (World, PathBuf) {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");
+    let path = world.directory.path().join("revoked.jsonl");
+    fs::write(&path, text).unwrap();
+    let world = world.set("AUTH0_REVOCATION_FILE", path.to_str().unwrap());
+    (world, path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoke_appends_a_line_that_revocations_lists() {
+    let (world, path) = with_file("").await;
+    let told = world.run(&["revoke", "--sub", "auth0|alice"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(
+        told.stdout.contains("revoked: sub auth0|alice"),
+        "{}",
+        told.stdout
+    );
+    let told = world.run(&["revoke", "--jti", "t1", "--for", "8h"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let before = ["--before", "2026-11-28T08:00:00Z"];
+    let told = world.run(&["revoke", "--client-id", "app", before[0], before[1]], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let issuer = world.issuer.url().to_owned();
+    let told = world.run(
+        &[
+            "revoke",
+            "--issuer",
+            &issuer,
+            "--all",
+            "--before",
+            "1790000000",
+        ],
+        "",
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+
+    let lines = fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 4);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["iss"] == *issuer && line["until"].is_u64())
+    );
+    assert_eq!(lines[0]["sub"], "auth0|alice");
+    assert_eq!(lines[1].get("before"), None, "a token needs no time");
+    assert_eq!(lines[2]["before"], 1_795_852_800);
+    assert_eq!(lines[3]["before"], 1_790_000_000);
+
+    let told = world.run(&["revocations"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    for part in [
+        "sub auth0|alice",
+        "jti t1",
+        "client_id app",
+        "every token of",
+        "2026-11-28T08:00:00Z",
+    ] {
+        assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
+    }
+    let told = world.run(&["revocations", "--json"], "");
+    assert_eq!(told.stdout, fs::read_to_string(&path).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_without_its_end_is_not_joined_to_the_next() {
+    let (world, path) = with_file(r#"{"iss":"https://a/","jti":"t0"}"#).await;
+    let told = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_say_what_is_wrong() {
+    let (world, path) = with_file("").await;
+    let issuer = world.issuer.url().to_owned();
+    #[rustfmt::skip]
+    let rows: [(&str, &[&str], i32); 9] = [
+        ("no target", &["revoke"], 64),
+        ("two targets", &["revoke", "--jti", "a", "--sub", "b"], 64),
+        ("an empty target", &["revoke", "--jti", ""], 64),
+        ("all without its issuer", &["revoke", "--all"], 64),
+        ("an unknown issuer", &["revoke", "--issuer", "https://a.example/", "--jti", "a"], 64),
+        ("another spelling", &["revoke", "--issuer", issuer.trim_end_matches('/'), "--jti", "a"], 64),
+        ("no time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
+        ("no duration", &["revoke", "--sub", "a", "--for", "long"], 64),
+        ("one that works", &["revoke", "--issuer", &issuer, "--sub", "a"], 0),
+    ];
+    for (case, arguments, expected) in rows {
+        let told = world.run(arguments, "");
+        assert_eq!(told.code, Some(expected), "{case}: {}", told.stderr);
+    }
+    let bare = World::start().await;
+    assert_eq!(
+        bare.run(&["revoke", "--jti", "a"], "").code,
+        Some(78),
+        "no source"
+    );
+    assert_eq!(bare.run(&["revocations"], "").code, Some(78), "no source");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(
+        world.run(&["revoke", "--jti", "a"], "").code,
+        Some(78),
+        "no file"
+    );
+    fs::create_dir(&path).unwrap();
+    assert_eq!(
+        world.run(&["revoke", "--jti", "a"], "").code,
+        Some(78),
+        "a directory"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_service_rejects_a_token_within_a_second_or_so() {
+    let (world, _path) = with_file("").await;
+    let world = world.set("LISTEN", "127.0.0.1:0");
+    let mut service = Process::spawn(&mut world.command(&[]));
+    let lines = service.logged(|line| line.contains("listening"));
+    let address = lines.last().unwrap().split("address=").nth(1).unwrap();
+    let address = address.trim().to_owned();
+    let token = world.issuer.token().sign();
+    let ask = async || {
+        let request = reqwest::Client::new().get(format!("http://{address}/api/private"));
+        let answer = request.bearer_auth(&token).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ask().await.0, 200);
+    let told = world.run(&["revoke", "--sub", "auth0|alice"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let revoked = async {
+        loop {
+            let (status, body) = ask().await;
+            if status == 401 {
+                return body;
+            }
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    let body = tokio::time::timeout(patience, revoked).await.unwrap();
+    assert!(body.contains("token_revoked"), "{body}");
+}

@@ -1,0 +1,211 @@
+//! What an issuer's own addresses need: certificate authorities of a file, and a token.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rcgen::CertifiedKey;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use warp::{Filter, reply::Response};
+use warp_bearer::{
+    auth::{Algorithm, Auth, TrustedIssuer, handle_rejection},
+    issuer::SigningKey,
+    service::{
+        Limits, Listener, RequestLog, Shutdown, Tls,
+        http::tls::{ClientAuth, Files},
+        serve,
+    },
+};
+
+/// A TLS server that keeps the `Authorization` of each request for its key set and metadata.
+struct Server {
+    address: SocketAddr,
+    directory: TempDir,
+    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    key: SigningKey,
+}
+
+impl Server {
+    /// Starts a server whose metadata name this address of the keys. `{}` is its own origin.
+    async fn start(jwks_uri: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let files = Files {
+            certificate: directory.path().join("tls.crt"),
+            key: directory.path().join("tls.key"),
+            clients: ClientAuth::Off,
+        };
+        fs::write(&files.certificate, cert.pem()).unwrap();
+        fs::write(&files.key, signing_key.serialize_pem()).unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.address().unwrap();
+        let listener = listener.with_tls(Tls::load(files).unwrap());
+        let origin = format!("https://localhost:{}", address.port());
+        let metadata = json!({"issuer": origin, "jwks_uri": jwks_uri.replace("{}", &origin)});
+        let key = SigningKey::generate(Algorithm::ES256);
+        let jwks = json!({"keys": [key.public_jwk()]});
+        let asked = Arc::default();
+        let routes = document("jwks", jwks, &asked)
+            .or(document("openid-configuration", metadata, &asked))
+            .unify()
+            .recover(handle_rejection)
+            .unify();
+        let limits = Limits::default();
+        let log = RequestLog::disabled();
+        tokio::spawn(serve(listener, routes, limits, None, log, Shutdown::new()));
+        Self {
+            address,
+            directory,
+            asked,
+            key,
+        }
+    }
+
+    fn issuer(&self) -> TrustedIssuer {
+        TrustedIssuer::new(self.origin())
+    }
+
+    fn origin(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("tls.crt")
+    }
+
+    fn asked(&self) -> Vec<(String, Option<String>)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
+fn document(
+    name: &'static str,
+    document: Value,
+    asked: &Asked,
+) -> warp::filters::BoxedFilter<(Response,)> {
+    let asked = Arc::clone(asked);
+    let path = match name {
+        "jwks" => warp::path("jwks").boxed(),
+        name => warp::path(".well-known").and(warp::path(name)).boxed(),
+    };
+    path.and(warp::header::optional("authorization"))
+        .map(move |token: Option<String>| {
+            asked.lock().unwrap().push((name.to_owned(), token));
+            warp::Reply::into_response(warp::reply::json(&document))
+        })
+        .boxed()
+}
+
+fn auth(issuer: TrustedIssuer) -> Auth {
+    let auth = Auth::builder().issuer(issuer).audience("urn:a");
+    let auth = auth.algorithms([Algorithm::ES256]);
+    auth.jwks_timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+/// Waits until the keys are held. Returns why the last fetch failed, if they are not.
+async fn outcome(auth: &Auth) -> Result<(), String> {
+    loop {
+        let status = &auth.status()[0];
+        if status.keys > 0 {
+            return Ok(());
+        }
+        if let Some(error) = &status.last_error {
+            return Err(error.clone());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_authorities_of_the_file_are_trusted() {
+    let server = Server::start("{}/jwks").await;
+    let other = Server::start("{}/jwks").await;
+    assert_eq!(
+        outcome(&auth(server.issuer().ca_file(server.ca_file()))).await,
+        Ok(())
+    );
+    for (case, issuer) in [
+        ("the system's", server.issuer()),
+        ("another's", server.issuer().ca_file(other.ca_file())),
+        (
+            "none in the file",
+            server
+                .issuer()
+                .ca_file(server.directory.path().join("tls.key")),
+        ),
+        ("no file", server.issuer().ca_file("/nowhere/ca.pem")),
+    ] {
+        assert!(outcome(&auth(issuer)).await.is_err(), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_goes_to_the_issuers_own_addresses_and_is_reread() {
+    let server = Server::start("{}/jwks").await;
+    let token = server.directory.path().join("token");
+    fs::write(&token, "first\n").unwrap();
+    let issuer = server
+        .issuer()
+        .ca_file(server.ca_file())
+        .fetch_token_file(&token);
+    let auth = auth(issuer);
+    assert_eq!(outcome(&auth).await, Ok(()));
+    let sent = |name: &str, token: &str| (name.to_owned(), Some(format!("Bearer {token}")));
+    let first = [sent("openid-configuration", "first"), sent("jwks", "first")];
+    assert_eq!(server.asked(), first);
+
+    fs::write(&token, "second").unwrap();
+    auth.refresh();
+    while server.asked().len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let second = [
+        sent("openid-configuration", "second"),
+        sent("jwks", "second"),
+    ];
+    assert_eq!(server.asked()[2..], second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_does_not_go_where_the_metadata_point() {
+    let keys = Server::start("{}/jwks").await;
+    let server = Server::start(&format!("{}/jwks", keys.origin())).await;
+    // One file with the certificates of both.
+    let both = server.directory.path().join("both.pem");
+    let pem = |server: &Server| fs::read_to_string(server.ca_file()).unwrap();
+    fs::write(&both, pem(&server) + &pem(&keys)).unwrap();
+    let token = server.directory.path().join("token");
+    fs::write(&token, "secret").unwrap();
+    let own = || server.issuer().ca_file(&both).fetch_token_file(&token);
+    assert_eq!(outcome(&auth(own())).await, Ok(()));
+    assert_eq!(server.asked()[0].1.as_deref(), Some("Bearer secret"));
+    assert_eq!(keys.asked(), [("jwks".to_owned(), None)]);
+
+    // A configured address is the issuer's own.
+    let configured = own().jwks_uri(format!("{}/jwks", keys.origin()));
+    assert_eq!(outcome(&auth(configured)).await, Ok(()));
+    assert_eq!(keys.asked()[1].1.as_deref(), Some("Bearer secret"));
+    assert_ne!(keys.key.kid(), server.key.kid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_read_or_sent_is_a_failed_fetch() {
+    let server = Server::start("{}/jwks").await;
+    let bad = server.directory.path().join("bad");
+    fs::write(&bad, "a\nb").unwrap();
+    for token in [bad.as_path(), std::path::Path::new("/nowhere/token")] {
+        let issuer = server.issuer().ca_file(server.ca_file());
+        let auth = auth(issuer.fetch_token_file(token));
+        let error = outcome(&auth).await.unwrap_err();
+        assert!(error.contains("cannot be read"), "{error}");
+    }
+    assert!(server.asked().is_empty());
+}

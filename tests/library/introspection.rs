@@ -1,0 +1,648 @@
+//! Opaque tokens, and JWTs that the issuer is asked about.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer, claims::NoPrivate,
+        introspection::Introspection,
+    },
+    issuer::{Fault, Issuer, TokenBuilder},
+};
+
+use super::support::clock::{StoppedClock, until};
+
+/// An issuer, and an `Auth` that asks it.
+struct Asked {
+    issuer: Issuer,
+    auth: Auth,
+}
+
+fn opaque(issuer: &Issuer) -> Introspection {
+    Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret())
+}
+
+fn always(issuer: &Issuer) -> Introspection {
+    Introspection::always(issuer.client_id()).client_secret(issuer.client_secret())
+}
+
+fn trusting(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+impl Asked {
+    async fn start(options: impl Fn(&Issuer) -> Introspection) -> Self {
+        let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+        let auth = trusting(&issuer).introspection(options(&issuer)).build();
+        let auth = auth.unwrap();
+        auth.ready().await;
+        Self { issuer, auth }
+    }
+
+    fn opaque_token(&self, change: impl Fn(TokenBuilder) -> TokenBuilder) -> String {
+        self.issuer.opaque_token(change(self.issuer.token()))
+    }
+
+    /// Returns the code of the verdict, or `ok`.
+    async fn code(&self, token: &str) -> &'static str {
+        match self.auth.verify::<NoPrivate>(token).await {
+            Ok(_) => "ok",
+            Err(error) => error.code(),
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.issuer.requests().introspection
+    }
+}
+
+/// Returns tokens that no issuer has issued.
+fn made_up(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|n| format!("made-up-token-{n:08}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn claims_of_an_opaque_token_are_the_answer() {
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| {
+        token
+            .subject("auth0|bob")
+            .scope("read:messages")
+            .permissions(["messages:read"])
+            .claim("tier", "gold")
+    });
+    #[derive(serde::Deserialize)]
+    struct Customer {
+        tier: String,
+    }
+    let claims: Claims<Customer> = asked.auth.verify(&token).await.unwrap();
+    assert_eq!(claims.issuer(), asked.issuer.url());
+    assert_eq!(claims.subject(), Some("auth0|bob"));
+    assert!(claims.audience().eq([asked.issuer.audience()]));
+    assert!(claims.scopes().eq(["read:messages"]));
+    assert!(claims.permissions().eq(["messages:read"]));
+    assert_eq!(claims.private().tier, "gold");
+    assert_eq!(claims.claim("active"), Some(json!(true)));
+    assert_eq!(claims.identity().kid(), None);
+    assert!(claims.identity().subject().is_some());
+}
+
+#[tokio::test]
+async fn answers_are_cached_until_their_time() {
+    let clock = StoppedClock::stop();
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token);
+    for _ in 0..3 {
+        assert_eq!(asked.code(&token).await, "ok");
+    }
+    assert_eq!(asked.asked(), 1);
+    asked.issuer.revoke(&token);
+    clock.pass(Duration::from_secs(29)).await;
+    assert_eq!(asked.code(&token).await, "ok", "within the time to live");
+    clock.pass(Duration::from_secs(1)).await;
+    assert_eq!(asked.code(&token).await, "token_inactive");
+    assert_eq!(asked.code(&token).await, "token_inactive");
+    assert_eq!(asked.asked(), 2);
+    clock.pass(Duration::from_secs(5)).await;
+    assert_eq!(asked.code(&token).await, "token_inactive");
+    assert_eq!(asked.asked(), 3);
+}
+
+#[tokio::test]
+async fn answers_are_cached_until_the_token_expires_at_most() {
+    let clock = StoppedClock::stop();
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token.expires_in(Duration::from_secs(10)));
+    assert_eq!(asked.code(&token).await, "ok");
+    clock.pass(Duration::from_secs(11)).await;
+    assert_eq!(asked.code(&token).await, "ok");
+    assert_eq!(asked.asked(), 2, "asked again at exp");
+}
+
+#[tokio::test]
+async fn questions_about_one_token_share_a_request() {
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token);
+    asked.issuer.fail_introspection(Fault::Hold);
+    let asking = (0..20).map(|_| {
+        let (auth, token) = (asked.auth.clone(), token.clone());
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
+    });
+    let asking: Vec<_> = asking.collect();
+    until(|| asked.asked() == 1).await;
+    asked.issuer.recover();
+    for answer in asking {
+        assert!(answer.await.unwrap());
+    }
+    assert_eq!(asked.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_question_goes_on_if_its_first_caller_leaves() {
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token);
+    asked.issuer.fail_introspection(Fault::Hold);
+    let ask = || {
+        let (auth, token) = (asked.auth.clone(), token.clone());
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
+    };
+    let first = ask();
+    until(|| asked.asked() == 1).await;
+    let second = ask();
+    first.abort();
+    assert!(first.await.is_err());
+    asked.issuer.recover();
+    assert!(second.await.unwrap());
+    assert_eq!(asked.asked(), 1);
+}
+
+#[tokio::test]
+async fn only_tokens_that_could_be_opaque_are_asked_about() {
+    let asked = Asked::start(opaque).await;
+    let jwt = asked.issuer.token().sign();
+    for (case, token, expected) in [
+        ("a JWT", &*jwt, "ok"),
+        ("too short", "0123456789abcde", "token_not_jwt"),
+        ("long enough", "0123456789abcdef", "token_inactive"),
+        ("a JWE", "aaaa.bbbb.cccc.dddd.eeee", "token_inactive"),
+        ("three parts", "aaaa.bbbb.cccc0123456789", "token_malformed"),
+        ("a quote", "0123456789abcdef\"", "token_not_jwt"),
+        ("a blank", "0123456789 abcdef", "token_not_jwt"),
+        ("padding within", "0123456789=abcdef", "token_not_jwt"),
+        ("not ASCII", "0123456789abcdef\u{e9}", "token_not_jwt"),
+    ] {
+        assert_eq!(asked.code(token).await, expected, "{case}");
+    }
+    assert_eq!(asked.asked(), 2);
+}
+
+#[tokio::test]
+async fn without_introspection_opaque_tokens_are_rejected() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = trusting(&issuer).build().unwrap();
+    let token = issuer.opaque_token(issuer.token());
+    let verdict = auth.verify::<NoPrivate>(&token).await;
+    assert_eq!(verdict.unwrap_err(), AuthError::TokenNotJwt);
+    assert_eq!(issuer.requests().introspection, 0);
+}
+
+/// Answers that must not pass, each with the code that the caller gets.
+fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
+    const UNAVAILABLE: &str = "introspection_unavailable";
+    let good = || {
+        json!({
+            "active": true,
+            "aud": issuer.audience(),
+            "exp": 4_000_000_000_u64,
+            "sub": "auth0|alice",
+        })
+    };
+    let with = |name: &str, value: Value| {
+        let mut answer = good();
+        answer[name] = value;
+        Fault::Body(answer.to_string())
+    };
+    let without = |name: &str| {
+        let mut answer = good();
+        answer.as_object_mut().unwrap().remove(name);
+        Fault::Body(answer.to_string())
+    };
+    let text = |text: &str| Fault::Body(text.to_owned());
+    let rest = &good().to_string()[1..];
+    vec![
+        ("active absent", without("active"), UNAVAILABLE),
+        (
+            "active a string",
+            with("active", json!("true")),
+            UNAVAILABLE,
+        ),
+        ("active a number", with("active", json!(1)), UNAVAILABLE),
+        ("active null", with("active", json!(null)), UNAVAILABLE),
+        (
+            "active an array",
+            with("active", json!([true])),
+            UNAVAILABLE,
+        ),
+        ("active an object", with("active", json!({})), UNAVAILABLE),
+        (
+            "active false",
+            with("active", json!(false)),
+            "token_inactive",
+        ),
+        (
+            "active twice",
+            Fault::Body(format!(r#"{{"active":true,{rest}"#)),
+            UNAVAILABLE,
+        ),
+        (
+            "active no and yes",
+            Fault::Body(format!(r#"{{"active":false,{rest}"#)),
+            UNAVAILABLE,
+        ),
+        (
+            "exp twice",
+            Fault::Body(format!(r#"{{"exp":1,{rest}"#)),
+            UNAVAILABLE,
+        ),
+        (
+            "another issuer",
+            with("iss", json!("https://other.example/")),
+            "unknown_issuer",
+        ),
+        (
+            "an issuer that is no string",
+            with("iss", json!(1)),
+            "invalid_claim",
+        ),
+        (
+            "an array of issuers",
+            with("iss", json!([issuer.url()])),
+            "invalid_claim",
+        ),
+        (
+            "another audience",
+            with("aud", json!("https://other.example")),
+            "wrong_audience",
+        ),
+        ("no audience", without("aud"), "missing_claim"),
+        (
+            "an empty audience",
+            with("aud", json!([])),
+            "wrong_audience",
+        ),
+        (
+            "an audience that is no string",
+            with("aud", json!(1)),
+            "invalid_claim",
+        ),
+        (
+            "an audience of null",
+            with("aud", json!(null)),
+            "invalid_claim",
+        ),
+        (
+            "expired",
+            with("exp", json!(1_000_000_000)),
+            "token_expired",
+        ),
+        ("no exp", without("exp"), "missing_claim"),
+        (
+            "exp a string",
+            with("exp", json!("4000000000")),
+            "invalid_claim",
+        ),
+        ("exp null", with("exp", json!(null)), "invalid_claim"),
+        (
+            "not yet valid",
+            with("nbf", json!(4_000_000_000_u64)),
+            "token_not_yet_valid",
+        ),
+        ("nbf a string", with("nbf", json!("0")), "invalid_claim"),
+        (
+            "issued ahead",
+            with("iat", json!(4_000_000_000_u64)),
+            "token_not_yet_valid",
+        ),
+        (
+            "a subject that is no string",
+            with("sub", json!(7)),
+            "invalid_claim",
+        ),
+        (
+            "bound to a key",
+            with("cnf", json!({"jkt": "x"})),
+            "token_bound",
+        ),
+        ("an array", text(r#"[{"active":true}]"#), UNAVAILABLE),
+        (
+            "a byte order mark",
+            Fault::Body(format!("\u{feff}{}", good())),
+            UNAVAILABLE,
+        ),
+        (
+            "text after it",
+            Fault::Body(format!("{} x", good())),
+            UNAVAILABLE,
+        ),
+        ("a word", text("true"), UNAVAILABLE),
+        ("HTML", Fault::Html, UNAVAILABLE),
+        ("no JSON", Fault::NotJson, UNAVAILABLE),
+        ("an empty body", Fault::EmptyBody, UNAVAILABLE),
+        ("half a body", Fault::HalfBody, UNAVAILABLE),
+        ("too large", Fault::TooLarge, UNAVAILABLE),
+        ("204", Fault::Status(204), UNAVAILABLE),
+        ("304", Fault::NotModified, UNAVAILABLE),
+        (
+            "a redirect",
+            Fault::Redirect(issuer.url().to_owned()),
+            UNAVAILABLE,
+        ),
+        ("400", Fault::Status(400), UNAVAILABLE),
+        ("401", Fault::Status(401), UNAVAILABLE),
+        ("403", Fault::Status(403), UNAVAILABLE),
+        ("404", Fault::Status(404), UNAVAILABLE),
+        ("429", Fault::StatusRetryAfter(429, 1), UNAVAILABLE),
+        ("500", Fault::Status(500), UNAVAILABLE),
+        ("503", Fault::Status(503), UNAVAILABLE),
+        (
+            "too deep",
+            Fault::Body(format!(
+                r#"{{"active":true,"x":{}{},{rest}"#,
+                "[".repeat(200),
+                "]".repeat(200)
+            )),
+            UNAVAILABLE,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn bad_answers_do_not_pass() {
+    let asked = Asked::start(opaque).await;
+    let good = asked.opaque_token(|token| token);
+    assert_eq!(
+        asked.code(&good).await,
+        "ok",
+        "the table is about the answers"
+    );
+    let rows = bad_answers(&asked.issuer);
+    assert!(rows.len() >= 40);
+    for (case, fault, expected) in rows {
+        // A verifier for each row, so that no row spends the budget of the next.
+        let builder = trusting(&asked.issuer).introspection(opaque(&asked.issuer));
+        let auth = builder.build().unwrap();
+        let token = asked.opaque_token(|token| token);
+        asked.issuer.fail_introspection(fault);
+        let verdict = auth.verify::<NoPrivate>(&token).await;
+        assert_eq!(verdict.unwrap_err().code(), expected, "{case}");
+        asked.issuer.recover();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_given_up() {
+    let clock = StoppedClock::stop();
+    for fault in [Fault::Hang, Fault::Drip] {
+        let asked = Asked::start(opaque).await;
+        let token = asked.opaque_token(|token| token);
+        asked.issuer.fail_introspection(fault.clone());
+        let auth = asked.auth.clone();
+        let asking = tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await });
+        until(|| asked.asked() == 1).await;
+        let waited = clock
+            .pass_until(Duration::from_millis(100), || asking.is_finished())
+            .await;
+        assert!(waited <= Duration::from_millis(2200), "{waited:?}");
+        let error = asking.await.unwrap().unwrap_err();
+        assert_eq!(error.code(), "introspection_unavailable", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_not_cached() {
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token);
+    asked.issuer.fail_introspection(Fault::Status(500));
+    let error = asked.auth.verify::<NoPrivate>(&token).await.unwrap_err();
+    assert_eq!(error.status(), 503);
+    assert!(error.retry_after().is_some());
+    asked.issuer.recover();
+    assert_eq!(asked.code(&token).await, "ok");
+}
+
+#[tokio::test]
+async fn a_stopped_issuer_is_503_until_it_comes_back() {
+    let asked = Asked::start(opaque).await;
+    let token = asked.opaque_token(|token| token);
+    asked.issuer.go_down().await;
+    assert_eq!(asked.code(&token).await, "introspection_unavailable");
+    asked.issuer.come_back().await;
+    assert_eq!(asked.code(&token).await, "ok");
+}
+
+#[tokio::test]
+async fn made_up_tokens_cost_the_endpoint_its_budget_and_no_more() {
+    let clock = StoppedClock::stop();
+    let asked = Asked::start(opaque).await;
+    let known = asked.opaque_token(|token| token);
+    let later = asked.opaque_token(|token| token);
+    assert_eq!(asked.code(&known).await, "ok");
+    assert_eq!(asked.code(&later).await, "ok");
+    asked.issuer.reset_requests();
+
+    let strangers = made_up(5000).into_iter().map(|token| {
+        let auth = asked.auth.clone();
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.unwrap_err().code() })
+    });
+    let strangers: Vec<_> = strangers.collect();
+    assert_eq!(asked.code(&known).await, "ok", "during the flood");
+    let mut inactive = 0;
+    for stranger in strangers {
+        match stranger.await.unwrap() {
+            "token_inactive" => inactive += 1,
+            "introspection_unavailable" => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(inactive, 16);
+    assert_eq!(asked.asked(), 16);
+
+    for token in made_up(5020).drain(5000..) {
+        assert_eq!(asked.code(&token).await, "introspection_unavailable");
+    }
+    assert_eq!(asked.asked(), 16, "the budget is empty");
+    clock.pass(Duration::from_secs(30)).await;
+    assert_eq!(asked.code(&later).await, "ok", "known, though not cached");
+    clock.pass(Duration::from_secs(3600)).await;
+    asked.issuer.reset_requests();
+    for token in made_up(5100).drain(5050..) {
+        asked.code(&token).await;
+    }
+    assert_eq!(asked.asked(), 16);
+}
+
+#[tokio::test]
+async fn active_tokens_spend_no_budget() {
+    let _clock = StoppedClock::stop();
+    let asked = Asked::start(opaque).await;
+    for _ in 0..100 {
+        let token = asked.opaque_token(|token| token);
+        assert_eq!(asked.code(&token).await, "ok");
+    }
+}
+
+#[tokio::test]
+async fn many_honest_tokens_at_once_are_all_answered() {
+    let asked = Asked::start(opaque).await;
+    let tokens: Vec<_> = (0..48).map(|_| asked.opaque_token(|token| token)).collect();
+    let asking = tokens.into_iter().map(|token| {
+        let auth = asked.auth.clone();
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
+    });
+    let asking: Vec<_> = asking.collect();
+    for answer in asking {
+        assert!(answer.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn authenticates_in_the_form_where_only_that_is_allowed() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    issuer.form_only(true);
+    let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
+    let token = issuer.opaque_token(issuer.token());
+    assert!(auth.unwrap().verify::<NoPrivate>(&token).await.is_ok());
+    // A configured address leaves no metadata to look at, so Basic is used.
+    let uri = format!("{}oauth/introspect", issuer.url());
+    let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
+    let auth = auth.build().unwrap();
+    let verdict = auth.verify::<NoPrivate>(&token).await;
+    assert_eq!(verdict.unwrap_err().code(), "introspection_unavailable");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_our_fault_and_not_the_callers() {
+    let asked = Asked::start(|issuer| {
+        Introspection::opaque(issuer.client_id()).client_secret("a wrong secret")
+    })
+    .await;
+    let token = asked.opaque_token(|token| token);
+    assert_eq!(asked.code(&token).await, "introspection_unavailable");
+    let status = &asked.auth.introspection_status()[0];
+    assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn always_asks_about_verified_jwts_too() {
+    let clock = StoppedClock::stop();
+    let asked = Asked::start(always).await;
+    let jwt = asked.issuer.token().sign();
+    asked.issuer.register(&jwt);
+    for _ in 0..3 {
+        assert_eq!(asked.code(&jwt).await, "ok");
+    }
+    assert_eq!(asked.asked(), 1);
+    asked.issuer.revoke(&jwt);
+    clock.pass(Duration::from_secs(30)).await;
+    assert_eq!(asked.code(&jwt).await, "token_inactive", "cached as a JWT");
+    let opaque = asked.opaque_token(|token| token);
+    assert_eq!(asked.code(&opaque).await, "ok");
+    asked.issuer.reset_requests();
+    let expired = asked.issuer.token().expired().sign();
+    assert_eq!(asked.code(&expired).await, "token_expired");
+    assert_eq!(asked.asked(), 0, "not asked about what is not valid");
+}
+
+#[tokio::test]
+async fn an_answer_limits_the_claims_of_a_jwt() {
+    let asked = Asked::start(always).await;
+    let jwt = asked.issuer.token().scope("read write pay").sign();
+    let exp = 4_000_000_000_u64;
+    let answer = |more: Value| {
+        let mut answer = json!({"active": true, "aud": asked.issuer.audience(), "exp": exp});
+        let members = answer.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        Fault::Body(answer.to_string())
+    };
+    for (case, more, expected) in [
+        ("no scope", json!({}), &["read", "write", "pay"][..]),
+        ("fewer", json!({"scope": "pay read"}), &["read", "pay"]),
+        ("more", json!({"scope": "pay admin"}), &["pay"]),
+        ("as an array", json!({"scp": ["write"]}), &["write"]),
+        ("none", json!({"scope": ""}), &[]),
+    ] {
+        let builder = trusting(&asked.issuer).introspection(always(&asked.issuer));
+        let auth = builder.build().unwrap();
+        asked.issuer.fail_introspection(answer(more));
+        let claims: Claims = auth.verify(&jwt).await.unwrap();
+        assert!(claims.scopes().eq(expected.iter().copied()), "{case}");
+        assert_eq!(
+            claims.claim("scope"),
+            Some(json!("read write pay")),
+            "{case}"
+        );
+        assert!(claims.audience().eq([asked.issuer.audience()]), "{case}");
+    }
+    let builder = trusting(&asked.issuer).introspection(always(&asked.issuer));
+    let auth = builder.build().unwrap();
+    asked
+        .issuer
+        .fail_introspection(answer(json!({"exp": 1_000_000_000})));
+    let verdict = auth.verify::<NoPrivate>(&jwt).await;
+    assert_eq!(verdict.unwrap_err(), AuthError::TokenExpired);
+}
+
+#[tokio::test]
+async fn an_answer_about_another_jwt_is_not_used() {
+    let asked = Asked::start(always).await;
+    let other = asked.issuer.token().subject("auth0|bob").sign();
+    asked.issuer.register(&other);
+    let jwt = asked.issuer.token().sign();
+    asked.issuer.fail_introspection(Fault::OtherToken(other));
+    assert_eq!(asked.code(&jwt).await, "introspection_unavailable");
+}
+
+#[tokio::test]
+async fn only_one_issuer_sees_opaque_tokens() {
+    let (one, other) = (
+        Issuer::with_algorithm(Algorithm::ES256).await,
+        Issuer::with_algorithm(Algorithm::ES256).await,
+    );
+    let build = |first: Option<Introspection>, second: Option<Introspection>| {
+        let mut builder = Auth::builder()
+            .audience(one.audience())
+            .algorithms([Algorithm::ES256]);
+        for (issuer, options) in [(&one, first), (&other, second)] {
+            let mut trusted = TrustedIssuer::new(issuer.url());
+            if let Some(options) = options {
+                trusted = trusted.introspection(options);
+            }
+            builder = builder.issuer(trusted);
+        }
+        builder.build()
+    };
+    let both = build(Some(opaque(&one)), Some(opaque(&other)));
+    assert_eq!(both.unwrap_err(), SetupError::AmbiguousIntrospection);
+    let token = one.opaque_token(one.token());
+    let auth = build(Some(opaque(&one)), Some(always(&other))).unwrap();
+    assert!(auth.verify::<NoPrivate>(&token).await.is_ok());
+    let auth = build(Some(always(&one)), Some(always(&other))).unwrap();
+    let verdict = auth.verify::<NoPrivate>(&token).await;
+    assert_eq!(verdict.unwrap_err(), AuthError::TokenNotJwt, "whose is it?");
+    let auth = build(None, Some(always(&other))).unwrap();
+    let verdict = auth.verify::<NoPrivate>(&token).await;
+    assert_eq!(verdict.unwrap_err(), AuthError::TokenInactive);
+    let shared = Auth::builder()
+        .issuer(one.url())
+        .issuer(other.url())
+        .audience(one.audience())
+        .introspection(opaque(&one));
+    assert_eq!(
+        shared.build().unwrap_err(),
+        SetupError::AmbiguousIntrospection
+    );
+}
+
+#[tokio::test]
+async fn rejects_options_that_cannot_work() {
+    let base = || {
+        Auth::builder()
+            .issuer("https://tenant.example/")
+            .audience("urn:api")
+    };
+    let no_secret = Introspection::opaque("api");
+    assert_eq!(
+        base().introspection(no_secret).build().unwrap_err(),
+        SetupError::NoIntrospectionCredentials
+    );
+    let plain = Introspection::opaque("api").client_secret("s");
+    let plain = plain.uri("http://elsewhere.example/introspect");
+    let fault = base().introspection(plain).build().unwrap_err();
+    assert!(matches!(fault, SetupError::Url { .. }), "{fault}");
+}

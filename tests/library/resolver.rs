@@ -1,0 +1,215 @@
+//! Issuers that a function finds by their name.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use warp_bearer::{
+    auth::{Algorithm, Auth, AuthError, Builder, Claims, TrustedIssuer},
+    issuer::{Issuer, TokenBuilder},
+};
+
+async fn signer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+fn builder() -> Builder {
+    Auth::builder()
+        .audience("https://api.example.com")
+        .algorithms([Algorithm::ES256])
+}
+
+async fn verify(auth: &Auth, token: TokenBuilder) -> Result<(), AuthError> {
+    auth.verify(&token.sign()).await.map(|_: Claims| ())
+}
+
+/// Returns an issuer of this name with the signer's key.
+fn with_key(name: String, signer: &Issuer) -> TrustedIssuer {
+    let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
+    TrustedIssuer::new(name).jwks(jwks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_remembered_for_a_while() {
+    let signer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let (asked, signer) = (Arc::clone(&asked), signer.clone());
+        builder().resolve_issuers(move |name: String| {
+            asked.fetch_add(1, Relaxed);
+            let found = name
+                .ends_with("known.example/")
+                .then(|| with_key(name, &signer));
+            async move { found }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = |name: &str| {
+        signer
+            .token()
+            .expires_in(Duration::from_secs(36_000))
+            .claim("iss", name)
+    };
+    for _ in 0..3 {
+        assert_eq!(verify(&auth, token("https://known.example/")).await, Ok(()));
+        let unknown = verify(&auth, token("https://other.example/")).await;
+        assert_eq!(unknown, Err(AuthError::UnknownIssuer));
+    }
+    assert_eq!(asked.load(Relaxed), 2, "once each");
+    assert_eq!(auth.status().len(), 1);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let unknown = verify(&auth, token("https://other.example/")).await;
+    assert_eq!(unknown, Err(AuthError::UnknownIssuer));
+    assert_eq!(verify(&auth, token("https://known.example/")).await, Ok(()));
+    assert_eq!(asked.load(Relaxed), 3, "a no is asked again after a minute");
+    tokio::time::advance(Duration::from_secs(600)).await;
+    assert_eq!(verify(&auth, token("https://known.example/")).await, Ok(()));
+    assert_eq!(asked.load(Relaxed), 4, "a yes after ten");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_gone_takes_its_cached_tokens_along() {
+    tokio::time::pause();
+    let signer = signer().await;
+    let answers = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let (answers, signer) = (Arc::clone(&answers), signer.clone());
+        builder().resolve_issuers(move |name: String| {
+            let is_first = answers.fetch_add(1, Relaxed) == 0;
+            let found = is_first.then(|| with_key(name, &signer));
+            async move { found }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let token = signer
+        .token()
+        .claim("iss", "https://tenant.example/")
+        .sign();
+    let _: Claims = auth.verify(&token).await.unwrap();
+    let _: Claims = auth.verify(&token).await.unwrap();
+    assert_eq!(auth.cache_hits(), 1);
+    tokio::time::advance(Duration::from_secs(601)).await;
+    let gone: Result<Claims, _> = auth.verify(&token).await;
+    assert_eq!(gone.map(|_| ()), Err(AuthError::UnknownIssuer));
+    assert!(auth.status().is_empty());
+}
+
+#[tokio::test]
+async fn one_name_is_asked_for_once_at_a_time() {
+    let signer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(Semaphore::new(0));
+    let auth = {
+        let (asked, signer, gate) = (Arc::clone(&asked), signer.clone(), Arc::clone(&gate));
+        builder().resolve_issuers(move |name: String| {
+            asked.fetch_add(1, Relaxed);
+            let (found, gate) = (with_key(name, &signer), Arc::clone(&gate));
+            async move {
+                gate.acquire().await.ok()?.forget();
+                Some(found)
+            }
+        })
+    };
+    let auth = auth.build().unwrap();
+    let requests = (0..20).map(|_| {
+        let (auth, token) = (
+            auth.clone(),
+            signer.token().claim("iss", "https://a.example/"),
+        );
+        tokio::spawn(async move { verify(&auth, token).await })
+    });
+    let requests: Vec<_> = requests.collect();
+    while asked.load(Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    for request in requests {
+        assert_eq!(request.await.unwrap(), Ok(()));
+    }
+    assert_eq!(asked.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_or_flooded_resolver_is_503_and_not_a_no() {
+    let signer = signer().await;
+    let auth = builder().resolve_issuers(|_| std::future::pending());
+    let auth = auth.build().unwrap();
+    let token = |number: usize| {
+        let name = format!("https://{number}.example/");
+        signer.token().claim("iss", name)
+    };
+    let requests = (0..40).map(|number| {
+        let (auth, token) = (auth.clone(), token(number));
+        tokio::spawn(async move { verify(&auth, token).await })
+    });
+    let requests: Vec<_> = requests.collect();
+    for request in requests {
+        let verdict = request.await.unwrap();
+        assert!(
+            matches!(verdict, Err(AuthError::KeysUnavailable { .. })),
+            "{verdict:?}"
+        );
+    }
+    assert!(auth.status().is_empty());
+}
+
+#[tokio::test]
+async fn made_up_names_push_out_no_issuer_and_the_prescreen_asks_nobody() {
+    let signer = signer().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let auth = {
+        let (asked, signer) = (Arc::clone(&asked), signer.clone());
+        builder()
+            .resolve_issuers(move |name: String| {
+                asked.fetch_add(1, Relaxed);
+                let found = (name == "https://t.example/real").then(|| with_key(name, &signer));
+                async move { found }
+            })
+            .prescreen(|name| name.starts_with("https://t.example/"))
+    };
+    let auth = auth.build().unwrap();
+    let token = |name: String| signer.token().claim("iss", name);
+    let real = || token("https://t.example/real".to_owned());
+    assert_eq!(verify(&auth, real()).await, Ok(()));
+    for number in 0..3000 {
+        let made_up = token(format!("https://t.example/{number}"));
+        assert_eq!(verify(&auth, made_up).await, Err(AuthError::UnknownIssuer));
+    }
+    assert_eq!(asked.load(Relaxed), 3001);
+    assert_eq!(verify(&auth, real()).await, Ok(()));
+    assert_eq!(asked.load(Relaxed), 3001, "the real one is still held");
+    for name in ["https://other.example/", "", "https://t.example"] {
+        let refused = verify(&auth, token(name.to_owned())).await;
+        assert_eq!(refused, Err(AuthError::UnknownIssuer), "{name}");
+    }
+    let long = format!("https://t.example/{}", "a".repeat(2000));
+    assert_eq!(
+        verify(&auth, token(long)).await,
+        Err(AuthError::UnknownIssuer)
+    );
+    assert_eq!(asked.load(Relaxed), 3001);
+}
+
+#[tokio::test]
+async fn an_answer_of_another_name_or_with_bad_options_is_a_no() {
+    let signer = signer().await;
+    for answer in [
+        TrustedIssuer::new("https://other.example/"),
+        TrustedIssuer::new("https://a.example/").jwks("{}"),
+        TrustedIssuer::new("https://a.example/").leeway(Duration::from_secs(3600)),
+    ] {
+        let auth = builder().resolve_issuers(move |_| {
+            let answer = answer.clone();
+            async move { Some(answer) }
+        });
+        let auth = auth.build().unwrap();
+        let token = signer.token().claim("iss", "https://a.example/");
+        assert_eq!(verify(&auth, token).await, Err(AuthError::UnknownIssuer));
+    }
+}

@@ -1,0 +1,391 @@
+//! The list of revoked tokens, its sources, and the end of tokens in use.
+
+use std::{
+    error::Error,
+    fs,
+    io::Write,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, Builder, Claims, SetupError,
+        claims::NoPrivate,
+        introspection::Introspection,
+        revocation::{Revocation, RevocationOutage, RevocationSource},
+    },
+    issuer::{Issuer, TokenBuilder},
+};
+
+use super::support::clock::StoppedClock;
+
+async fn start() -> (Issuer, Auth) {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = trusting(&issuer).build().unwrap();
+    auth.ready().await;
+    (issuer, auth)
+}
+
+fn trusting(issuer: &Issuer) -> Builder {
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+}
+
+async fn code(auth: &Auth, token: &str) -> &'static str {
+    match auth.verify::<NoPrivate>(token).await {
+        Ok(_) => "ok",
+        Err(error) => error.code(),
+    }
+}
+
+fn seconds(offset: i64) -> SystemTime {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(now.saturating_add_signed(offset))
+}
+
+#[tokio::test]
+async fn an_entry_revokes_the_tokens_that_it_names() {
+    type Change = fn(TokenBuilder) -> TokenBuilder;
+    let plain: Change = |token| token;
+    let marked: Change = |token| {
+        token
+            .claim("jti", "t1")
+            .claim("sid", "s1")
+            .claim("azp", "app")
+    };
+    #[rustfmt::skip]
+    let rows: [(&str, fn(&str) -> Revocation, Change, bool); 18] = [
+        ("its jti", |iss| Revocation::token(iss, "t1"), marked, true),
+        ("another jti", |iss| Revocation::token(iss, "t2"), marked, false),
+        ("no jti", |iss| Revocation::token(iss, "t1"), plain, false),
+        ("a jti that is no string", |iss| Revocation::token(iss, "1"), plain, false),
+        ("its subject", |iss| Revocation::subject(iss, "auth0|alice"), plain, true),
+        ("another subject", |iss| Revocation::subject(iss, "auth0|bob"), plain, false),
+        ("part of its subject", |iss| Revocation::subject(iss, "auth0"), plain, false),
+        ("its session", |iss| Revocation::session(iss, "s1"), marked, true),
+        ("another session", |iss| Revocation::session(iss, "auth0|alice"), marked, false),
+        ("its client in azp", |iss| Revocation::client(iss, "app"), marked, true),
+        ("its client in client_id", |iss| Revocation::client(iss, "app"), |token| token.claim("client_id", "app"), true),
+        ("its client in cid", |iss| Revocation::client(iss, "app"), |token| token.claim("cid", "app"), true),
+        ("one client of two", |iss| Revocation::client(iss, "app"), |token| token.claim("client_id", "x").claim("azp", "app"), true),
+        ("the whole issuer", |iss| Revocation::issuer_wide(iss), plain, true),
+        ("another issuer", |_| Revocation::subject("https://other.example/", "auth0|alice"), plain, false),
+        ("another issuer's token", |_| Revocation::token("https://other.example/", "t1"), marked, false),
+        ("issued later", |iss| Revocation::subject(iss, "auth0|alice").before(seconds(-100)), plain, false),
+        ("no iat", |iss| Revocation::subject(iss, "auth0|alice").before(seconds(-100)), |token| token.without("iat"), true),
+    ];
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    for (case, revocation, change, is_revoked) in rows {
+        let auth = trusting(&issuer).build().unwrap();
+        let token = change(issuer.token()).sign();
+        assert_eq!(code(&auth, &token).await, "ok", "{case}");
+        auth.revoke(revocation(issuer.url()));
+        let expected = if is_revoked { "token_revoked" } else { "ok" };
+        assert_eq!(code(&auth, &token).await, expected, "{case}, cached");
+        let auth = trusting(&issuer).token_cache(0).build().unwrap();
+        auth.revoke(revocation(issuer.url()));
+        assert_eq!(code(&auth, &token).await, expected, "{case}, not cached");
+    }
+}
+
+#[tokio::test]
+async fn before_is_strict() {
+    let (issuer, auth) = start().await;
+    let issued = |offset| issuer.token().issued_at(offset).sign();
+    let (earlier, later) = (issued(-101), issued(-100));
+    auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
+    assert_eq!(code(&auth, &earlier).await, "token_revoked");
+    // The clock may tick between the two reads of it, so the later token is a second later at most.
+    let later = code(&auth, &later).await;
+    let next = code(&auth, &issued(-98)).await;
+    assert!(later == "ok" || later == "token_revoked");
+    assert_eq!(next, "ok");
+}
+
+#[tokio::test]
+async fn an_entry_ends_when_its_time_is_over() {
+    let (issuer, auth) = start().await;
+    let token = issuer.token().sign();
+    let entry = Revocation::subject(issuer.url(), "auth0|alice");
+    auth.revoke(entry.clone().until(seconds(-1)));
+    assert_eq!(code(&auth, &token).await, "ok", "over already");
+    assert!(auth.revocations().is_empty());
+    auth.revoke(entry.clone().until(seconds(60)));
+    assert_eq!(code(&auth, &token).await, "token_revoked");
+    assert_eq!(auth.revocations().len(), 1);
+    auth.revoke(entry.clone().until(seconds(30)));
+    assert_eq!(auth.revocations().len(), 1, "covered by the longer one");
+    auth.revoke(entry);
+    assert_eq!(auth.revocations().len(), 1, "covers the shorter ones");
+}
+
+#[tokio::test]
+async fn opaque_tokens_are_revoked_as_jwts_are() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+    let auth = trusting(&issuer).introspection(asked).build().unwrap();
+    let token = issuer.opaque_token(issuer.token());
+    assert_eq!(code(&auth, &token).await, "ok");
+    auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+    assert_eq!(code(&auth, &token).await, "token_revoked");
+}
+
+#[tokio::test]
+async fn many_entries_are_all_found() {
+    let (issuer, auth) = start().await;
+    for n in 0..3000 {
+        auth.revoke(Revocation::token(issuer.url(), format!("one-by-one-{n}")));
+    }
+    let at_once = (0..3000).map(|n| Revocation::token(issuer.url(), format!("at-once-{n}")));
+    auth.revoke_all(at_once);
+    assert_eq!(auth.revocation_status().entries, 6000);
+    assert_eq!(auth.revocations().len(), 6000);
+    for jti in [
+        "one-by-one-0",
+        "one-by-one-2999",
+        "at-once-0",
+        "at-once-2999",
+    ] {
+        let token = issuer.token().claim("jti", jti).sign();
+        assert_eq!(code(&auth, &token).await, "token_revoked", "{jti}");
+    }
+    let token = issuer.token().claim("jti", "one-by-one-3000").sign();
+    assert_eq!(code(&auth, &token).await, "ok");
+}
+
+#[tokio::test]
+async fn a_file_is_read_at_start_and_when_it_changes() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let iss = issuer.url();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, r#"{{"iss":"{iss}","jti":"t1"}}"#).unwrap();
+    writeln!(file).unwrap();
+    file.flush().unwrap();
+    let auth = trusting(&issuer)
+        .revocation_file(file.path())
+        .build()
+        .unwrap();
+    let token = |jti: &str| issuer.token().claim("jti", jti).sign();
+    assert_eq!(code(&auth, &token("t1")).await, "token_revoked");
+    let second = token("t2");
+    assert_eq!(code(&auth, &second).await, "ok");
+
+    let mut entries = 1;
+    let mut read_until = async |auth: &Auth, expected: usize| {
+        while auth.revocation_status().entries != expected {
+            clock.pass(Duration::from_millis(100)).await;
+            std::thread::yield_now();
+        }
+        entries = expected;
+    };
+    writeln!(file, r#"{{"iss":"{iss}","jti":"t2","before":4000000000}}"#).unwrap();
+    file.flush().unwrap();
+    read_until(&auth, 2).await;
+    assert_eq!(code(&auth, &second).await, "token_revoked");
+
+    // A broken line changes nothing, and neither does a file that is gone.
+    writeln!(file, "{{").unwrap();
+    file.flush().unwrap();
+    while !auth.revocation_status().sources[0].is_failing {
+        clock.pass(Duration::from_millis(100)).await;
+        std::thread::yield_now();
+    }
+    assert_eq!(code(&auth, &second).await, "token_revoked");
+    fs::write(
+        file.path(),
+        format!("{{\"iss\":\"{iss}\",\"jti\":\"t3\"}}\n"),
+    )
+    .unwrap();
+    read_until(&auth, 3).await;
+    assert_eq!(code(&auth, &token("t3")).await, "token_revoked");
+    assert_eq!(code(&auth, &token("t1")).await, "token_revoked", "it stays");
+    assert!(!auth.revocation_status().sources[0].is_failing);
+}
+
+#[tokio::test]
+async fn a_bad_file_is_a_fault_at_start() {
+    #[rustfmt::skip]
+    let rows = [
+        ("no JSON", "x", "line 1"),
+        ("an array", "[]", "line 1"),
+        ("an unknown member", r#"{"iss":"a","jti":"b","note":"c"}"#, "line 1"),
+        ("a member twice", r#"{"iss":"a","jti":"b","jti":"c"}"#, "line 1"),
+        ("no issuer", r#"{"jti":"b"}"#, "line 1"),
+        ("an empty issuer", r#"{"iss":"","jti":"b"}"#, "iss is empty"),
+        ("two targets", r#"{"iss":"a","jti":"b","sub":"c"}"#, "more than one"),
+        ("a subject without before", r#"{"iss":"a","sub":"b"}"#, "no before"),
+        ("an issuer without before", r#"{"iss":"a"}"#, "no before"),
+        ("before as a string", r#"{"iss":"a","sub":"b","before":"1"}"#, "line 1"),
+        ("two on one line", r#"{"iss":"a","jti":"b"}{"iss":"a","jti":"c"}"#, "line 1"),
+        ("on the third line", "{\"iss\":\"a\",\"jti\":\"b\"}\n\n?", "line 3"),
+    ];
+    for (case, text, expected) in rows {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let builder = Auth::builder()
+            .issuer("https://tenant.example/")
+            .audience("urn:api")
+            .revocation_file(file.path());
+        let fault = builder.build().unwrap_err();
+        assert!(matches!(fault, SetupError::RevocationFile(_)), "{case}");
+        assert!(fault.to_string().contains(expected), "{case}: {fault}");
+    }
+    let absent = Auth::builder()
+        .issuer("https://tenant.example/")
+        .audience("urn:api")
+        .revocation_file("/nowhere/revoked.jsonl");
+    assert!(absent.build().is_err());
+}
+
+#[test]
+fn an_entry_is_a_line_of_json() {
+    for line in [
+        r#"{"iss":"https://a/","jti":"t"}"#,
+        r#"{"before":1790000000,"iss":"https://a/","sub":"auth0|a","until":1790086400}"#,
+        r#"{"before":1790000000,"client_id":"app","iss":"https://a/"}"#,
+        r#"{"before":1790000000.5,"iss":"https://a/","sid":"s"}"#,
+        r#"{"before":1790000000,"iss":"https://a/"}"#,
+    ] {
+        assert_eq!(Revocation::from_json(line).unwrap().to_json(), line);
+    }
+    let entry = Revocation::subject("https://a/", "auth0|secret");
+    assert!(!format!("{entry:?}").contains("secret"));
+}
+
+/// A timer rounds up to its next tick.
+const TICK: Duration = Duration::from_millis(2);
+
+/// A source that answers what it is told to.
+#[derive(Clone, Default)]
+struct Table {
+    entries: Arc<Mutex<Vec<Revocation>>>,
+    is_down: Arc<AtomicBool>,
+}
+
+impl RevocationSource for Table {
+    async fn revocations(&self) -> Result<Vec<Revocation>, Box<dyn Error + Send + Sync>> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err("the database is down".into());
+        }
+        Ok(self.entries.lock().unwrap().clone())
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_read_again_and_again() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let table = Table::default();
+    let every = Duration::from_secs(10);
+    let builder = trusting(&issuer).revocation_source(table.clone(), every);
+    let auth = builder.build().unwrap();
+    let token = issuer.token().sign();
+    clock.pass(Duration::ZERO).await;
+    assert_eq!(code(&auth, &token).await, "ok");
+    let entry = Revocation::subject(issuer.url(), "auth0|alice");
+    table.entries.lock().unwrap().push(entry);
+    clock.pass(every + TICK).await;
+    assert_eq!(code(&auth, &token).await, "token_revoked");
+    table.entries.lock().unwrap().clear();
+    clock.pass(every + TICK).await;
+    assert_eq!(code(&auth, &token).await, "token_revoked", "it stays");
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_too_long_refuses_every_token() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let token = issuer.token().sign();
+    for outage in [RevocationOutage::Refuse, RevocationOutage::Local] {
+        let refused = match outage {
+            RevocationOutage::Refuse => "state_unavailable",
+            _ => "ok",
+        };
+        let table = Table::default();
+        table.is_down.store(true, Ordering::Relaxed);
+        let builder = trusting(&issuer)
+            .revocation_source(table.clone(), Duration::from_secs(10))
+            .revocation_outage(outage);
+        let auth = builder.build().unwrap();
+        auth.ready().await;
+        clock.pass(Duration::ZERO).await;
+        assert_eq!(code(&auth, &token).await, refused, "never read");
+        assert!(!auth.is_ready());
+        table.is_down.store(false, Ordering::Relaxed);
+        clock.pass(Duration::from_secs(10) + TICK).await;
+        assert_eq!(code(&auth, &token).await, "ok");
+        assert!(auth.is_ready());
+        table.is_down.store(true, Ordering::Relaxed);
+        clock.pass(Duration::from_secs(290)).await;
+        assert_eq!(code(&auth, &token).await, "ok", "the list goes on");
+        assert!(auth.revocation_status().sources[0].is_failing);
+        clock.pass(Duration::from_secs(20)).await;
+        assert_eq!(code(&auth, &token).await, refused, "too old");
+        assert!(auth.is_ready(), "it was read once");
+        table.is_down.store(false, Ordering::Relaxed);
+        clock.pass(Duration::from_secs(10) + TICK).await;
+        assert_eq!(code(&auth, &token).await, "ok", "read again");
+    }
+}
+
+#[tokio::test]
+async fn ended_completes_at_revocation() {
+    let (issuer, auth) = start().await;
+    let claims: Claims = auth.verify(&issuer.token().sign()).await.unwrap();
+    let other: Claims = auth
+        .verify(&issuer.token().subject("auth0|bob").sign())
+        .await
+        .unwrap();
+    let (ended, other) = (tokio::spawn(claims.ended()), tokio::spawn(other.ended()));
+    auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+    assert_eq!(ended.await.unwrap(), AuthError::TokenRevoked);
+    assert_eq!(claims.ended().await, AuthError::TokenRevoked, "at once");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!other.is_finished());
+    other.abort();
+}
+
+#[tokio::test]
+async fn ended_completes_when_the_token_expires() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let start = Instant::now();
+    for (case, builder, expected) in [
+        ("at exp", trusting(&issuer), 300),
+        (
+            "at the maximum age",
+            trusting(&issuer).max_age(Duration::from_secs(100)),
+            100,
+        ),
+    ] {
+        let (zero, began) = (start.elapsed(), SystemTime::now());
+        let auth = builder.clock(move || began + start.elapsed() - zero);
+        let auth = auth.build().unwrap();
+        let token = issuer.token().expires_in(Duration::from_secs(300));
+        let claims: Claims = auth.verify(&token.sign()).await.unwrap();
+        let ended = tokio::spawn(claims.ended());
+        let step = Duration::from_millis(500);
+        let passed = clock.pass_until(step, || ended.is_finished()).await;
+        let expected = Duration::from_secs(expected);
+        // `exp` and `iat` have whole seconds.
+        assert!(
+            passed <= expected + Duration::from_secs(2),
+            "{case}: {passed:?}"
+        );
+        assert!(
+            passed + Duration::from_secs(2) >= expected,
+            "{case}: {passed:?}"
+        );
+        assert_eq!(ended.await.unwrap(), AuthError::TokenExpired, "{case}");
+    }
+}

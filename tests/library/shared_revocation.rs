@@ -1,0 +1,156 @@
+//! Two replicas that share the list of revoked tokens through a real Redis.
+
+use std::time::{Duration, Instant};
+
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, AuthError, Claims,
+        claims::NoPrivate,
+        revocation::{Revocation, RevocationOutage},
+        store::{RedisOptions, Store},
+    },
+    issuer::Issuer,
+};
+
+use super::redis::RedisServer;
+
+/// A replica whose list is shared.
+fn replica(issuer: &Issuer, url: &str, stale: Duration, outage: RevocationOutage) -> Auth {
+    let store = Store::redis(url, &RedisOptions::default()).unwrap();
+    Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .state_store(store)
+        .revocation_stale(stale)
+        .revocation_outage(outage)
+        .build()
+        .unwrap()
+}
+
+async fn code(auth: &Auth, token: &str) -> &'static str {
+    match auth.verify::<NoPrivate>(token).await {
+        Ok(_) => "ok",
+        Err(error) => error.code(),
+    }
+}
+
+/// Waits until the code is `expected`, and returns how long that took.
+async fn until_code(auth: &Auth, token: &str, expected: &str) -> Duration {
+    let begin = Instant::now();
+    while code(auth, token).await != expected {
+        assert!(begin.elapsed() < Duration::from_secs(40), "{expected}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    begin.elapsed()
+}
+
+const LONG: Duration = Duration::from_secs(300);
+
+#[tokio::test]
+async fn a_revocation_reaches_the_other_replica_within_a_second() {
+    let Some(server) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let one = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let other = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let first = issuer.token().sign();
+    until_code(&one, &first, "ok").await;
+    until_code(&other, &first, "ok").await;
+    let mut longest = Duration::ZERO;
+    for round in 0..100 {
+        let token = issuer.token().claim("jti", format!("t{round}")).sign();
+        for auth in [&one, &other] {
+            assert_eq!(code(auth, &token).await, "ok", "{round}");
+            assert_eq!(code(auth, &token).await, "ok", "{round}, cached");
+        }
+        let claims: Claims = other.verify(&token).await.unwrap();
+        let stream = tokio::spawn(claims.ended());
+        one.revoke(Revocation::token(issuer.url(), format!("t{round}")));
+        assert_eq!(
+            code(&one, &token).await,
+            "token_revoked",
+            "{round}, at once"
+        );
+        let took = until_code(&other, &token, "token_revoked").await;
+        longest = longest.max(took);
+        assert_eq!(stream.await.unwrap(), AuthError::TokenRevoked, "{round}");
+    }
+    println!("the longest of 100 took {longest:?}");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    assert_eq!(code(&one, &first).await, "ok");
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_empty_revives_no_token() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let one = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    let token = issuer.token().claim("jti", "t1").sign();
+    until_code(&one, &token, "ok").await;
+    one.revoke(Revocation::token(issuer.url(), "t1"));
+    let late = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    until_code(&late, &token, "token_revoked").await;
+    server.kill();
+    assert_eq!(
+        code(&one, &token).await,
+        "token_revoked",
+        "the store is down"
+    );
+    server.restart();
+    // A replica that starts with the empty store learns the entry from those that hold it.
+    let new = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    until_code(&new, &token, "token_revoked").await;
+    assert_eq!(code(&one, &token).await, "token_revoked");
+}
+
+#[tokio::test]
+async fn an_outage_follows_the_policy() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let stale = Duration::from_secs(2);
+    let refusing = replica(&issuer, &server.url(), stale, RevocationOutage::Refuse);
+    let going_on = replica(&issuer, &server.url(), stale, RevocationOutage::Local);
+    let (good, bad) = (
+        issuer.token().sign(),
+        issuer.token().claim("jti", "t1").sign(),
+    );
+    for auth in [&refusing, &going_on] {
+        auth.ready().await;
+        until_code(auth, &good, "ok").await;
+        auth.revoke(Revocation::token(issuer.url(), "t1"));
+        assert_eq!(code(auth, &bad).await, "token_revoked");
+    }
+    server.kill();
+    until_code(&refusing, &good, "state_unavailable").await;
+    assert_eq!(code(&refusing, &bad).await, "state_unavailable");
+    assert_eq!(code(&going_on, &good).await, "ok");
+    assert_eq!(code(&going_on, &bad).await, "token_revoked");
+    let status = going_on.revocation_status();
+    assert!(status.sources[0].is_failing);
+    server.restart();
+    until_code(&refusing, &good, "ok").await;
+    assert_eq!(code(&refusing, &bad).await, "token_revoked");
+}
+
+#[tokio::test]
+async fn a_replica_that_never_reached_the_store_is_not_ready() {
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    server.kill();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = replica(&issuer, &server.url(), LONG, RevocationOutage::Refuse);
+    auth.ready().await;
+    let token = issuer.token().sign();
+    assert_eq!(code(&auth, &token).await, "state_unavailable");
+    assert!(!auth.is_ready());
+    server.restart();
+    until_code(&auth, &token, "ok").await;
+    assert!(auth.is_ready());
+}

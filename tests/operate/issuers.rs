@@ -1,0 +1,106 @@
+//! The issuers file of a running service: reread at SIGHUP, under load.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::process::Command;
+use warp_bearer::{auth::Algorithm, issuer::Issuer};
+
+use crate::process::{BINARY, Process};
+
+async fn issuer() -> Issuer {
+    Issuer::with_algorithm(Algorithm::ES256).await
+}
+
+fn table(issuer: &Issuer, more: &str) -> String {
+    let url = issuer.url();
+    format!("[[issuer]]\nurl = \"{url}\"\nalgorithms = [\"ES256\"]\n{more}\n")
+}
+
+async fn serve(file: &Path) -> Process {
+    let mut command = Command::new(BINARY);
+    let file = [("ISSUERS_FILE", file.to_str().unwrap())];
+    let others = [
+        ("AUTH0_API_AUDIENCE", "https://api.example.com"),
+        // A line for each request would push out those that the test waits for.
+        ("RUST_LOG", "info,warp_bearer::request=off"),
+    ];
+    Process::run(command.arg("serve"), &[&file[..], &others].concat()).await
+}
+
+async fn status(service: &Process, token: &str) -> u16 {
+    let url = format!("http://{}/api/private", service.address);
+    let request = reqwest::Client::new().get(url).bearer_auth(token);
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
+    let (stays, comes) = (issuer().await, issuer().await);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    fs::write(&file, table(&stays, "")).unwrap();
+    let mut service = serve(&file).await;
+    service.logged("key set fetched").await;
+    assert_eq!(status(&service, &comes.token().sign()).await, 401);
+
+    let done = Arc::new(AtomicBool::new(false));
+    let load = (0..4).map(|_| {
+        let (done, issuer) = (Arc::clone(&done), stays.clone());
+        let url = format!("http://{}/api/private", service.address);
+        tokio::spawn(async move {
+            let client = reqwest::Client::new();
+            let seen = issuer.token().sign();
+            let mut requests = 0;
+            while !done.load(Ordering::Relaxed) {
+                for token in [&seen, &issuer.token().sign()] {
+                    let answer = client.get(&url).bearer_auth(token).send().await;
+                    assert_eq!(answer.unwrap().status(), 200);
+                    requests += 1;
+                }
+            }
+            requests
+        })
+    });
+    let load: Vec<_> = load.collect();
+    for round in 0..10 {
+        let leeway = format!("leeway = \"{}s\"", round + 1);
+        let more = if round % 2 == 0 {
+            table(&comes, "")
+        } else {
+            String::new()
+        };
+        fs::write(&file, table(&stays, &leeway) + &more).unwrap();
+        service.hangup();
+        service.logged("issuers file reread").await;
+        let token = comes.token().sign();
+        let expected = if round % 2 == 0 { 200 } else { 401 };
+        assert_eq!(status(&service, &token).await, expected, "{round}");
+    }
+
+    // A bad file: one line for each fault, and everything goes on.
+    fs::write(
+        &file,
+        "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
+    )
+    .unwrap();
+    service.hangup();
+    service.logged("issuers.toml:3: in [[issuer]] ").await;
+    service.logged("did you mean leeway?").await;
+    fs::remove_file(&file).unwrap();
+    service.hangup();
+    service.logged("which is not there").await;
+    assert_eq!(status(&service, &stays.token().sign()).await, 200);
+
+    done.store(true, Ordering::Relaxed);
+    for task in load {
+        assert!(task.await.unwrap() > 0);
+    }
+    service.stop().await;
+}
