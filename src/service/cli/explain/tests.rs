@@ -55,6 +55,7 @@ impl World {
         let (mut config, _) = Config::from_environment(&environment).unwrap();
         config.required_scope = required.map(|list| scopes(list).unwrap());
         let access = Access {
+            resource_scopes: None,
             auth: auth::builder(&config).build().unwrap(),
             required: config.required_scope.clone(),
             docs: None,
