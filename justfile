@@ -72,9 +72,9 @@ neighbour:
 ci:
     .ci/run
 
-# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, and proxies; some ten minutes more
+# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and an MCP client; some fifteen minutes more
 ci-full:
-    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && cargo package --locked --allow-dirty
+    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo check --locked --manifest-path examples/mcp/Cargo.toml && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
@@ -96,6 +96,10 @@ migrations:
 proxies:
     tests/proxies/run
 
+# An MCP client of the npm SDK through nginx as shipped, from discovery to step-up; needs Node.js
+mcp:
+    tests/mcp/run
+
 # A minute of load with a new key every ten seconds; memory has to end as it began
 soak:
     cargo test --release --test operate -- soak --ignored --nocapture
@@ -109,7 +113,7 @@ fuzz-long: (fuzz "7200")
 
 # The files of deploy/ and a static binary, with the tools for them, which it fetches
 check-deploy:
-    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target "$target" && deploy/check "target/$target/release/warp-bearer"
+    target="$(rustc --print host-tuple)" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --features otel --target "$target" && deploy/check "target/$target/release/warp-bearer"
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:

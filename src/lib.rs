@@ -51,11 +51,14 @@
 //!
 //! The features:
 //! - `warp`: the filters. Without it, [`auth`] depends on no framework.
+//! - `tower`: layers for tower, hence for tonic and hyper.
+//! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
 //! - `testing`: the local issuer, for your own tests. It includes `warp`.
 //! - `service`: what the binary needs. It includes `testing`.
 //! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
+//! - `otel`: traces of the service by OTLP. It includes `service`.
 //!
-//! The default is all of them, so that `cargo run` works in a clone. As a library, depend on it with
+//! The default is all but `otel`, so that `cargo run` works in a clone. As a library, depend on it with
 //! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
 
 // Without the feature there is nothing for these links to lead to; docs.rs builds with all features.

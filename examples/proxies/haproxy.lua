@@ -3,11 +3,14 @@
 
 local AUTH = "http://127.0.0.1:8000/auth"
 -- Fields of the request that /auth gets.
-local ASKED_WITH = { "authorization", "x-request-id", "traceparent" }
+local ASKED_WITH = { "authorization", "dpop", "origin", "x-request-id", "traceparent", "tracestate" }
 -- Fields of a 200 that the application gets.
 local IDENTITY = { "x-auth-issuer", "x-auth-subject", "x-auth-scope", "x-auth-claims" }
 -- Fields of a refusal that the client gets.
-local REFUSED_WITH = { "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id" }
+local REFUSED_WITH = {
+    "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id", "dpop-nonce",
+    "access-control-allow-origin", "access-control-expose-headers", "vary",
+}
 
 -- Returns every value of a field. HAProxy counts a request's values from 0 and those of its own client
 -- from 1.
@@ -26,6 +29,11 @@ local function ask(txn)
         -- All values: it is warp-bearer that refuses two Authorization fields.
         headers[name] = lines(sent, name)
     end
+    -- A proof (RFC 9449) is for a method and a URL, which /auth reads for nothing else.
+    headers["x-forwarded-method"] = { txn.sf:method() }
+    headers["x-forwarded-uri"] = { txn.sf:pathq() }
+    -- For the log of /auth.
+    headers["x-forwarded-host"] = lines(sent, "host")
     return core.httpclient():get({
         url = policy and AUTH .. "?" .. policy or AUTH,
         headers = headers,
@@ -53,6 +61,10 @@ core.register_action("bearer", { "http-req" }, function(txn)
             if value then
                 txn.http:req_set_header(name, value)
             end
+        end
+        local nonce = lines(answer.headers, "dpop-nonce")[1]
+        if nonce then
+            txn:set_var("txn.nonce", nonce)
         end
     elseif status >= 400 and status <= 599 then
         refuse(txn, status, answer.headers, answer.body)

@@ -36,7 +36,7 @@ use crate::auth::{
     },
     policy,
     resolver::{NO_SLOT, Prescreen, Resolve, Resolver},
-    resource::Resource,
+    resource::{Resource, spellings},
     revocation::{
         RevocationOutage, RevocationSource, Revocations,
         file::RevocationFile,
@@ -370,6 +370,9 @@ impl Builder {
     /// Sets the URL that identifies the protected resource (RFC 9728 §1.2), without query and
     /// fragment. Every challenge then names the URL of the resource's metadata, and
     /// [`Auth::metadata`] returns the document. Defaults to none.
+    ///
+    /// Clients write a URL without a path with a slash at its end or without one. If a resource is set, an
+    /// audience that is such a URL is accepted in both spellings.
     ///
     #[cfg_attr(feature = "warp", doc = "```")]
     #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -823,7 +826,7 @@ impl Builder {
                 requires_key: mode == DpopMode::Required,
             },
             rules: Rules {
-                audiences: audiences.into(),
+                audiences: self.spellings(audiences),
                 audience_claim: own.audience_claim,
                 algorithms: algorithms.into(),
                 times,
@@ -887,6 +890,20 @@ impl Builder {
             origin: parts.origin,
             place: parts.place,
         })
+    }
+
+    /// Returns the audiences, with both spellings of URLs without a path if the API is a resource.
+    fn spellings(&self, audiences: &[String]) -> Arc<[String]> {
+        if self.resource.is_none() {
+            return audiences.into();
+        }
+        let mut all: Vec<String> = Vec::new();
+        for spelling in audiences.iter().flat_map(|audience| spellings(audience)) {
+            if !all.contains(&spelling) {
+                all.push(spelling);
+            }
+        }
+        all.into()
     }
 
     fn challenge(&self) -> Challenge {

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::HeaderValue;
+
 use crate::auth::{
     error::AuthError,
     token::{claims::Claims, identity::Identity},
@@ -24,6 +26,10 @@ struct Context {
     route: Cell<Option<&'static str>>,
     is_probe: Cell<bool>,
     authentication: Cell<Option<Authentication>>,
+    key_wait: Cell<Option<KeyWait>>,
+    original: Cell<Option<Box<Original>>>,
+    /// The `traceparent` for requests that this one causes.
+    traceparent: Option<HeaderValue>,
     proof_fault: Cell<Option<&'static str>>,
 }
 
@@ -38,14 +44,42 @@ pub struct RequestContext {
     /// How authentication ended. `None` if the request carried no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
+    /// The time that the request waited for a fetch of keys. `None` if it did not.
+    pub key_wait: Option<KeyWait>,
+    /// The client's own request, from [`set_original`].
+    pub original: Option<Box<Original>>,
     /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
     pub proof_fault: Option<&'static str>,
+}
+
+/// A wait for a fetch of keys.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct KeyWait {
+    /// When it began.
+    pub began: Instant,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// The client's own request, on whose behalf a proxy asks. Texts of a stranger: they are shown and never
+/// used for a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Original {
+    /// The method.
+    pub method: Option<String>,
+    /// The host.
+    pub host: Option<String>,
+    /// The path, without the query.
+    pub path: Option<String>,
 }
 
 /// How the authentication of one request ended.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
+    /// When it began.
+    pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
     /// The identity in the token. `None` if the token was rejected. Present if the token is valid
@@ -73,12 +107,33 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
+/// Like [`scope`], for a request that is part of a trace. A fetch of keys that the request starts carries
+/// this `traceparent` (W3C Trace Context).
+pub fn scope_in_trace<F: Future>(
+    traceparent: Option<HeaderValue>,
+    answer: F,
+) -> impl Future<Output = F::Output> {
+    let context = Context {
+        traceparent,
+        ..Context::default()
+    };
+    CURRENT.scope(context, answer)
+}
+
+/// Returns the `traceparent` for a request that the current one causes.
+pub(crate) fn traceparent() -> Option<HeaderValue> {
+    let found = CURRENT.try_with(|context| context.traceparent.clone());
+    found.unwrap_or_default()
+}
+
 /// Returns and clears the context of the current request. Empty outside of [`scope`].
 pub fn take() -> RequestContext {
     let taken = CURRENT.try_with(|context| RequestContext {
         route: context.route.take(),
         is_probe: context.is_probe.take(),
         authentication: context.authentication.take(),
+        key_wait: context.key_wait.take(),
+        original: context.original.take(),
         proof_fault: context.proof_fault.take(),
     });
     taken.unwrap_or_default()
@@ -94,6 +149,21 @@ pub fn set_route(name: &'static str) {
 /// outside of [`scope`].
 pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
+}
+
+/// Records the client's own request. Does nothing outside of [`scope`].
+pub fn set_original(original: Original) {
+    let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
+}
+
+/// Records a wait for keys that began at this time and ends now. The first one of a request counts.
+pub(crate) fn waited_for_keys(began: Instant) {
+    let duration = began.elapsed();
+    let _ = CURRENT.try_with(|context| {
+        let first = context.key_wait.take();
+        let wait = first.unwrap_or(KeyWait { began, duration });
+        context.key_wait.set(Some(wait));
+    });
 }
 
 /// Records why the proof of the request was rejected. Does nothing outside of [`scope`].
@@ -116,6 +186,7 @@ impl Timer {
             return;
         };
         let authentication = Authentication {
+            began: start,
             duration: start.elapsed(),
             identity: verdict.as_ref().ok().map(Claims::identity),
         };

@@ -2,9 +2,9 @@
 //!
 //! [`Auth`] verifies requests and tokens. For warp, [`with_auth`] makes it a filter,
 //! [`BearerFilterExt::require`] adds what a route requires beyond a valid token, and
-//! [`handle_rejection`] turns every failure into a JSON response with the right status. For other
-//! frameworks, [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`]
-//! creates the response.
+//! [`handle_rejection`] turns every failure into a JSON response with the right status. For axum, tonic
+//! and whatever else builds on tower, [`tower`] has layers and an extractor. For other frameworks,
+//! [`Auth::authenticate`] takes the head of a request, and [`Refusal::response`] creates the response.
 //!
 //! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
 //!
@@ -31,7 +31,7 @@
 //!
 //! The items that the README's first example uses are at the top of this module; the rest is in
 //! submodules by topic: [`policy`], [`claims`], [`error`], [`problem`], [`keys`], [`context`],
-//! [`introspection`], [`revocation`], [`resource`] and, for warp, `websocket`.
+//! [`introspection`], [`revocation`], [`resource`], [`tower`] and, for warp, `websocket`.
 //!
 //! The [cookbook] in `docs/` has recipes: several issuers, your own claims, a claim compared with a
 //! path segment, keys from a file, tests without a tenant. `docs/` also has a page for users of the
@@ -39,6 +39,8 @@
 //!
 //! [cookbook]: https://docs.rs/crate/warp-bearer/latest/source/docs/cookbook.md
 
+#[cfg(feature = "service")]
+mod audience;
 mod builder;
 mod cache;
 mod challenge;
@@ -73,6 +75,8 @@ pub mod problem;
 pub mod resource;
 pub mod revocation;
 pub mod store;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 /// The claims of a verified token: registered, Auth0's, your own, and the identity for logs.
 pub mod claims {

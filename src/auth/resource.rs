@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::algorithm::Algorithm;
 
 /// The path that is inserted between host and path (RFC 9728 §3).
-const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The identifier of the resource, split at its path.
 #[derive(Debug, Clone)]
@@ -31,6 +31,13 @@ impl Resource {
             // A path of a single slash is dropped. Any other slash stays (RFC 9728 §3.1).
             path: if path == "/" { "" } else { path }.into(),
         }
+    }
+
+    /// Returns the resource that an audience names. `None` if it is not an http or https URL without query
+    /// and fragment.
+    #[cfg(feature = "service")]
+    pub(crate) fn of_audience(audience: &str) -> Option<Self> {
+        is_url(audience).then(|| Self::new(audience))
     }
 
     /// Returns the URL of the metadata, which challenges name.
@@ -58,6 +65,28 @@ pub struct ResourceMetadata {
     path: String,
 }
 
+/// Returns every spelling of an audience. For a URL without a path there are two: clients send
+/// `https://host` as `https://host/`, since URL parsers add the slash.
+pub(crate) fn spellings(audience: &str) -> Vec<String> {
+    let bare = audience.strip_suffix('/').unwrap_or(audience);
+    if is_url(audience) && Resource::new(bare).path.is_empty() {
+        return vec![bare.to_owned(), format!("{bare}/")];
+    }
+    vec![audience.to_owned()]
+}
+
+fn is_url(audience: &str) -> bool {
+    let rest = audience.strip_prefix("https://");
+    let rest = rest.or_else(|| audience.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let is_plain = |byte| matches!(byte, b'!'..=b'~') && !b"\"\\?#".contains(&byte);
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(is_plain)
+    })
+}
+
+/// Asks for a refresh token and is no scope of a resource (RFC 9728 lists those of the resource).
+const OFFLINE_ACCESS: &str = "offline_access";
+
 impl ResourceMetadata {
     pub(crate) fn new(
         resource: &Resource,
@@ -65,6 +94,7 @@ impl ResourceMetadata {
         scopes: impl IntoIterator<Item: Into<String>>,
     ) -> Self {
         let mut scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
+        scopes.retain(|scope| scope != OFFLINE_ACCESS);
         scopes.sort();
         scopes.dedup();
         Self {
@@ -76,6 +106,16 @@ impl ResourceMetadata {
             dpop_bound_access_tokens_required: None,
             tls_client_certificate_bound_access_tokens: None,
             path: format!("{WELL_KNOWN}{}", resource.path),
+        }
+    }
+
+    /// Returns the same metadata for another resource of the same API.
+    #[cfg(feature = "service")]
+    pub(crate) fn of(self, resource: &Resource) -> Self {
+        Self {
+            resource: resource.identifier.clone(),
+            path: format!("{WELL_KNOWN}{}", resource.path),
+            ..self
         }
     }
 
@@ -102,6 +142,34 @@ impl ResourceMetadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_path_has_two_spellings() {
+        #[rustfmt::skip]
+        let rows = [
+            ("a host", "https://a.example", &["https://a.example", "https://a.example/"][..]),
+            ("a slash", "https://a.example/", &["https://a.example", "https://a.example/"]),
+            ("a port", "http://127.0.0.1:8", &["http://127.0.0.1:8", "http://127.0.0.1:8/"]),
+            ("a path", "https://a.example/b", &["https://a.example/b"]),
+            ("a slash after a path", "https://a.example/b/", &["https://a.example/b/"]),
+            ("two slashes", "https://a.example//", &["https://a.example//"]),
+            ("a query", "https://a.example?b", &["https://a.example?b"]),
+            ("no host", "https://", &["https://"]),
+            ("no URL", "urn:api", &["urn:api"]),
+            ("a name with a slash", "api/", &["api/"]),
+        ];
+        for (case, audience, expected) in rows {
+            assert_eq!(spellings(audience), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn offline_access_is_no_scope_of_a_resource() {
+        let resource = Resource::new("https://api.example.com");
+        let scopes = ["b", "offline_access", "a"];
+        let metadata = ResourceMetadata::new(&resource, [].into_iter(), scopes);
+        assert_eq!(metadata.scopes_supported, ["a", "b"]);
+    }
 
     #[test]
     fn inserts_the_well_known_path_between_host_and_path() {

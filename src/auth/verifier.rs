@@ -89,6 +89,12 @@ impl Auth {
         }
     }
 
+    /// Returns whether this is a clone of `other`.
+    #[cfg(feature = "tower")]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Authenticates a request: takes the token from `Authorization`, or from the field that
     /// [`Builder::token_field`](crate::auth::Builder::token_field) names, and verifies it.
     ///

@@ -292,11 +292,11 @@ const ROOMS: &[Room] = &[
     room("main.rs", &["service/cli/mod.rs"]),
     room("lib.rs", &[]),
     room("algorithm.rs", &[]),
-    // The library. Its core does not depend on the code that makes it a warp filter.
+    // The library. Its core does not depend on the code that makes it a warp filter or a tower layer.
     Room {
         files: "auth/",
         may_import: &["algorithm.rs", "auth/"],
-        but_not: &["auth/warp/"],
+        but_not: &["auth/tower/", "auth/warp/"],
     },
     // A claim that the caller could not have proved is refused with a `Refusal`, and a verified
     // token remembers the set that it was verified with.
@@ -337,6 +337,7 @@ const ROOMS: &[Room] = &[
         "auth/keys/",
         &[
             "algorithm.rs",
+            "auth/context.rs",
             "auth/display.rs",
             "auth/error.rs",
             "auth/token/json/",
@@ -366,7 +367,16 @@ const ROOMS: &[Room] = &[
     ),
     // A store knows keys and lines, and no token.
     room("auth/store/", &["auth/display.rs"]),
-    room("auth/warp/", &["auth/"]),
+    Room {
+        files: "auth/tower/",
+        may_import: &["auth/"],
+        but_not: &["auth/warp/"],
+    },
+    Room {
+        files: "auth/warp/",
+        may_import: &["auth/"],
+        but_not: &["auth/tower/"],
+    },
     // The test issuer. It shares only the names of algorithms with the code that it tests.
     room("issuer/", &["algorithm.rs"]),
     // The service. `api` and `http` do not know each other, and `observe` knows neither.
@@ -405,9 +415,19 @@ const ROOMS: &[Room] = &[
 ];
 
 /// The files that may use a web framework. All others may use the types of `http` at most.
-const ON_A_FRAMEWORK: [&str; 3] = ["auth/warp/", "issuer/", "service/"];
+const ON_A_FRAMEWORK: [&str; 4] = ["auth/tower/", "auth/warp/", "issuer/", "service/"];
 
-const FRAMEWORKS: [&str; 6] = ["axum", "hyper", "hyper_util", "tonic", "tower", "warp"];
+const FRAMEWORKS: [&str; 9] = [
+    "axum",
+    "axum_core",
+    "hyper",
+    "hyper_util",
+    "tonic",
+    "tower",
+    "tower_layer",
+    "tower_service",
+    "warp",
+];
 
 fn room_of(file: &str) -> Option<&'static Room> {
     let rooms = ROOMS.iter().filter(|room| file.starts_with(room.files));

@@ -8,6 +8,8 @@ mod filters;
 #[cfg(feature = "testing")]
 mod introspection;
 mod issuers;
+#[cfg(all(feature = "testing", feature = "axum"))]
+mod layers;
 #[cfg(feature = "testing")]
 mod logout;
 #[cfg(feature = "testing")]

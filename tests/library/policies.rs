@@ -10,6 +10,8 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+#[cfg(feature = "axum")]
+use warp::http::{HeaderMap, HeaderValue, header};
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 use warp_bearer::{
     auth::{
@@ -18,15 +20,15 @@ use warp_bearer::{
         error::DurationOption,
         handle_rejection,
         policy::{
-            Requirement, check, check_async, claim, contains, equals, machine, organization,
-            permission, role, scope, user,
+            Policy, Requirement, check, check_async, claim, contains, equals, machine,
+            organization, permission, role, scope, user,
         },
         with_auth,
     },
     issuer::{Issuer, TokenBuilder},
 };
 
-use crate::support::answer;
+use crate::support::{Answer, answer};
 
 async fn issuer() -> Issuer {
     Issuer::with_algorithm(Algorithm::ES256).await
@@ -56,13 +58,35 @@ where
 }
 
 async fn status(route: &BoxedFilter<(Response,)>, token: TokenBuilder) -> u16 {
+    ask(route, &format!("Bearer {}", token.sign()))
+        .await
+        .status
+        .as_u16()
+}
+
+async fn ask(route: &BoxedFilter<(Response,)>, field: &str) -> Answer {
     let routes = route.clone().recover(handle_rejection);
-    let reply = warp::test::request()
-        .path("/a")
-        .header("authorization", format!("Bearer {}", token.sign()))
-        .reply(&routes)
-        .await;
-    reply.status().as_u16()
+    let request = warp::test::request().path("/a");
+    answer(&request.header("authorization", field).reply(&routes).await)
+}
+
+/// Checks that axum and tonic answer the same under a policy as warp does.
+#[cfg(feature = "axum")]
+async fn adapters_agree(auth: &Auth, policy: &Policy, token: TokenBuilder) {
+    use crate::support::adapters::Adapters;
+
+    let adapters = Adapters::requiring::<NoPrivate>(auth, || policy.clone().into());
+    let route = warp::path!("a")
+        .and(with_auth(auth).require(policy.clone()))
+        .map(|claims: Claims| serde_json::to_string(&claims).unwrap())
+        .route();
+    for field in [&*format!("Bearer {}", token.sign()), "Basic YTpi", "Bearer"] {
+        let headers = [(header::AUTHORIZATION, HeaderValue::try_from(field).unwrap())];
+        let answer = ask(&route, field).await;
+        adapters
+            .agree(&HeaderMap::from_iter(headers), &answer)
+            .await;
+    }
 }
 
 #[tokio::test]
@@ -125,7 +149,7 @@ async fn a_policy_reads_what_issuers_write() {
         ("neither", scope("a") | role("r"), json!({}), 403),
     ];
     for (case, policy, claims, expected) in rows {
-        let route = requiring::<warp_bearer::auth::claims::NoPrivate>(&auth, policy);
+        let route = requiring::<NoPrivate>(&auth, policy.clone());
         let Value::Object(claims) = claims else {
             unreachable!()
         };
@@ -134,7 +158,9 @@ async fn a_policy_reads_what_issuers_write() {
             .fold(issuer.token(), |token, (name, value)| {
                 token.claim(&name, value)
             });
-        assert_eq!(status(&route, token).await, expected, "{case}");
+        assert_eq!(status(&route, token.clone()).await, expected, "{case}");
+        #[cfg(feature = "axum")]
+        adapters_agree(&auth, &policy, token).await;
     }
 }
 

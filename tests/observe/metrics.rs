@@ -62,6 +62,13 @@ async fn counts_requests_refusals_and_verifications() {
             service.metrics.render()
         );
     }
+    if cfg!(target_os = "linux") {
+        let memory = service.metric("process_resident_memory_bytes").unwrap();
+        assert!(memory > 1e6, "{memory}");
+        assert!(service.metric("process_cpu_seconds_total").unwrap() > 0.0);
+        let open = service.metric("process_open_fds").unwrap();
+        assert!(open <= service.metric("process_max_fds").unwrap());
+    }
     let age = format!(r#"warp_bearer_keys_age_seconds{{issuer="{issuer}"}}"#);
     assert!(service.metric(&age).unwrap() < 60.0);
 }

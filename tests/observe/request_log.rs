@@ -276,6 +276,28 @@ async fn logs_the_trace_id_of_a_valid_traceparent() {
     }
 }
 
+/// A refusal of `/auth` can be joined to the client's own request.
+#[tokio::test]
+async fn logs_the_request_that_a_proxy_asks_about() {
+    let service = Service::start().await;
+    let long = format!("/{}", "a".repeat(200));
+    let cut = format!("{}\u{2026}", &long[..80]);
+    #[rustfmt::skip]
+    let rows = [
+        ("all", "/auth", &[("x-forwarded-method", "POST"), ("x-forwarded-host", "a:8"), ("x-forwarded-uri", "/b?key=1")][..], [Some("POST"), Some("a:8"), Some("/b")]),
+        ("none", "/auth", &[], [None; 3]),
+        ("too long", "/auth", &[("x-forwarded-uri", &long)], [None, None, Some(&*cut)]),
+        ("two", "/auth", &[("x-forwarded-uri", "/a"), ("x-forwarded-uri", "/b")], [None; 3]),
+        ("another route", "/api/private", &[("x-forwarded-uri", "/a")], [None; 3]),
+    ];
+    for (case, path, fields, expected) in rows {
+        service.send("GET", path, fields).await;
+        let line = service.log.take().pop().unwrap();
+        let names = ["original_method", "original_host", "original_path"];
+        assert_eq!(names.map(|name| line[name].as_str()), expected, "{case}");
+    }
+}
+
 #[tokio::test]
 async fn logs_the_route_of_a_request_that_timed_out() {
     let service = Service::waiting(Limits {

@@ -6,6 +6,8 @@ mod process;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
 mod untaken;
 
 use std::{fs, net::SocketAddr, process::Command};

@@ -431,6 +431,10 @@ def bearer(token):
     return [("Authorization", f"Bearer {token}")]
 
 
+# The resource of `serve`, and the page that may read what it answers.
+RESOURCE = "https://mcp.example.com/mcp"
+PAGE = "https://app.example.com"
+
 SPOOFED = [
     (spelling, value)
     for name, value in zip(NAMES, ["https://admin.example/", "admin", "read:messages admin", "e30"])
@@ -438,7 +442,7 @@ SPOOFED = [
 ]
 
 
-def check(name, plain, reader, auth, down, generous, application, table):
+def check(name, plain, reader, auth, down, generous, application, table, with_resource):
     failed = []
 
     def holds(case, truth, answer):
@@ -452,6 +456,8 @@ def check(name, plain, reader, auth, down, generous, application, table):
 
     def refused(case, answer, status, challenge=None):
         found = answer.fields.get_all("WWW-Authenticate") or []
+        # `serve` knows its public URL, so a challenge without a token offers DPoP as well.
+        found = [field for field in found if not field.startswith("DPoP ")]
         fits = (
             answer.status == status
             and answer.arrived == 0
@@ -487,6 +493,9 @@ def check(name, plain, reader, auth, down, generous, application, table):
         expected = [[payload["iss"]], [payload["sub"]], ["read:messages"], [claims]]
         holds("the application knows whose it is", seen == expected, passed)
         holds("the client does not", not any(passed.fields.get(name) for name in NAMES), passed)
+        holds("the token stays here", passed.seen("Authorization") == [], passed)
+        proven = ask("/messages/1", bearer(reader) + [("DPoP", "a.b.c")])
+        holds("and its proof", proven.status == 200 and proven.seen("DPoP") == [], proven)
         holds("the Host has its port", passed.seen("Host") == [f"127.0.0.1:{port}"], passed)
 
         posted = ask("/messages/", bearer(reader), method="POST", body=b"hello")
@@ -500,6 +509,7 @@ def check(name, plain, reader, auth, down, generous, application, table):
         identity(name, port, plain, holds)
         upgrades(port, plain, holds)
         hosts(port, plain, holds)
+        discovery(port, plain, holds, with_resource)
         trailers(port, plain, holds, PROXIES[name]["trailers"])
 
     with proxy(name, down, application) as port:
@@ -513,10 +523,20 @@ def check(name, plain, reader, auth, down, generous, application, table):
         at = f"127.0.0.1:{generous}"
         holds("/auth gets a Host of the proxy's own", Generous.fields.get_all("Host") == [at], Generous.fields)
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        named = Answer(port, "/", [("X-Request-Id", "r-1"), ("Traceparent", trace)])
+        fields = [("Traceparent", trace), ("Tracestate", "a=b"), ("DPoP", "p"), ("Origin", PAGE)]
+        lies = [("X-Forwarded-Method", "DELETE"), ("X-Forwarded-Uri", "/lie"), ("X-Forwarded-Host", "lie")]
+        named = Answer(port, "/messages/1?page=2", [("X-Request-Id", "r-1")] + fields + lies)
         holds("X-Request-Id reaches /auth and the application",
               named.seen("X-Request-Id") == ["r-1"] == Generous.fields.get_all("X-Request-Id"), named)
-        holds("traceparent reaches /auth", Generous.fields.get_all("Traceparent"), named)
+        for field, value in fields:
+            found = Generous.fields.get_all(field)
+            # Some proxies are a step of the trace themselves.
+            holds(f"{field} reaches /auth", found == [value] or field == "Traceparent" and found, found)
+        holds("traceparent and tracestate reach the application",
+              named.seen("Traceparent") and named.seen("Tracestate") == ["a=b"], named)
+        target = [Generous.fields.get_all(f"X-Forwarded-{name}") for name in ["Method", "Uri", "Host"]]
+        own = [["GET"], ["/messages/1?page=2"], [f"127.0.0.1:{port}"]]
+        holds("the method, the target and the host reach /auth", target == own, target)
         unnamed = Answer(port, "/")
         holds("one is made where there is none",
               unnamed.seen("X-Request-Id") == Generous.fields.get_all("X-Request-Id") != [], unnamed)
@@ -619,6 +639,52 @@ def hosts(port, plain, holds):
             holds(f"HTTP/{version} with Host {host or 'absent'}: {status}", fits, answer)
 
 
+def discovery(port, plain, holds, with_resource):
+    """What a client learns without a token: where tokens come from, by the path of RFC 9728, and whether its page
+    may ask, by a CORS preflight. Both are answered by warp-bearer, and neither reaches the application."""
+    well_known = "/.well-known/oauth-protected-resource"
+    ask = lambda *arguments, **more: Answer(port, *arguments, **more)
+    for path in [well_known, well_known + "/mcp"]:
+        for token in [[], bearer("a.b.c")]:
+            found = ask(path, token)
+            fits = found.status == (200 if with_resource else 404) and found.arrived == 0
+            holds(f"{path}: {found.status}", fits, found)
+            if with_resource:
+                metadata = json.loads(found.body)
+                fits = metadata["resource"] == RESOURCE and metadata["scopes_supported"] == ["read:messages"]
+                holds("the metadata of the resource", fits, found)
+        written = ask(path, bearer(plain), method="POST", body=b"")
+        fits = written.status == (405 if with_resource else 404) and written.arrived == 0
+        holds(f"POST {path}: {written.status}", fits, written)
+    for path in [well_known + "s", well_known.upper(), "/x" + well_known, well_known + "%2fmcp"]:
+        found = ask(path)
+        holds(f"{path}: {found.status}", found.status in [400, 401] and found.arrived == 0, found)
+    if with_resource:
+        refused = ask("/messages/1", [("Origin", PAGE)])
+        url = f'resource_metadata="https://mcp.example.com{well_known}/mcp"'
+        holds("the challenge leads there", url in refused.fields["WWW-Authenticate"], refused)
+        fits = refused.fields.get_all("Access-Control-Allow-Origin") == [PAGE]
+        exposed = refused.fields.get("Access-Control-Expose-Headers", "")
+        holds("a page can read the challenge", fits and "WWW-Authenticate" in exposed, refused)
+        foreign = ask("/messages/1", [("Origin", "https://evil.example")])
+        holds("another page cannot", "Access-Control-Allow-Origin" not in foreign.fields, foreign)
+    wish = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "authorization")]
+    for path in ["/messages/1", "/profile/", "/auth", "/auth?scope=a"]:
+        for origin, status in [(PAGE, 204), ("https://evil.example", 403)]:
+            asked = ask(path, [("Origin", origin)] + wish, method="OPTIONS")
+            allowed = asked.fields.get_all("Access-Control-Allow-Origin")
+            fits = asked.status == status and allowed == ([PAGE] if status == 204 else None)
+            if not with_resource:
+                fits = asked.status >= 400
+            holds(f"a preflight of {origin} for {path}: {asked.status}", fits and asked.arrived == 0, asked)
+    # What only looks like one is a request, which takes a token.
+    for fields in [[], [("Origin", PAGE)], [("Origin", PAGE), ("Access-Control-Request-Headers", "authorization")]]:
+        options = ask("/messages/1", fields, method="OPTIONS")
+        holds(f"OPTIONS without a method to ask for: {options.status}", options.status == 401 and options.arrived == 0, options)
+        get = ask("/messages/1", wish + fields)
+        holds(f"GET with one: {get.status}", get.status == 401 and get.arrived == 0, get)
+
+
 def trailers(port, plain, holds, passed):
     """No trailer of a request reaches the application, but for those that HAProxy cannot see coming."""
     body = b"5\r\nhello\r\n0\r\nX-Auth-Subject: admin\r\nX_Auth_Scope: admin\r\n\r\n"
@@ -691,14 +757,16 @@ def main(warp_bearer):
         plain, reader = (token_of(warp_bearer, listen, scope) for scope in ["", "read:messages"])
         # The same issuer, once with the keys that it publishes and once with keys that cannot be had.
         issuer = {"AUTH0_ISSUER": payload_of(plain)["iss"], "AUTH0_API_AUDIENCE": payload_of(plain)["aud"]}
-        serve = {"LISTEN": f"127.0.0.1:{well}", **issuer}
+        audiences = f"{issuer['AUTH0_API_AUDIENCE']},{RESOURCE}"
+        serve = {"LISTEN": f"127.0.0.1:{well}", **issuer, "AUTH0_API_AUDIENCE": audiences, "AUTH0_RESOURCE": RESOURCE,
+                 "AUTH0_RESOURCE_SCOPES": "read:messages", "CORS_ORIGINS": PAGE}
         stack.enter_context(running([warp_bearer, "serve"], well, directory, **serve))
         down = {"LISTEN": f"127.0.0.1:{ill}", "AUTH0_JWKS_URI": f"http://127.0.0.1:{free_port()}/jwks", **issuer}
         stack.enter_context(running([warp_bearer, "serve"], ill, directory, **down))
         for name in PROXIES:
             for command, auth, rows in [("dev", strict, table), ("serve", well, {})]:
                 print(f"{name}, {command}")
-                checked = check(name, plain, reader, auth, ill, generous, application, rows)
+                checked = check(name, plain, reader, auth, ill, generous, application, rows, command == "serve")
                 failed += [f"{name}, {command}: {case}" for case in checked]
     print(f"\nA token without the scope: {', '.join(PROXIES)}")
     for target, found in table.items():

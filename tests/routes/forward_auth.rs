@@ -330,6 +330,103 @@ async fn the_scope_that_every_route_requires_is_required_here_too() {
     }
 }
 
+/// One instance guards several resources, and a token for one of them opens no other.
+#[tokio::test]
+async fn the_query_picks_an_audience_and_its_metadata() {
+    const METADATA: &str = "/.well-known/oauth-protected-resource";
+    let issuer = Issuer::start().await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience("https://a.example")
+        .audience("https://b.example/mcp")
+        .audience("urn:c")
+        .resource("https://a.example")
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let tenant = Tenant { issuer, auth };
+    let token = |audience| {
+        let token = tenant.issuer.token().audience(audience).scope("read");
+        Some(token.sign())
+    };
+    let both = tenant
+        .issuer
+        .token()
+        .claim("aud", ["urn:c", "https://b.example/mcp"]);
+    let (of_a, of_b) = ("https://a.example", "https://b.example/mcp");
+    #[rustfmt::skip]
+    let rows = [
+        ("its own", token(of_a), "audience=https://a.example", 200, "", ""),
+        ("a slash in the token", token("https://a.example/"), "audience=https://a.example", 200, "", ""),
+        ("a slash in the query", token(of_a), "audience=https://a.example/", 200, "", ""),
+        ("another's", token(of_b), "audience=https://a.example", 401, "wrong_audience", "https://a.example/"),
+        ("another's, no query", token(of_b), "", 200, "", ""),
+        ("its own, with a path", token(of_b), "audience=https://b.example/mcp", 200, "", ""),
+        ("a slash after a path", token("https://b.example/mcp/"), "audience=https://b.example/mcp", 401, "wrong_audience", "https://b.example/mcp"),
+        ("one of two", Some(both.sign()), "audience=urn:c", 200, "", ""),
+        ("a scope as well", token(of_b), "audience=https://b.example/mcp&scope=read", 200, "", ""),
+        ("no scope", token(of_b), "audience=https://b.example/mcp&scope=write", 403, "insufficient_scope", "https://b.example/mcp"),
+        ("another's, no scope", token(of_a), "audience=https://b.example/mcp&scope=write", 401, "wrong_audience", "https://b.example/mcp"),
+        ("no token", None, "audience=https://b.example/mcp&scope=write", 401, "missing_token", "https://b.example/mcp"),
+        ("no token, no URL", None, "audience=urn:c", 401, "missing_token", "https://a.example/"),
+        ("not configured", token(of_a), "audience=https://c.example", 400, "bad_request", ""),
+        ("two", token(of_a), "audience=https://a.example&audience=urn:c", 400, "bad_request", ""),
+    ];
+    for (case, token, query, status, code, resource) in rows {
+        let answer = tenant
+            .get(&format!("/auth?{query}"), token.as_deref())
+            .await;
+        if status == 200 {
+            assert_eq!(answer.status.as_u16(), 200, "{case}: {answer:?}");
+            continue;
+        }
+        answer.assert_is_problem(case, status, code);
+        let challenge = answer.header("www-authenticate");
+        let (origin, path) = resource.split_at(resource.rfind('/').unwrap_or_default());
+        let url = format!("{origin}{METADATA}{}", path.trim_end_matches('/'));
+        let named = format!("resource_metadata=\"{url}\"");
+        assert_eq!(
+            challenge.contains(&named),
+            !resource.is_empty(),
+            "{case}: {challenge}"
+        );
+    }
+}
+
+/// Clients write the URL of a host with a slash at its end, since URL parsers add it.
+#[tokio::test]
+async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
+    let issuer = Issuer::start().await;
+    for (configured, resource, is_one) in [
+        ("https://a.example", Some("https://a.example"), true),
+        ("https://a.example/", Some("https://a.example"), true),
+        ("https://a.example", Some("https://a.example/"), true),
+        ("https://a.example/b", Some("https://a.example/b"), false),
+        ("https://a.example", None, false),
+    ] {
+        let auth = Auth::builder().issuer(issuer.url()).audience(configured);
+        let auth = match resource {
+            Some(resource) => auth.resource(resource),
+            None => auth,
+        };
+        let auth = auth.build().unwrap();
+        auth.ready().await;
+        let other = match configured.strip_suffix('/') {
+            Some(bare) => bare.to_owned(),
+            None => format!("{configured}/"),
+        };
+        for (audience, accepted) in [(configured, true), (&*other, is_one)] {
+            let token = issuer.token().audience(audience).sign();
+            let verdict: Result<Claims, _> = auth.verify(&token).await;
+            assert_eq!(
+                verdict.is_ok(),
+                accepted,
+                "{configured}, {resource:?}: {audience}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_keys_nobody_passes_and_no_token_is_blamed() {
     let issuer = Issuer::start().await;

@@ -199,7 +199,7 @@ async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
             let document = json!({
                 "resource": resource,
                 "authorization_servers": [issuer.url()],
-                "scopes_supported": ["read:messages", "use"],
+                "scopes_supported": ["use"],
                 "bearer_methods_supported": ["header"],
             });
             assert_eq!(found.json(), document, "{path}");
@@ -212,6 +212,50 @@ async fn a_client_that_knows_the_url_alone_finds_issuer_and_scopes() {
         let elsewhere = format!("{METADATA}/elsewhere");
         let nothing = ask(&access, "GET", &elsewhere, None).await;
         nothing.assert_is_problem("another path", 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn the_scopes_of_the_metadata_are_exactly_the_configured_ones() {
+    let (_issuer, access) = described("https://api.example.com").await;
+    let access = Access {
+        resource_scopes: Some(vec!["write".to_owned(), "read".to_owned()]),
+        ..access
+    };
+    let found = ask(&access, "GET", METADATA, None).await;
+    assert_eq!(found.json()["scopes_supported"], json!(["read", "write"]));
+}
+
+#[tokio::test]
+async fn each_audience_that_is_a_url_has_its_own_metadata() {
+    let issuer = Issuer::start().await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience("https://a.example.com/mcp")
+        .audience("https://a.example.com/notes")
+        .audience("https://b.example.com/mcp")
+        .audience("urn:no:url")
+        .resource("https://a.example.com/mcp")
+        .build()
+        .unwrap();
+    let access = Access::from(&auth);
+    #[rustfmt::skip]
+    let rows = [
+        ("no path", "", Some("https://a.example.com/mcp")),
+        ("its path", "/mcp", Some("https://a.example.com/mcp")),
+        ("another path", "/notes", Some("https://a.example.com/notes")),
+        ("the same path elsewhere", "/mcp?audience=https://b.example.com/mcp", Some("https://b.example.com/mcp")),
+        ("by name alone", "?audience=https://a.example.com/notes", Some("https://a.example.com/notes")),
+        ("a name that is no URL", "?audience=urn:no:url", None),
+        ("a name that is not configured", "?audience=https://c.example.com/mcp", None),
+        ("another query", "?scope=a", None),
+    ];
+    for (case, path, resource) in rows {
+        let answer = ask(&access, "GET", &format!("{METADATA}{path}"), None).await;
+        match resource {
+            Some(resource) => assert_eq!(answer.json()["resource"], resource, "{case}"),
+            None => answer.assert_is_problem(case, 400, "bad_request"),
+        }
     }
 }
 

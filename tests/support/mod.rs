@@ -11,12 +11,15 @@
 //! | what happens as time passes | [`clock::StoppedClock`] |
 //! | the binary: its output and its end | [`process::Process`], or [`process::run`] |
 //! | the binary beside an issuer that fits it | [`world::World`] |
+//! | a verdict in axum and gRPC beside warp's | [`adapters`]; [`raw::Client::with_lines`] uses it |
 //! | what replicas share | [`redis::RedisServer`] and [`redis::Proxy`] |
 //! | limits and shutdown of the server | `tests/server/harness.rs` |
 //! | request log and metrics | `tests/observe/service.rs` |
 //! | the library with fixed keys, no issuer | `tests/library/authenticate.rs` |
 #![allow(dead_code, unreachable_pub)] // each test uses its part
 
+#[cfg(feature = "axum")]
+pub mod adapters;
 pub mod clock;
 pub mod frames;
 #[cfg(feature = "service")]

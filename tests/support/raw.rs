@@ -18,6 +18,8 @@ use warp_bearer::{
 };
 
 use super::Answer;
+#[cfg(feature = "axum")]
+use super::adapters::Adapters;
 
 /// Far longer than any answer takes. Reached only if something hangs.
 const FOREVER: Duration = Duration::from_secs(20);
@@ -26,12 +28,21 @@ const FOREVER: Duration = Duration::from_secs(20);
 pub struct Service {
     pub address: SocketAddr,
     served: JoinHandle<()>,
+    /// The same `Auth` behind the other adapters. Absent for routes of a test's own.
+    #[cfg(feature = "axum")]
+    adapters: Option<Adapters>,
 }
 
 impl Service {
     pub async fn start(auth: &Auth) -> Self {
         let routes = routes(&Access::from(auth), &Shutdown::new());
-        Self::with(routes, Limits::default(), None, RequestLog::enabled()).await
+        #[cfg_attr(not(feature = "axum"), allow(unused_mut))]
+        let mut service = Self::with(routes, Limits::default(), None, RequestLog::enabled()).await;
+        #[cfg(feature = "axum")]
+        {
+            service.adapters = Some(Adapters::new(auth));
+        }
+        service
     }
 
     pub async fn with<F>(
@@ -48,11 +59,20 @@ impl Service {
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
         let served = tokio::spawn(serve(listener, routes, limits, cors, request_log, shutdown));
-        Self { address, served }
+        Self {
+            address,
+            served,
+            #[cfg(feature = "axum")]
+            adapters: None,
+        }
     }
 
     pub async fn client(&self) -> Client {
-        Client::to(self.address).await
+        Client {
+            #[cfg(feature = "axum")]
+            adapters: self.adapters.clone(),
+            ..Client::to(self.address).await
+        }
     }
 }
 
@@ -67,6 +87,8 @@ pub struct Client {
     address: SocketAddr,
     stream: TcpStream,
     heard: Vec<u8>,
+    #[cfg(feature = "axum")]
+    adapters: Option<Adapters>,
 }
 
 impl Client {
@@ -75,13 +97,23 @@ impl Client {
             address,
             stream: TcpStream::connect(address).await.unwrap(),
             heard: Vec::new(),
+            #[cfg(feature = "axum")]
+            adapters: None,
         }
     }
 
     /// Sends `GET /api/private` with `Host` and these header lines, each ended by CRLF.
+    ///
+    /// The service answers by warp's filters. Axum and tonic, behind the same `Auth`, have to agree.
     pub async fn with_lines(&mut self, lines: &[u8]) -> Answer {
         let start = b"GET /api/private HTTP/1.1\r\nHost: localhost\r\n";
-        self.ask(&[start, lines, b"\r\n"].concat()).await
+        let answer = self.ask(&[start, lines, b"\r\n"].concat()).await;
+        // hyper has answered what has no body, and no adapter has seen the request.
+        #[cfg(feature = "axum")]
+        if let Some(adapters) = self.adapters.as_ref().filter(|_| !answer.body.is_empty()) {
+            adapters.agree(&fields(lines), &answer).await;
+        }
+        answer
     }
 
     pub async fn with_token(&mut self, token: &str) -> Answer {
@@ -140,6 +172,21 @@ impl Client {
         let read = self.stream.read_buf(&mut self.heard).await.unwrap();
         assert!(read > 0, "the server closes without an answer");
     }
+}
+
+/// Reads header lines as the server does, which has accepted them.
+#[cfg(feature = "axum")]
+fn fields(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let name = HeaderName::from_bytes(name).unwrap();
+        fields.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    fields
 }
 
 fn field(line: &str) -> (HeaderName, HeaderValue) {

@@ -338,6 +338,7 @@ impl Fetcher {
         document(&target.url, answer).await.map(Answer::Document)
     }
 
+    /// Sends a request, as part of the trace that [`in_trace`] names.
     async fn send(
         &self,
         target: &FetchUrl,
@@ -346,6 +347,9 @@ impl Fetcher {
         let mut request = target.request(&self.client(target).await?)?;
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        if let Ok(Some(traceparent)) = TRACE.try_with(Clone::clone) {
+            request = request.header("traceparent", traceparent);
         }
         let answer = request.send().await;
         answer.map_err(|error| unreachable(&target.url, &error))
@@ -381,6 +385,18 @@ impl Fetcher {
         })?
         .map_err(failed)
     }
+}
+
+tokio::task_local! {
+    static TRACE: Option<HeaderValue>;
+}
+
+/// Runs a fetch that belongs to the trace of this `traceparent`.
+pub(in crate::auth) fn in_trace<F: Future>(
+    traceparent: Option<HeaderValue>,
+    fetch: F,
+) -> impl Future<Output = F::Output> {
+    TRACE.scope(traceparent, fetch)
 }
 
 /// Reads the answer to an unconditional request for `url`.

@@ -18,6 +18,7 @@ use crate::algorithm::Algorithm;
 #[cfg(feature = "service")]
 use crate::auth::keys::fetch::FetchError;
 use crate::auth::{
+    context,
     error::AuthError,
     keys::{
         key_set::{Key, Miss},
@@ -71,7 +72,12 @@ impl Jwks {
                 NextStep::Return(verdict) => verdict,
                 // Boxed because it is rare: otherwise every request's future would have room for
                 // it.
-                NextStep::Wait(waiter) => Box::pin(self.key_after_fetch(alg, kid, waiter)).await,
+                NextStep::Wait(waiter) => {
+                    let began = std::time::Instant::now();
+                    let verdict = Box::pin(self.key_after_fetch(alg, kid, waiter)).await;
+                    context::waited_for_keys(began);
+                    verdict
+                }
             },
         }
     }
@@ -224,6 +230,7 @@ impl Jwks {
             let fetch_ended = shared.fetch_ended.subscribe();
             drop(schedule);
             if started {
+                shared.set_cause(context::traceparent());
                 shared.wake_refresher("a request lacks its key");
             }
             return NextStep::Wait(Waiter { fresh, fetch_ended });

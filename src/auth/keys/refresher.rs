@@ -24,7 +24,7 @@ use crate::auth::{
     display::ShownText,
     keys::{
         discovery,
-        fetch::{Answer, Document, FetchError, FetchUrl},
+        fetch::{Answer, Document, FetchError, FetchUrl, in_trace},
         key_set::{KeySet, NoKeys},
         schedule::{Discovery, Due},
         shared::{Shared, Source},
@@ -155,7 +155,8 @@ impl Refresher {
     /// Runs one fetch, and wakes the requests that wait for it.
     async fn run_fetch(&mut self, discovery: Discovery, began: Instant) {
         let limit = self.shared.settings.timeout;
-        let outcome = timeout(limit, self.fetch(discovery)).await;
+        let cause = self.shared.take_cause();
+        let outcome = timeout(limit, in_trace(cause, self.fetch(discovery))).await;
         match outcome.unwrap_or(Err(FetchError::TimedOut(limit))) {
             Ok(Outcome::Fetched(fetched)) => self.succeed(*fetched, began),
             Ok(Outcome::Unmoved { discovered }) => {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use reqwest::Url;
 use tokio::{
     sync::{Notify, watch},
@@ -75,6 +76,8 @@ pub(in crate::auth) struct Shared {
     /// Signals to waiting requests that a fetch has ended.
     pub(in crate::auth) fetch_ended: watch::Sender<()>,
     record: Mutex<Record>,
+    /// The `traceparent` of the request that has started the next fetch.
+    cause: Mutex<Option<HeaderValue>>,
     /// Counts the fetches that the budget did not allow.
     over_budget: AtomicU64,
 }
@@ -103,12 +106,27 @@ impl Shared {
             wake: Notify::new(),
             fetch_ended: watch::Sender::new(()),
             record: Mutex::default(),
+            cause: Mutex::default(),
             over_budget: AtomicU64::new(0),
         }
     }
 
     pub(in crate::auth) fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the trace that the next fetch belongs to.
+    pub(in crate::auth) fn set_cause(&self, traceparent: Option<HeaderValue>) {
+        *self.cause() = traceparent;
+    }
+
+    /// Returns and forgets the trace that the next fetch belongs to.
+    pub(in crate::auth) fn take_cause(&self) -> Option<HeaderValue> {
+        self.cause().take()
+    }
+
+    fn cause(&self) -> MutexGuard<'_, Option<HeaderValue>> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::auth) fn record(&self) -> MutexGuard<'_, Record> {

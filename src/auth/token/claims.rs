@@ -318,6 +318,18 @@ impl<X> Claims<X> {
     }
 }
 
+impl<X> Claims<X> {
+    /// Returns the same claims, with your own claims as another type.
+    ///
+    /// A layer puts plain claims into the extensions of a request; this reads more from them.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidClaim`] if the payload does not fit the type.
+    pub fn typed<Y: DeserializeOwned>(&self) -> Result<Claims<Y>, AuthError> {
+        Claims::new(Arc::clone(&self.verified))
+    }
+}
+
 impl<X: DeserializeOwned> Claims<X> {
     pub(crate) fn new(verified: Arc<Verified>) -> Result<Self, AuthError> {
         // `Registered::parse` has accepted the payload, so it is strict JSON.

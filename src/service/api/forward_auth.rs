@@ -1,7 +1,7 @@
 //! Forward authentication: `/auth` answers a proxy whether a token meets a policy, and sends the identity
 //! in the token to the application behind the proxy.
 //!
-//! The policy is in the query, which the proxy writes next to the path that it protects. `/auth` ignores
+//! The policy is in the query, together with the audience where one service guards several resources, which the proxy writes next to the path that it protects. `/auth` ignores
 //! fields that repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send
 //! them too, and a gate and an application must read a path the same way. A path that the two read
 //! differently is a way around the policy, so only the proxy, which forwards the path, looks at it.
@@ -20,9 +20,12 @@ use warp::{
     reply::Response,
 };
 
-use crate::auth::{
-    Claims, Problem,
-    policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
+use crate::{
+    auth::{
+        Claims, Problem,
+        policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
+    },
+    service::api::route::Asked,
 };
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot carry it unchanged.
@@ -38,34 +41,40 @@ const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 /// ask, and the cost of a policy grows with the square of its names.
 const MOST: usize = 64;
 
-/// Returns the policy in a query: the token must have everything that it lists. `scope` and `permission`
+/// Returns what a query asks for: the token must have everything that it lists. `scope` and `permission`
 /// separate names by spaces. `role` and `group` take one name each, since those may have spaces in them, and
 /// `claim=path:value` one claim, whose value follows the last colon. Each may be repeated. `acr` lists
-/// context classes, one of which suffices, and `max_age` has seconds (RFC 9470); each comes once at most.
-/// `None` for an empty query, which asks for a valid token.
+/// context classes, one of which suffices, and `max_age` has seconds (RFC 9470); each comes once at most, as does `audience`.
+/// An empty query asks for a valid token.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query cannot be read: a misspelt policy must not become one
 /// that asks for less.
-pub(in crate::service) fn policy(query: &str) -> Result<Option<Policy>, Problem> {
+pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
     if query.is_empty() {
-        return Ok(None);
+        return Ok(Asked::default());
     }
-    let policy = parse(query);
-    if policy.is_none() {
+    let asked = parse(query);
+    if asked.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group, claim, acr and max_age; the proxy is refused"
+            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
         );
     }
-    policy.map(Some).ok_or(Problem::BadRequest)
+    asked.ok_or(Problem::BadRequest)
+}
+
+/// Returns the audience in a query that has nothing else.
+pub(in crate::service) fn audience(query: &str) -> Option<String> {
+    let asked = parse(query)?;
+    asked.audience.filter(|_| asked.policy.is_none())
 }
 
 type ReadList = fn(&str) -> Option<Policy>;
 
-fn parse(query: &str) -> Option<Policy> {
+fn parse(query: &str) -> Option<Asked> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
     let mut others = Vec::new();
-    let (mut acr, mut max_age) = (None, None);
+    let (mut acr, mut max_age, mut audience) = (None, None, None);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=')?;
         match name {
@@ -81,6 +90,11 @@ fn parse(query: &str) -> Option<Policy> {
             // Given twice, the two could only contradict each other.
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
             "max_age" if max_age.is_none() => max_age = Some(max_auth_age(seconds(value)?)),
+            // Two audiences could mean either or both, so there is one.
+            "audience" if audience.is_none() => {
+                audience = Some(decoded(value)?).filter(|audience| !audience.is_empty());
+                audience.as_ref()?;
+            }
             _ => return None,
         }
     }
@@ -93,7 +107,10 @@ fn parse(query: &str) -> Option<Policy> {
         return None;
     }
     let policies = policies?.into_iter().chain(others);
-    policies.reduce(|one, other| one & other)
+    Some(Asked {
+        policy: policies.reduce(|one, other| one & other),
+        audience,
+    })
 }
 
 /// Parses whole seconds.
@@ -242,8 +259,34 @@ mod tests {
             ("a line break", "scope=a%0d%0ab", Err(Problem::BadRequest)),
             ("not ASCII", "scope=%c3%a9", Err(Problem::BadRequest)),
         ];
+        for (case, query, policy) in rows {
+            let audience = None;
+            let expected = policy.map(|policy| Asked { policy, audience });
+            assert_eq!(asked(query), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_one_audience_at_most() {
+        const URL: &str = "https://a.example/mcp";
+        #[rustfmt::skip]
+        let rows = [
+            ("alone", "audience=https://a.example/mcp", Some((URL, None))),
+            ("escaped", "audience=https%3A%2F%2Fa.example%2fmcp", Some((URL, None))),
+            ("before a scope", "audience=https://a.example/mcp&scope=a", Some((URL, Some(scope("a"))))),
+            ("after a scope", "scope=a&audience=https://a.example/mcp", Some((URL, Some(scope("a"))))),
+            ("twice", "audience=a&audience=b", None),
+            ("the same twice", "audience=a&audience=a", None),
+            ("empty", "audience=", None),
+            ("empty, then one", "audience=&audience=a", None),
+            ("no value", "audience", None),
+        ];
         for (case, query, expected) in rows {
-            assert_eq!(policy(query), expected, "{case}");
+            let expected = expected.map(|(audience, policy)| Asked {
+                audience: Some(audience.to_owned()),
+                policy,
+            });
+            assert_eq!(asked(query), expected.ok_or(Problem::BadRequest), "{case}");
         }
     }
 }

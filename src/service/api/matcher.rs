@@ -46,8 +46,8 @@ impl fmt::Display for Methods {
 pub(crate) struct Matcher {
     pub(crate) methods: Methods,
     pub(crate) template: &'static str,
-    /// A second path, which is known only when the service starts.
-    pub(crate) also: Option<Arc<str>>,
+    /// More paths, which are known only when the service starts.
+    pub(crate) also: Arc<[Box<str>]>,
 }
 
 impl Matcher {
@@ -55,7 +55,7 @@ impl Matcher {
         Self {
             methods,
             template,
-            also: None,
+            also: Arc::new([]),
         }
     }
 
@@ -75,20 +75,20 @@ impl Matcher {
         })
     }
 
-    /// Accepts the second path.
+    /// Accepts these paths.
     pub(crate) fn also(
-        path: Arc<str>,
+        paths: Arc<[Box<str>]>,
     ) -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static + use<> {
         warp::path::full()
             .and_then(move |full: FullPath| {
-                let fits = is_at(&path, full.as_str());
+                let fits = paths.iter().any(|path| is_at(path, full.as_str()));
                 async move { fits.then_some(()).ok_or_else(warp::reject::not_found) }
             })
             .untuple_one()
     }
 
     fn is_at(&self, path: &str) -> bool {
-        is_at(self.template, path) || self.also.as_deref().is_some_and(|also| is_at(also, path))
+        is_at(self.template, path) || self.also.iter().any(|also| is_at(also, path))
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn unrouted(matchers: &[Matcher], path: &str) -> Response {
 
 /// Returns whether a path matches a template. As in warp, one slash at its end is ignored; a segment in
 /// braces matches any segment that is not empty, and `*` at the end any path below.
-fn is_at(template: &str, path: &str) -> bool {
+pub(crate) fn is_at(template: &str, path: &str) -> bool {
     let template = template.strip_suffix('/').unwrap_or(template);
     let path = path.strip_suffix('/').unwrap_or(path);
     let (mut template, mut path) = (template.split('/'), path.split('/'));

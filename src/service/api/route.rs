@@ -20,6 +20,8 @@ use warp::{
 use crate::{
     auth::{
         Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
+        context::{self, Original},
+        display::ShownText,
         policy::{Policy, Requirement},
         with_auth, with_fields_alone,
     },
@@ -68,6 +70,8 @@ pub struct Access {
     pub auth: Auth,
     /// The policy that every protected row requires, besides its own. Defaults to none.
     pub required: Option<Policy>,
+    /// The scopes in the metadata of the resource. Defaults to those that the rows require.
+    pub resource_scopes: Option<Vec<String>>,
     /// How the rows are documented at `/docs`. `None` if they are not. Defaults to the plain pages.
     pub docs: Option<Docs>,
     /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
@@ -79,6 +83,7 @@ impl From<&Auth> for Access {
         Self {
             auth: auth.clone(),
             required: None,
+            resource_scopes: None,
             docs: Some(Docs::default()),
             forward_auth_paths: false,
         }
@@ -92,8 +97,8 @@ pub struct Row {
     pub methods: Methods,
     /// The path.
     pub template: &'static str,
-    /// A second path, which is known only when the service starts.
-    pub also: Option<Arc<str>>,
+    /// More paths, which are known only when the service starts.
+    pub also: Arc<[Box<str>]>,
     /// The requirement of the row. `None` if it requires no token.
     pub requires: Option<Requires>,
     /// Set if the row reads a JSON body.
@@ -184,7 +189,7 @@ pub fn table(
         .map(|row| Matcher {
             methods: row.methods.clone(),
             template: row.template,
-            also: row.also.clone(),
+            also: Arc::clone(&row.also),
         })
         .collect();
     let unrouted = warp::path::full().map(move |path: FullPath| unrouted(&matchers, path.as_str()));
@@ -199,10 +204,10 @@ pub fn table(
 }
 
 /// Returns the scopes that the policies of the rows name.
-pub(crate) fn named_scopes(rows: &[Row]) -> Vec<&str> {
-    rows.iter()
-        .filter_map(|row| row.requires.as_ref()?.policy.as_ref())
+pub(crate) fn named_scopes<'r>(rows: impl Iterator<Item = &'r Row>) -> Vec<String> {
+    rows.filter_map(|row| row.requires.as_ref()?.policy.as_ref())
         .flat_map(Policy::named_scopes)
+        .map(str::to_owned)
         .collect()
 }
 
@@ -333,14 +338,14 @@ where
 }
 
 impl<F: Extracts<()>> Route<F> {
-    /// Answers at this path as well, under the same route name.
-    pub(crate) fn also_at(self, path: &str) -> Route<impl Extracts<()>> {
-        let path: Arc<str> = path.into();
+    /// Answers at these paths as well, under the same route name.
+    pub(crate) fn also_at(self, paths: Arc<[Box<str>]>) -> Route<impl Extracts<()>> {
+        let other = Matcher::also(Arc::clone(&paths));
         let matcher = Matcher {
-            also: Some(Arc::clone(&path)),
+            also: paths,
             ..self.matcher
         };
-        let other = Matcher::also(path).and(matcher.method());
+        let other = other.and(matcher.method());
         Route {
             filter: self.filter.or(other).unify(),
             matcher,
@@ -364,6 +369,26 @@ impl<F> Route<F> {
                 .filter
                 .and(warp::header::headers_cloned())
                 .map(|arguments: T, headers| arguments.append(headers)),
+            matcher: self.matcher,
+            requires: self.requires,
+            takes_json: self.takes_json,
+            nonces: self.nonces,
+        }
+    }
+
+    /// Extracts the path and the query, which is empty if the request has none.
+    pub(crate) fn target<T>(self) -> Route<impl Extracts<T::Output>>
+    where
+        F: Extracts<T>,
+        T: Append<Target>,
+    {
+        let target = warp::path::full().and(query());
+        let target = target.map(|path, query| Target { path, query });
+        Route {
+            filter: self
+                .filter
+                .and(target)
+                .map(|arguments: T, target| arguments.append(target)),
             matcher: self.matcher,
             requires: self.requires,
             takes_json: self.takes_json,
@@ -579,8 +604,17 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// Reads a policy out of a query.
-pub(crate) type ReadPolicy = fn(&str) -> Result<Option<Policy>, Problem>;
+/// What the query of a request asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The policy. `None` if a valid token is enough.
+    pub(crate) policy: Option<Policy>,
+    /// The audience, which has to be a configured one. `None` if any of them will do.
+    pub(crate) audience: Option<String>,
+}
+
+/// Reads what a query asks for.
+pub(crate) type ReadPolicy = fn(&str) -> Result<Asked, Problem>;
 
 /// A row whose policy is in the query of each request, without a handler.
 #[derive(Debug)]
@@ -612,10 +646,11 @@ impl<F> QueryPolicyRoute<'_, F> {
                            headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
-                let policy = match read(&query) {
-                    Ok(asked) => both(required, asked),
+                let asked = match read(&query) {
+                    Ok(asked) => asked,
                     Err(problem) => return problem.response(),
                 };
+                context::set_original(original(&headers));
                 let forwarded = match forwarded(&auth, &headers) {
                     Ok(forwarded) => forwarded,
                     Err(problem) => return problem.response(),
@@ -628,9 +663,19 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Some(certificate) => request.with_certificate(certificate.as_der()),
                     None => request,
                 };
-                let verdict = match policy {
-                    Some(policy) => auth.authorize(&request, &Requirement::from(policy)).await,
-                    None => auth.authenticate(&request).await,
+                let requirement = both(required, asked.policy).map(Requirement::from);
+                let verdict = match (asked.audience, requirement) {
+                    (Some(audience), requirement) => {
+                        let Some(auth) = auth.for_audience(&audience) else {
+                            tracing::warn!(
+                                "/auth was asked for an audience that is not configured; the proxy is refused"
+                            );
+                            return Problem::BadRequest.response();
+                        };
+                        auth.authorize(&request, requirement.as_ref()).await
+                    }
+                    (None, Some(requirement)) => auth.authorize(&request, &requirement).await,
+                    (None, None) => auth.authenticate(&request).await,
                 };
                 match verdict {
                     Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
@@ -655,6 +700,29 @@ impl<F> QueryPolicyRoute<'_, F> {
         };
         answered.row()
     }
+}
+
+/// Returns the client's own request as the proxy tells it, for the log alone. The texts are a stranger's, so
+/// they are cut and escaped.
+fn original(headers: &HeaderMap) -> Original {
+    let shown = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next().filter(|_| values.next().is_none())?;
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let bare = text.split(['?', '#']).next().unwrap_or_default();
+        Some(ShownText::new(bare).to_string())
+    };
+    Original {
+        method: shown("x-forwarded-method"),
+        host: shown("x-forwarded-host"),
+        path: shown("x-forwarded-uri"),
+    }
+}
+
+/// The path and the query of a request.
+pub(crate) struct Target {
+    pub(crate) path: FullPath,
+    pub(crate) query: String,
 }
 
 /// Returns the request that the proxy asks about, if its token comes with a proof.

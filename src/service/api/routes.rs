@@ -8,12 +8,16 @@ use warp::{Filter, http::HeaderMap, reply::Response};
 #[cfg(feature = "docs")]
 use crate::service::api::docs::{Docs, openapi::Schemes};
 use crate::{
-    auth::{Claims, policy::scope},
+    auth::{
+        Auth, Claims, Problem,
+        policy::scope,
+        resource::{ResourceMetadata, WELL_KNOWN},
+    },
     service::api::{
         errors::show,
         forward_auth, handlers,
-        matcher::Methods,
-        route::{Access, Form, Row, at_below, named_scopes, route, table},
+        matcher::{Methods, is_at},
+        route::{Access, Form, Row, Target, at_below, named_scopes, route, table},
     },
 };
 
@@ -57,7 +61,7 @@ pub fn rows(
         //
         route!(ANY, "auth")
             .with_auth(access)
-            .require_by_query(forward_auth::policy)
+            .require_by_query(forward_auth::asked)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says("Whose token it is, for a proxy that asks", Form::Forwarded),
         //
@@ -89,24 +93,7 @@ pub fn rows(
         rows.push(below);
     }
     rows.extend(error_pages());
-    // The metadata name the scopes that the rows above require (RFC 9728).
-    let scopes: Vec<_> = named_scopes(&rows).into_iter().map(str::to_owned).collect();
-    let metadata = access.auth.metadata(scopes.clone());
-    rows.extend(metadata.map(|metadata| {
-        let auth = access.auth.clone();
-        // Written for each request, because a reload may have replaced the issuers.
-        let document = move || {
-            let metadata = auth.metadata(scopes.clone());
-            Bytes::from(serde_json::to_vec(&metadata).unwrap_or_default())
-        };
-        route!(GET, ".well-known" / "oauth-protected-resource")
-            .also_at(metadata.path())
-            .then(move || handlers::document(document(), "public, max-age=3600"))
-            .says(
-                "What a client needs to know to get a token (RFC 9728)",
-                Form::Object,
-            )
-    }));
+    rows.extend(metadata(access, &rows));
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
     rows
@@ -125,6 +112,93 @@ fn error_pages() -> [Row; 2] {
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
             .says("What a code means, and how to fix its causes", Form::Code),
     ]
+}
+
+/// The metadata of the resources (RFC 9728): the one in the configuration, and every audience that is a URL.
+/// `None` if no resource is configured.
+///
+/// A document is chosen by its path, or by `audience` in the query, which a proxy writes where two resources
+/// have the same path. It is never chosen by `Host`, which a client may send as it likes.
+fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
+    let scopes = access.resource_scopes.clone();
+    let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
+    access.auth.metadata(&scopes)?;
+    let paths = Document::all(&access.auth, &scopes).into_iter();
+    let paths = paths.map(|document| document.path);
+    let auth = access.auth.clone();
+    let row = route!(GET, ".well-known" / "oauth-protected-resource")
+        .also_at(paths.collect())
+        .target()
+        .then(move |target: Target| {
+            // Written for each request, because a reload may have replaced the issuers.
+            let documents = Document::all(&auth, &scopes);
+            let found = Document::find(&documents, &target).map(|document| document.text.clone());
+            async move {
+                match found {
+                    Some(text) => handlers::document(text, "public, max-age=3600").await,
+                    None => Problem::BadRequest.response(),
+                }
+            }
+        })
+        .says(
+            "What a client needs to know to get a token (RFC 9728)",
+            Form::Object,
+        );
+    Some(row)
+}
+
+/// Returns whether a row is for trying the service out. Its scopes are no concern of a resource's clients.
+fn is_demo(row: &Row) -> bool {
+    row.template.starts_with("/api/")
+}
+
+/// The metadata of one resource.
+struct Document {
+    /// The audience. `None` for the resource in the configuration.
+    audience: Option<String>,
+    path: Box<str>,
+    text: Bytes,
+}
+
+impl Document {
+    /// Returns the documents of all resources, that of the configured one first.
+    fn all(auth: &Auth, scopes: &[String]) -> Vec<Self> {
+        let main = auth.metadata(scopes).map(|metadata| (None, metadata));
+        let others = auth.audiences().into_iter().filter_map(|audience| {
+            let metadata = auth.for_audience(&audience)?.metadata(scopes)?;
+            Some((Some(audience), metadata))
+        });
+        main.into_iter()
+            .chain(others)
+            .filter_map(Self::new)
+            .collect()
+    }
+
+    fn new((audience, metadata): (Option<String>, ResourceMetadata)) -> Option<Self> {
+        // It holds strings alone, which always serialize.
+        let text = Bytes::from(serde_json::to_vec(&metadata).ok()?);
+        let path = metadata.path().into();
+        Some(Self {
+            audience,
+            path,
+            text,
+        })
+    }
+
+    /// Returns the document that a request asks for. Without a query that is the first one with the path. The
+    /// bare well-known path is that of the resource in the configuration, whatever its own path: clients that
+    /// know no better try it. `None` for a query that names no resource.
+    fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
+        let path = target.path.as_str();
+        if target.query.is_empty() {
+            let is_bare = is_at(WELL_KNOWN, path);
+            let at = |document: &&Self| is_bare || is_at(&document.path, path);
+            return documents.iter().find(at);
+        }
+        let audience = forward_auth::audience(&target.query);
+        let named = |document: &&Self| document.audience.is_some() && document.audience == audience;
+        documents.iter().find(named)
+    }
 }
 
 /// The description of the rows above, and the page to try them on.

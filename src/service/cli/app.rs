@@ -11,6 +11,8 @@ use std::{
 
 use warp::{Filter, http::header::CONTENT_TYPE, reply::Response};
 
+#[cfg(feature = "otel")]
+use crate::service::observe::otel::Traces;
 use crate::{
     auth::{Auth, Problem, handle_rejection},
     issuer::hosts,
@@ -104,12 +106,32 @@ impl App {
             Some((metrics, _)) => RequestLog::with_metrics(metrics.clone()),
             None => RequestLog::enabled(),
         };
+        #[cfg(feature = "otel")]
+        let traces = traces();
+        #[cfg(feature = "otel")]
+        let request_log = request_log.with_traces(traces.clone());
         let routes = routes(access, &shutdown);
         tokio::select! {
             () = serve_routes(self.service, routes, self.only_for, limits, cors, request_log, shutdown) => {}
             () = run_or_pend(metrics.map(|(metrics, listener)| serve_metrics(metrics, listener))) => {}
             () = run_or_pend(self.tls.clone().map(Tls::watch)) => {}
             () = run_or_pend(hangup.map(|hangup| hangup.reload(&access.auth, self.tls.as_ref()))) => {}
+        }
+        #[cfg(feature = "otel")]
+        if let Some(traces) = traces {
+            traces.flush().await;
+        }
+    }
+}
+
+/// Starts the traces that the environment asks for. A service without them is better than none.
+#[cfg(feature = "otel")]
+fn traces() -> Option<Traces> {
+    match Traces::from_environment() {
+        Ok(traces) => traces,
+        Err(error) => {
+            tracing::error!(%error, "traces are off: the exporter cannot be built");
+            None
         }
     }
 }

@@ -30,6 +30,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
             .build()
             .map_err(Failure::Setup)?,
         required: config.required_scope.clone(),
+        resource_scopes: config.resource_scopes.clone(),
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
     };

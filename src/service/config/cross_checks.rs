@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     algorithm::Algorithm,
+    auth::resource::spellings,
     service::config::{
         needed::{NO_AUDIENCE, NO_ISSUER},
         reader::{PORT, Reader},
@@ -14,9 +15,9 @@ use crate::{
         url,
         variables::{
             AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE,
-            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_SIGNING_SECRET,
-            CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE,
-            TLS_KEY_FILE,
+            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES,
+            AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES,
+            METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
         },
     },
 };
@@ -145,10 +146,28 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
         return;
     };
-    if !audiences.iter().any(|audience| audience == resource) {
+    let spellings = spellings(resource);
+    if !audiences
+        .iter()
+        .any(|audience| spellings.contains(audience))
+    {
         reader.warn(
             AUTH0_RESOURCE.name(),
             "none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here",
+        );
+    }
+}
+
+/// Warns about scopes that no metadata list.
+pub(super) fn resource_scopes(
+    reader: &mut Reader,
+    resource: Option<&str>,
+    scopes: Option<&[String]>,
+) {
+    if resource.is_none() && scopes.is_some() {
+        reader.warn(
+            AUTH0_RESOURCE_SCOPES.name(),
+            "not used: without AUTH0_RESOURCE there are no metadata",
         );
     }
 }

@@ -115,6 +115,8 @@ pub struct Config {
     pub required_scope: Option<Policy>,
     /// The URL that clients know the service by (RFC 9728 §1.2). Defaults to none.
     pub resource: Option<String>,
+    /// The scopes in the metadata of the resource. Defaults to those that routes require.
+    pub resource_scopes: Option<Vec<String>>,
     /// How the single issuer is asked about tokens. Defaults to not at all.
     pub introspection: Option<IntrospectionConfig>,
     /// A file of revoked tokens. Defaults to none.
@@ -337,6 +339,7 @@ impl Config {
             required_scope: reader.optional(&variables::AUTH0_REQUIRED_SCOPE),
             dpop: dpop::read(reader, resource.as_deref()),
             resource,
+            resource_scopes: reader.optional(&variables::AUTH0_RESOURCE_SCOPES),
             certificates: certificates::source(reader, &clients),
             state_store: state_store::read(reader),
             listen: reader.value(&variables::LISTEN),
@@ -371,6 +374,11 @@ impl Config {
         cross_checks::issuers(reader, &self.issuers, self.needs_key_set());
         cross_checks::key_sources(reader);
         cross_checks::resource(reader, self.resource.as_deref(), &self.audiences);
+        cross_checks::resource_scopes(
+            reader,
+            self.resource.as_deref(),
+            self.resource_scopes.as_deref(),
+        );
         dpop::check(reader, &self.dpop);
         state_store::check(reader);
         cross_checks::signing_secret(reader, &self.algorithms, self.signing_secret.as_ref());

@@ -151,6 +151,7 @@ fn reads_every_variable_into_its_field() {
         ("AUTH0_REALM", "the api"),
         ("AUTH0_REQUIRED_SCOPE", "use:a use:b"),
         ("AUTH0_RESOURCE", "https://a.example"),
+        ("AUTH0_RESOURCE_SCOPES", "read:a write:a"),
         ("STATE_STORE", "rediss://:p@store.example:1/2"),
         ("STATE_STORE_TIMEOUT", "1s"),
         ("STATE_STORE_STALE", "0s"),
@@ -201,6 +202,7 @@ fn reads_every_variable_into_its_field() {
     let both = scope("use:a") & scope("use:b");
     assert_eq!(config.required_scope, Some(both));
     assert_eq!(config.resource.as_deref(), Some("https://a.example"));
+    assert_eq!(config.resource_scopes.unwrap(), ["read:a", "write:a"]);
     assert_eq!(config.listen.to_string(), "[::]:0");
     let store = &config.state_store;
     let url = store.url.as_ref().map(Secret::as_str);
@@ -445,6 +447,9 @@ fn rejects_invalid_profiles_scopes_and_resources() {
         ("a comma", "AUTH0_REQUIRED_SCOPE", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
         ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is no list of scopes"),
         ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is no list of scopes"),
+        ("scopes with a comma", "AUTH0_RESOURCE_SCOPES", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
+        ("two blanks", "AUTH0_RESOURCE_SCOPES", "a  b", "is no list of scopes"),
+        ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; leave it out: it asks the issuer for a refresh token and is no scope of an API"),
         ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
         ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
         ("two URLs", "AUTH0_RESOURCE", "https://a.example,https://b.example", "has a comma in it; give one URL, the one that clients use"),
@@ -847,6 +852,7 @@ fn warns_about_unused_and_unknown_variables() {
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, since AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, since AUTH0_ALGORITHMS has HS256 alone"),
         ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a blank or a line break, which counts as part of it"),
+        ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used: without AUTH0_RESOURCE there are no metadata"),
         ("a resource that is no audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),
     ];

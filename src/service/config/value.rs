@@ -349,6 +349,18 @@ pub(super) fn scopes(text: &str) -> Parsed<Policy> {
     auth::policy::scopes(text).ok_or_else(|| InvalidValue::new("is no list of scopes"))
 }
 
+/// Parses the names of scopes that are separated by single spaces, as metadata list them.
+pub(super) fn scope_names(text: &str) -> Parsed<Vec<String>> {
+    scopes(text)?;
+    let names: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    if names.iter().any(|name| name == "offline_access") {
+        return Err(InvalidValue::new("names offline_access").hint(
+            "leave it out: it asks the issuer for a refresh token and is no scope of an API",
+        ));
+    }
+    Ok(names)
+}
+
 /// Parses `any` or `rfc9068`.
 pub(super) fn token_profile(text: &str) -> Parsed<TokenProfile> {
     match text {

@@ -259,6 +259,14 @@ variables! {
         parse: url::resource,
     }
 
+    AUTH0_RESOURCE_SCOPES: Optional<Vec<String>> {
+        default: "those of AUTH0_REQUIRED_SCOPE",
+        meaning: "The scopes that the metadata of AUTH0_RESOURCE list, separated by spaces. MCP clients ask the issuer for them.",
+        example: "read:messages write:messages",
+        expects: "scopes with single spaces between them, such as read:messages write:messages",
+        parse: value::scope_names,
+    }
+
     AUTH0_INTROSPECTION: WithDefault<IntrospectionMode> {
         default: "off",
         meaning: "Which tokens the issuer is asked about (RFC 7662): off, opaque for those that are not JWTs, always for JWTs as well.",

@@ -187,10 +187,10 @@ where
             framing.set(request.body().size_hint().exact());
             let mut active = idle_timeout.begin_request();
             let record = self.middleware.request_log.begin(active.since(), &request);
-            let (is_recorded, version) = (record.is_recorded(), request.version());
+            let (recorded, version) = (record.recorded(), request.version());
             // One expression, or the future is copied once more.
             at_once(in_context(
-                is_recorded,
+                recorded,
                 self.middleware
                     .answer(request, active.since())
                     .map(move |answer| {

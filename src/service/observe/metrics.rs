@@ -13,7 +13,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use warp::http::StatusCode;
 
-use crate::auth::{Auth, context::Authentication, display::ShownText, keys::KeyStatus};
+use crate::{
+    auth::{
+        Auth,
+        context::{Authentication, Original},
+        display::ShownText,
+        keys::KeyStatus,
+    },
+    service::observe::process::{ProcessFigures, figures, precise},
+};
 
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -64,6 +72,8 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) is_probe: bool,
     /// `None` if the request carried no token, or if its route asks for none.
     pub(in crate::service) authentication: Option<Authentication>,
+    /// The client's own request, if a proxy has asked for it.
+    pub(in crate::service) original: Option<Box<Original>>,
     /// Why the DPoP proof was rejected.
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
@@ -213,8 +223,22 @@ impl Metrics {
             counter!("warp_bearer_token_cache_hits_total").absolute(self.0.auth.cache_hits());
             let cached = number(self.0.auth.cached_tokens());
             gauge!("warp_bearer_token_cache_entries").set(cached);
+            if let Some(process) = figures() {
+                set_process(&process);
+            }
         });
     }
+}
+
+fn set_process(process: &ProcessFigures) {
+    // A gauge, since a counter of this library has no fractions.
+    gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
+    gauge!("process_resident_memory_bytes").set(precise(process.resident_bytes));
+    gauge!("process_threads").set(precise(process.threads));
+    gauge!("process_open_fds").set(precise(process.open_files));
+    let max_files = process.max_files.map_or(f64::INFINITY, precise);
+    gauge!("process_max_fds").set(max_files);
+    gauge!("process_start_time_seconds").set(process.started);
 }
 
 impl Metrics {
@@ -388,6 +412,12 @@ fn describe() {
     describe_counter!("warp_bearer_state_store_claims_total", "Keys to be used once, by outcome; first and used are answers, the others are 503s.");
     describe_histogram!("warp_bearer_state_store_claim_duration_seconds", "One claim at a shared store.");
     describe_gauge!("warp_bearer_token_cache_entries", "Verified tokens that are remembered.");
+    describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system.");
+    describe_gauge!("process_resident_memory_bytes", "Memory of the process.");
+    describe_gauge!("process_threads", "Threads of the process.");
+    describe_gauge!("process_open_fds", "Open file descriptors of the process.");
+    describe_gauge!("process_max_fds", "The limit on open file descriptors.");
+    describe_gauge!("process_start_time_seconds", "When the process started, in seconds since 1970.");
 }
 
 impl std::fmt::Debug for Metrics {

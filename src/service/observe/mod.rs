@@ -1,6 +1,9 @@
-//! Observability: the request log, the metrics and the process's log.
+//! Observability: the request log, the metrics, traces and the process's log.
 
 pub mod logging;
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
+mod process;
 pub(super) mod request_id;
 pub(super) mod request_log;

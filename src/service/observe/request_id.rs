@@ -20,6 +20,10 @@ pub(in crate::service) const X_REQUEST_ID: HeaderName = HeaderName::from_static(
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The part of a trace's context that belongs to the tracing systems on its way (W3C Trace Context §3.3).
+#[cfg(feature = "otel")]
+pub(in crate::service) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 /// Returns the caller's request ID if there is exactly one and it matches `[A-Za-z0-9._-]{1,64}`, and a
 /// random one otherwise.
 pub(in crate::service) fn request_id(headers: &HeaderMap) -> HeaderValue {
@@ -71,6 +75,12 @@ impl Trace {
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
         let parent = only(headers, &TRACEPARENT)?;
         is_traceparent(parent.as_bytes()).then(|| Self(parent.clone()))
+    }
+
+    /// Returns the field as it came.
+    #[cfg(feature = "otel")]
+    pub(in crate::service) fn field(&self) -> &HeaderValue {
+        &self.0
     }
 
     /// Returns the trace ID, 32 hexadecimal digits.

@@ -1,7 +1,8 @@
 //! The request log: one log line, one `X-Request-Id` and the metrics of each request.
 //!
 //! A record has the method, the route, the outcome and a pseudonym of the token's subject. It never has
-//! the path, a token or a claim's value, so that none of them can reach a log or a label.
+//! a token or a claim's value, so that none of them can reach a log or a label. It has a path only for
+//! `/auth`: the client's own, which a proxy passes on, without the query, escaped and cut.
 
 use std::{error::Error, io, mem};
 
@@ -11,6 +12,11 @@ use tokio::time::Instant;
 use tracing::Level;
 use warp::{http::StatusCode, reply::Response};
 
+#[cfg(feature = "otel")]
+use crate::service::observe::{
+    otel::{RequestSpan, Traces},
+    request_id::{TRACESTATE, only},
+};
 use crate::{
     auth::{
         claims::{Identity, Pseudonym},
@@ -31,6 +37,8 @@ const TARGET: &str = "warp_bearer::request";
 pub struct RequestLog {
     log: bool,
     metrics: Option<Metrics>,
+    #[cfg(feature = "otel")]
+    traces: Option<Traces>,
 }
 
 impl RequestLog {
@@ -38,7 +46,7 @@ impl RequestLog {
     pub fn enabled() -> Self {
         Self {
             log: true,
-            metrics: None,
+            ..Self::disabled()
         }
     }
 
@@ -47,7 +55,15 @@ impl RequestLog {
         Self {
             log: true,
             metrics: Some(metrics),
+            ..Self::disabled()
         }
+    }
+
+    /// Also makes a span of each request.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn with_traces(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Records nothing, for a listener that a scraper calls every few seconds.
@@ -55,6 +71,8 @@ impl RequestLog {
         Self {
             log: false,
             metrics: None,
+            #[cfg(feature = "otel")]
+            traces: None,
         }
     }
 
@@ -102,13 +120,28 @@ impl RequestLog {
         if let Some(metrics) = &metrics {
             metrics.request_begins();
         }
+        let method = method_name(request.method());
+        #[cfg(feature = "otel")]
+        let is_traced = self.traces.is_some();
+        #[cfg(not(feature = "otel"))]
+        let is_traced = false;
+        let trace = (log || is_traced).then(|| Trace::of(request.headers()));
+        let trace = trace.flatten();
+        #[cfg(feature = "otel")]
+        let span = self.traces.as_ref().and_then(|traces| {
+            let state = only(request.headers(), &TRACESTATE);
+            let parent = trace.as_ref().map(|trace| (trace, state));
+            traces.begin(since.into_std(), method, parent)
+        });
         RequestRecord {
             metrics,
             log,
             since,
-            method: method_name(request.method()),
+            method,
             request_id: request_id(request.headers()),
-            trace: log.then(|| Trace::of(request.headers())).flatten(),
+            trace,
+            #[cfg(feature = "otel")]
+            span,
             is_over: false,
         }
     }
@@ -117,11 +150,11 @@ impl RequestLog {
 /// Runs the future that answers a request and ends its [`RequestRecord`] in a request context, if the
 /// record needs one. Not an `async` block, which would hold `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
-    is_recorded: bool,
+    recorded: Recorded,
     answer: F,
 ) -> impl Future<Output = F::Output> {
-    if is_recorded {
-        Either::Left(context::scope(answer))
+    if recorded.is_recorded {
+        Either::Left(context::scope_in_trace(recorded.traceparent, answer))
     } else {
         Either::Right(answer)
     }
@@ -155,12 +188,36 @@ pub(in crate::service) struct RequestRecord {
     method: &'static str,
     request_id: HeaderValue,
     trace: Option<Trace>,
+    #[cfg(feature = "otel")]
+    span: Option<RequestSpan>,
     is_over: bool,
 }
 
+/// What the request context is made of.
+#[derive(Debug)]
+pub(in crate::service) struct Recorded {
+    is_recorded: bool,
+    traceparent: Option<HeaderValue>,
+}
+
 impl RequestRecord {
-    pub(in crate::service) fn is_recorded(&self) -> bool {
-        self.log || self.metrics.is_some()
+    pub(in crate::service) fn recorded(&self) -> Recorded {
+        #[cfg(feature = "otel")]
+        let traceparent = self.span.as_ref().and_then(RequestSpan::traceparent);
+        #[cfg(not(feature = "otel"))]
+        let traceparent = None;
+        Recorded {
+            is_recorded: self.is_recorded(),
+            traceparent,
+        }
+    }
+
+    fn is_recorded(&self) -> bool {
+        #[cfg(feature = "otel")]
+        let is_traced = self.span.is_some();
+        #[cfg(not(feature = "otel"))]
+        let is_traced = false;
+        self.log || self.metrics.is_some() || is_traced
     }
 
     /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
@@ -181,7 +238,7 @@ impl RequestRecord {
         answer
     }
 
-    fn record(&self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
+    fn record(&mut self, until: Instant, status: Option<StatusCode>, code: Option<&'static str>) {
         let context = context::take();
         let outcome = Outcome {
             method: self.method,
@@ -191,8 +248,13 @@ impl RequestRecord {
             code,
             took: until - self.since,
             authentication: context.authentication,
+            original: context.original,
             proof_fault: context.proof_fault,
         };
+        #[cfg(feature = "otel")]
+        if let Some(span) = self.span.take() {
+            span.end(&outcome, context.key_wait);
+        }
         if self.log {
             self.log(&outcome);
         }
@@ -205,6 +267,7 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
+        let original = outcome.original.as_deref();
         // A macro, because the level of an event's callsite is a constant.
         macro_rules! answered {
             ($level:expr) => {
@@ -218,6 +281,9 @@ impl RequestRecord {
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
                     request_id = self.request_id.to_str().unwrap_or_default(),
                     trace_id = self.trace.as_ref().map(Trace::id),
+                    original_method = original.and_then(|it| it.method.as_deref()),
+                    original_host = original.and_then(|it| it.host.as_deref()),
+                    original_path = original.and_then(|it| it.path.as_deref()),
                     issuer = identity.map(Identity::issuer),
                     kid = identity.and_then(Identity::kid),
                     subject = subject.as_ref().map(Pseudonym::as_str),

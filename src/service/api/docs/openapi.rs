@@ -1,5 +1,7 @@
 //! Generates the `OpenAPI` 3.1 description from the rows.
 
+use std::iter;
+
 use utoipa::openapi::{
     Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem,
     PathsBuilder, Required, SecurityRequirement,
@@ -69,10 +71,8 @@ impl Docs {
         let mut paths = PathsBuilder::new();
         // OpenAPI has no template for paths below another.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
-            for path in [Some(row.template), row.also.as_deref()]
-                .into_iter()
-                .flatten()
-            {
+            let also = row.also.iter().map(AsRef::as_ref);
+            for path in iter::once(row.template).chain(also) {
                 let item = PathItem::new(method(&row.methods), self.operation(row, path, schemes));
                 paths = paths.path(path, item);
             }
@@ -232,6 +232,10 @@ fn queries(form: Form) -> Vec<Parameter> {
             (
                 "scope",
                 "The scopes that the token has to grant, separated by spaces.",
+            ),
+            (
+                "audience",
+                "The audience that the token has to have: one of those that are configured.",
             ),
             (
                 "permission",

@@ -165,6 +165,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     let access = Access {
         docs: config.docs.then(|| docs(&issuer)),
+        resource_scopes: config.resource_scopes,
         forward_auth_paths: config.forward_auth_paths,
         ..Access::from(&auth)
     };

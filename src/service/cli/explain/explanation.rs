@@ -123,7 +123,7 @@ impl Subject<'_> {
         let mut proxy = None;
         if let Some(query) = &self.proxy {
             // `/auth` reads the policy first, whatever the token is.
-            if let Err(problem) = forward_auth::policy(query) {
+            if let Err(problem) = forward_auth::asked(query) {
                 judged.refusal = Some(Refused::of_problem(problem));
             }
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());

@@ -142,7 +142,7 @@ impl Options {
         let query = self.query();
         let asked = query
             .as_deref()
-            .and_then(|query| forward_auth::policy(query).ok()?);
+            .and_then(|query| forward_auth::asked(query).ok()?.policy);
         let asked = asked.map(|policy| Wanted {
             words: format!("what /auth?{} asks for", query.unwrap_or_default()),
             policy,
@@ -186,6 +186,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let access = Access {
         auth: build_auth(&config, options.jwks.as_deref())?,
         required: config.required_scope.clone(),
+        resource_scopes: config.resource_scopes.clone(),
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
     };

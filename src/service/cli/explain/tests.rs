@@ -55,6 +55,7 @@ impl World {
         let (mut config, _) = Config::from_environment(&environment).unwrap();
         config.required_scope = required.map(|list| scopes(list).unwrap());
         let access = Access {
+            resource_scopes: None,
             auth: auth::builder(&config).build().unwrap(),
             required: config.required_scope.clone(),
             docs: None,
@@ -110,7 +111,7 @@ impl World {
             .required_scope
             .clone()
             .map(|policy| named("required", policy));
-        let asked = query.and_then(|query| forward_auth::policy(query).ok()?);
+        let asked = query.and_then(|query| forward_auth::asked(query).ok()?.policy);
         let asked = asked.map(|policy| named("asked", policy));
         let subject = Subject {
             access: &self.access,

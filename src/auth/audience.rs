@@ -1,0 +1,100 @@
+//! [`OneAudience`]: an [`Auth`] for requests to one of its audiences, as a gate in front of several resources
+//! needs it. A token for one of them is refused by the others.
+//!
+//! Keys, cache and order of verification are those of the [`Auth`]. Nothing of the request chooses the
+//! audience.
+
+use std::sync::Arc;
+
+use crate::auth::{
+    challenge::Refusal,
+    claims::{Claims, NoPrivate},
+    credential::RequestHead,
+    error::AuthError,
+    policy::Requirement,
+    resource::{Resource, ResourceMetadata, spellings},
+    verifier::Auth,
+};
+
+/// Verifies requests for one audience.
+pub(crate) struct OneAudience<'a> {
+    auth: &'a Auth,
+    /// The audience, in each of its spellings.
+    names: Vec<String>,
+    /// Set if the audience is the URL of a resource whose metadata are served.
+    resource: Option<Resource>,
+}
+
+impl Auth {
+    /// Returns the verifier for an audience of a configured issuer. `None` for any other audience.
+    pub(crate) fn for_audience(&self, audience: &str) -> Option<OneAudience<'_>> {
+        if !self.has_audience(audience) {
+            return None;
+        }
+        let is_served = self.inner.resource.is_some();
+        Some(OneAudience {
+            auth: self,
+            names: spellings(audience),
+            resource: Resource::of_audience(audience).filter(|_| is_served),
+        })
+    }
+
+    /// Returns every configured audience, in each of its spellings.
+    pub(crate) fn audiences(&self) -> Vec<String> {
+        let mut all: Vec<_> = Vec::new();
+        for issuer in self.inner.issuers.load_full().iter() {
+            all.extend(issuer.rules.audiences.iter().cloned());
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn has_audience(&self, audience: &str) -> bool {
+        let issuers = self.inner.issuers.load_full();
+        let mut audiences = issuers
+            .iter()
+            .flat_map(|issuer| issuer.rules.audiences.iter());
+        audiences.any(|known| known == audience)
+    }
+}
+
+impl OneAudience<'_> {
+    /// Like [`Auth::authorize`], for this audience. The challenge names its metadata.
+    pub(crate) async fn authorize(
+        &self,
+        request: &RequestHead<'_>,
+        requirement: Option<&Requirement<NoPrivate>>,
+    ) -> Result<Claims, Refusal> {
+        let verdict = match (self.authenticate(request).await, requirement) {
+            (Ok(claims), Some(requirement)) => requirement.grant(claims).await,
+            (Err(refusal), Some(requirement)) => {
+                Err(refusal.with_scope(requirement.scopes().map(Into::into)))
+            }
+            (verdict, None) => verdict,
+        };
+        verdict.map_err(|mut refusal| {
+            if let Some(resource) = &self.resource {
+                let url: Arc<str> = resource.metadata_url().into();
+                refusal.challenge.resource_metadata = Some(url);
+            }
+            refusal
+        })
+    }
+
+    async fn authenticate(&self, request: &RequestHead<'_>) -> Result<Claims, Refusal> {
+        let claims: Claims = self.auth.authenticate(request).await?;
+        let mut audiences = claims.audience();
+        if audiences.any(|audience| self.names.iter().any(|name| name == audience)) {
+            drop(audiences);
+            return Ok(claims);
+        }
+        Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
+    }
+
+    /// Returns the metadata of the audience, if it is a resource.
+    pub(crate) fn metadata(&self, scopes: &[String]) -> Option<ResourceMetadata> {
+        let metadata = self.auth.metadata(scopes)?;
+        Some(metadata.of(self.resource.as_ref()?))
+    }
+}

@@ -1,0 +1,82 @@
+//! [`Claims`] as an extractor of axum 0.8, and [`Refusal`] and [`Problem`] as responses.
+//!
+//! The extractor takes its [`Auth`] from the router's state, so a route that needs claims does not compile
+//! without one.
+
+use axum_core::{
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::auth::{
+    challenge::Refusal,
+    error::AuthError,
+    problem::Problem,
+    token::claims::Claims,
+    tower::layer::{typed, verified},
+    verifier::Auth,
+};
+
+/// Verifies the request's token, unless an [`AuthLayer`](crate::auth::tower::AuthLayer) of the same
+/// [`Auth`] has done so.
+///
+/// `Option<Claims<X>>` also takes requests without a credential, and refuses an invalid one.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use warp_bearer::auth::{Auth, Claims};
+///
+/// async fn me(claims: Claims) -> String {
+///     claims.subject().unwrap_or("you").to_owned()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let app: Router = Router::new().route("/me", get(me)).with_state(auth);
+/// # Ok(())
+/// # }
+/// ```
+impl<S, X> FromRequestParts<S> for Claims<X>
+where
+    Auth: FromRef<S>,
+    S: Send + Sync,
+    X: DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let auth = Auth::from_ref(state);
+        typed(&verified(&auth, head).await?)
+    }
+}
+
+impl<S, X> OptionalFromRequestParts<S> for Claims<X>
+where
+    Auth: FromRef<S>,
+    S: Send + Sync,
+    X: DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
+        match <Self as FromRequestParts<S>>::from_request_parts(head, state).await {
+            Err(refusal) if refusal.error == AuthError::MissingToken => Ok(None),
+            verdict => verdict.map(Some),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.response()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response()
+    }
+}

@@ -1,0 +1,409 @@
+//! [`AuthLayer`] and [`RequireLayer`], and the service that both make.
+//!
+//! Verified claims go into the extensions of the request. An inner layer or an extractor takes them from
+//! there if the same [`Auth`] has verified them, so that a request is verified once: a proof that may be
+//! used once would not pass twice.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::auth::{
+    challenge::Refusal,
+    credential::{RequestHead, certificate::ClientCertificate},
+    error::AuthError,
+    policy::{Policy, Requirement},
+    token::claims::{Claims, NoPrivate},
+    verifier::Auth,
+};
+
+/// Requires a valid token of every request, and puts its [`Claims`] into the request's extensions.
+///
+/// The layer answers a refused request itself, in JSON. A CORS preflight carries no token, so put a CORS
+/// layer around this one.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use warp_bearer::auth::{Auth, Claims, tower::AuthLayer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// async fn me(request: Request<()>) -> Result<Response<String>, std::convert::Infallible> {
+///     let claims = request.extensions().get::<Claims>();
+///     let subject = claims.and_then(Claims::subject).unwrap_or("you");
+///     Ok(Response::new(subject.to_owned()))
+/// }
+///
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let service = ServiceBuilder::new().layer(AuthLayer::new(&auth)).service_fn(me);
+/// let answer = service.oneshot(Request::new(())).await?;
+/// assert_eq!(answer.status(), 401);
+/// assert_eq!(answer.headers()["www-authenticate"], r#"Bearer realm="api""#);
+/// # Ok(())
+/// # }
+/// ```
+pub struct AuthLayer<A = ProblemJson> {
+    gate: Gate<NoPrivate>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl AuthLayer {
+    /// Creates a layer that answers refusals in JSON.
+    pub fn new(auth: &Auth) -> Self {
+        let gate = Gate {
+            auth: auth.clone(),
+            requirement: None,
+            is_optional: false,
+        };
+        let answer = PhantomData;
+        Self { gate, answer }
+    }
+}
+
+impl<A> AuthLayer<A> {
+    /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.gate.is_optional = true;
+        self
+    }
+
+    /// Answers refusals in the way of `B`.
+    #[must_use]
+    pub fn answer_with<B>(self) -> AuthLayer<B> {
+        AuthLayer {
+            gate: self.gate,
+            answer: PhantomData,
+        }
+    }
+}
+
+/// Requires a valid token whose claims grant a [`Requirement`].
+///
+/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
+/// request without a token also names the scopes that would suffice. In axum, put it around the methods of
+/// a route: `get(messages).route_layer(..)`.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use warp_bearer::auth::{Auth, policy::scope, tower::RequireLayer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn messages(_: Request<()>) -> Result<Response<String>, std::convert::Infallible> {
+/// #     Ok(Response::new("none".to_owned()))
+/// # }
+/// let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let reader = RequireLayer::new(&auth, scope("read:messages"));
+/// let service = ServiceBuilder::new().layer(reader).service_fn(messages);
+/// let answer = service.oneshot(Request::new(())).await?;
+/// let challenge = r#"Bearer realm="api", scope="read:messages""#;
+/// assert_eq!(answer.headers()["www-authenticate"], challenge);
+/// # Ok(())
+/// # }
+/// ```
+pub struct RequireLayer<X = NoPrivate, A = ProblemJson> {
+    gate: Gate<X>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<X> RequireLayer<X> {
+    /// Creates a layer that answers refusals in JSON.
+    pub fn new(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
+        let gate = Gate {
+            auth: auth.clone(),
+            requirement: Some(Arc::new(requirement.into_requirement())),
+            is_optional: false,
+        };
+        let answer = PhantomData;
+        Self { gate, answer }
+    }
+}
+
+impl<X, A> RequireLayer<X, A> {
+    /// Answers refusals in the way of `B`.
+    #[must_use]
+    pub fn answer_with<B>(self) -> RequireLayer<X, B> {
+        RequireLayer {
+            gate: self.gate,
+            answer: PhantomData,
+        }
+    }
+}
+
+/// A [`Requirement`], or a [`Policy`], which needs no private claims.
+///
+/// `Into<Requirement<X>>` would not do: a policy becomes a requirement for any `X`, and nothing in a layer
+/// tells the compiler which.
+pub trait IntoRequirement {
+    /// The private claims that the requirement reads.
+    type Private;
+
+    /// Returns the requirement.
+    fn into_requirement(self) -> Requirement<Self::Private>;
+}
+
+impl IntoRequirement for Policy {
+    type Private = NoPrivate;
+
+    fn into_requirement(self) -> Requirement<NoPrivate> {
+        self.into()
+    }
+}
+
+impl<X> IntoRequirement for Requirement<X> {
+    type Private = X;
+
+    fn into_requirement(self) -> Self {
+        self
+    }
+}
+
+/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`], or your own.
+///
+/// ```
+/// use http::Response;
+/// use warp_bearer::auth::{Auth, Refusal, tower::{AuthLayer, RefusalResponse}};
+///
+/// /// Answers without a body.
+/// struct Bare;
+///
+/// impl<B: Default> RefusalResponse<B> for Bare {
+///     fn response(refusal: &Refusal) -> Response<B> {
+///         refusal.response::<&str>().map(|_| B::default())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
+/// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
+/// let layer = AuthLayer::new(&auth).answer_with::<Bare>();
+/// # Ok(())
+/// # }
+/// ```
+pub trait RefusalResponse<B> {
+    /// Returns the response to a refused request.
+    fn response(refusal: &Refusal) -> Response<B>;
+}
+
+/// Answers refusals as [`Refusal::response`] does: a status, a challenge, and the problem in JSON.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ProblemJson;
+
+impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
+    fn response(refusal: &Refusal) -> Response<B> {
+        refusal.response()
+    }
+}
+
+/// The service that [`AuthLayer`] and [`RequireLayer`] put around another one.
+pub struct AuthService<S, X = NoPrivate, A = ProblemJson> {
+    inner: S,
+    gate: Gate<X>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<S, A> Layer<S> for AuthLayer<A> {
+    type Service = AuthService<S, NoPrivate, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthService {
+            inner,
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S, X, A> Layer<S> for RequireLayer<X, A> {
+    type Service = AuthService<S, X, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthService {
+            inner,
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S, X, A, B, C> Service<Request<B>> for AuthService<S, X, A>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    X: DeserializeOwned + Send + 'static,
+    A: RefusalResponse<C>,
+    B: Send + 'static,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The clone has not been polled to readiness. The service that has been must take the request.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        let gate = self.gate.clone();
+        let (mut head, body) = request.into_parts();
+        Box::pin(async move {
+            match gate.admit(&mut head).await {
+                Ok(()) => {
+                    let mut answer = inner.call(Request::from_parts(head, body)).await?;
+                    gate.renew_nonce(&mut answer);
+                    Ok(answer)
+                }
+                Err(refusal) => Ok(A::response(&refusal)),
+            }
+        })
+    }
+}
+
+/// The requirements for a request.
+struct Gate<X> {
+    auth: Auth,
+    requirement: Option<Arc<Requirement<X>>>,
+    is_optional: bool,
+}
+
+impl<X: DeserializeOwned> Gate<X> {
+    async fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let claims = match verified(&self.auth, head).await {
+            Ok(claims) => claims,
+            Err(refusal) if self.is_optional && refusal.error == AuthError::MissingToken => {
+                return Ok(());
+            }
+            Err(refusal) => {
+                let scopes = self.requirement.as_ref().and_then(|it| it.scopes());
+                return Err(refusal.with_scope(scopes.map(Into::into)));
+            }
+        };
+        if let Some(requirement) = &self.requirement {
+            requirement.grant(typed(&claims)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the nonce for the client's next proof (RFC 9449 §8.2), if the current one is about to end.
+    fn renew_nonce<C>(&self, answer: &mut Response<C>) {
+        const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+        let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
+        if let Some(Ok(nonce)) = nonce
+            && answer.status().is_success()
+        {
+            answer.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+    }
+}
+
+/// The claims in the extensions, and the [`Auth`] that has verified them.
+#[derive(Clone)]
+struct Admitted {
+    auth: Auth,
+    claims: Claims,
+}
+
+/// Returns the claims of a request, which `auth` verifies unless it has done so before. Puts them into the
+/// extensions.
+pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
+    // Claims that another `Auth` has verified do not count: its audience is another one.
+    let known = head.extensions.get::<Admitted>();
+    if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
+        return Ok(admitted.claims.clone());
+    }
+    let mut request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    if let Some(certificate) = head.extensions.get::<ClientCertificate>() {
+        request = request.with_certificate(certificate.as_der());
+    }
+    let claims: Claims = auth.authenticate(&request).await?;
+    head.extensions.insert(claims.clone());
+    head.extensions.insert(Admitted {
+        auth: auth.clone(),
+        claims: claims.clone(),
+    });
+    Ok(claims)
+}
+
+/// Returns the same claims with private ones of another type.
+pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
+    let refused = |error| Refusal::new(error, claims.challenge());
+    claims.typed().map_err(refused)
+}
+
+impl<X> Clone for Gate<X> {
+    fn clone(&self) -> Self {
+        Self {
+            auth: self.auth.clone(),
+            requirement: self.requirement.clone(),
+            is_optional: self.is_optional,
+        }
+    }
+}
+
+impl<A> Clone for AuthLayer<A> {
+    fn clone(&self) -> Self {
+        Self {
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<X, A> Clone for RequireLayer<X, A> {
+    fn clone(&self) -> Self {
+        Self {
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<S: Clone, X, A> Clone for AuthService<S, X, A> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            gate: self.gate.clone(),
+            answer: PhantomData,
+        }
+    }
+}
+
+impl<A> fmt::Debug for AuthLayer<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AuthLayer").field(&self.gate.auth).finish()
+    }
+}
+
+impl<X, A> fmt::Debug for RequireLayer<X, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Gate {
+            auth, requirement, ..
+        } = &self.gate;
+        let mut shown = f.debug_tuple("RequireLayer");
+        shown.field(auth).field(requirement).finish()
+    }
+}
+
+impl<S: fmt::Debug, X, A> fmt::Debug for AuthService<S, X, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_tuple("AuthService");
+        shown.field(&self.gate.auth).field(&self.inner).finish()
+    }
+}

@@ -1,0 +1,243 @@
+//! Traces: a span for each request, with one for the verification of its token and one for a wait for keys,
+//! sent to a collector by OTLP over HTTP.
+//!
+//! The variables of OpenTelemetry configure the exporter and the sampler, which the SDK reads itself. Spans
+//! are sent in batches by a thread of their own. If the collector does not answer, the queue fills and
+//! further spans are dropped; no request waits.
+//!
+//! A span has what the request log has, and no token, no claim's value and no query.
+
+use std::{
+    collections::HashMap,
+    env, fmt,
+    time::{Duration, Instant, SystemTime},
+};
+
+use hyper::header::HeaderValue;
+use opentelemetry::{
+    Context, KeyValue,
+    propagation::TextMapPropagator,
+    trace::{Span, SpanKind, Status, TraceContextExt, Tracer, TracerProvider},
+};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    trace::{SdkTracer, SdkTracerProvider},
+};
+
+use crate::{
+    auth::context::KeyWait,
+    service::observe::{metrics::Outcome, request_id::Trace},
+};
+
+/// How long the last spans may take to reach the collector at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// The spans of the service and their way to the collector. Cheap to clone.
+#[derive(Clone)]
+pub struct Traces {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
+
+impl Traces {
+    /// Starts to export, if the environment names a collector: an `OTEL_EXPORTER_OTLP_ENDPOINT`, one for
+    /// traces alone, or `OTEL_TRACES_EXPORTER=otlp`, which means the collector of this machine.
+    ///
+    /// # Errors
+    /// If the exporter cannot be built, because of a malformed address for example.
+    pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
+        if !is_wanted(|name| env::var(name).ok()) {
+            return Ok(None);
+        }
+        Ok(Some(Self::with(
+            SpanExporter::builder().with_http().build()?,
+        )))
+    }
+
+    fn with(exporter: SpanExporter) -> Self {
+        let mut resource = Resource::builder();
+        // `OTEL_SERVICE_NAME` would be overwritten, and so would the name in `OTEL_RESOURCE_ATTRIBUTES`.
+        let attributes = env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+        if env::var_os("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
+            resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
+        }
+        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource.with_attribute(version).build())
+            .build();
+        let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
+        Self { provider, tracer }
+    }
+
+    /// Begins the span of a request that came at `since`. `None` if the sampler does not want it.
+    pub(in crate::service) fn begin(
+        &self,
+        since: Instant,
+        method: &'static str,
+        parent: Option<(&Trace, Option<&HeaderValue>)>,
+    ) -> Option<RequestSpan> {
+        let since_epoch = SystemTime::now() - since.elapsed();
+        let parent = parent.map_or_else(Context::new, |(trace, state)| {
+            let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+            let fields = HashMap::from([
+                ("traceparent".to_owned(), text(trace.field())),
+                ("tracestate".to_owned(), state.map(text).unwrap_or_default()),
+            ]);
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &fields)
+        });
+        let span = self
+            .tracer
+            .span_builder(method)
+            .with_kind(SpanKind::Server)
+            .with_start_time(since_epoch)
+            .start_with_context(&self.tracer, &parent);
+        span.is_recording().then(|| RequestSpan {
+            context: Context::new().with_span(span),
+            tracer: self.tracer.clone(),
+            since,
+            since_epoch,
+        })
+    }
+
+    /// Sends the spans that are left, for at most two seconds.
+    pub async fn flush(self) {
+        let flushed =
+            tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
+        match flushed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not sent"),
+            Err(error) => tracing::error!(%error, "the exporter of spans panicked"),
+        }
+    }
+}
+
+/// Returns whether the environment turns traces on (OpenTelemetry's "General SDK Configuration").
+fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
+    // An empty variable counts as unset.
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let is =
+        |name: &str, word: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
+        return false;
+    }
+    is("OTEL_TRACES_EXPORTER", "otlp")
+        || set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some()
+        || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").is_some()
+}
+
+/// The span of a request in flight.
+pub(in crate::service) struct RequestSpan {
+    context: Context,
+    tracer: SdkTracer,
+    since: Instant,
+    since_epoch: SystemTime,
+}
+
+impl RequestSpan {
+    /// Returns the `traceparent` for requests that this one causes.
+    pub(in crate::service) fn traceparent(&self) -> Option<HeaderValue> {
+        let mut fields = HashMap::<String, String>::new();
+        TraceContextPropagator::new().inject_context(&self.context, &mut fields);
+        HeaderValue::try_from(fields.remove("traceparent")?).ok()
+    }
+
+    /// Ends the span, and creates those of the steps that are over.
+    pub(in crate::service) fn end(self, outcome: &Outcome, key_wait: Option<KeyWait>) {
+        if let Some(authentication) = &outcome.authentication {
+            let is_verified = authentication.identity.is_some();
+            let verified = KeyValue::new("warp_bearer.verified", is_verified);
+            let (began, took) = (authentication.began, authentication.duration);
+            self.step("verify token", began, took, vec![verified]);
+        }
+        if let Some(wait) = key_wait {
+            self.step("wait for keys", wait.began, wait.duration, Vec::new());
+        }
+        let span = self.context.span();
+        span.update_name(format!("{} {}", outcome.method, outcome.route));
+        span.set_attribute(KeyValue::new("http.request.method", outcome.method));
+        span.set_attribute(KeyValue::new("http.route", outcome.route));
+        if let Some(status) = outcome.status {
+            let status = i64::from(status.as_u16());
+            span.set_attribute(KeyValue::new("http.response.status_code", status));
+        }
+        if let Some(code) = outcome.code {
+            span.set_attribute(KeyValue::new("error.type", code));
+        }
+        // A refusal is no fault of the server (OpenTelemetry's conventions for HTTP spans).
+        if outcome.status.is_none_or(|status| status.is_server_error()) {
+            span.set_status(Status::error(""));
+        }
+        if let Some(original) = &outcome.original {
+            let rows = [
+                ("warp_bearer.original.method", &original.method),
+                ("warp_bearer.original.host", &original.host),
+                ("warp_bearer.original.path", &original.path),
+            ];
+            for (name, value) in rows {
+                if let Some(value) = value {
+                    span.set_attribute(KeyValue::new(name, value.clone()));
+                }
+            }
+        }
+        span.end_with_timestamp(self.at(self.since + outcome.took));
+    }
+
+    fn step(&self, name: &'static str, began: Instant, took: Duration, attributes: Vec<KeyValue>) {
+        let mut span = self
+            .tracer
+            .span_builder(name)
+            .with_start_time(self.at(began))
+            .with_attributes(attributes)
+            .start_with_context(&self.tracer, &self.context);
+        span.end_with_timestamp(self.at(began + took));
+    }
+
+    /// Converts an instant of this request to the time of the wall clock, which may jump meanwhile.
+    fn at(&self, instant: Instant) -> SystemTime {
+        self.since_epoch + instant.saturating_duration_since(self.since)
+    }
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traces").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RequestSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestSpan").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_on_where_a_collector_is_named() {
+        const ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        #[rustfmt::skip]
+        let rows = [
+            ("nothing", &[][..], false),
+            ("an address", &[(ALL, "http://c:4318")], true),
+            ("an empty one", &[(ALL, "")], false),
+            ("one for traces", &[(TRACES, "http://c:4318/v1/traces")], true),
+            ("the exporter alone", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
+            ("no exporter", &[(ALL, "http://c:4318"), ("OTEL_TRACES_EXPORTER", "none")], false),
+            ("disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "true")], false),
+            ("not disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "false")], true),
+        ];
+        for (case, variables, expected) in rows {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(is_wanted(variable), expected, "{case}");
+        }
+    }
+}

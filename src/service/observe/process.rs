@@ -1,0 +1,126 @@
+//! The process's own figures, under the names that Prometheus' client libraries give them (`process_*`).
+//!
+//! Read from `/proc` of Linux when a scraper comes. Elsewhere there are none.
+
+/// The figures of this process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::service) struct ProcessFigures {
+    /// Processor time used, user and system, in seconds.
+    pub(in crate::service) cpu_seconds: f64,
+    /// Memory in use, in bytes.
+    pub(in crate::service) resident_bytes: u64,
+    pub(in crate::service) threads: u64,
+    pub(in crate::service) open_files: u64,
+    /// `None` without a limit.
+    pub(in crate::service) max_files: Option<u64>,
+    /// The start of the process, in seconds since 1970.
+    pub(in crate::service) started: f64,
+}
+
+/// Reads the figures. `None` if the system does not show them.
+#[cfg(target_os = "linux")]
+pub(in crate::service) fn figures() -> Option<ProcessFigures> {
+    use std::fs;
+
+    use rustix::{
+        param::{clock_ticks_per_second, page_size},
+        process::{Resource, getrlimit},
+    };
+
+    let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
+    let of_system = fs::read_to_string("/proc/stat").ok()?;
+    let booted = of_system
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "));
+    let booted: u64 = booted?.trim().parse().ok()?;
+    let seconds = |ticks: u64| precise(ticks) / precise(clock_ticks_per_second());
+    Some(ProcessFigures {
+        cpu_seconds: seconds(stat.ticks),
+        resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
+        threads: stat.threads,
+        // One of them is the directory that is being read.
+        open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
+        max_files: getrlimit(Resource::Nofile).current,
+        started: precise(booted) + seconds(stat.started_ticks),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::service) fn figures() -> Option<ProcessFigures> {
+    None
+}
+
+/// The fields of `/proc/self/stat` that are used, which the manual page `proc_pid_stat` describes.
+#[cfg(target_os = "linux")]
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    ticks: u64,
+    threads: u64,
+    started_ticks: u64,
+    resident_pages: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, which may itself contain any character.
+        let (_, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // The first field in `rest` is the third one of the manual.
+        let field = |number: usize| -> Option<u64> { fields.get(number - 3)?.parse().ok() };
+        Some(Self {
+            ticks: field(14)? + field(15)?,
+            threads: field(20)?,
+            started_ticks: field(22)?,
+            resident_pages: field(24)?,
+        })
+    }
+}
+
+/// Exact up to 2^53, which is more ticks, seconds and bytes than there are.
+#[allow(clippy::cast_precision_loss)]
+pub(in crate::service) fn precise(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_line_whose_name_has_blanks_and_parentheses() {
+        let line = "42 (a) b) S 1 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 7 0 1000 4096 25 184";
+        let expected = Stat {
+            ticks: 200,
+            threads: 7,
+            started_ticks: 1000,
+            resident_pages: 25,
+        };
+        assert_eq!(Stat::parse(line), Some(expected));
+        assert_eq!(Stat::parse("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_has_plausible_figures() {
+        let figures = figures().unwrap();
+        assert!(figures.resident_bytes > 1_000_000, "{figures:?}");
+        assert!(
+            figures.threads >= 1 && figures.open_files >= 3,
+            "{figures:?}"
+        );
+        assert!(
+            figures
+                .max_files
+                .is_none_or(|most| most >= figures.open_files)
+        );
+        let now = std::time::SystemTime::now();
+        let now = now
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64();
+        assert!(
+            figures.started > 1e9 && figures.started < now + 2.0,
+            "{figures:?}"
+        );
+    }
+}

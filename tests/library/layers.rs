@@ -1,0 +1,304 @@
+//! The layers for tower, and what axum makes of them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRef, Request},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use tower::{Layer, ServiceExt};
+use warp::http::StatusCode;
+use warp_bearer::auth::{
+    Auth, Claims, Problem, Refusal,
+    policy::{Requirement, check, check_async, scope},
+    tower::{AuthLayer, RefusalResponse, RequireLayer},
+};
+
+use crate::support::{Answer, Tenant};
+
+#[derive(Clone, Deserialize)]
+struct Tier {
+    tier: String,
+}
+
+/// A state with more than an `Auth` in it, as services have one.
+#[derive(Clone)]
+struct Service {
+    auth: Auth,
+    greeting: &'static str,
+}
+
+impl FromRef<Service> for Auth {
+    fn from_ref(service: &Service) -> Self {
+        service.auth.clone()
+    }
+}
+
+async fn ask(app: &Router, path: &str, token: Option<&str>) -> Answer {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let Ok(answer) = app
+        .clone()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await;
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8(body.into()).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn an_extractor_reads_typed_claims_behind_a_layer_and_without_one() {
+    let tenant = Tenant::start().await;
+    let route = get(|claims: Claims<Tier>| async move { claims.into_private().tier });
+    let bare = Router::new()
+        .route("/", route)
+        .with_state(tenant.auth.clone());
+    let layered = bare.clone().layer(AuthLayer::new(&tenant.auth));
+    let token = || tenant.issuer.token();
+    #[rustfmt::skip]
+    let rows = [
+        ("there", token().claim("tier", "gold"), 200, "gold"),
+        ("of another type", token().claim("tier", 1), 401, "invalid_claim"),
+        ("absent", token(), 401, "invalid_claim"),
+    ];
+    for (case, token, status, body) in rows {
+        let token = token.sign();
+        for app in [&bare, &layered] {
+            let answer = ask(app, "/", Some(&token)).await;
+            assert_eq!(answer.status.as_u16(), status, "{case}");
+            assert!(answer.body.contains(body), "{case}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_optional_claim_is_for_the_absent_and_not_for_the_bad() {
+    let tenant = Tenant::start().await;
+    let subject = |claims: Option<&Claims>| {
+        let subject = claims.and_then(Claims::subject);
+        subject.unwrap_or("nobody").to_owned()
+    };
+    let extractor = Router::new()
+        .route(
+            "/",
+            get(move |claims: Option<Claims>| async move { subject(claims.as_ref()) }),
+        )
+        .with_state(tenant.auth.clone());
+    let layer = Router::new()
+        .route(
+            "/",
+            get(move |claims: Option<Extension<Claims>>| async move { subject(claims.as_deref()) }),
+        )
+        .layer(AuthLayer::new(&tenant.auth).optional());
+    let good = tenant.issuer.token().subject("ann").sign();
+    let bad = tenant.issuer.token().expired().sign();
+    for (name, app) in [("extractor", extractor), ("layer", layer)] {
+        for (case, token, status, body) in [
+            ("absent", None, 200, "nobody"),
+            ("good", Some(&*good), 200, "ann"),
+            ("expired", Some(&*bad), 401, "token_expired"),
+            ("malformed", Some(""), 400, "malformed_authorization"),
+        ] {
+            let answer = ask(&app, "/", token).await;
+            assert_eq!(answer.status.as_u16(), status, "{name}, {case}");
+            assert!(answer.body.contains(body), "{name}, {case}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn claims_of_another_auth_do_not_count() {
+    let tenant = Tenant::start().await;
+    let other = Auth::builder()
+        .issuer(tenant.issuer.url())
+        .audience("https://other.example.com")
+        .build()
+        .unwrap();
+    other.ready().await;
+    // The outer layer accepts a token that is not for the inner one.
+    let app = Router::new()
+        .route("/", get(|_: Claims| async { "in" }))
+        .with_state(other.clone())
+        .layer(AuthLayer::new(&tenant.auth));
+    let answer = ask(&app, "/", Some(&tenant.issuer.token().sign())).await;
+    answer.assert_is_problem("the extractor", 401, "wrong_audience");
+    let app = Router::new()
+        .route("/", get(|| async { "in" }))
+        .layer(RequireLayer::new(&other, scope("a")))
+        .layer(AuthLayer::new(&tenant.auth));
+    let token = tenant.issuer.token().scope("a").sign();
+    let answer = ask(&app, "/", Some(&token)).await;
+    answer.assert_is_problem("the layer", 401, "wrong_audience");
+}
+
+#[tokio::test]
+async fn a_requirement_may_read_typed_claims_and_wait() {
+    let tenant = Tenant::start().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let open = check_async(move |claims: Claims<Tier>| {
+        count.fetch_add(1, Relaxed);
+        async move {
+            tokio::task::yield_now().await;
+            claims.private().tier == "gold"
+        }
+    });
+    let known = check(|claims: &Claims<Tier>| !claims.private().tier.is_empty());
+    let app = Router::new()
+        .route(
+            "/",
+            get(|claims: Claims<Tier>| async move { claims.into_private().tier }),
+        )
+        .route_layer(RequireLayer::new(
+            &tenant.auth,
+            scope("spend") & known & open,
+        ))
+        .with_state(tenant.auth.clone());
+    let token = || tenant.issuer.token().scope("spend");
+    #[rustfmt::skip]
+    let rows = [
+        ("met", token().claim("tier", "gold"), 200, 1),
+        ("unmet", token().claim("tier", "lead"), 403, 2),
+        ("unmet before it waits", token().claim("tier", ""), 403, 2),
+        ("no scope", token().scope("").claim("tier", "gold"), 403, 2),
+        ("of another type", token().claim("tier", 1), 401, 2),
+    ];
+    for (case, token, status, times) in rows {
+        let answer = ask(&app, "/", Some(&token.sign())).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        assert_eq!(asked.load(Relaxed), times, "{case}");
+    }
+}
+
+async fn note(claims: Claims) -> Result<String, Refusal> {
+    let claims = Requirement::from(scope("read")).grant(claims).await?;
+    Ok(claims.subject().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_answer_of_a_handler_too() {
+    let tenant = Tenant::start().await;
+    let service = Service {
+        auth: tenant.auth.clone(),
+        greeting: "hello",
+    };
+    let app = Router::new()
+        .route("/note", get(note))
+        .route("/gone", get(|| async { Problem::NotFound }))
+        .route(
+            "/hello",
+            get(|state: axum::extract::State<Service>, _: Claims| async move { state.greeting }),
+        )
+        .with_state(service);
+    let (poor, rich) = (tenant.issuer.token(), tenant.issuer.token().scope("read"));
+    let (poor, rich) = (poor.sign(), rich.subject("ann").sign());
+    let refused = ask(&app, "/note", Some(&poor)).await;
+    refused.assert_is_problem("no scope", 403, "insufficient_scope");
+    let challenge = refused.header("www-authenticate");
+    assert!(challenge.contains(r#"scope="read""#), "{challenge}");
+    assert_eq!(ask(&app, "/note", Some(&rich)).await.body, "ann");
+    assert_eq!(ask(&app, "/hello", Some(&poor)).await.body, "hello");
+    let gone = ask(&app, "/gone", None).await;
+    gone.assert_is_problem("a problem", 404, "not_found");
+}
+
+/// `route_layer` leaves 404 and 405 to the router: a layer around them would hide both behind a 401.
+#[tokio::test]
+async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
+    let tenant = Tenant::start().await;
+    let layer = RequireLayer::new(&tenant.auth, scope("write"));
+    let route = post(|| async { "in" }).route_layer(layer);
+    let app = Router::new().route("/messages", route);
+    assert_eq!(ask(&app, "/none", None).await.status, 404);
+    assert_eq!(ask(&app, "/messages", None).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_service_may_answer_in_its_own_words() {
+    struct Teapot;
+    impl<B: From<&'static str>> RefusalResponse<B> for Teapot {
+        fn response(refusal: &Refusal) -> warp::http::Response<B> {
+            let mut answer = warp::http::Response::new(B::from(refusal.error.code()));
+            *answer.status_mut() = StatusCode::IM_A_TEAPOT;
+            answer
+        }
+    }
+
+    let tenant = Tenant::start().await;
+    let layers = [
+        Router::new()
+            .route("/", get(|| async {}))
+            .layer(AuthLayer::new(&tenant.auth).answer_with::<Teapot>()),
+        Router::new()
+            .route("/", get(|| async {}))
+            .layer(RequireLayer::new(&tenant.auth, scope("a")).answer_with::<Teapot>()),
+    ];
+    for app in layers {
+        let answer = ask(&app, "/", None).await;
+        assert_eq!(answer.status, 418);
+        assert_eq!(answer.body, "missing_token");
+    }
+}
+
+/// `poll_ready` reserves the service that is called, as `tower::limit` relies on.
+#[tokio::test]
+async fn the_service_that_was_ready_is_the_one_that_is_called() {
+    #[derive(Debug)]
+    struct Reserved(bool);
+    impl Clone for Reserved {
+        fn clone(&self) -> Self {
+            Self(false)
+        }
+    }
+    impl tower::Service<warp::http::Request<()>> for Reserved {
+        type Response = warp::http::Response<&'static str>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Self::Error>> {
+            self.0 = true;
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: warp::http::Request<()>) -> Self::Future {
+            assert!(self.0, "called without being ready");
+            std::future::ready(Ok(warp::http::Response::new("in")))
+        }
+    }
+
+    let tenant = Tenant::start().await;
+    let service = AuthLayer::new(&tenant.auth).layer(Reserved(false));
+    let field = format!("Bearer {}", tenant.issuer.token().sign());
+    let request = warp::http::Request::get("/").header("authorization", field);
+    let answer = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    assert_eq!(answer.into_body(), "in");
+}
+
+#[tokio::test]
+async fn a_response_of_a_refusal_is_the_one_of_the_core() {
+    let tenant = Tenant::start().await;
+    let refusal = tenant
+        .auth
+        .refusal(warp_bearer::auth::AuthError::TokenExpired);
+    let core: warp::http::Response<&str> = refusal.response();
+    let axum = refusal.into_response();
+    assert_eq!(axum.status(), core.status());
+    assert_eq!(axum.headers(), core.headers());
+}
