@@ -25,16 +25,14 @@ async fn main() -> ExitCode {
         Err(faults) => Err(faults.to_string()),
     };
     match answer {
-        Ok(answer) if is_raw => match answer["access_token"].as_str() {
-            Some(token) => {
-                println!("{token}");
-                ExitCode::SUCCESS
-            }
-            None => {
+        Ok(answer) if is_raw => {
+            let Some(token) = answer["access_token"].as_str() else {
                 eprintln!("the answer has no access_token: {answer}");
-                ExitCode::FAILURE
-            }
-        },
+                return ExitCode::FAILURE;
+            };
+            println!("{token}");
+            ExitCode::SUCCESS
+        }
         Ok(answer) => {
             println!("{answer}");
             ExitCode::SUCCESS

@@ -696,7 +696,7 @@ impl Builder {
         let resolver = self.resolve.clone().map(|resolve| {
             let (options, fetcher) = (self.clone(), Arc::clone(&fetcher));
             let trust = move |own: &TrustedIssuer, before: Option<&Trusted>| {
-                options.start(options.parts(own)?, &fetcher, before)
+                Self::start(options.parts(own)?, &fetcher, before)
             };
             Resolver::new(resolve, self.prescreen.clone(), Box::new(trust))
         });
@@ -764,7 +764,7 @@ impl Builder {
         let slots: Vec<_> = free.take(changed.len()).collect();
         for ((mut parts, old), slot) in changed.into_iter().zip(slots) {
             parts.context.slot = slot;
-            let started = self.start(parts, fetcher, old.map(|old| &**old))?;
+            let started = Self::start(parts, fetcher, old.map(|old| &**old))?;
             kept.push(Arc::new(started));
         }
         let introspectors = kept
@@ -851,7 +851,6 @@ impl Builder {
 
     /// Starts an issuer: with the keys of the one that it replaces, if they come from the same place.
     fn start(
-        &self,
         parts: IssuerParts,
         fetcher: &Arc<Fetcher>,
         before: Option<&Trusted>,

@@ -338,22 +338,22 @@ impl Auth {
         let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
         // If a token names another issuer and only one is trusted, the keys of that one show
         // whether it issued the token under another name.
-        let issuer = issuer.or(match &ours[..] {
+        let only = || match &ours[..] {
             [only] => Some(Arc::clone(only)),
             _ => None,
-        });
+        };
+        let issuer = issuer.or_else(only);
         if let (Some(issuer), Some(signed_with)) = (&issuer, signed_with) {
             issuer_steps(issuer, signed_with, &self.inner.issuers.load(), trace);
         }
-        let (claim, audiences) = match &issuer {
-            Some(issuer) => (issuer.rules.audience_claim, issuer.rules.audiences.to_vec()),
-            None => {
-                let all = ours.iter().flat_map(|one| one.rules.audiences.to_vec());
-                let mut all: Vec<_> = all.collect();
-                all.sort();
-                all.dedup();
-                (AudienceClaim::Aud, all)
-            }
+        let (claim, audiences) = if let Some(issuer) = &issuer {
+            (issuer.rules.audience_claim, issuer.rules.audiences.to_vec())
+        } else {
+            let all = ours.iter().flat_map(|one| one.rules.audiences.to_vec());
+            let mut all: Vec<_> = all.collect();
+            all.sort();
+            all.dedup();
+            (AudienceClaim::Aud, all)
         };
         let outcome = checks::audience(claims, claim, &audiences);
         let expected = any_of(audiences.iter().map(|audience| quoted(audience)));

@@ -500,7 +500,8 @@ impl Wanted {
 fn is_text(found: &Value, text: &str) -> bool {
     match found {
         Value::String(found) => found == text,
-        Value::Number(_) | Value::Bool(_) => found.to_string() == text,
+        Value::Number(number) => number.to_string() == text,
+        Value::Bool(found) => text == if *found { "true" } else { "false" },
         _ => false,
     }
 }

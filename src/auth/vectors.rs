@@ -263,24 +263,3 @@ fn accepts_exactly_the_valid_ml_dsa_signatures() {
         "{accepted}, {refused}, {left_out}"
     );
 }
-
-/// A whole token of each size, from an issuer that publishes the key.
-#[cfg(all(feature = "pq", feature = "testing"))]
-#[tokio::test]
-async fn a_token_with_ml_dsa_is_verified() {
-    use crate::{
-        auth::{Auth, Claims},
-        issuer::Issuer,
-    };
-    for algorithm in [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87] {
-        let issuer = Issuer::with_algorithm(algorithm).await;
-        let auth = Auth::builder()
-            .issuer(issuer.url())
-            .audience(issuer.audience())
-            .algorithms([algorithm])
-            .build()
-            .unwrap();
-        let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
-        assert!(claims.is_ok(), "{algorithm}: {claims:?}");
-    }
-}

@@ -26,7 +26,7 @@ use warp_bearer::{
 struct Server {
     address: SocketAddr,
     directory: TempDir,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Asked,
     key: SigningKey,
 }
 

@@ -162,3 +162,24 @@ async fn the_filter_gives_the_same_verdict() {
         }
     }
 }
+
+/// A whole token of each size, from an issuer that publishes the key.
+#[cfg(all(feature = "pq", feature = "testing"))]
+#[tokio::test]
+async fn a_token_with_ml_dsa_is_verified() {
+    use warp_bearer::{
+        auth::{Algorithm, Auth, Claims},
+        issuer::Issuer,
+    };
+    for algorithm in [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87] {
+        let issuer = Issuer::with_algorithm(algorithm).await;
+        let auth = Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .algorithms([algorithm])
+            .build()
+            .unwrap();
+        let claims: Result<Claims, _> = auth.verify(&issuer.token().sign()).await;
+        assert!(claims.is_ok(), "{algorithm}: {claims:?}");
+    }
+}

@@ -67,6 +67,11 @@ fn made_up(count: usize) -> Vec<String> {
         .collect()
 }
 
+#[derive(serde::Deserialize)]
+struct Customer {
+    tier: String,
+}
+
 #[tokio::test]
 async fn claims_of_an_opaque_token_are_the_answer() {
     let asked = Asked::start(opaque).await;
@@ -77,10 +82,6 @@ async fn claims_of_an_opaque_token_are_the_answer() {
             .permissions(["messages:read"])
             .claim("tier", "gold")
     });
-    #[derive(serde::Deserialize)]
-    struct Customer {
-        tier: String,
-    }
     let claims: Claims<Customer> = asked.auth.verify(&token).await.unwrap();
     assert_eq!(claims.issuer(), asked.issuer.url());
     assert_eq!(claims.subject(), Some("auth0|bob"));
@@ -193,6 +194,7 @@ async fn without_introspection_opaque_tokens_are_rejected() {
 }
 
 /// Answers that must not pass, each with the code that the caller gets.
+#[allow(clippy::too_many_lines)] // a row for each answer
 fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     const UNAVAILABLE: &str = "introspection_unavailable";
     let good = || {

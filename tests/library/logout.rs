@@ -67,6 +67,8 @@ async fn ends_the_session_or_the_subject_that_it_names() {
     }
 }
 
+type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
+
 #[tokio::test]
 async fn every_check_is_made() {
     use AuthError::{
@@ -76,7 +78,6 @@ async fn every_check_is_made() {
     };
     let (issuer, auth) = start().await;
     let stranger = SigningKey::generate(Algorithm::ES256).with_kid(issuer.key().kid());
-    type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
     let claim = |name: &'static str, value: serde_json::Value| -> Break {
         Box::new(move |token| token.claim(name, value.clone()))
     };

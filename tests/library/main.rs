@@ -14,10 +14,6 @@ mod layers;
 mod logout;
 #[cfg(feature = "testing")]
 mod policies;
-#[cfg(all(feature = "testing", feature = "redis"))]
-#[path = "../support/redis.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod redis;
 #[cfg(feature = "testing")]
 mod resolver;
 #[cfg(feature = "testing")]

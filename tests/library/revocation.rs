@@ -50,9 +50,11 @@ fn seconds(offset: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(now.saturating_add_signed(offset))
 }
 
+type Change = fn(TokenBuilder) -> TokenBuilder;
+type Entry = fn(&str) -> Revocation;
+
 #[tokio::test]
 async fn an_entry_revokes_the_tokens_that_it_names() {
-    type Change = fn(TokenBuilder) -> TokenBuilder;
     let plain: Change = |token| token;
     let marked: Change = |token| {
         token
@@ -61,7 +63,7 @@ async fn an_entry_revokes_the_tokens_that_it_names() {
             .claim("azp", "app")
     };
     #[rustfmt::skip]
-    let rows: [(&str, fn(&str) -> Revocation, Change, bool); 18] = [
+    let rows: [(&str, Entry, Change, bool); 18] = [
         ("its jti", |iss| Revocation::token(iss, "t1"), marked, true),
         ("another jti", |iss| Revocation::token(iss, "t2"), marked, false),
         ("no jti", |iss| Revocation::token(iss, "t1"), plain, false),
@@ -98,13 +100,13 @@ async fn an_entry_revokes_the_tokens_that_it_names() {
 #[tokio::test]
 async fn before_is_strict() {
     let (issuer, auth) = start().await;
-    let issued = |offset| issuer.token().issued_at(offset).sign();
-    let (earlier, later) = (issued(-101), issued(-100));
+    let token = |offset| issuer.token().issued_at(offset).sign();
+    let (earlier, later) = (token(-101), token(-100));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
     assert_eq!(code(&auth, &earlier).await, "token_revoked");
     // The clock may tick between the two reads of it, so the later token is a second later at most.
     let later = code(&auth, &later).await;
-    let next = code(&auth, &issued(-98)).await;
+    let next = code(&auth, &token(-98)).await;
     assert!(later == "ok" || later == "token_revoked");
     assert_eq!(next, "ok");
 }

@@ -12,7 +12,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-use super::redis::RedisServer;
+use crate::support::redis::RedisServer;
 
 /// A replica whose list is shared.
 fn replica(issuer: &Issuer, url: &str, stale: Duration, outage: RevocationOutage) -> Auth {

@@ -43,13 +43,14 @@ async fn ask(auth: &Auth, policy: Policy, token: &str) -> (u16, String) {
     (answer.status().as_u16(), challenge.unwrap_or_default())
 }
 
+type Change = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
+
 #[tokio::test]
 async fn names_what_would_suffice() {
     const STEP_UP: &str = r#"error="insufficient_user_authentication""#;
     let (issuer, auth) = issuer().await;
     let gold = |token: TokenBuilder| token.claim("acr", "gold");
     let plain = |token: TokenBuilder| token;
-    type Change = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
     let since = |seconds: u64| -> Change {
         Box::new(move |token| token.claim("auth_time", seconds_ago(seconds)))
     };

@@ -26,7 +26,7 @@ pub mod frames;
 pub mod process;
 #[cfg(feature = "service")]
 pub mod raw;
-#[cfg(feature = "service")]
+#[cfg(feature = "redis")]
 pub mod redis;
 pub mod text;
 #[cfg(feature = "service")]

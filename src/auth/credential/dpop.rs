@@ -131,6 +131,7 @@ impl ProofFault {
     }
 
     /// Returns the reason for the one who has the proof.
+    #[cfg(feature = "service")]
     pub(crate) fn detail(&self) -> &str {
         match self {
             Self::Key(reason) => reason,

@@ -118,6 +118,7 @@ impl Store {
     /// # Errors
     /// Returns [`Unavailable`] if the store cannot tell. The key may be recorded all the same, so a
     /// second claim after an error may return [`Claimed::Used`].
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, Unavailable> {
         let claimed = match &self.0.backend {
             Backend::Memory(memory, _) => memory.claim(&claim),
@@ -138,6 +139,7 @@ impl Store {
     /// # Errors
     /// Returns [`Unavailable`] if the store did not confirm the line. It may have it all the same.
     /// No subscriber was told.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn publish(&self, line: Line) -> Result<(), Unavailable> {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => {
@@ -202,6 +204,7 @@ impl Store {
     }
 
     /// Returns how long ago every subscriber was given the whole list. `None` if that was never.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unnecessary_wraps))] // as of Redis
     pub(crate) fn list_age(&self) -> Option<Duration> {
         match &self.0.backend {
             Backend::Memory(..) => Some(Duration::ZERO),

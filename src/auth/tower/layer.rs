@@ -342,6 +342,7 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
 }
 
 /// Returns the same claims with private ones of another type.
+#[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());
     claims.typed().map_err(refused)

@@ -103,8 +103,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     };
     runtime().map_err(Failure::Process)?.block_on(async {
         match command {
-            Command::Serve => serve::run().await,
-            Command::Dev(options) => dev::run(options).await,
+            Command::Serve => Box::pin(serve::run()).await,
+            Command::Dev(options) => Box::pin(dev::run(options)).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Check(options) => check::run(options).await,
             Command::Issuers(command) => issuers::run(command),

@@ -47,7 +47,6 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         );
     }
     let hangup = Some(hangup);
-    app.serve(&access, config.limits, config.cors, hangup, shutdown)
-        .await;
+    Box::pin(app.serve(&access, config.limits, config.cors, hangup, shutdown)).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! [`IssuerSettings`]: what one table of the issuers file says.
+//! [`IssuerSettings`]: what one table of the issuers file says, and [`Preset`]: what fills in the rest.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,10 +7,36 @@ use crate::{
     auth::{AudienceClaim, TrustedIssuer, dpop::DpopMode},
     service::config::{
         introspection::{ClientProof, IntrospectionConfig},
-        presets::Preset,
         types::{IntrospectionMode, Secret, TokenProfile},
     },
 };
+
+/// What the tokens of one product need.
+#[derive(Debug)]
+pub struct Preset {
+    /// The value of `kind`.
+    pub name: &'static str,
+    /// The documentation that the values are from.
+    pub source: &'static str,
+    /// The product's only issuer, if it has one.
+    pub(super) url: Option<&'static str>,
+    /// The form of the names of its issuers, for a warning.
+    pub(super) form: &'static str,
+    /// Returns whether a name has this form.
+    pub(super) fits: fn(&str) -> bool,
+    /// The header field that carries its tokens, if it is not `Authorization`.
+    pub(super) field: Option<&'static str>,
+    /// What an operator should know before using it.
+    pub note: Option<&'static str>,
+    /// Fills in what a table does not set.
+    pub(super) fill: fn(&mut IssuerSettings),
+}
+
+impl PartialEq for Preset {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
 
 /// One issuer of the issuers file. An option that is not set is that of the variables.
 #[derive(Debug, Clone, Default)]

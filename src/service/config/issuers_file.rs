@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
+use memchr::memchr_iter;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -17,8 +18,8 @@ use crate::{
     service::config::{
         fault::{Fault, Faults, Warning, quoted},
         invalid::{InvalidValue, Parsed},
-        issuer_settings::IssuerSettings,
-        presets::{PRESETS, Preset},
+        issuer_settings::{IssuerSettings, Preset},
+        presets::{self, PRESETS},
         url,
         value::{self, is_placeholder},
         variables,
@@ -232,9 +233,9 @@ impl Reader<'_> {
         let preset = own.preset;
         if let Some(preset) = preset {
             if own.url.is_empty() {
-                own.url = preset.url.unwrap_or_default().to_owned();
+                preset.url.unwrap_or_default().clone_into(&mut own.url);
             }
-            preset.fill(&mut own);
+            (preset.fill)(&mut own);
         }
         if had_faults {
             return;
@@ -358,7 +359,7 @@ impl Reader<'_> {
 
     fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        memchr_iter(b'\n', before).count() + 1
     }
 
     fn fault(&mut self, line: usize, table: &str, text: impl std::fmt::Display) {
@@ -386,7 +387,7 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
-        let text = self.text(self.0, expects)?;
+        let text = Self::text(self.0, expects)?;
         store(parse_text(text, parse, expects, false)?);
         Ok(())
     }
@@ -398,7 +399,7 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
-        let text = self.text(self.0, expects)?;
+        let text = Self::text(self.0, expects)?;
         store(parse_text(text, parse, expects, true)?);
         Ok(())
     }
@@ -416,8 +417,8 @@ impl Found<'_> {
         if items.is_empty() {
             return Err(Wrong(format!("empty; give {expects}, or take it out")));
         }
-        for item in items.iter() {
-            let item = parse_text(self.text(item.get_ref(), expects)?, parse, expects, false)?;
+        for item in items {
+            let item = parse_text(Self::text(item.get_ref(), expects)?, parse, expects, false)?;
             if !list.contains(&item) {
                 list.push(item);
             }
@@ -425,7 +426,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn text<'v>(&self, value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
+    fn text<'v>(value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
         match value {
             DeValue::String(text) if text.trim().is_empty() => Err(Wrong(format!(
                 "set to nothing; give {expects}, or take it out"
@@ -464,12 +465,11 @@ fn unknown(key: &str) -> Wrong {
         likeness(one).total_cmp(&likeness(other))
     });
     let near = near.filter(|name| strsim::jaro_winkler(key, name) > 0.75);
-    Wrong(match near {
-        Some(name) => format!("unknown; did you mean {name}?"),
-        None => {
-            let names: Vec<_> = OPTIONS.iter().map(|(name, _)| *name).collect();
-            format!("unknown; the options are {}", names.join(", "))
-        }
+    Wrong(if let Some(name) = near {
+        format!("unknown; did you mean {name}?")
+    } else {
+        let names: Vec<_> = OPTIONS.iter().map(|(name, _)| *name).collect();
+        format!("unknown; the options are {}", names.join(", "))
     })
 }
 
@@ -485,7 +485,7 @@ fn shown_key(key: &str) -> String {
 
 fn kind(text: &str) -> Parsed<&'static Preset> {
     let known = PRESETS.iter().map(|preset| preset.name);
-    Preset::named(text).ok_or_else(|| {
+    presets::preset(text).ok_or_else(|| {
         let invalid = InvalidValue::new("is no preset");
         match value::nearest(text, known.clone()) {
             Some(near) => invalid.suggest(Some(near)),
@@ -714,7 +714,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
                 url: "https://a.example/".to_owned(),
                 ..IssuerSettings::default()
             };
-            preset.fill(&mut own);
+            (preset.fill)(&mut own);
             let is_weaker = own.audience_claim.unwrap_or_default() != AudienceClaim::Aud
                 || own.token_max_age.is_some()
                 || own.leeway.is_some()

@@ -54,13 +54,13 @@ pub use self::fault::{Fault, Faults, Warning};
 pub use self::introspection::{ClientProof, IntrospectionConfig};
 pub use self::issuer_settings::IssuerSettings;
 pub use self::origin::Origin;
-pub use self::presets::{PRESETS, Preset};
 pub use self::service_address::ServiceAddress;
 pub use self::setting::Setting;
 pub use self::state_store::StateStore;
 pub use self::types::{IntrospectionMode, Secret, StoreOutage, TokenProfile};
 pub use self::variable::{Unset, Variable};
 pub use self::variables::VARIABLES;
+pub use self::{issuer_settings::Preset, presets::PRESETS};
 
 /// The configuration of the service. Every value is valid, alone and together with the others.
 #[derive(Debug, Clone)]
@@ -241,10 +241,10 @@ impl Config {
             let mut config = self.clone();
             config.issuers = vec![own.url.clone()];
             config.algorithms = table.algorithms_or(&self.algorithms).to_vec();
-            config.jwks_uri = own.jwks_uri.clone();
-            config.jwks_file = own.jwks_file.clone();
+            config.jwks_uri.clone_from(&own.jwks_uri);
+            config.jwks_file.clone_from(&own.jwks_file);
             if !own.audiences.is_empty() {
-                config.audiences = own.audiences.clone();
+                config.audiences.clone_from(&own.audiences);
             }
             config.tables = vec![own];
             config

@@ -5,45 +5,14 @@
 //! unless its `note` says so. `docs/issuers.md` has a row for each.
 
 use crate::{
-    algorithm::Algorithm, auth::AudienceClaim, service::config::issuer_settings::IssuerSettings,
+    algorithm::Algorithm,
+    auth::AudienceClaim,
+    service::config::issuer_settings::{IssuerSettings, Preset},
 };
 
-/// What the tokens of one product need.
-#[derive(Debug)]
-pub struct Preset {
-    /// The value of `kind`.
-    pub name: &'static str,
-    /// The documentation that the values are from.
-    pub source: &'static str,
-    /// The product's only issuer, if it has one.
-    pub(super) url: Option<&'static str>,
-    /// The form of the names of its issuers, for a warning.
-    pub(super) form: &'static str,
-    /// Returns whether a name has this form.
-    pub(super) fits: fn(&str) -> bool,
-    /// The header field that carries its tokens, if it is not `Authorization`.
-    pub(super) field: Option<&'static str>,
-    /// What an operator should know before using it.
-    pub note: Option<&'static str>,
-    fill: fn(&mut IssuerSettings),
-}
-
-impl Preset {
-    /// Returns the preset of this name.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
-        PRESETS.iter().find(|preset| preset.name == name)
-    }
-
-    /// Fills in what the table does not set.
-    pub(super) fn fill(&self, settings: &mut IssuerSettings) {
-        (self.fill)(settings);
-    }
-}
-
-impl PartialEq for Preset {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
+/// Returns the preset of this name.
+pub(super) fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
 }
 
 /// Sets the claim that names the audience, unless the table does.

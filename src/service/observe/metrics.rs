@@ -216,7 +216,7 @@ impl Metrics {
             for source in revocations.sources {
                 let age = source.age.map_or(f64::NAN, |age| age.as_secs_f64());
                 gauge!("warp_bearer_revocations_age_seconds", "source" => source.name).set(age);
-                let failing = if source.is_failing { 1 } else { 0 };
+                let failing = u8::from(source.is_failing);
                 gauge!("warp_bearer_revocations_failing", "source" => source.name).set(failing);
             }
             self.update_from_store();

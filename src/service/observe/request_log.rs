@@ -52,11 +52,9 @@ impl RequestLog {
 
     /// Logs a line for each request, and measures requests and connections.
     pub fn with_metrics(metrics: Metrics) -> Self {
-        Self {
-            log: true,
-            metrics: Some(metrics),
-            ..Self::disabled()
-        }
+        let mut log = Self::enabled();
+        log.metrics = Some(metrics);
+        log
     }
 
     /// Also makes a span of each request.

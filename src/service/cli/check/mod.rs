@@ -43,7 +43,7 @@ const EXAMPLES: &str = r#"Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// Read this file instead of .env, such as the EnvironmentFile of a systemd unit
+    /// Read this file instead of .env, such as the environment file of a systemd unit
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
     /// Print JSON

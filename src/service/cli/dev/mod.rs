@@ -34,10 +34,6 @@ use crate::{
 /// The port of the service unless LISTEN says otherwise.
 const SERVICE_PORT: u16 = 8000;
 
-/// The port of the issuer beside it, so that commands in the README can name it. `examples/hello.rs` has
-/// the one between.
-const ISSUER_PORT: u16 = 8002;
-
 /// The name of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
@@ -187,7 +183,7 @@ async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     // An invalid LISTEN is reported with the rest of the configuration.
     let service = ServiceAddress::from_environment(environment);
     let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
-    if is_usual && let Ok(issuer) = start(ISSUER_PORT).await {
+    if is_usual && let Ok(issuer) = start(page::ISSUER_PORT).await {
         return Ok((issuer, false));
     }
     match start(0).await {

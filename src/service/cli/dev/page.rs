@@ -4,13 +4,15 @@ use std::{env, fmt::Write, net::SocketAddr, time::Duration};
 
 use crate::{
     issuer::Issuer,
-    service::cli::{
-        dev::ISSUER_PORT,
-        terminal::{Mark, Terminal},
-    },
+    service::cli::terminal::{Mark, Terminal},
 };
 
+/// The port of the issuer, so that commands in the README can name it. `examples/hello.rs` has the one
+/// between it and the service's.
+pub(super) const ISSUER_PORT: u16 = 8002;
+
 /// The facts that the text shows.
+#[allow(clippy::struct_excessive_bools)] // each adds a line of its own
 pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,

@@ -70,7 +70,7 @@ pub(in crate::service) struct Options {
     /// unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
-    /// Ask the issuer about the token too, as AUTH0_INTROSPECTION says; this sends it the token
+    /// Ask the issuer about the token too, as the service does; this sends it the token
     #[arg(long, conflicts_with = "jwks")]
     introspect: bool,
     /// Explain this DPoP proof too, as if both had come with the scheme DPoP
