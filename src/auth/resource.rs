@@ -69,7 +69,7 @@ pub struct ResourceMetadata {
 /// `https://host` as `https://host/`, since URL parsers add the slash.
 pub(crate) fn spellings(audience: &str) -> Vec<String> {
     let bare = audience.strip_suffix('/').unwrap_or(audience);
-    if is_url(audience) && Resource::new(bare).path.is_empty() {
+    if is_url(audience) && !bare.ends_with('/') && Resource::new(bare).path.is_empty() {
         return vec![bare.to_owned(), format!("{bare}/")];
     }
     vec![audience.to_owned()]

@@ -411,7 +411,7 @@ async fn strangers_do_not_fill_the_log_with_warnings() {
     let (mut service, address, _) = serving(&issuer, &[]);
 
     let public = "GET /api/public HTTP/1.1\r\nhost: a\r\n\r\n";
-    let queries = "GET /auth?role=admin HTTP/1.1\r\nhost: a\r\n\r\n".repeat(TIMES) + public;
+    let queries = "GET /auth?scopes=admin HTTP/1.1\r\nhost: a\r\n\r\n".repeat(TIMES) + public;
     let answers = said_to(&address, queries.as_bytes(), "success");
     assert_eq!(answers.matches("HTTP/1.1 400 ").count(), TIMES, "{answers}");
 

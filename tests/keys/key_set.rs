@@ -827,7 +827,7 @@ async fn a_key_that_is_for_something_else_costs_no_fetch() {
     for (case, member, value) in [
         ("encryption", "use", "enc"),
         ("a kty of tomorrow", "kty", "AKP"),
-        ("a curve of tomorrow", "crv", "P-521"),
+        ("a curve of tomorrow", "crv", "P-1021"),
     ] {
         let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
         let mut jwk = odd.public_jwk();
@@ -1215,7 +1215,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the one that is held goes on"));
+        let (before, told) = (failed(&auth), log.count("the held one stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1225,7 +1225,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the one that is held goes on") - told;
+        let told = log.count("the held one stays in use") - told;
         assert_eq!(told, 1, "{case}");
     }
 

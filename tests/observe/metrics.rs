@@ -201,7 +201,7 @@ async fn describes_every_metric() {
     assert!(
         names("# TYPE ")
             .iter()
-            .all(|name| name.starts_with("warp_bearer_"))
+            .all(|name| name.starts_with("warp_bearer_") || name.starts_with("process_"))
     );
 }
 
@@ -245,7 +245,7 @@ async fn counts_accepted_waiting_and_unreadable_connections() {
 
 #[tokio::test]
 async fn alerts_and_dashboard_name_existing_metrics() {
-    let service = Service::start().await;
+    let service = Service::with_every_source().await;
     service.get("/api/private", "a.b.c").await;
     let text = service.metrics.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

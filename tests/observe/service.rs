@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 use warp::{Filter, Reply};
 use warp_bearer::{
-    auth::Auth,
+    auth::{Auth, introspection::Introspection},
     issuer::{Fault, Issuer},
     service::{
         Access, Cors, Limits, Listener, Metrics, RequestLog, Shutdown,
@@ -43,6 +43,24 @@ impl Service {
         let tenant = Tenant::start().await;
         let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
         Self::with(tenant, log, routes, Limits::default()).await
+    }
+
+    /// Starts a service that asks its issuer about opaque tokens, and reads a file of revocations.
+    pub(crate) async fn with_every_source() -> Self {
+        let log = Log::start("info", LogFormat::Json);
+        let issuer = Issuer::start().await;
+        let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
+        let revoked = tempfile::NamedTempFile::new().unwrap();
+        let auth = Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .introspection(asked)
+            .revocation_file(revoked.path())
+            .build()
+            .unwrap();
+        auth.ready().await;
+        let routes = routes(&Access::from(&auth), &Shutdown::new());
+        Self::with(Tenant { issuer, auth }, log, routes, Limits::default()).await
     }
 
     /// Starts a service whose issuer never answers, so that a request with a token waits.

@@ -89,7 +89,7 @@ async fn a_query_that_cannot_be_read_lets_nobody_through() {
         "scope=",
         "scopes=a",
         "scope=a&",
-        "role=a",
+        "roles=a",
         "scope=a%2",
         "a",
     ];

@@ -313,7 +313,6 @@ async fn constant_documents_are_shared_and_not_copied_for_each_request() {
         "/openapi.json",
         "/errors",
         "/errors/token_expired",
-        "/.well-known/oauth-protected-resource",
     ] {
         for accept in ["text/html", "application/json"] {
             let request = || {

@@ -147,7 +147,7 @@ impl Adapters {
 }
 
 fn json(claims: &Claims) -> String {
-    serde_json::to_string(claims).unwrap()
+    claims.json().to_owned()
 }
 
 async fn of_extension(claims: Extension<Claims>) -> String {

@@ -156,6 +156,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns [`Unavailable`] if the list could not be read to its end.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
             Backend::Memory(_, subscribers) => Ok(subscribers.held()),
@@ -175,6 +176,7 @@ impl Store {
     }
 
     /// Waits until the store can be reached. There is no timeout; set one around the call.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn connected(&self) {
         match &self.0.backend {
             Backend::Memory(..) => {}

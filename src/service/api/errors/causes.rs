@@ -472,7 +472,7 @@ pub const PROOF_MISSING: Cause = cause(
 );
 pub const PROOF_FOR_OTHER_URL: Cause = cause(
     "The proof is for another URL (htu) or method (htm): PUBLIC_URL is not the URL that clients use, or a proxy changes the path.",
-    "Set PUBLIC_URL to scheme, host and path that clients use, and compare: `warp-bearer explain --proof` shows both URLs.",
+    "Set PUBLIC_URL to scheme, host and path that clients use, and compare: warp-bearer explain --proof shows both URLs.",
 );
 pub const PROOF_TIME: Cause = cause(
     "The proof was made too long ago, or in the future (iat): it is reused, or a clock is off.",
