@@ -324,8 +324,10 @@ fn masked(text: &str) -> String {
             return "date:".to_owned();
         }
         // The port of the issuer, which the claims name, has four digits or five.
-        if line.starts_with("content-length: ") {
-            return "content-length:".to_owned();
+        for sized in ["content-length: ", "✓ size "] {
+            if line.trim_start().starts_with(sized) {
+                return sized.to_owned();
+            }
         }
         // A date, and its distance from now.
         for dated in ["  ✓ exp", "  ✓ iat"] {
