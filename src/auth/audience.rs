@@ -13,6 +13,7 @@ use crate::auth::{
     error::AuthError,
     policy::Requirement,
     resource::{Resource, ResourceMetadata, spellings},
+    token::{audience::AudienceClaim, json},
     verifier::Auth,
 };
 
@@ -50,6 +51,19 @@ impl Auth {
         all
     }
 
+    /// Returns every audience that is a resource whose metadata are served, with the path of the metadata.
+    pub(crate) fn resources(&self) -> Vec<(String, String)> {
+        if self.inner.resource.is_none() {
+            return Vec::new();
+        }
+        let audiences = self.audiences().into_iter();
+        let served = audiences.filter_map(|audience| {
+            let path = Resource::of_audience(&audience)?.metadata_path();
+            Some((audience, path))
+        });
+        served.collect()
+    }
+
     fn has_audience(&self, audience: &str) -> bool {
         let issuers = self.inner.issuers.load_full();
         let mut audiences = issuers
@@ -84,17 +98,46 @@ impl OneAudience<'_> {
 
     async fn authenticate(&self, request: &RequestHead<'_>) -> Result<Claims, Refusal> {
         let claims: Claims = self.auth.authenticate(request).await?;
-        let mut audiences = claims.audience();
-        if audiences.any(|audience| self.names.iter().any(|name| name == audience)) {
-            drop(audiences);
+        if self.is_for(&claims) {
             return Ok(claims);
         }
         Err(Refusal::new(AuthError::WrongAudience, claims.challenge()))
     }
 
+    /// Returns whether a token names the audience in the claim that counts for its issuer, and whether the
+    /// issuer is trusted for it. An issuer of another resource may write any audience beside its own.
+    fn is_for(&self, claims: &Claims) -> bool {
+        let issuers = self.auth.inner.issuers.load_full();
+        let Some(issuer) = issuers.named(claims.issuer()) else {
+            return false;
+        };
+        let is_named = |audience: &str| self.names.iter().any(|name| name == audience);
+        if !issuer.rules.audiences.iter().any(|own| is_named(own)) {
+            return false;
+        }
+        match issuer.rules.audience_claim {
+            AudienceClaim::Aud => claims.audience().any(is_named),
+            claim => {
+                let value = json::member(claims.json(), claim.as_str());
+                let value = value.and_then(|value| json::accepted::<String>(value).ok());
+                value.is_some_and(|value| is_named(&value))
+            }
+        }
+    }
+
+    /// Returns the issuers that are trusted for the audience.
+    fn issuers(&self) -> Vec<String> {
+        let issuers = self.auth.inner.issuers.load_full();
+        let is_named = |audience: &String| self.names.contains(audience);
+        let trusted = issuers
+            .iter()
+            .filter(|issuer| issuer.rules.audiences.iter().any(is_named));
+        trusted.map(|issuer| issuer.name().to_owned()).collect()
+    }
+
     /// Returns the metadata of the audience, if it is a resource.
     pub(crate) fn metadata(&self, scopes: &[String]) -> Option<ResourceMetadata> {
         let metadata = self.auth.metadata(scopes)?;
-        Some(metadata.of(self.resource.as_ref()?))
+        Some(metadata.of(self.resource.as_ref()?, self.issuers()))
     }
 }

@@ -88,6 +88,12 @@ impl Auth {
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
+        // Else a builder without them would accept bound tokens as plain ones, or none of them.
+        builder.dpop = self.inner.dpop.clone();
+        builder.certificates = self.inner.certificates;
+        if builder.uses_dpop() && self.inner.proofs.is_none() {
+            return Err(SetupError::NoPublicUrl);
+        }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
@@ -709,6 +715,7 @@ impl Builder {
             replacing: Mutex::default(),
             challenge: self.challenge(),
             certificates: self.certificates,
+            dpop: self.dpop.clone(),
             proofs,
             resource: self.resource.as_deref().map(Resource::new),
             cache: Cache::new(self.token_cache),
@@ -804,6 +811,7 @@ impl Builder {
             policy::scopes(scope).ok_or(SetupError::Scope)?;
         }
         let introspection = mine.introspection.as_ref().or(all.introspection.as_ref());
+        let introspection = introspection.filter(|_| !own.without_introspection);
         if introspection.is_some_and(|options| options.ttl > CENTURY) {
             return Err(SetupError::OutOfRange(DurationOption::IntrospectionTtl));
         }
@@ -958,16 +966,20 @@ impl Builder {
         }
         let without_keys = |issuer: &&TrustedIssuer| issuer.options.source.is_none();
         let without_secret = |issuer: &&TrustedIssuer| issuer.options.secret.is_none();
-        let shared_keys =
-            self.options.source.is_some() && self.issuers.iter().filter(without_keys).count() > 1;
-        let shared_secret =
-            self.options.secret.is_some() && self.issuers.iter().filter(without_secret).count() > 1;
+        // An issuer that is resolved would be verified by a key that others have too.
+        let is_resolved = self.resolve.is_some();
+        let shared_keys = self.options.source.is_some()
+            && (is_resolved || self.issuers.iter().filter(without_keys).count() > 1);
+        let shared_secret = self.options.secret.is_some()
+            && (is_resolved || self.issuers.iter().filter(without_secret).count() > 1);
         if shared_keys || shared_secret {
             return Err(SetupError::AmbiguousKeySet);
         }
-        let without_own = |issuer: &&TrustedIssuer| issuer.options.introspection.is_none();
+        let without_own = |issuer: &&TrustedIssuer| {
+            issuer.options.introspection.is_none() && !issuer.own.without_introspection
+        };
         if self.options.introspection.is_some()
-            && self.issuers.iter().filter(without_own).count() > 1
+            && (is_resolved || self.issuers.iter().filter(without_own).count() > 1)
         {
             return Err(SetupError::AmbiguousIntrospection);
         }

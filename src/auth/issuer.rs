@@ -56,6 +56,7 @@ pub(super) struct Own {
     pub(super) fetch_token_file: Option<PathBuf>,
     pub(super) place: Option<Arc<str>>,
     pub(super) dpop: Option<DpopMode>,
+    pub(super) without_introspection: bool,
 }
 
 /// The options of one issuer, or the builder's options for issuers that do not set their own.
@@ -180,6 +181,13 @@ impl TrustedIssuer {
             own
         };
         tenants.into_iter().map(of).collect()
+    }
+
+    /// Never asks this issuer about tokens, whatever the builder says about introspection.
+    #[must_use]
+    pub fn without_introspection(mut self) -> Self {
+        self.own.without_introspection = true;
+        self
     }
 
     /// Sets which tokens of this issuer come with a DPoP proof. Defaults to the mode of the builder's

@@ -95,13 +95,16 @@ impl Auth {
         issuer.verify_signature(&key, algorithm, parts, &signature)?;
         let leeway = issuer.rules.times.leeway.as_secs_f64();
         let until = time(times.expires + leeway);
-        self.use_once(issuer.name(), &ended.jti, time(issued_at), until)
-            .await?;
+        let jti = ended.jti.clone();
         let revocation = ended.revocation(issuer.name());
         // `iat` has whole seconds, so a token of the same second is of the session that has ended.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
         let revocation = revocation.until(time(self.now()) + LASTS);
+        // First, so that a store that does not answer loses no logout: the issuer's next attempt may find
+        // its `jti` used. To revoke twice changes nothing, since `before` is the token's own.
         self.revoke(revocation.clone());
+        self.use_once(issuer.name(), &jti, time(issued_at), until)
+            .await?;
         Ok(revocation)
     }
 

@@ -40,6 +40,11 @@ impl Resource {
         is_url(audience).then(|| Self::new(audience))
     }
 
+    /// Returns the path of the metadata.
+    pub(crate) fn metadata_path(&self) -> String {
+        format!("{WELL_KNOWN}{}", self.path)
+    }
+
     /// Returns the URL of the metadata, which challenges name.
     pub(crate) fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}{}", self.origin, self.path)
@@ -111,9 +116,10 @@ impl ResourceMetadata {
 
     /// Returns the same metadata for another resource of the same API.
     #[cfg(feature = "service")]
-    pub(crate) fn of(self, resource: &Resource) -> Self {
+    pub(crate) fn of(self, resource: &Resource, issuers: Vec<String>) -> Self {
         Self {
             resource: resource.identifier.clone(),
+            authorization_servers: issuers,
             path: format!("{WELL_KNOWN}{}", resource.path),
             ..self
         }

@@ -26,6 +26,7 @@ use crate::auth::{
         dpop::{Presented, ProofFault, Proofs},
         field,
     },
+    dpop::Dpop,
     error::AuthError,
     introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
     issuers::Issuers,
@@ -65,9 +66,11 @@ pub(crate) struct Inner {
     /// Held while the issuers are replaced.
     pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
-    /// `None` if no issuer uses DPoP.
+    /// The options of DPoP, for issuers that replace others.
+    pub(crate) dpop: Option<Dpop>,
     /// Where the client's certificate comes from. `None` if no token may be bound to one.
     pub(crate) certificates: Option<CertificateSource>,
+    /// `None` if no issuer uses DPoP.
     pub(crate) proofs: Option<Proofs>,
     pub(crate) resource: Option<Resource>,
     pub(crate) cache: Cache,

@@ -178,3 +178,26 @@ fn builder() -> Builder {
         .issuer("https://tenant.example/")
         .audience("https://api.example.com")
 }
+
+#[tokio::test]
+async fn issuers_that_replace_others_need_proofs_as_well() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let of = |issuer: &Issuer| {
+        let builder = Auth::builder().issuer(issuer.url());
+        builder
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+    };
+    let required = Dpop::required("https://api.example.com");
+    let auth = of(&issuer).dpop(required).build().unwrap();
+    auth.ready().await;
+    auth.replace_issuers(&of(&issuer)).unwrap();
+    let plain = auth.verify::<NoPrivate>(&issuer.token().sign()).await;
+    assert_eq!(plain.unwrap_err(), AuthError::TokenNotBound);
+
+    let auth = of(&issuer).build().unwrap();
+    let wants = TrustedIssuer::new(issuer.url()).dpop(DpopMode::Required);
+    let builder = Auth::builder().issuer(wants).audience(issuer.audience());
+    let builder = builder.dpop(Dpop::allowed("https://api.example.com"));
+    assert_eq!(auth.replace_issuers(&builder), Err(SetupError::NoPublicUrl));
+}

@@ -154,3 +154,62 @@ async fn a_running_service_rejects_a_token_within_a_second_or_so() {
     let body = tokio::time::timeout(patience, revoked).await.unwrap();
     assert!(body.contains("token_revoked"), "{body}");
 }
+
+/// The issuers of a file are as good as those of the variables.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoke_knows_the_issuers_of_the_file() {
+    let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");
+    let (one, other) = (world.issuer.url().to_owned(), "https://other.example/");
+    let table = |url: &str| format!("[[issuer]]\nurl = \"{url}\"\naudiences = [\"a\"]\n");
+    let list = world.directory.path().join("revoked.jsonl");
+    let file = world.directory.path().join("issuers.toml");
+    fs::write(&list, "").unwrap();
+    let world = world
+        .set("ISSUERS_FILE", file.to_str().unwrap())
+        .set("AUTH0_REVOCATION_FILE", list.to_str().unwrap());
+    for (case, tables, arguments, code) in [
+        (
+            "the only one",
+            table(&one),
+            &["revoke", "--jti", "a"][..],
+            0,
+        ),
+        (
+            "one of two, not named",
+            table(&one) + &table(other),
+            &["revoke", "--jti", "b"],
+            64,
+        ),
+        (
+            "one of two",
+            table(&one) + &table(other),
+            &["revoke", "--jti", "c", "--issuer", other],
+            0,
+        ),
+        (
+            "a stranger",
+            table(&one),
+            &["revoke", "--jti", "d", "--issuer", other],
+            64,
+        ),
+        (
+            "no time",
+            table(&one),
+            &[
+                "revoke",
+                "--all",
+                "--issuer",
+                &one,
+                "--before",
+                "18446744073709551615",
+            ],
+            64,
+        ),
+    ] {
+        fs::write(&file, tables).unwrap();
+        let told = world.run(arguments, "");
+        assert_eq!(told.code, Some(code), "{case}: {}", told.stderr);
+    }
+    let list = fs::read_to_string(&list).unwrap();
+    assert_eq!(list.lines().count(), 2, "{list}");
+}

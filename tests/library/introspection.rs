@@ -521,6 +521,89 @@ async fn wrong_credentials_are_our_fault_and_not_the_callers() {
 }
 
 #[tokio::test]
+async fn an_issuer_may_be_left_out_of_introspection() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let own = TrustedIssuer::new(issuer.url()).without_introspection();
+    let auth = Auth::builder()
+        .issuer(own)
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .introspection(always(&issuer))
+        .build()
+        .unwrap();
+    assert!(
+        auth.verify::<NoPrivate>(&issuer.token().sign())
+            .await
+            .is_ok()
+    );
+    assert_eq!(issuer.requests().introspection, 0);
+}
+
+/// An answer limits the scopes of a JWT even if it lists none, and an unreadable list grants nothing.
+#[tokio::test]
+async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
+    use AuthError::InvalidClaim;
+    for (case, scope, expected) in [
+        ("a list", json!(["read"]), Ok(1)),
+        ("an empty list", json!([]), Ok(0)),
+        ("an empty string", json!(""), Ok(0)),
+        ("null", json!(null), Ok(2)),
+        ("a number", json!(7), Err(InvalidClaim)),
+        ("an object", json!({}), Err(InvalidClaim)),
+        (
+            "a list with a number",
+            json!(["read", 1]),
+            Err(InvalidClaim),
+        ),
+    ] {
+        let asked = Asked::start(always).await;
+        let token = asked.issuer.token().scope("read write").sign();
+        let answer = json!({
+            "active": true,
+            "aud": asked.issuer.audience(),
+            "exp": 4_000_000_000_u64,
+            "scope": scope,
+        });
+        asked
+            .issuer
+            .fail_introspection(Fault::Body(answer.to_string()));
+        let verdict = asked.auth.verify::<NoPrivate>(&token).await;
+        let scopes = verdict.map(|claims| claims.scopes().count());
+        assert_eq!(scopes, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_active_token_of_another_kind_is_rejected() {
+    for (member, kind) in [
+        ("token_use", "refresh_token"),
+        ("token_use", "id"),
+        ("typ", "Refresh"),
+        ("typ", "Offline"),
+        ("typ", "ID"),
+    ] {
+        let asked = Asked::start(opaque).await;
+        let token = asked
+            .issuer
+            .opaque_token(asked.issuer.token().claim(member, kind));
+        let verdict = asked.auth.verify::<NoPrivate>(&token).await;
+        assert_eq!(
+            verdict.unwrap_err(),
+            AuthError::WrongTokenType,
+            "{member}: {kind}"
+        );
+    }
+    let asked = Asked::start(opaque).await;
+    let access = asked
+        .issuer
+        .token()
+        .claim("token_use", "access_token")
+        .claim("typ", "Bearer");
+    let token = asked.issuer.opaque_token(access);
+    assert!(asked.auth.verify::<NoPrivate>(&token).await.is_ok());
+}
+
+#[tokio::test]
 async fn always_asks_about_verified_jwts_too() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(always).await;

@@ -7,6 +7,7 @@ mod cache;
 mod filters;
 #[cfg(feature = "testing")]
 mod introspection;
+#[cfg(feature = "testing")]
 mod issuers;
 #[cfg(all(feature = "testing", feature = "axum"))]
 mod layers;

@@ -20,8 +20,8 @@ use warp_bearer::{
         error::DurationOption,
         handle_rejection,
         policy::{
-            Policy, Requirement, check, check_async, claim, contains, equals, machine,
-            organization, permission, role, scope, user,
+            Requirement, check, check_async, claim, contains, equals, machine, organization,
+            permission, role, scope, user,
         },
         with_auth,
     },
@@ -72,7 +72,11 @@ async fn ask(route: &BoxedFilter<(Response,)>, field: &str) -> Answer {
 
 /// Checks that axum and tonic answer the same under a policy as warp does.
 #[cfg(feature = "axum")]
-async fn adapters_agree(auth: &Auth, policy: &Policy, token: TokenBuilder) {
+async fn adapters_agree(
+    auth: &Auth,
+    policy: &warp_bearer::auth::policy::Policy,
+    token: TokenBuilder,
+) {
     use crate::support::adapters::Adapters;
 
     let adapters = Adapters::requiring::<NoPrivate>(auth, || policy.clone().into());

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use warp_bearer::{
-    auth::{Auth, Claims, TrustedIssuer, policy::scopes},
+    auth::{AudienceClaim, Auth, Claims, TrustedIssuer, policy::scopes},
     issuer::{Fault, Issuer},
     service::{Access, Shutdown, routes},
 };
@@ -328,6 +328,84 @@ async fn the_scope_that_every_route_requires_is_required_here_too() {
             "{case}: {challenge}"
         );
     }
+}
+
+/// An issuer may write any audience beside its own. It opens only the resources for which it is trusted.
+#[tokio::test]
+async fn an_issuer_of_another_audience_opens_none_of_ours() {
+    let (ours, other, client) = tokio::join!(Issuer::start(), Issuer::start(), Issuer::start());
+    let (of_a, of_b) = ("https://a.example", "https://b.example");
+    let own = |issuer: &Issuer, audience: &str| TrustedIssuer::new(issuer.url()).audience(audience);
+    let auth = Auth::builder()
+        .issuer(own(&ours, of_a))
+        .issuer(own(&other, of_b))
+        .issuer(own(&client, "app").audience_claim(AudienceClaim::ClientId))
+        .resource(of_a)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let both = [of_b, of_a];
+    let rows = [
+        (
+            "its own",
+            ours.token().claim("aud", both).sign(),
+            "https://a.example",
+            200,
+        ),
+        (
+            "for which it is not trusted",
+            ours.token().claim("aud", both).sign(),
+            "https://b.example",
+            401,
+        ),
+        (
+            "for ours",
+            other.token().claim("aud", both).sign(),
+            "https://a.example",
+            401,
+        ),
+        (
+            "a client",
+            client.token().claim("client_id", "app").sign(),
+            "app",
+            200,
+        ),
+        (
+            "a client, no aud",
+            client
+                .token()
+                .without("aud")
+                .claim("client_id", "app")
+                .sign(),
+            "app",
+            200,
+        ),
+        (
+            "a client for ours",
+            client
+                .token()
+                .claim("aud", of_a)
+                .claim("client_id", "app")
+                .sign(),
+            "https://a.example",
+            401,
+        ),
+    ];
+    let tenant = Tenant { issuer: ours, auth };
+    for (case, token, audience, status) in rows {
+        let answer = tenant
+            .get(&format!("/auth?audience={audience}"), Some(&token))
+            .await;
+        assert_eq!(answer.status, status, "{case}: {answer:?}");
+    }
+    let metadata = tenant
+        .get("/.well-known/oauth-protected-resource", None)
+        .await;
+    assert_eq!(metadata.status, 200);
+    let query = "/.well-known/oauth-protected-resource?audience=https://b.example";
+    let metadata = tenant.get(query, None).await.body;
+    assert!(metadata.contains(other.url()), "{metadata}");
+    assert!(!metadata.contains(tenant.issuer.url()), "{metadata}");
 }
 
 /// One instance guards several resources, and a token for one of them opens no other.

@@ -57,6 +57,8 @@ impl Judge {
         let times = Times::of(&claims)?;
         times.check(self.context.clock.now(), &self.context.rules)?;
         checks::strings(&claims)?;
+        checks::scopes(&claims)?;
+        is_access_token(&answer)?;
         let binding = checks::binding(&claims, self.methods)?;
         let extract = Extract::new(&answer, &claims, times, binding);
         drop(claims);
@@ -75,6 +77,21 @@ impl Judge {
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
+}
+
+/// Rejects an answer about a token of another kind, which some endpoints call active as well:
+/// `token_use` is that of Ory Hydra and Amazon Cognito, `typ` that of Keycloak.
+fn is_access_token(answer: &str) -> Result<(), AuthError> {
+    const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
+    for name in ["token_use", "typ"] {
+        let value = json::member(answer, name);
+        let value = value.and_then(|value| json::accepted::<String>(value).ok());
+        let kind = value.unwrap_or_default().to_ascii_lowercase();
+        if OTHERS.contains(&kind.strip_suffix("_token").unwrap_or(&kind)) {
+            return Err(AuthError::WrongTokenType);
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether an answer about a JWT may be about another token: it has another `sub` or `jti`.

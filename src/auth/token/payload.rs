@@ -211,8 +211,13 @@ impl Verified {
         })
     }
 
+    /// Returns whether the payload says anything about scopes. An empty list grants none.
     fn lists_scopes(&self) -> bool {
-        self.claims.scope.is_some() || self.claims.scp.is_some() || self.claims.audience > 0
+        let claims = ["scope", "scp"].map(|name| json::member(self.payload(), name));
+        claims
+            .into_iter()
+            .flatten()
+            .any(|value| value.trim() != "null")
     }
 
     fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {

@@ -172,7 +172,7 @@ impl<X> IntoRequirement for Requirement<X> {
     }
 }
 
-/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`], or your own.
+/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
 ///
 /// ```
 /// use http::Response;

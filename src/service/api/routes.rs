@@ -8,11 +8,7 @@ use warp::{Filter, http::HeaderMap, reply::Response};
 #[cfg(feature = "docs")]
 use crate::service::api::docs::{Docs, openapi::Schemes};
 use crate::{
-    auth::{
-        Auth, Claims, Problem,
-        policy::scope,
-        resource::{ResourceMetadata, WELL_KNOWN},
-    },
+    auth::{Auth, Claims, Problem, policy::scope, resource::WELL_KNOWN},
     service::api::{
         errors::show,
         forward_auth, handlers,
@@ -123,16 +119,17 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
     access.auth.metadata(&scopes)?;
-    let paths = Document::all(&access.auth, &scopes).into_iter();
-    let paths = paths.map(|document| document.path);
+    let paths = Document::all(&access.auth).into_iter();
+    let paths = paths.map(|document| document.path.into());
     let auth = access.auth.clone();
     let row = route!(GET, ".well-known" / "oauth-protected-resource")
         .also_at(paths.collect())
         .target()
         .then(move |target: Target| {
             // Written for each request, because a reload may have replaced the issuers.
-            let documents = Document::all(&auth, &scopes);
-            let found = Document::find(&documents, &target).map(|document| document.text.clone());
+            let documents = Document::all(&auth);
+            let found = Document::find(&documents, &target);
+            let found = found.and_then(|document| document.text(&auth, &scopes));
             async move {
                 match found {
                     Some(text) => handlers::document(text, "public, max-age=3600").await,
@@ -152,37 +149,38 @@ fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The metadata of one resource.
+/// The place of the metadata of one resource.
 struct Document {
     /// The audience. `None` for the resource in the configuration.
     audience: Option<String>,
-    path: Box<str>,
-    text: Bytes,
+    path: String,
 }
 
 impl Document {
     /// Returns the documents of all resources, that of the configured one first.
-    fn all(auth: &Auth, scopes: &[String]) -> Vec<Self> {
-        let main = auth.metadata(scopes).map(|metadata| (None, metadata));
-        let others = auth.audiences().into_iter().filter_map(|audience| {
-            let metadata = auth.for_audience(&audience)?.metadata(scopes)?;
-            Some((Some(audience), metadata))
+    fn all(auth: &Auth) -> Vec<Self> {
+        let named = |(audience, path)| Self {
+            audience: Some(audience),
+            path,
+        };
+        let main = auth.metadata([""; 0]).map(|metadata| Self {
+            audience: None,
+            path: metadata.path().to_owned(),
         });
         main.into_iter()
-            .chain(others)
-            .filter_map(Self::new)
+            .chain(auth.resources().into_iter().map(named))
             .collect()
     }
 
-    fn new((audience, metadata): (Option<String>, ResourceMetadata)) -> Option<Self> {
+    /// Writes the document. Only that of the request is written: each lists issuers, and there may be as many
+    /// documents.
+    fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
+        let metadata = match &self.audience {
+            None => auth.metadata(scopes),
+            Some(audience) => auth.for_audience(audience)?.metadata(scopes),
+        };
         // It holds strings alone, which always serialize.
-        let text = Bytes::from(serde_json::to_vec(&metadata).ok()?);
-        let path = metadata.path().into();
-        Some(Self {
-            audience,
-            path,
-            text,
-        })
+        serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
     /// Returns the document that a request asks for. Without a query that is the first one with the path. The

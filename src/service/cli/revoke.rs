@@ -107,14 +107,17 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
 
 impl Options {
     fn entry(&self, config: &Config) -> Result<Revocation, Failure> {
-        let issuer = match (&self.issuer, &config.issuers[..]) {
-            (Some(issuer), known) if known.contains(issuer) => issuer,
+        let tables = config.tables.iter().map(|table| &table.url);
+        let known: Vec<&String> = config.issuers.iter().chain(tables).collect();
+        let issuer = match (&self.issuer, &known[..]) {
+            (Some(issuer), known) if known.contains(&issuer) => issuer,
             (None, [only]) => only,
             (None, _) => {
                 let text = "--issuer: needed, because several issuers are configured\n";
                 return Err(Failure::Usage(text.to_owned()));
             }
             (Some(_), known) => {
+                let known: Vec<_> = known.iter().map(|issuer| issuer.as_str()).collect();
                 let known = known.join(", ");
                 let text = format!("--issuer: none of the configured issuers: {known}\n");
                 return Err(Failure::Usage(text));
@@ -132,7 +135,9 @@ impl Options {
             _ => Revocation::issuer_wide(issuer),
         };
         if let Some(seconds) = self.before {
-            entry = entry.before(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            let before = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+            let too_far = || Failure::Usage("--before: no time that can be written\n".to_owned());
+            entry = entry.before(before.ok_or_else(too_far)?);
         }
         let now = SystemTime::UNIX_EPOCH
             .elapsed()

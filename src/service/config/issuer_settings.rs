@@ -221,6 +221,9 @@ impl From<&IssuerSettings> for TrustedIssuer {
         if let Some(claim) = &settings.groups_at {
             issuer = issuer.groups_at(claim);
         }
+        if settings.introspection == Some(IntrospectionMode::Off) {
+            issuer = issuer.without_introspection();
+        }
         if let Ok(Some(introspection)) = settings.introspection() {
             issuer = issuer.introspection((&introspection).into());
         }
