@@ -89,7 +89,7 @@ impl Auth {
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
         // Else a builder without them would accept bound tokens as plain ones, or none of them.
-        builder.dpop = self.inner.dpop.clone();
+        builder.dpop.clone_from(&self.inner.dpop);
         builder.certificates = self.inner.certificates;
         if builder.uses_dpop() && self.inner.proofs.is_none() {
             return Err(SetupError::NoPublicUrl);

@@ -1,10 +1,12 @@
 //! Forward authentication: `/auth` answers a proxy whether a token meets a policy, and sends the identity
 //! in the token to the application behind the proxy.
 //!
-//! The policy is in the query, together with the audience where one service guards several resources, which the proxy writes next to the path that it protects. `/auth` ignores
-//! fields that repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send
-//! them too, and a gate and an application must read a path the same way. A path that the two read
-//! differently is a way around the policy, so only the proxy, which forwards the path, looks at it.
+//! The policy is in the query, together with the audience where one service guards several resources,
+//! which the proxy writes next to the path that it protects. For the policy, `/auth` ignores fields that
+//! repeat the client's own target (`X-Forwarded-Uri`, `X-Original-URI`): a client can send them too, and
+//! a gate and an application must read a path the same way. A path that the two read differently is a way
+//! around the policy, so only the proxy, which forwards the path, looks at it. A DPoP proof is for one
+//! target, which `forwarded_target.rs` reads.
 //!
 //! `sub` is unique only within its issuer (RFC 7519 §4.1.2), so the application always gets both.
 
