@@ -41,6 +41,7 @@ impl Resource {
     }
 
     /// Returns the path of the metadata.
+    #[cfg(feature = "service")]
     pub(crate) fn metadata_path(&self) -> String {
         format!("{WELL_KNOWN}{}", self.path)
     }
