@@ -333,11 +333,15 @@ impl Auth {
             token: credential.token,
             bound_to,
         };
-        let checked = proofs.check(presented, self.inner.clock.time()).await;
-        checked.map_err(|fault: ProofFault| {
+        let refused = |fault: ProofFault| {
             context::set_proof_fault(fault.reason());
             fault.error()
-        })
+        };
+        let now = self.inner.clock.time();
+        let proof = proofs.validate(presented, now).map_err(refused)?;
+        // Else a client could go on filling the record of used proofs after its revocation.
+        verified.check_not_revoked()?;
+        proofs.use_once(&proof, now).await.map_err(refused)
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
@@ -544,18 +548,21 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until every issuer's keys are held. There is no timeout; set one around the call.
+    /// Waits until the keys of every configured issuer are held. There is no timeout; set one around
+    /// the call.
     pub async fn ready(&self) {
-        for issuer in self.issuers() {
+        for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
                 jwks.ready().await;
             }
         }
     }
 
-    /// Returns whether every issuer's keys are held, and every source of revocations was read.
+    /// Returns whether the keys of every configured issuer are held, and every source of revocations
+    /// was read. An issuer that is resolved may be one of thousands and does not count.
     pub fn is_ready(&self) -> bool {
-        self.status().iter().all(|issuer| issuer.keys > 0)
+        let issuers = self.inner.issuers.load_full();
+        issuers.iter().all(|issuer| issuer.status().keys > 0)
             && self.inner.revocations.is_synchronized()
     }
 

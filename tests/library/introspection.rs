@@ -520,6 +520,20 @@ async fn wrong_credentials_are_our_fault_and_not_the_callers() {
     assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
 }
 
+/// A token with a good signature is not made up.
+#[tokio::test]
+async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
+    let asked = Asked::start(always).await;
+    for token in made_up(20) {
+        asked.code(&token).await;
+    }
+    let token = asked.issuer.opaque_token(asked.issuer.token());
+    assert_eq!(asked.code(&token).await, "introspection_unavailable");
+    let jwt = asked.issuer.token().sign();
+    asked.issuer.register(&jwt);
+    assert_eq!(asked.code(&jwt).await, "ok");
+}
+
 #[tokio::test]
 async fn an_issuer_may_be_left_out_of_introspection() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use warp_bearer::{
     auth::{Algorithm, Auth, AuthError, Builder, Claims, TrustedIssuer},
-    issuer::{Issuer, TokenBuilder},
+    issuer::{Fault, Issuer, TokenBuilder},
 };
 
 async fn signer() -> Issuer {
@@ -212,4 +212,20 @@ async fn an_answer_of_another_name_or_with_bad_options_is_a_no() {
         let token = signer.token().claim("iss", "https://a.example/");
         assert_eq!(verify(&auth, token).await, Err(AuthError::UnknownIssuer));
     }
+}
+
+/// One of thousands may be gone; the process goes on.
+#[tokio::test]
+async fn a_resolved_issuer_without_keys_leaves_the_process_ready() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    issuer.fail(Fault::Status(500));
+    let audience = issuer.audience().to_owned();
+    let auth = builder().resolve_issuers(move |name: String| {
+        let found = TrustedIssuer::new(name).audience(&audience);
+        async move { Some(found) }
+    });
+    let auth = auth.build().unwrap();
+    assert!(verify(&auth, issuer.token()).await.is_err());
+    assert_eq!(auth.status().len(), 1);
+    assert!(auth.is_ready());
 }

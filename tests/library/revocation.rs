@@ -301,6 +301,42 @@ async fn a_source_is_read_again_and_again() {
     assert_eq!(code(&auth, &token).await, "token_revoked", "it stays");
 }
 
+/// Answers once, and then no more.
+#[derive(Default)]
+struct Silent {
+    has_answered: AtomicBool,
+}
+
+impl RevocationSource for Silent {
+    async fn revocations(&self) -> Result<Vec<Revocation>, Box<dyn Error + Send + Sync>> {
+        if self.has_answered.swap(true, Ordering::Relaxed) {
+            std::future::pending().await
+        }
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_answers_no_more_is_one_that_is_down() {
+    let clock = StoppedClock::stop();
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let stale = Duration::from_secs(60);
+    let auth = trusting(&issuer)
+        .revocation_source(Silent::default(), Duration::from_secs(10))
+        .revocation_stale(stale)
+        .build()
+        .unwrap();
+    auth.ready().await;
+    clock.pass(Duration::ZERO).await;
+    let token = issuer.token().sign();
+    assert_eq!(code(&auth, &token).await, "ok");
+    clock.pass(Duration::from_secs(10) + TICK).await;
+    clock.pass(stale + TICK).await;
+    let status = auth.revocation_status();
+    assert!(status.sources.iter().all(|source| source.is_failing));
+    assert_eq!(code(&auth, &token).await, "state_unavailable");
+}
+
 #[tokio::test]
 async fn a_source_that_is_down_too_long_refuses_every_token() {
     let clock = StoppedClock::stop();

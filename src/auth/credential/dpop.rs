@@ -150,12 +150,13 @@ pub(crate) struct Presented<'a> {
 }
 
 impl Proofs {
-    /// Validates the proof of a request, step by step, and records its use.
-    pub(crate) async fn check(
+    /// Validates the proof of a request, step by step. Does not record its use, so that other checks can
+    /// come between.
+    pub(crate) fn validate(
         &self,
         presented: Presented<'_>,
         now: SystemTime,
-    ) -> Result<(), ProofFault> {
+    ) -> Result<ProofUse, ProofFault> {
         let proof = field(presented.request.headers)?;
         let parts = Parts::split(proof).map_err(|_| ProofFault::NotJwt)?;
         let header = decoded(parts.header)?;
@@ -175,8 +176,18 @@ impl Proofs {
         self.has_nonce(&claims, now)?;
         let id = claims.id()?;
         key.is(presented.bound_to)?;
-        self.use_once(key.thumbprint, id, claims.issued()?, now)
-            .await
+        Ok(ProofUse::new(key.thumbprint, id, claims.issued()?))
+    }
+
+    /// Validates a proof and records its use.
+    #[cfg(test)]
+    pub(crate) async fn check(
+        &self,
+        presented: Presented<'_>,
+        now: SystemTime,
+    ) -> Result<(), ProofFault> {
+        let proof = self.validate(presented, now)?;
+        self.use_once(&proof, now).await
     }
 
     pub(crate) fn algorithm(&self, header: &ProofHeader<'_>) -> Result<Algorithm, ProofFault> {
@@ -226,29 +237,43 @@ impl Proofs {
 
     /// Records the use of a proof, which fails if it was used before. The record is kept as long as
     /// any proof of this `jti` could be accepted.
-    async fn use_once(
+    pub(crate) async fn use_once(
         &self,
-        key: Thumbprint,
-        id: &str,
-        issued: f64,
+        proof: &ProofUse,
         now: SystemTime,
     ) -> Result<(), ProofFault> {
-        let mut hash = Context::new(&SHA256);
-        hash.update(key.as_bytes());
-        hash.update(id.as_bytes());
-        let mut key = [0; 32];
-        key.copy_from_slice(hash.finish().as_ref());
-        let issued = Duration::try_from_secs_f64(issued).unwrap_or_default();
         let claim = Claim {
-            key,
+            key: proof.key,
             now,
-            issued_at: SystemTime::UNIX_EPOCH + issued,
+            issued_at: proof.issued_at,
             until: now + self.window + self.leeway * 2,
         };
         match self.store.claim(claim).await {
             Ok(Claimed::First) => Ok(()),
             Ok(Claimed::Used) => Err(ProofFault::Used),
             Err(unavailable) => Err(ProofFault::Unavailable(unavailable.as_str())),
+        }
+    }
+}
+
+/// A valid proof, whose use is to be recorded.
+pub(crate) struct ProofUse {
+    /// The hash of the key's thumbprint and of the proof's `jti`.
+    key: [u8; 32],
+    issued_at: SystemTime,
+}
+
+impl ProofUse {
+    fn new(thumbprint: Thumbprint, id: &str, issued: f64) -> Self {
+        let mut hash = Context::new(&SHA256);
+        hash.update(thumbprint.as_bytes());
+        hash.update(id.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(hash.finish().as_ref());
+        let issued = Duration::try_from_secs_f64(issued).unwrap_or_default();
+        Self {
+            key,
+            issued_at: SystemTime::UNIX_EPOCH + issued,
         }
     }
 }

@@ -24,6 +24,11 @@ use crate::auth::{
     token::confirmation::Thumbprint,
 };
 use crate::issuer::{ProofBuilder, SigningKey};
+#[cfg(feature = "service")]
+use crate::{
+    auth::{Auth, claims::NoPrivate, dpop::Dpop, revocation::Revocation},
+    issuer::Issuer,
+};
 
 const URL: &str = "https://api.example.com/v1/messages";
 const TOKEN: &str = "a.token.of-somebody";
@@ -637,4 +642,33 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, later).await, Err(ProofFault::Old));
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Ok(()));
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
+}
+
+/// A client could go on filling the record otherwise.
+#[cfg(feature = "service")]
+#[tokio::test]
+async fn a_revoked_token_uses_up_no_proof() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .dpop(Dpop::allowed("https://api.example.com"))
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let token = issuer.token().bound_to(&KEY).sign();
+    let authenticate = async || {
+        let proof = KEY.proof("GET", URL).token(&token).sign();
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("DPoP {token}").parse().unwrap());
+        headers.insert(PROOF, proof.parse().unwrap());
+        let request = RequestHead::new(&Method::GET, "/v1/messages", &headers);
+        let verdict = auth.authenticate::<NoPrivate>(&request).await;
+        verdict.map(drop).map_err(|refusal| refusal.error)
+    };
+    assert_eq!(authenticate().await, Ok(()));
+    auth.revoke(Revocation::subject(issuer.url(), "auth0|alice"));
+    assert_eq!(authenticate().await, Err(AuthError::TokenRevoked));
+    assert_eq!(auth.store().health().keys, 1);
 }

@@ -163,6 +163,8 @@ impl Introspector {
             Known::Nothing => false,
         };
         // Boxed because it is rare: otherwise every request's future would have room for it.
+        // A verified JWT is not made up, so a flood of made-up tokens does not shut it out.
+        let is_known = is_known || jwt.is_some();
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
 

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::auth::{
@@ -109,13 +109,16 @@ impl Polled {
             // A failure is noticed before the list is too old.
             let every = self.every.min(staleness.limit.max(Duration::from_secs(1)));
             loop {
-                match (self.load)().await {
-                    Ok(entries) => {
+                // A source that never answers has failed too, or the list would never be too old.
+                let patience = staleness.limit.max(Duration::from_secs(1));
+                match timeout(patience, (self.load)()).await {
+                    Err(_elapsed) => watched.failed("it does not answer"),
+                    Ok(Ok(entries)) => {
                         list.add(entries, clock.now());
                         list.sweep(clock.now());
                         watched.succeeded();
                     }
-                    Err(error) => watched.failed(&error.to_string()),
+                    Ok(Err(error)) => watched.failed(&error.to_string()),
                 }
                 sleep(every).await;
             }

@@ -92,6 +92,9 @@ impl AnyCertificate {
     }
 }
 
+/// The longest chain of certificates, in bytes. A connection keeps it for as long as it lasts.
+const MAX_CHAIN: usize = 16 * 1024;
+
 impl ClientCertVerifier for AnyCertificate {
     fn client_auth_mandatory(&self) -> bool {
         false
@@ -105,10 +108,11 @@ impl ClientCertVerifier for AnyCertificate {
     fn verify_client_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        others: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if certificate.is_empty() {
+        let length = certificate.len() + others.iter().map(|other| other.len()).sum::<usize>();
+        if certificate.is_empty() || length > MAX_CHAIN {
             return Err(CertificateError::BadEncoding.into());
         }
         Ok(ClientCertVerified::assertion())
