@@ -310,7 +310,7 @@ struct Silent {
 impl RevocationSource for Silent {
     async fn revocations(&self) -> Result<Vec<Revocation>, Box<dyn Error + Send + Sync>> {
         if self.has_answered.swap(true, Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Ok(Vec::new())
     }
