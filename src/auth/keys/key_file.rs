@@ -12,7 +12,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use crate::auth::{
-    keys::{document, left_out::Reason},
+    keys::{der::expect, document, left_out::Reason},
     token::json,
 };
 
@@ -143,25 +143,6 @@ fn ec(parameters: &[u8], point: &[u8]) -> Result<Value, Reason> {
 
 fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Returns the contents of the first element and the rest, if the element has this tag.
-fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match usize::from(*first) {
-        short @ 0..=0x7f => (short, rest),
-        // Three bytes of length are enough for every key.
-        long => {
-            let (length, rest) = rest.split_at_checked(long & 0x7f)?;
-            let digits = length
-                .iter()
-                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-            (Some(digits).filter(|_| length.len() <= 3)?, rest)
-        }
-    };
-    let (contents, rest) = rest.split_at_checked(length)?;
-    (*found == tag).then_some((contents, rest))
 }
 
 #[cfg(test)]

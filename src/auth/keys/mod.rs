@@ -1,6 +1,7 @@
 //! An issuer's keys: which ones can be used, how they are found, and how they are refreshed.
 
 pub(super) mod content_coding;
+pub(crate) mod der;
 pub(super) mod discovery;
 pub(super) mod document;
 pub(crate) mod fetch;

@@ -387,9 +387,7 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
-        let text = Self::text(self.0, expects)?;
-        store(parse_text(text, parse, expects, false)?);
-        Ok(())
+        self.parsed(store, parse, expects, false)
     }
 
     /// Like [`value`](Self::value), for a value that must never be shown.
@@ -399,8 +397,18 @@ impl Found<'_> {
         parse: fn(&str) -> Parsed<T>,
         expects: &str,
     ) -> Result<(), Wrong> {
+        self.parsed(store, parse, expects, true)
+    }
+
+    fn parsed<T>(
+        &self,
+        store: impl FnOnce(T),
+        parse: fn(&str) -> Parsed<T>,
+        expects: &str,
+        is_secret: bool,
+    ) -> Result<(), Wrong> {
         let text = Self::text(self.0, expects)?;
-        store(parse_text(text, parse, expects, true)?);
+        store(parse_text(text, parse, expects, is_secret)?);
         Ok(())
     }
 

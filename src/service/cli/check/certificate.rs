@@ -4,6 +4,8 @@
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
+use crate::auth::keys::der::expect;
+
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -25,25 +27,6 @@ pub(in crate::service) fn validity(certificate: &[u8]) -> Option<(f64, f64)> {
     let (from, rest) = time(validity)?;
     let (until, _) = time(rest)?;
     Some((from, until))
-}
-
-/// Returns the contents of the first element and the rest, if the element has this tag.
-fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match usize::from(*first) {
-        short @ 0..=0x7f => (short, rest),
-        // Three bytes of length suffice for every certificate.
-        long => {
-            let (length, rest) = rest.split_at_checked(long & 0x7f)?;
-            let digits = length
-                .iter()
-                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-            (Some(digits).filter(|_| length.len() <= 3)?, rest)
-        }
-    };
-    let (contents, rest) = rest.split_at_checked(length)?;
-    (*found == tag).then_some((contents, rest))
 }
 
 fn time(der: &[u8]) -> Option<(f64, &[u8])> {
