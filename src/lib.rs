@@ -88,6 +88,7 @@ mod pages {
     struct FromFastApi;
     #[doc = include_str!("../docs/from-express.md")]
     struct FromExpress;
+    #[cfg(feature = "axum")]
     #[doc = include_str!("../docs/from-jwt-authorizer.md")]
     struct FromJwtAuthorizer;
 }

@@ -464,6 +464,19 @@ fn no_row_of_the_rooms_is_left_over() {
     }
 }
 
+/// The adapters are thin: what they do is the core's.
+#[test]
+fn the_adapters_for_tower_are_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");
+    let lines = files_below(&folder).iter().map(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("\n#[cfg(test)]\n").next().unwrap();
+        code.lines().count()
+    });
+    let lines: usize = lines.sum();
+    assert!(lines > 100 && lines < 600, "{lines} lines without tests");
+}
+
 #[test]
 fn only_adapters_know_a_web_framework() {
     let sources = Sources::read();
