@@ -18,7 +18,7 @@ use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal, Scheme},
     clock::Clock,
-    context::{self, Timer},
+    context::{self, Timer, WaitReason},
     credential::{
         Credential, RequestHead,
         bearer::{self, is_b64token, within_limit},
@@ -341,7 +341,12 @@ impl Auth {
         let proof = proofs.validate(presented, now).map_err(refused)?;
         // Else a client could go on filling the record of used proofs after its revocation.
         verified.check_not_revoked()?;
-        proofs.use_once(&proof, now).await.map_err(refused)
+        let began = std::time::Instant::now();
+        let used = proofs.use_once(&proof, now).await;
+        if self.inner.store.is_shared() {
+            context::waited(WaitReason::Store, began);
+        }
+        used.map_err(refused)
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
@@ -597,7 +602,7 @@ impl Auth {
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
         let added = self.inner.revocations.add(revocations, self.now());
         let store = &self.inner.store;
-        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+        if !store.is_shared() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let store = store.clone();

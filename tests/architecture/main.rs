@@ -317,6 +317,7 @@ const ROOMS: &[Room] = &[
         "auth/introspection/",
         &[
             "auth/clock.rs",
+            "auth/context.rs",
             "auth/display.rs",
             "auth/error.rs",
             "auth/keys/",

@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use crate::auth::{
+    context,
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
@@ -35,7 +36,7 @@ use crate::auth::{
         options::{Introspection, Mode},
         status::IntrospectionStatus,
     },
-    keys::fetch::{Access, Fetcher},
+    keys::fetch::{Access, Fetcher, in_trace},
     token::payload::Verified,
 };
 
@@ -176,7 +177,9 @@ impl Introspector {
         is_known: bool,
     ) -> Verdict {
         let mut answered = self.question(hash, token, jwt, is_known)?;
+        let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
+        context::waited(context::WaitReason::Introspection, began);
         // The sender is dropped without a verdict only if the question panicked.
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
@@ -217,10 +220,10 @@ impl Introspector {
             hash,
         };
         let (token, jwt) = (token.to_owned(), jwt.cloned());
-        tokio::spawn(async move {
+        tokio::spawn(in_trace(context::traceparent(), async move {
             let verdict = question.verdict(&token, jwt.as_deref(), is_known).await;
             sender.send_replace(Some(verdict));
-        });
+        }));
         Ok(answered)
     }
 

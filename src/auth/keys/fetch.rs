@@ -348,7 +348,7 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        if let Ok(Some(traceparent)) = TRACE.try_with(Clone::clone) {
+        if let Some(traceparent) = traceparent() {
             request = request.header("traceparent", traceparent);
         }
         let answer = request.send().await;
@@ -397,6 +397,11 @@ pub(in crate::auth) fn in_trace<F: Future>(
     fetch: F,
 ) -> impl Future<Output = F::Output> {
     TRACE.scope(traceparent, fetch)
+}
+
+/// Returns the `traceparent` of the trace that the current fetch belongs to.
+pub(in crate::auth) fn traceparent() -> Option<HeaderValue> {
+    TRACE.try_with(Clone::clone).ok().flatten()
 }
 
 /// Reads the answer to an unconditional request for `url`.

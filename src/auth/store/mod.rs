@@ -55,8 +55,6 @@ pub(crate) struct Health {
     pub(crate) ok: bool,
     /// Whether the shared list was read to its end at least once.
     pub(crate) is_synchronized: bool,
-    /// Whether other processes use the same store.
-    pub(crate) is_shared: bool,
     /// Connections opened so far.
     pub(crate) connects: u64,
     /// Keys that this process holds in its own memory.
@@ -185,12 +183,16 @@ impl Store {
         }
     }
 
+    /// Returns whether other processes use the same store.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self.0.backend, Backend::Memory(..))
+    }
+
     pub(crate) fn health(&self) -> Health {
         match &self.0.backend {
             Backend::Memory(memory, _) => Health {
                 ok: true,
                 is_synchronized: true,
-                is_shared: false,
                 connects: 0,
                 keys: memory.len(),
             },
@@ -198,7 +200,6 @@ impl Store {
             Backend::Redis(redis) => Health {
                 ok: redis.is_connected(),
                 is_synchronized: redis.last_synchronized().is_some(),
-                is_shared: true,
                 connects: redis.connects(),
                 keys: redis.keys(),
             },

@@ -250,14 +250,20 @@ impl RequestRecord {
             proof_fault: context.proof_fault,
         };
         #[cfg(feature = "otel")]
-        if let Some(span) = self.span.take() {
-            span.end(&outcome, context.key_wait);
-        }
+        let own_trace = self.span.take().map(|span| {
+            let trace_id = span.trace_id();
+            span.end(&outcome, &context.waits);
+            trace_id
+        });
+        #[cfg(not(feature = "otel"))]
+        let own_trace: Option<String> = None;
         if self.log {
             self.log(&outcome);
         }
         if let Some(metrics) = &self.metrics {
-            metrics.request_ends(&outcome);
+            let sampled = self.trace.as_ref().filter(|trace| trace.is_sampled());
+            let trace_id = own_trace.as_deref().or(sampled.map(Trace::id));
+            metrics.request_ends(&outcome, trace_id);
         }
     }
 
