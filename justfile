@@ -72,9 +72,9 @@ neighbour:
 ci:
     .ci/run
 
-# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and an MCP client; some fifteen minutes more
+# The same, what takes longer, a second opinion by PyJWT, a provider that is not ours, the peers of the pages, proxies, and MCP clients; some fifteen minutes more
 ci-full:
-    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo check --locked --manifest-path examples/mcp/Cargo.toml && cargo package --locked --allow-dirty
+    .ci/run && .ci/features && tests/api/run && cargo test --release --test server -- --ignored --test-threads=1 && cargo test --release --test operate -- --ignored --test-threads=1 && tests/second_opinion/run && tests/docs/run && tests/docs/browse && tests/interop/run && tests/dpop_clients/run && tests/peers/run && tests/proxies/run && tests/mcp/run && cargo package --locked --allow-dirty
 
 # /docs and /errors in a real browser; installs Chromium, needs Python 3
 browser:
@@ -96,7 +96,7 @@ migrations:
 proxies:
     tests/proxies/run
 
-# An MCP client of the npm SDK through nginx as shipped, from discovery to step-up; needs Node.js
+# Five MCP clients through every proxy as shipped, from discovery to step-up; needs Node.js and Python 3
 mcp:
     tests/mcp/run
 

@@ -155,6 +155,9 @@ async function stepsUpForAll(target, memory) {
   memory.token = undefined;
   memory.instead = 'use:mcp';
   assert.equal(await connect(target, memory), null);
+  // With a refresh token the SDK gets another token of the same scopes, and gives up. docs/mcp.md says so.
+  await assert.rejects(connect(target, memory), { code: 403 });
+  memory.token = { ...memory.token, refresh_token: undefined };
   assert.equal(await connect(target, memory), null, 'the small token is refused with 403');
   assert.equal(memory.scopes(), target.scope, 'step-up');
   const { client } = await connect(target, memory);
@@ -164,6 +167,7 @@ async function stepsUpForAll(target, memory) {
 
 /** A server knows its tools: one of them needs more. */
 async function stepsUpForOne(target, memory) {
+  memory.token = { ...memory.token, refresh_token: undefined };
   const { client, transport } = await connect(target, memory);
   await assert.rejects(text(client, 'write_note', { text: 'milk' }), UnauthorizedError);
   // Cumulative, so that the new token reads as well.
@@ -179,7 +183,7 @@ function homeOf(name, target) {
   const folder = path.join(home, `${name}-${target.name}`);
   mkdirSync(path.join(folder, 'bin'), { recursive: true });
   symlinkSync(BROWSER, path.join(folder, 'bin', 'xdg-open'));
-  return { ...environment, HOME: folder, BROWSER, PATH: `${folder}/bin:${environment.PATH}` };
+  return { ...environment, HOME: folder, BROWSER, MCP_AUTO_OPEN_ENABLED: 'true', PATH: `${folder}/bin:${environment.PATH}` };
 }
 
 async function inspector(target) {
@@ -217,13 +221,15 @@ async function python(client, target, calls) {
 async function fromPython(client, target) {
   const calls = [[target.tool, {}, 0], ...target.name === 'direct' ? [['write_note', { text: client }, 0], [target.tool, {}, 0]] : []];
   const { answers, asked } = await python(client, target, calls);
+  // Both ask for a refresh token as well.
+  const scopes = asked.map((asked) => asked.filter((scope) => scope !== 'offline_access').sort());
   assert.equal(answers[0].split(':')[0], target.answer.split(':')[0]);
-  if (client === 'mcp') assert.deepEqual(asked[0], [target.scope]);
+  if (client === 'mcp') assert.deepEqual(scopes[0], [target.scope]);
   if (target.name === 'direct') {
     assert.equal(answers[1], 'written');
     assert.ok(answers[2].includes(client), answers[2]);
     // The SDK of PyPI asks for the union, as the specification of 2026-07-28 says.
-    if (client === 'mcp') assert.deepEqual(asked[1].sort(), ['notes:read', 'notes:write']);
+    if (client === 'mcp') assert.deepEqual(scopes[1], ['notes:read', 'notes:write']);
   }
 }
 
@@ -253,7 +259,7 @@ async function behind(name) {
   issuer.resources.add(url);
   await start(ports[8000], path.resolve(options.service), ['serve'], {
     LISTEN: `127.0.0.1:${ports[8000]}`, AUTH0_ISSUER: issuer.url, AUTH0_API_AUDIENCE: url, AUTH0_LEEWAY: '0s',
-    AUTH0_RESOURCE: url, AUTH0_RESOURCE_SCOPES: 'use:mcp',
+    AUTH0_RESOURCE: url, AUTH0_RESOURCE_SCOPES: 'read:messages use:mcp',
   });
   await startProxy(name, ports);
   const { sessions } = application;

@@ -191,7 +191,7 @@ async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
     ];
     let mut service = Process::serve(&issuer, &variables).await;
     service.logged("key set fetched").await;
-    service.logged("state store").await;
+    service.logged("state store connected").await;
     let trace = hex(&TRACE);
     let parent = format!("traceparent: 00-{trace}-b7ad6b7169203331-01\r\n");
     let opaque = format!("{parent}Authorization: Bearer an_opaque_token_of_some_length\r\n");
