@@ -194,8 +194,9 @@ async fn a_scraper_that_asks_gets_openmetrics_with_exemplars() {
     tokio::spawn(serve_metrics(service.metrics.clone(), listener));
     for (trace, flags) in [(TRACE, "01"), (&TRACE.replace('0', "9"), "00")] {
         let parent = format!("00-{trace}-b7ad6b7169203331-{flags}");
-        let answer = service.send("GET", "/api/public", &[("traceparent", &parent)]);
-        assert_eq!(answer.await.status(), 200);
+        let fields = [("traceparent", &*parent)];
+        let answer = service.send("GET", "/api/public", &fields).await;
+        assert_eq!(answer.status(), 200);
     }
     let page = service.client.get(format!("http://{address}/metrics"));
     let page = page.header(
