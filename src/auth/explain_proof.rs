@@ -98,7 +98,7 @@ impl Auth {
     }
 }
 
-/// Adds the steps of [`Proofs::check`], up to the first step whose input is missing. Replay is not
+/// Adds the steps of [`Proofs::validate`], up to the first step whose input is missing. Replay is not
 /// checked, because this process has not seen earlier uses of the proof.
 fn follow(
     proofs: &Proofs,

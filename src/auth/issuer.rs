@@ -155,6 +155,7 @@ impl TrustedIssuer {
     /// Returns one issuer per tenant: the tenant replaces `{tenantid}` in the name and in the URL
     /// of the key set, and the other options are copied. The metadata of multi-tenant applications
     /// of Entra ID contain this placeholder in the issuer's name.
+    ///
     /// ```
     /// use warp_bearer::auth::{Auth, TrustedIssuer};
     ///
