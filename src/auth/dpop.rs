@@ -36,6 +36,9 @@ pub enum DpopMode {
 /// The URL in a proof is compared with the *public URL*, under which clients know this service,
 /// followed by the path of the request. The `Host` field is ignored, because the caller chooses it.
 ///
+/// ```
+/// use warp_bearer::auth::{Auth, dpop::Dpop};
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// let auth = Auth::builder()
