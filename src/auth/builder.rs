@@ -88,8 +88,8 @@ impl Auth {
         let before = self.inner.issuers.load_full();
         let mut builder = builder.clone();
         builder.clock = self.inner.clock.clone();
-        // Without these options, the builder would accept DPoP-bound tokens as plain bearer tokens,
-        // or reject all of them.
+        // `builder` may lack these two options. The new issuers would then treat bound tokens as
+        // plain bearer tokens, or reject all of them.
         builder.dpop.clone_from(&self.inner.dpop);
         builder.certificates = self.inner.certificates;
         if builder.uses_dpop() && self.inner.proofs.is_none() {

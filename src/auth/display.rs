@@ -1,9 +1,9 @@
 //! Shows addresses and texts from outside in the log, in `check` and in `explain`.
 //!
 //! An address may carry a password in its user information or a key in its query. A text may move a
-//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
-//! and [`ShownText`] drop everything that must not be shown at construction, so code that prints
-//! them cannot leak the rest. `FetchError` consists of them.
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When they are
+//! created, [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that
+//! prints them cannot leak the rest. `FetchError` consists of them.
 //!
 //! `/readyz` shows neither; it prints only a word of a fixed list (`FetchError::word`).
 

@@ -8,7 +8,6 @@
 //! the response.
 //!
 //! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
-//! The library logs with [`tracing`](https://docs.rs/tracing) and installs no subscriber.
 //!
 #![cfg_attr(feature = "warp", doc = "```")]
 #![cfg_attr(not(feature = "warp"), doc = "```ignore")]

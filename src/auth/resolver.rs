@@ -169,6 +169,7 @@ impl Resolver {
 /// Returns the part of an issuer's name that corresponds to `{tenantid}` in `template`. `None` if
 /// the rest of the name differs, or if the part is not one segment of letters, digits, `-`, `.` and
 /// `_`.
+///
 /// Use it to reject names before the resolver is asked
 /// ([`Builder::prescreen`](crate::auth::Builder::prescreen)).
 ///

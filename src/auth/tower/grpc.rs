@@ -45,10 +45,9 @@ impl<X> RequireLayer<X, GrpcStatus> {
 impl Refusal {
     /// Returns the response to a gRPC call: its status, and the caller's sentence as message.
     ///
-    /// The status is `UNAUTHENTICATED` for 400 and 401, `PERMISSION_DENIED` for 403, and
-    /// `UNAVAILABLE` for
-    /// 503. The metadata contain the challenge as `www-authenticate`, and `retry-after` and
-    ///      `grpc-retry-pushback-ms` if a retry may help.
+    /// The status is `UNAUTHENTICATED` for 400 and 401, `PERMISSION_DENIED` for 403, and `UNAVAILABLE`
+    /// for a 503. The metadata contain the challenge as `www-authenticate`, and `retry-after` and
+    /// `grpc-retry-pushback-ms` if a retry may help.
     ///
     /// ```
     /// use warp_bearer::auth::{Auth, AuthError};

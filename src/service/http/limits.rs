@@ -12,8 +12,8 @@ pub struct Limits {
     /// socket accepts no bytes at all is kept eight times as long, because a slow reader's kernel
     /// accepts bytes in large steps. Defaults to 30 s.
     pub idle: Duration,
-    /// The maximum time from the head of a request to its response, including the request's body.
-    /// The response is then 503. Defaults to 30 s.
+    /// The maximum time from the head of a request to its response, including the request's body. A
+    /// slower request is answered with 503. Defaults to 30 s.
     pub request: Duration,
     /// The maximum number of open connections. Further connections wait in the kernel's backlog.
     /// Each needs a file descriptor. Defaults to 10,000.
