@@ -2,8 +2,8 @@
 //!
 //! The outermost layer of a service runs the future that answers a request in [`scope`]. Inside the
 //! scope, the filters record how authentication ended, and the routes may record their names.
-//! [`take`] returns the context before the scope ends. The context exposes no token and no claim
-//! value except the issuer, which equals a configured one.
+//! [`take`] returns the context before the scope ends. The context never contains the token. Of the
+//! claims it contains only the issuer, which equals a configured one.
 
 use std::{
     cell::Cell,
@@ -28,7 +28,7 @@ struct Context {
     authentication: Cell<Option<Authentication>>,
     waits: Cell<Vec<Wait>>,
     original: Cell<Option<Box<Original>>>,
-    /// The `traceparent` for requests that this one causes.
+    /// The `traceparent` for requests made on behalf of this one.
     traceparent: Option<HeaderValue>,
     proof_fault: Cell<Option<&'static str>>,
 }
@@ -46,7 +46,7 @@ pub struct RequestContext {
     pub authentication: Option<Authentication>,
     /// The waits of the request for other servers, at most one of each kind.
     pub waits: Vec<Wait>,
-    /// The client's own request, from [`set_original`].
+    /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
     /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
     pub proof_fault: Option<&'static str>,
@@ -68,16 +68,16 @@ pub struct Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitReason {
-    /// A fetch of the issuer's keys.
+    /// A key fetch.
     Keys,
-    /// The answer of an introspection endpoint.
+    /// The response of an introspection endpoint.
     Introspection,
-    /// The answer of the store that the replicas share.
+    /// The response of the store that the replicas share.
     Store,
 }
 
-/// The client's own request, on whose behalf a proxy asks. Texts of a stranger: they are shown and never
-/// used for a decision.
+/// The client's original request, which a proxy asks about. A client controls these texts: they are
+/// displayed and never used for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Original {
     /// The method.
@@ -121,7 +121,7 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
-/// Like [`scope`], for a request that is part of a trace. A fetch of keys and an introspection that the
+/// Like [`scope`], for a request that is part of a trace. Key fetches and introspections that the
 /// request starts carry this `traceparent` (W3C Trace Context).
 pub fn scope_in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
@@ -134,7 +134,7 @@ pub fn scope_in_trace<F: Future>(
     CURRENT.scope(context, answer)
 }
 
-/// Returns the `traceparent` for a request that the current one causes.
+/// Returns the `traceparent` for requests made on behalf of the current one.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     let found = CURRENT.try_with(|context| context.traceparent.clone());
     found.unwrap_or_default()
@@ -165,12 +165,12 @@ pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
 }
 
-/// Records the client's own request. Does nothing outside of [`scope`].
+/// Records the client's original request. Does nothing outside of [`scope`].
 pub fn set_original(original: Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
 }
 
-/// Records a wait that began at this time and ends now. The first one of each kind counts.
+/// Records a wait that began at `began` and ends now. Only the first wait of each kind counts.
 pub(crate) fn waited(reason: WaitReason, began: Instant) {
     let _ = CURRENT.try_with(|context| {
         let mut waits = context.waits.take();

@@ -1,8 +1,9 @@
-//! Traces: what a collector and the issuer see of one request.
+//! Traces: the data of one request that the collector and the issuer receive.
 
 use std::{
     fmt::Write,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ where
     address
 }
 
-/// A receiver of OTLP, which keeps what it gets.
+/// A receiver of OTLP that stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -67,7 +68,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Returns whether these bytes have come. Texts and identifiers are in the messages as they are.
+    /// Returns whether these bytes were received. Texts and identifiers are unchanged in the
+    /// messages.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -75,7 +77,7 @@ impl Collector {
     }
 }
 
-/// The address of a key set, which remembers the `traceparent` of each request.
+/// A key set endpoint that records the `traceparent` of each request.
 #[derive(Clone, Default)]
 struct KeySet {
     keys: Arc<Mutex<Vec<Value>>>,
@@ -128,7 +130,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
              X-Forwarded-Uri: /notes/1?key=hunter2\r\nAuthorization: Bearer {token}\r\n"
         )
     };
-    // Not sampled: the proxy has decided.
+    // Not sampled, because the proxy decided so.
     let unsampled = of_trace("00").replace(&trace, &hex(&[7; 16]));
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);
@@ -208,6 +210,10 @@ async fn a_wait_for_introspection_or_for_the_store_is_a_span() {
              X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /a\r\n"
         )
     };
+    // A store takes no proof from before its own start, and both are in whole seconds.
+    while ask(&service, &bound()).await == 503 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(ask(&service, &bound()).await, 200);
 
     let rows: [&[u8]; 3] = [&TRACE, b"introspect token", b"claim proof in store"];

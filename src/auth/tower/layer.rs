@@ -1,8 +1,8 @@
-//! [`AuthLayer`] and [`RequireLayer`], and the service that both make.
+//! [`AuthLayer`] and [`RequireLayer`], and the service that both create.
 //!
-//! Verified claims go into the extensions of the request. An inner layer or an extractor takes them from
-//! there if the same [`Auth`] has verified them, so that a request is verified once: a proof that may be
-//! used once would not pass twice.
+//! Verified claims are stored in the extensions of the request. An inner layer or an extractor
+//! reuses them if the same [`Auth`] has verified them. A request must be verified only once,
+//! because a proof can be used only once.
 
 use std::{
     fmt,
@@ -27,10 +27,10 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Requires a valid token of every request, and puts its [`Claims`] into the request's extensions.
+/// Requires a valid token for every request, and stores its [`Claims`] in the request's extensions.
 ///
-/// The layer answers a refused request itself, in JSON. A CORS preflight carries no token, so put a CORS
-/// layer around this one.
+/// The layer answers a rejected request itself, in JSON. A CORS preflight carries no token, so put
+/// a CORS layer around this one.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -72,14 +72,15 @@ impl AuthLayer {
 }
 
 impl<A> AuthLayer<A> {
-    /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
+    /// Accepts requests without a credential, without claims. An invalid credential is still
+    /// rejected.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.gate.is_optional = true;
         self
     }
 
-    /// Answers refusals as `answer` does.
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
     pub fn answer_with<B>(self, answer: B) -> AuthLayer<B> {
         let gate = self.gate.answer_with(answer);
@@ -89,9 +90,9 @@ impl<A> AuthLayer<A> {
 
 /// Requires a valid token whose claims grant a [`Requirement`].
 ///
-/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
-/// request without a token also names the scopes that would suffice. In axum, put it around the methods of
-/// a route: `get(messages).route_layer(..)`.
+/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Used alone, it also names the
+/// scopes that would suffice in the 401 for a request without a token. In axum, put it around the
+/// methods of a route: `get(messages).route_layer(..)`.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -127,7 +128,7 @@ impl RequireLayer {
 }
 
 impl<A> RequireLayer<A> {
-    /// Answers refusals as `answer` does.
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
     pub fn answer_with<B>(self, answer: B) -> RequireLayer<B> {
         let gate = self.gate.answer_with(answer);
@@ -137,8 +138,8 @@ impl<A> RequireLayer<A> {
 
 /// A [`Requirement`], or a [`Policy`], which needs no private claims.
 ///
-/// `Into<Requirement<X>>` would not do: a policy becomes a requirement for any `X`, and nothing in a layer
-/// tells the compiler which.
+/// `Into<Requirement<X>>` would not work: a policy can become a requirement for any `X`, and a
+/// layer cannot tell the compiler which one.
 pub trait IntoRequirement {
     /// The private claims that the requirement reads.
     type Private: DeserializeOwned + Send + 'static;
@@ -163,7 +164,7 @@ impl<X: DeserializeOwned + Send + 'static> IntoRequirement for Requirement<X> {
     }
 }
 
-/// A way to answer a refused request with a body of type `B`: [`ProblemJson`],
+/// A way to answer a rejected request with a body of type `B`: [`ProblemJson`],
 /// [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
 ///
 /// ```
@@ -203,7 +204,7 @@ impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
     }
 }
 
-/// The service that [`AuthLayer`] and [`RequireLayer`] put around another one.
+/// The service that [`AuthLayer`] and [`RequireLayer`] wrap around another service.
 #[derive(Debug, Clone)]
 pub struct AuthService<S, A = ProblemJson> {
     inner: S,
@@ -244,7 +245,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The clone has not been polled to readiness. The service that has been must take the request.
+        // Only the original has been polled to readiness, so it must take the request; the clone
+        // replaces it.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
@@ -316,7 +318,8 @@ impl<A> Gate<A> {
         Ok(())
     }
 
-    /// Adds the nonce for the client's next proof (RFC 9449 §8.2), if the current one is about to end.
+    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the current nonce is about to
+    /// expire.
     fn renew_nonce<C>(&self, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
         let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
@@ -335,10 +338,10 @@ struct Admitted {
     claims: Claims,
 }
 
-/// Returns the claims of a request, which `auth` verifies unless it has done so before. Puts them into the
-/// extensions.
+/// Returns the claims of a request and stores them in the extensions. `auth` verifies the request
+/// unless it has already done so.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims that another `Auth` has verified do not count: its audience is another one.
+    // Claims verified by another `Auth` do not count, because its audience differs.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
@@ -356,8 +359,8 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the path as the client sent it, which a proof is for. axum's `nest` cuts the path for what is
-/// inside.
+/// Returns the path as the client sent it, which a proof names. Inside axum's `nest`, the path of the
+/// request lacks its beginning.
 fn path(head: &Parts) -> &str {
     #[cfg(feature = "axum")]
     if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
@@ -366,7 +369,7 @@ fn path(head: &Parts) -> &str {
     head.uri.path()
 }
 
-/// Returns the same claims with private ones of another type.
+/// Returns the same claims with private claims of another type.
 #[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());
