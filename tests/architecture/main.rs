@@ -468,7 +468,7 @@ fn no_row_of_the_rooms_is_left_over() {
 #[test]
 fn the_adapters_for_tower_are_small() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/auth/tower");
-    let lines = files_below(&folder).iter().map(|file| {
+    let lines = files_below(&folder).into_iter().map(|file| {
         let text = fs::read_to_string(file).unwrap();
         let code = text.split("\n#[cfg(test)]\n").next().unwrap();
         code.lines().count()
