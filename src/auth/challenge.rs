@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_each_scheme_in_a_challenge_of_its_own() {
+    fn offers_each_scheme_in_a_separate_challenge() {
         let challenge = Challenge {
             realm: "api".into(),
             dpop: Some("ES256 EdDSA".into()),

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_what_may_be_secret() {
+    fn hides_secrets_in_addresses() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_by_its_parts() {
+    fn shows_the_safe_parts_of_a_url() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_short_and_does_nothing_to_a_terminal() {
+    fn cuts_and_escapes_texts() {
         let long = "x".repeat(1000);
         #[rustfmt::skip]
         let rows = [
@@ -246,7 +246,7 @@ mod tests {
     /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank
     /// characters that are neither ignorable nor white space.
     #[test]
-    fn an_invisible_character_is_escaped() {
+    fn escapes_invisible_characters() {
         let ranges = [
             ('\u{00ad}', '\u{00ad}'),
             ('\u{034f}', '\u{034f}'),

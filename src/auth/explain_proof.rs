@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn proofs_that_cannot_be_read_have_a_step_too() {
+    async fn unreadable_proofs_have_a_failed_step() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);
         let auth = Auth::builder()

@@ -8,7 +8,7 @@ const SHOP: &str = "https://api.example.com/shop/cart";
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn the_proxy_names_method_and_path() {
+async fn reads_method_and_path_from_the_proxy() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let rows = [
@@ -42,7 +42,7 @@ async fn the_proxy_names_method_and_path() {
 }
 
 #[tokio::test]
-async fn a_proof_for_the_gate_itself_is_for_nothing() {
+async fn rejects_a_proof_for_the_gate_itself() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let gate = "https://api.example.com/v1/auth";
@@ -59,7 +59,7 @@ async fn a_proof_for_the_gate_itself_is_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_needs_neither_field() {
+async fn bearer_tokens_need_no_forwarded_fields() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let plain = bound.issuer.token().sign();
     for lines in [

@@ -13,7 +13,7 @@ type Change = fn(ProofBuilder) -> ProofBuilder;
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn each_step_is_checked() {
+async fn checks_each_step() {
     const INVALID: (&str, &str) = ("invalid_proof", "invalid_dpop_proof");
     let rows: &[(&str, Change, (&str, &str))] = &[
         ("another typ", |p| p.header("typ", "JWT"), INVALID),
@@ -49,7 +49,7 @@ async fn each_step_is_checked() {
 }
 
 #[tokio::test]
-async fn a_proof_of_another_key_proves_nothing() {
+async fn rejects_a_proof_by_another_key() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let thief = SigningKey::generate(Algorithm::ES256);
@@ -60,7 +60,7 @@ async fn a_proof_of_another_key_proves_nothing() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn a_request_has_one_proof() {
+async fn rejects_several_proofs() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).sign();
@@ -87,7 +87,7 @@ async fn a_request_has_one_proof() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn the_url_is_that_of_the_request_line() {
+async fn compares_htu_with_the_request_line() {
     let mut bound = Bound::start(DpopMode::Required).await;
     let token = bound.token().sign();
     for (case, start, method, url, status) in [

@@ -89,7 +89,7 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_uses_of_a_proof_at_two_replicas_one_succeeds() {
+async fn accepts_a_proof_once_across_two_replicas() {
     let Some(server) = RedisServer::start() else {
         return;
     };

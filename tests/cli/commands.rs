@@ -21,7 +21,7 @@ const AUDIENCE: (&str, &str) = ("AUTH0_API_AUDIENCE", "https://api.example.com")
 const DOMAIN: (&str, &str) = ("AUTH0_DOMAIN", "tenant.eu.auth0.com");
 
 #[test]
-fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
+fn wrong_configuration_is_one_line_with_advice() {
     #[rustfmt::skip]
     let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own"),
@@ -46,7 +46,7 @@ fn a_wrong_configuration_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
-fn every_fault_has_a_line_of_its_own() {
+fn every_fault_has_its_own_line() {
     let output = run(&Directory::new(), &[], &[]);
     let told = String::from_utf8(output.stderr).unwrap();
     let names: Vec<_> = told.lines().map(|line| line.split(':').next()).collect();
@@ -54,7 +54,7 @@ fn every_fault_has_a_line_of_its_own() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_line() {
+fn unreadable_file_is_one_line() {
     let directory = Directory::new();
     let file = directory.path().join(".env");
     fs::create_dir(&file).unwrap();
@@ -72,7 +72,7 @@ fn a_file_that_cannot_be_read_is_one_line() {
 }
 
 #[test]
-fn what_a_value_points_to_is_there_and_of_use() {
+fn checks_that_configured_files_are_usable() {
     let directory = Directory::new();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -114,7 +114,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
 
 /// Accepts invalid values of variables that have no effect here, and valid values of all others.
 #[test]
-fn what_nobody_uses_may_be_wrong() {
+fn ignores_invalid_values_without_effect() {
     let directory = Directory::new();
     let authority = rcgen::generate_simple_self_signed(["issuer.example".to_owned()]).unwrap();
     let file = directory.path().join("ca.crt");
@@ -139,7 +139,7 @@ fn what_nobody_uses_may_be_wrong() {
 }
 
 #[test]
-fn a_fault_in_a_file_has_its_line() {
+fn fault_in_a_file_names_its_line() {
     let directory = Directory::new();
     let text = "# mine\nAUTH0_DOMAIN = your.domain.auth0.com\nAUTH0_API_AUDIENCE = urn:api\n";
     fs::write(directory.path().join(".env"), text).unwrap();
@@ -169,7 +169,7 @@ fn a_fault_in_a_file_has_its_line() {
 }
 
 #[test]
-fn a_port_in_use_is_one_line() {
+fn port_in_use_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = format!(
@@ -191,7 +191,7 @@ fn a_port_in_use_is_one_line() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_64_and_help_is_none() {
+fn invalid_command_line_exits_64_and_help_exits_0() {
     for (case, arguments, code) in [
         ("an unknown command", &["srve"][..], 64),
         ("one word too many", &["serve", "now"], 64),
@@ -229,7 +229,7 @@ fn piped(program: &mut Command, input: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn completions_are_made_for_each_shell_and_read_by_it() {
+fn shells_accept_their_completions() {
     for (shell, word) in [
         ("bash", "complete -F _warp__bearer"),
         ("zsh", "#compdef warp-bearer"),
@@ -310,7 +310,7 @@ fn serving(issuer: &Issuer, more: &[(&str, &str)]) -> (Process, String, Vec<Stri
 
 // Needs several threads: one waits for the log while another runs the issuer.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_issuer_the_service_stays_up_and_recovers_when_it_comes_back() {
+async fn service_survives_an_issuer_outage_and_recovers() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.go_down().await;
     let (mut service, address, log) = serving(&issuer, &[]);
@@ -350,7 +350,7 @@ async fn get(url: &str, token: &str) -> Response {
 
 /// Sets all of these variables together and checks that each one takes effect.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_variables_about_tokens_and_clients_do_what_they_say() {
+async fn token_and_client_variables_take_effect() {
     const PAGE: &str = "https://app.example.com";
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let more = [
@@ -405,7 +405,7 @@ fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_do_not_fill_the_log_with_warnings() {
+async fn callers_cannot_flood_the_log_with_warnings() {
     const TIMES: usize = 50;
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (mut service, address, _) = serving(&issuer, &[]);

@@ -52,7 +52,7 @@ impl Page {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_works_as_pasted() {
+async fn commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let reader = page.token("read:messages");
@@ -85,7 +85,7 @@ async fn what_dev_prints_works_as_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_calls_get_what_stands_beside_them() {
+async fn readme_requests_return_the_documented_status() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
@@ -101,7 +101,7 @@ async fn the_readmes_calls_get_what_stands_beside_them() {
 
 /// Repeats each command of `docs/session.txt`, with a new `dev` wherever the session starts one.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_recorded_session_is_what_the_program_still_says() {
+async fn recorded_session_is_up_to_date() {
     let session = include_str!("../../docs/session.txt");
     let recorded: Vec<_> = session.split("\n## ").map(commands).collect();
     let [started, called, why] = &*recorded else {
@@ -129,7 +129,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_has_the_shape_that_was_asked_for() {
+async fn prints_a_token_of_the_requested_shape() {
     for (profile, typ, has, has_not) in [
         ("auth0", "JWT", "azp", "client_id"),
         ("rfc9068", "at+jwt", "client_id", "gty"),
@@ -169,7 +169,7 @@ async fn a_token_has_the_shape_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_survives_rotation_and_an_issuer_that_fails() {
+async fn service_survives_rotation_and_issuer_faults() {
     let vars = [("LISTEN", "127.0.0.1:0"), ("RUST_LOG", "info")];
     let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
     let page = Page::read(&mut dev);
@@ -197,9 +197,9 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `refuses_a_host_that_is_no_name_of_loopback` in `tests/issuer/server.rs`.
+/// See `rejects_hosts_other_than_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_for_names_of_loopback_alone() {
+async fn accepts_only_loopback_hosts() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let service = page.service().to_owned();
@@ -230,7 +230,7 @@ async fn answers_for_names_of_loopback_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
+async fn token_without_a_running_dev_is_one_error_line() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = nobody.local_addr().unwrap().to_string();
     drop(nobody);
@@ -259,7 +259,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_terminal_ends_it() {
+fn ends_when_the_terminal_closes() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     Page::read(&mut dev);
     assert_eq!(dev.hang_up().code(), None);
@@ -431,7 +431,7 @@ fn words(command: &str) -> Vec<String> {
 
 /// Runs the printed commands in one shell, as a reader would, and again without a shell.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_about_dpop_works_as_pasted() {
+async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let url = page.command("/api/private").split_whitespace().last();
@@ -489,7 +489,7 @@ async fn what_dev_prints_about_dpop_works_as_pasted() {
 }
 
 #[test]
-fn a_proof_has_a_token_and_a_nonce() {
+fn prints_a_proof_with_token_and_nonce() {
     let url = "https://api.example.com/a";
     let arguments = [
         "dev",

@@ -37,7 +37,7 @@ async fn check_asks_about_a_made_up_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn explain_sends_the_token_only_if_it_is_told_to() {
+async fn explain_introspects_only_on_request() {
     let world = asking().await;
     let token = world.issuer.opaque_token(world.issuer.token());
     let told = world.run(&["explain"], &token);
@@ -89,7 +89,7 @@ async fn the_service_accepts_an_opaque_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_say_what_to_set() {
+async fn faults_name_the_missing_setting() {
     #[rustfmt::skip]
     let rows = [
         ("an unknown mode", "AUTH0_INTROSPECTION", "on", "none of off, opaque and always"),

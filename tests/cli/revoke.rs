@@ -77,7 +77,7 @@ async fn revoke_appends_a_line_that_revocations_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_without_its_end_is_not_joined_to_the_next() {
+async fn unterminated_line_is_not_joined_to_the_next() {
     let (world, path) = with_file(r#"{"iss":"https://a/","jti":"t0"}"#).await;
     let told = world.run(&["revoke", "--jti", "t1"], "");
     assert_eq!(told.code, Some(0), "{}", told.stderr);
@@ -85,7 +85,7 @@ async fn a_line_without_its_end_is_not_joined_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exit_codes_say_what_is_wrong() {
+async fn exit_codes_distinguish_failures() {
     let (world, path) = with_file("").await;
     let issuer = world.issuer.url().to_owned();
     #[rustfmt::skip]
@@ -126,7 +126,7 @@ async fn exit_codes_say_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_service_rejects_a_token_within_a_second_or_so() {
+async fn running_service_rejects_a_revoked_token_soon() {
     let (world, _path) = with_file("").await;
     let world = world.set("LISTEN", "127.0.0.1:0");
     let mut service = Process::spawn(&mut world.command(&[]));
@@ -157,7 +157,7 @@ async fn a_running_service_rejects_a_token_within_a_second_or_so() {
 
 /// The issuers of the issuers file work like those of the variables.
 #[tokio::test(flavor = "multi_thread")]
-async fn revoke_knows_the_issuers_of_the_file() {
+async fn revoke_accepts_issuers_from_the_issuers_file() {
     let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");
     let (one, other) = (world.issuer.url().to_owned(), "https://other.example/");
     let table = |url: &str| format!("[[issuer]]\nurl = \"{url}\"\naudiences = [\"a\"]\n");

@@ -72,7 +72,7 @@ async fn reports_a_port_that_is_taken() {
 /// A page can point its own host name at this machine (DNS rebinding), but it cannot send the
 /// `Host` of another site.
 #[tokio::test]
-async fn refuses_a_host_that_is_no_name_of_loopback() {
+async fn rejects_hosts_other_than_loopback() {
     let issuer = elliptic().await;
     let port = issuer.addr().port();
     let ask = async |host: &str, post: bool| {

@@ -73,7 +73,7 @@ struct Customer {
 }
 
 #[tokio::test]
-async fn claims_of_an_opaque_token_are_the_answer() {
+async fn claims_of_an_opaque_token_come_from_the_answer() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| {
         token
@@ -95,7 +95,7 @@ async fn claims_of_an_opaque_token_are_the_answer() {
 }
 
 #[tokio::test]
-async fn answers_are_cached_until_their_time() {
+async fn caches_answers_for_the_time_to_live() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
@@ -116,7 +116,7 @@ async fn answers_are_cached_until_their_time() {
 }
 
 #[tokio::test]
-async fn answers_are_cached_until_the_token_expires_at_most() {
+async fn caches_answers_at_most_until_the_token_expires() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token.expires_in(Duration::from_secs(10)));
@@ -127,7 +127,7 @@ async fn answers_are_cached_until_the_token_expires_at_most() {
 }
 
 #[tokio::test]
-async fn questions_about_one_token_share_a_request() {
+async fn concurrent_questions_about_one_token_share_a_request() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.fail_introspection(Fault::Hold);
@@ -145,7 +145,7 @@ async fn questions_about_one_token_share_a_request() {
 }
 
 #[tokio::test]
-async fn a_question_goes_on_if_its_first_caller_leaves() {
+async fn question_continues_if_its_first_caller_leaves() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.fail_introspection(Fault::Hold);
@@ -164,7 +164,7 @@ async fn a_question_goes_on_if_its_first_caller_leaves() {
 }
 
 #[tokio::test]
-async fn only_tokens_that_could_be_opaque_are_asked_about() {
+async fn introspects_only_possible_opaque_tokens() {
     let asked = Asked::start(opaque).await;
     let jwt = asked.issuer.token().sign();
     for (case, token, expected) in [
@@ -365,7 +365,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
 }
 
 #[tokio::test]
-async fn bad_answers_do_not_pass() {
+async fn rejects_invalid_answers() {
     let asked = Asked::start(opaque).await;
     let good = asked.opaque_token(|token| token);
     assert_eq!(
@@ -388,7 +388,7 @@ async fn bad_answers_do_not_pass() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_given_up() {
+async fn gives_up_on_an_endless_answer() {
     let clock = StoppedClock::stop();
     for fault in [Fault::Hang, Fault::Drip] {
         let asked = Asked::start(opaque).await;
@@ -419,7 +419,7 @@ async fn failures_are_not_cached() {
 }
 
 #[tokio::test]
-async fn a_stopped_issuer_is_503_until_it_comes_back() {
+async fn answers_503_while_the_issuer_is_down() {
     let asked = Asked::start(opaque).await;
     let token = asked.opaque_token(|token| token);
     asked.issuer.go_down().await;
@@ -429,7 +429,7 @@ async fn a_stopped_issuer_is_503_until_it_comes_back() {
 }
 
 #[tokio::test]
-async fn made_up_tokens_cost_the_endpoint_its_budget_and_no_more() {
+async fn made_up_tokens_stay_within_the_budget() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(opaque).await;
     let known = asked.opaque_token(|token| token);
@@ -480,7 +480,7 @@ async fn active_tokens_spend_no_budget() {
 }
 
 #[tokio::test]
-async fn many_honest_tokens_at_once_are_all_answered() {
+async fn answers_many_valid_tokens_at_once() {
     let asked = Asked::start(opaque).await;
     let tokens: Vec<_> = (0..48).map(|_| asked.opaque_token(|token| token)).collect();
     let asking = tokens.into_iter().map(|token| {
@@ -494,7 +494,7 @@ async fn many_honest_tokens_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn authenticates_in_the_form_where_only_that_is_allowed() {
+async fn authenticates_in_the_form_if_required() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     issuer.form_only(true);
     let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
@@ -509,7 +509,7 @@ async fn authenticates_in_the_form_where_only_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_our_fault_and_not_the_callers() {
+async fn wrong_client_credentials_are_a_503() {
     let asked = Asked::start(|issuer| {
         Introspection::opaque(issuer.client_id()).client_secret("a wrong secret")
     })
@@ -522,7 +522,7 @@ async fn wrong_credentials_are_our_fault_and_not_the_callers() {
 
 /// A token with a valid signature does not count as made up.
 #[tokio::test]
-async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
+async fn made_up_tokens_do_not_block_valid_jwts() {
     let asked = Asked::start(always).await;
     for token in made_up(20) {
         asked.code(&token).await;
@@ -535,7 +535,7 @@ async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_be_left_out_of_introspection() {
+async fn issuer_can_be_excluded_from_introspection() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let own = TrustedIssuer::new(issuer.url()).without_introspection();
     let auth = Auth::builder()
@@ -555,7 +555,7 @@ async fn an_issuer_may_be_left_out_of_introspection() {
 
 /// An answer limits the scopes of a JWT even if it lists none; an unreadable list grants nothing.
 #[tokio::test]
-async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
+async fn scopes_of_an_answer_limit_those_of_a_jwt() {
     use AuthError::InvalidClaim;
     for (case, scope, expected) in [
         ("a list", json!(["read"]), Ok(1)),
@@ -588,7 +588,7 @@ async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
 }
 
 #[tokio::test]
-async fn an_active_token_of_another_kind_is_rejected() {
+async fn rejects_an_active_token_of_another_kind() {
     for (member, kind) in [
         ("token_use", "refresh_token"),
         ("token_use", "id"),
@@ -618,7 +618,7 @@ async fn an_active_token_of_another_kind_is_rejected() {
 }
 
 #[tokio::test]
-async fn always_asks_about_verified_jwts_too() {
+async fn always_mode_introspects_verified_jwts() {
     let clock = StoppedClock::stop();
     let asked = Asked::start(always).await;
     let jwt = asked.issuer.token().sign();
@@ -639,7 +639,7 @@ async fn always_asks_about_verified_jwts_too() {
 }
 
 #[tokio::test]
-async fn an_answer_limits_the_claims_of_a_jwt() {
+async fn answer_limits_the_claims_of_a_jwt() {
     let asked = Asked::start(always).await;
     let jwt = asked.issuer.token().scope("read write pay").sign();
     let exp = 4_000_000_000_u64;
@@ -678,7 +678,7 @@ async fn an_answer_limits_the_claims_of_a_jwt() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_jwt_is_not_used() {
+async fn ignores_an_answer_about_another_jwt() {
     let asked = Asked::start(always).await;
     let other = asked.issuer.token().subject("auth0|bob").sign();
     asked.issuer.register(&other);
@@ -729,7 +729,7 @@ async fn only_one_issuer_sees_opaque_tokens() {
 }
 
 #[tokio::test]
-async fn rejects_options_that_cannot_work() {
+async fn rejects_unusable_options() {
     let base = || {
         Auth::builder()
             .issuer("https://tenant.example/")

@@ -24,7 +24,7 @@ async fn start() -> (Issuer, Auth) {
 }
 
 #[tokio::test]
-async fn ends_the_session_or_the_subject_that_it_names() {
+async fn revokes_the_named_session_or_subject() {
     type Change = fn(TokenBuilder) -> TokenBuilder;
     let of_session: Change = |token| token.claim("sid", "s1");
     let rows: [(&str, Change, Change, bool); 6] = [
@@ -70,7 +70,7 @@ async fn ends_the_session_or_the_subject_that_it_names() {
 type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn every_check_is_made() {
+async fn rejects_each_invalid_logout_token() {
     use AuthError::{
         AlgorithmNotAllowed, BadSignature, InvalidClaim, MissingClaim, TokenExpired,
         TokenMalformed, TokenNotJwt, TokenNotYetValid, UnknownIssuer, UnsupportedCriticalHeader,
@@ -131,7 +131,7 @@ async fn every_check_is_made() {
 }
 
 #[tokio::test]
-async fn types_that_issuers_write_are_accepted() {
+async fn accepts_the_types_that_issuers_write() {
     let (issuer, auth) = start().await;
     for typ in ["logout+jwt", "Logout+JWT", "application/logout+jwt", "JWT"] {
         let token = issuer.logout_token().typ(typ).sign();
@@ -142,7 +142,7 @@ async fn types_that_issuers_write_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_logout_token_is_used_once() {
+async fn accepts_a_logout_token_only_once() {
     let (issuer, auth) = start().await;
     let token = issuer.logout_token().sign();
     assert!(auth.log_out(&token).await.is_ok());
@@ -151,7 +151,7 @@ async fn a_logout_token_is_used_once() {
 }
 
 #[tokio::test]
-async fn without_a_client_no_logout_token_is_accepted() {
+async fn rejects_logout_tokens_without_a_client() {
     let (issuer, auth) = start().await;
     assert!(auth.accepts_logout());
     let other = Auth::builder()

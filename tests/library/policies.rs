@@ -94,7 +94,7 @@ async fn adapters_agree(
 }
 
 #[tokio::test]
-async fn a_policy_reads_what_issuers_write() {
+async fn policies_read_the_claims_of_real_issuers() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer).roles_at("realm_access.roles")).await;
     let gold = || claim("https://my.app/tier", equals("gold"));
@@ -174,7 +174,7 @@ struct Account {
 }
 
 #[tokio::test]
-async fn a_check_over_typed_claims_composes_with_the_rest() {
+async fn typed_checks_combine_with_policies() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
     let rich = || check(|claims: &Claims<Account>| claims.private().balance > 0);
@@ -200,7 +200,7 @@ async fn a_check_over_typed_claims_composes_with_the_rest() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
+async fn refusal_names_sufficient_scopes_but_no_role() {
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
     #[rustfmt::skip]
@@ -242,7 +242,7 @@ async fn a_refusal_names_the_scopes_that_suffice_and_no_role() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
+async fn issuer_can_have_its_own_audiences_algorithms_and_keys() {
     let (people, robots) = (
         issuer().await,
         Issuer::with_algorithm(Algorithm::EdDSA).await,
@@ -271,7 +271,7 @@ async fn an_issuer_may_have_audiences_algorithms_and_keys_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_strict_profile_and_an_age_limit_refuse_more() {
+async fn strict_profile_and_maximum_age_reject_more() {
     let issuer = issuer().await;
     let strict = ready(builder(&issuer).rfc9068(true)).await;
     let young = ready(builder(&issuer).max_age(std::time::Duration::from_secs(600))).await;
@@ -299,7 +299,7 @@ async fn the_strict_profile_and_an_age_limit_refuse_more() {
 }
 
 #[tokio::test]
-async fn every_challenge_leads_to_the_metadata_of_the_resource() {
+async fn every_challenge_links_the_resource_metadata() {
     let issuer = issuer().await;
     let url = "https://api.example.com/.well-known/oauth-protected-resource";
     let auth = ready(builder(&issuer).resource_metadata(url)).await;
@@ -327,7 +327,7 @@ async fn every_challenge_leads_to_the_metadata_of_the_resource() {
 }
 
 #[tokio::test]
-async fn an_async_check_is_asked_once_and_only_if_it_decides() {
+async fn async_check_runs_at_most_once_and_only_if_needed() {
     type Make = fn(Requirement<NoPrivate>) -> Requirement<NoPrivate>;
     let issuer = issuer().await;
     let auth = ready(builder(&issuer)).await;
@@ -360,7 +360,7 @@ async fn an_async_check_is_asked_once_and_only_if_it_decides() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_built_says_why() {
+async fn setup_errors_name_the_reason() {
     let issuer = issuer().await;
     let base = || builder(&issuer);
     #[rustfmt::skip]
@@ -388,7 +388,7 @@ async fn what_cannot_be_built_says_why() {
 }
 
 #[test]
-fn without_a_runtime_there_is_nothing_to_keep_keys_with() {
+fn building_without_a_runtime_is_an_error() {
     let built = Auth::discover("https://a.example/", "a");
     assert_eq!(built.err(), Some(SetupError::NoRuntime));
 }

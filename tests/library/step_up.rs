@@ -46,7 +46,7 @@ async fn ask(auth: &Auth, policy: Policy, token: &str) -> (u16, String) {
 type Change = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn names_what_would_suffice() {
+async fn challenge_names_what_would_suffice() {
     const STEP_UP: &str = r#"error="insufficient_user_authentication""#;
     let (issuer, auth) = issuer().await;
     let gold = |token: TokenBuilder| token.claim("acr", "gold");
@@ -96,7 +96,7 @@ async fn names_what_would_suffice() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_told_the_scopes_alone() {
+async fn challenge_without_a_token_names_only_scopes() {
     let (_issuer, auth) = issuer().await;
     let route = warp::path!("pay")
         .and(with_auth(&auth).require(scope("pay") & acr("gold")))

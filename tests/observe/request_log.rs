@@ -233,7 +233,7 @@ async fn never_logs_a_token_or_a_claim() {
 }
 
 #[tokio::test]
-async fn returns_a_request_id_and_keeps_a_plain_one() {
+async fn returns_a_request_id_and_keeps_plain_ones() {
     let service = Service::start().await;
     #[rustfmt::skip]
     let rows = [

@@ -41,7 +41,7 @@ async fn status(service: &Process, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
+async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     let (stays, comes) = (issuer().await, issuer().await);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");

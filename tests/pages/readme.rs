@@ -46,7 +46,7 @@ fn code(page: &'static str, language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn its_library_example_is_the_one_that_is_tested() {
+fn library_example_is_the_tested_one() {
     let example = include_str!("../../examples/hello.rs");
     let mut shown = 0;
     for block in code(README, "rust") {
@@ -75,7 +75,7 @@ fn assert_generated(file: &str, expected: &str) {
 }
 
 #[test]
-fn its_table_of_variables_is_the_one_that_is_read() {
+fn table_of_variables_matches_the_code() {
     let mut table = "| variable | unset | meaning |\n|---|---|---|\n".to_owned();
     for variable in VARIABLES {
         let unset = match variable.unset {
@@ -91,7 +91,7 @@ fn its_table_of_variables_is_the_one_that_is_read() {
 }
 
 #[test]
-fn the_example_file_is_the_table_of_variables() {
+fn example_file_matches_the_table_of_variables() {
     const TUTORIAL: usize = 4;
     let mut file = "\
 # The configuration, one variable a paragraph: meaning, default, example. Copy this file to `.env`
@@ -136,7 +136,7 @@ fn comment(text: &str) -> String {
 }
 
 #[test]
-fn its_table_of_errors_is_the_one_of_the_error_pages() {
+fn table_of_errors_matches_the_error_pages() {
     let mut expected = String::new();
     for page in PAGES {
         let answer = page.answer();
@@ -150,7 +150,7 @@ fn its_table_of_errors_is_the_one_of_the_error_pages() {
 }
 
 #[test]
-fn its_table_of_routes_is_the_route_table() {
+fn table_of_routes_matches_the_code() {
     let auth = Auth::builder()
         .issuer("https://tenant.example/")
         .audience("https://api.example.com")
@@ -180,7 +180,7 @@ fn its_table_of_routes_is_the_route_table() {
 }
 
 #[test]
-fn its_first_screen_shows_what_dev_prints() {
+fn first_screen_shows_the_output_of_dev() {
     // `dev.rs` compares the recorded session with the program.
     let session = include_str!("../../docs/session.txt");
     let shown = code(README, "text")[0];
@@ -188,7 +188,7 @@ fn its_first_screen_shows_what_dev_prints() {
 }
 
 #[test]
-fn no_command_of_a_page_has_a_comment_behind_it() {
+fn commands_have_no_trailing_comments() {
     // An interactive zsh passes a `#` comment as arguments: curl would send the token to a host
     // named 200.
     let pages = pages();
@@ -203,7 +203,7 @@ fn no_command_of_a_page_has_a_comment_behind_it() {
 }
 
 #[test]
-fn every_recipe_that_it_names_is_in_the_justfile() {
+fn named_recipes_exist_in_the_justfile() {
     let recipes = include_str!("../../justfile");
     let named: Vec<_> = README
         .lines()
@@ -220,13 +220,13 @@ fn every_recipe_that_it_names_is_in_the_justfile() {
 }
 
 #[test]
-fn its_version_of_rust_is_the_one_in_the_manifest() {
+fn rust_version_matches_the_manifest() {
     let version = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
     assert!(README.contains(&version), "{version}");
 }
 
 #[test]
-fn the_japanese_page_has_every_code_with_its_status() {
+fn japanese_page_has_every_code_with_its_status() {
     let expected: Vec<_> = PAGES
         .iter()
         .map(|page| {
@@ -248,7 +248,7 @@ fn the_japanese_page_has_every_code_with_its_status() {
 }
 
 #[test]
-fn the_japanese_page_has_the_variables_as_they_are() {
+fn japanese_page_has_the_same_variables() {
     let rows = table(JAPANESE, "変数");
     for row in &rows {
         let named = |name: &str| row[0] == format!("`{name}`");
@@ -269,7 +269,7 @@ fn the_japanese_page_has_the_variables_as_they_are() {
 }
 
 #[test]
-fn the_japanese_page_shows_the_same_code() {
+fn japanese_page_has_the_same_code() {
     for (language, blocks) in [("sh", 6), ("rust", 1), ("toml", 1), ("json", 1)] {
         let (shown, english) = (code(JAPANESE, language), code(README, language));
         assert_eq!(shown.len(), blocks, "{language}");
@@ -280,13 +280,13 @@ fn the_japanese_page_shows_the_same_code() {
 }
 
 #[test]
-fn each_readme_names_the_other() {
+fn readmes_link_each_other() {
     assert!(README.contains("(README.ja.md)"));
     assert!(JAPANESE.contains("(README.md)"));
 }
 
 #[test]
-fn the_bench_has_its_places() {
+fn readme_has_the_markers_for_the_benchmark() {
     for (page, header) in [
         (README, "\n| server |"),
         (include_str!("../../docs/speed.md"), "\n| what | measured |"),
@@ -363,7 +363,7 @@ fn anchors(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_resolves() {
     let pages = pages();
     let mut checked = 0;
     let mut nowhere = Vec::new();

@@ -88,7 +88,7 @@ fn may_read(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
+async fn only_listed_origins_can_read_answers() {
     let service = Service::start(Some(listed())).await;
     let poor = service.tenant.issuer.token().sign();
     let poor = format!("Authorization: Bearer {poor}\r\n");
@@ -134,7 +134,7 @@ async fn every_answer_can_be_read_from_a_listed_origin_and_from_no_other() {
 }
 
 #[tokio::test]
-async fn so_can_the_answer_to_a_request_over_its_time() {
+async fn listed_origins_can_read_timeouts() {
     let limits = Limits {
         request: Duration::from_millis(1),
         ..Limits::default()
@@ -150,7 +150,7 @@ const ASKS: &str =
     "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
 
 #[tokio::test]
-async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
+async fn preflight_needs_no_token_and_lists_what_is_allowed() {
     let service = Service::start(Some(listed())).await;
     for path in [
         "/api/public",
@@ -185,7 +185,7 @@ async fn a_preflight_needs_no_token_and_tells_what_may_be_sent() {
 }
 
 #[tokio::test]
-async fn a_preflight_allows_the_valid_names_that_it_asks_for() {
+async fn preflight_allows_valid_requested_names() {
     let service = Service::start(Some(listed())).await;
     let asks = |lines: &[&str]| {
         let lines = lines.iter();
@@ -247,7 +247,7 @@ async fn pages_of_any_origin_may_read_the_metadata_of_the_resource() {
 }
 
 #[tokio::test]
-async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
+async fn recognizes_only_complete_preflights() {
     let service = Service::start(Some(listed())).await;
     let page = format!("Origin: {PAGE}\r\n");
     let other = format!("Origin: {OTHER}\r\n{ASKS}");
@@ -287,7 +287,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
 
 /// `/auth` guards other applications: a proxy forwards every request that it answers with 2xx.
 #[tokio::test]
-async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
+async fn preflight_to_the_gate_needs_a_token() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
         let service = Service::start(cors.clone()).await;
         let token = service.tenant.issuer.token().sign();
@@ -352,7 +352,7 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
 }
 
 #[tokio::test]
-async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
+async fn any_origin_gets_a_star_and_no_cors_adds_nothing() {
     for (cors, star) in [(Some(Cors::Any), "*"), (None, "")] {
         let service = Service::start(cors).await;
         for origin in [OTHER, "null"] {
@@ -372,7 +372,7 @@ async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
 
 /// Uses warp's CORS filter as in the documentation of `handle_rejection`.
 #[tokio::test]
-async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
+async fn warps_cors_filter_works_with_recover_on_both_sides() {
     let tenant = Tenant::start().await;
     let cors = warp::cors()
         .allow_origin(PAGE)

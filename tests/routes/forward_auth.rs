@@ -25,7 +25,7 @@ fn claims(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_token_passes_where_it_grants_what_the_query_asks() {
+async fn accepts_a_token_that_meets_the_query() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     let plain = token().sign();
@@ -81,7 +81,7 @@ async fn a_token_passes_where_it_grants_what_the_query_asks() {
 }
 
 #[tokio::test]
-async fn a_query_that_cannot_be_read_lets_nobody_through() {
+async fn unreadable_query_is_400() {
     let tenant = Tenant::start().await;
     let good = tenant.issuer.token().scope("a").permissions(["a"]).sign();
     let queries = [
@@ -104,7 +104,7 @@ async fn a_query_that_cannot_be_read_lets_nobody_through() {
 }
 
 #[tokio::test]
-async fn the_application_is_told_whose_token_it_is() {
+async fn passes_the_identity_to_the_application() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     #[rustfmt::skip]
@@ -140,7 +140,7 @@ async fn the_application_is_told_whose_token_it_is() {
 
 /// `sub` is unique only within its issuer (RFC 7519 §4.1.2).
 #[tokio::test]
-async fn tells_two_issuers_with_one_subject_apart() {
+async fn distinguishes_equal_subjects_of_two_issuers() {
     let issuer = Issuer::start().await;
     let other = Issuer::start().await;
     let beyond_ascii = "https://caf\u{e9}.example/";
@@ -184,7 +184,7 @@ async fn tells_two_issuers_with_one_subject_apart() {
 }
 
 #[tokio::test]
-async fn claims_beyond_ascii_arrive_in_ascii() {
+async fn encodes_non_ascii_claims() {
     let tenant = Tenant::start().await;
     let token = tenant
         .issuer
@@ -198,7 +198,7 @@ async fn claims_beyond_ascii_arrive_in_ascii() {
 }
 
 #[tokio::test]
-async fn the_method_is_the_clients_and_any_will_do() {
+async fn accepts_any_method() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().sign();
     for method in [
@@ -212,7 +212,7 @@ async fn the_method_is_the_clients_and_any_will_do() {
 }
 
 #[tokio::test]
-async fn what_the_client_says_of_itself_changes_nothing() {
+async fn ignores_forged_forwarded_fields() {
     let tenant = Tenant::start().await;
     let token = tenant.issuer.token().subject("auth0|7").sign();
     let fields = [
@@ -240,7 +240,7 @@ async fn what_the_client_says_of_itself_changes_nothing() {
 }
 
 #[tokio::test]
-async fn scopes_in_an_array_are_granted_and_passed_on() {
+async fn accepts_and_passes_on_scopes_in_an_array() {
     let tenant = Tenant::start().await;
     for name in ["scope", "scp"] {
         let token = tenant.issuer.token().without("scope");
@@ -255,7 +255,7 @@ async fn scopes_in_an_array_are_granted_and_passed_on() {
 
 /// Envoy's external authorization appends the client's path and query to its prefix.
 #[tokio::test]
-async fn paths_below_answer_as_auth_where_they_are_switched_on() {
+async fn paths_below_auth_answer_if_enabled() {
     let tenant = Tenant::start().await;
     let good = tenant.issuer.token().scope("use").sign();
     let poor = tenant.issuer.token().sign();
@@ -299,7 +299,7 @@ async fn paths_below_answer_as_auth_where_they_are_switched_on() {
 }
 
 #[tokio::test]
-async fn the_scope_that_every_route_requires_is_required_here_too() {
+async fn requires_the_scope_of_every_route() {
     let tenant = Tenant::start().await;
     let access = Access {
         required: scopes("use"),
@@ -333,7 +333,7 @@ async fn the_scope_that_every_route_requires_is_required_here_too() {
 /// An issuer can write any audience into its tokens. They open only the resources for which it is
 /// trusted.
 #[tokio::test]
-async fn an_issuer_of_another_audience_opens_none_of_ours() {
+async fn rejects_issuers_of_another_audience() {
     let (ours, other, client) = tokio::join!(Issuer::start(), Issuer::start(), Issuer::start());
     let (of_a, of_b) = ("https://a.example", "https://b.example");
     let own = |issuer: &Issuer, audience: &str| TrustedIssuer::new(issuer.url()).audience(audience);
@@ -411,7 +411,7 @@ async fn an_issuer_of_another_audience_opens_none_of_ours() {
 
 /// One instance guards several resources, and a token for one of them does not open the others.
 #[tokio::test]
-async fn the_query_picks_an_audience_and_its_metadata() {
+async fn query_selects_audience_and_metadata() {
     const METADATA: &str = "/.well-known/oauth-protected-resource";
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -474,7 +474,7 @@ async fn the_query_picks_an_audience_and_its_metadata() {
 
 /// Clients write the URL of a host with a trailing slash, because URL parsers add it.
 #[tokio::test]
-async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
+async fn accepts_a_resource_without_path_in_both_spellings() {
     let issuer = Issuer::start().await;
     for (configured, resource, is_one) in [
         ("https://a.example", Some("https://a.example"), true),
@@ -507,7 +507,7 @@ async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
 }
 
 #[tokio::test]
-async fn without_keys_nobody_passes_and_no_token_is_blamed() {
+async fn answers_503_without_keys() {
     let issuer = Issuer::start().await;
     issuer.fail(Fault::Status(500));
     let auth = Auth::discover(issuer.url(), issuer.audience()).unwrap();

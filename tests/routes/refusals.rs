@@ -85,7 +85,7 @@ async fn every_failure_of_the_field_has_its_status_error_and_code() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
+async fn challenge_without_a_token_names_the_required_scope() {
     let tenant = Tenant::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -100,7 +100,7 @@ async fn without_a_token_the_challenge_names_the_scope_that_the_route_needs() {
 }
 
 #[tokio::test]
-async fn a_scope_that_is_not_granted_is_403_and_named() {
+async fn missing_scope_is_403_and_named() {
     let tenant = Tenant::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -127,7 +127,7 @@ async fn a_scope_that_is_not_granted_is_403_and_named() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_are_503_and_nobody_elses_fault() {
+async fn unavailable_keys_are_503() {
     for (case, fault) in [
         ("down", None),
         ("an error", Some(Fault::Status(500))),
@@ -189,7 +189,7 @@ async fn warps_own_rejections_are_json() {
 }
 
 #[tokio::test]
-async fn a_body_names_nothing_that_the_caller_sent() {
+async fn bodies_do_not_echo_the_request() {
     let tenant = Tenant::start().await;
     let marked = tenant
         .issuer
@@ -205,7 +205,7 @@ async fn a_body_names_nothing_that_the_caller_sent() {
 }
 
 #[tokio::test]
-async fn leeway_is_granted_to_clocks_that_differ() {
+async fn applies_leeway_to_times() {
     let tenant = Tenant::start().await;
     let token = || tenant.issuer.token();
     #[rustfmt::skip]

@@ -28,7 +28,7 @@ fn announced(path: &str, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_body_over_its_limit_is_a_413() {
+async fn large_body_is_a_413() {
     let server = Server::start(small()).await;
     for (case, request, status, body) in [
         (
@@ -75,7 +75,7 @@ async fn a_body_over_its_limit_is_a_413() {
 }
 
 #[tokio::test]
-async fn a_413_is_heard_by_a_peer_that_sends_to_the_end_first() {
+async fn peer_that_sends_everything_first_receives_the_413() {
     let server = Server::start(small()).await;
     let mut peer = server.peer().await;
 
@@ -88,7 +88,7 @@ async fn a_413_is_heard_by_a_peer_that_sends_to_the_end_first() {
 }
 
 #[tokio::test]
-async fn a_body_over_its_limit_is_not_invited() {
+async fn large_body_gets_no_100_continue() {
     let server = Server::start(small()).await;
     let request = |length| {
         format!(
@@ -119,7 +119,7 @@ async fn a_body_over_its_limit_is_not_invited() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_that_says_nothing_of_it() {
+async fn panic_is_a_500_without_its_message() {
     let server = Server::start(Limits::default()).await;
     let answer = server
         .peer()

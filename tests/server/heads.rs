@@ -16,7 +16,7 @@ fn with_fields(count: usize, size: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_head_over_its_limits_is_refused() {
+async fn rejects_large_heads() {
     let server = Server::start(Limits::default()).await;
     let target = |length: usize| {
         format!(
@@ -40,7 +40,7 @@ async fn a_head_over_its_limits_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn requires_one_host() {
     let server = Server::start(Limits::default()).await;
     for (case, request, status) in [
         ("one", "GET / HTTP/1.1\r\nHost: a", 200),
@@ -116,7 +116,7 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test]
-async fn an_empty_host_is_valid() {
+async fn accepts_an_empty_host() {
     let server = Server::start(Limits::default()).await;
     for (case, request, status) in [
         ("an empty one", "GET / HTTP/1.1\r\nHost:", 200),
@@ -162,7 +162,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
 
 /// Each row contains a second request that a parser with other rules would see.
 #[tokio::test]
-async fn a_request_of_two_meanings_smuggles_nothing() {
+async fn rejects_ambiguous_requests() {
     let inner = GET;
     let server = Server::start(Limits {
         idle: millis(300),
@@ -255,7 +255,7 @@ async fn a_request_of_two_meanings_smuggles_nothing() {
 }
 
 #[tokio::test]
-async fn requests_in_one_packet_are_answered_one_by_one() {
+async fn answers_pipelined_requests_in_order() {
     let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{\n\n\n}";
     let unread = post.replace("/body", "/unread");
     let server = Server::start(Limits::default()).await;
@@ -269,7 +269,7 @@ async fn requests_in_one_packet_are_answered_one_by_one() {
 }
 
 #[tokio::test]
-async fn every_answer_is_marked_and_names_no_software() {
+async fn every_response_has_common_fields_and_no_server_name() {
     let server = Server::start(Limits::default()).await;
     for path in ["/", "/nowhere", "/panic"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -22,7 +22,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 
 #[tokio::test]
 #[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
-async fn a_corpus_is_written_for_a_second_opinion() {
+async fn writes_a_corpus_for_the_second_implementation() {
     // Only the issuer's name and audience are used.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_dpop_only_where_it_is_enabled() {
+    fn accepts_the_dpop_scheme_only_if_enabled() {
         use AuthError::{MalformedAuthorization, MissingToken};
         for (case, field, expected) in [
             ("plain", "DPoP a.b.c", Ok("a.b.c")),

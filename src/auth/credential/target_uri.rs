@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_path_is_below_the_origin() {
+    fn appends_a_forwarded_path_to_the_origin() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         assert!(public.is_at("https://api.example.com/v1/a", "/v1/a", true));
         assert!(public.is_at("https://api.example.com/a", "/a", true));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "service")]
-    fn a_url_below_has_a_path_here() {
+    fn returns_the_path_below_the_public_url() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         for (url, expected) in [
             ("https://api.example.com/v1/a?b#c", Some("/a")),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_is_a_url() {
+    fn rejects_invalid_public_urls() {
         for text in [
             "api.example.com",
             "https://",

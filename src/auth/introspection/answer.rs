@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_boolean_makes_an_answer_readable() {
+    fn requires_active_to_be_a_boolean() {
         let active = |text: &str| Some(Answer::Active(text.to_owned()));
         #[rustfmt::skip]
         let rows = [

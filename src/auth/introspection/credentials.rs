@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_encodes_the_pair_before_basic() {
+    fn form_encodes_id_and_secret_for_basic() {
         let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
         let credentials = Credentials::new(&options).unwrap();
         let field = credentials.authorization(Place::Basic).unwrap();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn puts_the_secret_into_the_form_where_only_that_is_allowed() {
+    fn sends_the_secret_in_the_form_if_required() {
         let options = Introspection::opaque("api").client_secret("s&t");
         let credentials = Credentials::new(&options).unwrap();
         assert_eq!(credentials.authorization(Place::Form), None);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_credentials_that_are_missing() {
+    fn rejects_missing_credentials() {
         let missing = SetupError::NoIntrospectionCredentials;
         for (case, options, expected) in [
             ("none", Introspection::opaque("api"), &missing),

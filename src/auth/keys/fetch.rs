@@ -573,7 +573,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_what_is_left_of_it() {
+    fn subtracts_age_from_max_age() {
         for (case, control, age, expected) in [
             ("alone", "max-age=60", "", Some(60)),
             (
@@ -602,7 +602,7 @@ mod tests {
 
     /// Behind a proxy, only the proxy's name is resolved here, and it resolves to loopback.
     #[tokio::test]
-    async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
+    async fn reaches_a_guarded_address_through_a_local_proxy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
@@ -621,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_explained() {
+    fn every_error_word_is_documented() {
         let page = include_str!("../../../docs/production.md");
         let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
         let (table, _) = table.split_once("\n\n").unwrap();
@@ -662,7 +662,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slash_is_named_though_both_names_are_cut() {
+    fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
         let slash = "they differ by the slash at the end";
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_https_or_on_loopback() {
+    fn requires_https_except_on_loopback() {
         for (url, expected) in [
             ("https://a.example/", Ok(())),
             ("http://127.0.0.1:1/", Ok(())),
@@ -691,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn parses_retry_after_as_seconds_or_date() {
         #[rustfmt::skip]
         let rows = [
             ("seconds", "20", Some(20)),

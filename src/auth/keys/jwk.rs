@@ -423,7 +423,7 @@ mod tests {
 
     /// .NET and Duende servers write `null` members and empty arrays.
     #[test]
-    fn a_null_member_and_an_empty_array_count_as_absent() {
+    fn treats_null_members_and_empty_arrays_as_absent() {
         let good = json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         });
@@ -464,7 +464,7 @@ mod tests {
 
     /// The log warns with this reason, so that an operator can report it to the issuer.
     #[test]
-    fn a_key_that_is_left_out_has_its_reason() {
+    fn reports_why_a_key_was_left_out() {
         let x = URL_SAFE_NO_PAD.encode([1; 32]);
         let q = URL_SAFE_NO_PAD.encode([1; 48]);
         let large = URL_SAFE_NO_PAD.encode([0xff; 1025]);

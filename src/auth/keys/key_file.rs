@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_json_becomes_a_key_set() {
+    fn reads_every_json_form_as_a_key_set() {
         let wrapped = |text: &str| Some(text.to_owned());
         #[rustfmt::skip]
         let rows = [
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_in_pem_becomes_a_jwk() {
+    fn converts_pem_public_keys_to_jwks() {
         for (algorithm, kty, crv) in [
             (&rcgen::PKCS_ECDSA_P256_SHA256, "EC", Some("P-256")),
             (&rcgen::PKCS_ECDSA_P384_SHA384, "EC", Some("P-384")),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_no_public_key_has_its_reason() {
+    fn reports_why_a_pem_block_was_left_out() {
         let block = |label: &str, der: &[u8]| {
             let contents = STANDARD.encode(der);
             format!("-----BEGIN {label}-----\n{contents}\n-----END {label}-----\n")

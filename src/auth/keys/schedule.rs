@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_four_and_then_one_each_cooldown() {
+    fn budget_allows_four_fetches_then_one_per_cooldown() {
         let (mut schedule, start) = holding();
         let mut fetches = 0;
         let hour = 3600;
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_fetch_costs_a_unit_too() {
+    fn failed_fetches_spend_the_budget() {
         let (mut schedule, now) = holding();
         for _ in 0..4 {
             assert!(has_started(request(&mut schedule, now)));
@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
+    fn requests_join_pending_fetches_and_outlast_running_ones() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
         assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
@@ -641,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paid_fetch_has_one_follow_up() {
+    fn paid_fetch_has_one_follow_up() {
         for succeeds in [true, false] {
             let (mut schedule, now) = holding();
             assert_eq!(request(&mut schedule, now), wait(2, true));
@@ -667,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_without_a_question_behind_it_has_no_follow_up() {
+    fn scheduled_fetch_has_no_follow_up() {
         type Fetch = fn(&mut Schedule, Instant);
         let fetches: [(&str, Fetch); 3] = [
             ("time", |schedule, _| schedule.fetch()),
@@ -742,7 +742,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_repeated_within_a_day_and_after_a_failure() {
+    fn repeats_discovery_daily_and_after_failures() {
         for max_age in [0, 600, 3600, 30_000, 44_000, 54_000, 60_000, 86_400] {
             for (case, ttl) in [("said", None), ("configured", Some(HOUR * 24 * 30))] {
                 let start = Instant::now();
@@ -779,7 +779,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_that_is_left_alone_is_skipped_until_its_time_is_over() {
+    fn skips_discovery_during_its_retry_after() {
         let (mut schedule, now) = holding();
         schedule.refresh();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
@@ -811,7 +811,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_retry_after_counts_if_both_fail() {
+    fn uses_the_longer_retry_after_if_both_fail() {
         for (discovery, key_set) in [
             (Some(40), None),
             (None, Some(40)),
@@ -830,7 +830,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_retried_until_a_fetch_that_began_after_it_succeeds() {
+    fn retries_a_refresh_until_a_later_fetch_succeeds() {
         let (mut schedule, mut now) = holding();
         schedule.refresh();
         for most in [1.2, 1.2, 2.4, 4.8, 9.6] {
@@ -858,7 +858,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_to_a_minute() {
+    fn backs_off_up_to_a_minute() {
         let (mut schedule, mut now) = schedule();
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0_f64] {
             schedule.fetch();
@@ -872,7 +872,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_for_a_minute_at_most() {
+    fn honours_retry_after_up_to_a_minute() {
         for (asked, least, most) in [(20, 20, 20), (3600, 60, 72), (0, 0, 2)] {
             let (mut schedule, now) = schedule();
             schedule.fetch();
@@ -886,7 +886,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_postpones_the_refresh_and_the_follow_up_too() {
+    fn retry_after_postpones_refreshes_and_follow_ups() {
         let (mut schedule, now) = holding();
         let due = next_fetch(&schedule, now);
         let now = now + due - SECOND * 5;
@@ -898,7 +898,7 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_a_request_can_start_a_fetch() {
+    fn retry_after_of_a_503_is_when_a_fetch_can_start() {
         let (mut schedule, mut now) = schedule();
         for _ in 0..9 {
             schedule.fetch();
@@ -921,7 +921,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_a_request_asked_for_moves_no_refresh() {
+    fn failed_fetch_for_a_request_does_not_move_the_refresh() {
         let (mut schedule, now) = holding();
         let due = schedule.due();
         assert!(has_started(request(&mut schedule, now)));
@@ -931,7 +931,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_dropped_an_hour_past_its_time_to_live() {
+    fn drops_the_set_an_hour_after_its_time_to_live() {
         let (mut schedule, start) = holding();
         loop {
             match schedule.due() {

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_certificate_error_is_explained() {
+    fn describes_each_certificate_error() {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
             expected: "a.example".try_into().unwrap(),

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_a_key_for_the_whole_of_a_fraction_of_a_second() {
+    fn keeps_a_key_through_its_last_partial_second() {
         let store = Memory::new(1 << 20);
         let until = at(100) + Duration::from_millis(1);
         let now = until - Duration::from_micros(500);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_when_full_and_forgets_nothing() {
+    fn rejects_claims_when_full_without_forgetting_keys() {
         let store = Memory::new(1 << 20);
         let held = fill(&store, 100);
         for number in 0..held {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_new_keys_forever_as_old_ones_expire() {
+    fn accepts_new_keys_as_old_ones_expire() {
         let store = Memory::new(64 << 10);
         for number in 0..100_000 {
             let claimed = store.claim(&claim(number, number / 50));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_to_its_memory() {
+    fn stays_within_its_memory() {
         for bytes in [1 << 10, 1 << 16, 1 << 20, 5 << 20] {
             let store = Memory::new(bytes);
             let held = fill(&store, 100);

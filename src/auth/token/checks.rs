@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_the_claim_that_stands_for_the_audience() {
+    fn compares_the_configured_audience_claim() {
         use AudienceClaim::{Azp, Cid, ClientId};
         use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
         let ours = ["a".to_owned(), "b".to_owned()];

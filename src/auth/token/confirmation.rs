@@ -116,7 +116,7 @@ mod tests {
     const B: &str = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2";
 
     #[test]
-    fn reads_every_enabled_method_and_refuses_the_others() {
+    fn accepts_only_enabled_confirmation_methods() {
         let both = Methods {
             key: true,
             certificate: true,

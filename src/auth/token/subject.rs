@@ -299,7 +299,7 @@ mod tests {
     use super::{SubjectKind::*, *};
 
     #[test]
-    fn a_kind_is_what_the_payload_shows() {
+    fn recognizes_machines_and_users() {
         #[rustfmt::skip]
         let rows = [
             ("Auth0, a client", r#"{"sub":"abc@clients","azp":"abc","gty":"client-credentials"}"#, Machine),

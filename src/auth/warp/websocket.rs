@@ -130,7 +130,7 @@ mod tests {
     type Fields = &'static [&'static str];
 
     #[test]
-    fn takes_the_token_after_bearer_only() {
+    fn accepts_only_the_token_after_bearer() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         #[rustfmt::skip]
         let rows: [(&str, Fields, Fields, Result<&str, AuthError>); 15] = [
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_bearer_in_a_101_if_it_was_offered() {
+    fn names_bearer_in_the_101_if_offered() {
         #[rustfmt::skip]
         let rows = [
             ("offered", true, StatusCode::SWITCHING_PROTOCOLS, None, Some("bearer")),

@@ -203,7 +203,7 @@ mod tests {
     use crate::auth::policy::{acr, group, permission, role, scope};
 
     #[test]
-    fn a_query_is_a_policy_or_a_problem() {
+    fn parses_a_query_as_a_policy() {
         const A: &str = "a";
         let most = format!("scope={}", [A; MOST].join("+"));
         #[rustfmt::skip]
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_has_one_audience_at_most() {
+    fn accepts_at_most_one_audience() {
         const URL: &str = "https://a.example/mcp";
         #[rustfmt::skip]
         let rows = [

@@ -85,7 +85,7 @@ mod tests {
     type Target = (Option<&'static str>, Option<&'static str>);
 
     #[test]
-    fn reads_one_method_and_one_path() {
+    fn requires_one_valid_method_and_path() {
         const GET: (&str, &str) = ("x-forwarded-method", "GET");
         const A: (&str, &str) = ("x-forwarded-uri", "/a");
         let bad = Err(Problem::BadRequest);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_uri_beyond_ascii_is_refused() {
+    fn rejects_non_ascii_uris() {
         let mut headers = HeaderMap::new();
         headers.append(URI, HeaderValue::from_bytes(b"/\xff").unwrap());
         assert_eq!(ForwardedTarget::read(&headers), Err(Problem::BadRequest));

@@ -364,7 +364,7 @@ mod tests {
 
     /// Each row is an ordinary line from another program's `.env`, or similar to one.
     #[test]
-    fn skips_lines_of_other_programs_that_cannot_be_read() {
+    fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]
         let rows = [
             ("a blank", &b"APP_NAME=My App"[..], 1),
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_of_another_program_hides_no_line_of_ours() {
+    fn unclosed_quotes_do_not_hide_our_variables() {
         for (case, text) in [
             ("closed by one of ours", "A='b\nLISTEN='x'\n"),
             ("closed after one of ours", "A=\"b\nLISTEN=x\nc\"\n"),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_line_of_ours_without_its_contents() {
+    fn reports_unreadable_lines_without_their_contents() {
         let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
         let reference = "which starts a reference; put the";
         #[rustfmt::skip]

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn prefers_the_environment_to_the_file() {
+    fn environment_overrides_the_file() {
         let vars = [("LISTEN", "a"), ("PATH", "/bin")];
         let vars = Environment::merge(
             environment(&vars),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_names_that_are_nearly_ours_in_the_file_alone() {
+    fn warns_about_misspelt_names_only_in_the_file() {
         #[rustfmt::skip]
         let rows = [
             ("LISTN", Some("LISTEN")),

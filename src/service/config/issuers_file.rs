@@ -635,7 +635,7 @@ groups_at = "groups.all"
     }
 
     #[test]
-    fn no_fault_shows_a_secret() {
+    fn faults_show_no_secret() {
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\nalgorithms = [\"HS256\"]\n";
         for text in [
             format!("{issuer}signing_secret = {SECRET}"),
@@ -661,7 +661,7 @@ groups_at = "groups.all"
     }
 
     #[test]
-    fn a_table_of_tenants_is_an_issuer_for_each() {
+    fn table_with_tenants_becomes_one_issuer_per_tenant() {
         let text = r#"
 [[issuer]]
 kind = "entra"
@@ -686,7 +686,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
 
     /// A table's own options always win, and a preset never removes an option.
     #[test]
-    fn a_preset_only_fills_in() {
+    fn presets_override_nothing() {
         for preset in PRESETS {
             let url = preset.url.unwrap_or("https://a.example/realms/b");
             let text = format!(
@@ -715,7 +715,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
 
     /// If a preset compares a claim other than `aud`, its note says that this is weaker.
     #[test]
-    fn a_weaker_preset_says_so() {
+    fn notes_of_weaker_presets_say_so() {
         for preset in PRESETS {
             let mut own = IssuerSettings {
                 url: "https://a.example/".to_owned(),
@@ -734,7 +734,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
     }
 
     #[test]
-    fn warns_of_a_name_or_field_that_the_product_does_not_have() {
+    fn warns_if_name_or_field_does_not_fit_the_preset() {
         let audiences = ["a".to_owned()];
         let warnings = |text: &str, field| {
             let with = Defaults {
@@ -757,7 +757,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
     }
 
     #[test]
-    fn the_written_file_means_the_same_as_the_variables() {
+    fn exported_file_is_equivalent_to_the_variables() {
         let vars = [
             ("AUTH0_ISSUER", "https://a.example/"),
             (

@@ -59,7 +59,7 @@ fn warnings(vars: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn needs_two_variables_and_has_defaults_for_the_others() {
+fn requires_two_variables_and_defaults_the_rest() {
     let (config, warnings) = from(TENANT).unwrap();
 
     assert_eq!(config.issuers, ["https://tenant.eu.auth0.com/"]);
@@ -298,7 +298,7 @@ fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
 }
 
 #[test]
-fn rejects_domains_that_are_no_host() {
+fn rejects_domains_that_are_not_hosts() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_DOMAIN", "your.domain.auth0.com", "is a placeholder"),
@@ -324,7 +324,7 @@ fn rejects_placeholders_and_empty_items_as_audiences() {
 }
 
 #[test]
-fn rejects_issuers_that_are_no_https_url() {
+fn rejects_issuers_that_are_not_https_urls() {
     #[rustfmt::skip]
     assert_refused(&[
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
@@ -359,7 +359,7 @@ fn rejects_unsupported_algorithms() {
 }
 
 #[test]
-fn rejects_key_sources_that_are_no_https_url_or_path() {
+fn rejects_invalid_key_sources() {
     #[rustfmt::skip]
     assert_refused(&[
         ("two addresses", "AUTH0_JWKS_URI", "https://a/keys,https://b/keys", "is more than one URL; keep one"),
@@ -515,7 +515,7 @@ fn rejects_invalid_settings_of_dpop() {
 }
 
 #[test]
-fn warns_about_nonces_that_are_not_shared_or_not_used() {
+fn warns_about_unshared_and_unused_nonce_secrets() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com");
     #[rustfmt::skip]
     let rows = [
@@ -634,7 +634,7 @@ fn accepts_listeners_on_different_addresses_or_ports() {
 
 /// An invalid LISTEN is replaced with its default, which has the same address.
 #[test]
-fn compares_no_listener_with_the_default_of_an_invalid_one() {
+fn does_not_compare_listeners_with_substituted_defaults() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];
     let found = faults(with(&vars));
     assert_eq!(found.len(), 1, "{found:?}");
@@ -706,7 +706,7 @@ fn rejects_values_that_are_still_in_quotes() {
 }
 
 #[test]
-fn an_issuer_is_any_string_where_its_keys_are_known() {
+fn accepts_any_issuer_name_if_its_keys_are_configured() {
     for issuer in [
         "stytch.com/project-1",
         "http://keycloak:8080/realms/r",
@@ -733,7 +733,7 @@ fn an_issuer_is_any_string_where_its_keys_are_known() {
 }
 
 #[test]
-fn says_which_variable_has_the_port() {
+fn points_to_listen_if_only_port_is_set() {
     let warned = |vars: &[(&str, &str)]| {
         let (_, warnings) = with(vars).unwrap();
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -795,7 +795,7 @@ fn reads_the_store_that_replicas_share() {
 }
 
 #[test]
-fn reads_where_certificates_of_clients_come_from() {
+fn reads_the_source_of_client_certificates() {
     let tls = [("TLS_CERT_FILE", "a"), ("TLS_KEY_FILE", "b")];
     let request = ("TLS_CLIENT_CERT", "request");
     let authorities = ("TLS_CLIENT_CA_FILE", "c");
@@ -890,7 +890,7 @@ AUTH0_ALGORITHMS = RS256
 ";
 
 #[test]
-fn accepts_the_tutorials_file_once_it_is_filled_in() {
+fn accepts_the_completed_tutorial_file() {
     let example = include_str!("../../../.env.example");
     assert!(TUTORIAL.lines().all(|line| example.contains(line)));
     let vars = dotenv(TUTORIAL);
@@ -906,7 +906,7 @@ fn accepts_the_tutorials_file_once_it_is_filled_in() {
 }
 
 #[test]
-fn has_examples_that_are_valid_or_placeholders() {
+fn examples_are_valid_or_placeholders() {
     let mut placeholders = BTreeSet::new();
     for variable in VARIABLES {
         let line = format!("{}={}", variable.name, variable.example);
@@ -954,7 +954,7 @@ fn has_examples_that_are_valid_or_placeholders() {
 }
 
 #[test]
-fn knows_every_variable_of_the_deployment_files() {
+fn knows_every_variable_in_the_deployment_files() {
     let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
     let dockerfile = include_str!("../../../deploy/Dockerfile");
     let unit = include_str!("../../../deploy/warp-bearer.service");
@@ -991,7 +991,7 @@ fn knows_every_variable_of_the_deployment_files() {
 }
 
 #[test]
-fn an_issuers_file_replaces_the_variables_of_issuers() {
+fn issuers_file_replaces_the_issuer_variables() {
     let file = ("ISSUERS_FILE", "/etc/warp-bearer/issuers.toml");
     let (config, _) = from(&[file]).unwrap();
     assert!(config.issuers.is_empty());
@@ -1012,7 +1012,7 @@ fn an_issuers_file_replaces_the_variables_of_issuers() {
 }
 
 #[test]
-fn a_missing_issuers_file_is_a_fault() {
+fn reports_a_missing_issuers_file() {
     let (config, _) = from(&[("ISSUERS_FILE", "/nowhere/issuers.toml")]).unwrap();
     let fault = config.read_issuers_file().unwrap_err().to_string();
     assert_eq!(
@@ -1022,7 +1022,7 @@ fn a_missing_issuers_file_is_a_fault() {
 }
 
 #[test]
-fn the_head_has_room_for_the_largest_token() {
+fn raises_the_head_limit_for_large_tokens() {
     assert_eq!(config(&[]).limits.head, 32 * 1024);
     let large = config(&[("AUTH0_MAX_TOKEN_BYTES", "64KiB")]);
     assert_eq!(large.max_token_bytes, 64 * 1024);
@@ -1044,7 +1044,7 @@ fn the_head_has_room_for_the_largest_token() {
 }
 
 #[test]
-fn reads_which_scopes_include_others() {
+fn reads_scope_inclusions() {
     let found = config(&[(
         "AUTH0_SCOPE_INCLUDES",
         "admin > read:messages write:messages, editor > read:messages",
@@ -1074,7 +1074,7 @@ fn reads_which_scopes_include_others() {
 }
 
 #[test]
-fn rejects_fields_and_claims_that_carry_no_token() {
+fn rejects_unsuitable_token_fields_and_claims() {
     assert_refused(&[
         (
             "the usual one",

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_in_reserve() {
+    fn keeps_descriptors_in_reserve() {
         for (case, wanted, descriptors, expected) in [
             ("plenty", 10_000, 65_536, 10_000),
             ("just enough", 10_000, 10_064, 10_000),

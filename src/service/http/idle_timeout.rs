@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_at_work_holds_the_clock_and_its_end_restarts_it() {
+    async fn active_requests_pause_the_idle_timer() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
 
         let request = idle_timeout.begin_request();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_ends_a_busy_connection() {
+    async fn blocked_socket_ends_a_busy_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
         keep_busy(&idle_timeout);
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_is_given_no_extra_time_at_last() {
+    async fn blocked_socket_gets_no_extra_time_during_shutdown() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
 
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_waits_while_the_socket_is_blocked() {
+    async fn unread_response_waits_while_the_socket_is_blocked() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (stream, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_untaken_answer() {
+    async fn trickling_reads_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_pieces_do_not_hold_an_untaken_answer() {
+    async fn further_pieces_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_idle_connection() {
+    async fn trickling_reads_do_not_keep_an_idle_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         drop(idle_timeout.begin_request());
         trickle(&idle_timeout);
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_ends_once_its_pieces_are_taken() {
+    async fn response_ends_once_its_pieces_are_taken() {
         let (idle_timeout, waits) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_is_wide_if_it_took_the_last_piece_in_one_go() {
+    async fn peer_that_took_a_whole_piece_is_wide() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -572,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_peers_side_is_kept_back_while_an_answer_is_handed_over() {
+    fn end_of_stream_is_held_back_while_a_response_is_sent() {
         let (idle_timeout, reads) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         assert!(!idle_timeout.keeps_back_end(reads));
@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_ends_its_stream_and_then_the_connection() {
+    async fn unread_response_ends_its_stream_then_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let (abort, _registration) = AbortHandle::new_pair();
@@ -614,7 +614,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_rest_without_a_stream_ends_the_connection() {
+    async fn unread_rest_without_a_stream_ends_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let request = idle_timeout.begin_request();
@@ -630,7 +630,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_handler_holds_the_clock_once_its_pieces_are_taken() {
+    async fn silent_handler_keeps_the_connection_once_its_pieces_are_taken() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let (abort, _registration) = AbortHandle::new_pair();
@@ -646,7 +646,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_used_again() {
+    async fn stream_indices_are_reused() {
         let idle_timeout = IdleTimeout::new();
         for _ in 0..3 {
             let request = idle_timeout.begin_request();

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn faults_in_accepting_neither_end_nor_spin_the_loop() {
+    async fn accept_errors_neither_end_nor_spin_the_loop() {
         const ECONNABORTED: i32 = 103;
         const ECONNRESET: i32 = 104;
         const EMFILE: i32 = 24;

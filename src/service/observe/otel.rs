@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn traces_are_on_where_a_collector_is_named() {
+    fn traces_are_enabled_if_a_collector_is_configured() {
         const ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
         const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         #[rustfmt::skip]

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_line_whose_name_has_blanks_and_parentheses() {
+    fn parses_names_with_spaces_and_parentheses() {
         let line = "42 (a) b) S 1 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 7 0 1000 4096 25 184";
         let expected = Stat {
             ticks: 200,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_id_is_taken_over_and_no_other() {
+    fn adopts_only_plain_request_ids() {
         let long = "x".repeat(64);
         #[rustfmt::skip]
         let rows = [
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_that_is_made_is_like_no_other() {
+    fn generated_request_ids_are_unique() {
         let made: HashSet<_> = (0..10_000).map(|_| random()).collect();
         assert_eq!(made.len(), 10_000);
         assert!(made.iter().all(|id| id.len() == 32));
     }
 
     #[test]
-    fn a_trace_is_of_a_valid_traceparent() {
+    fn accepts_only_valid_traceparents() {
         const ID: &str = "0af7651916cd43dd8448eb211c80319c";
         #[rustfmt::skip]
         let rows = [

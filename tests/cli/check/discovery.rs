@@ -18,7 +18,7 @@ use super::{Break, Vars, assert_finds, checked, findings, keys::weak, site};
 use crate::support::world::{World, with_date};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_issuer_is_found() {
+async fn finds_each_broken_issuer() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
     #[rustfmt::skip]
@@ -80,7 +80,7 @@ async fn each_broken_issuer_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_is_found() {
+async fn finds_a_wrong_clock() {
     let issuer = Issuer::start().await;
     for (ahead, code, line) in [
         (
@@ -150,7 +150,7 @@ async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
+async fn checks_certificates_and_finds_untrusted_ones() {
     let world = World::start().await;
     let url = over_tls(&world).await;
     let world = world.set("AUTH0_ISSUER", url);
@@ -171,7 +171,7 @@ async fn a_certificate_is_looked_at_and_one_that_nobody_vouches_for_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_set_elsewhere_is_looked_at_there() {
+async fn checks_a_key_set_at_another_address() {
     let world = World::start().await;
     let address = world.issuer.jwks_uri().to_owned();
     let world = world.set("AUTH0_JWKS_URI", address);
@@ -197,7 +197,7 @@ async fn a_key_set_elsewhere_is_looked_at_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
+async fn rejects_a_ca_certificate_for_a_server() {
     let world = World::start().await;
     let url = over_tls_as(&world, IsCa::Ca(BasicConstraints::Unconstrained)).await;
     let world = world
@@ -228,7 +228,7 @@ async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
 
 /// Following the advice of `check` makes the next run pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_discovery_fails_there_is_a_way_out() {
+async fn advice_for_failed_discovery_works() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]})
         .to_string()
@@ -295,7 +295,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_failure_names_a_setting_that_helps() {
+async fn each_failure_names_a_helpful_setting() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = taken.local_addr().unwrap().port();
@@ -329,7 +329,7 @@ async fn each_failure_names_a_setting_that_helps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_no_url_has_its_keys_from_elsewhere() {
+async fn issuer_name_that_is_not_a_url_needs_configured_keys() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     for name in ["stytch.com/project-1", "http://keycloak:8080/realms/r"] {
@@ -352,7 +352,7 @@ async fn an_issuer_that_is_no_url_has_its_keys_from_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_version_of_entras_tokens_is_named() {
+async fn names_the_version_of_entra_tokens() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     #[rustfmt::skip]

@@ -6,7 +6,7 @@ use super::{assert_finds, checked, findings};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_configuration_asks_nobody() {
+async fn broken_configuration_sends_no_request() {
     let world = World::start().await.set("AUTH0_ALGORITHMS", "RS265");
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(78), "{}", told.stdout);
@@ -34,7 +34,7 @@ async fn a_broken_configuration_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_environment_adds_is_shown_without_its_password() {
+async fn shows_environment_variables_without_passwords() {
     let proxy = "http://me:hunter2@proxy.example:3128";
     let world = World::start().await.set("HTTPS_PROXY", proxy);
     let told = checked(&world.set("NO_PROXY", "localhost"));
@@ -61,7 +61,7 @@ fn write_env(world: &World, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_of_other_programs_are_no_fault() {
+async fn lines_of_other_programs_are_not_faults() {
     let world = World::start().await;
     write_env(
         &world,
@@ -97,7 +97,7 @@ async fn lines_of_other_programs_are_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_file_takes_the_place_of_dot_env() {
+async fn env_file_option_replaces_dot_env() {
     let world = World::start().await;
     write_env(&world, "AUTH0_LEEWAY=1s\n");
     let file = world.directory.path().join("env");
@@ -139,7 +139,7 @@ async fn another_file_takes_the_place_of_dot_env() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_without_an_address_and_quotes_are_named() {
+async fn reports_port_without_listen_and_leftover_quotes() {
     let world = World::start().await.set("PORT", "8080");
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
@@ -157,7 +157,7 @@ async fn a_port_without_an_address_and_quotes_are_named() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_descriptors_are_found() {
+async fn finds_a_low_descriptor_limit() {
     let world = World::start().await;
     let direct = world.command(&["check", "--json"]);
     let mut limited = Command::new("sh");

@@ -28,7 +28,7 @@ pub(super) fn weak() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_odd_and_harmless_is_a_note() {
+async fn harmless_oddities_are_notes() {
     let world = World::start().await;
     let elliptic = SigningKey::generate(Algorithm::ES256);
     world.issuer.publish_key(&elliptic);
@@ -55,7 +55,7 @@ fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_key_that_is_left_out_is_named_with_its_reason() {
+async fn lists_each_left_out_key_with_its_reason() {
     let world = World::start().await;
     let text = |jwk: &Value, member: &str| jwk[member].as_str().unwrap().to_owned();
     let without = |jwk: &mut Value, members: &[&str]| {
@@ -108,7 +108,7 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
 
 /// With the line that `check` recommends, the service accepts the tokens.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_algorithm_on_offer_that_is_not_allowed_comes_with_the_line_to_paste() {
+async fn suggests_the_line_that_allows_an_offered_algorithm() {
     let both = World::start().await;
     both.issuer
         .publish_key(&SigningKey::generate(Algorithm::ES384));
@@ -153,7 +153,7 @@ fn pem(jwk: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
+async fn accepts_every_form_of_key_file() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (jwk, token) = (issuer.key().public_jwk(), issuer.token().sign());
     let other = SigningKey::generate(Algorithm::ES384).public_jwk();
@@ -189,7 +189,7 @@ async fn a_key_file_has_any_form_in_which_keys_are_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bytes_of_an_answer_may_be_compressed_or_have_a_mark() {
+async fn accepts_compressed_answers_and_byte_order_marks() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let keys = json!({"keys": [issuer.key().public_jwk()]}).to_string();
     let gzip = |text: &str| {

@@ -41,7 +41,7 @@ fn checked(world: &World) -> Told {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_set_up_that_is_right_is_told_so() {
+async fn reports_a_correct_setup() {
     let world = World::start().await.set("AUTH0_JWKS_TTL", "10m");
     let secret = "AUTH0_CLIENT_SECRET = 'nobody may see this'\n";
     fs::write(world.directory.path().join(".env"), secret).unwrap();

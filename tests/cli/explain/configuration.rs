@@ -11,7 +11,7 @@ use super::refuses;
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
+async fn explains_each_broken_configuration() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
     let good = issuer.token().sign();

@@ -136,7 +136,7 @@ fn mistakes() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_mistakes_has_what_explain_says() {
+async fn table_of_mistakes_matches_explain() {
     let issuer = World::start().await.issuer;
     let mut table =
         "| issuer | mistake | code | what `explain` says |\n|---|---|---|---|\n".to_owned();
@@ -204,7 +204,7 @@ type Pattern<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_patterns_of_issuers_are_recognized() {
+async fn recognizes_other_vendor_patterns() {
     use Token::{Claims, Opaque, Whole};
     let issuer = World::start().await.issuer;
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";

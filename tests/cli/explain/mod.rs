@@ -91,7 +91,7 @@ fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) 
 type Break = fn(TokenBuilder) -> TokenBuilder;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_token_gets_the_sentence_that_mends_it() {
+async fn explains_each_broken_token() {
     let world = World::start().await;
     #[rustfmt::skip]
     let rows: [(&str, Break, &str, Cause); 38] = [

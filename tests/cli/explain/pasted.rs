@@ -7,7 +7,7 @@ use super::{explained, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
+async fn explains_each_way_of_pasting() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let (start, signature) = good.rsplit_once('.').unwrap();
@@ -104,7 +104,7 @@ async fn each_way_of_pasting_gets_the_sentence_that_mends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_without_a_value_is_called_so() {
+async fn recognizes_unfilled_variables() {
     let world = World::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -124,7 +124,7 @@ async fn a_variable_without_a_value_is_called_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_explained_and_no_message_repeats_a_token() {
+async fn explains_a_pasted_command_without_repeating_the_token() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let field = format!("Authorization: Bearer {good}");

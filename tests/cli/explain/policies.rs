@@ -6,7 +6,7 @@ use warp_bearer::service::api::errors::{Cause, Page, causes};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
+async fn explains_valid_tokens_that_grant_too_little() {
     let world = World::start().await;
     let token = || world.issuer.token();
     #[rustfmt::skip]
@@ -36,7 +36,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
 type Refusal = (&'static str, Cause);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_route_asks_for_can_be_asked_for() {
+async fn checks_the_grants_that_a_route_requires() {
     let world = World::start().await;
     let token = || world.issuer.token();
     let reader = token().scope("read:messages").sign();

@@ -7,7 +7,7 @@ use super::{explained, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_is_explained_as_it_is_sent() {
+async fn explains_a_field_as_sent() {
     let world = World::start().await;
     let good = world.issuer.token().sign();
     let late = world.issuer.token().expired().sign();
@@ -88,7 +88,7 @@ async fn a_field_is_explained_as_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scope_that_every_route_requires_is_part_of_the_verdict() {
+async fn verdict_includes_the_scope_required_everywhere() {
     let world = World::start().await.set("AUTH0_REQUIRED_SCOPE", "use:it");
     let token = || world.issuer.token();
     for (scope, expected) in [("use:it", None), ("other", Some("insufficient_scope"))] {
@@ -99,7 +99,7 @@ async fn a_scope_that_every_route_requires_is_part_of_the_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_what_a_proxy_gets() {
+async fn shows_the_answer_to_a_proxy() {
     let world = World::start().await;
     let token = world.issuer.token().scope("a b").permissions(["p"]).sign();
     #[rustfmt::skip]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn each_algorithm_is_verified() {
+async fn accepts_each_algorithm() {
     use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for algorithm in [
         RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
@@ -50,7 +50,7 @@ async fn each_algorithm_is_verified() {
 }
 
 #[tokio::test]
-async fn headers_of_many_shapes_are_read() {
+async fn accepts_unusual_headers() {
     let mut target = Target::start().await;
     let header = target.header();
     let kid = target.issuer.key().kid().to_owned();
@@ -104,7 +104,7 @@ async fn headers_of_many_shapes_are_read() {
 }
 
 #[tokio::test]
-async fn claims_of_many_shapes_are_read() {
+async fn accepts_unusual_claims() {
     let mut target = Target::start().await;
     let claims = target.claims();
     let ours = target.issuer.audience().to_owned();
@@ -172,7 +172,7 @@ async fn claims_of_many_shapes_are_read() {
 
 /// Both profiles as issued by Auth0 (its documentation, "Access Token Profiles").
 #[tokio::test]
-async fn both_token_profiles_of_auth0_are_read() {
+async fn accepts_both_auth0_profiles() {
     let mut target = Target::start().await;
     let issuer = target.issuer.clone();
     let userinfo = format!("{}userinfo", issuer.url());
@@ -206,7 +206,7 @@ async fn both_token_profiles_of_auth0_are_read() {
 }
 
 #[tokio::test]
-async fn leeway_is_granted_to_its_end() {
+async fn applies_the_full_leeway() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     let mut target = Target::with(issuer, |auth| {
@@ -234,7 +234,7 @@ async fn leeway_is_granted_to_its_end() {
 }
 
 #[tokio::test]
-async fn fields_of_many_shapes_are_read() {
+async fn accepts_unusual_fields() {
     let mut target = Target::start().await;
     let good = target.good();
     #[rustfmt::skip]
@@ -263,7 +263,7 @@ async fn fields_of_many_shapes_are_read() {
 }
 
 #[tokio::test]
-async fn key_sets_of_many_shapes_are_read() {
+async fn accepts_unusual_key_sets() {
     let rsa = SigningKey::generate(Algorithm::RS256).with_kid("rsa");
     let ec = SigningKey::generate(Algorithm::ES256).with_kid("ec");
     let ed = SigningKey::generate(Algorithm::EdDSA).with_kid("ed");
@@ -331,7 +331,7 @@ async fn key_sets_of_many_shapes_are_read() {
 }
 
 #[tokio::test]
-async fn rsa_keys_are_held_from_the_smallest_to_the_largest() {
+async fn accepts_rsa_keys_of_every_allowed_size() {
     let vectors: Value =
         serde_json::from_str(include_str!("../../vectors/edge_keys.json")).unwrap();
     for vector in vectors["accepted"].as_array().unwrap() {

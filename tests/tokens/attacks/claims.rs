@@ -14,7 +14,7 @@ const FUTURE: &str = "4102444799";
 
 /// A `NumericDate` is a JSON number (RFC 7519 §2) within the range of a double.
 #[tokio::test]
-async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
+async fn rejects_invalid_and_wrong_dates() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let exp = [
@@ -96,7 +96,7 @@ async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
 
 /// RFC 7519 §4.1.4 to §4.1.6, to the millisecond, with a stopped clock.
 #[tokio::test]
-async fn leeway_ends_where_it_ends() {
+async fn leeway_ends_exactly() {
     let issuer = Issuer::start().await;
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     let mut target = Target::with(issuer, |auth| auth.clock(move || now)).await;
@@ -118,7 +118,7 @@ async fn leeway_ends_where_it_ends() {
 }
 
 #[tokio::test]
-async fn an_issuer_is_one_of_ours_to_the_letter() {
+async fn compares_issuers_exactly() {
     let mut target = Target::start().await;
     let ours = target.issuer.url().to_owned();
     let (bare, port) = (ours.trim_end_matches('/'), target.issuer.addr().port());
@@ -164,7 +164,7 @@ async fn an_issuer_is_one_of_ours_to_the_letter() {
 }
 
 #[tokio::test]
-async fn an_audience_is_one_of_ours_to_the_letter() {
+async fn compares_audiences_exactly() {
     let mut target = Target::start().await;
     let ours = target.issuer.audience().to_owned();
     let userinfo = format!("{}userinfo", target.issuer.url());
@@ -211,7 +211,7 @@ async fn an_audience_is_one_of_ours_to_the_letter() {
 }
 
 #[tokio::test]
-async fn a_registered_claim_has_its_type() {
+async fn rejects_registered_claims_of_the_wrong_type() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let values = [
@@ -233,7 +233,7 @@ async fn a_registered_claim_has_its_type() {
 }
 
 #[tokio::test]
-async fn a_claim_that_must_be_there_is_there() {
+async fn rejects_missing_required_claims() {
     let mut target = Target::start().await;
     for name in ["iss", "aud", "exp"] {
         let upper = name.to_uppercase();
@@ -281,7 +281,7 @@ async fn a_claim_that_must_be_there_is_there() {
 
 /// A token that is bound to a key but sent without a proof may be stolen (RFC 7800 §3).
 #[tokio::test]
-async fn a_bound_token_is_no_bearer_token() {
+async fn rejects_bound_tokens_as_bearer_tokens() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -306,7 +306,7 @@ async fn a_bound_token_is_no_bearer_token() {
 }
 
 #[tokio::test]
-async fn a_claim_is_there_once() {
+async fn rejects_duplicate_claims() {
     let mut target = Target::start().await;
     let (iss, aud) = (
         quoted(target.issuer.url()),
@@ -370,7 +370,7 @@ async fn a_claim_is_there_once() {
 
 /// Tokens that the right issuer signed for another audience, or for another purpose.
 #[tokio::test]
-async fn a_token_that_is_for_another_purpose_is_refused() {
+async fn rejects_tokens_for_another_purpose() {
     let mut target = Target::start().await;
     let client = quoted("kJ3nT0aP8rQ2sD5fG7hJ9kL1zX3cV5bN");
     let id_token = target
@@ -407,7 +407,7 @@ async fn a_token_that_is_for_another_purpose_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_tenant_is_refused() {
+async fn rejects_tokens_of_another_tenant() {
     let (ours, theirs) = (Issuer::start().await, Issuer::start().await);
     let (our_url, their_url) = (ours.url().to_owned(), theirs.url().to_owned());
     let our_kid = ours.key().kid().to_owned();
@@ -440,7 +440,7 @@ async fn a_token_of_another_tenant_is_refused() {
 
 /// The words of `scope` are separated by spaces and case-sensitive (RFC 6749 §3.3).
 #[tokio::test]
-async fn a_scope_is_granted_by_its_own_word_alone() {
+async fn compares_scopes_exactly() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [

@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_token_is_three_parts_or_refused() {
+async fn rejects_tokens_without_exactly_three_parts() {
     let mut target = Target::start().await;
     let good = target.good();
     let [header, payload, signature] = parts(&good);
@@ -47,7 +47,7 @@ fn parts(token: &str) -> [&str; 3] {
 
 /// A text has exactly one encoding (RFC 7515 §2, RFC 4648 §3.5).
 #[tokio::test]
-async fn a_second_spelling_of_base64url_is_refused() {
+async fn rejects_other_spellings_of_base64url() {
     let mut target = Target::start().await;
     // A signature of 256 bytes leaves four unused bits in its last character.
     let good = target.good();
@@ -98,7 +98,7 @@ fn with_spare_bits(part: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_part_is_one_object_of_utf_8_json() {
+async fn rejects_parts_that_are_not_utf_8_json_objects() {
     let mut target = Target::start().await;
     let deep =
         |open: &str, close: &str| format!(r#""x":{}{}"#, open.repeat(1000), close.repeat(1000));
@@ -153,7 +153,7 @@ async fn a_part_is_one_object_of_utf_8_json() {
 }
 
 #[tokio::test]
-async fn nothing_stands_around_that_object() {
+async fn rejects_text_around_the_object() {
     let mut target = Target::start().await;
     let (header, claims) = (target.header().text(), target.claims().text());
     let around =
@@ -207,7 +207,7 @@ async fn nothing_stands_around_that_object() {
 
 /// A nested JWT (RFC 7519 §5.2) has a token as its payload, which is not a JSON object.
 #[tokio::test]
-async fn a_token_within_a_token_is_refused() {
+async fn rejects_nested_tokens() {
     let mut target = Target::start().await;
     let good = target.good();
     let header = target.header().with("cty", quoted("JWT"));

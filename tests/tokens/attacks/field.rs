@@ -30,7 +30,7 @@ async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code
 }
 
 #[tokio::test]
-async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
+async fn rejects_malformed_credentials() {
     let mut target = Target::start().await;
     let good = target.good();
     #[rustfmt::skip]
@@ -95,7 +95,7 @@ async fn a_credential_is_the_word_bearer_one_space_or_more_and_one_token() {
 }
 
 #[tokio::test]
-async fn two_fields_are_two_credentials_whatever_they_hold() {
+async fn rejects_two_fields_with_any_content() {
     let mut target = Target::start().await;
     let good = format!("Bearer {}", target.good());
     let another = format!("Bearer {}", target.issuer.token().subject("other").sign());
@@ -141,7 +141,7 @@ async fn two_fields_are_two_credentials_whatever_they_hold() {
 
 /// RFC 9700 §4.3.2: tokens in addresses end up in logs.
 #[tokio::test]
-async fn a_token_elsewhere_is_no_credential() {
+async fn ignores_tokens_outside_the_field() {
     let mut target = Target::start().await;
     let good = target.good();
     let get = |target: &str, rest: &str| {
@@ -181,7 +181,7 @@ async fn a_token_elsewhere_is_no_credential() {
 
 /// A path that almost matches a route must not bypass the token check.
 #[tokio::test]
-async fn no_spelling_of_a_path_goes_round_the_token() {
+async fn no_spelling_of_a_path_bypasses_the_token() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -221,7 +221,7 @@ async fn no_spelling_of_a_path_goes_round_the_token() {
 
 /// hyper refuses these before there is a request, with a bare status.
 #[tokio::test]
-async fn bytes_that_no_field_may_hold_are_refused() {
+async fn rejects_bytes_not_allowed_in_fields() {
     let mut target = Target::start().await;
     let good = target.good();
     let (good, head) = (good.as_bytes(), b"Authorization: Bearer ".as_slice());
@@ -257,7 +257,7 @@ async fn bytes_that_no_field_may_hold_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_hold_to_the_byte() {
+async fn limits_are_exact_to_the_byte() {
     const TOKEN: usize = 16 * 1024;
     const HEAD: usize = 32 * 1024;
     let mut target = Target::start().await;
@@ -301,7 +301,7 @@ async fn limits_hold_to_the_byte() {
 
 /// The same rules apply to HTTP/2. Its fields are not lines of text, but two fields are still two.
 #[tokio::test]
-async fn over_http_2_a_credential_is_judged_alike() {
+async fn applies_the_same_rules_over_http_2() {
     let target = Target::start().await;
     let good = format!("Bearer {}", target.good());
     let stream = TcpStream::connect(target.service.address).await.unwrap();
@@ -355,7 +355,7 @@ async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
 
 /// The limit also applies to `verify`, which takes a token without a header field.
 #[tokio::test]
-async fn the_limit_of_a_token_holds_without_a_field() {
+async fn token_limit_applies_without_a_field() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
     let auth = keys::auth(&[key]).unwrap();
     for (case, length, expected) in [

@@ -90,7 +90,7 @@ async fn is_left_out(case: &str, odd: &Value, by_odd: &str, without_kid: &str, c
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_for_signatures_verifies_none() {
+async fn ignores_keys_that_are_not_for_signatures() {
     let key = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     #[rustfmt::skip]
     let rows = [
@@ -142,7 +142,7 @@ async fn a_key_that_is_not_for_signatures_verifies_none() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_its_own_algorithm_alone() {
+async fn uses_a_key_only_for_its_own_algorithm() {
     let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     for own in ["RS384", "RS512", "PS256", "PS384", "PS512"] {
         let odd = with(&rsa, &[("alg", Some(json!(own)))]);
@@ -165,7 +165,7 @@ async fn a_key_is_for_its_own_algorithm_alone() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_written_wrongly_make_no_key() {
+async fn rejects_keys_with_malformed_numbers() {
     let rsa = SigningKey::generate(Algorithm::RS256).with_kid("odd");
     let n = rsa.public_jwk()["n"].as_str().unwrap().to_owned();
     let short = base64url(&bytes_of(&n)[..128]);
@@ -202,7 +202,7 @@ async fn numbers_that_are_written_wrongly_make_no_key() {
 }
 
 #[tokio::test]
-async fn a_point_that_is_not_on_its_curve_makes_no_key() {
+async fn rejects_points_off_the_curve() {
     let ec = SigningKey::generate(Algorithm::ES256).with_kid("odd");
     let (x, y) = coordinates(&ec);
     let mut off = y.clone();
@@ -260,7 +260,7 @@ fn coordinates(key: &SigningKey) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_edwards_key_is_one_point_of_ed25519() {
+async fn rejects_invalid_ed25519_points() {
     let key = SigningKey::generate(Algorithm::EdDSA).with_kid("odd");
     let x = bytes_of(key.public_jwk()["x"].as_str().unwrap());
     let some = |bytes: &[u8]| Some(json!(base64url(bytes)));
@@ -291,7 +291,7 @@ async fn an_edwards_key_is_one_point_of_ed25519() {
 /// `aws-lc-rs` detects this during verification, not when it parses the key. The key is held, but
 /// verifies nothing.
 #[tokio::test]
-async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
+async fn ed25519_point_off_the_curve_verifies_nothing() {
     let (key, good) = (
         SigningKey::generate(Algorithm::EdDSA).with_kid("odd"),
         SigningKey::generate(Algorithm::EdDSA),
@@ -318,7 +318,7 @@ async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
 /// Each token in `edge_keys.json` is mathematically valid under its key. Only the check of the key
 /// prevents a 200.
 #[tokio::test]
-async fn a_weak_key_verifies_nothing() {
+async fn weak_keys_verify_nothing() {
     let vectors = include_str!("../../vectors/edge_keys.json");
     let vectors: Value = serde_json::from_str(vectors).unwrap();
     for vector in vectors["refused"].as_array().unwrap() {
@@ -339,7 +339,7 @@ async fn a_weak_key_verifies_nothing() {
 
 /// A secret in a public key set is known to everyone (RFC 8725 §3.2).
 #[tokio::test]
-async fn a_secret_of_the_key_set_verifies_nothing() {
+async fn secrets_in_the_key_set_verify_nothing() {
     let good = SigningKey::generate(Algorithm::ES256);
     let oct = json!({"kty": "oct", "kid": "secret", "k": base64url([7; 32]), "alg": "HS256"});
     let mut hs256 = token(&SigningKey::from_secret([7; 32]), Some("secret"));
@@ -364,7 +364,7 @@ async fn a_secret_of_the_key_set_verifies_nothing() {
 
 /// If two different keys fit, it is ambiguous which one the issuer means.
 #[tokio::test]
-async fn of_two_keys_that_fit_neither_is_used() {
+async fn uses_neither_of_two_keys_that_fit() {
     let (one, other) = (
         SigningKey::generate(Algorithm::ES256).with_kid("a"),
         SigningKey::generate(Algorithm::ES256).with_kid("b"),
@@ -393,7 +393,7 @@ async fn of_two_keys_that_fit_neither_is_used() {
 /// Skips entries that are not keys or that not every JSON parser can read. The valid key still
 /// works.
 #[tokio::test]
-async fn an_entry_that_is_no_key_is_skipped() {
+async fn skips_entries_that_are_not_keys() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let jwk = good.public_jwk().to_string();
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
@@ -439,7 +439,7 @@ fn hidden(json: &str) -> String {
 /// `raw_value` reads such a string with a fresh depth limit, so that sixty nested documents
 /// overflow the stack. A parser with the feature and one without it see two different keys.
 #[tokio::test]
-async fn a_document_in_a_string_is_not_read() {
+async fn does_not_parse_documents_in_strings() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let other = SigningKey::generate(Algorithm::EdDSA);
     let jwk = other.public_jwk().to_string();
@@ -471,7 +471,7 @@ async fn a_document_in_a_string_is_not_read() {
 
 /// Documents that are refused, and documents that are valid with unknown members beside `keys`.
 #[test]
-fn a_key_set_is_strict_json() {
+fn requires_key_sets_to_be_strict_json() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     #[rustfmt::skip]
@@ -496,7 +496,7 @@ fn a_key_set_is_strict_json() {
 
 /// A fault in one entry skips only that entry. Its depth is counted from the document's root.
 #[tokio::test]
-async fn an_entry_is_strict_json() {
+async fn skips_entries_that_are_not_strict_json() {
     let good = SigningKey::generate(Algorithm::EdDSA);
     let other = SigningKey::generate(Algorithm::EdDSA);
     let jwk = other.public_jwk().to_string();
@@ -521,7 +521,7 @@ async fn an_entry_is_strict_json() {
 
 /// Only the first 512 entries are read. They stay usable, whatever comes after them.
 #[tokio::test]
-async fn the_entries_of_a_set_are_limited() {
+async fn limits_the_entries_of_a_set() {
     let first = SigningKey::generate(Algorithm::EdDSA);
     let last = SigningKey::generate(Algorithm::EdDSA);
     for (case, between, is_read) in [("512 entries", 510, true), ("513", 511, false)] {
@@ -536,7 +536,7 @@ async fn the_entries_of_a_set_are_limited() {
 /// Two keys whose numbers, concatenated, are the same bytes: `n` and `e` of the second are split
 /// one byte later. A token without a `kid` names neither.
 #[tokio::test]
-async fn keys_are_compared_number_by_number() {
+async fn compares_keys_number_by_number() {
     let key = SigningKey::generate(Algorithm::RS256);
     let n = bytes_of(key.public_jwk()["n"].as_str().unwrap());
     let rsa = |n: &[u8], e: &[u8]| json!({"kty": "RSA", "n": base64url(n), "e": base64url(e)});

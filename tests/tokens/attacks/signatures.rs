@@ -26,7 +26,7 @@ const ED25519_ORDER: [u8; 32] = [
 ];
 
 #[tokio::test]
-async fn a_signature_that_is_not_the_whole_one_is_refused() {
+async fn rejects_incomplete_signatures() {
     for algorithm in ASYMMETRIC {
         let mut target = Target::of(algorithm).await;
         let good = target.good();
@@ -73,7 +73,7 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
 
 /// A key verifies only with the algorithm in the header.
 #[tokio::test]
-async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
+async fn rejects_signatures_by_another_algorithm_of_the_key() {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
     let rsa = [RS256, RS384, RS512, PS256, PS384, PS512];
     let issuer = Issuer::start().await;
@@ -96,7 +96,7 @@ async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_is_over_these_very_parts() {
+async fn rejects_signatures_over_other_parts() {
     let mut target = Target::start().await;
     let (one, other) = (
         target.good(),
@@ -146,7 +146,7 @@ fn parts(token: &str) -> [&str; 3] {
 
 /// RSA: numbers that a careless verifier reduces or pads (RFC 8017 §8.2.2).
 #[tokio::test]
-async fn a_number_that_is_no_rsa_signature_is_refused() {
+async fn rejects_invalid_rsa_signatures() {
     let mut target = Target::start().await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -173,7 +173,7 @@ async fn a_number_that_is_no_rsa_signature_is_refused() {
 
 /// ECDSA: r and s from 1 to n - 1, each of the field's length (RFC 7518 §3.4).
 #[tokio::test]
-async fn numbers_that_are_no_ecdsa_signature_are_refused() {
+async fn rejects_invalid_ecdsa_signatures() {
     let mut target = Target::of(Algorithm::ES256).await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -224,7 +224,7 @@ async fn numbers_that_are_no_ecdsa_signature_are_refused() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_no_eddsa_signature_are_refused() {
+async fn rejects_invalid_eddsa_signatures() {
     let mut target = Target::of(Algorithm::EdDSA).await;
     let good = target.good();
     let signature = signature_of(&good);
@@ -291,7 +291,7 @@ fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_arithmetic_is_right() {
+fn test_arithmetic_is_correct() {
     assert_eq!(sum(&[0, 255], &[0, 1]), [1, 0]);
     assert_eq!(difference(&[1, 0], &[0, 1]), [0, 255]);
     assert_eq!(

@@ -141,7 +141,7 @@ mod tests {
     /// Covers `serde_json`'s private names: plain, escaped, at any depth, and with the values that
     /// each would hide.
     #[test]
-    fn rejects_the_private_names_of_serde_json() {
+    fn rejects_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;
         let number = r#""$serde_json::private::Number""#;
         let escaped = r#""\u0024serde_json::private::RawValue""#;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_type_from_an_object_only() {
+    fn reads_a_type_only_from_an_object() {
         let issuer = |issuer: &str| {
             Ok(Metadata {
                 issuer: issuer.to_owned(),

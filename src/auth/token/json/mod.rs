@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_everything_but_a_strict_object() {
+    fn rejects_everything_except_strict_objects() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
         let many: Vec<_> = (0..100).map(|i| format!(r#""{i}":0"#)).collect();
         let twice_among_many = format!(r#"{{{},"99":0}}"#, many.join(","));
@@ -476,7 +476,7 @@ mod tests {
         /// `serde_json`'s maps keep the last of several members with the same name. If the numbers
         /// of members are equal, there were no duplicates.
         #[test]
-        fn accepted_objects_are_the_same_to_serde_json(text in almost_an_object()) {
+        fn serde_json_agrees_on_accepted_objects(text in almost_an_object()) {
             if seen(&text).is_err() {
                 return Ok(());
             }

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_page_in_the_order_of_the_codes() {
+    fn every_code_has_a_page_in_catalogue_order() {
         let codes = AuthError::ALL.iter().map(|error| error.code());
         let codes = codes.chain(Problem::ALL.iter().map(|problem| problem.code()));
         let pages = PAGES.iter().map(|page| page.code);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_says_something_and_no_cause_stands_twice_on_it() {
+    fn pages_are_complete_and_list_each_cause_once() {
         for page in PAGES {
             let mut seen = HashSet::new();
             assert!(!page.when.is_empty(), "{}", page.code);

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_a_text_in_html() {
+    fn escapes_texts_in_html() {
         assert_eq!(
             marked("`a` < `b` & \"c\""),
             "<code>a</code> &lt; <code>b</code> &amp; &quot;c&quot;"

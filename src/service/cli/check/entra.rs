@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_shows_the_version() {
+    fn recognizes_the_token_version_by_issuer() {
         let of = |version: u8| Some(("t".to_owned(), version));
         for (issuer, expected) in [
             ("https://sts.windows.net/t/", of(1)),

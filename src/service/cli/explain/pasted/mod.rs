@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn explains_the_value_of_a_field_as_it_is() {
+    fn explains_a_field_value_unchanged() {
         for value in [
             "Bearer <T>",
             "bearer  <T>",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_mistakes_of_a_field_in_a_text() {
+    fn keeps_mistakes_of_a_field_found_in_a_text() {
         #[rustfmt::skip]
         let rows = [
             ("an unfilled variable", "curl -H 'Authorization: Bearer $TOKEN' https://a.example", "Bearer $TOKEN"),
