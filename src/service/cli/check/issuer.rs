@@ -23,7 +23,7 @@ use crate::{
                 context::Context,
                 entra, keys,
                 report::Section,
-                way_out::{Wanted, way_out},
+                advice::{Wanted, advice},
             },
             terminal::Mark,
             time_format::{self, length, relative},
@@ -104,7 +104,7 @@ pub(in crate::service) async fn check(
                 keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
-                let hint = way_out(error, Wanted::KeySet, context);
+                let hint = advice(error, Wanted::KeySet, context);
                 failed(&mut section, "key set", &response, error, &hint);
             }
         }
@@ -158,7 +158,7 @@ async fn discover(
         Ok(body) => body,
         Err(error) => {
             let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = way_out(error, wanted, context);
+            let hint = advice(error, wanted, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -173,7 +173,7 @@ async fn discover(
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = way_out(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = advice(&error, Wanted::Metadata { jwks_uri }, context);
             section.add_failure("issuer", &error, &hint);
             None
         }

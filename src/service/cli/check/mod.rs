@@ -14,7 +14,7 @@ mod keys;
 mod progress;
 mod report;
 mod variables;
-mod way_out;
+mod advice;
 
 use std::{path::PathBuf, time::SystemTime};
 

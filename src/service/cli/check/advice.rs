@@ -22,7 +22,7 @@ pub(in crate::service) enum Wanted<'a> {
 }
 
 /// Returns the advice for `error`, as one sentence.
-pub(in crate::service) fn way_out(
+pub(in crate::service) fn advice(
     error: &FetchError,
     wanted: Wanted<'_>,
     context: &Context<'_>,
