@@ -14,11 +14,11 @@ use std::fmt::Write as _;
 use reqwest::Url;
 
 /// The maximum number of characters shown of an address or a text.
-const ENOUGH: usize = 80;
+const MAX_CHARS: usize = 80;
 
 /// The maximum number of characters shown of a library's message. It is larger because the library
 /// adds its own words: rustls writes 100 characters before the first name of a certificate.
-const MESSAGE: usize = 240;
+const MAX_MESSAGE_CHARS: usize = 240;
 
 /// A text from outside, reduced to the part that may be shown.
 ///
@@ -35,20 +35,20 @@ pub(crate) struct ShownUrl(ShownText);
 
 impl ShownText {
     pub(crate) fn new(text: &str) -> Self {
-        Self(cut(&without_secrets_in_words(text), ENOUGH))
+        Self(cut(&without_secrets_in_words(text), MAX_CHARS))
     }
 
     /// Creates a text from a library's message, which may quote its input.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        Self(cut(&without_secrets_in_words(&message), MESSAGE))
+        Self(cut(&without_secrets_in_words(&message), MAX_MESSAGE_CHARS))
     }
 }
 
 impl ShownUrl {
     /// Creates an address from a text. The text need not be a valid address.
     pub(crate) fn new(text: &str) -> Self {
-        Self(ShownText(cut(&without_secrets(text), ENOUGH)))
+        Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 }
 
@@ -61,7 +61,7 @@ impl From<&Url> for ShownUrl {
         bare.set_query(None);
         bare.set_fragment(None);
         let query = if url.query().is_some() { "?…" } else { "" };
-        Self(ShownText(cut(&format!("{bare}{query}"), ENOUGH)))
+        Self(ShownText(cut(&format!("{bare}{query}"), MAX_CHARS)))
     }
 }
 
@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(ShownText::new(text).to_string(), shown, "{case}");
         }
         let message = ShownText::message(long).to_string();
-        assert_eq!(message.chars().count(), MESSAGE + 1);
+        assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS + 1);
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
     }
 

@@ -170,7 +170,10 @@ impl Auth {
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
         let claims = verdict.map_err(|error| {
-            self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
+            self.refusal_in(
+                credential.scheme,
+                bearer::error_to_report(credential.token, error),
+            )
         })?;
         if let Some(scope) = claims.lacks_required_scope() {
             let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);

@@ -126,7 +126,7 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
 
 /// Returns the error to report. If a token could not be parsed and has characters that a bearer
 /// token cannot have, the field is reported as malformed.
-pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
+pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
         _ => error,
@@ -212,7 +212,7 @@ mod tests {
     /// Reads a field as if its token could not be parsed, so that the characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
         let token = after_scheme(field, BEARER)?;
-        match blame(token, AuthError::TokenNotJwt) {
+        match error_to_report(token, AuthError::TokenNotJwt) {
             AuthError::TokenNotJwt => Ok(token),
             error => Err(error),
         }

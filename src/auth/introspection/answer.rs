@@ -1,4 +1,4 @@
-//! [`Judge`]: parses an introspection answer and checks it like the claims of a JWT.
+//! [`AnswerChecker`]: parses an introspection answer and checks it like the claims of a JWT.
 
 use std::sync::Arc;
 
@@ -36,14 +36,14 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
 
 /// The rules for the introspection answers of one issuer.
 #[derive(Debug)]
-pub(in crate::auth) struct Judge {
+pub(in crate::auth) struct AnswerChecker {
     pub(in crate::auth) context: Arc<IssuerContext>,
     pub(in crate::auth) audience_claim: AudienceClaim,
     pub(in crate::auth) audiences: Arc<[String]>,
     pub(in crate::auth) methods: Methods,
 }
 
-impl Judge {
+impl AnswerChecker {
     /// Returns the claims of an active answer if they are acceptable.
     pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;

@@ -137,7 +137,7 @@ impl Drop for Task {
     }
 }
 
-const GOES_ON: &str = "the list that is held goes on";
+const LIST_KEPT: &str = "the list that is held goes on";
 
 /// The state of one source.
 #[derive(Debug)]
@@ -199,8 +199,8 @@ impl Watch {
             _ if !is_new => {}
             // An error, because this line is the only sign that later entries of the file have no
             // effect.
-            None => tracing::error!(source, error = why, "revocations not read; {GOES_ON}"),
-            Some(_) => tracing::warn!(source, error = why, "revocations not read; {GOES_ON}"),
+            None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
+            Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }
         self.decide(age);
     }

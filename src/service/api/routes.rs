@@ -57,7 +57,7 @@ pub fn rows(
         //
         route!(ANY, "auth")
             .with_auth(access)
-            .require_by_query(forward_auth::asked)
+            .require_by_query(forward_auth::parse_query)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says("Whose token it is, for a proxy that asks", Form::Forwarded),
         //

@@ -172,7 +172,7 @@ impl Reader<'_> {
                 "has no [[issuer]]; a service without an issuer accepts no token",
             );
         }
-        self.twice(&issuers);
+        self.report_duplicates(&issuers);
         issuers
     }
 
@@ -344,7 +344,7 @@ impl Reader<'_> {
     }
 
     /// Reports issuers that appear in two tables.
-    fn twice(&mut self, issuers: &[IssuerSettings]) {
+    fn report_duplicates(&mut self, issuers: &[IssuerSettings]) {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {

@@ -56,7 +56,7 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
 /// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
 /// fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
-    web_address(text).map_err(|invalid| named_so(text, invalid))?;
+    web_address(text).map_err(|invalid| with_name_hint(text, invalid))?;
     if text.contains('?') {
         return Err(InvalidValue::new(
             "has a query, as no issuer does (RFC 8414 §2)",
@@ -68,7 +68,7 @@ pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
 /// Adds a hint that the issuer's name may be correct. Some names are not https URLs, such as
 /// `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come from
 /// elsewhere.
-fn named_so(text: &str, invalid: InvalidValue) -> InvalidValue {
+fn with_name_hint(text: &str, invalid: InvalidValue) -> InvalidValue {
     const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -11,8 +11,8 @@
 //! - A response ends if the peer reads none of it for the limit. *Other requests on the connection
 //!   do not reset this timer.* An HTTP/2 response ends with its stream while the stream's task
 //!   still runs, and with the connection afterwards.
-//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the
-//!   timers of the other two rules are paused, but never for more than [`BLOCKED`] times the limit
+//! - A connection whose socket accepts no byte for [`BLOCKED_FACTOR`] times the limit ends. Meanwhile the
+//!   timers of the other two rules are paused, but never for more than [`BLOCKED_FACTOR`] times the limit
 //!   in total. Otherwise a peer could keep its socket full with pings and occasionally read a few
 //!   of their responses.
 //!
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// A socket may accept no bytes for this many times the limit. At the default limit of 30 s, a peer
 /// that reads 1 KiB per second empties a receive buffer of 240 KiB in that time.
-const BLOCKED: u32 = 8;
+const BLOCKED_FACTOR: u32 = 8;
 
 /// The timers of one connection.
 #[derive(Debug)]
@@ -150,9 +150,9 @@ impl IdleTimeout {
 
     /// Waits until the connection must end: it has been idle for `limit`, or the peer has read none
     /// of a response for that long and the response has no stream to end, or the socket has been
-    /// blocked for [`BLOCKED`] limits.
+    /// blocked for [`BLOCKED_FACTOR`] limits.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.still(limit, limit * BLOCKED).await;
+        self.still(limit, limit * BLOCKED_FACTOR).await;
     }
 
     /// Like [`expired`](Self::expired), for a connection that is being shut down: a blocked socket
@@ -430,7 +430,10 @@ mod tests {
         idle_timeout.block();
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), Duration::from_secs(37) + LIMIT * BLOCKED);
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_secs(37) + LIMIT * BLOCKED_FACTOR
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -501,7 +504,7 @@ mod tests {
 
         // hyper still holds the piece.
         idle_timeout.expired(LIMIT).await;
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED * 2);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR * 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -533,7 +536,7 @@ mod tests {
 
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR);
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use crate::{
         display::ShownText,
         keys::KeyStatus,
     },
-    service::observe::process::{ProcessFigures, figures, precise},
+    service::observe::process::{ProcessFigures, figures, to_f64},
 };
 
 const REQUEST_BUCKETS: [f64; 14] = [
@@ -234,10 +234,10 @@ impl Metrics {
 fn set_process(process: &ProcessFigures) {
     // A gauge, because counters of this library cannot have fractions.
     gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
-    gauge!("process_resident_memory_bytes").set(precise(process.resident_bytes));
-    gauge!("process_threads").set(precise(process.threads));
-    gauge!("process_open_fds").set(precise(process.open_files));
-    let max_files = process.max_files.map_or(f64::INFINITY, precise);
+    gauge!("process_resident_memory_bytes").set(to_f64(process.resident_bytes));
+    gauge!("process_threads").set(to_f64(process.threads));
+    gauge!("process_open_fds").set(to_f64(process.open_files));
+    let max_files = process.max_files.map_or(f64::INFINITY, to_f64);
     gauge!("process_max_fds").set(max_files);
     gauge!("process_start_time_seconds").set(process.started);
 }

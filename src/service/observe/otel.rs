@@ -28,7 +28,7 @@ use opentelemetry_sdk::{
 
 use crate::{
     auth::context::KeyWait,
-    service::observe::{metrics::Outcome, request_id::Trace},
+    service::observe::{metrics::Outcome, request_id::TraceContext},
 };
 
 /// How long sending the last spans may take at shutdown.
@@ -79,7 +79,7 @@ impl Traces {
         &self,
         since: Instant,
         method: &'static str,
-        parent: Option<(&Trace, Option<&HeaderValue>)>,
+        parent: Option<(&TraceContext, Option<&HeaderValue>)>,
     ) -> Option<RequestSpan> {
         let since_epoch = SystemTime::now() - since.elapsed();
         let parent = parent.map_or_else(Context::new, |(trace, state)| {

@@ -68,9 +68,9 @@ fn mix(mut bits: u64) -> u64 {
 
 /// The trace that a request belongs to (W3C Trace Context).
 #[derive(Debug)]
-pub(in crate::service) struct Trace(HeaderValue);
+pub(in crate::service) struct TraceContext(HeaderValue);
 
-impl Trace {
+impl TraceContext {
     /// Returns the trace of a valid `traceparent`. Invalid ones are ignored (W3C Trace
     /// Context §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
@@ -203,8 +203,12 @@ mod tests {
         for (case, values, valid) in rows {
             let values: Vec<_> = values.iter().map(|value| value.replace("ID", ID)).collect();
             let values: Vec<_> = values.iter().map(String::as_str).collect();
-            let trace = Trace::of(&headers(&TRACEPARENT, &values));
-            assert_eq!(trace.as_ref().map(Trace::id), valid.then_some(ID), "{case}");
+            let trace = TraceContext::of(&headers(&TRACEPARENT, &values));
+            assert_eq!(
+                trace.as_ref().map(TraceContext::id),
+                valid.then_some(ID),
+                "{case}"
+            );
         }
     }
 }

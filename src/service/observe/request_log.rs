@@ -26,7 +26,7 @@ use crate::{
     },
     service::observe::{
         metrics::{Metrics, Outcome},
-        request_id::{Trace, X_REQUEST_ID, request_id},
+        request_id::{TraceContext, X_REQUEST_ID, request_id},
     },
 };
 
@@ -124,7 +124,7 @@ impl RequestLog {
         let is_traced = self.traces.is_some();
         #[cfg(not(feature = "otel"))]
         let is_traced = false;
-        let trace = (log || is_traced).then(|| Trace::of(request.headers()));
+        let trace = (log || is_traced).then(|| TraceContext::of(request.headers()));
         let trace = trace.flatten();
         #[cfg(feature = "otel")]
         let span = self.traces.as_ref().and_then(|traces| {
@@ -186,7 +186,7 @@ pub(in crate::service) struct RequestRecord {
     since: Instant,
     method: &'static str,
     request_id: HeaderValue,
-    trace: Option<Trace>,
+    trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
     span: Option<RequestSpan>,
     is_over: bool,
@@ -279,7 +279,7 @@ impl RequestRecord {
                     code = outcome.code,
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
                     request_id = self.request_id.to_str().unwrap_or_default(),
-                    trace_id = self.trace.as_ref().map(Trace::id),
+                    trace_id = self.trace.as_ref().map(TraceContext::id),
                     original_method = original.and_then(|it| it.method.as_deref()),
                     original_host = original.and_then(|it| it.host.as_deref()),
                     original_path = original.and_then(|it| it.path.as_deref()),

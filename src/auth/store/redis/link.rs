@@ -102,7 +102,7 @@ async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> Redis
     let kept = async {
         select! {
             Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
-            Err(fault) = keep_in_step(shared, commands.clone()) => fault,
+            Err(fault) = keep_synchronized(shared, commands.clone()) => fault,
             else => lost(),
         }
     };
@@ -128,7 +128,7 @@ async fn keep_alive(
     loop {
         select! {
             _ = checks.tick() => {}
-            () = shared.doubt.notified() => {}
+            () = shared.check_requested.notified() => {}
         }
         let birth = birth(shared, &mut commands).await?;
         if replace(&mut born, birth) != birth {
@@ -148,7 +148,10 @@ async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
 }
 
 /// Reads the whole list at intervals, and whenever there is a new subscriber.
-async fn keep_in_step(shared: &Shared, mut commands: MultiplexedConnection) -> RedisResult<()> {
+async fn keep_synchronized(
+    shared: &Shared,
+    mut commands: MultiplexedConnection,
+) -> RedisResult<()> {
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

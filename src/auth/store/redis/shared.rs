@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// Makes the task read the whole list again.
     pub(super) resync: Notify,
     /// Makes the task check the connection.
-    pub(super) doubt: Notify,
+    pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
@@ -79,7 +79,7 @@ impl Shared {
             accepted: Memory::new(bytes),
             subscribers: Subscribers::default(),
             resync: Notify::new(),
-            doubt: Notify::new(),
+            check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
         }

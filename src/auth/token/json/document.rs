@@ -11,7 +11,7 @@ use serde::{
 };
 
 use crate::auth::token::json::{
-    Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
+    Malformed, Value, is_out_of_range, no_private_name, replace_infinite,
 };
 
 /// The maximum nesting depth, counted over a whole document. `serde_json` has the same limit but
@@ -33,7 +33,7 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
     check_below(depth, text)?;
     match serde_json::from_str(text) {
         Err(error) if is_out_of_range(&error) => {
-            serde_json::from_str(&without_the_infinite(text, "null"))
+            serde_json::from_str(&replace_infinite(text, "null"))
         }
         read => read,
     }
@@ -78,7 +78,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     }
     no_private_name(text)?;
     match read(text) {
-        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text, "null")),
+        Err(error) if is_out_of_range(&error) => read(&replace_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)

@@ -65,7 +65,7 @@ pub(crate) fn members<'a>(
     match read(text, &mut member) {
         Err(error) if is_out_of_range(&error) => {
             // Not null, because some claims treat null as absent.
-            let finite = without_the_infinite(text, "false");
+            let finite = replace_infinite(text, "false");
             read(&finite, |name, value| member(name, value.into_owned()))
         }
         read => read,
@@ -106,7 +106,7 @@ fn is_out_of_range(error: &serde_json::Error) -> bool {
 }
 
 /// Returns the text with each number outside the range of `f64` replaced by `instead`.
-fn without_the_infinite(text: &str, instead: &str) -> String {
+fn replace_infinite(text: &str, instead: &str) -> String {
     let mut finite = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -480,7 +480,7 @@ mod tests {
             if seen(&text).is_err() {
                 return Ok(());
             }
-            let finite = without_the_infinite(&text, "false");
+            let finite = replace_infinite(&text, "false");
             let members = seen(&finite).unwrap();
             let object: HashMap<String, Box<RawValue>> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(members.len(), object.len());

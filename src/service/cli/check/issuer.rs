@@ -19,11 +19,11 @@ use crate::{
     service::{
         cli::{
             check::{
+                advice::{Wanted, advice},
                 certificate,
                 context::Context,
                 entra, keys,
                 report::Section,
-                advice::{Wanted, advice},
             },
             terminal::Mark,
             time_format::{self, length, relative},

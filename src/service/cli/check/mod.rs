@@ -4,6 +4,7 @@
 //! configuration that passes here works there. Changes nothing, and continues after a failure, so
 //! that one run reports everything.
 
+mod advice;
 mod certificate;
 mod context;
 mod entra;
@@ -14,7 +15,6 @@ mod keys;
 mod progress;
 mod report;
 mod variables;
-mod advice;
 
 use std::{path::PathBuf, time::SystemTime};
 

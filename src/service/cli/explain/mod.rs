@@ -142,7 +142,7 @@ impl Options {
         let query = self.query();
         let asked = query
             .as_deref()
-            .and_then(|query| forward_auth::asked(query).ok()?.policy);
+            .and_then(|query| forward_auth::parse_query(query).ok()?.policy);
         let asked = asked.map(|policy| Wanted {
             words: format!("what /auth?{} asks for", query.unwrap_or_default()),
             policy,

@@ -111,7 +111,7 @@ impl World {
             .required_scope
             .clone()
             .map(|policy| named("required", policy));
-        let asked = query.and_then(|query| forward_auth::asked(query).ok()?.policy);
+        let asked = query.and_then(|query| forward_auth::parse_query(query).ok()?.policy);
         let asked = asked.map(|policy| named("asked", policy));
         let subject = Subject {
             access: &self.access,
