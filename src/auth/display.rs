@@ -197,7 +197,7 @@ mod tests {
             ("a ? in a password", "https://me:hun?ter2@a.example/", "https://…"),
             ("an @ in a query", "https://a.example/?q=a@hunter2", "https://…"),
             ("no scheme", "me:hunter2@a.example?hunter2", "…@a.example?…"),
-            ("a blank in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
+            ("a space in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
             ("a right-to-left override", "https://a.example/\u{202e}b", "https://a.example/\\u{202e}b"),
         ];
         for (case, address, shown) in rows {
@@ -230,9 +230,9 @@ mod tests {
             ("bidi", "\u{202e}\u{2066}\u{61c}a", r"\u{202e}\u{2066}\u{61c}a".to_owned()),
             ("zero width", "a\u{200b}\u{feff}b", r"a\u{200b}\u{feff}b".to_owned()),
             ("Hangul fillers", "\u{3164}\u{115f}\u{1160}\u{ffa0}", r"\u{3164}\u{115f}\u{1160}\u{ffa0}".to_owned()),
-            ("a blank of Braille", "a\u{2800}b", r"a\u{2800}b".to_owned()),
-            ("blanks", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
-            ("an address within", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
+            ("a Braille blank", "a\u{2800}b", r"a\u{2800}b".to_owned()),
+            ("whitespace", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
+            ("a URL inside", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
             ("long", &*long, format!("{}…", "x".repeat(80))),
         ];
         for (case, text, shown) in rows {

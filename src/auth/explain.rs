@@ -781,9 +781,9 @@ mod tests {
         }
         #[rustfmt::skip]
         let rows = [
-            ("nothing", String::new()),
+            ("empty", String::new()),
             ("too large", "a".repeat(MAX_TOKEN + 1)),
-            ("too large, with blanks", " ".repeat(MAX_TOKEN + 1)),
+            ("too large, with spaces", " ".repeat(MAX_TOKEN + 1)),
             ("a member twice", issuer.sign_raw(br#"{"alg":"ES256","alg":"ES256"}"#, b"{}")),
             ("a header of text", issuer.sign_raw(br#""a""#, b"{}")),
             ("a header that is not UTF-8", issuer.sign_raw(b"\xff", b"{}")),

@@ -320,7 +320,7 @@ mod tests {
         };
         #[rustfmt::skip]
         let changes: &[(&str, Change)] = &[
-            ("nothing", |p| p),
+            ("no fault", |p| p),
             ("typ", |p| p.header("typ", "JWT")),
             ("crit", |p| p.header("crit", json!([]))),
             ("alg", |p| p.header("alg", "HS256")),

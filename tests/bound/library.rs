@@ -111,8 +111,14 @@ async fn bound_token_in_another_field_needs_its_proof() {
     let plain = issuer.token().sign();
     for (case, token, proof, status, code) in [
         ("bound, with its proof", &bound, Some(&proof), 200, ""),
-        ("bound, again", &bound, Some(&proof), 401, "proof_replayed"),
-        ("bound, without", &bound, None, 401, "invalid_proof"),
+        (
+            "bound, proof replayed",
+            &bound,
+            Some(&proof),
+            401,
+            "proof_replayed",
+        ),
+        ("bound, no proof", &bound, None, 401, "invalid_proof"),
         ("plain", &plain, None, 200, ""),
     ] {
         let mut request = warp::test::request().path("/me").header("x-token", token);

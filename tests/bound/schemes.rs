@@ -91,8 +91,8 @@ async fn token_must_satisfy_every_binding() {
         ("empty", json!({"jkt": ""}), "token_bound"),
         ("null", json!({"jkt": null}), "token_bound"),
         ("an array", json!({"jkt": [jkt]}), "token_bound"),
-        ("nothing", json!({}), "token_bound"),
-        ("no object", json!(jkt), "token_bound"),
+        ("an empty object", json!({}), "token_bound"),
+        ("not an object", json!(jkt), "token_bound"),
         ("cnf of null", json!(null), "token_bound"),
     ];
     for (case, cnf, code) in rows {

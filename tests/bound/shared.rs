@@ -156,7 +156,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;
     let answer = other.with_lines(used.as_bytes()).await;
-    answer.assert_is_problem("older than the store", 503, "state_unavailable");
+    answer.assert_is_problem("issued before the store started", 503, "state_unavailable");
     let answer = client.with_lines(used.as_bytes()).await;
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
 }

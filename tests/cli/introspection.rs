@@ -96,8 +96,8 @@ async fn faults_name_the_missing_setting() {
         ("several issuers", "AUTH0_ISSUER", "https://a.example/,https://b.example/", "AUTH0_INTROSPECTION: in the environment, set, but AUTH0_ISSUER has several"),
         ("a secret and a key", "AUTH0_INTROSPECTION_KEY_FILE", "/nowhere/key.pem", "keep one of them"),
         ("plain http", "AUTH0_INTROSPECTION_URI", "http://a.example/introspect", "is not https"),
-        ("no duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
-        ("no file of revocations", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
+        ("not a duration", "AUTH0_INTROSPECTION_TTL", "soon", "AUTH0_INTROSPECTION_TTL"),
+        ("a missing revocation list", "AUTH0_REVOCATION_FILE", "/nowhere/revoked.jsonl", "is not there"),
     ];
     for (case, name, value, expected) in rows {
         let world = asking().await.set(name, value);

@@ -93,11 +93,11 @@ async fn exit_codes_distinguish_failures() {
         ("no target", &["revoke"], 64),
         ("two targets", &["revoke", "--jti", "a", "--sub", "b"], 64),
         ("an empty target", &["revoke", "--jti", ""], 64),
-        ("all without its issuer", &["revoke", "--all"], 64),
+        ("--all without an issuer", &["revoke", "--all"], 64),
         ("an unknown issuer", &["revoke", "--issuer", "https://a.example/", "--jti", "a"], 64),
         ("another spelling", &["revoke", "--issuer", issuer.trim_end_matches('/'), "--jti", "a"], 64),
-        ("no time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
-        ("no duration", &["revoke", "--sub", "a", "--for", "long"], 64),
+        ("not a time", &["revoke", "--sub", "a", "--before", "yesterday"], 64),
+        ("not a duration", &["revoke", "--sub", "a", "--for", "long"], 64),
         ("one that works", &["revoke", "--issuer", &issuer, "--sub", "a"], 0),
     ];
     for (case, arguments, expected) in rows {
@@ -187,13 +187,13 @@ async fn revoke_accepts_issuers_from_the_issuers_file() {
             0,
         ),
         (
-            "a stranger",
+            "an issuer that is not configured",
             table(&one),
             &["revoke", "--jti", "d", "--issuer", other],
             64,
         ),
         (
-            "no time",
+            "not a time",
             table(&one),
             &[
                 "revoke",

@@ -137,8 +137,8 @@ async fn terminal_shows_colours_and_temporary_progress() {
     for (case, name, value, colors, moves) in [
         ("as it is", "TERM", "xterm", true, true),
         ("no colours", "NO_COLOR", "1", false, true),
-        ("NO_COLOR of nothing", "NO_COLOR", "", true, true),
-        ("one that can do nothing", "TERM", "dumb", false, false),
+        ("an empty NO_COLOR", "NO_COLOR", "", true, true),
+        ("a dumb terminal", "TERM", "dumb", false, false),
     ] {
         let mut command = world.command(&["check"]);
         command.env(name, value);

@@ -26,13 +26,13 @@ async fn refuses_unknown_paths_and_methods_in_json() {
         ),
         ("the root", "GET", issuer.url().to_owned(), 404, None),
         (
-            "keys are read",
+            "POST to the key set",
             "POST",
             issuer.jwks_uri().to_owned(),
             405,
             Some("GET"),
         ),
-        ("tokens are posted for", "GET", token, 405, Some("POST")),
+        ("GET of the token endpoint", "GET", token, 405, Some("POST")),
     ] {
         let method = method.parse().expect("a method");
         let response = client()

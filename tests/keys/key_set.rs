@@ -550,7 +550,7 @@ async fn follows_a_moved_key_set_within_a_day() {
     let clock = StoppedClock::stop();
     for (case, max_age, ttl) in [
         ("the default", None, None),
-        ("the longest that an issuer can say", Some(1_000_000), None),
+        ("the longest max-age", Some(1_000_000), None),
         ("a week, configured", None, Some(SECOND * 7 * 86400)),
     ] {
         let issuer = issuer().await;
@@ -616,7 +616,7 @@ async fn refreshes_keys_while_only_discovery_fails() {
 async fn one_budget_unit_costs_at_most_four_requests() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
-        ("nothing", None),
+        ("no fault", None),
         ("an error", Some(Fault::Status(500))),
         ("HTML", Some(Fault::Html)),
     ] {
@@ -773,7 +773,7 @@ async fn one_invalid_key_does_not_affect_the_others() {
             json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
         ),
         ("malformed", json!({"kty": "RSA", "n": "!", "e": 3})),
-        ("no object", json!("odd")),
+        ("not an object", json!("odd")),
         ("null", json!(null)),
     ] {
         issuer.publish(json!({"keys": [odd, good]}));
@@ -827,8 +827,8 @@ async fn key_for_another_use_causes_no_fetch() {
     let good = issuer.key().public_jwk();
     for (case, member, value) in [
         ("encryption", "use", "enc"),
-        ("a kty of tomorrow", "kty", "AKP"),
-        ("a curve of tomorrow", "crv", "P-1021"),
+        ("an unsupported kty", "kty", "AKP"),
+        ("an unsupported curve", "crv", "P-1021"),
     ] {
         let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
         let mut jwk = odd.public_jwk();

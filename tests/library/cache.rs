@@ -84,7 +84,7 @@ async fn checks_times_on_every_hit() {
         ("seen", 0, true),
         ("seen, within leeway", 125, true),
         ("seen, beyond it", 135, false),
-        ("and still", 135, false),
+        ("still rejected", 135, false),
     ];
     for (case, seconds, accepted) in rows {
         offset.store(seconds, Ordering::Relaxed);

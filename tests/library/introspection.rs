@@ -174,8 +174,12 @@ async fn introspects_only_possible_opaque_tokens() {
         ("a JWE", "aaaa.bbbb.cccc.dddd.eeee", "token_inactive"),
         ("three parts", "aaaa.bbbb.cccc0123456789", "token_malformed"),
         ("a quote", "0123456789abcdef\"", "token_not_jwt"),
-        ("a blank", "0123456789 abcdef", "token_not_jwt"),
-        ("padding within", "0123456789=abcdef", "token_not_jwt"),
+        ("a space", "0123456789 abcdef", "token_not_jwt"),
+        (
+            "padding in the middle",
+            "0123456789=abcdef",
+            "token_not_jwt",
+        ),
         ("not ASCII", "0123456789abcdef\u{e9}", "token_not_jwt"),
     ] {
         assert_eq!(asked.code(token).await, expected, "{case}");
@@ -218,22 +222,26 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     let text = |text: &str| Fault::Body(text.to_owned());
     let rest = &good().to_string()[1..];
     vec![
-        ("active absent", without("active"), UNAVAILABLE),
+        ("no active", without("active"), UNAVAILABLE),
         (
-            "active a string",
+            "active is a string",
             with("active", json!("true")),
             UNAVAILABLE,
         ),
-        ("active a number", with("active", json!(1)), UNAVAILABLE),
-        ("active null", with("active", json!(null)), UNAVAILABLE),
+        ("active is a number", with("active", json!(1)), UNAVAILABLE),
+        ("active is null", with("active", json!(null)), UNAVAILABLE),
         (
-            "active an array",
+            "active is an array",
             with("active", json!([true])),
             UNAVAILABLE,
         ),
-        ("active an object", with("active", json!({})), UNAVAILABLE),
         (
-            "active false",
+            "active is an object",
+            with("active", json!({})),
+            UNAVAILABLE,
+        ),
+        (
+            "active is false",
             with("active", json!(false)),
             "token_inactive",
         ),
@@ -243,7 +251,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             UNAVAILABLE,
         ),
         (
-            "active no and yes",
+            "active false and true",
             Fault::Body(format!(r#"{{"active":false,{rest}"#)),
             UNAVAILABLE,
         ),
@@ -258,7 +266,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "unknown_issuer",
         ),
         (
-            "an issuer that is no string",
+            "an issuer that is not a string",
             with("iss", json!(1)),
             "invalid_claim",
         ),
@@ -279,12 +287,12 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
             "wrong_audience",
         ),
         (
-            "an audience that is no string",
+            "an audience that is not a string",
             with("aud", json!(1)),
             "invalid_claim",
         ),
         (
-            "an audience of null",
+            "an audience that is null",
             with("aud", json!(null)),
             "invalid_claim",
         ),
@@ -295,24 +303,24 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
         ),
         ("no exp", without("exp"), "missing_claim"),
         (
-            "exp a string",
+            "exp is a string",
             with("exp", json!("4000000000")),
             "invalid_claim",
         ),
-        ("exp null", with("exp", json!(null)), "invalid_claim"),
+        ("exp is null", with("exp", json!(null)), "invalid_claim"),
         (
             "not yet valid",
             with("nbf", json!(4_000_000_000_u64)),
             "token_not_yet_valid",
         ),
-        ("nbf a string", with("nbf", json!("0")), "invalid_claim"),
+        ("nbf is a string", with("nbf", json!("0")), "invalid_claim"),
         (
-            "issued ahead",
+            "issued in the future",
             with("iat", json!(4_000_000_000_u64)),
             "token_not_yet_valid",
         ),
         (
-            "a subject that is no string",
+            "a subject that is not a string",
             with("sub", json!(7)),
             "invalid_claim",
         ),
@@ -334,7 +342,7 @@ fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
         ),
         ("a word", text("true"), UNAVAILABLE),
         ("HTML", Fault::Html, UNAVAILABLE),
-        ("no JSON", Fault::NotJson, UNAVAILABLE),
+        ("not JSON", Fault::NotJson, UNAVAILABLE),
         ("an empty body", Fault::EmptyBody, UNAVAILABLE),
         ("half a body", Fault::HalfBody, UNAVAILABLE),
         ("too large", Fault::TooLarge, UNAVAILABLE),

@@ -204,7 +204,11 @@ async fn reads_the_token_only_from_the_configured_field() {
             vec![field(&format!("{good},{good}"))],
             Err(MultipleCredentials),
         ),
-        ("no JWT", vec![field("opaque")], Err(AuthError::TokenNotJwt)),
+        (
+            "not a JWT",
+            vec![field("opaque")],
+            Err(AuthError::TokenNotJwt),
+        ),
     ];
     for (case, fields, expected) in rows {
         let mut request = Request::get("/");

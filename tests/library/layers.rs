@@ -173,7 +173,7 @@ async fn requirement_can_read_typed_claims_and_await() {
     let rows = [
         ("met", token().claim("tier", "gold"), 200, 1),
         ("unmet", token().claim("tier", "lead"), 403, 2),
-        ("unmet before it waits", token().claim("tier", ""), 403, 2),
+        ("unmet without a lookup", token().claim("tier", ""), 403, 2),
         ("no scope", token().scope("").claim("tier", "gold"), 403, 2),
         ("of another type", token().claim("tier", 1), 401, 2),
     ];

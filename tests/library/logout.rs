@@ -95,19 +95,19 @@ async fn rejects_each_invalid_logout_token() {
         ("the audience of access tokens", claim("aud", json!(issuer.audience())), WrongAudience),
         ("no audience", without("aud"), MissingClaim),
         ("no iat", without("iat"), MissingClaim),
-        ("issued ahead", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
+        ("issued in the future", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
         ("no exp", without("exp"), MissingClaim),
         ("expired", Box::new(TokenBuilder::expired), TokenExpired),
         ("no jti", without("jti"), MissingClaim),
-        ("a jti that is no string", claim("jti", json!(1)), InvalidClaim),
+        ("a jti that is not a string", claim("jti", json!(1)), InvalidClaim),
         ("no events", without("events"), MissingClaim),
         ("another event", claim("events", json!({"http://other.example": {}})), MissingClaim),
         ("events that are a list", claim("events", json!([EVENT])), MissingClaim),
-        ("an event that is no object", claim("events", json!({EVENT: true})), InvalidClaim),
+        ("an event that is not an object", claim("events", json!({EVENT: true})), InvalidClaim),
         ("a nonce", claim("nonce", json!("n")), InvalidClaim),
-        ("a nonce of null", claim("nonce", json!(null)), InvalidClaim),
+        ("a nonce that is null", claim("nonce", json!(null)), InvalidClaim),
         ("no sub and no sid", without("sub"), MissingClaim),
-        ("a sid that is no string", claim("sid", json!(1)), InvalidClaim),
+        ("a sid that is not a string", claim("sid", json!(1)), InvalidClaim),
         ("signed by another key", Box::new(move |token| token.key(&stranger)), BadSignature),
     ];
     for (case, change, expected) in rows {
@@ -115,9 +115,9 @@ async fn rejects_each_invalid_logout_token() {
         assert_eq!(auth.log_out(&token).await.unwrap_err(), expected, "{case}");
     }
     for (case, token, expected) in [
-        ("nothing", "", TokenNotJwt),
-        ("no JWT", "0123456789abcdef", TokenNotJwt),
-        ("no JSON", "aaaa.bbbb.cccc", TokenMalformed),
+        ("an empty string", "", TokenNotJwt),
+        ("not a JWT", "0123456789abcdef", TokenNotJwt),
+        ("not JSON", "aaaa.bbbb.cccc", TokenMalformed),
     ] {
         assert_eq!(auth.log_out(token).await.unwrap_err(), expected, "{case}");
     }

@@ -67,7 +67,7 @@ async fn entry_revokes_exactly_the_matching_tokens() {
         ("its jti", |iss| Revocation::token(iss, "t1"), marked, true),
         ("another jti", |iss| Revocation::token(iss, "t2"), marked, false),
         ("no jti", |iss| Revocation::token(iss, "t1"), plain, false),
-        ("a jti that is no string", |iss| Revocation::token(iss, "1"), plain, false),
+        ("a jti that is not a string", |iss| Revocation::token(iss, "1"), plain, false),
         ("its subject", |iss| Revocation::subject(iss, "auth0|alice"), plain, true),
         ("another subject", |iss| Revocation::subject(iss, "auth0|bob"), plain, false),
         ("part of its subject", |iss| Revocation::subject(iss, "auth0"), plain, false),
@@ -216,7 +216,7 @@ async fn reads_the_file_at_start_and_after_changes() {
 async fn invalid_file_is_a_setup_error() {
     #[rustfmt::skip]
     let rows = [
-        ("no JSON", "x", "line 1"),
+        ("not JSON", "x", "line 1"),
         ("an array", "[]", "line 1"),
         ("an unknown member", r#"{"iss":"a","jti":"b","note":"c"}"#, "line 1"),
         ("a member twice", r#"{"iss":"a","jti":"b","jti":"c"}"#, "line 1"),
@@ -226,8 +226,8 @@ async fn invalid_file_is_a_setup_error() {
         ("a subject without before", r#"{"iss":"a","sub":"b"}"#, "no before"),
         ("an issuer without before", r#"{"iss":"a"}"#, "no before"),
         ("before as a string", r#"{"iss":"a","sub":"b","before":"1"}"#, "line 1"),
-        ("two on one line", r#"{"iss":"a","jti":"b"}{"iss":"a","jti":"c"}"#, "line 1"),
-        ("on the third line", "{\"iss\":\"a\",\"jti\":\"b\"}\n\n?", "line 3"),
+        ("two entries on one line", r#"{"iss":"a","jti":"b"}{"iss":"a","jti":"c"}"#, "line 1"),
+        ("an error on the third line", "{\"iss\":\"a\",\"jti\":\"b\"}\n\n?", "line 3"),
     ];
     for (case, text, expected) in rows {
         let file = tempfile::NamedTempFile::new().unwrap();

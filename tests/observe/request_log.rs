@@ -27,10 +27,10 @@ async fn logs_one_line_per_request() {
     #[rustfmt::skip]
     let rows = [
         ("open to all", "GET", "/api/public", "", "GET", "/api/public", 200, None, false),
-        ("a slash at the end", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
-        ("a head", "HEAD", "/api/public", "", "HEAD", "/api/public", 200, None, false),
+        ("a trailing slash", "GET", "/api/public/", "", "GET", "/api/public", 200, None, false),
+        ("a HEAD request", "HEAD", "/api/public", "", "HEAD", "/api/public", 200, None, false),
         ("verified", "GET", "/api/private", &*good, "GET", "/api/private", 200, None, true),
-        ("verified, and not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
+        ("verified, scope not granted", "GET", "/api/private-scoped", &*poor, "GET", "/api/private-scoped", 403, Some("insufficient_scope"), true),
         ("no token", "GET", "/api/private", "", "GET", "/api/private", 401, Some("missing_token"), false),
         ("expired", "GET", "/api/private", &*expired, "GET", "/api/private", 401, Some("token_expired"), false),
         ("malformed", "GET", "/api/private", "Bearer", "GET", "/api/private", 400, Some("malformed_authorization"), false),
@@ -200,7 +200,7 @@ async fn never_logs_a_token_or_a_claim() {
             ("expired", token().expired().sign(), 401),
             ("not yet valid", token().not_before(300).sign(), 401),
             ("no audience", token().without("aud").sign(), 401),
-            ("an expiry in words", token().claim("exp", "hunter2").sign(), 401),
+            ("exp as text", token().claim("exp", "hunter2").sign(), 401),
             ("bound", token().claim("cnf", json!({"jkt": "hunter2"})).sign(), 401),
         ];
         for (case, token, status) in rows {
@@ -237,13 +237,13 @@ async fn returns_a_request_id_and_keeps_plain_ones() {
     let service = Service::start().await;
     #[rustfmt::skip]
     let rows = [
-        ("taken over", "/api/public", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
-        ("on a refusal", "/api/private", &[("x-request-id", "a")], Some("a")),
-        ("on no route", "/nowhere", &[("x-request-id", "a")], Some("a")),
-        ("on no host", "/api/public", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
+        ("taken from the request", "/api/public", &[("x-request-id", "a.B-9_z")][..], Some("a.B-9_z")),
+        ("on an error", "/api/private", &[("x-request-id", "a")], Some("a")),
+        ("on an unknown path", "/nowhere", &[("x-request-id", "a")], Some("a")),
+        ("with a bad Host field", "/api/public", &[("host", "a b"), ("x-request-id", "a")], Some("a")),
         ("made", "/api/public", &[], None),
-        ("made, not a blank", "/api/public", &[("x-request-id", "a b")], None),
-        ("made, not two", "/api/public", &[("x-request-id", "a"), ("x-request-id", "b")], None),
+        ("generated, because of a space", "/api/public", &[("x-request-id", "a b")], None),
+        ("generated, because of two", "/api/public", &[("x-request-id", "a"), ("x-request-id", "b")], None),
     ];
     for (case, path, fields, expected) in rows {
         let answer = service.send("GET", path, fields).await;

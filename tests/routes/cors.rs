@@ -97,16 +97,16 @@ async fn only_listed_origins_can_read_answers() {
     #[rustfmt::skip]
     let rows = [
         ("open to all", "GET /api/public", "", 200),
-        ("a head", "HEAD /api/public", "", 200),
+        ("a HEAD request", "HEAD /api/public", "", 200),
         ("a token", "GET /api/private", &*poor, 200),
         ("no token", "GET /api/private", "", 401),
         ("a malformed field", "GET /api/private", "Authorization: Bearer\r\n", 400),
         ("a scope not granted", "GET /api/private-scoped", &*poor, 403),
         ("an unknown path", "GET /nowhere", "", 404),
         ("an unknown method", "DELETE /api/public", "", 405),
-        ("OPTIONS that is no preflight", "OPTIONS /api/public", "", 405),
-        ("too large a body", "POST /body", large, 413),
-        ("too long a target", &long, "", 414),
+        ("OPTIONS that is not a preflight", "OPTIONS /api/public", "", 405),
+        ("a body that is too large", "POST /body", large, 413),
+        ("a target that is too long", &long, "", 414),
         ("two hosts", "GET /api/public", "Host: localhost\r\n", 400),
         ("a panic", "GET /panic", "", 500),
     ];
@@ -195,11 +195,11 @@ async fn preflight_allows_valid_requested_names() {
     let many: Vec<_> = (0..65).map(|number| format!("x-{number}")).collect();
     #[rustfmt::skip]
     let rows = [
-        ("of MCP", asks(&["authorization, mcp-protocol-version"]), "authorization, mcp-protocol-version"),
-        ("without blanks", asks(&["baggage,sentry-trace"]), "baggage, sentry-trace"),
+        ("the fields of MCP", asks(&["authorization, mcp-protocol-version"]), "authorization, mcp-protocol-version"),
+        ("without spaces", asks(&["baggage,sentry-trace"]), "baggage, sentry-trace"),
         ("on two lines", asks(&["a", "b, c"]), "a, b, c"),
-        ("one that is no name", asks(&["a, b c, d:e, f\u{e9}, g"]), ""),
-        ("some that are no names", asks(&["a, b c, d:e, (f), g, "]), "a, g"),
+        ("a value outside ASCII", asks(&["a, b c, d:e, f\u{e9}, g"]), ""),
+        ("several invalid names", asks(&["a, b c, d:e, (f), g, "]), "a, g"),
         ("none", String::new(), ""),
         ("an empty list", asks(&[""]), ""),
         ("too many", asks(&[&many.join(",")]), &many[..64].join(", ")),
@@ -254,14 +254,14 @@ async fn recognizes_only_complete_preflights() {
     #[rustfmt::skip]
     let rows = [
         ("a preflight", "OPTIONS", format!("{page}{ASKS}"), 204, ""),
-        ("of another origin", "OPTIONS", other, 403, "cors_forbidden"),
-        ("of a sandboxed page", "OPTIONS", format!("Origin: null\r\n{ASKS}"), 403, "cors_forbidden"),
-        ("with a slash more", "OPTIONS", format!("Origin: {PAGE}/\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("a preflight of another origin", "OPTIONS", other, 403, "cors_forbidden"),
+        ("a preflight of a sandboxed page", "OPTIONS", format!("Origin: null\r\n{ASKS}"), 403, "cors_forbidden"),
+        ("an origin with a trailing slash", "OPTIONS", format!("Origin: {PAGE}/\r\n{ASKS}"), 403, "cors_forbidden"),
         ("no method asked for", "OPTIONS", page.clone(), 405, "method_not_allowed"),
         ("no origin", "OPTIONS", ASKS.to_owned(), 405, "method_not_allowed"),
         ("two origins", "OPTIONS", format!("{page}{page}{ASKS}"), 405, "method_not_allowed"),
         ("another method", "GET", format!("{page}{ASKS}"), 401, "missing_token"),
-        ("a host too many", "OPTIONS", format!("Host: localhost\r\n{page}{ASKS}"), 400, "bad_host"),
+        ("two Host fields", "OPTIONS", format!("Host: localhost\r\n{page}{ASKS}"), 400, "bad_host"),
     ];
     for (case, method, lines, status, code) in rows {
         let answer = service.ask(&format!("{method} /api/private"), &lines).await;

@@ -80,7 +80,7 @@ async fn list_links_every_page() {
 async fn unknown_code_is_404_and_other_method_is_405() {
     let tenant = Tenant::start().await;
     for (case, method, path, status) in [
-        ("a slash at the end", "GET", "/errors/", 200),
+        ("a trailing slash", "GET", "/errors/", 200),
         ("HEAD", "HEAD", "/errors/token_expired", 200),
         ("no code", "GET", "/errors/nothing", 404),
         ("markup", "GET", "/errors/%3Cscript%3E", 404),

@@ -44,7 +44,7 @@ async fn accepts_a_token_that_meets_the_query() {
         ("two tokens", Some(&format!("{plain},{plain}")), "/auth", 400, "multiple_credentials", ""),
         ("valid", Some(&plain), "/auth", 200, "", ""),
         ("an empty query", Some(&plain), "/auth?", 200, "", ""),
-        ("a slash at the end", Some(&plain), "/auth/?", 200, "", ""),
+        ("a trailing slash", Some(&plain), "/auth/?", 200, "", ""),
         ("scope granted", Some(&reader), "/auth?scope=read:messages", 200, "", ""),
         ("both granted", Some(&reader), "/auth?scope=openid&scope=read%3Amessages", 200, "", ""),
         ("scope not granted", Some(&plain), "/auth?scope=read:messages", 403, "insufficient_scope", "read:messages"),
@@ -52,10 +52,10 @@ async fn accepts_a_token_that_meets_the_query() {
         ("one of two, repeated", Some(&reader), "/auth?scope=write&scope=openid", 403, "insufficient_scope", "write openid"),
         ("permission granted", Some(&clerk), "/auth?permission=messages:read", 200, "", ""),
         ("permission not granted", Some(&reader), "/auth?permission=messages:read", 403, "insufficient_permissions", ""),
-        ("a permission is no scope", Some(&clerk), "/auth?scope=messages:read", 403, "insufficient_scope", "messages:read"),
-        ("a scope is no permission", Some(&clerk), "/auth?permission=read:messages", 403, "insufficient_permissions", ""),
-        ("of each", Some(&clerk), "/auth?scope=read:messages&permission=messages:read", 200, "", ""),
-        ("of each, one granted", Some(&reader), "/auth?permission=messages:read&scope=read:messages", 403, "insufficient_permissions", ""),
+        ("a permission is not a scope", Some(&clerk), "/auth?scope=messages:read", 403, "insufficient_scope", "messages:read"),
+        ("a scope is not a permission", Some(&clerk), "/auth?permission=read:messages", 403, "insufficient_permissions", ""),
+        ("a scope and a permission", Some(&clerk), "/auth?scope=read:messages&permission=messages:read", 200, "", ""),
+        ("a scope and a permission, one granted", Some(&reader), "/auth?permission=messages:read&scope=read:messages", 403, "insufficient_permissions", ""),
         ("a path below", Some(&reader), "/auth/admin", 404, "not_found", ""),
     ];
     for (case, token, path, status, code, scope) in rows {
@@ -114,14 +114,14 @@ async fn passes_the_identity_to_the_application() {
         ("an empty scope", token().subject("7").scope(""), "7", ""),
         ("no subject", token().without("sub").scope("a"), "", "a"),
         ("an empty subject", token().subject(""), "", ""),
-        ("a blank within", token().subject("a b"), "a b", ""),
-        ("a blank before", token().subject(" admin"), "", ""),
-        ("a blank after", token().subject("admin "), "", ""),
+        ("a space in the middle", token().subject("a b"), "a b", ""),
+        ("a leading space", token().subject(" admin"), "", ""),
+        ("a trailing space", token().subject("admin "), "", ""),
         ("not ASCII", token().subject("h\u{e9}l\u{e8}ne"), "", ""),
         ("a line break", token().subject("a\r\nx-auth-scope: admin"), "", ""),
-        ("a scope that is none", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
+        ("a scope outside ASCII", token().subject("7").scope("a \u{e9} b"), "7", "a b"),
         ("a scope with a line break", token().subject("7").scope("a b\r\nc"), "7", "a"),
-        ("a scope with a blank", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
+        ("a scope with a space", token().subject("7").claim("scp", json!(["a", "b admin"])), "7", "a"),
         ("scopes twice", token().subject("7").scope("a").claim("scp", json!(["b"])), "7", "a b"),
     ];
     for (case, token, subject, scope) in rows {
@@ -164,8 +164,8 @@ async fn distinguishes_equal_subjects_of_two_issuers() {
     // contains the issuer.
     let rows = [
         ("one", own, tenant.issuer.url()),
-        ("the other", foreign, other.url()),
-        ("beyond ASCII", unwritable, ""),
+        ("the other audience", foreign, other.url()),
+        ("an audience outside ASCII", unwritable, ""),
     ];
     let mut pseudonyms = HashSet::new();
     for (case, token, expected) in rows {
@@ -348,31 +348,31 @@ async fn rejects_issuers_of_another_audience() {
     let both = [of_b, of_a];
     let rows = [
         (
-            "its own",
+            "its own audience",
             ours.token().claim("aud", both).sign(),
             "https://a.example",
             200,
         ),
         (
-            "for which it is not trusted",
+            "an audience that the issuer is not trusted for",
             ours.token().claim("aud", both).sign(),
             "https://b.example",
             401,
         ),
         (
-            "for ours",
+            "the configured audience",
             other.token().claim("aud", both).sign(),
             "https://a.example",
             401,
         ),
         (
-            "a client",
+            "an issuer with a client",
             client.token().claim("client_id", "app").sign(),
             "app",
             200,
         ),
         (
-            "a client, no aud",
+            "an issuer with a client, no aud",
             client
                 .token()
                 .without("aud")
@@ -382,7 +382,7 @@ async fn rejects_issuers_of_another_audience() {
             200,
         ),
         (
-            "a client for ours",
+            "an issuer with a client, the configured audience",
             client
                 .token()
                 .claim("aud", of_a)
@@ -435,7 +435,7 @@ async fn query_selects_audience_and_metadata() {
     let (of_a, of_b) = ("https://a.example", "https://b.example/mcp");
     #[rustfmt::skip]
     let rows = [
-        ("its own", token(of_a), "audience=https://a.example", 200, "", ""),
+        ("its own audience", token(of_a), "audience=https://a.example", 200, "", ""),
         ("a slash in the token", token("https://a.example/"), "audience=https://a.example", 200, "", ""),
         ("a slash in the query", token(of_a), "audience=https://a.example/", 200, "", ""),
         ("another's", token(of_b), "audience=https://a.example", 401, "wrong_audience", "https://a.example/"),

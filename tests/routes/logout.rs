@@ -64,7 +64,7 @@ async fn logout_token_ends_the_session() {
     let rows = [
         ("nothing", "POST", FORM, "", 400),
         ("another field", "POST", FORM, "token=a", 400),
-        ("no JWT", "POST", FORM, "logout_token=a", 400),
+        ("not a JWT", "POST", FORM, "logout_token=a", 400),
         ("for another client", "POST", FORM, &form(&forged), 400),
         ("two", "POST", FORM, &twice, 400),
         ("JSON", "POST", "application/json", "{}", 415),

@@ -47,8 +47,8 @@ async fn every_failure_of_a_token_has_its_status_error_and_code() {
         ("no audience", token().without("aud").sign(), 401, "invalid_token", "missing_claim"),
         ("no expiry", token().without("exp").sign(), 401, "invalid_token", "missing_claim"),
         ("no issuer", token().without("iss").sign(), 401, "invalid_token", "missing_claim"),
-        ("an expiry in words", token().claim("exp", "tomorrow").sign(), 401, "invalid_token", "invalid_claim"),
-        ("a subject of a number", token().claim("sub", 1).sign(), 401, "invalid_token", "invalid_claim"),
+        ("exp as text", token().claim("exp", "tomorrow").sign(), 401, "invalid_token", "invalid_claim"),
+        ("a subject that is a number", token().claim("sub", 1).sign(), 401, "invalid_token", "invalid_claim"),
         ("bound", token().claim("cnf", json!({"jkt": "x"})).sign(), 401, "invalid_token", "token_bound"),
     ];
     for (case, token, status, error, code) in rows {
@@ -131,7 +131,7 @@ async fn unavailable_keys_are_503() {
     for (case, fault) in [
         ("down", None),
         ("an error", Some(Fault::Status(500))),
-        ("no JSON", Some(Fault::Html)),
+        ("not JSON", Some(Fault::Html)),
         ("an empty set", Some(Fault::EmptySet)),
     ] {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
@@ -164,7 +164,7 @@ async fn unavailable_keys_are_503() {
         );
         let expired = tenant.issuer.token().expired().sign();
         let answer = tenant.get("/api/private", Some(&expired)).await;
-        answer.assert_is_problem("judged without a key", 401, "token_expired");
+        answer.assert_is_problem("rejected before a key is needed", 401, "token_expired");
     }
 }
 
@@ -210,8 +210,8 @@ async fn applies_leeway_to_times() {
     let token = || tenant.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("expired a moment ago", token().expired_since(Duration::from_secs(10)), 200),
-        ("expired beyond it", token().expired_since(Duration::from_secs(45)), 401),
+        ("expired within the leeway", token().expired_since(Duration::from_secs(10)), 200),
+        ("expired for longer than the leeway", token().expired_since(Duration::from_secs(45)), 401),
         ("valid in a moment", token().not_before(15), 200),
         ("issued in a moment", token().issued_at(15), 200),
     ];

@@ -32,7 +32,7 @@ async fn routes_answer_permitted_callers() {
     let rows = [
         ("open to all", "GET", "/api/public", None, 200),
         ("open to a bad token", "GET", "/api/public", Some(&expired), 200),
-        ("a slash at the end", "GET", "/api/public/", None, 200),
+        ("a trailing slash", "GET", "/api/public/", None, 200),
         ("no token", "GET", "/api/private", None, 401),
         ("expired", "GET", "/api/private", Some(&expired), 401),
         ("valid", "GET", "/api/private", Some(&plain), 200),
@@ -245,9 +245,9 @@ async fn each_audience_that_is_a_url_has_its_own_metadata() {
         ("its path", "/mcp", Some("https://a.example.com/mcp")),
         ("another path", "/notes", Some("https://a.example.com/notes")),
         ("the same path elsewhere", "/mcp?audience=https://b.example.com/mcp", Some("https://b.example.com/mcp")),
-        ("by name alone", "?audience=https://a.example.com/notes", Some("https://a.example.com/notes")),
-        ("a name that is no URL", "?audience=urn:no:url", None),
-        ("a name that is not configured", "?audience=https://c.example.com/mcp", None),
+        ("the query only", "?audience=https://a.example.com/notes", Some("https://a.example.com/notes")),
+        ("an audience that is not a URL", "?audience=urn:no:url", None),
+        ("an audience that is not configured", "?audience=https://c.example.com/mcp", None),
         ("another query", "?scope=a", None),
     ];
     for (case, path, resource) in rows {
@@ -276,11 +276,11 @@ async fn required_scope_applies_to_every_private_route() {
     let rows = [
         ("open to all", "/api/public", None, 200, ""),
         ("no token", "/api/private", None, 401, "use"),
-        ("no token, a scope of its own", "/api/private-scoped", None, 401, "use read:messages"),
+        ("no token, a route with a scope", "/api/private-scoped", None, 401, "use read:messages"),
         ("another scope", "/api/private", token("read:messages"), 403, "use"),
         ("the scope", "/api/private", token("use"), 200, ""),
-        ("the scope of the route alone", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
-        ("the required one alone", "/api/private-scoped", token("use"), 403, "use read:messages"),
+        ("only the scope of the route", "/api/private-scoped", token("read:messages"), 403, "use read:messages"),
+        ("only the required scope", "/api/private-scoped", token("use"), 403, "use read:messages"),
         ("both", "/api/private-scoped", token("read:messages use"), 200, ""),
     ];
     for (case, path, token, status, scope) in rows {
@@ -367,7 +367,7 @@ async fn checks_path_method_token_policy_and_body_in_order() {
     #[rustfmt::skip]
     let cases = [
         ("another path", "PUT", "/things/7", None, text, "{", 404, "not_found"),
-        ("no segment", "PUT", "/items/", None, text, "{", 404, "not_found"),
+        ("not a path segment", "PUT", "/items/", None, text, "{", 404, "not_found"),
         ("another method", "PUT", "/items/7", None, text, "{", 405, "method_not_allowed"),
         ("no token", "POST", "/items/7", None, text, "{", 401, "missing_token"),
         ("scope not granted", "POST", "/items/7", Some(&plain), text, "{", 403, "insufficient_scope"),
@@ -375,7 +375,7 @@ async fn checks_path_method_token_policy_and_body_in_order() {
         ("too large", "POST", "/items/7", Some(&writer), json, &large, 413, "payload_too_large"),
         ("not JSON", "POST", "/items/7", Some(&writer), json, "{", 400, "invalid_body"),
         ("another type", "POST", "/items/7", Some(&writer), json, r#"{"name":7}"#, 400, "invalid_body"),
-        ("all is well", "POST", "/items/7", Some(&writer), json, r#"{"name":"new"}"#, 200, ""),
+        ("everything is right", "POST", "/items/7", Some(&writer), json, r#"{"name":"new"}"#, 200, ""),
     ];
     for (case, method, path, token, content_type, body, status, code) in cases {
         let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));

@@ -243,7 +243,7 @@ async fn unusable_pair_does_not_replace_a_usable_one() {
         }),
         ("no key", &|| garbage(&files.key)),
         ("no certificate", &|| garbage(&files.certificate)),
-        ("nothing there", &|| {
+        ("a missing file", &|| {
             fs::remove_file(&files.certificate).unwrap();
         }),
     ];
@@ -280,7 +280,7 @@ fn reports_unusable_files_at_start() {
         ("no certificate", absent.clone(), good.key.clone(), "the certificate", "is not there"),
         ("a directory", directory, good.key.clone(), "the certificate", "is a directory"),
         ("an empty file", nothing.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
-        ("a key for it", good.key.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
+        ("a key instead of a certificate", good.key.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
         ("not PEM", broken, good.key.clone(), "the certificate", "is not PEM"),
         ("no key", good.certificate.clone(), absent, "the key", "is not there"),
         ("an empty key", good.certificate.clone(), nothing, "the key", "has no private key in it that can be read"),

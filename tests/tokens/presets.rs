@@ -52,7 +52,7 @@ fn of_all(shape: &Shape, claim: &str) -> Vec<Wrong> {
         row("another audience", json!({claim: "https://other.example"}), "wrong_audience"),
         row("no audience", json!({claim: null}), "missing_claim"),
         row("another issuer", json!({"iss": "https://other.example/"}), "unknown_issuer"),
-        row("without an end", json!({"exp": null}), "missing_claim"),
+        row("no exp", json!({"exp": null}), "missing_claim"),
         row("not yet valid", json!({"nbf": late + 3600}), "token_not_yet_valid"),
         row("bound to a key", json!({"cnf": {"x5t": "AAAA"}}), "token_bound"),
     ]

@@ -188,7 +188,7 @@ mod tests {
             ("another scheme", "Basic YTpi", Err(MissingToken)),
             ("a longer scheme", "Bearers a.b.c", Err(MissingToken)),
             ("no space", "Bearera.b.c", Err(MissingToken)),
-            ("nothing", "Bearer", Err(MalformedAuthorization)),
+            ("no token", "Bearer", Err(MalformedAuthorization)),
             ("only spaces", "Bearer  ", Err(MalformedAuthorization)),
             ("a tab", "Bearer\ta.b.c", Err(MalformedAuthorization)),
             (
@@ -200,7 +200,7 @@ mod tests {
             ("quotes", "Bearer \"a.b.c\"", Err(MalformedAuthorization)),
             ("two tokens", "Bearer a.b.c d", Err(MalformedAuthorization)),
             ("only padding", "Bearer ==", Err(MalformedAuthorization)),
-            ("padding within", "Bearer a=b", Err(MalformedAuthorization)),
+            ("padding inside", "Bearer a=b", Err(MalformedAuthorization)),
             ("a comma", "Bearer a, Bearer b", Err(MultipleCredentials)),
             ("a bare comma", "Bearer a,b", Err(MultipleCredentials)),
         ] {
@@ -259,7 +259,7 @@ mod tests {
             ("two spaces", "DPoP  a.b.c", Ok("a.b.c")),
             ("a longer scheme", "DPoPs a.b.c", Err(MissingToken)),
             ("a shorter scheme", "DPo a.b.c", Err(MissingToken)),
-            ("nothing", "DPoP", Err(MalformedAuthorization)),
+            ("no token", "DPoP", Err(MalformedAuthorization)),
             ("a tab", "DPoP\ta.b.c", Err(MalformedAuthorization)),
         ] {
             let mut headers = HeaderMap::new();

@@ -115,7 +115,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("active", r#"{"active":true}"#, active(r#"{"active":true}"#)),
-            ("blanks", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
+            ("whitespace", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
             ("escaped", r#"{"\u0061ctive":true}"#, active(r#"{"\u0061ctive":true}"#)),
             ("inactive", r#"{"active":false}"#, Some(Answer::Inactive)),
             ("inactive with more", r#"{"active":false,"exp":"x"}"#, Some(Answer::Inactive)),
@@ -132,7 +132,7 @@ mod tests {
             ("no and yes", r#"{"active":false,"active":true}"#, None),
             ("twice, once escaped", r#"{"active":false,"\u0061ctive":true}"#, None),
             ("another member twice", r#"{"active":true,"x":{"a":1,"a":2}}"#, None),
-            ("within", r#"{"token":{"active":true}}"#, None),
+            ("nested", r#"{"token":{"active":true}}"#, None),
             ("in an array", r#"[{"active":true}]"#, None),
             ("an array of fields", "[true]", None),
             ("a bare word", "true", None),
@@ -147,7 +147,7 @@ mod tests {
             ("HTML", "<!doctype html><title>Please sign in</title>", None),
             ("a form", "active=true", None),
             ("a JWT", "eyJ0eXAiOiJ0b2tlbi1pbnRyb3NwZWN0aW9uK2p3dCJ9.eyJhY3RpdmUiOnRydWV9.", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, body, expected) in rows {
             assert_eq!(read(body.as_bytes().to_vec()), expected, "{case}");

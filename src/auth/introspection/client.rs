@@ -307,14 +307,14 @@ mod tests {
         };
         let (basic, post) = ("client_secret_basic", "client_secret_post");
         for (case, own, token, expected) in [
-            ("nothing said", None, None, SecretPlacement::Basic),
+            ("nothing announced", None, None, SecretPlacement::Basic),
             (
                 "both",
                 Some(&[post, basic][..]),
                 None,
                 SecretPlacement::Basic,
             ),
-            ("form alone", Some(&[post][..]), None, SecretPlacement::Form),
+            ("form only", Some(&[post][..]), None, SecretPlacement::Form),
             (
                 "neither",
                 Some(&["private_key_jwt"][..]),

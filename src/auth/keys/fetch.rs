@@ -585,7 +585,7 @@ mod tests {
             ("in capitals", "Max-Age=60", "", Some(60)),
             ("quoted", "max-age=\"60\"", "", Some(60)),
             ("aged", "max-age=60", "20", Some(40)),
-            ("aged beyond", "max-age=60", "90", Some(0)),
+            ("older than max-age", "max-age=60", "90", Some(0)),
             ("absent", "no-store", "", None),
             ("not a number", "max-age=soon", "", None),
             ("s-maxage is for proxies", "s-maxage=5", "", None),

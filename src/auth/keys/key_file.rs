@@ -172,14 +172,14 @@ mod tests {
         let rows = [
             ("a set", r#"{"keys":[]}"#, wrapped(r#"{"keys":[]}"#)),
             ("a set with a byte order mark", "\u{feff}{\"keys\":[]}", wrapped(r#"{"keys":[]}"#)),
-            ("a set with kty beside it", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
+            ("a set with kty", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
             ("one key", r#"{"kty":"RSA"}"#, wrapped(r#"{"keys":[{"kty":"RSA"}]}"#)),
             ("an array", r#" [{"kty":"RSA"},1] "#, wrapped(r#"{"keys": [{"kty":"RSA"},1] }"#)),
             ("an object of another kind", "{}", wrapped("{}")),
             ("two members of one name", r#"{"kty":"RSA","kty":"EC"}"#, None),
             ("a string", r#""keys""#, None),
             ("text", "ssh-ed25519 AAAA", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, file, expected) in rows {
             assert_eq!(set(file), expected, "{case}");

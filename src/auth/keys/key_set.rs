@@ -426,7 +426,7 @@ mod tests {
             ("another order", format!("{KEY},{b}"), format!("{b},{KEY}"), true),
             ("white space", format!("{KEY},{b}"), format!(" {KEY} ,\n{b}"), true),
             ("a member of no use", KEY.to_owned(), member(r#""x5t":"a""#), true),
-            ("an alg that changes nothing", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
+            ("an alg that makes no difference", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
             ("one key more", KEY.to_owned(), format!("{KEY},{b}"), false),
             ("a key twice", KEY.to_owned(), format!("{KEY},{KEY}"), false),
             ("twice another", format!("{KEY},{KEY},{b}"), format!("{KEY},{b},{b}"), false),

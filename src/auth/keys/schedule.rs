@@ -569,7 +569,7 @@ mod tests {
             ("unsaid", None, 600),
             ("said", Some(3600), 3600),
             ("too short", Some(15), 300),
-            ("nought", Some(0), 300),
+            ("zero", Some(0), 300),
             ("too long", Some(1_000_000), 86400),
         ] {
             let (mut schedule, now) = schedule();

@@ -320,7 +320,7 @@ mod tests {
             ("no connection", r#"{"sub":"|1"}"#, Unknown),
             ("no user of it", r#"{"sub":"auth0|","azp":"abc"}"#, Unknown),
             ("a client in both", r#"{"sub":"auth0|1","azp":"auth0|1"}"#, Unknown),
-            ("an odd connection", r#"{"sub":"a b|1"}"#, Unknown),
+            ("a malformed connection", r#"{"sub":"a b|1"}"#, Unknown),
             ("Auth0, by password", r#"{"sub":"1","gty":"password"}"#, User),
             ("Auth0, refreshed", r#"{"sub":"1","gty":["refresh_token","password"]}"#, User),
             ("Auth0, anonymous", r#"{"sub":"anon@4a1b","azp":"abc","sid":"s"}"#, Unknown),
@@ -366,11 +366,11 @@ mod tests {
             ("its methods", r#"{"sub":"u","amr":["mfa","x"]}"#, User),
             ("a login of a client", r#"{"sub":"a","azp":"a","auth_time":1}"#, Unknown),
             ("a method that no person needs", r#"{"sub":"u","amr":["swk"]}"#, Unknown),
-            ("a method of nobody's list", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
+            ("an unknown method", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
             ("no methods", r#"{"sub":"u","amr":[]}"#, Unknown),
             ("of other types", r#"{"sub":1,"client_id":1,"uid":1,"cid":1,"amr":"x","auth_time":"1","idtyp":["app"]}"#, Unknown),
-            ("nothing", "{}", Unknown),
-            ("no object", "null", Unknown),
+            ("empty", "{}", Unknown),
+            ("not an object", "null", Unknown),
             ("two answers in one", r#"{"sub":"a","client_id":"a","sub":"a"}"#, Unknown),
         ];
         for (case, payload, expected) in rows {

@@ -210,7 +210,7 @@ mod tests {
         let most = format!("scope={}", [A; MAX_RULES].join("+"));
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", Ok(None)),
+            ("empty", "", Ok(None)),
             ("a scope", "scope=read:messages", Ok(Some(scope("read:messages")))),
             ("two in one", "scope=a+b", Ok(Some(scope("a") & scope("b")))),
             ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),

@@ -293,9 +293,9 @@ mod tests {
     fn parses_the_usual_syntax() {
         #[rustfmt::skip]
         let rows = [
-            ("blanks around =", "LISTEN  =  x\n", "LISTEN", "x"),
+            ("spaces around =", "LISTEN  =  x\n", "LISTEN", "x"),
             ("no line break at the end", "LISTEN=x", "LISTEN", "x"),
-            ("a blank at the end", "LISTEN=x ", "LISTEN", "x"),
+            ("a trailing space", "LISTEN=x ", "LISTEN", "x"),
             ("CRLF", "A=b\r\nLISTEN = x\r\n", "LISTEN", "x"),
             ("a byte order mark", "\u{feff}LISTEN=x", "LISTEN", "x"),
             ("export", "export LISTEN=x", "LISTEN", "x"),
@@ -305,7 +305,7 @@ mod tests {
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
-            ("nothing", "LISTEN =", "LISTEN", ""),
+            ("empty", "LISTEN =", "LISTEN", ""),
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
         for (case, text, name, value) in rows {
@@ -326,11 +326,11 @@ mod tests {
             ("at the end", "hunter2$"),
             ("in double quotes", "\"hunter$2\""),
             ("last in double quotes", "\"hunter2$x\""),
-            ("beside an escaped one", r"hun\$ter$2"),
-            ("beside one in single quotes", "'hun$ter'$2"),
+            ("with an escaped one", r"hun\$ter$2"),
+            ("with one in single quotes", "'hun$ter'$2"),
             ("an open brace", "hunter${2"),
             ("that expands to one", "hunter$B"),
-            ("after a blank", "hunter 2$x"),
+            ("after a space", "hunter 2$x"),
         ];
         for (case, value) in altered {
             let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
@@ -367,7 +367,7 @@ mod tests {
     fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]
         let rows = [
-            ("a blank", &b"APP_NAME=My App"[..], 1),
+            ("a space", &b"APP_NAME=My App"[..], 1),
             ("an apostrophe", b"GREETING=it's fine", 1),
             ("a quote that is not closed", b"A='b", 1),
             ("a double quote that is not closed", b"A=\"b", 1),
@@ -427,7 +427,7 @@ mod tests {
         let rows = [
             ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),
             ("a colon", b"AUTH0_DOMAIN: hunter2\n", format!(".env: line 1 {cannot}")),
-            ("a blank beside a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
+            ("a space and a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
             ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has a quote that is not closed on the line; close it".into()),
             ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has a quote that is not closed on the line; close it".into()),
             ("a backslash", b"\xef\xbb\xbfA=b\r\nLISTEN=hunter\\2\r\n", format!(".env: line 2 {cannot}")),

@@ -226,11 +226,11 @@ mod tests {
         const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         #[rustfmt::skip]
         let rows = [
-            ("nothing", &[][..], false),
+            ("empty", &[][..], false),
             ("an address", &[(ALL, "http://c:4318")], true),
             ("an empty one", &[(ALL, "")], false),
             ("one for traces", &[(TRACES, "http://c:4318/v1/traces")], true),
-            ("the exporter alone", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
+            ("the exporter only", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
             ("no exporter", &[(ALL, "http://c:4318"), ("OTEL_TRACES_EXPORTER", "none")], false),
             ("disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "true")], false),
             ("not disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "false")], true),

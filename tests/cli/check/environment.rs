@@ -75,7 +75,7 @@ async fn lines_of_other_programs_are_not_faults() {
         assert_finds(line, &found, &["note : .env: ", line, skipped]);
     }
     assert_finds(
-        "a near miss",
+        "a misspelt variable",
         &found,
         &["LISTN: in .env, line 7, not read; did you mean LISTEN?"],
     );

@@ -208,7 +208,7 @@ async fn accepts_compressed_answers_and_byte_order_marks() {
         ("both", "gzip", gzip(&marked), 0, "good keys: 1 of 1", ""),
         ("brotli", "br", keys.clone().into_bytes(), 1, "in the content coding \"br\"", "content_coding"),
         ("not gzip", "gzip", keys.clone().into_bytes(), 1, "is not gzip", "content_coding"),
-        ("a bomb", "gzip", bomb, 1, "more than 512 KiB", "too_large"),
+        ("a decompression bomb", "gzip", bomb, 1, "more than 512 KiB", "too_large"),
     ];
     for (case, coding, body, code, finding, reason) in rows {
         let url = site(|_| vec![("/keys", 200, coding, body)]).await;

@@ -18,14 +18,14 @@ async fn explains_each_way_of_pasting() {
         ("opaque, with a dot", "v1.kZ1abcdefghijklmnopqrstuvwxyz012".to_owned(), "token_not_jwt", causes::OPAQUE),
         ("encrypted", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..a.b.c".to_owned(), "token_not_jwt", causes::ENCRYPTED),
         ("without its signature", start.to_owned(), "token_not_jwt", causes::NOT_WHOLE),
-        ("without its end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
+        ("cut off at the end", good[..good.len() - 42].to_owned(), "bad_signature", causes::CUT_SIGNATURE),
         ("an unfilled variable", "undefined".to_owned(), "token_not_jwt", causes::UNFILLED),
-        ("shortened by a page", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
-        ("a blank in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("shortened with an ellipsis", format!("{}…{}", &good[..20], &good[40..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
+        ("a space in it", format!("{} {}", &good[..20], &good[20..]), "malformed_authorization", causes::FOREIGN_CHARACTER),
         ("two of them", format!("{good}, {good}"), "multiple_credentials", causes::TWO_CREDENTIALS),
         ("too large", "a".repeat(17_000), "token_too_large", causes::TOO_LARGE),
         ("padded", format!("{start}.{signature}=="), "token_malformed", causes::RE_ENCODED),
-        ("a character lost", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
+        ("a character is missing", format!("{}{}", &good[..middle], &good[middle + 1..]), "token_malformed", causes::RE_ENCODED),
         ("a member twice", world.issuer.sign_raw(br#"{"alg":"RS256","alg":"RS256"}"#, b"{}"), "token_malformed", causes::NOT_STRICT),
     ];
     for (case, input, code, cause) in rows {
@@ -35,7 +35,7 @@ async fn explains_each_way_of_pasting() {
     for (case, input, note) in [
         ("alone", format!("{good}\n"), ""),
         (
-            "the field",
+            "the whole header field",
             format!("Authorization: Bearer {good}"),
             "field",
         ),
@@ -47,7 +47,7 @@ async fn explains_each_way_of_pasting() {
             "line breaks",
         ),
         (
-            "the whole answer",
+            "the whole token response",
             json!({"access_token": good, "token_type": "Bearer"}).to_string(),
             "answer",
         ),
@@ -91,9 +91,9 @@ async fn explains_each_way_of_pasting() {
     let refusal =
         r#"{"error":"access_denied","error_description":"Client is not \u001b[31mauthorized"}"#;
     for (case, input, line) in [
-        ("nothing", "", "no token: the input is empty\n"),
+        ("empty", "", "no token: the input is empty\n"),
         (
-            "a refusal",
+            "a token response with an error",
             refusal,
             "no token: the input is the refusal of a token endpoint, access_denied (Client is not \\u{1b}[31mauthorized), and has no token in it; correct the token request first\n",
         ),

@@ -11,10 +11,10 @@ async fn explains_valid_tokens_that_grant_too_little() {
     let token = || world.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
-        ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
-        ("a machine's by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
-        ("a chosen name's", token().subject("eve@clients"), causes::SCOPE_OF_USER),
+        ("a user's token", token().scope("openid"), causes::SCOPE_OF_USER),
+        ("a machine's token", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("a machine's token, by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
+        ("a token with a self-chosen subject", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("roles and no scopes", token().without("scope").claim("roles", ["Reader"]), causes::ROLES_NOT_SCOPES),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
     ];
@@ -46,10 +46,10 @@ async fn checks_the_grants_that_a_route_requires() {
         ("a scope", &reader, &["--scope", "read:messages"], None),
         ("a permission", &clerk, &["--permission", "messages:read"], None),
         ("RBAC off", &reader, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::RBAC_OFF))),
-        ("not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
+        ("a permission that is not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
         ("a scope as a permission", &clerk, &["--scope", "messages:read"], Some(("insufficient_scope", causes::SCOPE_AS_PERMISSION))),
-        ("a scope of a user's", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
-        ("of each, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
+        ("a scope in a user's token", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
+        ("a scope and a permission, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
     ];
     for (case, token, options, refusal) in rows {
         let told = world.run(&[&["explain", "--json"], options].concat(), token);

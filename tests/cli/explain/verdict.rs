@@ -13,7 +13,7 @@ async fn explains_a_field_as_sent() {
     let late = world.issuer.token().expired().sign();
     #[rustfmt::skip]
     let rows = [
-        ("twice the scheme", format!("Bearer Bearer {good}"), "malformed_authorization", causes::SCHEME_TWICE, None),
+        ("the scheme twice", format!("Bearer Bearer {good}"), "malformed_authorization", causes::SCHEME_TWICE, None),
         ("a colon", format!("Bearer: {good}"), "malformed_authorization", causes::COLON, None),
         ("a tab", format!("Bearer\t{good}"), "malformed_authorization", causes::TAB, None),
         ("quotes", format!("Bearer \"{good}\""), "malformed_authorization", causes::QUOTED, None),
@@ -22,7 +22,7 @@ async fn explains_a_field_as_sent() {
         ("no space", format!("Bearer{good}"), "missing_token", causes::NO_SPACE, None),
         ("another scheme", format!("Authorization: Token {good}"), "missing_token", causes::OTHER_SCHEME, None),
         ("two", format!("Bearer {good}, Bearer {good}"), "multiple_credentials", causes::TWO_CREDENTIALS, None),
-        ("twice the scheme, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
+        ("the scheme twice, expired", format!("Bearer Bearer {late}"), "malformed_authorization", causes::SCHEME_TWICE, Some("token_expired")),
     ];
     for (case, text, code, cause, of_token) in rows {
         let json = refuses(&world, case, &text, code, cause);
@@ -49,12 +49,7 @@ async fn explains_a_field_as_sent() {
         }
     }
     for (case, text, code, cause) in [
-        (
-            "nothing",
-            "Authorization:",
-            "missing_token",
-            causes::NO_FIELD,
-        ),
+        ("empty", "Authorization:", "missing_token", causes::NO_FIELD),
         (
             "another scheme",
             "Authorization: Basic YTpi",
@@ -106,10 +101,10 @@ async fn shows_the_answer_to_a_proxy() {
     let rows = [
         ("granted", "scope=a&permission=p", None),
         ("with the path", "/auth?scope=a", None),
-        ("nothing asked", "", None),
-        ("a scope that is missing", "scope=c", Some("insufficient_scope")),
-        ("a permission that is missing", "scope=a&permission=q", Some("insufficient_permissions")),
-        ("a query that cannot be read", "scopes=a", Some("bad_request")),
+        ("no requirement", "", None),
+        ("a missing scope", "scope=c", Some("insufficient_scope")),
+        ("a missing permission", "scope=a&permission=q", Some("insufficient_permissions")),
+        ("a malformed query", "scopes=a", Some("bad_request")),
     ];
     for (case, query, code) in rows {
         let (_, json) = explained(&world, case, &["--auth", query], &token);

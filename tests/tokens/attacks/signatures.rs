@@ -37,7 +37,7 @@ async fn rejects_incomplete_signatures() {
         let kid = target.issuer.key().kid().to_owned();
         #[rustfmt::skip]
         let rows = [
-            ("nothing",                Vec::new()),
+            ("empty",                  Vec::new()),
             ("a NUL",                  vec![0]),
             ("all NUL",                vec![0; length]),
             ("all ones",               vec![0xff; length]),
@@ -51,7 +51,7 @@ async fn rejects_incomplete_signatures() {
             ("a NUL before it",        [&[0], &signature[..]].concat()),
             ("a NUL after it",         [&signature[..], &[0]].concat()),
             ("twice",                  signature.repeat(2)),
-            ("every bit turned",       signature.iter().map(|byte| !byte).collect()),
+            ("every bit flipped",      signature.iter().map(|byte| !byte).collect()),
             ("as base64url, again",    base64url(&signature).into_bytes()),
             ("in hexadecimal",         signature.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()),
             ("of another token",       another),
@@ -112,9 +112,9 @@ async fn rejects_signatures_over_other_parts() {
         ("another's payload",          format!("{header}.{other_payload}.{signature}")),
         ("another's header",           format!("{other_header}.{payload}.{signature}")),
         ("another's signature",        format!("{header}.{payload}.{other_signature}")),
-        ("a subject of choice",        format!("{header}.{admin}.{signature}")),
+        ("a chosen subject",           format!("{header}.{admin}.{signature}")),
         ("a header without kid",       format!("{no_kid}.{payload}.{signature}")),
-        ("a header with a blank",      format!("{spaced}.{payload}.{signature}")),
+        ("a header with a space",      format!("{spaced}.{payload}.{signature}")),
     ];
     for (case, token) in rows {
         target.refuses(case, &token, "bad_signature").await;
@@ -126,13 +126,13 @@ async fn rejects_signatures_over_other_parts() {
         ("the payload alone",          payload.to_owned()),
         ("the header alone",           header.to_owned()),
         ("without the dot",            format!("{header}{payload}")),
-        ("with a dot more",            format!("{header}.{payload}.")),
+        ("with an extra dot",          format!("{header}.{payload}.")),
         ("the parts swapped",          format!("{payload}.{header}")),
         ("the texts decoded",          format!("{text}.{claims}")),
         ("the payload decoded",        format!("{header}.{claims}")),
         ("padded",                     format!("{header}=.{payload}=")),
         ("with a line feed",           format!("{header}.{payload}\n")),
-        ("nothing",                    String::new()),
+        ("empty",                      String::new()),
     ];
     for (case, input) in inputs {
         let token = with_signature(&one, target.issuer.sign_input(&input));
@@ -206,7 +206,7 @@ async fn rejects_invalid_ecdsa_signatures() {
         ("little endian",              rs(&reversed(r), &reversed(s))),
         ("DER",                        der(r, s)),
         ("DER of zeros",               b"\x30\x06\x02\x01\x00\x02\x01\x00".to_vec()),
-        ("DER of nothing",             b"\x30\x00".to_vec()),
+        ("an empty DER sequence",      b"\x30\x00".to_vec()),
         ("DER, filled up",             [der(r, s), vec![0; 64]].concat()[..64].to_vec()),
         ("each a byte longer",         [&[0], r, &[0], s].concat()),
         ("each of P-384's length",     [&[0; 16], r, &[0; 16], s].concat()),

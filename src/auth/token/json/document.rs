@@ -148,7 +148,7 @@ mod tests {
         let escaped_number = r#""$serde_json::private::Numbe\u0072""#;
         for (case, text) in [
             ("a document in a string", format!(r#"{{{raw}:"{{}}"}}"#)),
-            ("with blanks", format!(r#"{{ {raw} : "1" }}"#)),
+            ("with spaces", format!(r#"{{ {raw} : "1" }}"#)),
             ("escaped", format!(r#"{{{escaped}:"{{}}"}}"#)),
             ("below", format!(r#"{{"a":[{{{raw}:"[1]"}}]}}"#)),
             ("a number", format!(r#"{{{number}:"1"}}"#)),
@@ -218,7 +218,7 @@ mod tests {
             ("a string", r#""a\u00e9""#, Ok(json!("a\u{e9}"))),
             ("twice below", r#"[{"a":1,"a":1}]"#, Err(Malformed)),
             ("two values", "1 2", Err(Malformed)),
-            ("nothing", "", Err(Malformed)),
+            ("empty", "", Err(Malformed)),
             ("a lone surrogate", r#"["\ud800"]"#, Err(Malformed)),
         ] {
             assert_eq!(value(text), expected, "{case}");

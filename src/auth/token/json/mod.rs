@@ -367,7 +367,7 @@ mod tests {
         let many: Vec<_> = (0..100).map(|i| format!(r#""{i}":0"#)).collect();
         let twice_among_many = format!(r#"{{{},"99":0}}"#, many.join(","));
         for (case, text) in [
-            ("nothing", ""),
+            ("empty", ""),
             ("a string", r#""a""#),
             ("an array", "[]"),
             ("null", "null"),

@@ -309,8 +309,8 @@ mod tests {
     fn reports_text_without_a_token() {
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", "the input is empty"),
-            ("blanks", " \n", "the input is empty"),
+            ("empty", "", "the input is empty"),
+            ("whitespace", " \n", "the input is empty"),
             ("quotes alone", "\"\"", "the input is empty"),
             ("an empty variable", "TOKEN=", "the input is empty"),
             ("half an object", "{\"access_token\":", "JSON without an access token"),
