@@ -87,7 +87,7 @@ impl Resolver {
     /// Returns the issuer with this name.
     ///
     /// # Errors
-    /// [`AuthError::UnknownIssuer`] if there is none. [`AuthError::KeysUnavailable`] if the
+    /// [`AuthError::UnknownIssuer`] if the name is unknown. [`AuthError::KeysUnavailable`] if the
     /// function does not answer in time or too many lookups are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();

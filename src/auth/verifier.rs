@@ -552,8 +552,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are held. Has no timeout of its own; wrap
-    /// the call in one.
+    /// Waits until the keys of every configured issuer are held. Has no timeout; wrap the call in
+    /// one.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {

@@ -45,7 +45,7 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// How far a latency may exceed its limit because the machine is busy.
+    /// The time by which a latency may exceed its limit, because the machine may be busy.
     noise: Duration,
 }
 

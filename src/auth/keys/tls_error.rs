@@ -7,8 +7,8 @@ use std::{error::Error, io, iter};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns a description of the TLS error among the causes of `error`. `None` if there is none, or
-/// if its own message is clear enough.
+/// Returns a description of the TLS error among the causes of `error`. `None` without a TLS error,
+/// or if its own message is clear enough.
 pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),

@@ -145,7 +145,7 @@ impl Signs<'_> {
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
             // RFC 9068 §2.2.1 defines `auth_time` and `amr` for grants that involve a resource
-            // owner. Keycloak wrote 0 if nobody had logged in.
+            // owner. Keycloak wrote 0 without a login.
             || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()

@@ -182,7 +182,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. Stays pending forever if there is none, so that `select!` can always include it.
+/// Runs a task. Stays pending forever for `None`, so that `select!` can always include it.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,

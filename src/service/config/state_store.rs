@@ -18,7 +18,7 @@ pub struct StateStore {
     pub timeout: Duration,
     /// How long the last revocation list is used while the store is unreachable. Defaults to 5 min.
     pub stale: Duration,
-    /// What happens after `stale` has passed. Defaults to refusing requests.
+    /// The behavior after `stale` has passed. Defaults to refusing requests.
     pub outage: StoreOutage,
 }
 

@@ -41,12 +41,12 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 struct State {
     /// The number of requests whose responses hyper has not received completely.
     active: usize,
-    /// When a request last began or ended, or a blocked socket last accepted bytes again.
+    /// The last time that a request began or ended, or that a blocked socket accepted bytes again.
     since: Instant,
-    /// When a request last began or ended, or hyper last wrote a piece of a response. Limits how
-    /// far a blocked socket can postpone `since`.
+    /// The last time that a request began or ended, or that hyper wrote a piece of a response.
+    /// Limits how far a blocked socket can postpone `since`.
     used: Instant,
-    /// Since when the socket has accepted no bytes. `None` if it accepts bytes.
+    /// The time at which the socket stopped accepting bytes. `None` if it accepts bytes.
     blocked: Option<Instant>,
     /// True if an HTTP/1.1 response is handed over in pieces and the next piece is available.
     hands_over: bool,
@@ -65,11 +65,11 @@ struct State {
 struct StreamState {
     /// The number of pieces that hyper has not written yet.
     pieces: usize,
-    /// When hyper last wrote a piece, or received one while it had none. Later by the time for
-    /// which the socket has been blocked since.
+    /// The last time that hyper wrote a piece, or received one while it had none. Later by the
+    /// time for which the socket has been blocked since.
     since: Instant,
-    /// When hyper last wrote a piece, or received one while it had none. Limits how far a blocked
-    /// socket can postpone `since`.
+    /// The last time that hyper wrote a piece, or received one while it had none. Limits how far a
+    /// blocked socket can postpone `since`.
     progressed: Instant,
     /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces,
     /// and they are freed only when the connection ends.

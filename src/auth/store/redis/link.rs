@@ -2,7 +2,7 @@
 //!
 //! Requests use a connection as soon as the server has answered once. Twice a second the task
 //! writes the store's birth time, if the store has none. This detects a server that is gone,
-//! unresponsive or read-only, and records since when an emptied store remembers keys.
+//! unresponsive or read-only, and it records the age of a store that was emptied.
 
 use std::{
     collections::HashSet,

@@ -46,8 +46,8 @@ struct Synchronized {
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth time: since when the store remembers keys, in milliseconds since the
-    /// Unix epoch.
+    /// The key for the birth time, in milliseconds since the Unix epoch. The store remembers keys
+    /// from this time on.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,

@@ -56,7 +56,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or an error if there is none.
+/// Returns the response of the token endpoint, or an error without a response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),

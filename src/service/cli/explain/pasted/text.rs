@@ -141,7 +141,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
     if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // The scheme is on a line of its own.
+        // The scheme is alone on its line.
         joined = format!("Bearer {}", lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();
