@@ -22,6 +22,11 @@ use warp_bearer::{
 
 const README: &str = include_str!("../../README.md");
 const JAPANESE: &str = include_str!("../../README.ja.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const ERRORS: &str = include_str!("../../docs/errors.md");
+const LIBRARY: &str = include_str!("../../docs/library.md");
+const SERVICE: &str = include_str!("../../docs/service.md");
+const JAPANESE_REFERENCE: &str = include_str!("../../docs/reference.ja.md");
 
 /// Returns the cells of the page's table whose first column has this heading.
 fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
@@ -49,7 +54,9 @@ fn code(page: &'static str, language: &str) -> Vec<&'static str> {
 fn its_library_example_is_the_one_that_is_tested() {
     let example = include_str!("../../examples/hello.rs");
     let mut shown = 0;
-    for block in code(README, "rust") {
+    let tests = code(LIBRARY, "rust");
+    let tests = tests.iter().filter(|block| block.contains("mod tests"));
+    for block in code(README, "rust").iter().chain(tests) {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
@@ -85,9 +92,10 @@ fn its_table_of_variables_is_the_one_that_is_read() {
         let (name, meaning) = (variable.name, variable.meaning);
         writeln!(table, "| `{name}` | {unset} | {meaning} |").unwrap();
     }
-    let (before, rest) = README.split_once("| variable |").unwrap();
+    let (before, rest) = CONFIGURATION.split_once("| variable |").unwrap();
     let (_, after) = rest.split_once("\n\n").unwrap();
-    assert_generated("README.md", &format!("{before}{table}\n{after}"));
+    let page = format!("{before}{table}\n{after}");
+    assert_generated("docs/configuration.md", &page);
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn its_table_of_errors_is_the_one_of_the_error_pages() {
         let (code, status, when) = (page.code, answer.status.as_u16(), page.when);
         writeln!(expected, "| `{code}` | {status} | {error} | {when} |").unwrap();
     }
-    assert!(README.contains(&expected), "the table is:\n{expected}");
+    assert!(ERRORS.contains(&expected), "the table is:\n{expected}");
 }
 
 #[test]
@@ -172,7 +180,7 @@ fn its_table_of_routes_is_the_route_table() {
             [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
-    let shown: Vec<_> = table(README, "method and path")
+    let shown: Vec<_> = table(SERVICE, "method and path")
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
         .collect();
@@ -236,7 +244,7 @@ fn the_japanese_page_has_every_code_with_its_status() {
             ]
         })
         .collect();
-    let rows = table(JAPANESE, "コード");
+    let rows = table(JAPANESE_REFERENCE, "コード");
     let shown: Vec<_> = rows
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
@@ -249,7 +257,7 @@ fn the_japanese_page_has_every_code_with_its_status() {
 
 #[test]
 fn the_japanese_page_has_the_variables_as_they_are() {
-    let rows = table(JAPANESE, "変数");
+    let rows = table(JAPANESE_REFERENCE, "変数");
     for row in &rows {
         let named = |name: &str| row[0] == format!("`{name}`");
         let variable = VARIABLES.iter().find(|variable| named(variable.name));
@@ -270,7 +278,7 @@ fn the_japanese_page_has_the_variables_as_they_are() {
 
 #[test]
 fn the_japanese_page_shows_the_same_code() {
-    for (language, blocks) in [("sh", 6), ("rust", 1), ("toml", 1), ("json", 1)] {
+    for (language, blocks) in [("sh", 7), ("text", 1), ("rust", 1), ("toml", 1), ("json", 1)] {
         let (shown, english) = (code(JAPANESE, language), code(README, language));
         assert_eq!(shown.len(), blocks, "{language}");
         for block in shown {

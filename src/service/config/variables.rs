@@ -1,7 +1,7 @@
 //! Every variable that the service knows, one row each.
 //!
 //! A row is the only place that names a variable, its default, its meaning and its parser. Parsing,
-//! `warp-bearer check`, `.env.example` and the table in the README follow from it; after a change,
+//! `warp-bearer check`, `.env.example` and the table in `docs/configuration.md` follow from it; after a change,
 //! `UPDATE=1 cargo test --test pages` writes the last two.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -1,7 +1,7 @@
 //! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
 //! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a cause from
-//! them, and the README's table quotes their `when`.
+//! them, and the table in `docs/errors.md` quotes their `when`.
 
 pub mod causes;
 mod pages;
