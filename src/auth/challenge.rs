@@ -240,7 +240,7 @@ impl Drop for Pending {
         // Logged once per process, because strangers could fill the log otherwise.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
-                "a refused request was answered by another route; close the route that refused it \
+                "rejected request was answered by another route; close the route that rejected it \
                  with .route()"
             );
         }

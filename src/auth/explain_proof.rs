@@ -129,7 +129,7 @@ fn follow(
     let key = algorithm.and_then(|algorithm| key_step(&parsed, algorithm, trace));
     if let Some(key) = &key {
         let signed = key.verify(parts, &signature);
-        let found = if signed.is_ok() { "it is" } else { "it is not" };
+        let found = if signed.is_ok() { "valid" } else { "not valid" };
         add(trace, "proof signed", "by that key", found, signed);
     }
     let claims = ProofClaims::parse(&payload).ok()?;

@@ -270,7 +270,7 @@ fn write(
 /// value that is not ASCII is a bug; it is logged and left out instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     let Ok(value) = HeaderValue::try_from(value) else {
-        tracing::error!(%name, "header value is not ASCII and was left out");
+        tracing::error!(%name, "header field dropped: value is not ASCII");
         return;
     };
     response.headers_mut().append(name, value);

@@ -605,7 +605,7 @@ impl Auth {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
                     // This process holds the entry, and synchronization writes it back.
-                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
             }

@@ -58,12 +58,12 @@ async fn what_dev_prints_works_as_pasted() {
 
     #[rustfmt::skip]
     let rows = [
-        ("In another terminal, a token, good for a day:", 0, ""),
-        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("In another terminal, get a token that is valid for a day:", 0, ""),
+        ("Open to everyone, 200:", 200, "Hello from a public endpoint!"),
         ("Without a token, 401:", 401, r#""code":"missing_token""#),
-        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
-        ("For its scope, 200; with a token of no --scope, 403:", 200, "Hello from a private endpoint!"),
-        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+        ("With the token, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("With the scope of the token, 200; without --scope, 403:", 200, "Hello from a private endpoint!"),
+        ("Why a token is accepted or rejected:", 0, "Accepted: the token is valid."),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
@@ -173,7 +173,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
     let page = Page::read(&mut dev);
     for _ in 0..2 {
-        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        dev.logged(|line| line.contains("signing key rotated"));
         let call = page.command("/api/private");
         let token = page.token("read:messages");
         let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
@@ -240,7 +240,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
         (nowhere, "nothing answers"),
-        (elsewhere, "it is no dev that answers"),
+        (elsewhere, "another program than dev answers"),
     ] {
         let output = run(
             &Directory::new(),

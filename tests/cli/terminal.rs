@@ -191,7 +191,7 @@ async fn a_token_is_typed_unless_it_is_longer_than_a_line_of_the_terminals() {
     let token = || world.issuer.token();
     let long = token().claim("groups", "a".repeat(4000)).sign();
     for (typed, code, told) in [
-        (token().sign(), 0, "Accepted: the token is good."),
+        (token().sign(), 0, "Accepted: the token is valid."),
         (
             long,
             66,

@@ -59,7 +59,7 @@ pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
     let asked = parse(query);
     if asked.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
+            "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
     asked.ok_or(Problem::BadRequest)

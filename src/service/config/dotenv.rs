@@ -61,7 +61,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
 const CANNOT_BE_READ: &str =
-    "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+    "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
 /// Returns the lines as dotenvy can read them, with a blank one in place of each that it cannot, and a
 /// warning for each of those.
@@ -90,7 +90,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
             "is not UTF-8"
         };
         let text = format_args!(
-            "line {number} {what} and is skipped; it names no variable of this service"
+            "line {number} {what} and is skipped, because it does not name a variable of this service"
         );
         warnings.push(Warning::new(file, text));
         let more = continuation(&texts[lines.len()..]);
@@ -127,7 +127,7 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         Some(quote) if !value[1..].contains(quote) => fault(
             file,
             number,
-            "has a quote that is not closed on the line; close it",
+            "has an unclosed quote; close it",
         ),
         _ => fault(file, number, CANNOT_BE_READ),
     }
@@ -202,7 +202,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     Fault::new(
         name,
         format_args!(
-            "found a \"$\" on line {line} of {file}, which starts a reference; put the {what} in single quotes"
+            "found a \"$\" on line {line} of {file}, which begins a reference to a variable; put the {what} in single quotes"
         ),
     )
 }
@@ -419,15 +419,15 @@ mod tests {
 
     #[test]
     fn reports_a_line_of_ours_without_its_contents() {
-        let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+        let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
         let reference = "which starts a reference; put the";
         #[rustfmt::skip]
         let rows = [
             ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),
             ("a colon", b"AUTH0_DOMAIN: hunter2\n", format!(".env: line 1 {cannot}")),
             ("a blank beside a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
-            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has a quote that is not closed on the line; close it".into()),
-            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has a quote that is not closed on the line; close it".into()),
+            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has an unclosed quote; close it".into()),
+            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has an unclosed quote; close it".into()),
             ("a backslash", b"\xef\xbb\xbfA=b\r\nLISTEN=hunter\\2\r\n", format!(".env: line 2 {cannot}")),
             ("not UTF-8", b"A=b\nLISTEN=hunter2\xff\n", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
             ("UTF-16", b"\xff\xfeA\0=\0", ".env: line 1 is not UTF-8; save the file as UTF-8".into()),

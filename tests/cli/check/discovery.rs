@@ -31,7 +31,7 @@ async fn each_broken_issuer_is_found() {
         ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
         ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
         ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
-        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (left out: `n` has 1024 bits, not 2048 to 8192)"),
+        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
     ];
     for (case, broken, line) in rows {
         issuer.recover();

@@ -92,7 +92,7 @@ async fn lines_of_other_programs_are_no_fault() {
     write_env(&world, "APP_NAME=My App\nAUTH0_LEEWAY='10s\n");
     let told = checked(&world);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
-    let fault = ".env: line 2 has a quote that is not closed on the line; close it";
+    let fault = ".env: line 2 has an unclosed quote; close it";
     assert!(told.stderr.contains(fault), "{}", told.stderr);
 }
 
@@ -126,7 +126,7 @@ async fn another_file_takes_the_place_of_dot_env() {
     for command in ["check", "explain"] {
         let told = world.run(&[command, "--env-file", "env"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
-        let fault = "--env-file: line 1 has a quote that is not closed on the line; close it";
+        let fault = "--env-file: line 1 has an unclosed quote; close it";
         assert!(told.stderr.starts_with(fault), "{}", told.stderr);
         let told = world.run(&[command, "--env-file", "absent"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
@@ -150,7 +150,7 @@ async fn a_port_without_an_address_and_quotes_are_named() {
     let told = checked(&quoted);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
     let words = [
-        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; take them off",
+        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; remove them",
     ];
     assert_finds("quotes", &findings(&told, "Configuration"), &words);
 }

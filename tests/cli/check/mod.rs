@@ -74,7 +74,7 @@ async fn a_set_up_that_is_right_is_told_so() {
             "good discovery: {}.well-known/openid-configuration (",
             world.issuer.url()
         ),
-        "good issuer: has the configured name, exactly".to_owned(),
+        "good issuer: has exactly the configured name".to_owned(),
         format!("good key set: {} (", world.issuer.jwks_uri()),
         format!("good key: {kid}: RSA 2048 bits RS256 ()"),
         "good keys: 1 of 1 for RS256".to_owned(),
@@ -91,7 +91,7 @@ async fn a_set_up_that_is_right_is_told_so() {
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     assert!(
         told.stdout.ends_with(
-            "  ✓ keys      1 of 1 for RS256\n\nNothing stands in the way of the service.\n"
+            "  ✓ keys      1 of 1 for RS256\n\nThe service would work.\n"
         ),
         "{}",
         told.stdout

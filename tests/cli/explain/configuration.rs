@@ -94,7 +94,7 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
     assert!(
-        told.stdout.contains(causes::ISSUER_UNREACHABLE.mend),
+        told.stdout.contains(causes::ISSUER_UNREACHABLE.fix),
         "{}",
         told.stdout
     );

@@ -150,16 +150,16 @@ async fn the_table_of_mistakes_has_what_explain_says() {
         let token = sign(&issuer, row.issuer, &row.token);
         let (_, json) = explained(&world, &case, &arguments, &token);
         assert_eq!(json["code"], row.code, "{case}: {json:#}");
-        let [what, mend] = ["cause", "mend"].map(|member| json[member].as_str().unwrap());
+        let [what, fix] = ["cause", "fix"].map(|member| json[member].as_str().unwrap());
         writeln!(
             table,
-            "| {} | {} | `{}` | {what} {mend} |",
+            "| {} | {} | `{}` | {what} {fix} |",
             row.name, row.mistake, row.code
         )
         .unwrap();
         // Words of one vendor alone, and no advice that accepts what is for others.
-        let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
-        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
+        let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
+        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
         assert!(
             !lines.contains("account") && !lines.contains("graph"),
@@ -233,7 +233,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         let world = World::named(&issuer, name).set("AUTH0_API_AUDIENCE", audience);
         let (_, json) = explained(&world, case, &[], &sign(&issuer, name, &token));
         assert_eq!(json["code"], code, "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
         assert!(!text.contains("Auth0"), "{case}: {text}");
@@ -272,7 +272,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         assert!(token.contains("=.") && token.ends_with('='), "{case}");
         let (_, json) = explained(&world, case, &[], &token);
         assert_eq!(json["code"], "malformed_authorization", "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
 

@@ -22,7 +22,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
         let told = world.run(&["explain", "--json"], &token.sign());
         assert_eq!(told.code, Some(0), "{case}");
         let json = told.json();
-        assert_eq!(json["mend"], cause.mend, "{case}");
+        assert_eq!(json["fix"], cause.fix, "{case}");
         let routes = json!([
             {"route": "GET /api/private", "status": 200, "code": null},
             {"route": "GET /api/private-scoped", "status": 403, "code": "insufficient_scope"},
@@ -65,7 +65,7 @@ async fn what_a_route_asks_for_can_be_asked_for() {
                 (&json!(code), &json!(403)),
                 "{case}"
             );
-            assert_eq!(json["mend"], cause.mend, "{case}: {json:#}");
+            assert_eq!(json["fix"], cause.fix, "{case}: {json:#}");
             assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
         }
     }

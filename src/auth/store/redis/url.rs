@@ -27,7 +27,7 @@ pub enum InvalidStoreUrl {
     /// The path is not the number of a database.
     #[error("has a path that is not the number of a database, such as /0")]
     Database,
-    /// The URL cannot be parsed, or names no host. A password must be percent-encoded.
+    /// The URL cannot be parsed, or has no host. A password must be percent-encoded.
     #[error("is not a URL with a host; is a special character of the password percent-encoded?")]
     NotAUrl,
 }

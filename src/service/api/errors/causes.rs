@@ -6,8 +6,8 @@
 
 use crate::service::api::errors::Cause;
 
-const fn cause(what: &'static str, mend: &'static str) -> Cause {
-    Cause { what, mend }
+const fn cause(what: &'static str, fix: &'static str) -> Cause {
+    Cause { what, fix }
 }
 
 pub const NO_FIELD: Cause = cause(

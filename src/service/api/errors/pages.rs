@@ -60,7 +60,7 @@ pub const PAGES: &[Page] = &[
     Page { code: "token_revoked", when: "the token is on the list of revoked tokens", causes: &[ON_THE_LIST] },
     Page { code: "insufficient_authentication", when: "the user authenticated too long ago or too weakly for the route (RFC 9470); the challenge has `acr_values` or `max_age`", causes: &[WEAK_LOGIN] },
     Page { code: "insufficient_scope", when: "a scope is not granted; the challenge names those that suffice", causes: &[SCOPE_OF_MACHINE, AUTH0_SCOPE_OF_MACHINE, SCOPE_OF_USER, AUTH0_SCOPE_OF_USER, SCOPE_AS_PERMISSION, ROLES_NOT_SCOPES] },
-    Page { code: "insufficient_permissions", when: "a permission, a role or another rule is not met, and scopes alone would not mend it", causes: &[RBAC_OFF, AUTH0_RBAC_OFF, NOT_ASSIGNED, AUTH0_NOT_ASSIGNED] },
+    Page { code: "insufficient_permissions", when: "a permission, a role or another rule is not met, and scopes alone would not be enough", causes: &[RBAC_OFF, AUTH0_RBAC_OFF, NOT_ASSIGNED, AUTH0_NOT_ASSIGNED] },
     Page { code: "not_found", when: "no route has this path", causes: &[NO_SUCH_PATH] },
     Page { code: "method_not_allowed", when: "the path has a route, the method has none; the service's own answers carry `Allow`, `handle_rejection` alone cannot know it", causes: &[OTHER_METHOD] },
     Page { code: "bad_request", when: "a query, header field or cookie that cannot be read", causes: &[UNREADABLE_PART, ODD_POLICY] },

@@ -78,7 +78,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         section.add(
             Mark::Good,
             "",
-            "every variable makes sense, alone and together",
+            "no mistakes found",
         );
     }
     for warning in warnings {
@@ -149,7 +149,7 @@ fn descriptors(config: &Config, section: &mut Section) {
         return;
     };
     let text = format!(
-        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+        "MAX_CONNECTIONS is {wanted}, but a process may open only {descriptors} files here, which is enough for {connections} connections"
     );
     let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
     section.add_more(Mark::Note, "", text, more);

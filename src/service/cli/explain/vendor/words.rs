@@ -2,8 +2,8 @@
 
 use crate::service::api::errors::Cause;
 
-const fn cause(what: &'static str, mend: &'static str) -> Cause {
-    Cause { what, mend }
+const fn cause(what: &'static str, fix: &'static str) -> Cause {
+    Cause { what, fix }
 }
 
 // Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
