@@ -122,24 +122,24 @@ problems! {
     NotFound => NOT_FOUND, "not_found", "There is nothing at this path.";
     /// 405: a route has this path but not this method. warp does not report the allowed methods, so
     /// only [`method_not_allowed`](Self::method_not_allowed) sets `Allow`.
-    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.";
+    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not support this method.";
     /// 400: the query, a header field or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
     /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
     /// 413: the body is larger than its limit.
-    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes.";
+    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path accepts.";
     /// 415: the route does not accept a body of this type.
-    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type.";
+    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not accept a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
     /// 400: the body has not exactly one logout token, or an invalid one (`OpenID` Connect
     /// Back-Channel Logout 1.0 §2.8).
-    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body needs one valid logout_token, which was not used before.";
+    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body must have exactly one logout_token that is valid and was not used before.";
     /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
     /// 400: the request has no `Host`, or more than one (RFC 9112 §3.2).
-    BadHost => BAD_REQUEST, "bad_host", "A request carries exactly one Host field.";
+    BadHost => BAD_REQUEST, "bad_host", "A request needs exactly one valid Host field.";
     /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
     /// 431: the header fields are larger than their limit (RFC 6585 §5).

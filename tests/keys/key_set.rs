@@ -855,7 +855,7 @@ async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
     until(|| auth.status()[0].last_error.is_some()).await;
     let told = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
-        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        "the issuer's name is {bare:?}, but {:?} is configured; the two differ in the slash at the end",
         issuer.url()
     );
     assert_eq!(told, expected);

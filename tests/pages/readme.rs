@@ -102,12 +102,12 @@ fn its_table_of_variables_is_the_one_that_is_read() {
 fn the_example_file_is_the_table_of_variables() {
     const TUTORIAL: usize = 4;
     let mut file = "\
-# The configuration, one variable a paragraph: meaning, default, example. Copy this file to `.env`
-# and put your own values in; a placeholder that is left is refused at the start.
+# The configuration. Each paragraph is one variable: its meaning, its default and an example. Copy
+# this file to `.env` and put in your own values. The service does not start with a placeholder.
 #
-# The environment wins over this file. Blanks around `=` are fine, `#` begins a comment, `$NAME` is
-# a reference to another variable: a value with `#`, `$`, quotes or backslashes belongs in single
-# quotes. Durations are written 500ms, 10s, 5m, 1h. A variable set to nothing is refused.
+# The environment takes precedence over this file. Spaces around `=` are allowed. `#` begins a
+# comment and `$NAME` refers to another variable, so put a value with `#`, `$`, quotes or backslashes
+# in single quotes. Write durations as 500ms, 10s, 5m or 1h. An empty value is an error.
 "
     .to_owned();
     for (at, variable) in VARIABLES.iter().enumerate() {

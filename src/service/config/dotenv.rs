@@ -331,7 +331,7 @@ mod tests {
             ("after a blank", "hunter 2$x"),
         ];
         for (case, value) in altered {
-            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
             match parse(secret(value).as_bytes(), ".env") {
                 Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn reports_a_line_of_ours_without_its_contents() {
         let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
-        let reference = "which starts a reference; put the";
+        let reference = "which begins a reference to a variable; put the";
         #[rustfmt::skip]
         let rows = [
             ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),

@@ -608,7 +608,7 @@ groups_at = "groups.all"
             (&format!("{issuer}leeway = 20"), vec![format!("issuers.toml:3: {of}, leeway: not a string; give a duration from 0s to 5m, such as 30s, in quotes")]),
             (&format!("{issuer}leeway = \"20\""), vec![format!("issuers.toml:3: {of}, leeway: found \"20\", which has no unit; did you mean 20s?")]),
             (&format!("{issuer}audiences = \"a\""), vec![format!("issuers.toml:3: {of}, audiences: not an array; give [\"…\"] with the identifier of your API, such as https://api.example.com")]),
-            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is no preset; did you mean keycloak?")]),
+            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is not a preset; did you mean keycloak?")]),
             (&format!("{issuer}algorithms = [\"RS265\"]\nroles_at = \"\""), vec![
                 format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
                 format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),

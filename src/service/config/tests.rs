@@ -306,9 +306,9 @@ fn rejects_domains_that_are_no_host() {
         ("a URL", "AUTH0_DOMAIN", "https://tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("a slash", "AUTH0_DOMAIN", "tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; for several issuers, set AUTH0_ISSUER"),
-        ("a blank", "AUTH0_DOMAIN", "tenant auth0", "is no host"),
-        ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is no host"),
-        ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is no host"),
+        ("a blank", "AUTH0_DOMAIN", "tenant auth0", "is not a host"),
+        ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is not a host"),
+        ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is not a host"),
     ]);
 }
 
@@ -330,9 +330,9 @@ fn rejects_issuers_that_are_no_https_url() {
         ("a placeholder", "AUTH0_ISSUER", "https://your.domain.auth0.com/", "is a placeholder"),
         ("an angle bracket", "AUTH0_ISSUER", "https://<tenant>.auth0.com/", "is a placeholder"),
         ("a brace", "AUTH0_ISSUER", "https://{yourDomain}/", "is a placeholder"),
-        ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is no URL; did you mean https://tenant.auth0.com/?"),
+        ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
         ("no URL", "AUTH0_ISSUER", "not a url", "contains a space or a control character"),
-        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is no URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
@@ -450,7 +450,7 @@ fn rejects_invalid_profiles_scopes_and_resources() {
         ("scopes with a comma", "AUTH0_RESOURCE_SCOPES", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
         ("two blanks", "AUTH0_RESOURCE_SCOPES", "a  b", "is not a list of scopes"),
         ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; remove it: it asks the issuer for a refresh token and is not a scope of an API"),
-        ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
         ("two URLs", "AUTH0_RESOURCE", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
         ("a comma in the path", "AUTH0_RESOURCE", "https://a.example/b,c", "has a comma in it; set one URL, the one that clients use"),
@@ -489,7 +489,7 @@ fn rejects_invalid_settings_of_dpop() {
         ("a switch", "AUTH0_DPOP", "on", "is none of off, allowed and required; did you mean allowed?"),
         ("a slip", "AUTH0_DPOP", "require", "is none of off, allowed and required; did you mean required?"),
         ("far off", "AUTH0_DPOP", "strict", "is none of off, allowed and required"),
-        ("no URL", "PUBLIC_URL", "api.example.com", "is no URL; did you mean https://api.example.com/?"),
+        ("no URL", "PUBLIC_URL", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("no https", "PUBLIC_URL", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
         ("two URLs", "PUBLIC_URL", "https://a.example,https://b.example", "has a comma in it; set one URL, the one that clients use"),
         ("a symmetric algorithm", "AUTH0_DPOP_ALGORITHMS", "HS256", "uses a shared secret, but a proof contains the key that verifies it (RFC 9449 §4.2)"),
@@ -579,14 +579,14 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is no host; give a host, such as tenant.eu.auth0.com"#),
+        ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is not a host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
         ("an @ in a query", "AUTH0_ISSUER", "https://a/?code=a@hunter2", r#"found "https://…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a fragment", "AUTH0_RESOURCE", "https://a/#access_token=hunter2", r#"found "https://a/#…", which has a fragment; give the URL of this service, such as https://api.example.com"#),
         ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which contains a character that is not allowed in URLs; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which contains a user or a password; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is no URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is no URL; did you mean https://b/?"#),
+        ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is not a URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
+        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; did you mean https://b/?"#),
         ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is the content of a PEM file; set the path of the file instead"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
@@ -739,7 +739,7 @@ fn says_which_variable_has_the_port() {
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let both =
-        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine alone";
+        "PORT: not read; set LISTEN=0.0.0.0:8080, or LISTEN=127.0.0.1:8080 for this machine only";
     assert_eq!(warned(&[("PORT", "8080")]), [both]);
     assert_eq!(
         warned(&[("PORT", "tcp://x")]),
@@ -842,13 +842,13 @@ fn warns_about_unused_and_unknown_variables() {
     ];
     #[rustfmt::skip]
     let rows = [
-        ("near", &[("AUTH0_AUDIENCE", "x")][..], "AUTH0_AUDIENCE: nobody reads it; did you mean AUTH0_API_AUDIENCE?"),
-        ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: nobody reads it; did you mean AUTH0_DOMAIN?"),
-        ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
-        ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: nobody reads it; did you mean AUTH0_ISSUER?"),
-        ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: nobody reads it; did you mean AUTH0_DOMAIN?"),
-        ("far", &[("AUTH0_X", "x")], "AUTH0_X: nobody reads it; see .env.example for the variables that exist"),
-        ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: nobody reads it; see .env.example for the variables that exist"),
+        ("near", &[("AUTH0_AUDIENCE", "x")][..], "AUTH0_AUDIENCE: not a known variable; did you mean AUTH0_API_AUDIENCE?"),
+        ("a slip", &[("AUTH0_DOMIAN", "x")], "AUTH0_DOMIAN: not a known variable; did you mean AUTH0_DOMAIN?"),
+        ("small letters", &[("auth0_issuer", "x")], "auth0_issuer: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("mixed letters", &[("AUTH0_Issuer", "x")], "AUTH0_Issuer: not a known variable; did you mean AUTH0_ISSUER?"),
+        ("twice the prefix", &[("AUTH0_AUTH0_DOMAIN", "x")], "AUTH0_AUTH0_DOMAIN: not a known variable; did you mean AUTH0_DOMAIN?"),
+        ("far", &[("AUTH0_X", "x")], "AUTH0_X: not a known variable; see .env.example for the variables that exist"),
+        ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, because AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, because AUTH0_ALGORITHMS has only HS256"),
         ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
@@ -1017,7 +1017,7 @@ fn a_missing_issuers_file_is_a_fault() {
     let fault = config.read_issuers_file().unwrap_err().to_string();
     assert_eq!(
         fault,
-        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which is not there; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
+        "ISSUERS_FILE: found \"/nowhere/issuers.toml\", which does not exist; give the path of a TOML file, such as /etc/warp-bearer/issuers.toml"
     );
 }
 

@@ -23,10 +23,10 @@ async fn each_broken_issuer_is_found() {
     let world = || World::of(issuer.clone());
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
-        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),
+        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
         ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
-        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with what is no metadata of an issuer"),
+        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
         ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
         ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
@@ -54,7 +54,7 @@ async fn each_broken_issuer_is_found() {
     let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(
-        told.stdout.contains("no whole answer within 100ms"),
+        told.stdout.contains("no complete answer within 100ms"),
         "{}",
         told.stdout
     );

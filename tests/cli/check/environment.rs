@@ -29,7 +29,7 @@ async fn a_broken_configuration_asks_nobody() {
     );
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let line =
-        "note : AUTH0_DOMIAN: in the environment, nobody reads it; did you mean AUTH0_DOMAIN? ()";
+        "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
     assert_eq!(findings(&told, "Configuration"), [line]);
 }
 

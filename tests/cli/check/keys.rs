@@ -93,7 +93,7 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
         ("note key: padded: ", "(cannot be used: `n` ends in `=`)"),
         ("note key: standard: ", "(cannot be used: `n` has `+` or `/`, of the standard base64 alphabet)"),
         ("note key: certificate: ", "(cannot be used: `x5c` without `n` and `e`)"),
-        ("note key: private: ", "(cannot be used: it has a private member, `d`)"),
+        ("note key: private: ", "(cannot be used: it has the private member `d`)"),
         ("note key: encryption: ", "(cannot be used: `use` is `enc`, not `sig`)"),
         ("good key: .NET: ", "()"),
         ("good key: null: ", "()"),

@@ -137,7 +137,7 @@ fn page_html(page: &Page) -> String {
     }
     body += "</dl>\n";
     if answer.status.as_u16() == 401 {
-        body += "<p>With the token in hand, <code>warp-bearer explain</code> says which of these it is.</p>\n";
+        body += "<p>If you have the token, <code>warp-bearer explain</code> says which of these causes applies.</p>\n";
     }
     document(code, &body)
 }
