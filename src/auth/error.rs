@@ -271,7 +271,9 @@ pub enum SetupError {
     )]
     Realm,
     /// One key set or secret is configured for several issuers, so each could sign for the others.
-    #[error("a key set or secret cannot be used for several issuers; configure one for each issuer")]
+    #[error(
+        "a key set or secret cannot be used for several issuers; configure one for each issuer"
+    )]
     AmbiguousKeySet,
     /// The fixed key set holds no key that an allowed algorithm can use.
     #[error("the key set: {0}")]

@@ -182,9 +182,7 @@ impl Auth {
         {
             let (step, expected, found) = match error {
                 AuthError::TokenBound => ("scheme", "DPoP and a proof", "Bearer"),
-                AuthError::TokenNotBound => {
-                    ("scheme", "Bearer, or a bound token", "no cnf.jkt")
-                }
+                AuthError::TokenNotBound => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
                 _ => ("proof", "one in the field DPoP", "none"),
             };
             trace.add::<()>(step, expected, found, Err(error));
@@ -528,8 +526,17 @@ impl Trace {
     }
 
     fn object<T>(&mut self, name: &'static str, outcome: Result<T, AuthError>) -> Option<T> {
-        let found = if outcome.is_ok() { "valid" } else { "not valid" };
-        self.add(name, "one JSON object without duplicate members", found, outcome)
+        let found = if outcome.is_ok() {
+            "valid"
+        } else {
+            "not valid"
+        };
+        self.add(
+            name,
+            "one JSON object without duplicate members",
+            found,
+            outcome,
+        )
     }
 
     fn header_member(&self, name: &str) -> String {

@@ -280,7 +280,13 @@ fn the_japanese_page_has_the_variables_as_they_are() {
 
 #[test]
 fn the_japanese_page_shows_the_same_code() {
-    for (language, blocks) in [("sh", 7), ("text", 1), ("rust", 1), ("toml", 1), ("json", 1)] {
+    for (language, blocks) in [
+        ("sh", 7),
+        ("text", 1),
+        ("rust", 1),
+        ("toml", 1),
+        ("json", 1),
+    ] {
         let (shown, english) = (code(JAPANESE, language), code(README, language));
         assert_eq!(shown.len(), blocks, "{language}");
         for block in shown {

@@ -223,9 +223,7 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
-    #[error(
-        "{0} answered in the content coding {1:?}, and only gzip is supported"
-    )]
+    #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
     #[error("{0} answered with content-coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),

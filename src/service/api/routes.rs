@@ -59,7 +59,10 @@ pub fn rows(
             .with_auth(access)
             .require_by_query(forward_auth::asked)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("Forward authentication for a proxy: the identity of the caller", Form::Forwarded),
+            .says(
+                "Forward authentication for a proxy: the identity of the caller",
+                Form::Forwarded,
+            ),
         //
         route!(GET, "livez")
             .then(handlers::livez)
@@ -67,7 +70,10 @@ pub fn rows(
         //
         route!(GET, "readyz")
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
-            .says("Readiness: the keys of each issuer, and their age", Form::Readiness),
+            .says(
+                "Readiness: the keys of each issuer, and their age",
+                Form::Readiness,
+            ),
     ];
     if access.auth.accepts_logout() {
         let auth = access.auth.clone();
@@ -85,7 +91,10 @@ pub fn rows(
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("Forward authentication, with the client's path appended", Form::Forwarded);
+            .says(
+                "Forward authentication, with the client's path appended",
+                Form::Forwarded,
+            );
         rows.push(below);
     }
     rows.extend(error_pages());
@@ -106,7 +115,10 @@ fn error_pages() -> [Row; 2] {
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says("An error code: its meaning, its causes and how to fix them", Form::Code),
+            .says(
+                "An error code: its meaning, its causes and how to fix them",
+                Form::Code,
+            ),
     ]
 }
 

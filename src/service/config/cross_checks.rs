@@ -189,7 +189,10 @@ pub(super) fn signing_secret(
         );
     }
     if is_set && !hs256 {
-        reader.warn(name, "not used, because AUTH0_ALGORITHMS does not have HS256");
+        reader.warn(
+            name,
+            "not used, because AUTH0_ALGORITHMS does not have HS256",
+        );
     }
     if hs256 && algorithms.len() == 1 {
         for name in reader.names("AUTH0_JWKS_") {

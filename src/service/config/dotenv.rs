@@ -60,8 +60,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 }
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
-const CANNOT_BE_READ: &str =
-    "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
 /// Returns the lines for dotenvy to parse. Each unreadable line is replaced by a blank one and
 /// causes a warning.
@@ -125,11 +124,9 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         // dotenvy also rejects `"a$"`, because it does not find the closing quote after a
         // reference.
         _ if has_reference(value) => reference(line, (file, number)),
-        Some(quote) if !value[1..].contains(quote) => fault(
-            file,
-            number,
-            "has an unclosed quote; close it",
-        ),
+        Some(quote) if !value[1..].contains(quote) => {
+            fault(file, number, "has an unclosed quote; close it")
+        }
         _ => fault(file, number, CANNOT_BE_READ),
     }
 }

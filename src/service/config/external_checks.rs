@@ -137,8 +137,10 @@ fn revocations(path: &Path) -> Parsed<()> {
     match revocation::file::read(path) {
         Ok(_) => Ok(()),
         Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
-        Err(FileError::Line(_, line, why)) => Err(InvalidValue::new("is not a list of revocations")
-            .because(format_args!("line {line}: {why}"))),
+        Err(FileError::Line(_, line, why)) => {
+            Err(InvalidValue::new("is not a list of revocations")
+                .because(format_args!("line {line}: {why}")))
+        }
         Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
     }
 }

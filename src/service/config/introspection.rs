@@ -74,7 +74,8 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     if mode == IntrospectionMode::Off {
         for unused in reader.names("AUTH0_INTROSPECTION_") {
             if !reader.has_fault(name) {
-                let text = "not used, because AUTH0_INTROSPECTION is off; set it to opaque or always";
+                let text =
+                    "not used, because AUTH0_INTROSPECTION is off; set it to opaque or always";
                 reader.warn(&unused, text);
             }
         }
@@ -86,10 +87,7 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     }
     let (id, given) = (AUTH0_INTROSPECTION_CLIENT_ID.name(), "AUTH0_INTROSPECTION_");
     if !reader.is_set(id) {
-        reader.missing(
-            &[id],
-            "set it to the client ID that introspection uses",
-        );
+        reader.missing(&[id], "set it to the client ID that introspection uses");
     }
     let secret_name = AUTH0_INTROSPECTION_CLIENT_SECRET.name();
     let key_name = AUTH0_INTROSPECTION_KEY_FILE.name();

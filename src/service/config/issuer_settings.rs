@@ -117,9 +117,7 @@ impl IssuerSettings {
                     || self.introspection_uri.is_some()
                     || self.introspection_ttl.is_some();
                 return if is_unused {
-                    Err(
-                        "introspection: not set, but its other options are; set opaque or always",
-                    )
+                    Err("introspection: not set, but its other options are; set opaque or always")
                 } else {
                     Ok(None)
                 };

@@ -140,9 +140,7 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     }
     web_address(text)?;
     if text.contains('?') {
-        return Err(
-            InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)")
-        );
+        return Err(InvalidValue::new("has a query").hint("set the URL without it (RFC 9728 §1.2)"));
     }
     Ok(text.to_owned())
 }
@@ -151,7 +149,9 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {
-        return Err(InvalidValue::new("contains a character that is not allowed in URLs"));
+        return Err(InvalidValue::new(
+            "contains a character that is not allowed in URLs",
+        ));
     }
     let Some((_, rest)) = text.split_once("://") else {
         let guess = format!("https://{}/", text.trim_end_matches('/'));

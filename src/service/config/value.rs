@@ -85,7 +85,9 @@ pub(super) fn algorithm(text: &str) -> Parsed<Algorithm> {
             InvalidValue::new("is not supported")
                 .hint("of ECDSA, only ES256, ES384 and ES512 are supported")
         }
-        "ED448" => InvalidValue::new("is not supported").hint("EdDSA is supported with Ed25519 only"),
+        "ED448" => {
+            InvalidValue::new("is not supported").hint("EdDSA is supported with Ed25519 only")
+        }
         "ED25519" => InvalidValue::new("is not a known algorithm").suggest(Some("Ed25519")),
         _ => InvalidValue::new("is not a known algorithm").suggest(nearest(text, known)),
     })
@@ -161,10 +163,7 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
         "client-cert" => Ok(CertificateSource::ClientCert),
         "x-forwarded-client-cert" => Ok(CertificateSource::XForwardedClientCert),
         "x-ssl-client-cert" => Ok(CertificateSource::XSslClientCert),
-        _ => Err(
-            InvalidValue::new("is not a supported field")
-                .suggest(nearest(text, NAMES)),
-        ),
+        _ => Err(InvalidValue::new("is not a supported field").suggest(nearest(text, NAMES))),
     }
 }
 
@@ -390,9 +389,8 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
         return Err(InvalidValue::new("is a URL"));
     }
     if text.starts_with(PEM) {
-        return Err(
-            InvalidValue::new("is the content of a PEM file").hint("set the path of the file instead")
-        );
+        return Err(InvalidValue::new("is the content of a PEM file")
+            .hint("set the path of the file instead"));
     }
     Ok(PathBuf::from(text))
 }
@@ -507,9 +505,8 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
         .iter()
         .copied()
         .map(AudienceClaim::as_str);
-    text.parse().map_err(|_| {
-        InvalidValue::new("is not a supported claim").suggest(nearest(text, known))
-    })
+    text.parse()
+        .map_err(|_| InvalidValue::new("is not a supported claim").suggest(nearest(text, known)))
 }
 
 /// Parses the name of the header field that carries the token without a scheme.

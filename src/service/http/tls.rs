@@ -115,7 +115,9 @@ impl Tls {
         match self.replace() {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "certificate reload failed; the old one stays in use"),
+            Err(error) => {
+                tracing::warn!(%error, "certificate reload failed; the old one stays in use")
+            }
         }
     }
 

@@ -28,8 +28,7 @@ async fn a_broken_configuration_asks_nobody() {
             .set("AUTH0_DOMIAN", "x"),
     );
     assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let line =
-        "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
+    let line = "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
     assert_eq!(findings(&told, "Configuration"), [line]);
 }
 

@@ -90,9 +90,8 @@ async fn a_set_up_that_is_right_is_told_so() {
     let told = world.run(&["check"], "");
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     assert!(
-        told.stdout.ends_with(
-            "  ✓ keys      1 of 1 for RS256\n\nThe service would work.\n"
-        ),
+        told.stdout
+            .ends_with("  ✓ keys      1 of 1 for RS256\n\nThe service would work.\n"),
         "{}",
         told.stdout
     );

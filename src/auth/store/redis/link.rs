@@ -191,7 +191,10 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         write_back(list, lines, commands).await?;
     }
     if !held.is_empty() {
-        tracing::info!(lines = held.len(), "entries written back to the state store");
+        tracing::info!(
+            lines = held.len(),
+            "entries written back to the state store"
+        );
     }
     shared.synchronized(subscribers);
     Ok(())

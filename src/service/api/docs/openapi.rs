@@ -189,7 +189,10 @@ fn scopes(requires: &Requires) -> Vec<String> {
 fn needs(row: &Row, scopes: &[String]) -> String {
     let mut needs = match scopes {
         [] => "Requires a valid token.".to_owned(),
-        scopes => format!("Requires a valid token with the scope `{}`.", scopes.join(" ")),
+        scopes => format!(
+            "Requires a valid token with the scope `{}`.",
+            scopes.join(" ")
+        ),
     };
     if row.form == Form::Forwarded {
         needs += " The query has further requirements.";

@@ -252,7 +252,11 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
             None => section.add(Mark::Good, "TLS", "trusted"),
         }
     } else if url.starts_with("http://") {
-        section.add(Mark::Note, "TLS", "none: plain http, which is allowed on loopback only");
+        section.add(
+            Mark::Note,
+            "TLS",
+            "none: plain http, which is allowed on loopback only",
+        );
     }
     if let Some(ahead) = response.ahead {
         clock(ahead, response.took, context, section);

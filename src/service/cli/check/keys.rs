@@ -71,7 +71,12 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
         }
         Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
         Err(reason) => {
-            section.add_more(Mark::Note, "key", named, format!("cannot be used: {reason}"));
+            section.add_more(
+                Mark::Note,
+                "key",
+                named,
+                format!("cannot be used: {reason}"),
+            );
         }
     }
 }
@@ -105,7 +110,10 @@ fn not_allowed(
     let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
-    let text = format!("offered by the issuer, but not configured: {}", names(&more, ", "));
+    let text = format!(
+        "offered by the issuer, but not configured: {}",
+        names(&more, ", ")
+    );
     let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
     section.add_more(mark, "algorithms", text, more);
 }

@@ -75,11 +75,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         Err(faults) => add_faults(&faults, &mut section),
     }
     if warnings.is_empty() {
-        section.add(
-            Mark::Good,
-            "",
-            "no mistakes found",
-        );
+        section.add(Mark::Good, "", "no mistakes found");
     }
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());

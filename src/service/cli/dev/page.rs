@@ -121,7 +121,10 @@ impl Page<'_> {
             self.program()
         );
         [
-            ("In another terminal, get a token that is valid for a day:", token),
+            (
+                "In another terminal, get a token that is valid for a day:",
+                token,
+            ),
             ("Open to everyone, 200:", call("/api/public")),
             ("Without a token, 401:", call("/api/private")),
             ("With the token, 200 and its claims:", with("/api/private")),

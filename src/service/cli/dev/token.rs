@@ -71,7 +71,9 @@ async fn fetch(
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
     let ready = ready.map_err(|_| "nothing answers")?;
-    let ready = read_json(ready).await.ok_or("another program than dev answers")?;
+    let ready = read_json(ready)
+        .await
+        .ok_or("another program than dev answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
