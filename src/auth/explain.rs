@@ -219,7 +219,7 @@ impl Auth {
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
-            format!("{} bytes at most", self.inner.max_token),
+            format!("at most {} bytes", self.inner.max_token),
             format!("{} bytes", token.len()),
             within_limit(token.as_bytes(), self.inner.max_token),
         );

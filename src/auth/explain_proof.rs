@@ -113,16 +113,16 @@ fn follow(
         Ok(proof) => format!("{} bytes", proof.len()),
         Err(fault) => fault.detail().to_owned(),
     };
-    let expected = format!("one, of {MAX_PROOF} bytes at most");
+    let expected = format!("one proof of at most {MAX_PROOF} bytes");
     let proof = add(trace, "proof", expected, found, field)?;
 
     let documents = documents(proof);
     let found = if documents.is_ok() {
-        "it is"
+        "valid"
     } else {
-        "it is not"
+        "not valid"
     };
-    let expected = "three parts of base64url, JSON objects without duplicates";
+    let expected = "three parts of base64url, JSON objects without duplicate members";
     let (parts, header, payload, signature) = add(trace, "proof form", expected, found, documents)?;
     let parsed = ProofHeader::parse(&header).ok()?;
     let algorithm = header_steps(proofs, &parsed, &value(&header), trace);
@@ -130,7 +130,7 @@ fn follow(
     if let Some(key) = &key {
         let signed = key.verify(parts, &signature);
         let found = if signed.is_ok() { "valid" } else { "not valid" };
-        add(trace, "proof signed", "by that key", found, signed);
+        add(trace, "proof signed", "valid for that key", found, signed);
     }
     let claims = ProofClaims::parse(&payload).ok()?;
     let claimed = value(&payload);

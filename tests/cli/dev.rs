@@ -185,7 +185,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
-    dev.logged(|line| line.contains("key set not fetched"));
+    dev.logged(|line| line.contains("key set fetch failed"));
     let call = page.command("/api/private");
     let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
     assert_eq!(answer.status, 200, "{answer:?}");

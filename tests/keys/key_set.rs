@@ -337,7 +337,7 @@ async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
         let status = auth.status().remove(0);
         assert!(status.last_error.is_some(), "{case}: {status:?}");
         assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         issuer.recover();
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
@@ -934,7 +934,7 @@ async fn honours_the_longer_retry_after_when_discovery_and_the_key_set_both_fail
         let requests = issuer.requests();
         assert_eq!((requests.discovery, requests.jwks), (1, 1), "{case}");
         assert_eq!(log.count("discovery failed"), 1, "{case}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         let error = auth.status()[0].last_error.clone().unwrap();
         assert!(
             !error.contains("openid-configuration"),
@@ -1217,7 +1217,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the held one stays in use"));
+        let (before, told) = (failed(&auth), log.count("the held set stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1227,7 +1227,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the held one stays in use") - told;
+        let told = log.count("the held set stays in use") - told;
         assert_eq!(told, 1, "{case}");
     }
 
@@ -1236,7 +1236,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
     let found = || auth.status()[0].fetches.confirmed > confirmed;
     let took = clock.pass_until(SECOND, found).await;
     assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
-    assert_eq!(log.count("key set fetched again"), 1);
+    assert_eq!(log.count("key set confirmed"), 1);
     assert!(auth.status()[0].last_error.is_none());
 }
 

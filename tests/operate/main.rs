@@ -99,7 +99,7 @@ async fn a_hangup_fetches_the_keys_and_reads_the_certificate_again() {
     renew();
     let before = issuer.requests().jwks;
     service.hangup();
-    service.logged("asked to refresh").await;
+    service.logged("reload requested").await;
     until(|| issuer.requests().jwks > before).await;
     service.logged("certificate replaced").await;
 

@@ -663,7 +663,7 @@ mod tests {
     fn the_slash_is_named_though_both_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
-        let slash = "they differ by the slash at the end";
+        let slash = "differ in the slash at the end";
         assert!(told(&format!("{long}/")).contains(slash));
         assert!(!told(&format!("{long}c")).contains(slash));
     }

@@ -84,7 +84,7 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
             return Err(wrong_line(text, (file, number), is_text));
         }
         let what = if is_text {
-            "cannot be read"
+            "cannot be parsed"
         } else {
             "is not UTF-8"
         };

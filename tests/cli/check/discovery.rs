@@ -24,7 +24,7 @@ async fn each_broken_issuer_is_found() {
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
         ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
-        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
+        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
         ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
@@ -290,7 +290,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
     assert_finds(
         "by a slash",
         &found,
-        &["bad issuer: ", "they differ by the slash at the end"],
+        &["bad issuer: ", "differ in the slash at the end"],
     );
 }
 
@@ -311,9 +311,9 @@ async fn each_failure_names_a_setting_that_helps() {
         ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
         ("keys that are not there", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
         ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
-        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to an address of its keys"]),
+        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
-        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "HTTPS_PROXY names the proxy for it"]),
+        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "check the proxy in HTTPS_PROXY"]),
     ];
     for (case, broken, more, words) in rows {
         issuer.recover();

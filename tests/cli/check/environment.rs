@@ -69,7 +69,7 @@ async fn lines_of_other_programs_are_no_fault() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let found = findings(&told, "Configuration");
-    let skipped = "is skipped; it names no variable of this service";
+    let skipped = "is skipped, because it does not name a variable of this service";
     for line in ["line 1 ", "line 2 ", "line 4 "] {
         assert_finds(line, &found, &["note : .env: ", line, skipped]);
     }
@@ -110,7 +110,7 @@ async fn another_file_takes_the_place_of_dot_env() {
     assert_finds(
         "a line",
         &found,
-        &["note : --env-file: line 1 cannot be read"],
+        &["note : --env-file: line 1 cannot be parsed"],
     );
     assert_finds(
         "a certificate",

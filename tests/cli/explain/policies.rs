@@ -71,5 +71,5 @@ async fn what_a_route_asks_for_can_be_asked_for() {
     }
     let told = world.run(&["explain", "--scope", "a,  b"], &reader);
     assert_eq!(told.code, Some(64), "{}", told.stdout);
-    assert!(told.stderr.contains("single blanks"), "{}", told.stderr);
+    assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
 }
