@@ -241,7 +241,7 @@ impl Drop for Pending {
         // Logged once per process; otherwise an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
-                "a refused request was answered by another route; close the route that refused it \
+                "rejected request was answered by another route; close the route that rejected it \
                  with .route()"
             );
         }

@@ -133,13 +133,13 @@ impl Resolver {
         let now = Instant::now();
         let trusted = options.and_then(|options| {
             if options.issuer != name {
-                tracing::error!("the resolver answered with an issuer of another name");
+                tracing::error!("issuer resolver returned an issuer with another name");
                 return None;
             }
             match (self.trust)(&options, before.as_deref()) {
                 Ok(trusted) => Some(trusted),
                 Err(error) => {
-                    tracing::error!(%error, "the resolver answered with an unusable issuer");
+                    tracing::error!(%error, "issuer resolver returned an invalid issuer");
                     None
                 }
             }

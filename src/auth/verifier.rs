@@ -610,7 +610,7 @@ impl Auth {
                 if store.publish(sync::line(&entry)).await.is_err() {
                     // This process keeps the entry, and a later synchronization writes it to the
                     // store.
-                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
             }

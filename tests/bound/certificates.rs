@@ -289,7 +289,7 @@ async fn rejects_unreadable_authorities() {
         });
         loaded.map(drop).map_err(|error| error.to_string())
     };
-    assert!(load().unwrap_err().ends_with("is not there"));
+    assert!(load().unwrap_err().ends_with("does not exist"));
     fs::write(&clients, "").unwrap();
     assert!(load().unwrap_err().ends_with("has no certificate in it"));
     let broken = cert.pem().replace("MII", "AAA");

@@ -59,12 +59,12 @@ async fn commands_printed_by_dev_work_when_pasted() {
 
     #[rustfmt::skip]
     let rows = [
-        ("In another terminal, a token, good for a day:", 0, ""),
-        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("In another terminal, get a token that is valid for a day:", 0, ""),
+        ("Open to everyone, 200:", 200, "Hello from a public endpoint!"),
         ("Without a token, 401:", 401, r#""code":"missing_token""#),
-        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
-        ("For its scope, 200; with a token of no --scope, 403:", 200, "Hello from a private endpoint!"),
-        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+        ("With the token, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("With the scope of the token, 200; without --scope, 403:", 200, "Hello from a private endpoint!"),
+        ("Why a token is accepted or rejected:", 0, "Accepted: the token is valid."),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
@@ -174,7 +174,7 @@ async fn service_survives_rotation_and_issuer_faults() {
     let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
     let page = Page::read(&mut dev);
     for _ in 0..2 {
-        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        dev.logged(|line| line.contains("signing key rotated"));
         let call = page.command("/api/private");
         let token = page.token("read:messages");
         let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
@@ -185,7 +185,7 @@ async fn service_survives_rotation_and_issuer_faults() {
     let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
-    dev.logged(|line| line.contains("key set not fetched"));
+    dev.logged(|line| line.contains("key set fetch failed"));
     let call = page.command("/api/private");
     let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -241,7 +241,7 @@ async fn token_without_a_running_dev_is_one_error_line() {
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
         (nowhere, "nothing answers"),
-        (elsewhere, "it is no dev that answers"),
+        (elsewhere, "another program than dev answers"),
     ] {
         let output = run(
             &Directory::new(),

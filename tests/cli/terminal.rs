@@ -191,7 +191,7 @@ async fn accepts_a_typed_token_up_to_the_terminals_line_length() {
     let token = || world.issuer.token();
     let long = token().claim("groups", "a".repeat(4000)).sign();
     for (typed, code, told) in [
-        (token().sign(), 0, "Accepted: the token is good."),
+        (token().sign(), 0, "Accepted: the token is valid."),
         (
             long,
             66,

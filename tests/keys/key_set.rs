@@ -337,7 +337,7 @@ async fn recovers_from_a_first_fetch_without_keys() {
         let status = auth.status().remove(0);
         assert!(status.last_error.is_some(), "{case}: {status:?}");
         assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         issuer.recover();
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
@@ -856,7 +856,7 @@ async fn reports_an_issuer_that_differs_by_a_slash() {
     until(|| auth.status()[0].last_error.is_some()).await;
     let told = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
-        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        "the issuer's name is {bare:?}, but {:?} is configured; the two differ in the slash at the end",
         issuer.url()
     );
     assert_eq!(told, expected);
@@ -934,7 +934,7 @@ async fn honours_the_longer_retry_after_when_discovery_and_the_key_set_both_fail
         let requests = issuer.requests();
         assert_eq!((requests.discovery, requests.jwks), (1, 1), "{case}");
         assert_eq!(log.count("discovery failed"), 1, "{case}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         let error = auth.status()[0].last_error.clone().unwrap();
         assert!(
             !error.contains("openid-configuration"),
@@ -1217,7 +1217,7 @@ async fn reports_a_missing_key_file_once_and_recovers() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the held one stays in use"));
+        let (before, told) = (failed(&auth), log.count("the held set stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1227,7 +1227,7 @@ async fn reports_a_missing_key_file_once_and_recovers() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the held one stays in use") - told;
+        let told = log.count("the held set stays in use") - told;
         assert_eq!(told, 1, "{case}");
     }
 
@@ -1236,7 +1236,7 @@ async fn reports_a_missing_key_file_once_and_recovers() {
     let found = || auth.status()[0].fetches.confirmed > confirmed;
     let took = clock.pass_until(SECOND, found).await;
     assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
-    assert_eq!(log.count("key set fetched again"), 1);
+    assert_eq!(log.count("key set confirmed"), 1);
     assert!(auth.status()[0].last_error.is_none());
 }
 

@@ -349,7 +349,7 @@ async fn counts_a_panic_without_logging_its_message() {
     );
     let text = service.log.text();
     assert!(
-        text.contains("a handler panicked") && text.contains("code=internal_error"),
+        text.contains("handler panicked") && text.contains("code=internal_error"),
         "{text}"
     );
     assert!(!text.contains("hunter2"), "{text}");

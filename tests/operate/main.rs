@@ -99,7 +99,7 @@ async fn sighup_fetches_keys_and_reloads_the_certificate() {
     renew();
     let before = issuer.requests().jwks;
     service.hangup();
-    service.logged("asked to refresh").await;
+    service.logged("reload requested").await;
     until(|| issuer.requests().jwks > before).await;
     service.logged("certificate replaced").await;
 

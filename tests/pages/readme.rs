@@ -22,6 +22,11 @@ use warp_bearer::{
 
 const README: &str = include_str!("../../README.md");
 const JAPANESE: &str = include_str!("../../README.ja.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const ERRORS: &str = include_str!("../../docs/errors.md");
+const LIBRARY: &str = include_str!("../../docs/library.md");
+const SERVICE: &str = include_str!("../../docs/service.md");
+const JAPANESE_REFERENCE: &str = include_str!("../../docs/reference.ja.md");
 
 /// Returns the cells of the page's table whose first column has this heading.
 fn table(page: &'static str, first_column: &str) -> Vec<Vec<&'static str>> {
@@ -49,7 +54,9 @@ fn code(page: &'static str, language: &str) -> Vec<&'static str> {
 fn library_example_is_the_tested_one() {
     let example = include_str!("../../examples/hello.rs");
     let mut shown = 0;
-    for block in code(README, "rust") {
+    let tests = code(LIBRARY, "rust");
+    let tests = tests.iter().filter(|block| block.contains("mod tests"));
+    for block in code(README, "rust").iter().chain(tests) {
         assert!(example.contains(block), "not in hello.rs:\n{block}");
         shown += block.lines().count();
     }
@@ -70,7 +77,7 @@ fn assert_generated(file: &str, expected: &str) {
     let first = lines.find(|(_, (found, expected))| found != expected);
     assert!(
         found == expected,
-        "{file} is not what the table of variables says, first in {first:?}; run UPDATE=1 cargo test --test pages"
+        "{file} does not match the code, first in {first:?}; run UPDATE=1 cargo test --test pages"
     );
 }
 
@@ -85,21 +92,22 @@ fn table_of_variables_matches_the_code() {
         let (name, meaning) = (variable.name, variable.meaning);
         writeln!(table, "| `{name}` | {unset} | {meaning} |").unwrap();
     }
-    let (before, rest) = README.split_once("| variable |").unwrap();
+    let (before, rest) = CONFIGURATION.split_once("| variable |").unwrap();
     let (_, after) = rest.split_once("\n\n").unwrap();
-    assert_generated("README.md", &format!("{before}{table}\n{after}"));
+    let page = format!("{before}{table}\n{after}");
+    assert_generated("docs/configuration.md", &page);
 }
 
 #[test]
 fn example_file_matches_the_table_of_variables() {
     const TUTORIAL: usize = 4;
     let mut file = "\
-# The configuration, one variable a paragraph: meaning, default, example. Copy this file to `.env`
-# and put your own values in; a placeholder that is left is refused at the start.
+# The configuration. Each paragraph is one variable: its meaning, its default and an example. Copy
+# this file to `.env` and put in your own values. The service does not start with a placeholder.
 #
-# The environment wins over this file. Blanks around `=` are fine, `#` begins a comment, `$NAME` is
-# a reference to another variable: a value with `#`, `$`, quotes or backslashes belongs in single
-# quotes. Durations are written 500ms, 10s, 5m, 1h. A variable set to nothing is refused.
+# The environment takes precedence over this file. Spaces around `=` are allowed. `#` begins a
+# comment and `$NAME` refers to another variable, so put a value with `#`, `$`, quotes or backslashes
+# in single quotes. Write durations as 500ms, 10s, 5m or 1h. An empty value is an error.
 "
     .to_owned();
     for (at, variable) in VARIABLES.iter().enumerate() {
@@ -137,16 +145,18 @@ fn comment(text: &str) -> String {
 
 #[test]
 fn table_of_errors_matches_the_error_pages() {
-    let mut expected = String::new();
+    let mut table = "| code | status | error | when |\n|---|---|---|---|\n".to_owned();
     for page in PAGES {
         let answer = page.answer();
         let error = answer
             .error
             .map_or("–".to_owned(), |error| format!("`{error}`"));
         let (code, status, when) = (page.code, answer.status.as_u16(), page.when);
-        writeln!(expected, "| `{code}` | {status} | {error} | {when} |").unwrap();
+        writeln!(table, "| `{code}` | {status} | {error} | {when} |").unwrap();
     }
-    assert!(README.contains(&expected), "the table is:\n{expected}");
+    let (before, rest) = ERRORS.split_once("| code |").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    assert_generated("docs/errors.md", &format!("{before}{table}\n{after}"));
 }
 
 #[test]
@@ -172,7 +182,7 @@ fn table_of_routes_matches_the_code() {
             [format!("{} `{}`", row.methods, row.template), needs]
         })
         .collect();
-    let shown: Vec<_> = table(README, "method and path")
+    let shown: Vec<_> = table(SERVICE, "method and path")
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
         .collect();
@@ -236,7 +246,7 @@ fn japanese_page_has_every_code_with_its_status() {
             ]
         })
         .collect();
-    let rows = table(JAPANESE, "コード");
+    let rows = table(JAPANESE_REFERENCE, "コード");
     let shown: Vec<_> = rows
         .iter()
         .map(|row| [row[0].to_owned(), row[1].to_owned()])
@@ -249,7 +259,7 @@ fn japanese_page_has_every_code_with_its_status() {
 
 #[test]
 fn japanese_page_has_the_same_variables() {
-    let rows = table(JAPANESE, "変数");
+    let rows = table(JAPANESE_REFERENCE, "変数");
     for row in &rows {
         let named = |name: &str| row[0] == format!("`{name}`");
         let variable = VARIABLES.iter().find(|variable| named(variable.name));
@@ -270,7 +280,13 @@ fn japanese_page_has_the_same_variables() {
 
 #[test]
 fn japanese_page_has_the_same_code() {
-    for (language, blocks) in [("sh", 6), ("rust", 1), ("toml", 1), ("json", 1)] {
+    for (language, blocks) in [
+        ("sh", 7),
+        ("text", 1),
+        ("rust", 1),
+        ("toml", 1),
+        ("json", 1),
+    ] {
         let (shown, english) = (code(JAPANESE, language), code(README, language));
         assert_eq!(shown.len(), blocks, "{language}");
         for block in shown {

@@ -22,7 +22,7 @@ async fn every_code_has_an_html_and_a_json_page() {
         assert_eq!(shown.header("vary"), "Accept", "{code}");
         let json = shown.json();
         assert_eq!(json["code"], code);
-        assert_eq!(json["causes"][0]["mend"], page.causes[0].mend, "{code}");
+        assert_eq!(json["causes"][0]["fix"], page.causes[0].fix, "{code}");
         assert_eq!(json["causes"].as_array().unwrap().len(), page.causes.len());
 
         let shown = get(&tenant, &path, BROWSER).await;

@@ -277,12 +277,12 @@ fn reports_unusable_files_at_start() {
     let directory = pair.directory.path().to_owned();
     #[rustfmt::skip]
     let rows = [
-        ("no certificate", absent.clone(), good.key.clone(), "the certificate", "is not there"),
+        ("no certificate", absent.clone(), good.key.clone(), "the certificate", "does not exist"),
         ("a directory", directory, good.key.clone(), "the certificate", "is a directory"),
         ("an empty file", nothing.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
         ("a key instead of a certificate", good.key.clone(), good.key.clone(), "the certificate", "has no certificate in it"),
         ("not PEM", broken, good.key.clone(), "the certificate", "is not PEM"),
-        ("no key", good.certificate.clone(), absent, "the key", "is not there"),
+        ("no key", good.certificate.clone(), absent, "the key", "does not exist"),
         ("an empty key", good.certificate.clone(), nothing, "the key", "has no private key in it that can be read"),
         ("another key", good.certificate.clone(), other, "the key", "is no key for that certificate"),
     ];

@@ -325,7 +325,7 @@ fn with_jwk(proof: ProofBuilder, change: impl FnOnce(&mut Value)) -> ProofBuilde
 #[rustfmt::skip]
 async fn rejects_jwks_that_are_not_public_keys() {
     const ABSENT: ProofFault = key("the proof has no jwk");
-    const NO_OBJECT: ProofFault = key("not an object that can be read");
+    const NO_OBJECT: ProofFault = key("not a valid object");
     assert_refused(&[
         ("no jwk", |p| p.without_header("jwk"), ABSENT),
         ("a kid in its place", |p| p.without_header("jwk").header("kid", KEY.kid()), ABSENT),
@@ -336,13 +336,13 @@ async fn rejects_jwks_that_are_not_public_keys() {
         ("an array", |p| p.header("jwk", json!([KEY.public_jwk()])), NO_OBJECT),
         ("a key set", |p| p.header("jwk", json!({"keys": [KEY.public_jwk()]})), key("`kty` is missing")),
         ("empty", |p| p.header("jwk", json!({})), key("`kty` is missing")),
-        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has a private member, `k`")),
+        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has the private member `k`")),
         ("oct without k", |p| p.header("jwk", json!({"kty": "oct"})), key("`kty` is `oct`, which is not supported")),
-        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has a private member, `d`")),
-        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has a private member, `d`")),
-        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has a private member, `k`")),
-        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has a private member, `p`")),
-        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has a private member, `qi`")),
+        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has the private member `d`")),
+        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has the private member `d`")),
+        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has the private member `k`")),
+        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has the private member `p`")),
+        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has the private member `qi`")),
         ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("`use` is `enc`, not `sig`")),
         ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("`key_ops` lacks `verify`")),
         ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("`alg` is `ES384`, which is not for a key whose `crv` is `P-256`")),
@@ -363,8 +363,8 @@ async fn rejects_jwks_that_are_not_public_keys() {
         ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), key("`x` ends in `=`")),
         ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), key("`x` has `+` or `/`, of the standard base64 alphabet")),
         ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), key("`x` is not a string")),
-        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers make no public key")),
-        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers make no public key")),
+        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers are not a valid public key")),
+        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers are not a valid public key")),
         ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("`n` has 1024 bits, not 2048 to 8192")),
         ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("`n` has 8200 bits, not 2048 to 8192")),
         ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("`e` is even, or not from 3 to 2^33 - 1")),

@@ -65,7 +65,7 @@ struct Endpoint {
 pub(crate) enum AskError {
     #[error("no endpoint: {0}")]
     Discovery(FetchError),
-    #[error("{0} names no introspection_endpoint")]
+    #[error("{0} has no introspection_endpoint")]
     NoEndpoint(ShownUrl),
     #[error("the introspection_endpoint of the issuer, {0:?}, {1}")]
     BadEndpoint(ShownUrl, UrlFault),
@@ -75,9 +75,9 @@ pub(crate) enum AskError {
     Denied(ShownUrl, StatusCode),
     #[error("{0} answered with more than 64 KiB")]
     TooLarge(ShownUrl),
-    #[error("{0} answered with what is no JSON object with a boolean \"active\"")]
+    #[error("{0} answered with a document that is not a JSON object with a boolean \"active\"")]
     Unreadable(ShownUrl),
-    #[error("{0} answered about another token")]
+    #[error("the answer of {0} is about another token")]
     OtherToken(ShownUrl),
     #[error("the client assertion cannot be signed")]
     Unsigned,

@@ -403,7 +403,7 @@ impl Shared {
         if is_logged {
             tracing::debug!(issuer, %error, "introspection failed again");
         } else if is_denied {
-            tracing::error!(issuer, %error, "introspection was denied; no token can be verified by it");
+            tracing::error!(issuer, %error, "introspection denied: the endpoint rejects the client's credentials");
         } else {
             tracing::warn!(issuer, %error, "introspection failed");
         }

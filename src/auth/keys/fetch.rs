@@ -211,7 +211,7 @@ pub(crate) enum Answer {
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
     Unreachable(ShownUrl, ShownText, Layer),
-    #[error("no whole answer within {0:?}")]
+    #[error("no complete answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
     Status {
@@ -223,17 +223,15 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
-    #[error(
-        "{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded"
-    )]
+    #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
-    #[error("{0} answered with what is not gzip, as it says it is")]
+    #[error("{0} answered with content-coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
-    #[error("{0} answered with what is no metadata of an issuer")]
+    #[error("{0} answered with a document that is not issuer metadata")]
     NoMetadata(ShownUrl),
     #[error(
-        "the issuer calls itself {found:?} and is configured as {configured:?}{}",
-        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
+        "the issuer's name is {found:?}, but {configured:?} is configured{}",
+        if *differs_by_slash { "; the two differ in the slash at the end" } else { "" }
     )]
     WrongIssuer {
         configured: ShownUrl,
@@ -244,8 +242,8 @@ pub(crate) enum FetchError {
     JwksUri(ShownUrl, UrlFault),
     #[error(
         "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
-         a cloud's metadata service, as only an issuer on this machine may name (a configured key set \
-         address may be any)"
+         a cloud's metadata service, which is allowed only for an issuer on this machine, or if the address \
+         is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} answered with {1}")]
@@ -665,7 +663,7 @@ mod tests {
     fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
-        let slash = "they differ by the slash at the end";
+        let slash = "differ in the slash at the end";
         assert!(told(&format!("{long}/")).contains(slash));
         assert!(!told(&format!("{long}c")).contains(slash));
     }

@@ -117,7 +117,7 @@ impl RevocationFile {
                     file
                 });
                 let Ok(same) = looked.await else {
-                    tracing::error!("the file of revocations is no longer read, after a panic");
+                    tracing::error!("revocation file watcher panicked");
                     return;
                 };
                 file = same;
@@ -135,7 +135,7 @@ impl RevocationFile {
         match self.load() {
             Ok(()) => {
                 let entries = self.list.len();
-                tracing::info!(entries, "the file of revocations was read");
+                tracing::info!(entries, "revocation file read");
                 self.watch.succeeded();
             }
             Err(error) => {

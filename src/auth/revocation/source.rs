@@ -181,7 +181,7 @@ impl Watch {
             state.error.take()
         };
         if error.is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(Some(Duration::ZERO));
     }
@@ -212,7 +212,7 @@ impl Watch {
         if !is_ok {
             self.failed("it cannot be reached");
         } else if age.is_some() && self.state().error.take().is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(age);
     }
@@ -232,7 +232,7 @@ impl Watch {
         if is_unknown && age.is_some() {
             tracing::error!(
                 source = self.name,
-                "the list of revoked tokens is too old; requests with a token are answered with 503"
+                "list of revoked tokens is too old; requests with a token get 503"
             );
         }
     }

@@ -85,7 +85,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
             // Logged only once, because a process that writes such lines is likely to write many.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
-                tracing::error!("the store has lines that are no revocations; they are left out");
+                tracing::error!("state store has lines that are not revocations; skipped");
             }
             to.add(entries, now.now());
         }),

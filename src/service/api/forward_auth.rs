@@ -60,7 +60,7 @@ pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, 
     let parse_query = parse(query);
     if parse_query.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
+            "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
     parse_query.ok_or(Problem::BadRequest)

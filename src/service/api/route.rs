@@ -669,7 +669,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                     (Some(audience), requirement) => {
                         let Some(auth) = auth.for_audience(&audience) else {
                             tracing::warn!(
-                                "/auth was asked for an audience that is not configured; the proxy is refused"
+                                "/auth query names an audience that is not configured; request rejected"
                             );
                             return Problem::BadRequest.response();
                         };

@@ -130,7 +130,7 @@ fn traces() -> Option<Traces> {
     match Traces::from_environment() {
         Ok(traces) => traces,
         Err(error) => {
-            tracing::error!(%error, "traces are off: the exporter cannot be built");
+            tracing::error!(%error, "traces are off: exporter setup failed");
             None
         }
     }
@@ -221,7 +221,7 @@ impl HangupSignal {
     /// Reloads on every signal. Runs until it is dropped.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         while self.signal.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
+            tracing::info!(signal = "SIGHUP", "reload requested");
             if let Some(config) = &self.config {
                 issuers::reload(config, auth);
             }

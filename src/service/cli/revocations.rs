@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// The error of a command that needs a revocation list.
-pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to what the \
-     service reads as well";
+pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to the same value as for \
+     the service";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +29,7 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// Print lines of JSON, as the file has them
+    /// Print lines of JSON, as in the file
     #[arg(long)]
     json: bool,
 }
@@ -94,7 +94,7 @@ pub(in crate::service) fn described(entry: &Revocation) -> String {
     };
     let until = match entry.until_seconds() {
         Some(until) => format!("until {}", shown(until)),
-        None => "for good".to_owned(),
+        None => "forever".to_owned(),
     };
     format!("{}{before}, {until}", Terminal::clean(&target))
 }

@@ -117,9 +117,7 @@ impl IssuerSettings {
                     || self.introspection_uri.is_some()
                     || self.introspection_ttl.is_some();
                 return if is_unused {
-                    Err(
-                        "introspection: not set, but other options of it are; give opaque or always",
-                    )
+                    Err("introspection: not set, but its other options are; set opaque or always")
                 } else {
                     Ok(None)
                 };
@@ -131,7 +129,7 @@ impl IssuerSettings {
             (None, Some(path), None) => ClientProof::SecretFile(path),
             (None, None, Some(path)) => ClientProof::KeyFile(path),
             _ => {
-                return Err("introspection: give one of introspection_client_secret, \
+                return Err("introspection: set one of introspection_client_secret, \
                      introspection_client_secret_file and introspection_key_file");
             }
         };

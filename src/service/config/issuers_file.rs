@@ -169,7 +169,7 @@ impl Reader<'_> {
             self.fault(
                 1,
                 "",
-                "has no [[issuer]]; a service without an issuer accepts no token",
+                "has no [[issuer]]; add one, because a service without an issuer accepts no token",
             );
         }
         self.report_duplicates(&issuers);
@@ -243,7 +243,7 @@ impl Reader<'_> {
             self.fault(
                 table.line,
                 &table.title,
-                "url: not set; give what its tokens have in iss",
+                "url: not set; set it to the iss of the issuer's tokens",
             );
             return;
         }
@@ -252,11 +252,11 @@ impl Reader<'_> {
         }
         self.discovery(&own, table);
         if own.dpop.is_some_and(|mode| mode != DpopMode::Off) && !self.defaults.has_public_url {
-            let text = "dpop: proofs are compared with PUBLIC_URL; set that variable";
+            let text = "dpop: set the variable PUBLIC_URL, which is needed to check proofs";
             self.fault(table.line, &table.title, text);
         }
         if own.audiences.is_empty() && self.defaults.audiences.is_empty() {
-            let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API";
+            let text = "audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API";
             self.fault(table.line, &table.title, text);
         }
         if own.jwks_uri.is_some() && own.jwks_file.is_some() {
@@ -286,7 +286,7 @@ impl Reader<'_> {
                 self.fault(table.line, &table.title, text);
             }
             (false, false) => {
-                let text = "tenants: set, but url has no {tenantid} in it";
+                let text = "tenants: set, but url has no {tenantid}";
                 self.fault(table.line, &table.title, text);
             }
             (false, true) => issuers.push(own),
@@ -351,7 +351,7 @@ impl Reader<'_> {
                 let line = issuer.place.rsplit(':').next();
                 let line = line.and_then(|line| line.parse().ok()).unwrap_or(1);
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
-                self.fault(line, &title, format_args!("url: the same as at {first}"));
+                self.fault(line, &title, format_args!("url: already used at {first}"));
             }
         }
     }
@@ -422,7 +422,7 @@ impl Found<'_> {
             return Err(Wrong(format!("not an array; give [\"…\"] with {expects}")));
         };
         if items.is_empty() {
-            return Err(Wrong(format!("empty; give {expects}, or take it out")));
+            return Err(Wrong(format!("empty; give {expects}, or remove it")));
         }
         for item in items {
             let item = parse_text(Self::text(item.get_ref(), expects)?, parse, expects, false)?;
@@ -436,7 +436,7 @@ impl Found<'_> {
     fn text<'v>(value: &'v DeValue<'_>, expects: &str) -> Result<&'v str, Wrong> {
         match value {
             DeValue::String(text) if text.trim().is_empty() => Err(Wrong(format!(
-                "set to nothing; give {expects}, or take it out"
+                "set to nothing; give {expects}, or remove it"
             ))),
             DeValue::String(text) => Ok(text),
             _ => Err(Wrong(format!("not a string; give {expects}, in quotes"))),
@@ -493,7 +493,7 @@ fn shown_key(key: &str) -> String {
 fn kind(text: &str) -> Parsed<&'static Preset> {
     let known = PRESETS.iter().map(|preset| preset.name);
     presets::preset(text).ok_or_else(|| {
-        let invalid = InvalidValue::new("is no preset");
+        let invalid = InvalidValue::new("is not a preset");
         match value::nearest(text, known.clone()) {
             Some(near) => invalid.suggest(Some(near)),
             None => invalid.hint(format!(
@@ -507,7 +507,7 @@ fn kind(text: &str) -> Parsed<&'static Preset> {
 fn tenant(text: &str) -> Parsed<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if !text.chars().all(fits) {
-        return Err(InvalidValue::new("is no ID of a tenant"));
+        return Err(InvalidValue::new("is not the ID of a tenant"));
     }
     Ok(text.to_owned())
 }
@@ -599,27 +599,27 @@ groups_at = "groups.all"
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\n";
         let of = r#"in [[issuer]] "https://a.example/""#;
         let rows = [
-            ("", vec!["issuers.toml:1: has no [[issuer]]; a service without an issuer accepts no token".to_owned()]),
+            ("", vec!["issuers.toml:1: has no [[issuer]]; add one, because a service without an issuer accepts no token".to_owned()]),
             ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
             ("[[issuers]]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: unknown; each issuer is a table [[issuer]], and other options are variables".to_owned()]),
-            ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; give what its tokens have in iss".to_owned()]),
+            ("[[issuer]]\naudiences = [\"a\"]", vec!["issuers.toml:1: in [[issuer]] 1, url: not set; set it to the iss of the issuer's tokens".to_owned()]),
             (&format!("{issuer}leaway = \"20s\""), vec![format!("issuers.toml:3: {of}, leaway: unknown; did you mean leeway?")]),
             (&format!("{issuer}leeway = 20"), vec![format!("issuers.toml:3: {of}, leeway: not a string; give a duration from 0s to 5m, such as 30s, in quotes")]),
             (&format!("{issuer}leeway = \"20\""), vec![format!("issuers.toml:3: {of}, leeway: found \"20\", which has no unit; did you mean 20s?")]),
             (&format!("{issuer}audiences = \"a\""), vec![format!("issuers.toml:3: {of}, audiences: not an array; give [\"…\"] with the identifier of your API, such as https://api.example.com")]),
-            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is no preset; did you mean keycloak?")]),
+            (&format!("{issuer}kind = \"keyclaok\""), vec![format!("issuers.toml:3: {of}, kind: found \"keyclaok\", which is not a preset; did you mean keycloak?")]),
             (&format!("{issuer}algorithms = [\"RS265\"]\nroles_at = \"\""), vec![
-                format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is no algorithm we know; did you mean RS256?"),
-                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or take it out"),
+                format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
+                format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),
             ]),
             (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: the same as at issuers.toml:1")]),
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
             (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
-            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: give one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
+            (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: set one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
-            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
+            (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
@@ -629,7 +629,7 @@ groups_at = "groups.all"
         }
         let without = parse(issuer, "issuers.toml", defaults(&[])).unwrap_err();
         let expected = format!(
-            "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; give the identifier of your API"
+            "issuers.toml:1: {of}, audiences: not set, and AUTH0_API_AUDIENCE is not set either; set it to the identifier of your API"
         );
         assert_eq!(without.to_string(), expected);
     }

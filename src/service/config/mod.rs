@@ -90,7 +90,7 @@ pub struct Config {
     pub jwks_cooldown: Duration,
     /// How long an expired key set is still used while fetches fail. Defaults to 1 h.
     pub jwks_stale: Duration,
-    /// The timeout of one whole fetch. Defaults to 5 s.
+    /// The timeout of a key fetch, discovery included. Defaults to 5 s.
     pub jwks_timeout: Duration,
     /// The allowed clock skew, at most 5 min. Defaults to 30 s.
     pub leeway: Duration,

@@ -37,6 +37,6 @@ pub(super) fn check(reader: &mut Reader) {
         return;
     }
     for name in reader.names("STATE_STORE_") {
-        reader.warn(&name, "not used, since STATE_STORE is not set");
+        reader.warn(&name, "not used, because STATE_STORE is not set");
     }
 }

@@ -118,9 +118,11 @@ where
     loop {
         match accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
+            Err(error) if is_the_peers(&error) => {
+                tracing::debug!(%error, "peer disconnected early")
+            }
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken; trying again");
+                tracing::error!(%error, "accepting a connection failed; retrying");
                 sleep(RETRY_DELAY).await;
             }
         }

@@ -110,8 +110,8 @@ impl Traces {
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         match flushed.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not sent"),
-            Err(error) => tracing::error!(%error, "the exporter of spans panicked"),
+            Ok(Err(error)) => tracing::warn!(%error, "sending the last spans failed"),
+            Err(error) => tracing::error!(%error, "span exporter panicked"),
         }
     }
 }

@@ -102,7 +102,7 @@ impl RequestLog {
 
     /// Logs and counts a handler's panic, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
-        tracing::error!("a handler panicked");
+        tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
             metrics.panicked();
         }

@@ -23,15 +23,15 @@ async fn finds_each_broken_issuer() {
     let world = || World::of(issuer.clone());
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
-        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer calls itself \"https://other.example/\" and is configured as"),
-        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ by the slash at the end"),
+        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
+        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
-        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with what is no metadata of an issuer"),
+        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
         ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
         ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
         ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
-        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (left out: `n` has 1024 bits, not 2048 to 8192)"),
+        ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
     ];
     for (case, broken, line) in rows {
         issuer.recover();
@@ -54,7 +54,7 @@ async fn finds_each_broken_issuer() {
     let told = checked(&world().set("AUTH0_JWKS_TIMEOUT", "100ms"));
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(
-        told.stdout.contains("no whole answer within 100ms"),
+        told.stdout.contains("no complete answer within 100ms"),
         "{}",
         told.stdout
     );
@@ -290,7 +290,7 @@ async fn advice_for_failed_discovery_works() {
     assert_finds(
         "by a slash",
         &found,
-        &["bad issuer: ", "they differ by the slash at the end"],
+        &["bad issuer: ", "differ in the slash at the end"],
     );
 }
 
@@ -311,9 +311,9 @@ async fn each_failure_names_a_helpful_setting() {
         ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
         ("keys that are not there", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
         ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
-        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to an address of its keys"]),
+        ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
-        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "HTTPS_PROXY names the proxy for it"]),
+        ("a proxy that is down", |_| {}, &[("AUTH0_ISSUER", &nowhere), ("HTTPS_PROXY", &proxy)], &["bad discovery: ", "check the proxy in HTTPS_PROXY"]),
     ];
     for (case, broken, more, words) in rows {
         issuer.recover();

@@ -28,8 +28,7 @@ async fn broken_configuration_sends_no_request() {
             .set("AUTH0_DOMIAN", "x"),
     );
     assert_eq!(told.code, Some(0), "{}", told.stdout);
-    let line =
-        "note : AUTH0_DOMIAN: in the environment, nobody reads it; did you mean AUTH0_DOMAIN? ()";
+    let line = "note : AUTH0_DOMIAN: in the environment, not a known variable; did you mean AUTH0_DOMAIN? ()";
     assert_eq!(findings(&told, "Configuration"), [line]);
 }
 
@@ -70,7 +69,7 @@ async fn lines_of_other_programs_are_not_faults() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let found = findings(&told, "Configuration");
-    let skipped = "is skipped; it names no variable of this service";
+    let skipped = "is skipped, because it does not name a variable of this service";
     for line in ["line 1 ", "line 2 ", "line 4 "] {
         assert_finds(line, &found, &["note : .env: ", line, skipped]);
     }
@@ -92,7 +91,7 @@ async fn lines_of_other_programs_are_not_faults() {
     write_env(&world, "APP_NAME=My App\nAUTH0_LEEWAY='10s\n");
     let told = checked(&world);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
-    let fault = ".env: line 2 has a quote that is not closed on the line; close it";
+    let fault = ".env: line 2 has an unclosed quote; close it";
     assert!(told.stderr.contains(fault), "{}", told.stderr);
 }
 
@@ -111,7 +110,7 @@ async fn env_file_option_replaces_dot_env() {
     assert_finds(
         "a line",
         &found,
-        &["note : --env-file: line 1 cannot be read"],
+        &["note : --env-file: line 1 cannot be parsed"],
     );
     assert_finds(
         "a certificate",
@@ -126,7 +125,7 @@ async fn env_file_option_replaces_dot_env() {
     for command in ["check", "explain"] {
         let told = world.run(&[command, "--env-file", "env"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
-        let fault = "--env-file: line 1 has a quote that is not closed on the line; close it";
+        let fault = "--env-file: line 1 has an unclosed quote; close it";
         assert!(told.stderr.starts_with(fault), "{}", told.stderr);
         let told = world.run(&[command, "--env-file", "absent"], "");
         assert_eq!(told.code, Some(78), "{command}: {}", told.stdout);
@@ -150,7 +149,7 @@ async fn reports_port_without_listen_and_leftover_quotes() {
     let told = checked(&quoted);
     assert_eq!(told.code, Some(78), "{}", told.stdout);
     let words = [
-        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; take them off",
+        "bad : AUTH0_API_AUDIENCE: in the environment, found \"'urn:api'\", which is still in quotes; remove them",
     ];
     assert_finds("quotes", &findings(&told, "Configuration"), &words);
 }

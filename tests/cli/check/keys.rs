@@ -35,7 +35,7 @@ async fn harmless_oddities_are_notes() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
     let line = format!(
-        "plain key: {}: EC P-256 ES256 (for no algorithm of AUTH0_ALGORITHMS)",
+        "plain key: {}: EC P-256 ES256 (not for an algorithm in AUTH0_ALGORITHMS)",
         elliptic.kid()
     );
     let findings = findings(&told, "Issuer ");
@@ -90,11 +90,11 @@ async fn lists_each_left_out_key_with_its_reason() {
     let findings = findings(&told, "Issuer ");
     #[rustfmt::skip]
     let rows = [
-        ("note key: padded: ", "(left out: `n` ends in `=`)"),
-        ("note key: standard: ", "(left out: `n` has `+` or `/`, of the standard base64 alphabet)"),
-        ("note key: certificate: ", "(left out: `x5c` without `n` and `e`)"),
-        ("note key: private: ", "(left out: it has a private member, `d`)"),
-        ("note key: encryption: ", "(left out: `use` is `enc`, not `sig`)"),
+        ("note key: padded: ", "(cannot be used: `n` ends in `=`)"),
+        ("note key: standard: ", "(cannot be used: `n` has `+` or `/`, of the standard base64 alphabet)"),
+        ("note key: certificate: ", "(cannot be used: `x5c` without `n` and `e`)"),
+        ("note key: private: ", "(cannot be used: it has the private member `d`)"),
+        ("note key: encryption: ", "(cannot be used: `use` is `enc`, not `sig`)"),
         ("good key: .NET: ", "()"),
         ("good key: null: ", "()"),
         ("good keys: ", "3 of 8 for RS256"),
@@ -168,7 +168,7 @@ async fn accepts_every_form_of_key_file() {
         ("an array", json!([other, jwk]).to_string(), 0, "good keys: 1 of 2"),
         ("with a byte order mark", format!("\u{feff}{jwk}"), 0, "good keys: 1 of 1"),
         ("PEM", pem(&jwk), 0, "good keys: 1 of 1"),
-        ("PEM beside a certificate", pem(&jwk) + certificate, 0, "left out: a certificate, not a public key"),
+        ("PEM beside a certificate", pem(&jwk) + certificate, 0, "cannot be used: a certificate, not a public key"),
         ("a certificate", certificate.to_owned(), 1, "bad keys: 0 of 1"),
         ("an empty object", "{}".to_owned(), 1, "a JSON object without a member \"keys\""),
         ("another file", "ssh-ed25519 AAAA".to_owned(), 1, "neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM"),

@@ -137,7 +137,7 @@ async fn logs_part_of_the_kid_of_a_left_out_key() {
     ];
     let mut service = Process::start(&["serve"], &vars);
     let log = service.logged(|line| line.contains("key set fetched"));
-    let left_out = log.iter().filter(|line| line.contains("left out"));
+    let left_out = log.iter().filter(|line| line.contains("key skipped"));
     let left_out: Vec<_> = left_out.collect();
     assert!(!left_out.is_empty(), "{log:?}");
     for line in left_out {

@@ -94,7 +94,7 @@ async fn explains_each_broken_configuration() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
     assert!(
-        told.stdout.contains(causes::ISSUER_UNREACHABLE.mend),
+        told.stdout.contains(causes::ISSUER_UNREACHABLE.fix),
         "{}",
         told.stdout
     );

@@ -152,17 +152,17 @@ async fn table_of_mistakes_matches_explain() {
         let token = sign(&issuer, row.issuer, &row.token);
         let (_, json) = explained(&world, &case, &arguments, &token);
         assert_eq!(json["code"], row.code, "{case}: {json:#}");
-        let [what, mend] = ["cause", "mend"].map(|member| json[member].as_str().unwrap());
+        let [what, fix] = ["cause", "fix"].map(|member| json[member].as_str().unwrap());
         writeln!(
             table,
-            "| {} | {} | `{}` | {what} {mend} |",
+            "| {} | {} | `{}` | {what} {fix} |",
             row.name, row.mistake, row.code
         )
         .unwrap();
         // The advice uses the words of one vendor only, and never accepts tokens that are for
         // others.
-        let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
-        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
+        let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
+        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
         assert!(
             !lines.contains("account") && !lines.contains("graph"),
@@ -237,7 +237,7 @@ async fn recognizes_other_vendor_patterns() {
         let world = World::named(&issuer, name).set("AUTH0_API_AUDIENCE", audience);
         let (_, json) = explained(&world, case, &[], &sign(&issuer, name, &token));
         assert_eq!(json["code"], code, "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
         assert!(!text.contains("Auth0"), "{case}: {text}");
@@ -276,7 +276,7 @@ async fn recognizes_other_vendor_patterns() {
         assert!(token.contains("=.") && token.ends_with('='), "{case}");
         let (_, json) = explained(&world, case, &[], &token);
         assert_eq!(json["code"], "malformed_authorization", "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
 

@@ -50,7 +50,7 @@ async fn names_why_the_tokens_key_was_left_out() {
         assert_eq!(key["step"], "key", "{case}: {json:#}");
         let found = key["found"].as_str().unwrap();
         assert!(
-            found.starts_with("\"bad\", which is left out: "),
+            found.starts_with("\"bad\", which cannot be used: "),
             "{case}: {json:#}"
         );
     }
@@ -94,7 +94,7 @@ async fn failed_key_fetch_comes_with_advice() {
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
         // "Remove AUTH0_JWKS_URI" is suggested only if it is set.
-        let says = format!("{}{}", json["cause"], json["mend"]);
+        let says = format!("{}{}", json["cause"], json["fix"]);
         assert_eq!(
             says.contains("remove it"),
             !jwks_uri.is_empty(),

@@ -73,7 +73,7 @@ fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Tol
 fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) -> Value {
     let (_, json) = explained(world, case, &[], input);
     assert_eq!(json["code"], code, "{case}: {json:#}");
-    assert_eq!(json["mend"], expected.mend, "{case}: {json:#}");
+    assert_eq!(json["fix"], expected.fix, "{case}: {json:#}");
     let what = json["cause"].as_str().unwrap();
     assert!(what.starts_with(expected.what), "{case}: {json:#}");
     assert_eq!(json["accepted"], false, "{case}");

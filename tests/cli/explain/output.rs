@@ -117,11 +117,11 @@ async fn shows_steps_in_local_time() {
     );
     assert!(
         told.stdout
-            .contains("\nRefused: 401 token_expired. The access token has expired.\n")
+            .contains("\nRejected: 401 token_expired. The access token has expired.\n")
     );
     assert!(
         told.stdout
-            .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.mend))
+            .contains(&format!("\nTo fix it: {}\n", causes::EXPIRED.fix))
     );
     assert!(told.stdout.contains("  ✓ signature "), "{}", told.stdout);
     assert_eq!(told.stderr, "");

@@ -22,7 +22,7 @@ async fn explains_valid_tokens_that_grant_too_little() {
         let told = world.run(&["explain", "--json"], &token.sign());
         assert_eq!(told.code, Some(0), "{case}");
         let json = told.json();
-        assert_eq!(json["mend"], cause.mend, "{case}");
+        assert_eq!(json["fix"], cause.fix, "{case}");
         let routes = json!([
             {"route": "GET /api/private", "status": 200, "code": null},
             {"route": "GET /api/private-scoped", "status": 403, "code": "insufficient_scope"},
@@ -65,11 +65,11 @@ async fn checks_the_grants_that_a_route_requires() {
                 (&json!(code), &json!(403)),
                 "{case}"
             );
-            assert_eq!(json["mend"], cause.mend, "{case}: {json:#}");
+            assert_eq!(json["fix"], cause.fix, "{case}: {json:#}");
             assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
         }
     }
     let told = world.run(&["explain", "--scope", "a,  b"], &reader);
     assert_eq!(told.code, Some(64), "{}", told.stdout);
-    assert!(told.stderr.contains("single blanks"), "{}", told.stderr);
+    assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
 }

@@ -35,9 +35,9 @@ async fn explains_a_field_as_sent() {
         assert_eq!(json["repair"]["code"], json!(of_token), "{case}: {json:#}");
         let told = world.run(&["explain", "-"], &text);
         let says = if of_token.is_none() {
-            "The token in it is good"
+            "The token in it is valid"
         } else {
-            "would be refused as well"
+            "would be rejected as well"
         };
         assert!(told.stdout.contains(says), "{case}: {}", told.stdout);
         for token in [&good, &late] {
@@ -118,7 +118,7 @@ async fn shows_the_answer_to_a_proxy() {
         assert_eq!(fields["x-auth-scope"], scope, "{case}: {json:#}");
         let told = world.run(&["explain", "--auth", query], &token);
         let line = format!(
-            "a proxy that asks /auth?{}",
+            "/auth?{} answers a proxy with",
             query.trim_start_matches("/auth?")
         );
         assert!(told.stdout.contains(&line), "{case}: {}", told.stdout);

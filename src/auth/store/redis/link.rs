@@ -132,7 +132,7 @@ async fn keep_alive(
         }
         let birth = birth(shared, &mut commands).await?;
         if replace(&mut born, birth) != birth {
-            tracing::warn!(address = %shared.address, "state store was emptied");
+            tracing::warn!(address = %shared.address, "state store has lost its data");
             shared.resync.notify_one();
         }
     }
@@ -194,7 +194,10 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         write_back(list, lines, commands).await?;
     }
     if !held.is_empty() {
-        tracing::info!(lines = held.len(), "wrote lines back to the state store");
+        tracing::info!(
+            lines = held.len(),
+            "entries written back to the state store"
+        );
     }
     shared.synchronized(subscribers);
     Ok(())

@@ -166,7 +166,7 @@ fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
             })
         }
         Err(error) => {
-            tracing::error!(%error, file = name, "cannot make a file of /docs");
+            tracing::error!(%error, file = name, "generating a file of /docs failed");
             None
         }
     }

@@ -39,7 +39,7 @@ pub fn init(log: &LogConfig) -> Log {
         panics::log_panics();
     }
     buffer.open(io::stderr(), |lost| {
-        tracing::warn!(lost, "lines of the log were lost: nobody took them");
+        tracing::warn!(lost, "log lines lost: the output was blocked");
     })
 }
 

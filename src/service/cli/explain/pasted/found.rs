@@ -16,7 +16,7 @@ pub(in crate::service) enum NoToken {
     #[error("the input is empty")]
     Empty,
     #[error(
-        "the input is the refusal of a token endpoint, {0}, and has no token in it; correct the token request first"
+        "the input is an error of a token endpoint, {0}, and has no token in it; correct the token request first"
     )]
     Refusal(String),
     #[error(

@@ -28,9 +28,9 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) notes: Vec<String>,
 }
 
-const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
+const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
 const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
-const QUOTES: &str = "The quotes around the token are not part of it. Sent with the token, they are answered 400 malformed_authorization.";
+const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const REST: &str =
