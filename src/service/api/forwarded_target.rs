@@ -3,12 +3,9 @@
 //! Only a DPoP proof is compared with them. The proxy must overwrite both fields, as the examples do: a
 //! caller who could choose them could use a proof that was made for another request.
 
-use warp::http::{
-    HeaderMap, HeaderName, Method,
-    header::{AUTHORIZATION, HeaderValue},
-};
+use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
-use crate::auth::{Problem, RequestHead};
+use crate::auth::{AuthError, RequestHead};
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 /// Path and query, as the client sent them.
@@ -19,23 +16,27 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
+    /// True if one of the fields comes twice, or is no method or no path. Then neither is known.
+    is_unreadable: bool,
 }
 
 impl ForwardedTarget {
-    /// Reads the fields, unless the request has the scheme `Bearer`, which needs no proof.
-    ///
-    /// # Errors
-    /// [`Problem::BadRequest`] for two fields, for a method that is none, and for a URI that is no
-    /// path.
-    pub(in crate::service) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        if is_bearer(headers) {
-            return Ok(Self::default());
-        }
-        let method = only(headers, &METHOD)?;
-        let path = only(headers, &URI)?;
-        Ok(Self {
-            method: method.map(read_method).transpose()?,
-            path: path.map(read_path).transpose()?,
+    /// Reads the fields. What is wrong with them counts only for a request that needs a proof, see
+    /// [`explains`](Self::explains).
+    pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
+        Self::try_read(headers).unwrap_or(Self {
+            is_unreadable: true,
+            ..Self::default()
+        })
+    }
+
+    fn try_read(headers: &HeaderMap) -> Option<Self> {
+        let method = only(headers, &METHOD)?.map(read_method);
+        let path = only(headers, &URI)?.map(read_path);
+        Some(Self {
+            method: present(method)?,
+            path: present(path)?,
+            is_unreadable: false,
         })
     }
 
@@ -46,35 +47,40 @@ impl ForwardedTarget {
             _ => RequestHead::without_target(headers),
         }
     }
-}
 
-fn is_bearer(headers: &HeaderMap) -> bool {
-    const SCHEME: &[u8] = b"bearer";
-    let field = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let scheme = field.and_then(|field| field.get(..SCHEME.len()));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
-}
-
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Problem> {
-    let mut fields = headers.get_all(name).iter();
-    match (fields.next(), fields.next()) {
-        (_, Some(_)) => Err(Problem::BadRequest),
-        (field, None) => Ok(field),
+    /// Returns whether a refusal for `error` is the proxy's fault and not the client's: the proof fits
+    /// no request because the fields cannot be read.
+    pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
+        self.is_unreadable && error == AuthError::InvalidProof
     }
 }
 
-fn read_method(field: &HeaderValue) -> Result<Method, Problem> {
-    Method::from_bytes(field.as_bytes()).map_err(|_| Problem::BadRequest)
+/// Returns the field, if there is one. `None` if there are several.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Option<&'h HeaderValue>> {
+    let mut fields = headers.get_all(name).iter();
+    let field = fields.next();
+    fields.next().is_none().then_some(field)
 }
 
-fn read_path(field: &HeaderValue) -> Result<String, Problem> {
-    let uri = field.to_str().map_err(|_| Problem::BadRequest)?;
+/// Returns what was read of a field, if there is a field. `None` if it cannot be read.
+fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
+}
+
+fn read_method(field: &HeaderValue) -> Option<Method> {
+    Method::from_bytes(field.as_bytes()).ok()
+}
+
+fn read_path(field: &HeaderValue) -> Option<String> {
+    let uri = field.to_str().ok()?;
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#';
     if !uri.starts_with('/') || !uri.bytes().all(is_fine) {
-        return Err(Problem::BadRequest);
+        return None;
     }
-    let path = uri.split('?').next().unwrap_or_default();
-    Ok(path.to_owned())
+    uri.split('?').next().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -88,9 +94,9 @@ mod tests {
     fn reads_one_method_and_one_path() {
         const GET: (&str, &str) = ("x-forwarded-method", "GET");
         const A: (&str, &str) = ("x-forwarded-uri", "/a");
-        let bad = Err(Problem::BadRequest);
+        let bad = Err(());
         #[rustfmt::skip]
-        let rows: [(&str, Fields, Result<Target, Problem>); 21] = [
+        let rows: [(&str, Fields, Result<Target, ()>); 20] = [
             ("both", &[GET, A], Ok((Some("GET"), Some("/a")))),
             ("neither", &[], Ok((None, None))),
             ("no method", &[A], Ok((None, Some("/a")))),
@@ -111,21 +117,17 @@ mod tests {
             ("a blank", &[GET, ("x-forwarded-uri", "/a b")], bad),
             ("a backslash", &[GET, ("x-forwarded-uri", "/a\\b")], bad),
             ("a fragment", &[GET, ("x-forwarded-uri", "/a#b")], bad),
-            ("a bearer token", &[("authorization", "bearer a"), GET, GET], Ok((None, None))),
         ];
         for (case, fields, expected) in rows {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let read = ForwardedTarget::read(&headers);
-            let read = read.as_ref().map(|target| {
-                (
-                    target.method.as_ref().map(Method::as_str),
-                    target.path.as_deref(),
-                )
-            });
-            assert_eq!(read.map_err(|problem| *problem), expected, "{case}");
+            let target = ForwardedTarget::read(&headers);
+            let method = target.method.as_ref().map(Method::as_str);
+            let read = (method, target.path.as_deref());
+            assert_eq!(read, expected.unwrap_or_default(), "{case}");
+            assert_eq!(target.is_unreadable, expected.is_err(), "{case}");
         }
     }
 
@@ -133,6 +135,6 @@ mod tests {
     fn an_odd_uri_beyond_ascii_is_refused() {
         let mut headers = HeaderMap::new();
         headers.append(URI, HeaderValue::from_bytes(b"/\xff").unwrap());
-        assert_eq!(ForwardedTarget::read(&headers), Err(Problem::BadRequest));
+        assert!(ForwardedTarget::read(&headers).is_unreadable);
     }
 }
