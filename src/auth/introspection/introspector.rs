@@ -2,7 +2,7 @@
 //!
 //! - A fresh answer comes from the cache.
 //! - Questions about the same token share one request, which goes on if its callers leave.
-//! - At most 64 questions are open at once, and unknown tokens need a unit of the budget.
+//! - At most 64 questions are in flight at once, and unknown tokens need a unit of the budget.
 //!
 //! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
 //! Everything else is an error, and an answer that cannot be read is not cached.
@@ -28,7 +28,7 @@ use crate::auth::{
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
-        budget::{Budget, Reservation},
+        budget::{self, Budget, Reservation},
         cache::{Answers, Known, REFUSED, TokenHash, Verdict},
         client::{AskError, Client},
         credentials::Credentials,
@@ -41,12 +41,9 @@ use crate::auth::{
 
 pub(in crate::auth) use crate::auth::introspection::answer::Judge;
 
-/// The most questions that are open at once.
+/// The most questions that are in flight at once, and the most about unknown tokens that are in
+/// flight or wait for a unit of the budget.
 const MAX_OPEN: usize = 64;
-
-/// The most of them that are about tokens that were not active before. Made-up tokens never take
-/// the rest.
-const MAX_UNKNOWN: usize = 48;
 
 /// How long a question waits for a unit of the budget that others have reserved.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,6 +78,18 @@ struct State {
     open: HashMap<TokenHash, Open>,
     /// The number of open questions about tokens that were not active before.
     unknown: usize,
+}
+
+impl State {
+    /// Returns whether one more question may be opened.
+    ///
+    /// Only as many unknown tokens are in flight as the budget has units; the others wait. So made-up
+    /// tokens leave room for known ones, however many come.
+    fn has_room(&self, is_known: bool) -> bool {
+        let known = self.open.len() - self.unknown;
+        let in_flight = known + self.unknown.min(budget::FULL as usize);
+        in_flight < MAX_OPEN && (is_known || self.unknown < MAX_OPEN)
+    }
 }
 
 #[derive(Debug)]
@@ -199,7 +208,7 @@ impl Introspector {
         if let Known::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
-        if state.open.len() >= MAX_OPEN || (!is_known && state.unknown >= MAX_UNKNOWN) {
+        if !state.has_room(is_known) {
             drop(state);
             shared.counts.refused.fetch_add(1, Relaxed);
             return Err(unavailable(Duration::from_secs(1)));
