@@ -1,7 +1,7 @@
 //! [`ForwardedTarget`]: the method and path of the request that a proxy asks `/auth` about.
 //!
-//! Only a DPoP proof is compared with them. The proxy must overwrite both fields, as the examples do: a
-//! caller who could choose them could use a proof that was made for another request.
+//! They are compared only with a DPoP proof. The proxy must overwrite both fields, as the examples
+//! do: a caller who could choose them could use a proof that was made for another request.
 
 use warp::http::{HeaderMap, HeaderName, Method, header::HeaderValue};
 
@@ -11,17 +11,21 @@ const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 /// Path and query, as the client sent them.
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// The method and path that the proxy named. Absent ones fit no proof.
+/// The method and path named by the proxy. If they are absent, no proof matches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
-    /// True if one of the fields comes twice, or is no method or no path. Then neither is known.
+    /// True if a field is repeated, the method is invalid, or the URI is not a path. Neither of the
+    /// two is then known.
     is_unreadable: bool,
 }
 
+/// The error of a field that is repeated or invalid.
+struct Unreadable;
+
 impl ForwardedTarget {
-    /// Reads the fields. What is wrong with them counts only for a request that needs a proof, see
+    /// Reads the fields. A mistake in them matters only to a request that needs a proof: see
     /// [`explains`](Self::explains).
     pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
         Self::try_read(headers).unwrap_or(Self {
@@ -30,17 +34,17 @@ impl ForwardedTarget {
         })
     }
 
-    fn try_read(headers: &HeaderMap) -> Option<Self> {
-        let method = only(headers, &METHOD)?.map(read_method);
-        let path = only(headers, &URI)?.map(read_path);
-        Some(Self {
-            method: present(method)?,
-            path: present(path)?,
+    fn try_read(headers: &HeaderMap) -> Result<Self, Unreadable> {
+        let method = only(headers, &METHOD)?;
+        let path = only(headers, &URI)?;
+        Ok(Self {
+            method: method.map(read_method).transpose()?,
+            path: path.map(read_path).transpose()?,
             is_unreadable: false,
         })
     }
 
-    /// Returns the head of the request, with the fields of the proxy's own.
+    /// Returns the head of the client's request, with the fields of the proxy's request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),
@@ -48,39 +52,36 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns whether a refusal for `error` is the proxy's fault and not the client's: the proof fits
+    /// Returns whether the proxy and not the client caused a refusal for `error`: the proof matches
     /// no request because the fields cannot be read.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof
     }
 }
 
-/// Returns the field, if there is one. `None` if there are several.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Option<&'h HeaderValue>> {
+fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Unreadable> {
     let mut fields = headers.get_all(name).iter();
-    let field = fields.next();
-    fields.next().is_none().then_some(field)
-}
-
-/// Returns what was read of a field, if there is a field. `None` if it cannot be read.
-fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        None => Some(None),
-        Some(read) => read.map(Some),
+    match (fields.next(), fields.next()) {
+        (_, Some(_)) => Err(Unreadable),
+        (field, None) => Ok(field),
     }
 }
 
-fn read_method(field: &HeaderValue) -> Option<Method> {
-    Method::from_bytes(field.as_bytes()).ok()
+fn read_method(field: &HeaderValue) -> Result<Method, Unreadable> {
+    Method::from_bytes(field.as_bytes()).map_err(|_| Unreadable)
 }
 
-fn read_path(field: &HeaderValue) -> Option<String> {
-    let uri = field.to_str().ok()?;
+fn read_path(field: &HeaderValue) -> Result<String, Unreadable> {
+    let uri = field.to_str().map_err(|_| Unreadable)?;
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#';
     if !uri.starts_with('/') || !uri.bytes().all(is_fine) {
-        return None;
+        return Err(Unreadable);
     }
-    uri.split('?').next().map(str::to_owned)
+    let path = uri.split('?').next().unwrap_or_default();
+    Ok(path.to_owned())
 }
 
 #[cfg(test)]

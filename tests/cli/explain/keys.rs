@@ -90,10 +90,10 @@ async fn a_failed_fetch_of_keys_gets_its_way_out() {
             world = world.set("AUTH0_JWKS_URI", jwks_uri);
         }
         let json = refuses(&world, case, &token, "keys_unavailable", cause);
-        // The reason, with the address.
+        // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Remove AUTH0_JWKS_URI" is said only if it is set.
+        // "Remove AUTH0_JWKS_URI" is suggested only if it is set.
         let says = format!("{}{}", json["cause"], json["mend"]);
         assert_eq!(
             says.contains("remove it"),

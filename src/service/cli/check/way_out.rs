@@ -1,7 +1,6 @@
-//! What an operator can do when an issuer's document cannot be fetched.
+//! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! Every setting that is named here is one that the service has, and "take out" is only said of one
-//! that is set.
+//! Every setting named here exists, and removing a setting is only suggested if it is set.
 
 use reqwest::StatusCode;
 
@@ -16,13 +15,13 @@ use crate::{
 /// The document that cannot be fetched.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The metadata of the issuer, and the address of the keys in them, if they name one.
+    /// The metadata of the issuer, and the address of the keys, if the metadata contain one.
     Metadata { jwks_uri: Option<&'a str> },
     /// The key set.
     KeySet,
 }
 
-/// Returns what to do about `error`, as one sentence.
+/// Returns the advice for `error`, as one sentence.
 pub(in crate::service) fn way_out(
     error: &FetchError,
     wanted: Wanted<'_>,
