@@ -9,7 +9,7 @@
 
 use std::fmt;
 #[cfg(feature = "service")]
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use reqwest::Url;
 
@@ -94,6 +94,17 @@ impl fmt::Debug for ShownUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// Returns a text as [`ShownText`] holds it, for a log that escapes what it writes. Borrowed if
+/// nothing is cut and nothing can be secret, as for nearly every text: each request logs one.
+#[cfg(feature = "service")]
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    // An address has a colon, and every character has at least a byte.
+    if text.len() <= ENOUGH && memchr::memchr(b':', text.as_bytes()).is_none() {
+        return text.into();
+    }
+    ShownText::new(text).0.into()
 }
 
 /// Escapes every character that is not visible as itself: control characters, bidi overrides, and

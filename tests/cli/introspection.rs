@@ -132,7 +132,8 @@ async fn faults_name_the_missing_setting() {
     let told = key.run(&["serve"], "");
     assert_eq!(told.code, Some(78));
     assert!(
-        told.stderr.contains("has no RSA, P-256, P-384 or Ed25519 private key"),
+        told.stderr
+            .contains("has no RSA, P-256, P-384 or Ed25519 private key"),
         "{}",
         told.stderr
     );

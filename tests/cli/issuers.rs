@@ -123,6 +123,31 @@ fn faulty_file_stops_the_start_and_every_fault_is_named() {
 }
 
 #[test]
+fn a_file_that_a_table_names_is_a_fault_of_the_table() {
+    let directory = Directory::new();
+    let names = ["jwks_file", "ca_file", "fetch_token_file"];
+    let options = names.map(|name| format!("{name} = \"/none/here\"\n"));
+    let text = format!(
+        "\n[[issuer]]\nurl = \"https://a.example/\"\n{}",
+        options.concat()
+    );
+    fs::write(directory.path().join("issuers.toml"), text).unwrap();
+    let vars = [
+        ("ISSUERS_FILE", "issuers.toml"),
+        ("AUTH0_API_AUDIENCE", "urn:a"),
+    ];
+    let output = run(&directory, &["serve"], &vars);
+    assert_eq!(output.status.code(), Some(78));
+    let expected = names.map(|name| {
+        format!(
+            "issuers.toml:2: in [[issuer]] \"https://a.example/\", {name}: found \"/none/here\", which is not there; give the path of such a file"
+        )
+    });
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn import_writes_an_equivalent_file() {
     let directory = Directory::new();
     let env = directory.path().join("old.env");

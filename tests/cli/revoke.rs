@@ -111,18 +111,20 @@ async fn exit_codes_distinguish_failures() {
         "no source"
     );
     assert_eq!(bare.run(&["revocations"], "").code, Some(78), "no source");
+    let not_writable = |case: &str| {
+        for command in [&["revoke", "--jti", "a"][..], &["revocations"]] {
+            let told = world.run(command, "");
+            assert_eq!(told.code, Some(69), "{case}: {}", told.stderr);
+            let variable = "AUTH0_REVOCATION_FILE: ";
+            assert!(told.stderr.starts_with(variable), "{case}: {}", told.stderr);
+        }
+    };
+    fs::write(&path, "no entry\n").unwrap();
+    not_writable("a bad line");
     fs::remove_file(&path).unwrap();
-    assert_eq!(
-        world.run(&["revoke", "--jti", "a"], "").code,
-        Some(78),
-        "no file"
-    );
+    not_writable("no file");
     fs::create_dir(&path).unwrap();
-    assert_eq!(
-        world.run(&["revoke", "--jti", "a"], "").code,
-        Some(78),
-        "a directory"
-    );
+    not_writable("a directory");
 }
 
 #[tokio::test(flavor = "multi_thread")]

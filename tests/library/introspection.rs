@@ -1,8 +1,14 @@
 //! Introspection of opaque tokens and of JWTs.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    task::JoinHandle,
+};
 use warp_bearer::{
     auth::{
         Algorithm, Auth, AuthError, Builder, Claims, SetupError, TrustedIssuer, claims::NoPrivate,
@@ -490,7 +496,7 @@ async fn active_tokens_spend_no_budget() {
 #[tokio::test]
 async fn answers_many_valid_tokens_at_once() {
     let asked = Asked::start(opaque).await;
-    let tokens: Vec<_> = (0..48).map(|_| asked.opaque_token(|token| token)).collect();
+    let tokens: Vec<_> = (0..64).map(|_| asked.opaque_token(|token| token)).collect();
     let asking = tokens.into_iter().map(|token| {
         let auth = asked.auth.clone();
         tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
@@ -499,6 +505,103 @@ async fn answers_many_valid_tokens_at_once() {
     for answer in asking {
         assert!(answer.await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn more_questions_than_there_is_room_for_are_refused() {
+    let asked = Asked::start(opaque).await;
+    let mut tokens: Vec<_> = (0..65).map(|_| asked.opaque_token(|token| token)).collect();
+    let one_more = tokens.pop().unwrap();
+    let known = asked.opaque_token(|token| token.expires_in(Duration::ZERO));
+    assert_eq!(asked.code(&known).await, "ok", "within the leeway");
+    asked.issuer.reset_requests();
+    asked.issuer.fail_introspection(Fault::Hold);
+    let ask = |token: String| {
+        let auth = asked.auth.clone();
+        tokio::spawn(async move { auth.verify::<NoPrivate>(&token).await.is_ok() })
+    };
+    let asking: Vec<_> = tokens.into_iter().map(ask).collect();
+    until(|| asked.asked() == 16).await;
+    assert_eq!(asked.code(&one_more).await, "introspection_unavailable");
+    let known = ask(known);
+    until(|| asked.asked() == 17).await;
+    asked.issuer.recover();
+    assert!(known.await.unwrap());
+    for answer in asking {
+        assert!(answer.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_decoded_as_it_says() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let answer = json!({"active": true, "aud": issuer.audience(), "exp": 4_000_000_000_u64});
+    let plain = answer.to_string().into_bytes();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&plain).unwrap();
+    let gzip = encoder.finish().unwrap();
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
+    bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
+    bomb.write_all(&plain).unwrap();
+    let bomb = bomb.finish().unwrap();
+    for (case, coding, content, expected) in [
+        ("plain", "identity", &plain, "ok"),
+        ("gzip", "gzip", &gzip, "ok"),
+        (
+            "gzip that is none",
+            "gzip",
+            &plain,
+            "introspection_unavailable",
+        ),
+        (
+            "a coding that is not asked for",
+            "br",
+            &plain,
+            "introspection_unavailable",
+        ),
+        (
+            "gzip that becomes large",
+            "gzip",
+            &bomb,
+            "introspection_unavailable",
+        ),
+    ] {
+        let (uri, asked) = endpoint(coding, content.clone()).await;
+        let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
+        let verdict = auth
+            .build()
+            .unwrap()
+            .verify::<NoPrivate>("0123456789abcdef")
+            .await;
+        let code = verdict.map_or_else(|error| error.code(), |_| "ok");
+        assert_eq!(code, expected, "{case}");
+        let head = asked.await.unwrap().to_ascii_lowercase();
+        assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+    }
+}
+
+/// Answers one question with this content in this coding. Returns the URL, and the head of the
+/// question.
+async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let length = content.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let asked = tokio::spawn(async move {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        let mut question = String::new();
+        while !question.ends_with("\r\n\r\n") {
+            stream.read_line(&mut question).await.unwrap();
+        }
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&content).await.unwrap();
+        // Reads on, because a socket that is closed with unread bytes resets its connection.
+        while stream.read_u8().await.is_ok() {}
+        question
+    });
+    (uri, asked)
 }
 
 #[tokio::test]

@@ -104,6 +104,43 @@ async fn logs_one_line_per_request() {
     }
 }
 
+/// The name of a key is the issuer's text, as long and as odd as the issuer likes.
+#[tokio::test]
+async fn shows_the_name_of_a_key_as_a_foreign_text() {
+    let long = "k".repeat(100);
+    for (case, kid, shown) in [
+        ("long", &*long, format!("{}…", &long[..80])),
+        (
+            "an address",
+            "https://me:hunter2@a.example/?hunter2",
+            "https://…@a.example/?…".to_owned(),
+        ),
+        ("a colon", "a:b", "a:b".to_owned()),
+        (
+            "of another direction",
+            "a\u{202e}b",
+            "a\u{202e}b".to_owned(),
+        ),
+    ] {
+        let service = Service::start().await;
+        let issuer = &service.tenant.issuer;
+        let key = SigningKey::generate(Algorithm::RS256).with_kid(kid);
+        issuer.publish_key(&key);
+        let token = format!("Bearer {}", issuer.token().key(&key).sign());
+        service.log.take();
+        let answer = service
+            .send("GET", "/api/private", &[("authorization", &token)])
+            .await;
+        assert_eq!(answer.status(), 200, "{case}");
+        let lines = service.log.take();
+        let line = lines
+            .iter()
+            .find(|line| line["message"] == "answered")
+            .unwrap();
+        assert_eq!(line["kid"], shown, "{case}");
+    }
+}
+
 /// Probes come every few seconds and their answers seldom change, so they are logged at debug.
 #[tokio::test]
 async fn counts_probes_and_logs_them_at_debug_only() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of units of a full budget.
-const FULL: u32 = 16;
+pub(super) const FULL: u32 = 16;
 
 /// The time in which the budget grows by one unit.
 const GROWTH: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use reqwest::{
     StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
@@ -129,13 +129,14 @@ impl Client {
             .client
             .post(url.clone())
             .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form(asked.into_iter().chain(own)));
         if let Some(field) = credentials.authorization(endpoint.placement) {
             request = request.header(AUTHORIZATION, field);
         }
         let failed = |error| AskError::Http(fetch::unreachable(url, &error));
-        let mut answer = request.send().await.map_err(failed)?;
+        let answer = request.send().await.map_err(failed)?;
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -152,13 +153,11 @@ impl Client {
                 }));
             }
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(AskError::TooLarge(url.into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = fetch::body(answer, MAX_BODY).await;
+        let body = body.map_err(|error| match error {
+            FetchError::TooLarge(url) => AskError::TooLarge(url),
+            error => AskError::Http(error),
+        })?;
         read(body).ok_or_else(|| AskError::Unreadable(url.into()))
     }
 

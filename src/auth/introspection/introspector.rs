@@ -3,7 +3,7 @@
 //! - A fresh answer comes from the cache.
 //! - Concurrent requests about the same token share one question to the issuer, which continues if
 //!   they are dropped.
-//! - At most 64 questions are open at once, and each unknown token needs a unit of the budget.
+//! - At most 64 questions are in flight at once, and each unknown token needs a unit of the budget.
 //!
 //! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
 //! Everything else is an error, and an unreadable answer is not cached.
@@ -29,7 +29,7 @@ use crate::auth::{
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
-        budget::{Budget, Reservation},
+        budget::{self, Budget, Reservation},
         cache::{Answers, Cached, REJECTION_TTL, TokenHash, Verdict},
         client::{AskError, Client},
         credentials::Credentials,
@@ -42,12 +42,9 @@ use crate::auth::{
 
 pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The maximum number of open questions.
+/// The maximum number of questions in flight, and the maximum number of questions about unknown
+/// tokens, of which those beyond the budget wait.
 const MAX_OPEN: usize = 64;
-
-/// The maximum number of open questions about tokens that were not active before. The rest is
-/// reserved for known tokens, so that made-up ones cannot occupy it.
-const MAX_UNKNOWN: usize = 48;
 
 /// How long a question waits for a unit of the budget while all units are reserved.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,6 +79,18 @@ struct State {
     open: HashMap<TokenHash, Open>,
     /// The number of open questions about tokens that were not active before.
     unknown: usize,
+}
+
+impl State {
+    /// Returns whether one more question may be opened.
+    ///
+    /// Only as many unknown tokens are in flight as the budget has units; the others wait. So made-up
+    /// tokens leave room for known ones, however many come.
+    fn has_room(&self, is_known: bool) -> bool {
+        let known = self.open.len() - self.unknown;
+        let in_flight = known + self.unknown.min(budget::FULL as usize);
+        in_flight < MAX_OPEN && (is_known || self.unknown < MAX_OPEN)
+    }
 }
 
 #[derive(Debug)]
@@ -204,7 +213,7 @@ impl Introspector {
         if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
-        if state.open.len() >= MAX_OPEN || (!is_known && state.unknown >= MAX_UNKNOWN) {
+        if !state.has_room(is_known) {
             drop(state);
             shared.counts.refused.fetch_add(1, Relaxed);
             return Err(unavailable(Duration::from_secs(1)));

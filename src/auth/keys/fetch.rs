@@ -405,7 +405,7 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
         return Ok(Document {
             etag: answer.headers().get(header::ETAG).cloned(),
             max_age: max_age(answer.headers()),
-            body: body(answer).await?,
+            body: body(answer, MAX_BODY).await?,
         });
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
@@ -438,7 +438,15 @@ fn client() -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+/// Reads the content of an answer and decodes it. `limit` holds before and after.
+///
+/// # Errors
+/// Returns [`FetchError::TooLarge`] beyond the limit, whose text names 512 KiB: callers with another
+/// limit have a text of their own.
+pub(in crate::auth) async fn body(
+    mut answer: Response,
+    limit: usize,
+) -> Result<Vec<u8>, FetchError> {
     let url = answer.url().clone();
     let coding = ContentCoding::of(answer.headers())
         .map_err(|coding| FetchError::Coding((&url).into(), ShownText::new(&coding)))?;
@@ -448,12 +456,12 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         .await
         .map_err(|error| unreachable(&url, &error))?
     {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > limit {
             return Err(FetchError::TooLarge((&url).into()));
         }
         body.extend_from_slice(&chunk);
     }
-    coding.decode(body, MAX_BODY).map_err(|error| match error {
+    coding.decode(body, limit).map_err(|error| match error {
         Undecodable::TooLarge => FetchError::TooLarge((&url).into()),
         Undecodable::Corrupt => FetchError::NotGzip((&url).into()),
     })

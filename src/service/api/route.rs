@@ -652,10 +652,8 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original(original(&headers));
-                let forwarded = match forwarded(&auth, &headers) {
-                    Ok(forwarded) => forwarded,
-                    Err(problem) => return problem.response(),
-                };
+                let proves = auth.accepts_proofs();
+                let forwarded = proves.then(|| ForwardedTarget::read(&headers));
                 let request = match &forwarded {
                     Some(target) => target.head(&headers),
                     None => RequestHead::new(&method, path.as_str(), &headers),
@@ -680,6 +678,13 @@ impl<F> QueryPolicyRoute<'_, F> {
                 };
                 match verdict {
                     Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
+                    Err(refusal)
+                        if forwarded
+                            .as_ref()
+                            .is_some_and(|it| it.explains(refusal.error)) =>
+                    {
+                        Problem::BadRequest.response()
+                    }
                     Err(refusal) => refusal.response(),
                 }
             }
@@ -724,14 +729,6 @@ fn original(headers: &HeaderMap) -> Original {
 pub(crate) struct Target {
     pub(crate) path: FullPath,
     pub(crate) query: String,
-}
-
-/// Returns the request that the proxy asks about, if its token comes with a proof.
-fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
-    if !auth.accepts_proofs() {
-        return Ok(None);
-    }
-    ForwardedTarget::read(headers).map(Some)
 }
 
 /// Adds the nonce for the next proof to a successful answer, if the current nonce is about to

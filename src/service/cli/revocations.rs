@@ -35,13 +35,15 @@ pub(in crate::service) struct Options {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let config = Config::load_for_revocations().map_err(Failure::Config)?;
     if config.revocation_file.is_none() && config.state_store.url.is_none() {
         return Err(Failure::NoSource(NO_SOURCE.to_owned()));
     }
     let mut entries = Vec::new();
     if let Some(path) = &config.revocation_file {
-        let read = file::read(path).map_err(|error| Failure::Input(error.to_string()))?;
+        let read = file::read(path);
+        let read =
+            read.map_err(|error| Failure::Source(format!("AUTH0_REVOCATION_FILE: {error}")))?;
         entries.extend(read);
     }
     if config.state_store.url.is_some() {

@@ -89,7 +89,7 @@ fn time(text: &str) -> Result<u64, &'static str> {
 }
 
 pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
-    let (config, _) = Config::load().map_err(Failure::Config)?;
+    let config = Config::load_for_revocations().map_err(Failure::Config)?;
     let entry = options.entry(&config)?;
     if config.state_store.url.is_some() {
         publish(&auth::store(&config), &entry).await?;

@@ -88,7 +88,11 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
     ];
     let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
         let (path, invalid) = (path?, outcome?.err()?);
-        let subject = format!("{}: {name}", issuer.place);
+        let subject = format!(
+            "{}: in [[issuer]] {}, {name}",
+            issuer.place,
+            quoted(&issuer.url)
+        );
         let found = quoted(&path.to_string_lossy());
         Some(Fault::found(
             &subject,

@@ -97,6 +97,11 @@ pub struct IssuerSettings {
 }
 
 impl IssuerSettings {
+    /// Returns whether the issuer is asked about opaque tokens.
+    pub(super) fn asks_about_opaque(&self) -> bool {
+        self.introspection == Some(IntrospectionMode::Opaque)
+    }
+
     /// Returns the settings for introspection.
     ///
     /// # Errors
@@ -109,7 +114,9 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            None | Some(IntrospectionMode::Off) => {
+            // Turned off for a while, perhaps, so the other options may stay.
+            Some(IntrospectionMode::Off) => return Ok(None),
+            None => {
                 let is_unused = id.is_some()
                     || secret.is_some()
                     || file.is_some()

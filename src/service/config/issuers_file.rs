@@ -173,6 +173,7 @@ impl Reader<'_> {
             );
         }
         self.report_duplicates(&issuers);
+        self.opaque(&issuers);
         issuers
     }
 
@@ -343,13 +344,30 @@ impl Reader<'_> {
         }
     }
 
+    /// Reports every issuer that would be asked about opaque tokens, except the first. An opaque token
+    /// must not be shown to an issuer that did not make it.
+    fn opaque(&mut self, issuers: &[IssuerSettings]) {
+        let mut asked = issuers.iter().filter(|one| one.asks_about_opaque());
+        let Some(first) = asked.next() else {
+            return;
+        };
+        for issuer in asked {
+            let line = line_of(issuer);
+            let title = format!("[[issuer]] {}", quoted(&issuer.url));
+            let text = format_args!(
+                "introspection: opaque, as at {}; only one issuer may be asked about opaque tokens",
+                first.place
+            );
+            self.fault(line, &title, text);
+        }
+    }
+
     /// Reports issuers that appear in two tables.
     fn report_duplicates(&mut self, issuers: &[IssuerSettings]) {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
-                let line = issuer.place.rsplit(':').next();
-                let line = line.and_then(|line| line.parse().ok()).unwrap_or(1);
+                let line = line_of(issuer);
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
                 self.fault(line, &title, format_args!("url: already used at {first}"));
             }
@@ -370,6 +388,12 @@ impl Reader<'_> {
         };
         self.faults.push((line, fault));
     }
+}
+
+/// Returns the line of an issuer's table.
+fn line_of(issuer: &IssuerSettings) -> usize {
+    let line = issuer.place.rsplit(':').next();
+    line.and_then(|line| line.parse().ok()).unwrap_or(1)
 }
 
 /// The problem with an option, as the end of a sentence.
@@ -598,6 +622,8 @@ groups_at = "groups.all"
     fn names_file_line_and_table_of_every_fault() {
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\n";
         let of = r#"in [[issuer]] "https://a.example/""#;
+        let other = "[[issuer]]\nurl = \"https://b.example/\"\n";
+        let opaque = "introspection = \"opaque\"\nintrospection_client_id = \"i\"\nintrospection_client_secret = \"s\"\n";
         let rows = [
             ("", vec!["issuers.toml:1: has no [[issuer]]; add one, because a service without an issuer accepts no token".to_owned()]),
             ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
@@ -619,6 +645,7 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
             (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: set one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
+            (&format!("{issuer}{opaque}{other}{opaque}"), vec![format!("issuers.toml:6: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; only one issuer may be asked about opaque tokens")]),
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but its other options are; set opaque or always")]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),

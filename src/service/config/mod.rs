@@ -170,6 +170,20 @@ impl Config {
         Ok((config, warnings))
     }
 
+    /// Like [`load`](Self::load), for a command that reads or writes the list of revocations and
+    /// reports what is wrong with the file itself.
+    ///
+    /// # Errors
+    /// Every fault but those of the file of revocations.
+    pub fn load_for_revocations() -> Result<Self, Faults> {
+        let environment = Environment::read()?;
+        let (mut config, _) = Self::from_environment(&environment)?;
+        let file = config.revocation_file.take();
+        config.check_external(&environment)?;
+        config.revocation_file = file;
+        Ok(config)
+    }
+
     /// Parses the configuration. Faults and warnings name the origin of their variable.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::{
     auth::{
         claims::{Identity, Pseudonym},
         context,
+        display::shown,
         problem::Code,
     },
     service::observe::{
@@ -266,6 +267,8 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
+        // Whoever made the key has chosen its name.
+        let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         // A macro, because the level of an event's callsite must be constant.
         macro_rules! answered {
@@ -284,7 +287,7 @@ impl RequestRecord {
                     original_host = original.and_then(|it| it.host.as_deref()),
                     original_path = original.and_then(|it| it.path.as_deref()),
                     issuer = identity.map(Identity::issuer),
-                    kid = identity.and_then(Identity::kid),
+                    kid = kid.as_deref(),
                     subject = subject.as_ref().map(Pseudonym::as_str),
                     proof = outcome.proof_fault,
                     "answered"

@@ -151,6 +151,8 @@ async fn accepts_unusual_claims() {
         ("private claims of each type", claims.clone().with("a", "null").with("b", "true").with("c", "[1,\"\",null]")),
         ("a namespace",                claims.clone().with("https://a.example/roles", r#"["admin"]"#)),
         ("a hundred deep",             claims.clone().with("x", deep)),
+        ("128 levels",                 claims.clone().with("x", format!("{}{}", "[".repeat(127), "]".repeat(127)))),
+        ("128 levels of objects",      claims.clone().with("x", format!("{}1{}", r#"{"x":"#.repeat(127), "}".repeat(127)))),
         ("two hundred members",        (0..200).fold(claims.clone(), |c, i| c.with(&format!("m{i}"), "0"))),
         ("an empty name",              claims.clone().with("", "0")),
         ("an escaped NUL",             claims.clone().with("x", r#""a\u0000b""#)),

@@ -106,6 +106,8 @@ async fn rejects_parts_that_are_not_utf_8_json_objects() {
     let members = [
         ("a thousand arrays",          deep("[", "]")),
         ("a thousand objects",         deep(r#"{"x":"#, "}").replace(":}", ":1}")),
+        ("129 levels",                 format!(r#""x":{}{}"#, "[".repeat(128), "]".repeat(128))),
+        ("129 levels and a number",    format!(r#""x":{}1e400{}"#, "[".repeat(128), "]".repeat(128))),
         ("arrays that do not end",     format!(r#""x":{}"#, "[".repeat(4000))),
         ("objects that do not end",    format!(r#""x":{}"#, r#"{"":"#.repeat(1500))),
         ("a NUL in a string",          "\"x\":\"a\0b\"".to_owned()),

@@ -26,6 +26,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use self::document::is_within_depth;
 #[cfg(feature = "service")]
 pub(crate) use self::document::value;
 pub(crate) use self::document::{accepted, check_below, is_json, object_as, value_below};
@@ -56,7 +57,8 @@ pub(crate) struct Malformed;
 
 /// Reads the whole of `text` as one object and passes each of its members to `member`.
 ///
-/// If `text` contains a number outside the range of `f64`, the first members may be passed twice.
+/// If `text` contains a number outside the range of `f64`, or has 128 levels, the first members may
+/// be passed twice.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
@@ -73,10 +75,21 @@ pub(crate) fn members<'a>(
     .map_err(|_| Malformed)
 }
 
+/// Reads `text` as one object.
+///
+/// `serde_json` stops at the last level that is allowed here. A text that goes so deep is measured
+/// and read again; no other text pays for being measured.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
-fn read<'a>(text: &'a str, member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
+fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_map(Members(member, PhantomData))?;
+    match reader.deserialize_map(Members(&mut member, PhantomData)) {
+        Err(error) if is_too_deep(&error) && is_within_depth(text) => {
+            reader = serde_json::Deserializer::from_str(text);
+            reader.disable_recursion_limit();
+            reader.deserialize_map(Members(member, PhantomData))?;
+        }
+        read => read?,
+    }
     reader.end()
 }
 
@@ -97,6 +110,12 @@ fn no_private_name(text: &str) -> Result<(), Malformed> {
 
 fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
+}
+
+/// Returns whether the error is a text of more than 127 levels, where `serde_json` stops. As below,
+/// its message is compared.
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
 }
 
 /// Returns whether the error is a number outside the range of `f64`. `serde_json` has no category
