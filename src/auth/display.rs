@@ -101,7 +101,7 @@ impl fmt::Debug for ShownUrl {
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     // An address has a colon, and every character has at least a byte.
-    if text.len() <= ENOUGH && memchr::memchr(b':', text.as_bytes()).is_none() {
+    if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
         return text.into();
     }
     ShownText::new(text).0.into()
