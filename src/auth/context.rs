@@ -58,7 +58,7 @@ pub struct RequestContext {
 pub struct Wait {
     /// What the request waited for.
     pub reason: WaitReason,
-    /// When it began.
+    /// The start of the wait.
     pub began: Instant,
     /// How long it took.
     pub duration: Duration,
@@ -92,7 +92,7 @@ pub struct Original {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// When it began.
+    /// The start of the authentication.
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,

@@ -66,12 +66,17 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     let named = format!("{name}: {kind}");
     match good_for {
         Ok(algorithms) if algorithms.is_empty() => {
-            let more = "for no algorithm of AUTH0_ALGORITHMS";
+            let more = "not for an algorithm in AUTH0_ALGORITHMS";
             section.add_more(Mark::Plain, "key", named, more);
         }
         Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
         Err(reason) => {
-            section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
+            section.add_more(
+                Mark::Note,
+                "key",
+                named,
+                format!("cannot be used: {reason}"),
+            );
         }
     }
 }
@@ -105,7 +110,10 @@ fn not_allowed(
     let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
-    let text = format!("on offer and not accepted here: {}", names(&more, ", "));
+    let text = format!(
+        "offered by the issuer, but not configured: {}",
+        names(&more, ", ")
+    );
     let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
     section.add_more(mark, "algorithms", text, more);
 }

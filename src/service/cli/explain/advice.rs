@@ -10,7 +10,7 @@ pub(in crate::service) struct Advice {
     /// The cause, as a sentence.
     pub(in crate::service) what: Cow<'static, str>,
     /// The fix, as a sentence.
-    pub(in crate::service) mend: Cow<'static, str>,
+    pub(in crate::service) fix: Cow<'static, str>,
     /// Lines of configuration that apply the fix. The service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
@@ -19,7 +19,7 @@ impl From<Cause> for Advice {
     fn from(cause: Cause) -> Self {
         Self {
             what: cause.what.into(),
-            mend: cause.mend.into(),
+            fix: cause.fix.into(),
             settings: Vec::new(),
         }
     }

@@ -492,7 +492,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_is_wrong_with_a_field() {
+    fn names_the_mistake_in_a_field() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
         #[rustfmt::skip]

@@ -104,7 +104,7 @@ pub(in crate::service) struct Subject<'a> {
 }
 
 /// A verdict and the steps that lead to it.
-struct Judged {
+struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
     refusal: Option<Refused>,
@@ -124,7 +124,7 @@ impl Subject<'_> {
         let mut proxy = None;
         if let Some(query) = &self.proxy {
             // `/auth` parses the policy first, even if the token is invalid.
-            if let Err(problem) = forward_auth::asked(query) {
+            if let Err(problem) = forward_auth::parse_query(query) {
                 judged.refusal = Some(Refused::of_problem(problem));
             }
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
@@ -157,7 +157,7 @@ impl Subject<'_> {
         }
     }
 
-    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
+    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> TracedVerdict {
         let auth = &self.access.auth;
         let (mut trace, verdict) = match &self.proof {
             Some(proof) => {
@@ -175,7 +175,7 @@ impl Subject<'_> {
             Ok(claims) => {
                 let refusal = self.grant(token, &claims, &mut trace);
                 let (claims, facts) = (Some(claims), Vec::new());
-                return Judged {
+                return TracedVerdict {
                     trace,
                     claims,
                     refusal,
@@ -190,7 +190,7 @@ impl Subject<'_> {
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
             let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
             let refusal = Some(Refused::new(error, advice));
-            return Judged {
+            return TracedVerdict {
                 trace,
                 claims: None,
                 refusal,
@@ -206,7 +206,7 @@ impl Subject<'_> {
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
         let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
         let facts = sentences(auth, error, &trace, skew);
-        Judged {
+        TracedVerdict {
             trace,
             claims: None,
             refusal,

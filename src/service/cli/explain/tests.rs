@@ -111,7 +111,7 @@ impl World {
             .required_scope
             .clone()
             .map(|policy| named("required", policy));
-        let asked = query.and_then(|query| forward_auth::asked(query).ok()?.policy);
+        let asked = query.and_then(|query| forward_auth::parse_query(query).ok()?.policy);
         let asked = asked.map(|policy| named("asked", policy));
         let subject = Subject {
             access: &self.access,
@@ -248,7 +248,7 @@ fn settings() -> Settings {
 }
 
 #[test]
-fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
+fn k1_verdict_equals_the_services_for_any_field_value() {
     for required in [None, Some("a"), Some("none has it")] {
         let runtime = runtime();
         let world = runtime.block_on(World::start(required));
@@ -296,7 +296,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
 }
 
 #[test]
-fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
+fn k1_answer_to_a_proxy_equals_the_services() {
     let queries = [
         "",
         "scope=a",

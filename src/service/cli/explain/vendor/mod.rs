@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_issuers_by_their_names() {
+    fn recognizes_vendors_by_issuer() {
         #[rustfmt::skip]
         let rows = [
             ("https://tenant.eu.auth0.com/", Some(Vendor::Auth0)),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_tokens_by_their_claims() {
+    fn recognizes_vendors_by_claims() {
         #[rustfmt::skip]
         let rows = [
             (json!({"iss": "https://login.example.com/", "gty": "client-credentials"}), Some(Vendor::Auth0)),

@@ -22,7 +22,7 @@ pub(in crate::service) enum Wanted<'a> {
 }
 
 /// Returns the advice for `error`, as one sentence.
-pub(in crate::service) fn way_out(
+pub(in crate::service) fn advice(
     error: &FetchError,
     wanted: Wanted<'_>,
     context: &Context<'_>,
@@ -35,7 +35,7 @@ pub(in crate::service) fn way_out(
         }
         (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
             let network = if context.has_proxy {
-                "HTTPS_PROXY names the proxy for it, and NO_PROXY the hosts without one"
+                "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
             } else {
                 "set HTTPS_PROXY if this network needs a proxy"
             };
@@ -48,7 +48,7 @@ pub(in crate::service) fn way_out(
             },
             _,
         ) => {
-            "it wants a login, which the service has none for; set AUTH0_JWKS_FILE to a file with \
+            "it requires a login, which the service cannot do; set AUTH0_JWKS_FILE to a file with \
               its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"
                 .to_owned()
         }
@@ -59,14 +59,14 @@ pub(in crate::service) fn way_out(
             );
             format!(
                 "configure the name that tokens have in iss; if that is {found}, set AUTH0_ISSUER to \
-                 it, and AUTH0_JWKS_URI to {keys} if it has no document of its own"
+                 it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
             )
         }
         (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
-            format!("set AUTH0_JWKS_URI to an address of its keys, {from_file}")
+            format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
         }
         (_, Wanted::Metadata { .. }) => format!(
-            "set AUTH0_JWKS_URI to the address of its keys, which its documentation has, {from_file}"
+            "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
         ),
         (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
             format!("correct AUTH0_JWKS_URI, {from_file}")
