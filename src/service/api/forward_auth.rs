@@ -90,13 +90,12 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "claim" => {
                 // Split before decoding, so that %3A is a colon within the value. Programs that encode
                 // every colon cannot say which one separates: then it is the last one as well.
-                let (path, value) = match value.rsplit_once(':') {
-                    Some((path, value)) => (decoded(path)?, decoded(value)?),
-                    None => {
-                        let decoded = decoded(value)?;
-                        let (path, value) = decoded.rsplit_once(':')?;
-                        (path.to_owned(), value.to_owned())
-                    }
+                let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
+                    (decoded(path)?, decoded(value)?)
+                } else {
+                    let decoded = decoded(value)?;
+                    let (path, value) = decoded.rsplit_once(':')?;
+                    (path.to_owned(), value.to_owned())
                 };
                 others.push(Policy::of_claim(path, value)?);
             }

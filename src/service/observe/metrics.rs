@@ -132,7 +132,7 @@ impl Metrics {
         text.replace(&format!("{name}gauge"), &format!("{name}counter"))
     }
 
-    /// Returns the metrics in version 1.0.0 of OpenMetrics' text format, with exemplars.
+    /// Returns the metrics in version 1.0.0 of `OpenMetrics`' text format, with exemplars.
     pub(in crate::service) fn render_openmetrics(&self) -> String {
         openmetrics::rewrite(&self.render(), &self.0.exemplars)
     }

@@ -1,4 +1,4 @@
-//! The metrics in OpenMetrics' text format (version 1.0.0), with exemplars of request durations.
+//! The metrics in `OpenMetrics`' text format (version 1.0.0), with exemplars of request durations.
 //!
 //! An exemplar leads from a bucket of the histogram to the trace of a request in it. The newest request of
 //! each route and bucket is kept, if its trace was sampled: no other trace can be looked up.
@@ -83,22 +83,19 @@ pub(super) fn rewrite(text: &str, exemplars: &Exemplars) -> String {
     let mut rewritten = String::with_capacity(text.len() + 128 * exemplars.len());
     for line in text.lines().filter(|line| !line.is_empty()) {
         // Writing to a string cannot fail.
-        let _ = match line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
-            Some(mut words) => {
-                let (kind, name) = (words.next(), words.next().unwrap_or_default());
-                // A counter is named without the suffix of its series.
-                let family = match name.strip_suffix("_total") {
-                    Some(family) if counters.contains(&name) => family,
-                    _ => name,
-                };
-                let rest = words.next().unwrap_or_default();
-                writeln!(rewritten, "# {} {family} {rest}", kind.unwrap_or_default())
-            }
-            None => {
-                let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
-                let exemplar = exemplars.get(series).map_or("", String::as_str);
-                writeln!(rewritten, "{}{exemplar}", with_float_bound(line))
-            }
+        let _ = if let Some(mut words) = line.strip_prefix("# ").map(|rest| rest.splitn(3, ' ')) {
+            let (kind, name) = (words.next(), words.next().unwrap_or_default());
+            // A counter is named without the suffix of its series.
+            let family = match name.strip_suffix("_total") {
+                Some(family) if counters.contains(&name) => family,
+                _ => name,
+            };
+            let rest = words.next().unwrap_or_default();
+            writeln!(rewritten, "# {} {family} {rest}", kind.unwrap_or_default())
+        } else {
+            let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+            let exemplar = exemplars.get(series).map_or("", String::as_str);
+            writeln!(rewritten, "{}{exemplar}", with_float_bound(line))
         };
     }
     rewritten.push_str("# EOF\n");
