@@ -368,7 +368,7 @@ mod tests {
         let fault = UrlFault::Decorated;
         let text = SetupError::Url { url, fault }.to_string();
         assert!(
-            text.starts_with(r#""https://…@a.example/?…" carries"#),
+            text.starts_with(r#""https://…@a.example/?…" has"#),
             "{text}"
         );
     }

@@ -638,7 +638,7 @@ groups_at = "groups.all"
                 format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
                 format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),
             ]),
-            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: the same as at issuers.toml:1")]),
+            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: already used at issuers.toml:1")]),
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
