@@ -130,15 +130,6 @@ impl Auth {
         }
     }
 
-    /// Returns the token in the header fields, without a scheme name.
-    #[cfg(feature = "warp")]
-    pub(crate) fn bare_token<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
-        match &self.inner.field {
-            None => bearer::token(headers),
-            Some(name) => field::token(headers, name),
-        }
-    }
-
     /// Authenticates a request and checks that its claims meet `requirement`.
     ///
     /// The challenge names the scopes that would suffice.

@@ -103,7 +103,7 @@ where
 }
 
 /// Requires a valid token, from the credential that a function finds in the header fields.
-fn filter<X, C>(
+pub(super) fn filter<X, C>(
     auth: &Auth,
     credential: C,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X, C>
