@@ -54,7 +54,11 @@ impl Bound {
             .algorithms([Algorithm::ES256]);
         let auth = options(builder).build().unwrap();
         auth.ready().await;
-        let routes = routes(&Access::from(&auth), &Shutdown::new());
+        let access = Access {
+            forward_auth_paths: true,
+            ..Access::from(&auth)
+        };
+        let routes = routes(&access, &Shutdown::new());
         let service = Service::with(
             routes,
             Limits::default(),

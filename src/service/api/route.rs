@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue},
     path::FullPath,
     reply::Response,
 };
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, Problem, closed,
         context::{self, Original},
         display::ShownText,
         policy::{Policy, Requirement},
@@ -616,7 +616,9 @@ pub(crate) struct Asked {
 /// Reads what a query asks for.
 pub(crate) type ReadPolicy = fn(&str) -> Result<Asked, Problem>;
 
-/// A row whose policy is in the query of each request, without a handler.
+/// A row for a proxy that asks about a request of its client, without a handler. The policy is in the
+/// query. The client's method and path are in fields that the proxy sends, and so is the client's
+/// certificate: the one of the connection is the proxy's.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -638,12 +640,7 @@ impl<F> QueryPolicyRoute<'_, F> {
         } = self.protected;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
         let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
-        let answer = move |arguments: T,
-                           method: Method,
-                           path: FullPath,
-                           query: String,
-                           certificate: Option<ClientCertificate>,
-                           headers: HeaderMap| {
+        let answer = move |arguments: T, query: String, headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
                 let asked = match read(&query) {
@@ -655,14 +652,8 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Ok(forwarded) => forwarded,
                     Err(problem) => return problem.response(),
                 };
-                let request = match &forwarded {
-                    Some(target) => target.head(&headers),
-                    None => RequestHead::new(&method, path.as_str(), &headers),
-                };
-                let request = match &certificate {
-                    Some(certificate) => request.with_certificate(certificate.as_der()),
-                    None => request,
-                };
+                // Without the certificate of the connection, which is the proxy's own.
+                let request = forwarded.head(&headers);
                 let requirement = both(required, asked.policy).map(Requirement::from);
                 let verdict = match (asked.audience, requirement) {
                     (Some(audience), requirement) => {
@@ -685,10 +676,7 @@ impl<F> QueryPolicyRoute<'_, F> {
         };
         let filter = route
             .filter
-            .and(warp::method())
-            .and(warp::path::full())
             .and(query())
-            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {
@@ -725,12 +713,12 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Returns the request that the proxy asks about, if its token comes with a proof.
-fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
+/// Returns the request that the proxy asks about. Nothing reads it unless tokens come with proofs.
+fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<ForwardedTarget, Problem> {
     if !auth.accepts_proofs() {
-        return Ok(None);
+        return Ok(ForwardedTarget::default());
     }
-    ForwardedTarget::read(headers).map(Some)
+    ForwardedTarget::read(headers)
 }
 
 /// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.

@@ -81,9 +81,9 @@ pub fn rows(
         rows.push(row);
     }
     if access.forward_auth_paths {
-        // The query is the client's own, so it names no policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
+            .require_by_query(forward_auth::asked_below)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says("The same, with the client's path appended", Form::Forwarded);
         rows.push(below);
