@@ -662,7 +662,8 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
-    /// if another fetch is in flight, and repeats discovery.
+    /// if another fetch is in flight, and repeats discovery. A discovered introspection endpoint is
+    /// discovered again when it is next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -682,6 +683,9 @@ impl Auth {
         for issuer in self.issuers() {
             if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
+            }
+            if let Some(introspector) = &issuer.introspector {
+                introspector.refresh();
             }
         }
     }

@@ -14,6 +14,7 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::HeaderValue;
 use serde_json::json;
 
 use crate::auth::{
@@ -62,15 +63,18 @@ impl Credentials {
     }
 
     /// Returns the value of `Authorization`, if the credentials go there. Both parts are form-encoded
-    /// first (RFC 6749 §2.3.1), so that neither contains a colon.
-    pub(super) fn authorization(&self, place: Place) -> Option<String> {
-        match (&self.secret, place) {
-            (Secret::Text(secret), Place::Basic) => {
-                let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
-                Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            }
-            _ => None,
-        }
+    /// first (RFC 6749 §2.3.1), so that neither contains a colon. Its `Debug` shows nothing, and HTTP/2
+    /// keeps it out of its tables.
+    pub(super) fn authorization(&self, place: Place) -> Option<HeaderValue> {
+        let (Secret::Text(secret), Place::Basic) = (&self.secret, place) else {
+            return None;
+        };
+        let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
+        let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        // Base64 is always valid in a field.
+        let mut field = HeaderValue::try_from(field).ok()?;
+        field.set_sensitive(true);
+        Some(field)
     }
 
     /// Returns the parameters of the form that authenticate us, for an issuer of this name. `None`
@@ -234,6 +238,8 @@ mod tests {
         let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
         let credentials = Credentials::new(&options).unwrap();
         let field = credentials.authorization(Place::Basic).unwrap();
+        assert!(field.is_sensitive());
+        let field = field.to_str().unwrap();
         let pair = BASE64_STANDARD.decode(field.strip_prefix("Basic ").unwrap());
         assert_eq!(pair.unwrap(), b"my+api:a%3Ab%2Bc%2F%C3%BC");
         assert!(credentials.parameters(Place::Basic, "").unwrap().is_empty());

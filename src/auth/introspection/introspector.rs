@@ -63,7 +63,7 @@ pub(crate) struct Introspector {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
+    client: Arc<Client>,
     judge: Judge,
     ttl: Duration,
     answers: Answers,
@@ -113,7 +113,13 @@ impl Introspector {
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
-                client: Client::new(issuer, configured, credentials, fetcher, access),
+                client: Arc::new(Client::new(
+                    issuer,
+                    configured,
+                    credentials,
+                    fetcher,
+                    access,
+                )),
                 judge,
                 ttl: options.ttl,
                 answers: Answers::new(),
@@ -222,6 +228,11 @@ impl Introspector {
             sender.send_replace(Some(verdict));
         });
         Ok(answered)
+    }
+
+    /// Has the endpoint discovered again.
+    pub(in crate::auth) fn refresh(&self) {
+        self.shared.client.refresh();
     }
 
     pub(in crate::auth) fn status(&self) -> IntrospectionStatus {
