@@ -6,7 +6,10 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -832,6 +835,7 @@ impl Builder {
                 clock: self.clock.clone(),
                 revocations: Arc::clone(&self.revocation_list),
                 requires_key: mode == DpopMode::Required,
+                longest_lifetime: AtomicU64::new(0),
             },
             rules: Rules {
                 audiences: self.spellings(audiences),
@@ -872,6 +876,11 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
+        // Tokens that were issued under the old options are still about.
+        let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
+        context
+            .longest_lifetime
+            .store(longest.unwrap_or_default(), Relaxed);
         let introspector = match &parts.rules.introspection {
             None => None,
             Some(options) => {

@@ -337,8 +337,11 @@ impl Auth {
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token, self.inner.max_token)?;
-        if let Some(verified) = self.cached(token)? {
-            return self.introspected(token, verified).await;
+        if let Some((verified, introspector)) = self.cached(token)? {
+            return match introspector {
+                Some(introspector) => introspector.jwt(token, &verified).await,
+                None => Ok(verified),
+            };
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
@@ -361,28 +364,9 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        self.introspected(token, verified).await
-    }
-
-    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
-    async fn introspected(
-        &self,
-        token: &[u8],
-        verified: Arc<Verified>,
-    ) -> Result<Arc<Verified>, AuthError> {
-        if !verified.context.introspects_jwts {
-            return Ok(verified);
-        }
-        // The issuer may have been replaced a moment ago, and its replacement decides then.
-        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
-        let issuer = issuer.or_else(|| {
-            self.inner
-                .resolver
-                .as_ref()?
-                .with_context(&verified.context)
-        });
-        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
-        match &issuer.introspector {
+        // Not asked of the issuer that may have replaced this one while the request waited for a key: it
+        // would cache what was verified by the old rules.
+        match issuer.jwt_introspector() {
             Some(introspector) => introspector.jwt(token, &verified).await,
             None => Ok(verified),
         }
@@ -463,8 +447,11 @@ impl Auth {
     }
 
     /// Returns a token that was verified before, if its times and the current key set still allow
-    /// it.
-    fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+    /// it, and the introspector to ask about it, if there is one.
+    fn cached(
+        &self,
+        token: &[u8],
+    ) -> Result<Option<(Arc<Verified>, Option<Introspector>)>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -487,7 +474,8 @@ impl Auth {
             return Err(error);
         }
         self.inner.cache.count_hit();
-        Ok(Some(verified))
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok(Some((verified, introspector)))
     }
 
     /// Checks a header that is not in the cache.
