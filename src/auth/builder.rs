@@ -98,8 +98,11 @@ impl Auth {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
+        // As of this `Auth`, which keeps its resolver.
+        let resolves = self.inner.resolver.is_some();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
+        builder.revocation_list.trust(builder.names(resolves));
         Ok(())
     }
 
@@ -695,6 +698,8 @@ impl Builder {
         self.check()?;
         // A clone of this builder makes an `Auth` with a list of its own.
         self.revocation_list = Arc::new(RevocationList::new());
+        let names = self.names(self.resolve.is_some());
+        self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
@@ -727,6 +732,12 @@ impl Builder {
             logout_clients: self.logout_clients,
             revocations,
         }))
+    }
+
+    /// Returns the names of the issuers, or `None` if others may be resolved.
+    fn names(&self, resolves: bool) -> Option<HashSet<String>> {
+        let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
+        (!resolves).then(|| names.collect())
     }
 
     /// Starts to read the sources of the list of revoked tokens.

@@ -4,7 +4,8 @@
 //! read later leaves the list as it is: entries leave the list only when their time is over.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -57,13 +58,14 @@ struct Stamp {
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
     let name = || path.display().to_string();
     let unreadable = |error: &io::Error| FileError::Unreadable(name(), error.kind());
-    let length = fs::metadata(path)
-        .map_err(|error| unreadable(&error))?
-        .len();
-    if length > MAX_BYTES {
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let mut text = Vec::new();
+    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut text);
+    read.map_err(|error| unreadable(&error))?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(FileError::TooLarge(name()));
     }
-    let text = fs::read(path).map_err(|error| unreadable(&error))?;
     let mut entries = Vec::new();
     for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -167,5 +169,18 @@ impl Stamp {
             #[cfg(unix)]
             inode: std::os::unix::fs::MetadataExt::ino(&metadata),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/zero` has a length of 0 and no end.
+    #[test]
+    #[cfg(unix)]
+    fn reads_no_more_than_the_limit() {
+        let found = read(Path::new("/dev/zero"));
+        assert_eq!(found, Err(FileError::TooLarge("/dev/zero".to_owned())));
     }
 }

@@ -9,7 +9,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,10 +20,16 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
-use crate::auth::revocation::entry::{Revocation, Target};
+use crate::auth::{
+    display::ShownUrl,
+    revocation::entry::{Revocation, Target},
+};
 
 /// The most entries of the part that is copied when one is added.
 const MAX_RECENT: usize = 1024;
+
+/// The most issuers that are warned about.
+const MAX_REPORTED: usize = 16;
 
 /// The state of an empty list.
 const QUIET: u64 = 0;
@@ -38,6 +44,16 @@ pub(crate) struct RevocationList {
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
+    issuers: Mutex<Known>,
+}
+
+/// The issuers whose entries mean something.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` if any issuer may be trusted later.
+    trusted: Option<HashSet<String>>,
+    /// Other issuers that were warned about.
+    reported: HashSet<String>,
 }
 
 /// What a request does with the list.
@@ -113,7 +129,17 @@ impl RevocationList {
             snapshot: ArcSwap::default(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
+            issuers: Mutex::default(),
         }
+    }
+
+    /// Sets the issuers that are trusted from now on, or `None` if they are not known in advance. An
+    /// entry of another issuer revokes nothing, which is often a misspelt name, so it is warned about.
+    pub(crate) fn trust(&self, issuers: Option<HashSet<String>>) {
+        self.issuers().trusted = issuers;
+        let snapshot = self.snapshot.load();
+        let parts = [&snapshot.base, &snapshot.recent].into_iter();
+        self.warn_of_others(parts.flat_map(|part| part.issuers.keys().map(|name| &**name)));
     }
 
     pub(crate) fn state(&self) -> State {
@@ -170,6 +196,8 @@ impl RevocationList {
             snapshot.recent = Arc::new(recent);
         }
         self.publish(&mut writer, snapshot);
+        drop(writer);
+        self.warn_of_others(added.iter().map(Revocation::issuer));
         added
     }
 
@@ -245,6 +273,30 @@ impl RevocationList {
             writer.version
         };
         self.state.store(state, Ordering::Release);
+    }
+
+    /// Warns once of each issuer that is not trusted.
+    fn warn_of_others<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let mut issuers = self.issuers();
+        let Known { trusted, reported } = &mut *issuers;
+        let Some(trusted) = trusted else {
+            return;
+        };
+        let mut others = Vec::new();
+        for name in names.filter(|name| !trusted.contains(*name)) {
+            if reported.len() < MAX_REPORTED && reported.insert(name.to_owned()) {
+                others.push(ShownUrl::new(name));
+            }
+        }
+        // Nothing is logged under a lock.
+        drop(issuers);
+        for issuer in others {
+            tracing::warn!(%issuer, "revocations of an issuer that is not configured have no effect");
+        }
+    }
+
+    fn issuers(&self) -> MutexGuard<'_, Known> {
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
