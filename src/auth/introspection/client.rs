@@ -522,7 +522,10 @@ mod tests {
         });
         for question in questions.collect::<Vec<_>>() {
             let outcome = question.await.unwrap();
-            assert!(matches!(outcome, Err(AskError::Discovery(_))), "{outcome:?}");
+            assert!(
+                matches!(outcome, Err(AskError::Discovery(_))),
+                "{outcome:?}"
+            );
         }
         assert!(stub.client.ask("token").await.is_err());
         assert_eq!(stub.discoveries(), 1);

@@ -21,6 +21,8 @@ mod stats;
 use std::time::Instant;
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "service")]
+pub(crate) use self::redis::probe::{ProbeError, Probed};
 #[cfg(feature = "redis")]
 pub use self::redis::{InvalidStoreUrl, RedisOptions};
 pub(crate) use self::{
@@ -100,6 +102,23 @@ impl Store {
     #[cfg(feature = "redis")]
     pub fn redis(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
         Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
+    }
+
+    /// Like [`redis`](Self::redis), for a process whose clock is this one.
+    #[cfg(all(test, feature = "redis"))]
+    fn redis_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> std::time::SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
+        let redis = redis::Redis::start_with_clock(url, options, clock)?;
+        Ok(Self::of(Backend::Redis(redis)))
+    }
+
+    /// Connects to a store once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
+        redis::Redis::probe(url, options).await
     }
 
     /// Checks the URL of a store without connecting to it.

@@ -198,7 +198,9 @@ impl Verified {
         for (name, value) in members {
             let limited = match &*name {
                 "scope" | "scp" if limits_scopes => answer.granted_of(value),
-                "exp" if expires_earlier => json::member(answer.payload(), "exp").map(Cow::Borrowed),
+                "exp" if expires_earlier => {
+                    json::member(answer.payload(), "exp").map(Cow::Borrowed)
+                }
                 _ => None,
             };
             is_limited |= limited.is_some();
@@ -231,7 +233,9 @@ impl Verified {
                 serde_json::Value::from(words.collect::<Vec<_>>().join(" "))
             }
             serde_json::Value::Array(items) => {
-                let items = items.iter().filter(|item| item.as_str().is_some_and(is_granted));
+                let items = items
+                    .iter()
+                    .filter(|item| item.as_str().is_some_and(is_granted));
                 items.cloned().collect()
             }
             _ => return None,

@@ -26,6 +26,7 @@ use crate::auth::{
         lines::Line,
         redis::{
             connect::Connection,
+            probe::ahead_of,
             shared::{Shared, line, millis, score},
         },
     },
@@ -43,6 +44,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often the whole list is read, besides the lines that are pushed.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The difference of two clocks that is warned about, in milliseconds.
+pub(super) const MAX_SKEW: u64 = 5000;
 
 /// Lines that are read or written at once.
 const CHUNK: usize = 1000;
@@ -91,6 +95,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
     // Subscribes before the list is read, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
+    compare_clocks(shared, &mut commands).await;
     let birth = birth(shared, &mut commands).await?;
     Ok((connection, birth))
 }
@@ -142,9 +147,20 @@ async fn keep_alive(
 /// does not answer, or if it cannot be written to.
 async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
     let mut pipeline = redis::pipe();
-    shared.birth(&mut pipeline, SystemTime::now());
+    shared.birth(&mut pipeline, shared.now());
     let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
     Ok(birth)
+}
+
+/// Compares the server's clock with that of this process. Where the user may not ask for it, or the
+/// answer is lost, it counts as equal.
+async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
+    let ahead_ms = ahead_of(commands, || shared.now()).await;
+    let ahead_ms = ahead_ms.unwrap_or_default();
+    if ahead_ms.unsigned_abs() > MAX_SKEW {
+        tracing::warn!(address = %shared.address, ahead_ms, "the state store's clock differs from this process's");
+    }
+    shared.set_server_ahead(ahead_ms);
 }
 
 /// Reads the whole list now and then, and whenever there is a new subscriber.

@@ -10,6 +10,8 @@
 
 mod connect;
 mod link;
+#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "`check` uses it"))]
+pub(super) mod probe;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,7 @@ mod url;
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{Pipeline, RedisError, Value};
@@ -79,9 +81,16 @@ impl Redis {
     /// # Panics
     /// Panics outside of a tokio runtime.
     pub(super) fn start(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
+        Self::start_with_clock(url, options, SystemTime::now)
+    }
+
+    pub(super) fn start_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
         let address = Address::parse(url)?;
-        let shared = Shared::new(address, options.timeout, &options.prefix, options.memory);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(address, options, clock));
         let task = Handle::current().spawn(link::run(Arc::clone(&shared)));
         Ok(Self { shared, task })
     }
@@ -90,6 +99,15 @@ impl Redis {
     #[cfg(feature = "service")]
     pub(super) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
         Address::parse(url).map(drop)
+    }
+
+    /// Connects once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(super) async fn probe(
+        url: &str,
+        options: &RedisOptions,
+    ) -> Result<probe::Probed, probe::ProbeError> {
+        probe::probe(url, options).await
     }
 
     pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::url::Address,
+    redis::{RedisOptions, url::Address},
 };
 
 pub(super) struct Shared {
@@ -32,6 +32,10 @@ pub(super) struct Shared {
     /// Asks the task whether the connection still works.
     pub(super) doubt: Notify,
     pub(super) connects: AtomicU64,
+    /// The clock of this process.
+    now: fn() -> SystemTime,
+    /// How far the server's clock is ahead of it, in milliseconds. 0 if it is behind.
+    server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
 
@@ -69,13 +73,15 @@ impl Names {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, timeout: Duration, prefix: &str, bytes: usize) -> Self {
+    pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             address,
-            timeout,
-            names: Names::new(prefix),
+            timeout: options.timeout,
+            names: Names::new(&options.prefix),
             connection: watch::Sender::default(),
-            accepted: Memory::new(bytes),
+            accepted: Memory::new(options.memory),
+            now,
+            server_ahead: AtomicU64::new(0),
             subscribers: Subscribers::default(),
             resync: Notify::new(),
             doubt: Notify::new(),
@@ -98,11 +104,25 @@ impl Shared {
     /// holds nothing. They take two replies.
     ///
     /// The birth is dated ahead by the time that the command may take: another replica may have
-    /// had something accepted in the meantime, before the store was emptied.
+    /// had something accepted in the meantime, before the store was emptied. It is by the later one of
+    /// this process's clock and the server's: a replica whose clock is behind would otherwise let in
+    /// what others accepted before.
     pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
-        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + 1);
+        let ahead = self.server_ahead.load(Ordering::Relaxed);
+        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
         pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
         pipeline.cmd("GET").arg(name);
+    }
+
+    /// Returns the time by the clock of this process.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.now)()
+    }
+
+    /// Records how far the server's clock is ahead, in milliseconds.
+    pub(super) fn set_server_ahead(&self, millis: i64) {
+        let ahead = u64::try_from(millis).unwrap_or_default();
+        self.server_ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// Records that the first `subscribers` were given the whole list.

@@ -13,6 +13,7 @@ mod issuers;
 mod keys;
 mod progress;
 mod report;
+mod store;
 mod variables;
 mod way_out;
 
@@ -111,6 +112,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
+    }
+    if let Some(section) = store::check(&config, |target| progress.show(target)).await {
         report.add(section);
     }
     progress.clear();
