@@ -246,6 +246,36 @@ async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
     }
 }
 
+/// A connection keeps the chain for as long as it lasts, so a client may not choose its size.
+#[tokio::test]
+async fn refuses_a_chain_of_more_than_16_kib() {
+    const MAX_CHAIN: usize = 16 * 1024;
+    let service = Mutual::start(None).await;
+    let mine = Shown::self_signed();
+    let token = service.issuer.token();
+    let token = token.bound_to_certificate(mine.der()).sign();
+    for version in [&TLS13, &TLS12] {
+        for (length, expected) in [
+            (MAX_CHAIN - 1, Some("200 ")),
+            (MAX_CHAIN, Some("200 ")),
+            (MAX_CHAIN + 1, None),
+            (3 * MAX_CHAIN, None),
+        ] {
+            let rest = length - mine.der().len();
+            // In two pieces: the sum counts.
+            let others =
+                [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
+            let shown = Shown {
+                chain: [&mine.chain[..], &others].concat(),
+                ..mine.clone()
+            };
+            let client = service.client(Some(&shown), version);
+            let found = service.ask(&client, "/api/private", &token).await;
+            assert_eq!(found.as_deref(), expected, "{length}, {version:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn keeps_the_certificate_of_a_resumed_session() {
     let service = Mutual::start(None).await;
