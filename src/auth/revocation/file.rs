@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -56,27 +56,42 @@ struct Stamp {
 /// # Errors
 /// The first line that is not an entry. Empty lines count as nothing.
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
-    let name = || path.display().to_string();
-    let unreadable = |error: &io::Error| FileError::Unreadable(name(), error.kind());
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    let mut text = Vec::new();
-    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
-    let read = file.take(MAX_BYTES + 1).read_to_end(&mut text);
-    read.map_err(|error| unreadable(&error))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(FileError::TooLarge(name()));
-    }
     let mut entries = Vec::new();
-    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
+    each(path, |entry| entries.push(entry))?;
+    Ok(entries)
+}
+
+/// Passes every entry of the file to a function, line by line: the text of 100,000 entries and the
+/// entries themselves take more memory than the list.
+///
+/// # Errors
+/// As for [`read`]. The entries before that line were passed on.
+pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
+    let name = || path.display().to_string();
+    let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
+    let file = File::open(path).map_err(unreadable)?;
+    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
+    let mut file = BufReader::new(file.take(MAX_BYTES + 1));
+    let (mut text, mut bytes) = (Vec::new(), 0);
+    for number in 1.. {
+        text.clear();
+        let read = file.read_until(b'\n', &mut text).map_err(unreadable)?;
+        bytes += read as u64;
+        if bytes > MAX_BYTES {
+            return Err(FileError::TooLarge(name()));
+        }
+        if read == 0 {
+            break;
+        }
+        let line = text.trim_ascii();
         if line.is_empty() {
             continue;
         }
         let entry = str::from_utf8(line).map_err(|_| "not UTF-8");
         let entry = entry.and_then(Revocation::from_json);
-        entries.push(entry.map_err(|why| FileError::Line(name(), at + 1, why))?);
+        with(entry.map_err(|why| FileError::Line(name(), number, why))?);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// A file that is read into the list.
@@ -150,10 +165,13 @@ impl RevocationFile {
     fn load(&mut self) -> Result<(), FileError> {
         // Before the file is read: a change in between is then noticed at the next look.
         let stamp = Stamp::of(&self.path);
-        let entries = read(&self.path)?;
         let now = self.clock.now();
         self.list.sweep(now);
-        self.list.add(entries, now);
+        let mut batch = self.list.batch(now);
+        each(&self.path, |entry| {
+            batch.push(&entry);
+        })?;
+        self.list.add_batch(batch);
         self.read = stamp;
         Ok(())
     }

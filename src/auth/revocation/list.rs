@@ -25,7 +25,8 @@ use crate::auth::{
     revocation::entry::{Revocation, Target},
 };
 
-/// The most entries of the part that is copied when one is added.
+/// The most entries of the part that is copied when one is added, unless a sixteenth of the other part
+/// is more: joining the two takes as long as that part is large.
 const MAX_RECENT: usize = 1024;
 
 /// The most issuers that are warned about.
@@ -160,6 +161,17 @@ impl RevocationList {
         })
     }
 
+    /// Returns whether no entry of the issuer names a token, a client or a session.
+    pub(crate) fn names_subjects_alone(&self, issuer: &str) -> bool {
+        let snapshot = self.snapshot.load();
+        let parts = [&snapshot.base, &snapshot.recent].into_iter();
+        let mut of_issuer = parts.filter_map(|part| part.issuers.get(issuer));
+        of_issuer.all(|entries| {
+            let others = [&entries.jti, &entries.client, &entries.sid];
+            others.into_iter().all(HashMap::is_empty)
+        })
+    }
+
     /// Adds entries. Returns those that change the list: not the ones whose time is over, nor those
     /// that an entry covers already.
     pub(crate) fn add(
@@ -168,53 +180,78 @@ impl RevocationList {
         now: f64,
     ) -> Vec<Revocation> {
         let mut writer = self.writer();
-        let mut snapshot = Snapshot::clone(&self.snapshot.load());
-        let mut recent = None;
-        let mut added = Vec::new();
-        for entry in entries {
-            let rule = Rule::of(&entry);
-            let is_new = |part: &Entries| !part.covers(&entry, rule);
-            let recent_now = recent.as_ref().unwrap_or(&*snapshot.recent);
-            if rule.until > now && is_new(&snapshot.base) && is_new(recent_now) {
-                recent
-                    .get_or_insert_with(|| Entries::clone(&snapshot.recent))
-                    .insert(&entry, rule);
-                added.push(entry);
-            }
-        }
-        let Some(recent) = recent else {
-            return added;
-        };
-        if recent.len > MAX_RECENT {
-            let mut base = snapshot.base.in_force(now);
-            base.extend(&recent, now);
-            snapshot = Snapshot {
-                base: Arc::new(base),
-                recent: Arc::default(),
-            };
-        } else {
-            snapshot.recent = Arc::new(recent);
-        }
-        self.publish(&mut writer, snapshot);
+        let mut batch = self.batch(now);
+        let added: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| batch.push(entry))
+            .collect();
+        self.join(&mut writer, batch.entries, now);
         drop(writer);
         self.warn_of_others(added.iter().map(Revocation::issuer));
         added
     }
 
+    /// Returns an empty batch, for many entries that are added at once or not at all.
+    pub(crate) fn batch(&self, now: f64) -> Batch {
+        Batch {
+            held: self.snapshot.load_full(),
+            entries: Entries::default(),
+            now,
+        }
+    }
+
+    /// Adds the entries of a batch.
+    pub(crate) fn add_batch(&self, batch: Batch) {
+        let issuers: Vec<_> = batch.entries.issuers.keys().cloned().collect();
+        let mut writer = self.writer();
+        self.join(&mut writer, batch.entries, batch.now);
+        drop(writer);
+        self.warn_of_others(issuers.iter().map(|issuer| &**issuer));
+    }
+
+    fn join(&self, writer: &mut Writer, new: Entries, now: f64) {
+        if new.len == 0 {
+            return;
+        }
+        let held = self.snapshot.load_full();
+        let joined = if held.base.len == 0 && held.recent.len == 0 {
+            Snapshot {
+                base: Arc::new(new),
+                recent: Arc::default(),
+            }
+        } else if held.recent.len + new.len <= MAX_RECENT.max(held.base.len / 16) {
+            let mut recent = Entries::clone(&held.recent);
+            recent.extend(&new, now);
+            Snapshot {
+                base: Arc::clone(&held.base),
+                recent: Arc::new(recent),
+            }
+        } else {
+            let mut base = held.base.in_force(now);
+            base.extend(&held.recent, now);
+            base.extend(&new, now);
+            Snapshot {
+                base: Arc::new(base),
+                recent: Arc::default(),
+            }
+        };
+        self.publish(writer, joined);
+    }
+
     /// Removes the entries whose time is over, so that they take no memory.
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
-        let held = self.snapshot.load();
-        let mut base = held.base.in_force(now);
-        base.extend(&held.recent, now);
-        if base.len == held.base.len + held.recent.len {
+        let held = self.snapshot.load_full();
+        // A copy takes as much memory as the list, so none is made in vain.
+        if !held.base.has_expired(now) && !held.recent.has_expired(now) {
             return;
         }
+        let mut base = held.base.in_force(now);
+        base.extend(&held.recent, now);
         let swept = Snapshot {
             base: Arc::new(base),
             recent: Arc::default(),
         };
-        drop(held);
         self.publish(&mut writer, swept);
     }
 
@@ -232,16 +269,21 @@ impl RevocationList {
 
     /// Returns the entries that are in force.
     pub(crate) fn entries(&self, now: f64) -> Vec<Revocation> {
-        let snapshot = self.snapshot.load();
         let mut entries = Vec::new();
+        self.each(now, |entry| entries.push(entry));
+        entries
+    }
+
+    /// Passes each entry that is in force to a function, so that not all of them are copied at once.
+    pub(crate) fn each(&self, now: f64, mut with: impl FnMut(Revocation)) {
+        let snapshot = self.snapshot.load_full();
         for part in [&snapshot.base, &snapshot.recent] {
             part.each(|issuer, target, rule| {
                 if rule.until > now {
-                    entries.push(rule.entry(issuer, target));
+                    with(rule.entry(issuer, target));
                 }
             });
         }
-        entries
     }
 
     /// Returns the number of entries.
@@ -304,11 +346,48 @@ impl RevocationList {
     }
 }
 
+/// Entries that are added to the list at once or not at all. They take no memory besides that of the
+/// list.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    held: Arc<Snapshot>,
+    entries: Entries,
+    now: f64,
+}
+
+impl Batch {
+    /// Adds an entry. Returns whether it changes the list.
+    pub(crate) fn push(&mut self, entry: &Revocation) -> bool {
+        let rule = Rule::of(entry);
+        let parts = [&*self.held.base, &*self.held.recent, &self.entries];
+        let is_new = rule.until > self.now && !parts.iter().any(|part| part.covers(entry, rule));
+        if is_new {
+            self.entries.insert(entry, rule);
+        }
+        is_new
+    }
+}
+
 impl Entries {
     fn insert(&mut self, entry: &Revocation, rule: Rule) {
-        let issuer = self.issuers.entry(entry.issuer().into()).or_default();
-        self.len += 1;
-        self.len -= issuer.rules_mut(entry.target()).add(rule);
+        // Nearly always the issuer is there, so its name is not copied for the lookup.
+        if !self.issuers.contains_key(entry.issuer()) {
+            self.issuers
+                .insert(entry.issuer().into(), OfIssuer::default());
+        }
+        if let Some(issuer) = self.issuers.get_mut(entry.issuer()) {
+            self.len += 1;
+            self.len -= issuer.rules_mut(entry.target()).add(rule);
+        }
+    }
+
+    /// Returns whether the time of an entry is over.
+    fn has_expired(&self, now: f64) -> bool {
+        let is_over = |rules: &Rules| rules.iter().any(|rule| rule.until <= now);
+        self.issuers.values().any(|issuer| {
+            let maps = [&issuer.jti, &issuer.sub, &issuer.client, &issuer.sid];
+            is_over(&issuer.all) || maps.into_iter().any(|map| map.values().any(is_over))
+        })
     }
 
     fn covers(&self, entry: &Revocation, rule: Rule) -> bool {

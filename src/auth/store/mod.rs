@@ -178,7 +178,7 @@ impl Store {
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
-            Backend::Memory(_, subscribers) => Ok(subscribers.held()),
+            Backend::Memory(_, subscribers) => Ok(subscribers.held(|_| true)),
             #[cfg(feature = "redis")]
             Backend::Redis(redis) => redis.lines().await,
         }

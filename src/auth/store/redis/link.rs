@@ -198,8 +198,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     .await?;
 
     let now = SystemTime::now();
-    let mut held = shared.subscribers.held();
-    held.retain(|line| {
+    let held = shared.subscribers.held(|line| {
         line.until.is_none_or(|until| until > now)
             && !present.contains(&hasher.hash_one(&line.text))
     });
