@@ -8,6 +8,10 @@ use warp_bearer::issuer::{Issuer, SigningKey};
 pub struct Object(Vec<(String, String)>);
 
 impl Object {
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     /// Returns a header that the issuer could write. A token with it is accepted.
     pub fn header(issuer: &Issuer) -> Self {
         let key = issuer.key();
