@@ -448,10 +448,7 @@ impl Auth {
 
     /// Returns a token that was verified before, if its times and the current key set still allow
     /// it, and the introspector to ask about it, if there is one.
-    fn cached(
-        &self,
-        token: &[u8],
-    ) -> Result<Option<(Arc<Verified>, Option<Introspector>)>, AuthError> {
+    fn cached(&self, token: &[u8]) -> Result<Option<Cached>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -716,6 +713,9 @@ impl Auth {
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
+
+/// A token that was verified before, and the introspector to ask about it, if there is one.
+type Cached = (Arc<Verified>, Option<Introspector>);
 
 /// A token that has passed every check that needs no key.
 struct Checked {

@@ -68,88 +68,21 @@ async fn each_obstacle_has_its_way_out() {
     let tls_port = locked.tls_url("").rsplit_once(':').unwrap().1.to_owned();
     let authority = locked.authority();
     let authority = authority.to_str().unwrap();
-    let none: Option<&str> = None;
-    for (case, url, trusted, code, words) in [
-        (
-            "evicts",
-            plain.url(),
-            none,
-            0,
-            &["note memory", "allkeys-lru", "noeviction"][..],
-        ),
-        (
-            "not there",
-            format!("redis://{closed}"),
-            none,
-            1,
-            &["bad connection", "cannot be reached", "is the server up"],
-        ),
-        (
-            "plain at a port with TLS",
-            format!("redis://127.0.0.1:{tls_port}"),
-            none,
-            1,
-            &["bad connection", "rediss://"],
-        ),
-        (
-            "TLS at a port without",
-            plain.url().replace("redis:", "rediss:"),
-            none,
-            1,
-            &["bad connection", "no TLS", "redis://"],
-        ),
-        (
-            "an unknown authority",
-            locked.tls_url("api:secret"),
-            none,
-            1,
-            &["bad connection", "no TLS", "SSL_CERT_FILE"],
-        ),
-        (
-            "another name",
-            locked
-                .tls_url("api:secret")
-                .replace("localhost", "127.0.0.1"),
-            Some(authority),
-            1,
-            &["bad connection", "no TLS", "certificate names"],
-        ),
-        (
-            "another password",
-            locked.tls_url("api:wrong"),
-            Some(authority),
-            1,
-            &["bad connection", "does not let us in", "percent-encoding"],
-        ),
-        (
-            "no such database",
-            plain.url() + "/99",
-            none,
-            1,
-            &["bad connection", "does not let us in", "database"],
-        ),
-        (
-            "a right is missing",
-            locked.tls_url("poor:secret"),
-            Some(authority),
-            1,
-            &["bad connection", "refuses ZSCAN", "ACL SETUSER"],
-        ),
-        (
-            "a replica",
-            replica.url(),
-            none,
-            1,
-            &["bad connection", "refuses SET", "primary"],
-        ),
-        (
-            "the rights that it names",
-            locked.tls_url("api:secret"),
-            Some(authority),
-            0,
-            &["good TLS", "trusted"],
-        ),
-    ] {
+    #[rustfmt::skip]
+    let rows: [(&str, String, Option<&str>, i32, &[&str]); 11] = [
+        ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
+        ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
+        ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
+        ("TLS at a port without", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "no TLS", "redis://"]),
+        ("an unknown authority", locked.tls_url("api:secret"), None, 1, &["bad connection", "no TLS", "SSL_CERT_FILE"]),
+        ("another name", locked.tls_url("api:secret").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "no TLS", "certificate names"]),
+        ("another password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "does not let us in", "percent-encoding"]),
+        ("no such database", plain.url() + "/99", None, 1, &["bad connection", "does not let us in", "database"]),
+        ("a right is missing", locked.tls_url("poor:secret"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
+        ("a replica", replica.url(), None, 1, &["bad connection", "refuses SET", "primary"]),
+        ("the rights that it names", locked.tls_url("api:secret"), Some(authority), 0, &["good TLS", "trusted"]),
+    ];
+    for (case, url, trusted, code, words) in rows {
         let mut world = World::start().await.set("STATE_STORE", &url);
         if let Some(path) = trusted {
             world = world.set("SSL_CERT_FILE", path);
