@@ -48,6 +48,15 @@ async fn no_section_without_a_store() {
     assert!(!told.stdout.contains("State store"), "{}", told.stdout);
 }
 
+/// What is wrong, the URL, a file of authorities, the exit code, and words of a finding.
+type Row<'a> = (
+    &'static str,
+    String,
+    Option<&'a str>,
+    i32,
+    &'static [&'static str],
+);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_obstacle_has_its_way_out() {
     let Some(plain) = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]) else {
@@ -69,7 +78,7 @@ async fn each_obstacle_has_its_way_out() {
     let authority = locked.authority();
     let authority = authority.to_str().unwrap();
     #[rustfmt::skip]
-    let rows: [(&str, String, Option<&str>, i32, &[&str]); 11] = [
+    let rows: [Row<'_>; 11] = [
         ("evicts", plain.url(), None, 0, &["note memory", "allkeys-lru", "noeviction"]),
         ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
         ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),

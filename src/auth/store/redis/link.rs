@@ -26,7 +26,7 @@ use crate::auth::{
         lines::Line,
         redis::{
             connect::Connection,
-            probe::ahead_of,
+            probe::{MAX_SKEW, ahead_of},
             shared::{Shared, line, millis, score},
         },
     },
@@ -44,9 +44,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often the whole list is read, besides the lines that are pushed.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
-
-/// The difference of two clocks that is warned about, in milliseconds.
-pub(super) const MAX_SKEW: u64 = 5000;
 
 /// Lines that are read or written at once.
 const CHUNK: usize = 1000;

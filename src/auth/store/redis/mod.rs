@@ -10,6 +10,7 @@
 
 mod connect;
 mod link;
+mod options;
 #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "`check` uses it"))]
 pub(super) mod probe;
 mod shared;
@@ -26,7 +27,7 @@ use std::{
 use redis::{Pipeline, RedisError, Value};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-pub use self::url::InvalidStoreUrl;
+pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
     shared::{Shared, score},
@@ -36,32 +37,7 @@ use self::{
 use crate::auth::store::{
     claim::{Claim, Claimed, Unavailable},
     lines::{Line, Subscriber},
-    memory::DEFAULT_BYTES,
 };
-
-/// The options of a store in Redis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedisOptions {
-    /// How long a command may take. A store that comes back empty refuses what was issued for that
-    /// much longer. Defaults to 100 ms.
-    pub timeout: Duration,
-    /// The beginning of the names of all keys. Services with the same prefix share their state.
-    /// Defaults to `warp-bearer:`.
-    pub prefix: String,
-    /// Bytes of memory for the keys that this process has accepted itself. Defaults to 64 MiB.
-    pub memory: usize,
-}
-
-impl Default for RedisOptions {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(100),
-            prefix: "warp-bearer:".to_owned(),
-            memory: DEFAULT_BYTES,
-        }
-    }
-}
 
 /// A store in Redis, and the task that keeps its connection.
 pub(super) struct Redis {

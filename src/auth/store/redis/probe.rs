@@ -13,8 +13,8 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, aio::Multiplexe
 use crate::auth::{
     display::ShownText,
     store::redis::{
-        RedisOptions,
         connect::{Connection, OpenError},
+        options::RedisOptions,
         shared::{Names, millis},
         url::{Address, InvalidStoreUrl},
     },
@@ -22,6 +22,9 @@ use crate::auth::{
 
 /// The time limit of each command. That of the service is for a server under load.
 const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The difference of two clocks that is worth a word, in milliseconds.
+pub(super) const MAX_SKEW: u64 = 5000;
 
 /// A server that the service can use.
 #[derive(Debug)]
@@ -36,7 +39,14 @@ pub(crate) struct Probed {
     /// What the server does when its memory is full. `None` if the user may not ask for it.
     pub(crate) eviction: Option<String>,
     /// How far the server's clock is ahead of this machine's, in milliseconds.
-    pub(crate) ahead: Option<i64>,
+    ahead: Option<i64>,
+}
+
+impl Probed {
+    /// Returns how far the server's clock is ahead, in milliseconds, if that is worth a word.
+    pub(crate) fn skew(&self) -> Option<i64> {
+        self.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW)
+    }
 }
 
 /// The product and its version.

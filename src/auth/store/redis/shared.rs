@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::{RedisOptions, url::Address},
+    redis::{options::RedisOptions, url::Address},
 };
 
 pub(super) struct Shared {

@@ -9,9 +9,6 @@ use crate::{
     },
 };
 
-/// The difference of two clocks that is a finding, in milliseconds.
-const MAX_SKEW: u64 = 5000;
-
 /// Returns the findings. `None` if there is no shared store.
 pub(in crate::service) async fn check(
     config: &Config,
@@ -81,8 +78,7 @@ fn found(probed: &Probed, config: &Config, section: &mut Section) {
         ),
         None => {}
     }
-    let skew = probed.ahead.filter(|ahead| ahead.unsigned_abs() > MAX_SKEW);
-    if let Some(ahead) = skew {
+    if let Some(ahead) = probed.skew() {
         let seconds = ahead.unsigned_abs() / 1000;
         let side = if ahead > 0 { "ahead" } else { "behind" };
         section.add_more(
