@@ -1,8 +1,8 @@
 //! The service with independent issuers, which were not written for it.
 //!
-//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, which
-//! `tests/interop/run` installs. The service is the
-//! unchanged binary, set up by its configuration alone.
+//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd, which
+//! `tests/interop/run` installs. The service is the unchanged binary, set up by its configuration
+//! alone.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -428,6 +428,106 @@ async fn a_logout_at_the_provider_ends_the_users_tokens() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let new = provider.user_token("ES256");
     assert_eq!(service.verdict(&new).await, (200, String::new()));
+}
+
+/// Debian's Glewlwyd, which ends with its standard input.
+struct Glewlwyd {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    about: Value,
+}
+
+impl Glewlwyd {
+    fn start() -> Self {
+        let mut child = Command::new("python3")
+            .arg("glewlwyd.py")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            about: heard(&mut stdout),
+            stdin: child.stdin.take(),
+            child,
+            stdout,
+        }
+    }
+
+    fn say(&self, name: &str) -> &str {
+        self.about[name].as_str().unwrap()
+    }
+
+    fn tell(&mut self, words: &str) -> Value {
+        writeln!(self.stdin.as_mut().unwrap(), "{words}").unwrap();
+        heard(&mut self.stdout)
+    }
+
+    fn token(&mut self) -> String {
+        self.tell("token")["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Glewlwyd {
+    fn drop(&mut self) {
+        // Killed, it would leave its server behind.
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Its tokens are JWTs, so the service is told to ask about verified ones too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Glewlwyd: tests/interop/run"]
+async fn a_jwt_ends_at_glewlwyd() {
+    let mut issuer = Glewlwyd::start();
+    let service = Service::with(&[
+        ("AUTH0_ISSUER", issuer.say("issuer")),
+        ("AUTH0_API_AUDIENCE", issuer.say("audience")),
+        ("AUTH0_ALGORITHMS", "ES256"),
+        ("AUTH0_INTROSPECTION", "always"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", issuer.say("client_id")),
+        (
+            "AUTH0_INTROSPECTION_CLIENT_SECRET",
+            issuer.say("client_secret"),
+        ),
+        ("AUTH0_INTROSPECTION_TTL", "2s"),
+    ]);
+    let (token, lasting) = (issuer.token(), issuer.token());
+    for token in [&token, &token, &lasting] {
+        assert_eq!(service.verdict(token).await, (200, String::new()));
+    }
+    issuer.tell(&format!("revoke {token}"));
+    let begin = Instant::now();
+    while service.verdict(&token).await.0 == 200 {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("refused {:?} after the revocation", begin.elapsed());
+    let inactive = (401, "token_inactive".to_owned());
+    assert_eq!(service.verdict(&token).await, inactive);
+
+    let unseen = issuer.token();
+    issuer.tell("stop");
+    let down = (503, "introspection_unavailable".to_owned());
+    assert_eq!(service.verdict(&unseen).await, down);
+    let begin = Instant::now();
+    while service.verdict(&lasting).await != down {
+        assert!(begin.elapsed() < Duration::from_secs(3), "the time to live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    issuer.tell("start");
+    let begin = Instant::now();
+    for token in [&unseen, &lasting] {
+        while service.verdict(token).await.0 != 200 {
+            assert!(begin.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    println!("accepted {:?} after the issuer's return", begin.elapsed());
+    assert_eq!(service.verdict(&token).await, inactive);
 }
 
 /// The two issuers of `others.js`. The process ends with its standard input.
