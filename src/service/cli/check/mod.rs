@@ -13,6 +13,7 @@ mod issuers;
 mod keys;
 mod progress;
 mod report;
+mod revocations;
 mod store;
 mod variables;
 mod way_out;
@@ -87,6 +88,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     certificate(&config, &mut section);
     descriptors(&config, &mut section);
+    revocations::check(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
