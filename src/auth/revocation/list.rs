@@ -214,7 +214,8 @@ impl RevocationList {
             return;
         }
         let held = self.snapshot.load_full();
-        let joined = if held.base.len == 0 && held.recent.len == 0 {
+        let is_empty = held.base.len == 0 && held.recent.len == 0;
+        let joined = if is_empty && new.len > MAX_RECENT {
             Snapshot {
                 base: Arc::new(new),
                 recent: Arc::default(),

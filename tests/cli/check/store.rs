@@ -62,7 +62,7 @@ async fn each_obstacle_has_its_way_out() {
     let Some(plain) = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]) else {
         return;
     };
-    let user = |name: &str, rights: &str| format!("{name} on >secret {rights}");
+    let user = |name: &str, rights: &str| format!("{name} on >hunter2 {rights}");
     let (api, poor) = (user("api", RIGHTS), user("poor", "~* &* +@all -zscan"));
     let users = [&api, &poor].into_iter();
     let users = users.flat_map(|user| iter::once("--user").chain(user.split_whitespace()));
@@ -83,13 +83,13 @@ async fn each_obstacle_has_its_way_out() {
         ("not there", format!("redis://{closed}"), None, 1, &["bad connection", "cannot be reached", "is the server up"]),
         ("plain at a port with TLS", format!("redis://127.0.0.1:{tls_port}"), None, 1, &["bad connection", "rediss://"]),
         ("TLS at a port without", plain.url().replace("redis:", "rediss:"), None, 1, &["bad connection", "no TLS", "redis://"]),
-        ("an unknown authority", locked.tls_url("api:secret"), None, 1, &["bad connection", "no TLS", "SSL_CERT_FILE"]),
-        ("another name", locked.tls_url("api:secret").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "no TLS", "certificate names"]),
+        ("an unknown authority", locked.tls_url("api:hunter2"), None, 1, &["bad connection", "no TLS", "SSL_CERT_FILE"]),
+        ("another name", locked.tls_url("api:hunter2").replace("localhost", "127.0.0.1"), Some(authority), 1, &["bad connection", "no TLS", "certificate names"]),
         ("another password", locked.tls_url("api:wrong"), Some(authority), 1, &["bad connection", "does not let us in", "percent-encoding"]),
         ("no such database", plain.url() + "/99", None, 1, &["bad connection", "does not let us in", "database"]),
-        ("a right is missing", locked.tls_url("poor:secret"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
+        ("a right is missing", locked.tls_url("poor:hunter2"), Some(authority), 1, &["bad connection", "refuses ZSCAN", "ACL SETUSER"]),
         ("a replica", replica.url(), None, 1, &["bad connection", "refuses SET", "primary"]),
-        ("the rights that it names", locked.tls_url("api:secret"), Some(authority), 0, &["good TLS", "trusted"]),
+        ("the rights that it names", locked.tls_url("api:hunter2"), Some(authority), 0, &["good TLS", "trusted"]),
     ];
     for (case, url, trusted, code, words) in rows {
         let mut world = World::start().await.set("STATE_STORE", &url);
@@ -100,6 +100,6 @@ async fn each_obstacle_has_its_way_out() {
         let found = findings(&told, "State store");
         assert_finds(case, &found, words);
         assert_eq!(told.code, Some(code), "{case}: {found:#?}");
-        assert!(!told.stdout.contains("secret"), "{case}: {}", told.stdout);
+        assert!(!told.stdout.contains("hunter2"), "{case}: {}", told.stdout);
     }
 }
