@@ -202,7 +202,7 @@ async fn verdict(answer: Response) -> (u16, String) {
 // Needs several threads: one waits for the output of a process.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_certified_provider_is_understood_through_rotation_and_outage() {
+async fn accepts_a_certified_provider_through_rotation_and_outage() {
     let mut provider = Provider::start();
     let service = Service::start(&provider);
 
@@ -530,7 +530,7 @@ async fn a_jwt_ends_at_glewlwyd() {
     assert_eq!(service.verdict(&token).await, inactive);
 }
 
-/// The two issuers of `others.js`. The process ends with its standard input.
+/// The two issuers of `others.js`. The process ends when its standard input is closed.
 struct Others {
     child: Child,
     about: Value,
@@ -564,7 +564,7 @@ impl Drop for Others {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn three_issuers_stand_side_by_side_in_one_file() {
+async fn accepts_three_issuers_from_one_file() {
     let provider = Provider::start();
     let others = Others::start();
     let directory = tempfile::tempdir().unwrap();
@@ -596,7 +596,7 @@ async fn three_issuers_stand_side_by_side_in_one_file() {
             others.say("mock", "token").to_owned(),
             200,
         ),
-        // Its tokens have no scope, so they are known and may not.
+        // Its tokens have no scope, so they are authenticated but not authorized.
         ("better-auth", others.say("better", "token").to_owned(), 403),
     ] {
         let answer = service.ask(&token).await;

@@ -8,13 +8,13 @@ use crate::auth::store::memory::DEFAULT_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisOptions {
-    /// How long a command may take. A store that comes back empty refuses what was issued for that
-    /// much longer. Defaults to 100 ms.
+    /// The timeout of a command. After the store was emptied, values issued before it came back or
+    /// up to this long afterwards are rejected. Defaults to 100 ms.
     pub timeout: Duration,
-    /// The beginning of the names of all keys. Services with the same prefix share their state.
-    /// Defaults to `warp-bearer:`.
+    /// The prefix of all key names. Services with the same prefix share their state. Defaults to
+    /// `warp-bearer:`.
     pub prefix: String,
-    /// Bytes of memory for the keys that this process has accepted itself. Defaults to 64 MiB.
+    /// The maximum memory, in bytes, for keys that this process has accepted. Defaults to 64 MiB.
     pub memory: usize,
 }
 
