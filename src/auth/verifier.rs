@@ -130,15 +130,6 @@ impl Auth {
         }
     }
 
-    /// Returns the token in the header fields, without a scheme name.
-    #[cfg(feature = "warp")]
-    pub(crate) fn bare_token<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
-        match &self.inner.field {
-            None => bearer::token(headers),
-            Some(name) => field::token(headers, name),
-        }
-    }
-
     /// Authenticates a request and checks that its claims meet `requirement`.
     ///
     /// The challenge names the scopes that would suffice.
@@ -356,8 +347,11 @@ impl Auth {
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token, self.inner.max_token)?;
-        if let Some(verified) = self.cached(token)? {
-            return self.introspected(token, verified).await;
+        if let Some((verified, introspector)) = self.cached(token)? {
+            return match introspector {
+                Some(introspector) => introspector.jwt(token, &verified).await,
+                None => Ok(verified),
+            };
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
@@ -380,28 +374,9 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        self.introspected(token, verified).await
-    }
-
-    /// Introspects a verified JWT, if the issuer is configured for that.
-    async fn introspected(
-        &self,
-        token: &[u8],
-        verified: Arc<Verified>,
-    ) -> Result<Arc<Verified>, AuthError> {
-        if !verified.context.introspects_jwts {
-            return Ok(verified);
-        }
-        // The issuer may have just been replaced. Then its replacement decides.
-        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
-        let issuer = issuer.or_else(|| {
-            self.inner
-                .resolver
-                .as_ref()?
-                .with_context(&verified.context)
-        });
-        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
-        match &issuer.introspector {
+        // Not asked of the issuer that may have replaced this one while the request waited for a key: it
+        // would cache what was verified by the old rules.
+        match issuer.jwt_introspector() {
             Some(introspector) => introspector.jwt(token, &verified).await,
             None => Ok(verified),
         }
@@ -481,8 +456,9 @@ impl Auth {
         })
     }
 
-    /// Returns the cached token, if it has not expired and its key is still in the current key set.
-    fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+    /// Returns a token that was verified before, if its times and the current key set still allow
+    /// it, and the introspector to ask about it, if there is one.
+    fn cached(&self, token: &[u8]) -> Result<Option<Cached>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -505,7 +481,8 @@ impl Auth {
             return Err(error);
         }
         self.inner.cache.count_hit();
-        Ok(Some(verified))
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok(Some((verified, introspector)))
     }
 
     /// Checks a header that is not in the cache.
@@ -681,7 +658,8 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
-    /// if another fetch is in flight, and repeats discovery.
+    /// if another fetch is in flight, and repeats discovery. A discovered introspection endpoint is
+    /// discovered again when it is next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -701,6 +679,9 @@ impl Auth {
         for issuer in self.issuers() {
             if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
+            }
+            if let Some(introspector) = &issuer.introspector {
+                introspector.refresh();
             }
         }
     }
@@ -743,6 +724,9 @@ impl Auth {
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
+
+/// A token that was verified before, and the introspector to ask about it, if there is one.
+type Cached = (Arc<Verified>, Option<Introspector>);
 
 /// A token that has passed every check that needs no key.
 struct Checked {

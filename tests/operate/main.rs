@@ -3,6 +3,7 @@
 mod issuers;
 mod leaving;
 mod process;
+mod revocations;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;

@@ -62,7 +62,7 @@ pub(crate) struct Introspector {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
+    client: Arc<Client>,
     checker: AnswerChecker,
     ttl: Duration,
     answers: Answers,
@@ -126,7 +126,13 @@ impl Introspector {
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
-                client: Client::new(issuer, configured, credentials, fetcher, access),
+                client: Arc::new(Client::new(
+                    issuer,
+                    configured,
+                    credentials,
+                    fetcher,
+                    access,
+                )),
                 checker,
                 ttl: options.ttl,
                 answers: Answers::new(),
@@ -239,6 +245,11 @@ impl Introspector {
             sender.send_replace(Some(verdict));
         }));
         Ok(answered)
+    }
+
+    /// Has the endpoint discovered again.
+    pub(in crate::auth) fn refresh(&self) {
+        self.shared.client.refresh();
     }
 
     pub(in crate::auth) fn status(&self) -> IntrospectionStatus {

@@ -280,7 +280,7 @@ pub const DPOP_BOUND: Cause = cause(
 );
 pub const MTLS_BOUND: Cause = cause(
     "The token is bound to a certificate of its client by mutual TLS (cnf.x5t#S256), and the request does not prove that the client has the certificate.",
-    "Have the client fetch a token without the certificate, or turn sender constraining off for this API at the issuer.",
+    "Have the client connect with the certificate that the token names. Where a proxy terminates TLS, or asks /auth, it has to pass the certificate on in the field of CLIENT_CERT_FIELD: the certificate of its own connection is not the client's. Or have the client fetch a token without the certificate.",
 );
 pub const BOUND: Cause = cause(
     "The token is bound to a key by cnf, with a method that this service cannot check.",

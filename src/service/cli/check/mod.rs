@@ -14,6 +14,8 @@ mod issuers;
 mod keys;
 mod progress;
 mod report;
+mod revocations;
+mod store;
 mod variables;
 
 use std::{path::PathBuf, time::SystemTime};
@@ -82,6 +84,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     }
     certificate(&config, &mut section);
     descriptors(&config, &mut section);
+    revocations::check(&config, &mut section);
     report.add(section);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
@@ -107,6 +110,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
+    }
+    if let Some(section) = store::check(&config, |target| progress.show(target)).await {
         report.add(section);
     }
     progress.clear();
