@@ -4,6 +4,7 @@ pub(super) mod app;
 mod auth;
 mod check;
 mod completions;
+mod context;
 mod dev;
 mod explain;
 mod failure;
@@ -15,6 +16,7 @@ mod revoke;
 mod serve;
 mod terminal;
 mod time_format;
+mod way_out;
 
 use std::{ffi::OsString, io, num::NonZero, thread};
 

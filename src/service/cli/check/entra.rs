@@ -6,7 +6,8 @@
 use reqwest::Url;
 
 use crate::service::cli::{
-    check::{context::Context, report::Section},
+    check::report::Section,
+    context::Context,
     terminal::Mark,
 };
 

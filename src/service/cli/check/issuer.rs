@@ -18,15 +18,11 @@ use crate::{
     },
     service::{
         cli::{
-            check::{
-                certificate,
-                context::Context,
-                entra, keys,
-                report::Section,
-                way_out::{Wanted, way_out},
-            },
+            check::{certificate, entra, keys, report::Section},
+            context::Context,
             terminal::Mark,
             time_format::{self, length, relative},
+            way_out::{Wanted, way_out},
         },
         config::Config,
     },

@@ -13,7 +13,8 @@ use crate::{
         keys::key_set::{Examined, NoKeys},
     },
     service::cli::{
-        check::{certificate, context::Context, report::Section},
+        check::{certificate, report::Section},
+        context::Context,
         terminal::Mark,
         time_format::{length, local},
     },

@@ -5,7 +5,6 @@
 //! reports everything.
 
 mod certificate;
-mod context;
 mod entra;
 mod introspection;
 mod issuer;
@@ -14,7 +13,6 @@ mod keys;
 mod progress;
 mod report;
 mod variables;
-mod way_out;
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -23,10 +21,10 @@ use clap::Args;
 use crate::service::{
     cli::{
         check::{
-            context::Context,
             progress::Progress,
             report::{Report, Section},
         },
+        context::Context,
         failure::Failure,
         terminal::{Mark, Terminal, ascii},
     },

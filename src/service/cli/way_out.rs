@@ -10,7 +10,7 @@ use crate::{
         display::ShownUrl,
         keys::fetch::{FetchError, Layer},
     },
-    service::cli::check::context::Context,
+    service::cli::context::Context,
 };
 
 /// The document that cannot be fetched.
