@@ -20,8 +20,10 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         issuer_settings::{IssuerSettings, Preset},
         presets::{self, PRESETS},
+        types::IntrospectionMode,
         url,
         value::{self, is_placeholder},
+        variable::Variable,
         variables,
     },
 };
@@ -61,6 +63,14 @@ const OPTIONS: &[(&str, Set)] = &[
     ("introspection_key_file", |own, found| found.value(|v| own.introspection_key_file = Some(v), value::file, variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
     ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
+
+/// Returns the options that have a variable of the same name, such as `leeway` and `AUTH0_LEEWAY`.
+pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
+    OPTIONS.iter().filter_map(|(option, _)| {
+        let name = format!("AUTH0_{}", option.to_ascii_uppercase());
+        Some((*option, variables::find(&name)?))
+    })
+}
 
 /// What the tables need of the variables.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +183,7 @@ impl Reader<'_> {
             );
         }
         self.twice(&issuers);
+        self.opaque_twice(&issuers);
         issuers
     }
 
@@ -349,11 +360,28 @@ impl Reader<'_> {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
-                let line = issuer.place.rsplit(':').next();
-                let line = line.and_then(|line| line.parse().ok()).unwrap_or(1);
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
-                self.fault(line, &title, format_args!("url: the same as at {first}"));
+                let text = format_args!("url: the same as at {first}");
+                self.fault(line_of(issuer), &title, text);
             }
+        }
+    }
+
+    /// Reports a second issuer that is asked about tokens which do not name theirs: one issuer would
+    /// see the tokens of another.
+    fn opaque_twice(&mut self, issuers: &[IssuerSettings]) {
+        let is_asked = |own: &&IssuerSettings| own.introspection == Some(IntrospectionMode::Opaque);
+        let mut asked = issuers.iter().filter(is_asked);
+        let Some(first) = asked.next() else {
+            return;
+        };
+        for own in asked {
+            let title = format!("[[issuer]] {}", quoted(&own.url));
+            let text = format_args!(
+                "introspection: opaque, as at {}; only one issuer may be asked about tokens that do not name theirs, so take it out of one, or set it to always",
+                first.place
+            );
+            self.fault(line_of(own), &title, text);
         }
     }
 
@@ -371,6 +399,12 @@ impl Reader<'_> {
         };
         self.faults.push((line, fault));
     }
+}
+
+/// Returns the line of an issuer's table.
+fn line_of(issuer: &IssuerSettings) -> usize {
+    let line = issuer.place.rsplit(':').next();
+    line.and_then(|line| line.parse().ok()).unwrap_or(1)
 }
 
 /// What is wrong with an option, as the end of a sentence.
@@ -524,7 +558,10 @@ mod tests {
     use super::*;
     use crate::{
         auth::AudienceClaim,
-        service::config::{Config, types::TokenProfile},
+        service::config::{
+            Config, Environment,
+            types::{Secret, TokenProfile},
+        },
     };
 
     const SECRET: &str = "a secret that nobody may ever read";
@@ -599,6 +636,7 @@ groups_at = "groups.all"
     fn names_file_line_and_table_of_every_fault() {
         let issuer = "[[issuer]]\nurl = \"https://a.example/\"\n";
         let of = r#"in [[issuer]] "https://a.example/""#;
+        let asked = "introspection = \"opaque\"\nintrospection_client_id = \"api\"\nintrospection_client_secret = \"s\"\n";
         let rows = [
             ("", vec!["issuers.toml:1: has no [[issuer]]; a service without an issuer accepts no token".to_owned()]),
             ("[issuer]\nurl = \"https://a.example/\"", vec!["issuers.toml:1: found one table; write [[issuer]], with two brackets, before each".to_owned()]),
@@ -621,6 +659,9 @@ groups_at = "groups.all"
             (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: give one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
             (&format!("{issuer}introspection_client_id = \"api\""), vec![format!("issuers.toml:1: {of}, introspection: not set, but other options of it are; give opaque or always")]),
+            (&format!("{issuer}{asked}\n[[issuer]]\nurl = \"https://b.example/\"\n{asked}"), vec![
+                "issuers.toml:7: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; only one issuer may be asked about tokens that do not name theirs, so take it out of one, or set it to always".to_owned(),
+            ]),
             (&format!("{issuer}tenants = [\"t\"]"), vec![format!("issuers.toml:1: {of}, tenants: set, but url has no {{tenantid}} in it")]),
             ("[[issuer]]\nurl = \"https://a.example/{tenantid}/v2.0\"", vec!["issuers.toml:1: in [[issuer]] \"https://a.example/{tenantid}/v2.0\", tenants: not set, but url has {tenantid}; list the tenants that may sign in".to_owned()]),
             ("[[issuer]]\nurl = \"http://a.example/\"", vec!["issuers.toml:1: in [[issuer]] \"http://a.example/\", url: found \"http://a.example/\", which is not https; did you mean https://a.example/?".to_owned()]),
@@ -757,31 +798,79 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
+    /// Returns the options of a table that can be compared.
+    fn comparable(own: &IssuerSettings) -> String {
+        let secrets = [&own.signing_secret, &own.introspection_client_secret];
+        let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
+        format!("{own:?} {secrets:?}")
+    }
+
+    /// Walks the variables, so that one that is declared later cannot be forgotten.
     #[test]
-    fn the_written_file_means_the_same_as_the_variables() {
-        let vars = [
+    fn the_written_file_has_every_option_whose_variable_is_set() {
+        let variables = [
             ("AUTH0_ISSUER", "https://a.example/"),
             (
                 "AUTH0_API_AUDIENCE",
                 "https://api.example.com,a \"quoted\" one",
             ),
             ("AUTH0_ALGORITHMS", "RS256,ES512,HS256"),
-            ("AUTH0_AUDIENCE_CLAIM", "azp"),
-            ("AUTH0_JWKS_URI", "https://a.example/keys"),
             ("AUTH0_SIGNING_SECRET", SECRET),
+            ("AUTH0_INTROSPECTION", "opaque"),
+            ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+            ("AUTH0_INTROSPECTION_CLIENT_SECRET", " a \\ secret "),
+            ("PUBLIC_URL", "https://api.example.com"),
         ];
-        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (config, _) = Config::from_variables(vars).unwrap();
-        let issuers = parsed(&config.to_issuers_file()).unwrap();
-        let [own] = &issuers[..] else {
-            panic!("{issuers:?}");
+        // A secret and a key exclude each other.
+        let is_excluded = |name: &str, other: &str| {
+            name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
-        assert_eq!(own.url, config.issuers[0]);
-        assert_eq!(own.audiences, config.audiences);
-        assert_eq!(own.algorithms, config.algorithms);
-        assert_eq!(own.audience_claim, Some(config.audience_claim));
-        assert_eq!(own.jwks_uri, config.jwks_uri);
-        let secret = own.signing_secret.as_ref().unwrap();
-        assert_eq!(secret.as_bytes(), SECRET.as_bytes());
+        let of = |name: &str, value: &'static str| {
+            let others = variables.into_iter().filter(|(set, _)| !is_excluded(set, name));
+            let own = variables::find(name).map(|variable| (variable.name, value));
+            Environment::of(others.chain(own))
+        };
+        let written = |environment: &Environment| {
+            let (config, _) = Config::from_environment(environment).unwrap();
+            config.to_issuers_file(environment)
+        };
+        let with = Defaults {
+            has_public_url: true,
+            ..defaults(&[])
+        };
+        let read = |text: &str| {
+            let (mut issuers, _) = parse(text, "issuers.toml", with).unwrap();
+            assert_eq!(issuers.len(), 1, "{text}");
+            issuers.remove(0)
+        };
+        let base = read(&written(&of("", "")));
+        assert_eq!(base.url, "https://a.example/");
+        assert_eq!(base.audiences, ["https://api.example.com", "a \"quoted\" one"]);
+        assert_eq!(
+            base.algorithms,
+            [Algorithm::RS256, Algorithm::ES512, Algorithm::HS256]
+        );
+        let secret = |secret: &Option<Secret>| secret.as_ref().unwrap().as_str().to_owned();
+        assert_eq!(secret(&base.signing_secret), SECRET);
+        assert_eq!(secret(&base.introspection_client_secret), " a \\ secret ");
+
+        let mut walked = Vec::new();
+        for (_, variable) in options_of_variables() {
+            let name = variable.name;
+            // Those above, and the scopes that the routes require and the metadata list.
+            let is_set = variables.iter().any(|(set, _)| *set == name);
+            if is_set || name == "AUTH0_REQUIRED_SCOPE" {
+                continue;
+            }
+            let value = match name {
+                "AUTH0_JWKS_URI" | "AUTH0_INTROSPECTION_URI" => "https://a.example/there",
+                _ => variable.example,
+            };
+            let text = written(&of(name, value));
+            let own = read(&text);
+            assert_ne!(comparable(&own), comparable(&base), "{name}: {text}");
+            walked.push(name);
+        }
+        assert!(walked.len() > 8, "{walked:?}");
     }
 }

@@ -1002,6 +1002,12 @@ fn an_issuers_file_replaces_the_variables_of_issuers() {
         ("AUTH0_JWKS_URI", "https://a.example/keys"),
         ("AUTH0_JWKS_FILE", "keys.json"),
         ("AUTH0_SIGNING_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_URI", "https://a.example/introspect"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+        ("AUTH0_INTROSPECTION_CLIENT_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION_KEY_FILE", "api.key"),
+        ("AUTH0_INTROSPECTION_TTL", "10s"),
     ] {
         let found = faults(from(&[file, (name, value)]));
         let expected = format!(
