@@ -452,27 +452,26 @@ impl Auth {
         probed
     }
 
-    /// Waits until the first fetch of every issuer's keys has succeeded or failed.
-    pub(crate) async fn settled(&self) {
-        for issuer in self.issuers() {
-            if let Some(jwks) = issuer.fetched() {
-                jwks.settled().await;
-            }
+    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is unknown
+    /// and one issuer alone is trusted, its keys are waited for, since they may show another name of it.
+    pub(crate) async fn settled(&self, issuer: &str) {
+        let named = self.trusted_issuer(issuer).ok();
+        let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);
+        if let [issuer] = &issuers[..]
+            && let Some(jwks) = issuer.fetched()
+        {
+            jwks.settled().await;
         }
     }
 
-    /// Returns why the keys of an issuer are missing, for the first issuer with a failed fetch.
-    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
-        let issuers = self.issuers();
-        issuers
-            .iter()
-            .find_map(|issuer| issuer.fetched()?.last_error())
+    /// Returns why the keys of this issuer are missing, if its last fetch failed.
+    pub(crate) fn fetch_error(&self, issuer: &str) -> Option<FetchError> {
+        self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why the key of this name is left out of the key set of an issuer, if it is.
-    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
-        let issuers = self.issuers();
-        issuers.iter().find_map(|issuer| why_left_out(issuer, kid))
+    /// Returns why the key of this name is left out of the key set of this issuer, if it is.
+    pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
+        why_left_out(&self.trusted_issuer(issuer).ok()?, kid)
     }
 
     /// Returns the time against which tokens are verified, in seconds since the epoch.

@@ -1,6 +1,6 @@
-//! [`Context`]: what the checks of issuers have in common.
+//! [`Context`]: what texts about an issuer depend on, beside the issuer.
 
-use crate::service::config::Config;
+use crate::service::config::{Config, Environment, quoted};
 
 /// The configuration to check an issuer against, and when.
 pub(in crate::service) struct Context<'a> {
@@ -11,4 +11,19 @@ pub(in crate::service) struct Context<'a> {
     pub(in crate::service) authorities: Option<String>,
     /// In seconds since the epoch.
     pub(in crate::service) now: f64,
+}
+
+impl<'a> Context<'a> {
+    /// Creates the context of an issuer, whose own configuration this is.
+    pub(in crate::service) fn new(config: &'a Config, environment: &Environment, now: f64) -> Self {
+        Self {
+            config,
+            has_proxy: environment.has_proxy(),
+            authorities: environment
+                .network_variables()
+                .find(|(name, ..)| *name == "SSL_CERT_FILE")
+                .map(|(_, path, _)| quoted(path)),
+            now,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What an operator can do when an issuer's document cannot be fetched.
 //!
 //! Every setting that is named here is one that the service has, and "take out" is only said of one
-//! that is set.
+//! that is set. For an issuer of the issuers file, the options of its table are named.
 
 use reqwest::StatusCode;
 
@@ -10,7 +10,7 @@ use crate::{
         display::ShownUrl,
         keys::fetch::{FetchError, Layer},
     },
-    service::cli::context::Context,
+    service::{cli::context::Context, config::IssuerSettings},
 };
 
 /// The document that cannot be fetched.
@@ -22,13 +22,22 @@ pub(in crate::service) enum Wanted<'a> {
     KeySet,
 }
 
-/// Returns what to do about `error`, as one sentence.
+/// Returns what to do about `error`, as one sentence without its full stop.
 pub(in crate::service) fn way_out(
     error: &FetchError,
     wanted: Wanted<'_>,
     context: &Context<'_>,
 ) -> String {
+    let text = for_variables(error, wanted, context);
+    context.config.in_its_words(&text).into_owned()
+}
+
+/// Returns the same with the names of variables.
+fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let from_file = "or set AUTH0_JWKS_FILE to a file with its keys";
+    if context.config.jwks_file.is_some() {
+        return "write the issuer's key set to the file of AUTH0_JWKS_FILE".to_owned();
+    }
     match (error, wanted) {
         (FetchError::Unreachable(_, _, Layer::Untrusted), _) => untrusted(context),
         (FetchError::Unreachable(_, _, Layer::Tls), _) => {
@@ -48,9 +57,15 @@ pub(in crate::service) fn way_out(
                 ..
             },
             _,
-        ) => {
-            "it wants a login, which the service has none for; set AUTH0_JWKS_FILE to a file with \
-              its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"
+        ) => login(context),
+        (FetchError::Status { status, .. }, _)
+            if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+        {
+            format!("the issuer fails at the moment, so wait until it answers; {from_file}")
+        }
+        (FetchError::File(..), _) => {
+            "let the service read the file, which the issuer's table names as ca_file or \
+             fetch_token_file"
                 .to_owned()
         }
         (FetchError::WrongIssuer { found, .. }, Wanted::Metadata { jwks_uri }) => {
@@ -76,11 +91,49 @@ pub(in crate::service) fn way_out(
     }
 }
 
+/// Returns what to do about a host whose name does not resolve.
+pub(in crate::service) fn no_name(context: &Context<'_>) -> String {
+    let text = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
+    context.config.in_its_words(text).into_owned()
+}
+
 fn untrusted(context: &Context<'_>) -> String {
-    match &context.authorities {
-        Some(path) => format!(
+    let table = context.config.tables.first();
+    match (table.and_then(own_authorities), &context.authorities) {
+        (Some(path), _) => {
+            format!("ca_file is {path:?}, which lacks the authority that signed the certificate")
+        }
+        (None, Some(path)) => format!(
             "SSL_CERT_FILE is set to {path}, which lacks the authority that signed the certificate"
         ),
-        None => "set SSL_CERT_FILE to the certificate of that authority, in PEM".to_owned(),
+        (None, None) if table.is_some() => {
+            "set ca_file in the issuer's table, or SSL_CERT_FILE, to the certificate of that \
+             authority, in PEM"
+                .to_owned()
+        }
+        (None, None) => "set SSL_CERT_FILE to the certificate of that authority, in PEM".to_owned(),
+    }
+}
+
+fn own_authorities(table: &IssuerSettings) -> Option<String> {
+    let path = table.ca_file.as_ref()?;
+    Some(path.to_string_lossy().into_owned())
+}
+
+/// Returns what to do about documents that only clients with a credential get, as from Kubernetes.
+fn login(context: &Context<'_>) -> String {
+    let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
+    match context.config.tables.first() {
+        Some(table) if table.fetch_token_file.is_some() => format!(
+            "it does not accept the token in fetch_token_file; give it one that it accepts, or set {file}"
+        ),
+        Some(_) => format!(
+            "it wants a login; set fetch_token_file in the issuer's table to the file of a token that \
+             it accepts, or set {file}"
+        ),
+        None => format!(
+            "it wants a login; set {file}, or ISSUERS_FILE, whose tables have fetch_token_file for a \
+             token that it accepts"
+        ),
     }
 }

@@ -41,14 +41,15 @@ impl Config {
 
     /// Returns the other options that are set, with their values as TOML. The parser of an option is
     /// that of its variable, so the text of the variable is the value.
-    fn options(
-        &self,
-        environment: &Environment,
-    ) -> impl Iterator<Item = (&'static str, String)> {
-        let rows = options_of_variables().filter(|(_, variable)| self.is_exported(variable));
-        rows.filter_map(|(option, variable)| {
+    fn options(&self, environment: &Environment) -> impl Iterator<Item = (&'static str, String)> {
+        let rows = options_of_variables().filter(move |(_, variable)| self.is_exported(variable));
+        rows.filter_map(move |(option, variable)| {
             let (text, _) = environment.get(variable.name)?;
-            let text = if variable.is_secret { text } else { text.trim() };
+            let text = if variable.is_secret {
+                text
+            } else {
+                text.trim()
+            };
             Some((option, string(text)))
         })
     }
@@ -61,7 +62,8 @@ impl Config {
         // The routes require the scopes of this variable, and the metadata list them.
         let is_of_routes = name == AUTH0_REQUIRED_SCOPE.name();
         // A variable that has no effect gets a warning, but an option a fault.
-        let is_unused = self.introspection.is_none() && name.starts_with(AUTH0_INTROSPECTION.name())
+        let is_unused = self.introspection.is_none()
+            && name.starts_with(AUTH0_INTROSPECTION.name())
             || name == AUTH0_SIGNING_SECRET.name() && !self.algorithms.contains(&Algorithm::HS256);
         !is_list && !is_of_routes && !is_unused
     }

@@ -826,7 +826,9 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
             name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
         let of = |name: &str, value: &'static str| {
-            let others = variables.into_iter().filter(|(set, _)| !is_excluded(set, name));
+            let others = variables
+                .into_iter()
+                .filter(|(set, _)| !is_excluded(set, name));
             let own = variables::find(name).map(|variable| (variable.name, value));
             Environment::of(others.chain(own))
         };
@@ -845,7 +847,10 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         };
         let base = read(&written(&of("", "")));
         assert_eq!(base.url, "https://a.example/");
-        assert_eq!(base.audiences, ["https://api.example.com", "a \"quoted\" one"]);
+        assert_eq!(
+            base.audiences,
+            ["https://api.example.com", "a \"quoted\" one"]
+        );
         assert_eq!(
             base.algorithms,
             [Algorithm::RS256, Algorithm::ES512, Algorithm::HS256]

@@ -18,6 +18,7 @@ mod issuers_export;
 mod issuers_file;
 mod limits;
 mod needed;
+mod option_words;
 mod origin;
 mod presets;
 mod reader;
@@ -33,7 +34,7 @@ mod value;
 mod variable;
 mod variables;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use warp::http::HeaderName;
 
@@ -243,13 +244,26 @@ impl Config {
             config.algorithms = table.algorithms_or(&self.algorithms).to_vec();
             config.jwks_uri.clone_from(&own.jwks_uri);
             config.jwks_file.clone_from(&own.jwks_file);
+            config.signing_secret.clone_from(&own.signing_secret);
             if !own.audiences.is_empty() {
                 config.audiences.clone_from(&own.audiences);
             }
+            config.audience_claim = own.audience_claim.unwrap_or_default();
+            config.token_profile = own.token_profile.unwrap_or(self.token_profile);
+            config.token_max_age = own.token_max_age.or(self.token_max_age);
+            config.leeway = own.leeway.unwrap_or(self.leeway);
             config.tables = vec![own];
             config
         };
         self.tables.iter().map(of).collect()
+    }
+
+    /// Returns the configuration of the issuer with this name, with its own options in place of those
+    /// of the variables. If there is no such table, the configuration is that of all issuers.
+    pub fn of_issuer(&self, name: &str) -> Cow<'_, Self> {
+        let table = self.tables.iter().position(|table| table.url == name);
+        let own = table.and_then(|at| self.of_each_issuer().into_iter().nth(at));
+        own.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
     /// Parses the configuration that these names and values make. Of a name given twice, the later

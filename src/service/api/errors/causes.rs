@@ -304,7 +304,7 @@ pub const NO_DISCOVERY: Cause = cause(
 );
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
     "The issuer shows its discovery document or its keys only to clients that log in, as Kubernetes does.",
-    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it.",
+    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE, with fetch_token_file for a token that it accepts.",
 );
 pub const ISSUER_REDIRECTS: Cause = cause(
     "The issuer answers with a redirect, which this service does not follow.",
@@ -325,6 +325,10 @@ pub const NO_KEY_SET_URI: Cause = cause(
 pub const NO_KEY_SET_FILE: Cause = cause(
     "AUTH0_JWKS_FILE cannot be read, or has no usable key.",
     "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
+);
+pub const NO_FILE_FOR_FETCH: Cause = cause(
+    "A file that is needed to fetch the keys cannot be read: ca_file or fetch_token_file of the issuer's table.",
+    "Let the service read the file. The log and warp-bearer check name it.",
 );
 pub const LOCAL_KEY_SET: Cause = cause(
     "The issuer's discovery document names a key set at a local address, which a remote issuer must not do.",

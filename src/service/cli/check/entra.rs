@@ -5,11 +5,7 @@
 
 use reqwest::Url;
 
-use crate::service::cli::{
-    check::report::Section,
-    context::Context,
-    terminal::Mark,
-};
+use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
 /// Adds findings if the issuer is one of Entra's.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {

@@ -22,7 +22,7 @@ use crate::{
             context::Context,
             terminal::Mark,
             time_format::{self, length, relative},
-            way_out::{Wanted, way_out},
+            way_out::{Wanted, no_name, way_out},
         },
         config::Config,
     },
@@ -32,10 +32,6 @@ use crate::{
 const SLOW: Duration = Duration::from_secs(1);
 /// A certificate that ends sooner is reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
-
-/// What to do about a name that does not resolve.
-const NO_NAME: &str =
-    "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
 
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
@@ -217,11 +213,16 @@ async fn resolve(
         }
         Ok(Err(error)) => {
             let (host, error) = (ShownText::new(host), ShownText::message(error));
-            section.add_more(Mark::Bad, "name", format!("{host}: {error}"), NO_NAME);
+            section.add_more(
+                Mark::Bad,
+                "name",
+                format!("{host}: {error}"),
+                no_name(context),
+            );
         }
         Err(_) => {
             let text = format!("{}: no answer in time", ShownText::new(host));
-            section.add_more(Mark::Bad, "name", text, NO_NAME);
+            section.add_more(Mark::Bad, "name", text, no_name(context));
         }
     }
     false

@@ -40,7 +40,7 @@ pub(in crate::service) fn check(
     for examined in &keys {
         key(section, examined, context);
     }
-    not_allowed(section, &keys, offered, algorithms);
+    not_allowed(section, &keys, offered, context);
     let usable = keys
         .iter()
         .filter(|(_, good_for)| is_used(good_for))
@@ -83,8 +83,9 @@ fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
     offered: &[Algorithm],
-    allowed: &[Algorithm],
+    context: &Context<'_>,
 ) {
+    let allowed = &context.config.algorithms;
     let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
     let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
     let has = |algorithm: &Algorithm| of_keys.contains(algorithm) || offered.contains(algorithm);
@@ -107,7 +108,11 @@ fn not_allowed(
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
     let text = format!("on offer and not accepted here: {}", names(&more, ", "));
-    let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
+    let more = if context.config.issuers_file.is_some() {
+        format!("to accept: algorithms = [\"{}\"]", names(&line, "\", \""))
+    } else {
+        format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","))
+    };
     section.add_more(mark, "algorithms", text, more);
 }
 

@@ -26,6 +26,7 @@ use crate::{
             pasted,
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
+        cli::way_out::{Wanted, way_out},
         config::{Setting, TokenProfile},
     },
 };
@@ -52,7 +53,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::MissingClaim => missing(facts),
         AuthError::InvalidClaim => causes::WRONG_TYPE,
         AuthError::TokenBound => bound(facts),
-        AuthError::KeysUnavailable { .. } => no_keys(facts),
+        AuthError::KeysUnavailable { .. } => return no_keys(facts),
         AuthError::UnknownKey => key(facts),
         AuthError::BadSignature => signature(facts),
         AuthError::TokenNotBound => causes::NOT_BOUND,
@@ -142,9 +143,10 @@ fn malformed(facts: &Facts<'_>) -> Cause {
 }
 
 fn algorithm(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
     let left_out = facts
         .header("kid")
-        .and_then(|kid| facts.auth.why_left_out(kid));
+        .and_then(|kid| facts.auth.why_left_out(issuer, kid));
     let name = facts.header("alg").unwrap_or_default();
     if facts.failed("key") {
         return match left_out {
@@ -360,7 +362,29 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-fn no_keys(facts: &Facts<'_>) -> Cause {
+/// Returns why the keys of the token's issuer are missing, and the way out that `check` names too.
+fn no_keys(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
+    let Some(error) = facts.auth.fetch_error(issuer) else {
+        return causes::ISSUER_UNREACHABLE.into();
+    };
+    let cause = cause_of_fetch(facts, &error);
+    if cause == causes::CA_AS_SERVER {
+        return cause.into();
+    }
+    let wanted = match (&error, &facts.config.jwks_uri) {
+        (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
+        _ => Wanted::Metadata { jwks_uri: None },
+    };
+    let way_out = way_out(&error, wanted, &facts.context());
+    let mut way_out = way_out.chars();
+    let first = way_out.next().map(|first| first.to_ascii_uppercase());
+    let way_out: String = first.into_iter().chain(way_out).collect();
+    let sentences = format!("{way_out}. warp-bearer check shows each request and its answer.");
+    Advice::from(cause).mended_by(sentences)
+}
+
+fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
     let of_key_set = if facts.config.jwks_file.is_some() {
         causes::NO_KEY_SET_FILE
     } else if facts.config.jwks_uri.is_some() {
@@ -368,12 +392,10 @@ fn no_keys(facts: &Facts<'_>) -> Cause {
     } else {
         causes::NO_KEY_SET
     };
-    let Some(error) = facts.auth.fetch_error() else {
-        return causes::ISSUER_UNREACHABLE;
-    };
     let is_discovered = facts.config.jwks_uri.is_none();
     match error {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
+        FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
         FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
@@ -384,7 +406,7 @@ fn no_keys(facts: &Facts<'_>) -> Cause {
             404 | 405 | 410 => of_key_set,
             _ => causes::ISSUER_UNREACHABLE,
         },
-        FetchError::Unreachable(_, message, Layer::Tls) => {
+        FetchError::Unreachable(_, message, Layer::Tls | Layer::Untrusted) => {
             let message = message.to_string();
             let is_ca = ["CaUsedAsEndEntity", "CA:TRUE", "CA certificate"];
             if is_ca.iter().any(|words| message.contains(words)) {

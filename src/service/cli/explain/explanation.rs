@@ -6,7 +6,7 @@
 use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
-        explain::{StepValue, Trace},
+        explain::{StepValue, Trace, unverified_claims},
         explain_proof::ProofOfRequest,
         policy::Policy,
     },
@@ -118,7 +118,10 @@ impl Subject<'_> {
         skew: impl AsyncFn() -> Option<Skew>,
     ) -> Explanation {
         let auth = &self.access.auth;
-        auth.settled().await;
+        let token = pasted::repaired(&pasted.field).unwrap_or_default();
+        let claims = unverified_claims(token).unwrap_or_default();
+        auth.settled(claims["iss"].as_str().unwrap_or_default())
+            .await;
         let mut judged = self.judge(&pasted.field, &skew).await;
         let mut proxy = None;
         if let Some(query) = &self.proxy {
@@ -188,7 +191,7 @@ impl Subject<'_> {
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
             let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
-            let refusal = Some(Refused::new(error, advice));
+            let refusal = Some(Refused::new(error, advice, &facts));
             return Judged {
                 trace,
                 claims: None,
@@ -203,7 +206,8 @@ impl Subject<'_> {
             is_old_proof || matches!(error, AuthError::TokenExpired | AuthError::TokenNotYetValid);
         let skew = if is_about_time { skew().await } else { None };
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
-        let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
+        let advice = diagnosis::advice(&facts, error);
+        let refusal = Some(Refused::new(error, advice, &facts));
         let facts = sentences(auth, error, &trace, skew);
         Judged {
             trace,
@@ -214,24 +218,20 @@ impl Subject<'_> {
     }
 
     fn facts<'a>(&'a self, token: &'a str, trace: &'a Trace, skew: Option<f64>) -> Facts<'a> {
+        let auth = &self.access.auth;
+        let issuer = trace.payload["iss"].as_str().unwrap_or_default();
+        let is_trusted = auth.trusts().any(|(name, _)| *name == *issuer);
+        let accepted = auth
+            .trusts()
+            .filter(|(name, _)| !is_trusted || **name == *issuer);
         Facts {
             token,
             trace,
-            auth: &self.access.auth,
-            config: self.config,
+            auth,
+            config: self.config.of_issuer(issuer),
             environment: self.environment,
-            issuers: self
-                .access
-                .auth
-                .trusts()
-                .map(|(name, _)| name.to_string())
-                .collect(),
-            accepted: self
-                .access
-                .auth
-                .trusts()
-                .flat_map(|(_, ours)| ours.to_vec())
-                .collect(),
+            issuers: auth.trusts().map(|(name, _)| name.to_string()).collect(),
+            accepted: accepted.flat_map(|(_, ours)| ours.to_vec()).collect(),
             skew,
         }
     }
@@ -256,7 +256,7 @@ impl Subject<'_> {
             if let (Err(unmet), None) = (verdict, &refusal) {
                 let facts = self.facts(token, trace, None);
                 let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
-                refusal = Some(Refused::new(unmet.error, advice));
+                refusal = Some(Refused::new(unmet.error, advice, &facts));
             }
         }
         refusal
@@ -264,12 +264,12 @@ impl Subject<'_> {
 }
 
 impl Refused {
-    fn new(error: AuthError, advice: Advice) -> Self {
+    fn new(error: AuthError, advice: Advice, facts: &Facts<'_>) -> Self {
         Self {
             status: error.status().as_u16(),
             code: error.code(),
             detail: error.detail(),
-            advice,
+            advice: advice.in_words_of(&facts.config),
         }
     }
 
@@ -316,7 +316,10 @@ fn sentences(auth: &Auth, error: AuthError, trace: &Trace, skew: Option<Skew>) -
     }
     if matches!(error, AuthError::KeysUnavailable { .. }) {
         let status = auth.status().into_iter();
-        let errors = status.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
+        let issuer = trace.payload["iss"].as_str().unwrap_or_default();
+        let of_token = status.filter(|one| one.issuer == issuer);
+        let errors =
+            of_token.filter_map(|one| Some(format!("{}: {}.", one.issuer, one.last_error?)));
         facts.extend(errors);
     }
     facts
@@ -334,7 +337,7 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
             needs: policy.as_ref().and_then(Policy::scopes),
             refusal: verdict.err().map(|unmet| {
                 let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref());
-                Refused::new(unmet.error, advice)
+                Refused::new(unmet.error, advice, facts)
             }),
         })
     });
