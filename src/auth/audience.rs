@@ -106,7 +106,7 @@ impl OneAudience<'_> {
 
     /// Returns whether a token names the audience in the claim that counts for its issuer, and whether the
     /// issuer is trusted for it. An issuer of another resource may write any audience beside its own.
-    fn is_for(&self, claims: &Claims) -> bool {
+    pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {
             return false;

@@ -145,33 +145,38 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
-    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
-    /// verdict.
+    /// Verifies a request with this value in the field that carries the token: `Authorization`, or the
+    /// one that is configured instead. Returns the steps and the verdict.
     ///
-    /// The service gets a value without blanks around it, because hyper removes them. If another field
-    /// carries the token, the value is that of this field, and `Bearer ` before it is ignored.
-    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
+    /// The service gets a value without blanks around it, because hyper removes them.
+    pub(crate) async fn trace(&self, value: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        let bare = self.inner.field.as_ref().map(|name| {
-            let token = field.get("Bearer ".len()..);
-            let is_named = self.check_form(field).is_ok();
-            (name.clone(), token.filter(|_| is_named).unwrap_or(field))
-        });
-        let (name, sent) = bare.unwrap_or((AUTHORIZATION, field));
-        let as_credential = if name == AUTHORIZATION {
-            sent.to_owned()
-        } else {
-            format!("Bearer {sent}")
+        let (name, form, expected) = match &self.inner.field {
+            None => {
+                let form = self.check_form(value);
+                (AUTHORIZATION, form, "Bearer, a space and one token")
+            }
+            Some(name) => {
+                let form = bearer::check_credential(value, self.inner.max_token);
+                // The first step reports the size.
+                let form = match form {
+                    Err(AuthError::TokenTooLarge) => Ok(()),
+                    form => form,
+                };
+                (name.clone(), form, "one token, and no scheme")
+            }
         };
-        if let Err(error) = self.check_form(&as_credential) {
-            let expected = "Bearer, a space and one token";
-            trace.add::<()>("credential", expected, shortened(field), Err(error));
+        if let Err(error) = form {
+            trace.add::<()>("credential", expected, shortened(value), Err(error));
             return (trace, Err(error));
         }
-        let token = as_credential.split_once(' ').map_or("", |(_, token)| token);
+        let token = match &self.inner.field {
+            None => value.split_once(' ').map_or("", |(_, token)| token),
+            Some(_) => value,
+        };
         self.follow(token.trim_start_matches(' '), &mut trace).await;
         let mut headers = HeaderMap::new();
-        headers.extend(HeaderValue::from_bytes(sent.as_bytes()).map(|value| (name, value)));
+        headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
         let request = RequestHead::new(&Method::GET, "/", &headers);
         let verdict = self.authenticate(&request).await;
         let verdict = verdict.map_err(|refusal| refusal.error);

@@ -18,6 +18,14 @@ pub const FIELD_LOST: Cause = cause(
     "A proxy removed the field, or a client dropped it when it followed a redirect to another host.",
     "Configure the proxy to pass Authorization on, and send the request to the final address directly.",
 );
+pub const NO_TOKEN_FIELD: Cause = cause(
+    "AUTH0_TOKEN_FIELD names another field than Authorization, and the request does not have it.",
+    "Send the request through the proxy that adds the field. If clients send the token in Authorization, remove AUTH0_TOKEN_FIELD.",
+);
+pub const NOT_BARE: Cause = cause(
+    "The field that AUTH0_TOKEN_FIELD names is empty, or has the word Bearer before the token.",
+    "Have the proxy send the token alone in this field, without a scheme.",
+);
 pub const OTHER_SCHEME: Cause = cause(
     "The Authorization field has another scheme than Bearer.",
     "Write the word Bearer and a space before the token. Do not use Basic, Token, JWT or Digest.",
@@ -214,6 +222,10 @@ pub const OTHER_API: Cause = cause(
     "The token is for another API.",
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
 );
+pub const FOR_ANOTHER_RESOURCE: Cause = cause(
+    "The token is for another audience of this service than the one that the proxy asks for.",
+    "Request a token for the resource behind this proxy, or correct the audience in the proxy's query.",
+);
 pub const AUTH0_OTHER_API: Cause = cause(
     "The token is for another API.",
     "Name the identifier of this API as audience in the token request. Applications, APIs shows the identifier.",
@@ -406,6 +418,10 @@ pub const NO_SUCH_PATH: Cause = cause(
     "The path is misspelt, or a proxy adds a prefix to it that it should remove.",
     "Compare the path with the table of routes. The log names the route of each request.",
 );
+pub const BELOW_AUTH: Cause = cause(
+    "A proxy asks for a path below /auth, which this service answers only with FORWARD_AUTH_PATHS=on.",
+    "Set FORWARD_AUTH_PATHS to on, or have the proxy ask for /auth without the client's path.",
+);
 pub const OTHER_METHOD: Cause = cause(
     "The path is right, but the method is not.",
     "Use one of the methods that the answer lists in Allow.",
@@ -415,8 +431,8 @@ pub const UNREADABLE_PART: Cause = cause(
     "Compare the request with the documentation of the route.",
 );
 pub const ODD_POLICY: Cause = cause(
-    "A proxy asks /auth with a query that does not consist of scope and permission.",
-    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one.",
+    "A proxy asks /auth with a query that cannot be read, or for an audience that is not configured. The query consists of scope, permission, role, group, claim, acr, max_age and audience.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one. An audience has to be one that this service is configured with.",
 );
 pub const NO_LENGTH: Cause = cause(
     "The body came in chunks, and the route needs to know its length first.",

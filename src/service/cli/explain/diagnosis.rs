@@ -77,9 +77,10 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
     in_its_words(facts, cause).into()
 }
 
+const BEARER: usize = "Bearer".len();
+
 /// Returns the cause of a refusal that is about the form of the `Authorization` field.
 pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
-    const BEARER: usize = "Bearer".len();
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
     }
@@ -116,6 +117,17 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
     } else {
         causes::FOREIGN_CHARACTER
     }
+}
+
+/// Returns the cause of a refusal that is about the form of the field that carries the bare token.
+pub(in crate::service) fn of_bare_field(value: &str, error: AuthError) -> Cause {
+    let begins = value.get(..BEARER).unwrap_or_default();
+    let has_scheme = begins.eq_ignore_ascii_case("bearer");
+    if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
+        return causes::NOT_BARE;
+    }
+    // The rest is as after the scheme.
+    of_field(&format!("Bearer {value}"), error)
 }
 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {

@@ -3,9 +3,12 @@
 //! [`Auth::authenticate`] makes the verdict, and this file only explains it. The only request is the
 //! one for the keys of a configured issuer, never one to an address from the token.
 
+use warp::http::HeaderName;
+
 use crate::{
     auth::{
         Auth, AuthError, Claims, Problem,
+        error::MISSING_FROM_FIELD,
         explain::{StepValue, Trace, unverified_claims},
         explain_proof::ProofOfRequest,
         policy::Policy,
@@ -18,6 +21,7 @@ use crate::{
                 diagnosis,
                 facts::Facts,
                 pasted::{self, Pasted},
+                proxy::Proxy,
                 vendor::patterns::{of_padding, of_policy},
             },
             time_format,
@@ -57,6 +61,8 @@ pub(super) struct Refused {
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
+    /// The form in which the token is accepted, as the end of a sentence.
+    pub(super) form: String,
 }
 
 /// The response of one route of the service to an accepted token.
@@ -70,6 +76,8 @@ pub(super) struct RouteVerdict {
 /// The answer of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
+    /// The path and the query that the proxy asks with.
+    pub(super) target: String,
     pub(super) query: String,
     /// The identity that the proxy passes on. Empty if the answer is a refusal.
     pub(super) fields: Vec<(String, String)>,
@@ -96,8 +104,8 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) environment: &'a Environment,
     /// The grants that are required of the token, in this order, each with its own step.
     pub(in crate::service) wanted: Vec<Wanted>,
-    /// The query of a proxy's request to `/auth`.
-    pub(in crate::service) proxy: Option<String>,
+    /// A proxy's request to `/auth`.
+    pub(in crate::service) proxy: Option<Proxy>,
     /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
@@ -122,28 +130,44 @@ impl Subject<'_> {
         let claims = unverified_claims(token).unwrap_or_default();
         auth.settled(claims["iss"].as_str().unwrap_or_default())
             .await;
-        let mut judged = self.judge(&pasted.field, &skew).await;
-        let mut proxy = None;
-        if let Some(query) = &self.proxy {
-            // `/auth` reads the policy first, whatever the token is.
-            if let Err(problem) = forward_auth::asked(query) {
-                judged.refusal = Some(Refused::of_problem(problem));
-            }
+        let mut judged = match (&self.config.token_field, &pasted.bare) {
+            (None, _) => self.judge(&pasted.field, &skew).await,
+            (Some(_), Some(value)) => self.judge(value, &skew).await,
+            (Some(name), None) => self.not_read(&pasted.field, name),
+        };
+        let proxy = self.proxy.as_ref().map(|proxy| {
+            self.ask(proxy, &mut judged);
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
-            proxy = Some(ProxyAnswer {
-                query: query.clone(),
+            ProxyAnswer {
+                target: proxy.target.clone(),
+                query: proxy.query.clone(),
                 fields: accepted.map_or_else(Vec::new, identity),
-            });
-        }
-        let is_malformed = judged.trace.step("credential").is_some();
-        let repair = match pasted::repaired(&pasted.field) {
-            Some(token) if is_malformed && pasted.field != format!("Bearer {token}") => {
-                let repaired = self.judge(&format!("Bearer {token}"), &skew).await;
-                judged.facts.extend(repaired.facts);
-                let (trace, refusal) = (repaired.trace, repaired.refusal);
-                Some(Repair { trace, refusal })
             }
-            _ => None,
+        });
+        let is_malformed = judged.trace.step("credential").is_some();
+        let sent = match (&self.config.token_field, pasted.bare) {
+            (Some(_), Some(value)) => value,
+            _ => pasted.field,
+        };
+        let right = |token: &str| match &self.config.token_field {
+            Some(_) => token.to_owned(),
+            None => format!("Bearer {token}"),
+        };
+        let token = pasted::repaired(&sent).filter(|_| is_malformed);
+        let repair = match token.map(right).filter(|right| *right != sent) {
+            Some(right) => {
+                let repaired = self.judge(&right, &skew).await;
+                judged.facts.extend(repaired.facts);
+                Some(Repair {
+                    trace: repaired.trace,
+                    refusal: repaired.refusal,
+                    form: match &self.config.token_field {
+                        Some(name) => format!("the field {name} is that token alone"),
+                        None => "the field is the word Bearer, a space and that token".to_owned(),
+                    },
+                })
+            }
+            None => None,
         };
         let accepted = judged.claims.filter(|_| judged.refusal.is_none());
         let facts = self.facts("", &judged.trace, None);
@@ -159,6 +183,58 @@ impl Subject<'_> {
         }
     }
 
+    /// Changes the verdict to that of `/auth`, which reads its own request before the token, and which may
+    /// ask for one of the audiences.
+    fn ask(&self, proxy: &Proxy, judged: &mut Judged) {
+        let audience = match &proxy.asked {
+            Ok(asked) => asked.audience.as_deref(),
+            Err(problem) => {
+                judged.refusal = Some(Refused::of_problem(*problem));
+                return;
+            }
+        };
+        let Some(audience) = audience else {
+            return;
+        };
+        let Some(one) = self.access.auth.for_audience(audience) else {
+            judged.refusal = Some(Refused::of_problem(Problem::BadRequest));
+            return;
+        };
+        let Some(claims) = &judged.claims else {
+            return;
+        };
+        let error = AuthError::WrongAudience;
+        let outcome = if one.is_for(claims) {
+            Ok(())
+        } else {
+            Err(error)
+        };
+        let found = judged.trace.claimed("aud");
+        let expected = format!("{audience:?}, which the proxy asks for");
+        judged.trace.add("audience", expected, found, outcome);
+        if outcome.is_err() {
+            let facts = self.facts("", &judged.trace, None);
+            let advice = causes::FOR_ANOTHER_RESOURCE.into();
+            judged.refusal = Some(Refused::new(error, advice, &facts));
+        }
+    }
+
+    /// Judges a value of `Authorization`, which a service with another field does not read.
+    fn not_read(&self, value: &str, name: &HeaderName) -> Judged {
+        let mut trace = Trace::default();
+        let error = AuthError::MissingToken;
+        let (expected, found) = (format!("one token in {name}"), "Authorization alone");
+        trace.add::<()>("credential", expected, found, Err(error));
+        let facts = self.facts(value, &trace, None);
+        let refusal = Refused::new(error, causes::NO_TOKEN_FIELD.into(), &facts);
+        Judged {
+            trace,
+            claims: None,
+            refusal: Some(refusal),
+            facts: Vec::new(),
+        }
+    }
+
     async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
         let auth = &self.access.auth;
         let (mut trace, verdict) = match &self.proof {
@@ -170,9 +246,12 @@ impl Subject<'_> {
             }
             None => auth.trace(field).await,
         };
-        let token = field
-            .split_once(' ')
-            .map_or("", |(_, token)| token.trim_start());
+        let token = match &self.config.token_field {
+            Some(_) => field,
+            None => field
+                .split_once(' ')
+                .map_or("", |(_, token)| token.trim_start()),
+        };
         let error = match verdict {
             Ok(claims) => {
                 let refusal = self.grant(token, &claims, &mut trace);
@@ -190,7 +269,11 @@ impl Subject<'_> {
             let facts = self.facts(token, &trace, None);
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
-            let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
+            let of_form = || match &self.config.token_field {
+                Some(_) => diagnosis::of_bare_field(field, error),
+                None => diagnosis::of_field(field, error),
+            };
+            let advice = of_padding.unwrap_or_else(|| of_form().into());
             let refusal = Some(Refused::new(error, advice, &facts));
             return Judged {
                 trace,
@@ -236,9 +319,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Adds a step for each required grant. Returns the refusal of the first that the token lacks.
+    /// Adds a step for each required grant. Returns the refusal if the token lacks one.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
-        let mut refusal = None;
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
         let found = found.into_iter().filter(|(_, value)| value != "absent");
         let found: Vec<_> = found
@@ -250,16 +332,16 @@ impl Subject<'_> {
             found.join(", ")
         };
         for Wanted { words, policy } in &self.wanted {
-            let verdict = policy.check(claims);
-            let outcome = verdict.as_ref().map_err(|unmet| unmet.error);
+            let outcome = policy.check(claims).map_err(|unmet| unmet.error);
             trace.add("grants", words.clone(), found.clone(), outcome);
-            if let (Err(unmet), None) = (verdict, &refusal) {
-                let facts = self.facts(token, trace, None);
-                let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
-                refusal = Some(Refused::new(unmet.error, advice, &facts));
-            }
         }
-        refusal
+        // A route has one policy of all of them.
+        let policies = self.wanted.iter().map(|wanted| wanted.policy.clone());
+        let policy = policies.reduce(|one, other| one & other)?;
+        let unmet = policy.check(claims).err()?;
+        let facts = self.facts(token, trace, None);
+        let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
+        Some(Refused::new(unmet.error, advice, &facts))
     }
 }
 
@@ -268,7 +350,10 @@ impl Refused {
         Self {
             status: error.status().as_u16(),
             code: error.code(),
-            detail: error.detail(),
+            detail: match error {
+                AuthError::MissingToken if facts.config.token_field.is_some() => MISSING_FROM_FIELD,
+                _ => error.detail(),
+            },
             advice: advice.in_words_of(&facts.config),
         }
     }
@@ -278,7 +363,10 @@ impl Refused {
             status: problem.status().as_u16(),
             code: problem.code(),
             detail: problem.detail(),
-            advice: causes::ODD_POLICY.into(),
+            advice: match problem {
+                Problem::NotFound => causes::BELOW_AUTH.into(),
+                _ => causes::ODD_POLICY.into(),
+            },
         }
     }
 

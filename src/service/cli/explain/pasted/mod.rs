@@ -24,6 +24,9 @@ pub(in crate::service) use self::{found::NoToken, jwt::shorten_all, placeholder:
 pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
     pub(in crate::service) field: String,
+    /// The value of the field that carries the token instead. `None` if the text is about
+    /// `Authorization`.
+    pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
 
@@ -79,15 +82,34 @@ impl Pasted {
         Self::of_value(text)
     }
 
+    /// Like [`read`](Self::read), for a service that reads the token from the field `name`. The field
+    /// with its name is explained as it is.
+    pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
+        let line = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
+        let value = after(line, name).and_then(|rest| rest.strip_prefix(':'));
+        if let Some(value) = value.filter(|_| !line.contains(['\n', '\r'])) {
+            let value = value.trim_matches(BLANKS);
+            let note = format!("The input is a field {name}, and is explained as it is.");
+            return Ok(Self::bare(value, vec![note]));
+        }
+        Self::read(text)
+    }
+
     fn field(field: String, note: String) -> Self {
-        let notes = vec![note];
-        Self { field, notes }
+        Self {
+            field,
+            bare: None,
+            notes: vec![note],
+        }
     }
 
     /// Takes a token, as if it followed `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
-        let field = format!("Bearer {token}");
-        Self { field, notes }
+        Self {
+            field: format!("Bearer {token}"),
+            bare: Some(token.to_owned()),
+            notes,
+        }
     }
 
     /// Takes what was found in a text, `whole`.
