@@ -476,7 +476,8 @@ impl Auth {
 
     /// Returns why the key of this name is left out of the key set of this issuer, if it is.
     pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
-        why_left_out(&self.trusted_issuer(issuer).ok()?, kid)
+        let issuer = self.trusted_issuer(issuer).ok()?;
+        why_left_out(&issuer, kid)
     }
 
     /// Returns the time against which tokens are verified, in seconds since the epoch.

@@ -142,6 +142,8 @@ pub struct Config {
     pub docs: bool,
     /// Answers every path below `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the routes for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -362,6 +364,7 @@ impl Config {
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
             forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
+            demo_routes: reader.value(&variables::DEMO_ROUTES),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),

@@ -187,6 +187,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
+        demo_routes: config.demo_routes,
     };
     let text = options.text()?;
     let pasted = match &config.token_field {

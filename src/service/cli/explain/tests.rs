@@ -70,6 +70,7 @@ impl World {
             required: config.required_scope.clone(),
             docs: None,
             forward_auth_paths: config.forward_auth_paths,
+            demo_routes: config.demo_routes,
         };
         access.auth.ready().await;
         Self {

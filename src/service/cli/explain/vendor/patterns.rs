@@ -235,7 +235,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
 
 #[rustfmt::skip] // one line for each mistake
 fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
-    use AuthError::{MissingClaim, TokenNotJwt, UnknownIssuer, WrongAudience, WrongTokenType};
+    use AuthError::{AlgorithmNotAllowed, BadSignature, KeysUnavailable, MissingClaim, TokenNotJwt, UnknownIssuer, UnknownKey, WrongAudience, WrongTokenType};
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| facts.token.starts_with(prefix));
     let without_audience = error == MissingClaim && facts.failed("aud");
     let has_audience = |test: &dyn Fn(&str) -> bool| facts.audiences().iter().any(|one| test(one));
@@ -245,6 +245,8 @@ fn of_vendor(vendor: Vendor, ours: Option<Vendor>, facts: &Facts<'_>, error: Aut
         (Vendor::CloudflareAccess, _) if facts.text("type") == Some("org") => words::CLOUDFLARE_ORG,
         (Vendor::Cognito, WrongAudience) if facts.text("token_use") == Some("id") => words::COGNITO_ID_TOKEN,
         (Vendor::Cognito, MissingClaim) if without_audience => words::COGNITO_AUDIENCE,
+        (Vendor::FastMcp, UnknownIssuer | UnknownKey | KeysUnavailable { .. }) if facts.text("iss") == Some("https://fastmcp.example.com") => words::FASTMCP_TEST,
+        (Vendor::FastMcp, AlgorithmNotAllowed | UnknownIssuer | WrongAudience | BadSignature) if facts.header("alg") == Some("HS256") => words::FASTMCP_PROXY,
         (Vendor::Firebase, UnknownIssuer | WrongAudience) if has_audience(&|one| one.contains("identitytoolkit")) => words::FIREBASE_CUSTOM,
         (Vendor::Firebase, UnknownIssuer) if facts.text("iss").is_some_and(|iss| iss.contains("session.firebase")) => words::FIREBASE_SESSION,
         (Vendor::GithubActions, TokenNotJwt) if starts(&["ghs_", "ghp_", "gho_", "ghu_", "github_pat_"]) => words::GITHUB_TOKEN,

@@ -90,6 +90,16 @@ pub(super) const ENTRA_SCOPE: Cause = cause(
     "Define the scope under Expose an API, and have the client request it as api://CLIENT_ID/SCOPE and get consent.",
 );
 
+// FastMCP: https://gofastmcp.com/servers/auth/oauth-proxy, https://gofastmcp.com/servers/auth/token-verification
+pub(super) const FASTMCP_PROXY: Cause = cause(
+    "This token is from FastMCP's OAuth proxy. It is for the MCP server that made it: it is signed with a secret of that server (HS256), and refers to the token of the real issuer.",
+    "Do not pass the token on. Have the MCP server fetch a token of its own for this API, from the issuer that is configured here.",
+);
+pub(super) const FASTMCP_TEST: Cause = cause(
+    "This is a test token of FastMCP's RSAKeyPair: no issuer publishes its key.",
+    "For tests, save the public key of the pair to a file as PEM, set AUTH0_JWKS_FILE to it, and AUTH0_ISSUER to the name that the token has in iss.",
+);
+
 // Firebase: https://firebase.google.com/docs/auth/admin/verify-id-tokens
 pub(super) const FIREBASE_AUDIENCE: Cause = cause(
     "The token is for another Firebase project: aud is the ID of the project.",
@@ -122,16 +132,16 @@ pub(super) const GITHUB_SCOPE: Cause = cause(
     "Decide by claims such as repository, ref, environment or job_workflow_ref in a handler.",
 );
 
-// Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md
+// Glewlwyd: https://github.com/babelouest/glewlwyd/blob/master/docs/OIDC.md#resource-indicators-rfc-8707
 pub(super) const GLEWLWYD_AUDIENCE: Cause = cause(
-    "The token names no API of yours in aud: the token request had no resource.",
-    "Allow resource indicators (RFC 8707) in the OIDC plugin, and name this API as resource in the authorization request.",
+    "The token does not name this API: Glewlwyd writes the list of scopes into aud, unless the request names a resource.",
+    "Turn on Allow resource indicators (RFC 8707) in the OIDC plugin, list this API among the resources of a scope, and name it as resource in the request.",
 );
 
 // Google: https://cloud.google.com/docs/authentication/get-id-token
 pub(super) const GOOGLE_AUDIENCE: Cause = cause(
     "The ID token is for another service: its aud is what the caller requested.",
-    "Request the ID token for this service: gcloud auth print-identity-token --audiences=AUDIENCE, or ?audience=AUDIENCE at the metadata server.",
+    "Request the ID token for this service, as a service account: gcloud auth print-identity-token --audiences=AUDIENCE, or ?audience=AUDIENCE at the metadata server.",
 );
 pub(super) const GOOGLE_LOGIN: Cause = cause(
     "This is the ID token of a login: its aud is the OAuth client of the application. It tells that application who has logged in.",
@@ -139,7 +149,7 @@ pub(super) const GOOGLE_LOGIN: Cause = cause(
 );
 pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
     "This is an access token of Google, which is opaque and for Google's own APIs.",
-    "Send an ID token with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
+    "Send an ID token of a service account with this service as audience: gcloud auth print-identity-token --audiences=AUDIENCE.",
 );
 pub(super) const GOOGLE_SCOPE: Cause = cause(
     "Google's ID tokens grant no scopes: they identify the caller.",
