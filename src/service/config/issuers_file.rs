@@ -878,4 +878,86 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         }
         assert!(walked.len() > 8, "{walked:?}");
     }
+
+    /// Returns the texts of ours that name options: pages, advice and notes.
+    fn texts() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut texts = Vec::new();
+        for page in fs::read_dir(root.join("docs")).unwrap() {
+            let path = page.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                texts.push((
+                    path.display().to_string(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
+            }
+        }
+        for name in ["README.md", "README.ja.md", "CHANGELOG.md"] {
+            texts.push((
+                name.to_owned(),
+                fs::read_to_string(root.join(name)).unwrap(),
+            ));
+        }
+        let notes = PRESETS.iter().filter_map(|preset| preset.note);
+        texts.extend(notes.map(|note| ("a preset".to_owned(), note.to_owned())));
+        texts
+    }
+
+    /// Every line `option = value` that a text of ours names is valid in a table.
+    #[test]
+    fn each_option_that_a_text_names_is_valid() {
+        let (mut count, mut faults) = (0, Vec::new());
+        for (page, text) in texts() {
+            for line in text.split(['\n', '`']) {
+                let line = line.split(" #").next().unwrap_or_default().trim();
+                let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);
+                for (option, _) in OPTIONS {
+                    let assignment = format!("{option} = ");
+                    let Some(at) = sentence.find(&assignment) else {
+                        continue;
+                    };
+                    let starts = at == 0 || sentence[..at].ends_with(' ');
+                    let value = &sentence[at + assignment.len()..];
+                    if !starts || !value.starts_with(['"', '[']) || value.contains('…') {
+                        continue;
+                    }
+                    let url = "https://a.example/";
+                    let line = format!("{option} = {value}");
+                    let rest = match *option {
+                        "url" if value.contains(TENANT) => "tenants = [\"t\"]\n".to_owned(),
+                        "url" => String::new(),
+                        "tenants" => format!("url = \"{url}{TENANT}\"\n"),
+                        "introspection" if value.starts_with("\"o") && !value.contains("off") => {
+                            format!(
+                                "url = \"{url}\"\nintrospection_client_id = \"a\"\nintrospection_client_secret = \"s\"\n"
+                            )
+                        }
+                        _ => format!("url = \"{url}\"\n"),
+                    };
+                    let table = format!("[[issuer]]\n{line}\n{rest}");
+                    if let Err(faults_of_table) = parsed(&table) {
+                        faults.push(format!("{page}: {line}: {faults_of_table:?}"));
+                    }
+                    count += 1;
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(count > 10, "only {count}");
+    }
+
+    /// Every example of a whole file starts the service.
+    #[test]
+    fn each_file_that_a_page_shows_is_valid() {
+        let mut count = 0;
+        for (page, text) in texts() {
+            let blocks = text.split("```toml\n").skip(1);
+            let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
+            for block in blocks.filter(|block| block.contains("[[issuer]]")) {
+                assert!(parsed(block).is_ok(), "{page}: {:?}", parsed(block));
+                count += 1;
+            }
+        }
+        assert!(count > 0);
+    }
 }

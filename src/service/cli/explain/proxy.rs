@@ -29,10 +29,12 @@ impl Proxy {
             return of_query(text.trim_start_matches('?'));
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        if path.trim_start_matches('/').is_empty() {
+        // As in warp, one slash at the end does not matter.
+        if ["", "/"].contains(&path) {
             return of_query(query);
         }
-        let is_below = path.starts_with('/') && answers_below;
+        let names_a_path = !path.trim_start_matches('/').is_empty();
+        let is_below = path.starts_with('/') && names_a_path && answers_below;
         Self {
             target: text.to_owned(),
             query: String::new(),
@@ -64,6 +66,8 @@ mod tests {
             ("scopes=a", true, "/auth?scopes=a", Err(Problem::BadRequest)),
             ("/auth/messages/1?scopes=a", true, "/auth/messages/1?scopes=a", Ok(nothing())),
             ("/auth/messages/1?scope=a", false, "/auth/messages/1?scope=a", Err(Problem::NotFound)),
+            ("/auth//", true, "/auth//", Err(Problem::NotFound)),
+            ("/auth//x", true, "/auth//x", Ok(nothing())),
             ("/authors", true, "/authors", Err(Problem::NotFound)),
         ];
         for (text, answers_below, target, asked) in rows {
