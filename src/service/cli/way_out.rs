@@ -63,6 +63,9 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
         {
             format!("the issuer fails at the moment, so wait until it answers; {from_file}")
         }
+        (FetchError::Coding(..) | FetchError::NotGzip(_), _) => format!(
+            "have the issuer, or the proxy before it, answer without a content coding; {from_file}"
+        ),
         (FetchError::File(..), _) => {
             "let the service read the file, which the issuer's table names as ca_file or \
              fetch_token_file"

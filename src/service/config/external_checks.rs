@@ -88,7 +88,8 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
     ];
     let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
         let (path, invalid) = (path?, outcome?.err()?);
-        let subject = format!("{}: {name}", issuer.place);
+        let table = quoted(&issuer.url);
+        let subject = format!("{}: in [[issuer]] {table}, {name}", issuer.place);
         let found = quoted(&path.to_string_lossy());
         Some(Fault::found(
             &subject,

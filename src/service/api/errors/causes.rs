@@ -102,6 +102,10 @@ pub const NOT_WHOLE: Cause = cause(
     "The token is not complete: a JWT has three parts with two dots between them, and a part is missing.",
     "Copy the token again from its first character to its last. The part after the second dot is the signature.",
 );
+pub const ENCODED_TWICE: Cause = cause(
+    "The token is encoded in base64 once more, as a Kubernetes Secret has it.",
+    "Decode it once before it is sent: base64 -d prints the token.",
+);
 pub const RE_ENCODED: Cause = cause(
     "The token was changed on its way: it is cut short, or padded with =, or has + and / in the place of - and _.",
     "Pass the token on as it came, character for character. No application needs to decode it.",
@@ -147,8 +151,8 @@ pub const KEY_FOR_ANOTHER: Cause = cause(
     "Correct the program that makes the token: kid and alg must belong to the same key of the issuer's key set.",
 );
 pub const KEY_LEFT_OUT: Cause = cause(
-    "The issuer publishes the key that the token names, but the key is not valid, so this service left it out.",
-    "Have the issuer correct the key. warp-bearer check shows every key that was left out, with the reason.",
+    "The issuer publishes the key that the token names, but no signature can be verified with it here, so this service left it out.",
+    "Have the issuer correct the key, or sign with another one. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const EXTENSION: Cause = cause(
     "The header has crit or b64: extensions of JWS that access tokens do not use.",
@@ -337,6 +341,10 @@ pub const NO_KEY_SET_URI: Cause = cause(
 pub const NO_KEY_SET_FILE: Cause = cause(
     "AUTH0_JWKS_FILE cannot be read, or has no usable key.",
     "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
+);
+pub const ODD_ANSWER: Cause = cause(
+    "The issuer answers in a form that this service does not read: compressed in another way than gzip, or larger than 512 KiB.",
+    "Have the issuer, or the proxy before it, answer without a content coding, or save the keys to a file and set AUTH0_JWKS_FILE to its path.",
 );
 pub const NO_FILE_FOR_FETCH: Cause = cause(
     "A file that is needed to fetch the keys cannot be read: ca_file or fetch_token_file of the issuer's table.",

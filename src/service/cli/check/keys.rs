@@ -10,13 +10,17 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
-        keys::key_set::{Examined, NoKeys},
+        keys::{
+            fetch::FetchError,
+            key_set::{Examined, NoKeys},
+        },
     },
     service::cli::{
         check::{certificate, report::Section},
         context::Context,
         terminal::Mark,
         time_format::{length, local},
+        way_out::{Wanted, way_out},
     },
 };
 
@@ -32,9 +36,14 @@ pub(in crate::service) fn check(
     let algorithms = &context.config.algorithms;
     let keys = match examined {
         Ok(keys) => keys,
-        Err(error) => {
+        Err(error) if context.config.jwks_file.is_some() => {
             let text = format!("{}: {error}", ShownUrl::new(from));
             return section.add(Mark::Bad, "keys", text);
+        }
+        Err(error) => {
+            let error = FetchError::NoKeys(ShownUrl::new(from), error);
+            let hint = way_out(&error, Wanted::KeySet, context);
+            return section.add_failure("keys", &error, &hint);
         }
     };
     for examined in &keys {

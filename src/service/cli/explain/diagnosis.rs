@@ -79,8 +79,47 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
 
 const BEARER: usize = "Bearer".len();
 
+/// Returns the advice on the form of the field that carries the token. `is_bare` is set if that is not
+/// `Authorization`.
+pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) -> Advice {
+    let cause = if is_bare {
+        of_bare_field(field, error)
+    } else {
+        of_field(field, error)
+    };
+    let token = match field.get(..BEARER) {
+        Some(start) if !is_bare && start.eq_ignore_ascii_case("bearer") => &field[BEARER..],
+        _ => field,
+    };
+    match foreign_character(token.trim()) {
+        Some(sentence) if cause == causes::FOREIGN_CHARACTER => Advice::from(cause).and(&sentence),
+        _ => cause.into(),
+    }
+}
+
+/// Names the first character that no token has. Some are invisible.
+fn foreign_character(token: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
+    let name = match found {
+        ' ' => "a space".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\u{a0}' => "U+00A0, a no-break space".to_owned(),
+        '\u{2026}' => "U+2026, an ellipsis".to_owned(),
+        '\u{2018}'..='\u{201f}' => format!("U+{:04X}, a typographic quote", u32::from(found)),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {
+            format!("U+{:04X}, which is invisible", u32::from(found))
+        }
+        _ if found.is_ascii_graphic() => found.to_string(),
+        _ => format!("U+{:04X}", u32::from(found)),
+    };
+    Some(format!(
+        "The first one is {name}, after {after} characters."
+    ))
+}
+
 /// Returns the cause of a refusal that is about the form of the `Authorization` field.
-pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
+fn of_field(field: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
     }
@@ -104,7 +143,7 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
         .is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
     if token.is_empty() {
         causes::NOTHING_SENT
-    } else if pasted::is_placeholder(token) {
+    } else if pasted::is_placeholder(token) || token.trim_matches(['"', '\'', '`']).is_empty() {
         causes::UNFILLED
     } else if repeats {
         causes::SCHEME_TWICE
@@ -120,7 +159,7 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
 }
 
 /// Returns the cause of a refusal that is about the form of the field that carries the bare token.
-pub(in crate::service) fn of_bare_field(value: &str, error: AuthError) -> Cause {
+fn of_bare_field(value: &str, error: AuthError) -> Cause {
     let begins = value.get(..BEARER).unwrap_or_default();
     let has_scheme = begins.eq_ignore_ascii_case("bearer");
     if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
@@ -133,8 +172,12 @@ pub(in crate::service) fn of_bare_field(value: &str, error: AuthError) -> Cause 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     // `{"` in base64url. Some opaque tokens contain dots as well.
     let has_json = facts.token.contains("eyJ");
+    let is_cut = facts.token.starts_with("ey") && facts.token.ends_with("...");
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
+        _ if facts.token.eq_ignore_ascii_case("bearer") => causes::UNFILLED,
+        _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
+        _ if is_cut => causes::NOT_WHOLE,
         4 if has_json => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
         _ => causes::OPAQUE,
@@ -144,6 +187,9 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
 /// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token was
 /// damaged later.
 fn malformed(facts: &Facts<'_>) -> Cause {
+    if pasted::is_placeholder(facts.token) {
+        return causes::UNFILLED;
+    }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
         return causes::KID_NOT_TEXT;
@@ -412,6 +458,9 @@ fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
         FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
+        FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
+            causes::ODD_ANSWER
+        }
         FetchError::Status { status, .. } => match status.as_u16() {
             401 | 403 => causes::KEYS_NEED_CREDENTIALS,
             404 | 405 | 410 if is_discovered => causes::NO_DISCOVERY,
@@ -554,6 +603,30 @@ mod tests {
             let cause = of_field(&field.replace("<T>", T), error);
             assert_eq!(cause, expected, "{field}");
         }
+    }
+
+    #[test]
+    fn names_the_first_character_that_no_token_has() {
+        for (token, expected) in [
+            ("abc d", "The first one is a space, at position 4."),
+            (
+                "ab\u{200b}c",
+                "The first one is U+200B, which is invisible, at position 3.",
+            ),
+            (
+                "\u{201c}ab\u{201d}",
+                "The first one is U+201C, a typographic quote, at position 1.",
+            ),
+            ("ab;", "The first one is ;, at position 3."),
+            ("a\u{e9}", "The first one is U+00E9, at position 2."),
+        ] {
+            assert_eq!(
+                foreign_character(token).as_deref(),
+                Some(expected),
+                "{token}"
+            );
+        }
+        assert_eq!(foreign_character("ab.c_d-e~f+g/h=="), None);
     }
 
     #[test]

@@ -269,11 +269,8 @@ impl Subject<'_> {
             let facts = self.facts(token, &trace, None);
             let is_malformed = error == AuthError::MalformedAuthorization;
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
-            let of_form = || match &self.config.token_field {
-                Some(_) => diagnosis::of_bare_field(field, error),
-                None => diagnosis::of_field(field, error),
-            };
-            let advice = of_padding.unwrap_or_else(|| of_form().into());
+            let is_bare = self.config.token_field.is_some();
+            let advice = of_padding.unwrap_or_else(|| diagnosis::of_form(field, is_bare, error));
             let refusal = Some(Refused::new(error, advice, &facts));
             return Judged {
                 trace,

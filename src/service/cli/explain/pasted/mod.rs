@@ -17,7 +17,11 @@ use self::{
     text::{after, unquoted},
 };
 
-pub(in crate::service) use self::{found::NoToken, jwt::shorten_all, placeholder::is_placeholder};
+pub(in crate::service) use self::{
+    found::NoToken,
+    jwt::{is_encoded_twice, shorten_all},
+    placeholder::is_placeholder,
+};
 
 /// What a text says to send, and notes about the text around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,8 +197,9 @@ const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
 /// exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // The scheme may stand directly before the token.
+    // The scheme may stand directly before the token, or with an encoded space.
     let rest = after(field, "bearer").unwrap_or(field);
+    let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
     let mut found = jwt::find_all(rest).into_iter().map(|place| &rest[place]);
     let first = found.next()?;
@@ -318,6 +323,10 @@ mod tests {
             ("opaque, in an answer", r#"{"access_token":"kZ1abcdefghijklmnopqrstuvwxyz012"}"#, "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
             ("undefined, as a variable", "TOKEN=undefined", "Bearer undefined"),
             ("a blank in the token", "<T> d", "Bearer <T> d"),
+            ("a quoted line of an email", "> <T>", "Bearer <T>"),
+            ("an item of a list", "- <T>", "Bearer <T>"),
+            ("in parentheses", "(<T>)", "Bearer <T>"),
+            ("a link of a chat", "<<T>|token>", "Bearer <T>"),
             ("two, with a comma", "<T>, <U>", "Bearer <T>, <U>"),
         ];
         for (case, text, field) in rows {
