@@ -100,8 +100,12 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     }
     let has_source = reader.is_set(AUTH0_JWKS_URI.name()) || reader.is_set(AUTH0_JWKS_FILE.name());
     if needs_key_set && !has_source {
+        let check = match issuers {
+            [_] => url::discoverable_issuer,
+            _ => url::discoverable_among_several,
+        };
         for issuer in issuers {
-            reader.check(&AUTH0_ISSUER.variable, issuer, url::discoverable_issuer);
+            reader.check(&AUTH0_ISSUER.variable, issuer, check);
         }
     }
     slash(reader, issuers);

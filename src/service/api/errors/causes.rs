@@ -266,6 +266,14 @@ pub const NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Request the token for this API, and have the issuer write the identifier of this API into aud.",
 );
+pub const NO_AUDIENCE_CLAIM: Cause = cause(
+    "The token does not have the claim that AUTH0_AUDIENCE_CLAIM compares with the configured audiences.",
+    "Send an access token of a client, which has the claim. If this issuer's tokens have aud, remove AUTH0_AUDIENCE_CLAIM.",
+);
+pub const OTHER_CLIENT: Cause = cause(
+    "The token is of a client that is not configured: AUTH0_AUDIENCE_CLAIM has another claim than aud compared with AUTH0_API_AUDIENCE.",
+    "Fetch the token with a client that AUTH0_API_AUDIENCE lists. Add a client to it only if every token of that client should be accepted.",
+);
 pub const AUTH0_NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Name the identifier of this API as audience in the token request.",
@@ -283,8 +291,8 @@ pub const NOT_RFC9068: Cause = cause(
     "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
 );
 pub const WRONG_TYPE: Cause = cause(
-    "A claim has another JSON type than RFC 7519 defines: a date is a string, for example, or an audience an object.",
-    "Have the issuer write dates as numbers, iss, sub and jti as strings, and aud as a string or an array of strings.",
+    "A claim has another JSON type than it is defined with: a date is a string, for example, or an audience an object.",
+    "Have the issuer write dates as numbers, iss, sub, jti and client_id as strings, and aud, scope and scp as strings or arrays of strings.",
 );
 pub const OWN_CLAIMS: Cause = cause(
     "A handler reads claims of its own, and the token has others.",
@@ -398,6 +406,10 @@ pub const AUTH0_SCOPE_OF_USER: Cause = cause(
     "The login did not request the scope, or the user may not have it.",
     "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
 );
+pub const SCOPE_SPELLING: Cause = cause(
+    "The token has the scope in another form: in other letters, in a list with commas, or in the claim scopes.",
+    "Have the issuer write scope as RFC 6749 has it: names with single spaces between them, which are compared exactly.",
+);
 pub const SCOPE_AS_PERMISSION: Cause = cause(
     "The token grants this name as a permission, but the route requires a scope.",
     "Name the scope in the token request as well, or have the route accept permission(..) beside scope(..).",
@@ -413,6 +425,18 @@ pub const RBAC_OFF: Cause = cause(
 pub const AUTH0_RBAC_OFF: Cause = cause(
     "The token has no permissions: RBAC is off for the API, or its permissions are not added to the token.",
     "In the API's settings under Applications, APIs, turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
+);
+pub const NO_ROLE: Cause = cause(
+    "The token does not have the role or the group in the claim where this service looks for it.",
+    "Assign it at the issuer, and fetch a new token. AUTH0_ROLES_AT and AUTH0_GROUPS_AT name the claims that have roles and groups.",
+);
+pub const ROLE_ELSEWHERE: Cause = cause(
+    "The token has this role or group in another claim than the one where this service looks for it.",
+    "If this issuer writes roles or groups into that claim, set AUTH0_ROLES_AT or AUTH0_GROUPS_AT to it.",
+);
+pub const NO_SUCH_CLAIM: Cause = cause(
+    "The token does not have the claim with the value that the policy asks for.",
+    "Compare the claim with the policy: in claim=path:value, the value follows the last colon, and a colon in it is written %3A.",
 );
 pub const NOT_ASSIGNED: Cause = cause(
     "The user or the application was not given the permission or the role.",

@@ -11,7 +11,7 @@ use base64::{
 use crate::{
     algorithm::Algorithm,
     auth::{
-        AuthError,
+        AudienceClaim, AuthError,
         explain::{Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
@@ -66,7 +66,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::TokenRevoked => causes::ON_THE_LIST,
         AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
-            return of_policy(facts, error, None);
+            return of_policy(facts, error, None, None);
         }
         // Without `--proof` the form of the field is judged before this.
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
@@ -113,9 +113,8 @@ fn foreign_character(token: &str) -> Option<String> {
         _ if found.is_ascii_graphic() => found.to_string(),
         _ => format!("U+{:04X}", u32::from(found)),
     };
-    Some(format!(
-        "The first one is {name}, after {after} characters."
-    ))
+    let position = at + 1;
+    Some(format!("The first one is {name}, at position {position}."))
 }
 
 /// Returns the cause of a refusal that is about the form of the `Authorization` field.
@@ -300,6 +299,9 @@ fn is_unknown_key(facts: &Facts<'_>) -> bool {
 }
 
 fn audience(facts: &Facts<'_>) -> Cause {
+    if facts.config.audience_claim != AudienceClaim::Aud {
+        return causes::OTHER_CLIENT;
+    }
     let found = facts.audiences();
     if is_id_token(facts, &found) {
         return causes::ID_TOKEN;
@@ -373,8 +375,11 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
 }
 
 fn missing(facts: &Facts<'_>) -> Cause {
+    let claim = facts.config.audience_claim;
     if facts.failed("iss") {
         causes::NO_ISSUER
+    } else if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
+        causes::NO_AUDIENCE_CLAIM
     } else if facts.failed("aud") {
         causes::NO_AUDIENCE
     } else if facts.failed("exp, nbf, iat") {

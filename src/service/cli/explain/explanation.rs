@@ -337,7 +337,8 @@ impl Subject<'_> {
         let policy = policies.reduce(|one, other| one & other)?;
         let unmet = policy.check(claims).err()?;
         let facts = self.facts(token, trace, None);
-        let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref());
+        let kind = policy.unmet_kind(claims);
+        let advice = of_policy(&facts, unmet.error, unmet.scopes.as_deref(), kind);
         Some(Refused::new(unmet.error, advice, &facts))
     }
 }
@@ -421,7 +422,8 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
             route: format!("{} {}", row.methods, row.template),
             needs: policy.as_ref().and_then(Policy::scopes),
             refusal: verdict.err().map(|unmet| {
-                let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref());
+                let kind = policy.as_ref().and_then(|policy| policy.unmet_kind(claims));
+                let advice = of_policy(facts, unmet.error, unmet.scopes.as_deref(), kind);
                 Refused::new(unmet.error, advice, facts)
             }),
         })

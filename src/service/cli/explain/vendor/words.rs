@@ -69,6 +69,14 @@ pub(super) const ENTRA_COMMON: Cause = cause(
     "The configured issuer is common, organizations or consumers. No token has such an issuer: each names its own tenant.",
     "Write the tenant's ID into the issuer. To accept several tenants, list their issuers in AUTH0_ISSUER with commas between them.",
 );
+pub(super) const ENTRA_TENANT: Cause = cause(
+    "The token is from another tenant of Entra. All tenants sign with the same keys, and only iss tells them apart.",
+    "Fetch the token from the tenant that is configured here. Configure the other tenant only if this API should trust it: AUTH0_ISSUER lists issuers with commas between them.",
+);
+pub(super) const ENTRA_OVERAGE: Cause = cause(
+    "The user is in more groups than fit into a token, so Entra left the groups out and refers to Microsoft Graph (_claim_names).",
+    "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.",
+);
 pub(super) const ENTRA_SPELLING: Cause = cause(
     "The token is for the same application under its other name: v1.0 tokens have the application ID URI (api://CLIENT_ID) in aud, v2.0 tokens the client ID alone.",
     "Set AUTH0_API_AUDIENCE to the name that the token has in aud.",
@@ -122,6 +130,10 @@ pub(super) const FIREBASE_SCOPE: Cause = cause(
 pub(super) const GITHUB_AUDIENCE: Cause = cause(
     "The token is for another audience. Without one in the request, GitHub writes the URL of the repository's owner.",
     "Request the token for this API: core.getIDToken(\"AUDIENCE\"), or &audience=AUDIENCE after ACTIONS_ID_TOKEN_REQUEST_URL.",
+);
+pub(super) const GITHUB_ENTERPRISE: Cause = cause(
+    "The token is from an enterprise of GitHub whose issuer has the enterprise's name at its end, or from outside of the one that is configured.",
+    "Configure the issuer of your own enterprise, exactly as its tokens have it in iss. All of them are signed with the same keys.",
 );
 pub(super) const GITHUB_TOKEN: Cause = cause(
     "This is a token for GitHub's own API (GITHUB_TOKEN or a personal access token), which only GitHub can read.",
