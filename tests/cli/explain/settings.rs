@@ -39,11 +39,8 @@ fn texts() -> Vec<(PathBuf, String)> {
         "examples/mcp/README.md",
         "bench/README.md",
     ];
-    paths.extend(
-        pages
-            .map(|name| root.join(name))
-            .filter(|path| path.exists()),
-    );
+    let pages = pages.into_iter().map(|name| root.join(name));
+    paths.extend(pages.filter(|path| path.exists()));
     let texts = paths.into_iter().filter(|path| !path.ends_with("tests.rs"));
     texts
         .map(|path| {
