@@ -1,9 +1,9 @@
 //! Bearer tokens for [warp]: a [`with_auth()`](auth::with_auth) filter that verifies JWTs against
 //! the issuer's cached key set, and the service built on it.
 //!
-//! A route states what it needs in the order in which it is checked: path, method, token, policy. A
-//! handler that takes [`Claims`](auth::Claims) runs for verified tokens only, since nothing else
-//! makes them. Every failure is answered in JSON, with the challenge of RFC 6750.
+//! A route states its requirements in the order in which they are checked: path, method, token,
+//! policy. A handler that takes [`Claims`](auth::Claims) runs only for verified tokens, since
+//! nothing else creates them. Every failure is answered in JSON, with the challenge of RFC 6750.
 //!
 #![cfg_attr(feature = "testing", doc = "```")]
 #![cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -51,31 +51,32 @@
 //!
 //! The features:
 //! - `warp`: the filters. Without it, [`auth`] depends on no framework.
-//! - `tower`: layers for tower, hence for tonic and hyper.
+//! - `tower`: layers for tower, which tonic and hyper servers can use too.
 //! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
 //! - `testing`: the local issuer, for your own tests. It includes `warp`.
-//! - `service`: what the binary needs. It includes `testing`.
+//! - `service`: everything that the binary needs. It includes `testing`.
 //! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
-//! - `otel`: traces of the service by OTLP. It includes `service`.
+//! - `otel`: OTLP traces of the service. It includes `service`.
 //!
-//! The default is all but `otel`, so that `cargo run` works in a clone. As a library, depend on it with
-//! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
+//! All features except `otel` are on by default, so that `cargo run` works in a clone. To use the
+//! library, depend on it with `default-features = false, features = ["warp"]`, because the defaults
+//! include dependencies that only the binary needs.
 
-// Without the feature there is nothing for these links to lead to; docs.rs builds with all features.
+// Without the feature, these links have no target; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
-// Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
+// Only `auth::json` reads foreign text (`clippy.toml`). Tests may read what they wrote themselves.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod algorithm;
 pub mod auth;
 #[cfg(feature = "testing")]
 pub mod issuer;
-// Public for the binary and the tests. It is no part of the API and changes without notice.
+// Public only for the binary and the tests. Not part of the API; it changes without notice.
 #[cfg(feature = "service")]
 #[doc(hidden)]
 pub mod service;
 
-/// The Rust of the pages compiles, and what it asserts holds.
+/// Compiles and runs the Rust code of the documentation pages.
 #[cfg(all(doctest, feature = "testing"))]
 mod pages {
     #[doc = include_str!("../README.md")]

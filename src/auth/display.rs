@@ -1,11 +1,11 @@
-//! Shows addresses and texts that others wrote: in the log, in `check` and in `explain`.
+//! Shows addresses and texts from outside in the log, in `check` and in `explain`.
 //!
-//! An address may carry a password in its user information or a key in its query. A text may move
-//! a terminal's cursor, reverse the direction of writing, or be half a megabyte long. [`ShownUrl`]
-//! and [`ShownText`] drop everything that must not be shown when they are made, so that code that
-//! prints one cannot print the rest. `FetchError` is made of them.
+//! An address may carry a password in its user information or a key in its query. A text may move a
+//! terminal's cursor, reverse the direction of writing, or be half a megabyte long. When they are
+//! created, [`ShownUrl`] and [`ShownText`] drop everything that must not be shown, so code that
+//! prints them cannot leak the rest. `FetchError` consists of them.
 //!
-//! Not done here: `/readyz` shows neither, only a word of a fixed list (`FetchError::word`).
+//! `/readyz` shows neither; it prints only a word of a fixed list (`FetchError::word`).
 
 use std::fmt;
 #[cfg(feature = "service")]
@@ -13,14 +13,14 @@ use std::fmt::Write as _;
 
 use reqwest::Url;
 
-/// The number of characters of an address or a text that are shown.
+/// The maximum number of characters shown of an address or a text.
 const ENOUGH: usize = 80;
 
-/// The number of characters of a library's message that are shown. The library adds its own words:
-/// rustls writes 100 characters before the first name of a certificate.
+/// The maximum number of characters shown of a library's message. It is larger because the library
+/// adds its own words: rustls writes 100 characters before the first name of a certificate.
 const MESSAGE: usize = 240;
 
-/// A foreign text, reduced to the part that may be shown.
+/// A text from outside, reduced to the part that may be shown.
 ///
 /// It has at most 80 characters, and addresses in it are shown as [`ShownUrl`] shows them.
 /// `Display` escapes control and bidi characters; `Debug` also quotes.
@@ -38,7 +38,7 @@ impl ShownText {
         Self(cut(&without_secrets_in_words(text), ENOUGH))
     }
 
-    /// Creates a text from a library's message, which may quote what it read.
+    /// Creates a text from a library's message, which may quote its input.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
         Self(cut(&without_secrets_in_words(&message), MESSAGE))
@@ -46,7 +46,7 @@ impl ShownText {
 }
 
 impl ShownUrl {
-    /// Creates an address from a text, which need not be a valid address.
+    /// Creates an address from a text. The text need not be a valid address.
     pub(crate) fn new(text: &str) -> Self {
         Self(ShownText(cut(&without_secrets(text), ENOUGH)))
     }
@@ -55,7 +55,7 @@ impl ShownUrl {
 impl From<&Url> for ShownUrl {
     fn from(url: &Url) -> Self {
         let mut bare = url.clone();
-        // These two fail for a URL that can have no user information.
+        // These two fail only for a URL that cannot have user information.
         let _ = bare.set_username("");
         let _ = bare.set_password(None);
         bare.set_query(None);
@@ -96,8 +96,8 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Escapes every character that is not visible as itself: control characters, bidi overrides,
-/// zero-width, blank and unassigned ones. A plain space, quotes and backslashes are kept.
+/// Escapes every character that is not visible as itself: control characters, bidi overrides, and
+/// zero-width, blank and unassigned characters. Plain spaces, quotes and backslashes are kept.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -112,7 +112,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns whether `c` is shown as itself, and nothing else happens.
+/// Returns whether a terminal shows `c` as itself, without any other effect.
 pub(crate) fn is_visible(c: char) -> bool {
     matches!(c, ' '..='~') || !is_blank(c) && c.escape_debug().len() == 1
 }
@@ -126,9 +126,9 @@ pub(crate) fn push_json_escape(json: &mut String, c: char) {
     }
 }
 
-/// Returns whether `c` is one of the characters that show nothing and that `char::escape_debug`
-/// keeps: the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, of
-/// Egyptian hieroglyphs and of musical notation.
+/// Returns whether `c` is one of the blank characters that `char::escape_debug` does not escape:
+/// the Hangul fillers, which Unicode calls ignorable letters, and the blanks of Braille, Egyptian
+/// hieroglyphs and musical notation.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -162,8 +162,8 @@ fn without_secrets_in_words(text: &str) -> String {
         .collect()
 }
 
-/// Removes user information, query and fragment by the characters that mark them. A password may
-/// itself contain such a character, so that a doubtful address loses everything after its scheme.
+/// Removes user information, query and fragment at the characters that delimit them. A password may
+/// contain such a character, so an ambiguous address loses everything after its scheme.
 fn without_secrets(address: &str) -> String {
     let (scheme, rest) = match address.find("://") {
         Some(at) => address.split_at(at + 3),

@@ -1,9 +1,9 @@
-//! [`Trace`]: the steps of verifying a credential, with the expected and the found value of each.
+//! [`Trace`]: the steps of verifying a credential, with the expected and the actual value of each.
 //!
-//! The steps are those of `verifier.rs`, in its order and with the same functions.
-//! [`Auth::authenticate`] makes the verdict, and the trace only shows the way to it. After a failed
-//! step the trace continues as far as the token can be parsed, because a later step may show the
-//! cause.
+//! The steps are those of `verifier.rs`, in the same order and with the same functions.
+//! [`Auth::authenticate`] decides the verdict; the trace only shows how it came about. After a
+//! failed step the trace continues as far as the token can be parsed, because a later step may show
+//! the cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Trace {
     pub(crate) header: Value,
     /// The payload, verified or not. Null if it is not strict JSON.
     pub(crate) payload: Value,
-    /// Even a lenient parser rejects the header or the payload.
+    /// True if even a lenient parser rejects the header or the payload.
     pub(crate) damaged: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Step {
     pub(crate) outcome: Result<(), AuthError>,
 }
 
-/// An expected or found value: words, or a date in seconds since the epoch.
+/// An expected or actual value: words, or a date in seconds since the epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StepValue {
     Words(String),
@@ -103,14 +103,14 @@ impl Trace {
     }
 }
 
-/// The parts of a header that later steps need.
+/// The parts of the header that later steps need.
 struct SignedWith {
     algorithm: Algorithm,
     kid: Option<String>,
     is_at_jwt: bool,
 }
 
-/// Adds the steps of one issuer's own options, where they differ from those of all issuers.
+/// Adds the steps for options that one issuer overrides.
 fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace: &mut Trace) {
     let rules = &issuer.rules;
     if rules.algorithms != all.algorithms {
@@ -124,7 +124,8 @@ fn issuer_steps(issuer: &Trusted, signed_with: &SignedWith, all: &Issuers, trace
     }
 }
 
-/// Names the trusted issuers. Of many, only the one whose name is most like the token's.
+/// Names the trusted issuers. If there are many, names only the one most similar to the token's
+/// issuer.
 fn expected_issuers(ours: &[Arc<Trusted>], claims: &Registered<'_>) -> String {
     const MANY: usize = 5;
     if ours.len() <= MANY {
@@ -195,16 +196,16 @@ impl Auth {
         (trace, verdict)
     }
 
-    /// Checks the form of a field's value, which the service does first.
+    /// Checks the syntax of a field's value, as the service does first.
     pub(crate) fn check_form(&self, field: &str) -> Result<(), AuthError> {
-        // A header field cannot carry control characters. A server answers 400 to a request with them.
+        // Header fields cannot carry control characters. A server answers such a request with 400.
         let malformed = AuthError::MalformedAuthorization;
         let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
         let is_dpop_enabled = self.inner.proofs.is_some();
         bearer::check_field(&field, self.inner.max_token, is_dpop_enabled).map(|_| ())
     }
 
-    /// Verifies a credential alone, without what else a request proves.
+    /// Verifies only the credential, without a proof or a client certificate.
     pub(crate) async fn trace_token(&self, credential: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
         match bearer::check_credential(credential, self.inner.max_token) {
@@ -220,7 +221,7 @@ impl Auth {
         (trace, self.verify(credential).await)
     }
 
-    /// Adds the steps of [`verify`](Self::verify). Stops before the first step that lacks its input.
+    /// Adds the steps of [`verify`](Self::verify). Stops at the first step whose input is missing.
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
@@ -276,8 +277,8 @@ impl Auth {
         Some(())
     }
 
-    /// Adds the step of asking the issuer. Its answer is cached, so that the verdict asks no second
-    /// time.
+    /// Adds the introspection step. The answer is cached, so computing the verdict sends no second
+    /// request.
     async fn introspection_step(&self, token: &str, trace: &mut Trace) {
         let outcome = self.verify_token(token.as_bytes()).await;
         let found = match &outcome {
@@ -321,7 +322,7 @@ impl Auth {
         })
     }
 
-    /// Adds the steps of the claims. Returns the issuer whose key is needed next.
+    /// Adds the steps of the claims. Returns the issuer whose key the next step needs.
     async fn claim_steps(
         &self,
         claims: &Registered<'_>,
@@ -341,8 +342,8 @@ impl Auth {
             Err(_) => trace.claimed("iss"),
         };
         let issuer = trace.add("iss", expected_issuers(&ours, claims), shown, found);
-        // If a token names another issuer and only one is trusted, the keys of that one show
-        // whether it issued the token under another name.
+        // If only one issuer is trusted and the token names another, the keys of the trusted one
+        // show whether it issued the token under a different name.
         let only = || match &ours[..] {
             [only] => Some(Arc::clone(only)),
             _ => None,
@@ -404,7 +405,8 @@ impl Auth {
         }
     }
 
-    /// Adds the steps of the dates, by the rules of the issuer. Without one, by the default rules.
+    /// Adds the steps of the dates, with the rules of the issuer, or the default rules if there is
+    /// none.
     fn date_steps(&self, claims: &Registered<'_>, rules: Option<&TimeRules>, trace: &mut Trace) {
         const DEFAULT: TimeRules = TimeRules {
             leeway: Duration::from_secs(30),
@@ -445,8 +447,8 @@ impl Auth {
         }
     }
 
-    /// Asks each introspection endpoint about a token that nobody issued. Returns what is wrong with
-    /// the endpoint or the credentials, for each issuer that is asked.
+    /// Asks each introspection endpoint about a made-up token. Returns, for each issuer, whether
+    /// the endpoint and the credentials work.
     pub(crate) async fn probe_introspection(&self) -> Vec<(String, Result<(), AskError>)> {
         let mut probed = Vec::new();
         for issuer in self.issuers() {
@@ -480,7 +482,7 @@ impl Auth {
         why_left_out(&issuer, kid)
     }
 
-    /// Returns the time against which tokens are verified, in seconds since the epoch.
+    /// Returns the time that tokens are compared with, in seconds since the epoch.
     pub(crate) fn time(&self) -> f64 {
         self.now()
     }
@@ -585,7 +587,7 @@ fn key_expected(issuer: &Trusted, algorithm: Algorithm) -> String {
     format!("a key of {}: {kids}", issuer.context.issuer)
 }
 
-/// Names the key that a token names, and the reason if the key is left out of the key set.
+/// Describes the key that a token names, or why it was left out of the key set.
 fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
     let Some(kid) = kid else {
         return "no kid".to_owned();
@@ -604,7 +606,7 @@ fn why_left_out(issuer: &Trusted, kid: &str) -> Option<String> {
     }
 }
 
-/// Checks the form of the value of an `Authorization` field, with default options.
+/// Checks the syntax of an `Authorization` value, with default options.
 pub(crate) fn check_default_form(field: &str) -> Result<(), AuthError> {
     let malformed = AuthError::MalformedAuthorization;
     let field = HeaderValue::from_bytes(field.as_bytes()).map_err(|_| malformed)?;
@@ -618,8 +620,8 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     json::value(&text).ok()
 }
 
-/// Quotes a text whose long words may be tokens. Shows only the beginning of each long word, so that
-/// no output repeats a whole token.
+/// Quotes a text. Long words may be tokens, so only the beginning of each is shown and no output
+/// repeats a whole token.
 pub(crate) fn shortened(text: &str) -> String {
     const LONG: usize = 24;
     const ENOUGH: usize = 10;
@@ -668,8 +670,8 @@ mod tests {
             verdict.err().map(alike),
             "{case}: {trace:#?}"
         );
-        // What verify says by itself is the same, but for the characters that a field refuses
-        // first.
+        // `verify` returns the same error, except for characters that are not allowed in a field
+        // and are rejected before it.
         if !matches!(
             verdict,
             Err(AuthError::MalformedAuthorization | AuthError::MultipleCredentials)
@@ -759,7 +761,7 @@ mod tests {
                 }
             }
         }
-        // Every error that a token alone can cause has occurred.
+        // Covers every error that a token alone can cause.
         assert_eq!(refused.len(), 13, "{refused:?}");
     }
 

@@ -1,8 +1,8 @@
-//! [`Resolver`]: finds issuers that are not configured one by one, by a function of the user.
+//! [`Resolver`]: finds issuers that are not in the configuration with a function of the user.
 //!
-//! An answer is remembered for a while, a "no" as well as an issuer, and both memories are bounded
-//! and apart: made-up names can push out only each other. One name is asked for once at a time, and
-//! at most [`MAX_QUESTIONS`] names together; a request beyond that gets 503.
+//! Positive and negative answers are cached for a while, in two bounded caches, so that made-up
+//! names can evict only each other. A name is looked up only once at a time, and at most
+//! [`MAX_QUESTIONS`] names at once. A request beyond that limit gets 503.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -19,30 +19,30 @@ use crate::auth::{
     trusted::Trusted,
 };
 
-/// The issuers that are held, and the names that are known to be none.
+/// The maximum number of cached issuers, and of cached unknown names.
 const MAX_ISSUERS: usize = 1000;
-/// How long an issuer is held before the function is asked for it again.
+/// How long a resolved issuer is cached.
 const YES: Duration = Duration::from_secs(10 * 60);
-/// How long a name counts as unknown.
+/// How long an unknown name is cached.
 const NO: Duration = Duration::from_secs(60);
-/// How long one answer may take.
+/// The timeout of one lookup.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The questions at one time.
+/// The maximum number of lookups in flight.
 const MAX_QUESTIONS: usize = 16;
-/// The bytes of the longest name that is looked up.
+/// The maximum length of a name in bytes. Longer names are not looked up.
 const LONGEST_NAME: usize = 1024;
 
-/// The slot in the context of a resolved issuer, which is in no list.
+/// The slot in the context of a resolved issuer, which is not in the list of issuers.
 pub(crate) const NO_SLOT: usize = usize::MAX;
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Option<TrustedIssuer>> + Send>>;
 pub(crate) type Resolve = Arc<dyn Fn(String) -> Answer + Send + Sync>;
 pub(crate) type Prescreen = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-/// Makes an issuer of its options, with what can be kept of the issuer that it replaces.
+/// Creates an issuer from its options. Reuses what it can of the issuer that it replaces.
 pub(crate) type Trust =
     Box<dyn Fn(&TrustedIssuer, Option<&Trusted>) -> Result<Trusted, SetupError> + Send + Sync>;
 
-/// Resolves names of issuers.
+/// Resolves issuer names.
 pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
@@ -58,7 +58,7 @@ struct Held {
     until: Instant,
 }
 
-/// The outcome of a question.
+/// The outcome of one lookup.
 #[derive(Clone)]
 struct Asked {
     held: Option<Held>,
@@ -77,18 +77,18 @@ impl Resolver {
         }
     }
 
-    /// Returns the issuer with this context, if it is still held.
+    /// Returns the issuer that owns this context, if it is still cached.
     pub(crate) fn with_context(&self, context: &Arc<IssuerContext>) -> Option<Arc<Trusted>> {
         let held = self.issuers.get(&*context.issuer)?;
         let is_current = held.until > Instant::now() && Arc::ptr_eq(&held.issuer.context, context);
         is_current.then_some(held.issuer)
     }
 
-    /// Returns the issuer of this name.
+    /// Returns the issuer with this name.
     ///
     /// # Errors
-    /// [`AuthError::UnknownIssuer`] if there is none, and [`AuthError::KeysUnavailable`] if the
-    /// function does not answer in time or is asked too much.
+    /// [`AuthError::UnknownIssuer`] if there is none. [`AuthError::KeysUnavailable`] if the
+    /// function does not answer in time or too many lookups are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();
         let held = self.issuers.get(name);
@@ -107,7 +107,8 @@ impl Resolver {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
-        // The cache runs one of these futures for a name at a time, and the others share its value.
+        // The cache runs only one of these futures per name, and concurrent callers share its
+        // value.
         let asked = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
@@ -158,15 +159,16 @@ impl Resolver {
         Ok(Asked { held, until })
     }
 
-    /// Returns the issuers that are held.
+    /// Returns the cached issuers.
     pub(crate) fn held(&self) -> Vec<Arc<Trusted>> {
         let held = self.issuers.iter().map(|(_, held)| held.issuer);
         held.collect()
     }
 }
 
-/// Returns the part of an issuer's name that stands for `{tenantid}` in `template`, if the name has
-/// this form and the part is one segment of letters, digits, `-`, `.` and `_`.
+/// Returns the part of an issuer's name that corresponds to `{tenantid}` in `template`. `None` if
+/// the rest of the name differs, or if the part is not one segment of letters, digits, `-`, `.` and
+/// `_`.
 ///
 /// Use it to reject names before the resolver is asked
 /// ([`Builder::prescreen`](crate::auth::Builder::prescreen)).

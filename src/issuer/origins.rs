@@ -1,6 +1,6 @@
 //! CORS for the token endpoint: only pages of the configured origins may fetch a token.
 //!
-//! Other endpoints have no CORS. A page needs only the token, which it cannot get in another way.
+//! Other endpoints have no CORS. A page needs only the token, which it cannot get any other way.
 
 use warp::{
     Reply,

@@ -1,5 +1,5 @@
-//! Tokens that are bound to the client's certificate: from the service's own TLS, and from the
-//! fields of proxies.
+//! Tokens that are bound to the client's certificate, which comes from the service's own TLS or
+//! from the header fields of proxies.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ use warp_bearer::{
 
 use crate::{Bound, PRIVATE, PUBLIC_URL};
 
-/// A certificate with the key that a client has for it, which may be another one.
+/// A certificate and the client's key, which may not belong to it.
 #[derive(Debug, Clone)]
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ impl Shown {
     }
 }
 
-/// Shows a certificate, whether or not the key fits it.
+/// Presents a certificate even if the key does not belong to it.
 #[derive(Debug)]
 struct Shows(Arc<Identity>);
 
@@ -78,7 +78,7 @@ impl ResolvesClientCert for Shows {
     }
 }
 
-/// A service that asks its clients for a certificate.
+/// A service that requests a client certificate.
 struct Mutual {
     issuer: Issuer,
     address: SocketAddr,
@@ -303,7 +303,7 @@ async fn refuses_authorities_that_cannot_be_read() {
     assert_eq!(load(), Ok(()));
 }
 
-/// The field of each proxy, with the certificate as that proxy writes it.
+/// Returns the header field of each proxy, with the certificate in that proxy's format.
 fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
     let base64 = STANDARD.encode(der);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");

@@ -1,4 +1,4 @@
-//! What a client learns from a refusal, from the metadata and from the description of the routes.
+//! The information for clients in refusals, in the metadata and in the description of the routes.
 
 use serde_json::json;
 use warp_bearer::auth::dpop::{Dpop, DpopMode};

@@ -1,4 +1,4 @@
-//! `/auth`, where the request that a proof is for is the one that a proxy names.
+//! `/auth`: the proof must match the request that the proxy names.
 
 use warp_bearer::auth::dpop::DpopMode;
 

@@ -1,4 +1,4 @@
-//! What the library says of a bound token, and its options.
+//! The library's API for bound tokens, and its options.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn a_route_may_demand_a_bound_token() {
     }
 }
 
-/// A token in another field has no scheme, and needs its proof all the same.
+/// A token in a configured field has no scheme, but still needs its proof.
 #[tokio::test]
 async fn a_token_elsewhere_needs_its_proof() {
     fn token(headers: &warp::http::HeaderMap) -> Result<&[u8], AuthError> {

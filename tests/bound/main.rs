@@ -27,10 +27,10 @@ use crate::support::{
     raw::{Client, Service},
 };
 
-/// The URL by which clients know the service. The socket of a test has another one.
+/// The URL under which clients know the service. It differs from the address of the test's socket.
 const PUBLIC_URL: &str = "https://api.example.com/v1";
 
-/// The URL of the route that most tests ask.
+/// The URL of the route that most tests request.
 const PRIVATE: &str = "https://api.example.com/v1/api/private";
 
 /// An issuer, the service that trusts it, and a client with a key.

@@ -1,5 +1,5 @@
-//! Proofs over HTTP: one row for each step, and what only a real request shows. The unit tests of
-//! `auth/credential/` have many more spellings.
+//! Proofs over HTTP: one row for each step, and the cases that need a real request. The unit tests
+//! in `auth/credential/` cover many more spellings.
 
 use serde_json::json;
 use warp_bearer::{
@@ -114,7 +114,7 @@ async fn the_url_is_that_of_the_request_line() {
     }
 }
 
-/// A token in the cache is proved anew by each request.
+/// A cached token needs a new proof for each request.
 #[tokio::test]
 async fn a_cached_token_needs_a_proof_each_time() {
     let mut bound = Bound::start(DpopMode::Allowed).await;

@@ -1,4 +1,4 @@
-//! A proof is used once, however many copies of it come at once.
+//! A proof is accepted only once, even if many copies arrive at the same time.
 
 use warp_bearer::auth::{
     dpop::{Dpop, DpopMode},

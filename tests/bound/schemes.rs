@@ -1,4 +1,4 @@
-//! Which token may come under which scheme, by mode.
+//! The scheme that each kind of token needs, by mode.
 
 use serde_json::json;
 use warp_bearer::{
@@ -11,7 +11,7 @@ use warp_bearer::{
 
 use crate::{Bound, PUBLIC_URL, assert_refused};
 
-/// What each kind of token gets under each scheme: the code of a 401, or nothing for 200.
+/// The result for each kind of token under each scheme: the code of a 401, or empty for a 200.
 #[tokio::test]
 #[rustfmt::skip]
 async fn each_token_passes_under_its_scheme_only() {

@@ -112,7 +112,7 @@ fn what_a_value_points_to_is_there_and_of_use() {
     }
 }
 
-/// Accepts invalid values of variables that have no effect here, and valid values of the others.
+/// Accepts invalid values of variables that have no effect here, and valid values of all others.
 #[test]
 fn what_nobody_uses_may_be_wrong() {
     let directory = Directory::new();
@@ -348,7 +348,7 @@ async fn get(url: &str, token: &str) -> Response {
     client.get(url).bearer_auth(token).send().await.unwrap()
 }
 
-/// Sets all of these variables together and checks that each one has its effect.
+/// Sets all of these variables together and checks that each one takes effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     const PAGE: &str = "https://app.example.com";
@@ -389,7 +389,7 @@ async fn the_variables_about_tokens_and_clients_do_what_they_say() {
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
 }
 
-/// Sends `bytes` on a new connection and returns the answer once it contains `last`.
+/// Sends `bytes` on a new connection and returns the response once it contains `last`.
 #[cfg(unix)]
 fn said_to(address: &str, bytes: &[u8], last: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -1,7 +1,8 @@
-//! The commands that `dev` prints and that the README shows answer what the text beside them says.
+//! The commands that `dev` prints and that the README shows have the results that the text
+//! promises.
 //!
 //! Each command runs twice: as pasted, with `sh` and curl, and as an equivalent request without
-//! them, so that a machine without curl runs the test too.
+//! them, so that the test also works on a machine without curl.
 
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::process::{Directory, Process, run};
 
-/// The page that `dev` prints: the line above each command, and the command.
+/// The page that `dev` prints: each command with the line above it.
 struct Page(Vec<(String, String)>);
 
 impl Page {
@@ -37,7 +38,7 @@ impl Page {
         address.split('/').next().unwrap()
     }
 
-    /// Returns a token, as a script would get it.
+    /// Gets a token in the way a script would.
     fn token(&self, scope: &str) -> String {
         let arguments = ["dev", "--token", "--scope", scope];
         let output = run(&Directory::new(), &arguments, &[("LISTEN", self.service())]);
@@ -69,7 +70,7 @@ async fn what_dev_prints_works_as_pasted() {
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
         assert_eq!(above, case);
         if command.starts_with("curl") {
-            // At the usual port, the command fits into one line of a terminal of 80 columns.
+            // With the usual port, the command fits into one line of a terminal of 80 columns.
             assert!(command.len() <= 80 + page.service().len() - "127.0.0.1:8000".len());
             for answer in answers(command, &reader).await {
                 assert_eq!(answer.status, status, "{command}: {answer:?}");
@@ -115,7 +116,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
     let (dev, lines) = start();
     let page = Page::of(&lines);
     assert_eq!(started[0].0, "cargo run -- dev");
-    // The lines of cargo and of the log come before the page.
+    // Cargo's lines and the log precede the page.
     let page_at = started[0].1.find("warp-bearer dev: ").unwrap();
     assert_eq!(masked(&started[0].1[page_at..]), masked(&lines.join("\n")));
     let token = page.token("read:messages");
@@ -214,7 +215,7 @@ async fn answers_for_names_of_loopback_alone() {
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body["code"], "bad_host", "{host}");
     }
-    // The attack needs a name. A proxy may leave out the port, or send its own.
+    // The attack needs a host name. A proxy may leave out the port, or send its own.
     for host in ["localhost", "127.0.0.1", "127.0.0.1:1", "[::1]:8080"] {
         let answer = ready(host.to_owned()).await;
         assert_eq!(answer.status().as_u16(), 200, "{host}");
@@ -323,20 +324,20 @@ fn masked(text: &str) -> String {
         if line.starts_with("date: ") {
             return "date:".to_owned();
         }
-        // The port of the issuer, which the claims name, has four digits or five.
+        // The port of the issuer, which is in the claims, has four or five digits.
         for sized in ["content-length: ", "✓ size "] {
             if line.trim_start().starts_with(sized) {
                 return sized.to_owned();
             }
         }
-        // A date, and its distance from now.
+        // A date and its distance from now.
         for dated in ["  ✓ exp", "  ✓ iat"] {
             if line.starts_with(dated) {
                 return dated.to_owned();
             }
         }
         let program = env!("CARGO_BIN_EXE_warp-bearer");
-        // `cargo run` prints itself, and the program its path.
+        // `cargo run` prints the program, which prints its own path.
         let line = line.replace("cargo run --quiet --", program);
         let mut line = line.replace(program, "target/debug/warp-bearer");
         while let Some(start) = line.find("LISTEN=") {
@@ -361,7 +362,7 @@ struct Answer {
     body: String,
 }
 
-/// Returns the answers to a command: without curl, and with curl if it is installed.
+/// Returns the responses to a command: without curl, and with curl if it is installed.
 async fn answers(command: &str, token: &str) -> Vec<Answer> {
     let mut answers = vec![by_hand(&command.replace("$TOKEN", token)).await];
     if Command::new("curl").arg("--version").output().is_ok() {
@@ -371,7 +372,7 @@ async fn answers(command: &str, token: &str) -> Vec<Answer> {
 }
 
 fn shell(command: &str) -> String {
-    // A proxy that this machine uses must not get requests to loopback.
+    // Requests to loopback must not go through a proxy configured on this machine.
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("no_proxy", "127.0.0.1");
     let output = shell.output().unwrap();
@@ -428,7 +429,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Runs the printed commands in one shell, as a reader would, and the same without a shell.
+/// Runs the printed commands in one shell, as a reader would, and again without a shell.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_dev_prints_about_dpop_works_as_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);

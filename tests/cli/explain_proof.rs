@@ -1,4 +1,4 @@
-//! `explain --proof` names the step of a DPoP proof that fails, and how to fix it.
+//! `explain --proof` names the failed step of a DPoP proof and its fix.
 
 use warp_bearer::{
     auth::Algorithm,

@@ -1,10 +1,10 @@
-//! Introspection as the operator configures and tries it.
+//! Introspection, as an operator configures and tests it.
 
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::support::{process::Process, world::World};
 
-/// An issuer, and the configuration that asks it about opaque tokens.
+/// An issuer, and a configuration that introspects opaque tokens.
 async fn asking() -> World {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let (id, secret) = (

@@ -1,4 +1,4 @@
-//! The issuers file as the commands read and write it.
+//! The issuers file, as the commands read and write it.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::{
     world::{Told, World},
 };
 
-/// Two issuers, and a file that names both.
+/// Two issuers, and an issuers file with both.
 async fn world() -> (World, Issuer) {
     let other = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::start().await;

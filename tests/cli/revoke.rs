@@ -1,4 +1,4 @@
-//! `revoke` and `revocations`.
+//! The commands `revoke` and `revocations`.
 
 use std::{fs, path::PathBuf};
 
@@ -6,7 +6,7 @@ use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
 use crate::support::{process::Process, world::World};
 
-/// A configuration with a file of revocations.
+/// A configuration with a revocation file.
 async fn with_file(text: &str) -> (World, PathBuf) {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");
@@ -155,7 +155,7 @@ async fn a_running_service_rejects_a_token_within_a_second_or_so() {
     assert!(body.contains("token_revoked"), "{body}");
 }
 
-/// The issuers of a file are as good as those of the variables.
+/// The issuers of the issuers file work like those of the variables.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_knows_the_issuers_of_the_file() {
     let world = World::of(Issuer::with_algorithm(Algorithm::ES256).await).unset("AUTH0_ISSUER");

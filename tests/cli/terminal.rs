@@ -1,7 +1,7 @@
-//! Behaviour that differs on a terminal: colors, progress, and a token that is typed.
+//! Behaviour that differs on a terminal: colors, progress, and a typed token.
 //!
-//! The tests run the binary on a pseudo-terminal of the system, and interpret what it receives as a
-//! terminal would.
+//! The tests run the binary on a pseudo-terminal, and interpret the bytes it receives as a terminal
+//! would.
 
 use std::{
     fs::File,
@@ -33,7 +33,7 @@ enum Streams {
     Errors,
 }
 
-/// Starts a program on a terminal. If its stdout is not the terminal, the child has it.
+/// Starts a program on a terminal. If its stdout is not the terminal, the child holds it.
 fn start(mut command: Command, streams: Streams) -> (Child, File) {
     let (ours, theirs) = terminal();
     command
@@ -52,7 +52,7 @@ fn start(mut command: Command, streams: Streams) -> (Child, File) {
 fn sent(terminal: &mut File, last: &str) -> String {
     let (mut bytes, mut some) = (Vec::new(), [0; 4096]);
     loop {
-        // Reading fails once no program has the terminal open any more.
+        // Reading fails once no program has the terminal open.
         let count = terminal.read(&mut some).unwrap_or_default();
         bytes.extend(&some[..count]);
         let text = String::from_utf8_lossy(&bytes);
@@ -151,7 +151,7 @@ async fn a_terminal_gets_colours_and_a_progress_that_is_gone_when_the_result_sta
             timeless(&piped.stdout),
             "{case}"
         );
-        // A line that is longer than the terminal is wide is erased completely too.
+        // A line longer than the terminal is wide must also be erased completely.
         let narrow = shown(&text, 20);
         assert!(!narrow.contains("asking"), "{case}: {narrow}");
         assert!(narrow.starts_with("Variables\n"), "{case}: {narrow}");

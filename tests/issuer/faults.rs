@@ -1,4 +1,4 @@
-//! The faults that a test can ask for.
+//! The faults that a test can request.
 
 use reqwest::header;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The token endpoint: client credentials (RFC 6749 §4.4), as Auth0 takes them.
+//! The token endpoint: client credentials (RFC 6749 §4.4), with Auth0's parameters.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Response, header};

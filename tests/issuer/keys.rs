@@ -1,4 +1,4 @@
-//! Discovery and the key set: what is published, rotated, retired and cached.
+//! Discovery and the key set: publishing, rotation, retirement and caching.
 
 use reqwest::{StatusCode, header};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The tokens that the issuer signs, good and bad.
+//! The tokens that the issuer signs, valid and invalid.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::{
 
 #[tokio::test]
 async fn a_token_of_every_algorithm_verifies_with_the_published_key() {
-    // The second implementation does not know ES512; the vectors of RFC 7515 and Wycheproof do.
+    // The second implementation does not support ES512; the vectors of RFC 7515 and Wycheproof
+    // cover it.
     let known = ASYMMETRIC.into_iter().filter(|a| *a != Algorithm::ES512);
     for algorithm in known {
         let issuer = Issuer::with_algorithm(algorithm).await;

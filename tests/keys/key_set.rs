@@ -1,5 +1,5 @@
 //! The key set survives failures of its issuer. The tests use real sockets, a real issuer that
-//! counts its requests, and a clock that is stopped unless a test advances it.
+//! counts its requests, and a clock that only advances when a test says so.
 
 use std::{
     io::{self, Write},
@@ -47,7 +47,7 @@ async fn verify(auth: &Auth, token: &str) -> Result<(), AuthError> {
     auth.verify(token).await.map(|_: Claims| ())
 }
 
-/// Returns the verdict of a request. Panics if the request has to wait.
+/// Returns the result of a request. Panics if the request has to wait.
 fn at_once(auth: &Auth, token: &str) -> Result<(), AuthError> {
     let verdict = verify(auth, token).now_or_never();
     verdict.expect("a request waited")
@@ -217,7 +217,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
         None => issuer.go_down().await,
     }
 
-    // The set is fresh for 10 min, and used for another 1 h.
+    // The set is fresh for 10 min and can be used for another 1 h.
     let mut passed = Duration::ZERO;
     while passed < SECOND * (600 + 3600 - 20) {
         clock.pass(SECOND * 10).await;
@@ -242,7 +242,7 @@ async fn survives(case: &str, fault: Option<Fault>, clock: &StoppedClock) {
     assert!(retry_after <= SECOND * 72, "{case}: {retry_after:?}");
 
     match issuer.requests() {
-        // This issuer is down and has to be started again.
+        // This issuer is down and must be started again.
         _ if case == "refusing" => issuer.come_back().await,
         _ => issuer.recover(),
     }
@@ -308,14 +308,14 @@ async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
         } else {
             issuer.recover();
         }
-        // A request that hangs takes the five seconds of its timeout, and one backoff follows.
+        // A request that hangs takes its timeout of five seconds, and one backoff follows.
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 5, "{case}: {back:?}");
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
     }
 }
 
-/// Answers that leave no usable set. Each is a failed fetch, whatever its status.
+/// Responses that leave no usable set. Each counts as a failed fetch, whatever its status.
 const NOTHING_USABLE: [(&str, Fault); 5] = [
     ("an empty body", Fault::EmptyBody),
     ("a 304", Fault::NotModified),
@@ -456,7 +456,7 @@ async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
     issuer.fail_jwks(Fault::Drip);
     auth.refresh();
     issuer.jwks_requested(2).await;
-    // The dripping answer was composed before the key was revoked.
+    // The slow response was created before the key was revoked.
     clock.pass(SECOND).await;
     issuer.recover();
     issuer.rotate();
@@ -493,7 +493,7 @@ async fn age_counts_from_when_the_confirming_fetch_began() {
 }
 
 /// Starts an issuer whose metadata name another issuer's key set from the second request on.
-/// `moved` has the keys from then on, and `issuer` goes on answering at the old address.
+/// `moved` has the keys from then on, and `issuer` keeps responding at the old address.
 async fn moving() -> (Issuer, Issuer, Auth) {
     let (issuer, moved) = (
         issuer().await,
@@ -595,7 +595,8 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
         let auth = ready(&issuer).await;
         issuer.fail_discovery(fault);
         let start = tokio::time::Instant::now();
-        // Longer than a discovered address is used without discovery, and than a stale set is held.
+        // Longer than a discovered address is used without repeating discovery, and than a stale
+        // set is kept.
         while start.elapsed() < SECOND * 16 * 3600 {
             clock.pass(auth.status()[0].next_fetch.unwrap()).await;
             for _ in 0..5 {
@@ -695,7 +696,7 @@ async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
     assert_eq!(fetches(&issuer), 2);
 }
 
-/// Returns the public key without its `kid`, as issuers with one key may publish it.
+/// Returns the public key without its `kid`, as an issuer with one key may publish it.
 fn without_kid(key: &SigningKey) -> serde_json::Value {
     let mut jwk = key.public_jwk();
     jwk.as_object_mut().unwrap().remove("kid");
@@ -871,7 +872,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     let file = directory.path().join("jwks.json");
     let write = |keys: &[&SigningKey]| {
         let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
-        // Written to another file and renamed, so that no partial file is ever read.
+        // Written to another file and then renamed, so that no partial file is ever read.
         let beside = directory.path().join("next");
         std::fs::write(&beside, json!({ "keys": keys }).to_string()).unwrap();
         std::fs::rename(&beside, &file).unwrap();
@@ -897,7 +898,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     assert_eq!(issuer.requests().jwks, 0);
 }
 
-/// Sends a request with a made-up `kid` each second.
+/// Sends a request with a made-up `kid` every second.
 async fn asks_each_second(clock: &StoppedClock, issuer: &Issuer, auth: &Auth, seconds: u32) {
     for second in 0..seconds {
         let made_up = issuer.token().kid(&format!("made-up-{second}")).sign();
@@ -1112,7 +1113,7 @@ async fn a_set_in_another_order_keeps_the_verified_tokens() {
     assert_eq!(auth.cache_hits(), hits, "verified again");
 }
 
-/// A slow log writer holds up no request, and may even ask for the status.
+/// A slow log writer does not delay requests, and may even call `status`.
 #[tokio::test]
 async fn logs_without_holding_a_lock() {
     let clock = StoppedClock::stop();
@@ -1187,7 +1188,8 @@ impl Log {
     }
 }
 
-/// Waits for another thread to read a file, which takes real time and none of the stopped clock's.
+/// Waits for another thread to read a file. This takes real time, during which the clock is
+/// stopped.
 async fn another_thread_reads() {
     let enough = std::time::Instant::now() + Duration::from_millis(20);
     while std::time::Instant::now() < enough {
@@ -1260,7 +1262,7 @@ async fn several_issuers_have_keys_of_their_own() {
     assert_eq!(verify(&auth, &crossed).await, Err(AuthError::UnknownKey));
 }
 
-/// Rotations, outages, requests and time in random order. The invariants are checked after each
+/// Runs rotations, outages, requests and time in random order. Checks the invariants after each
 /// step.
 #[tokio::test]
 async fn no_life_of_an_issuer_breaks_the_promises() {
@@ -1313,7 +1315,7 @@ async fn live(seed: u64, clock: &StoppedClock) {
             );
         }
     }
-    // Fetches by time: the first, each refresh and each retry. Fetches by requests: the budget.
+    // Scheduled fetches: the first, each refresh and each retry. Fetches for requests: the budget.
     let seconds = passed.as_secs_f64() + 150.0 * 3.0;
     let most = 1.0 + 4.0 + seconds / 12.0 + seconds / 0.8;
     #[allow(clippy::cast_precision_loss)]

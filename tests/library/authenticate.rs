@@ -1,4 +1,4 @@
-//! `Auth::authenticate` over an `http::Request`, with fixed keys: no framework, no issuer, no
+//! `Auth::authenticate` with an `http::Request` and fixed keys: no framework, no issuer, no
 //! feature.
 
 use http::{HeaderMap, Method, Request};
@@ -10,7 +10,7 @@ use warp_bearer::auth::{
 const AUDIENCE: &str = "https://api.example.com";
 const ISSUER: &str = "https://issuer.example/";
 
-/// A key, and a token that it has signed for [`AUDIENCE`].
+/// A key, and a token for [`AUDIENCE`] that it has signed.
 struct Vector {
     jwk: Value,
     token: String,
@@ -128,7 +128,7 @@ async fn the_method_and_the_path_do_not_change_the_verdict() {
     }
 }
 
-/// The filter and `authenticate` agree.
+/// The filter and `authenticate` return the same result.
 #[cfg(feature = "warp")]
 #[tokio::test]
 async fn the_filter_gives_the_same_verdict() {
@@ -163,7 +163,7 @@ async fn the_filter_gives_the_same_verdict() {
     }
 }
 
-/// A whole token of each size, from an issuer that publishes the key.
+/// A complete token of each size, from an issuer that publishes the key.
 #[cfg(all(feature = "pq", feature = "testing"))]
 #[tokio::test]
 async fn a_token_with_ml_dsa_is_verified() {

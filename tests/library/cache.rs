@@ -1,4 +1,4 @@
-//! The cache of verified tokens changes speed and nothing else.
+//! The cache of verified tokens affects only speed.
 
 use std::{
     sync::{

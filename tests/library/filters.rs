@@ -1,4 +1,4 @@
-//! The filters in a warp service that is not this one.
+//! The filters in a warp service other than ours.
 
 use serde::Deserialize;
 use warp::Filter;

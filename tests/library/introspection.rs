@@ -1,4 +1,4 @@
-//! Opaque tokens, and JWTs that the issuer is asked about.
+//! Introspection of opaque tokens and of JWTs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use warp_bearer::{
 
 use super::support::clock::{StoppedClock, until};
 
-/// An issuer, and an `Auth` that asks it.
+/// An issuer, and an `Auth` that introspects its tokens.
 struct Asked {
     issuer: Issuer,
     auth: Auth,
@@ -47,7 +47,7 @@ impl Asked {
         self.issuer.opaque_token(change(self.issuer.token()))
     }
 
-    /// Returns the code of the verdict, or `ok`.
+    /// Returns the error code, or `ok`.
     async fn code(&self, token: &str) -> &'static str {
         match self.auth.verify::<NoPrivate>(token).await {
             Ok(_) => "ok",
@@ -193,7 +193,7 @@ async fn without_introspection_opaque_tokens_are_rejected() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// Answers that must not pass, each with the code that the caller gets.
+/// Returns answers that must not be accepted, each with the code that the caller gets.
 #[allow(clippy::too_many_lines)] // a row for each answer
 fn bad_answers(issuer: &Issuer) -> Vec<(&'static str, Fault, &'static str)> {
     const UNAVAILABLE: &str = "introspection_unavailable";
@@ -376,7 +376,7 @@ async fn bad_answers_do_not_pass() {
     let rows = bad_answers(&asked.issuer);
     assert!(rows.len() >= 40);
     for (case, fault, expected) in rows {
-        // A verifier for each row, so that no row spends the budget of the next.
+        // Each row has its own verifier, so that no row uses the budget of the next.
         let builder = trusting(&asked.issuer).introspection(opaque(&asked.issuer));
         let auth = builder.build().unwrap();
         let token = asked.opaque_token(|token| token);
@@ -500,7 +500,7 @@ async fn authenticates_in_the_form_where_only_that_is_allowed() {
     let auth = trusting(&issuer).introspection(opaque(&issuer)).build();
     let token = issuer.opaque_token(issuer.token());
     assert!(auth.unwrap().verify::<NoPrivate>(&token).await.is_ok());
-    // A configured address leaves no metadata to look at, so Basic is used.
+    // With a configured address there are no metadata to read, so Basic is used.
     let uri = format!("{}oauth/introspect", issuer.url());
     let auth = trusting(&issuer).introspection(opaque(&issuer).uri(uri));
     let auth = auth.build().unwrap();
@@ -520,7 +520,7 @@ async fn wrong_credentials_are_our_fault_and_not_the_callers() {
     assert_eq!((status.failed, status.denied, status.active), (1, 1, 0));
 }
 
-/// A token with a good signature is not made up.
+/// A token with a valid signature does not count as made up.
 #[tokio::test]
 async fn a_flood_of_made_up_tokens_shuts_out_no_jwt() {
     let asked = Asked::start(always).await;
@@ -553,7 +553,7 @@ async fn an_issuer_may_be_left_out_of_introspection() {
     assert_eq!(issuer.requests().introspection, 0);
 }
 
-/// An answer limits the scopes of a JWT even if it lists none, and an unreadable list grants nothing.
+/// An answer limits the scopes of a JWT even if it lists none; an unreadable list grants nothing.
 #[tokio::test]
 async fn the_scopes_of_an_answer_limit_those_of_a_jwt() {
     use AuthError::InvalidClaim;

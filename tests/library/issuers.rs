@@ -1,5 +1,5 @@
-//! Several issuers: each with its own options, none at the cost of another, replaced while requests
-//! are verified.
+//! Several issuers: each with its own options, independent of the others, and replaced while
+//! requests are verified.
 
 use std::{
     sync::{
@@ -218,7 +218,7 @@ async fn takes_the_token_from_the_configured_field_alone() {
     }
 }
 
-/// A token of 60 KB with escaped texts in it: all positions of its claims are beyond 16 bits.
+/// A token of 60 KB with escaped texts, so that all positions of its claims exceed 16 bits.
 #[tokio::test]
 async fn accepts_tokens_up_to_the_configured_size() {
     let issuer = issuer().await;
@@ -297,7 +297,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
     let forged = other.token().claim("iss", one.url()).kid("k1");
     assert_eq!(verify(&auth, forged).await, Err(BadSignature));
 
-    // The same key at both: each signs for itself, and the token says for whom.
+    // Both publish the same key. Each signs its own tokens, and the token names the issuer.
     let shared = SigningKey::generate(Algorithm::ES256).with_kid("shared");
     one.publish(json!({"keys": [shared.public_jwk()]}));
     other.publish(json!({"keys": [shared.public_jwk()]}));
@@ -311,7 +311,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
             .unwrap();
         assert_eq!(claims.issuer(), issuer.url());
     }
-    // One of the two takes it back, and the other goes on.
+    // One of them unpublishes it, and the other keeps it.
     let next = SigningKey::generate(Algorithm::ES256).with_kid("next");
     one.publish(json!({"keys": [next.public_jwk()]}));
     auth.refresh();
@@ -430,7 +430,7 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     let old = leaves.token().sign();
     let _: Claims = auth.verify(&old).await.unwrap();
 
-    // All that is known about the one that stays must come from memory.
+    // The remaining issuer's data must come from memory.
     stays.go_down().await;
     let after = builder().issuer(stays.url()).issuer(comes.url());
     auth.replace_issuers(&after).unwrap();
@@ -446,7 +446,7 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     let removed: Result<Claims, _> = auth.verify(&old).await;
     assert_eq!(removed.map(|_| ()), Err(AuthError::UnknownIssuer));
 
-    // Other rules judge the cached token anew, with the same keys.
+    // With other rules, the cached token is checked again, with the same keys.
     let strict = TrustedIssuer::new(stays.url()).audience("https://other.example");
     auth.replace_issuers(&builder().issuer(strict)).unwrap();
     let refused: Result<Claims, _> = auth.verify(&token).await;
@@ -455,18 +455,18 @@ async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
     auth.replace_issuers(&builder().issuer(again)).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // Other algorithms read the held document again, because the issuer is still down.
+    // With other algorithms, the held document is parsed again, because the issuer is still down.
     let more = builder().algorithms([Algorithm::ES256, Algorithm::RS256]);
     auth.replace_issuers(&more.issuer(stays.url())).unwrap();
     let _: Claims = auth.verify(&token).await.unwrap();
     assert!(auth.is_ready());
 
-    // A fault changes nothing.
+    // A configuration error changes nothing.
     let fault = auth.replace_issuers(&builder());
     assert_eq!(fault, Err(SetupError::NoIssuer));
     let _: Claims = auth.verify(&token).await.unwrap();
 
-    // Another source starts without keys: those of the old one may not be the new one's.
+    // Another source starts without keys, because the old keys may not be those of the new source.
     let moved = TrustedIssuer::new(stays.url()).jwks_uri(stays.jwks_uri());
     auth.replace_issuers(&builder().issuer(moved)).unwrap();
     assert!(!auth.is_ready());
@@ -528,7 +528,7 @@ async fn a_thousand_issuers_are_told_apart() {
     }
     let unknown = signer.token().claim("iss", name(MANY));
     assert_eq!(verify(&auth, unknown).await, Err(AuthError::UnknownIssuer));
-    // One leaves at the front and one comes at the end.
+    // The first issuer is removed, and a new one is added at the end.
     auth.replace_issuers(&issuers(1..MANY + 1)).unwrap();
     for (number, expected) in [
         (0, Err(AuthError::UnknownIssuer)),

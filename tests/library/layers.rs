@@ -1,4 +1,4 @@
-//! The layers for tower, and what axum makes of them.
+//! The layers for tower, in axum and on their own.
 
 use std::sync::{
     Arc,
@@ -29,7 +29,7 @@ struct Tier {
     tier: String,
 }
 
-/// A state with more than an `Auth` in it, as services have one.
+/// A router state that contains more than an `Auth`, as in real services.
 #[derive(Clone)]
 struct Service {
     auth: Auth,
@@ -129,7 +129,7 @@ async fn claims_of_another_auth_do_not_count() {
         .build()
         .unwrap();
     other.ready().await;
-    // The outer layer accepts a token that is not for the inner one.
+    // The outer layer accepts a token that is not for the inner layer's audience.
     let app = Router::new()
         .route("/", get(|_: Claims| async { "in" }))
         .with_state(other.clone())
@@ -216,7 +216,7 @@ async fn a_refusal_is_an_answer_of_a_handler_too() {
     gone.assert_is_problem("a problem", 404, "not_found");
 }
 
-/// `route_layer` leaves 404 and 405 to the router: a layer around them would hide both behind a 401.
+/// `route_layer` leaves 404 and 405 to the router; a layer around them would answer 401 instead.
 #[tokio::test]
 async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
     let tenant = Tenant::start().await;
@@ -254,7 +254,7 @@ async fn a_service_may_answer_in_its_own_words() {
     }
 }
 
-/// `poll_ready` reserves the service that is called, as `tower::limit` relies on.
+/// `poll_ready` reserves the service that is called. `tower::limit` relies on this.
 #[tokio::test]
 async fn the_service_that_was_ready_is_the_one_that_is_called() {
     #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Policies on routes, with tokens as real issuers write them.
+//! Policies on routes, with tokens in the form of real issuers.
 
 use std::{
     sync::{
@@ -70,7 +70,7 @@ async fn ask(route: &BoxedFilter<(Response,)>, field: &str) -> Answer {
     answer(&request.header("authorization", field).reply(&routes).await)
 }
 
-/// Checks that axum and tonic answer the same under a policy as warp does.
+/// Checks that axum and tonic give the same result under a policy as warp.
 #[cfg(feature = "axum")]
 async fn adapters_agree(
     auth: &Auth,

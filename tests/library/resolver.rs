@@ -1,4 +1,4 @@
-//! Issuers that a function finds by their name.
+//! Issuers that a function finds by name.
 
 use std::{
     sync::{
@@ -214,7 +214,7 @@ async fn an_answer_of_another_name_or_with_bad_options_is_a_no() {
     }
 }
 
-/// One of thousands may be gone; the process goes on.
+/// With thousands of issuers, one that is down must not make the process unready.
 #[tokio::test]
 async fn a_resolved_issuer_without_keys_leaves_the_process_ready() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;

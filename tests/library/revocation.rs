@@ -1,4 +1,4 @@
-//! The list of revoked tokens, its sources, and the end of tokens in use.
+//! The revocation list, its sources, and the end of tokens in use.
 
 use std::{
     error::Error,
@@ -104,7 +104,7 @@ async fn before_is_strict() {
     let (earlier, later) = (token(-101), token(-100));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
     assert_eq!(code(&auth, &earlier).await, "token_revoked");
-    // The clock may tick between the two reads of it, so the later token is a second later at most.
+    // The clock may tick between its two reads, so the later token is at most a second later.
     let later = code(&auth, &later).await;
     let next = code(&auth, &token(-98)).await;
     assert!(later == "ok" || later == "token_revoked");
@@ -193,7 +193,7 @@ async fn a_file_is_read_at_start_and_when_it_changes() {
     read_until(&auth, 2).await;
     assert_eq!(code(&auth, &second).await, "token_revoked");
 
-    // A broken line changes nothing, and neither does a file that is gone.
+    // Neither a broken line nor a missing file changes the list.
     writeln!(file, "{{").unwrap();
     file.flush().unwrap();
     while !auth.revocation_status().sources[0].is_failing {
@@ -265,7 +265,7 @@ fn an_entry_is_a_line_of_json() {
 /// A timer rounds up to its next tick.
 const TICK: Duration = Duration::from_millis(2);
 
-/// A source that answers what it is told to.
+/// A source that returns what the test sets.
 #[derive(Clone, Default)]
 struct Table {
     entries: Arc<Mutex<Vec<Revocation>>>,
@@ -301,7 +301,7 @@ async fn a_source_is_read_again_and_again() {
     assert_eq!(code(&auth, &token).await, "token_revoked", "it stays");
 }
 
-/// Answers once, and then no more.
+/// A source that answers only once.
 #[derive(Default)]
 struct Silent {
     has_answered: AtomicBool,

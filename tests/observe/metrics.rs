@@ -1,4 +1,4 @@
-//! The counters and their labels, and the alerts and the dashboard that use them.
+//! The counters and their labels, and the alerts and the dashboard built on them.
 
 use std::{
     collections::BTreeSet,

@@ -162,7 +162,7 @@ async fn logs_one_pseudonym_per_subject() {
     assert_ne!(names[0], names[2]);
 }
 
-/// Nothing of a token, a path or a field is logged, whatever it contains.
+/// No token, path or field value is logged, whatever it contains.
 #[tokio::test]
 async fn never_logs_a_token_or_a_claim() {
     const MARK: &str = "hunter2";
@@ -276,7 +276,7 @@ async fn logs_the_trace_id_of_a_valid_traceparent() {
     }
 }
 
-/// A refusal of `/auth` can be joined to the client's own request.
+/// A refusal of `/auth` can be correlated with the client's own request.
 #[tokio::test]
 async fn logs_the_request_that_a_proxy_asks_about() {
     let service = Service::start().await;

@@ -1,4 +1,4 @@
-//! The issuers file of a running service: reread at SIGHUP, under load.
+//! The issuers file of a running service: reloaded at SIGHUP, under load.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ async fn serve(file: &Path) -> Process {
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
         ("AUTH0_API_AUDIENCE", "https://api.example.com"),
-        // A line for each request would push out those that the test waits for.
+        // A line for each request would displace the lines that the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others].concat()).await
@@ -84,7 +84,7 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
         assert_eq!(status(&service, &token).await, expected, "{round}");
     }
 
-    // A bad file: its fault is logged, and everything goes on.
+    // An invalid file: its fault is logged, and the service keeps running unchanged.
     fs::write(
         &file,
         "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",

@@ -1,4 +1,4 @@
-//! Shutdown under load: after a signal, every accepted request is answered.
+//! Shutdown under load: after a signal, every accepted request is still answered.
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,4 @@
-//! The running process as an operator meets it: signals, health, certificates and a long run.
+//! The running process from an operator's view: signals, health, certificates and a long run.
 
 mod issuers;
 mod leaving;

@@ -1,4 +1,4 @@
-//! Traces: what a collector and the issuer see of one request.
+//! Traces: the data of one request that the collector and the issuer receive.
 
 use std::{
     fmt::Write,
@@ -43,7 +43,7 @@ where
     address
 }
 
-/// A receiver of OTLP, which keeps what it gets.
+/// A receiver of OTLP that stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -61,7 +61,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Returns whether these bytes have come. Texts and identifiers are in the messages as they are.
+    /// Returns whether these bytes were received. Texts and identifiers are unchanged in the
+    /// messages.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -69,7 +70,7 @@ impl Collector {
     }
 }
 
-/// The address of a key set, which remembers the `traceparent` of each request.
+/// A key set endpoint that records the `traceparent` of each request.
 #[derive(Clone, Default)]
 struct KeySet {
     keys: Arc<Mutex<Vec<Value>>>,
@@ -122,7 +123,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
              X-Forwarded-Uri: /notes/1?key=hunter2\r\nAuthorization: Bearer {token}\r\n"
         )
     };
-    // Not sampled: the proxy has decided.
+    // Not sampled, because the proxy decided so.
     let unsampled = of_trace("00").replace(&trace, &hex(&[7; 16]));
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);

@@ -1,4 +1,4 @@
-//! Memory use while peers request the largest answer and do not read it.
+//! Memory use while peers request the largest response and do not read it.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,8 +23,8 @@ use crate::{
 const BUNDLE: &str = "/docs/swagger-ui-bundle.js";
 const IDLE: Duration = Duration::from_secs(4);
 
-// The upper bounds of docs/production.md, in KiB: for an HTTP/1.1 connection with the default
-// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each answer on it, and for the first requests
+// The upper bounds in docs/production.md, in KiB: for an HTTP/1.1 connection with the default
+// `MAX_HEADER_BYTES`, for an HTTP/2 connection, for each response on it, and for the first requests
 // of the process.
 const HEAD: u64 = 32;
 const HTTP1: u64 = HEAD + 28;
@@ -140,7 +140,7 @@ async fn untaken_http2_answers_take_little_memory_and_give_it_back() {
     service.stop().await;
 }
 
-/// Returns how many streams have been reset.
+/// Returns the number of reset streams.
 fn resets(mut heard: &[u8]) -> usize {
     let mut resets = 0;
     while let Some(head) = heard.get(..9) {
@@ -173,7 +173,7 @@ async fn untaken_http1(connections: u64) {
         peers.push(peer);
     }
 
-    // Waits until each peer has received its first bytes, so that the service accepts another.
+    // Waits until each peer has received its first bytes, so that the service accepts the next one.
     for peer in &peers {
         peer.peek(&mut [0]).await.unwrap();
     }

@@ -1,5 +1,5 @@
 //! The README, its Japanese translation and the pages beside them match the code, and their links
-//! lead to existing targets.
+//! resolve.
 //!
 //! `tests/cli/dev.rs` runs the README's shell commands and the recorded session. The documentation
 //! tests and `examples/hello.rs` compile its Rust code.
@@ -58,7 +58,7 @@ fn its_library_example_is_the_one_that_is_tested() {
     assert_eq!(shown, example.lines().count() - not_shown);
 }
 
-/// Requires that a generated file has this text. With `UPDATE=1` in the environment, writes it
+/// Requires that a generated file has this text. If `UPDATE=1` is set in the environment, writes it
 /// first.
 fn assert_generated(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -119,7 +119,7 @@ fn the_example_file_is_the_table_of_variables() {
     assert_generated(".env.example", &file);
 }
 
-/// Wraps a text into lines of a comment, 100 characters long.
+/// Wraps a text into comment lines of 100 characters.
 fn comment(text: &str) -> String {
     let mut lines = String::new();
     let mut line = "#".to_owned();
@@ -334,7 +334,7 @@ fn prose(page: &str) -> Vec<&str> {
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
-        // Every other piece is code.
+        // Every second piece is code.
         let line: String = line.split('`').step_by(2).collect();
         let targets = line.split("](").skip(1);
         links.extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));

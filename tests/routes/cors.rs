@@ -1,4 +1,4 @@
-//! CORS: a page of an allowed origin can read every answer, failures included.
+//! CORS: a page of an allowed origin can read every response, including failures.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ fn listed() -> Cors {
     ])
 }
 
-/// Returns the service's routes, and some that fail in ways that those cannot.
+/// Returns the service's routes, and additional ones that fail in other ways.
 fn routes(
     tenant: &Tenant,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<>
@@ -276,7 +276,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
             assert_eq!(answer.header("allow"), "GET, HEAD", "{case}");
         }
     }
-    // Each request is counted under its own series.
+    // Each request is counted in its own series.
     for series in [
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="204"} 1"#,
         r#"warp_bearer_requests_total{route="preflight",method="OPTIONS",status="403"} 3"#,
@@ -285,7 +285,7 @@ async fn only_options_with_one_origin_and_a_method_is_a_preflight() {
     }
 }
 
-/// `/auth` guards other applications: a proxy lets through whatever it answers with 2xx.
+/// `/auth` guards other applications: a proxy forwards every request that it answers with 2xx.
 #[tokio::test]
 async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
     for cors in [Some(listed()), Some(Cors::Any), None] {
@@ -306,7 +306,8 @@ async fn at_the_gate_a_preflight_needs_a_token_like_every_request() {
                 assert_eq!(answer.header("access-control-allow-methods"), "", "{path}");
             }
         }
-        // Paths below `/auth` and other spellings of it have no route, and no preflight either.
+        // Paths below `/auth` and other spellings of it have no route, and allow no preflight
+        // either.
         let page = format!("Origin: {PAGE}\r\n{ASKS}");
         for path in [
             "/auth/orders",
@@ -369,7 +370,7 @@ async fn for_all_origins_the_answer_is_a_star_and_without_cors_it_is_silence() {
     }
 }
 
-/// Uses warp's CORS filter as the documentation of `handle_rejection` shows.
+/// Uses warp's CORS filter as in the documentation of `handle_rejection`.
 #[tokio::test]
 async fn in_a_service_of_ones_own_warps_filter_does_it_with_a_recover_on_each_side() {
     let tenant = Tenant::start().await;

@@ -1,4 +1,4 @@
-//! Every error code in an answer has a page that says what to do.
+//! Every error code in a response has a page with advice.
 
 use warp_bearer::service::api::errors::PAGES;
 

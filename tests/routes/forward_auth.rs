@@ -1,4 +1,4 @@
-//! `/auth`, which a proxy asks on behalf of an application that does not verify tokens itself.
+//! `/auth`, which a proxy calls on behalf of an application that does not verify tokens itself.
 
 use std::collections::HashSet;
 
@@ -160,8 +160,8 @@ async fn tells_two_issuers_with_one_subject_apart() {
         .token()
         .subject("7")
         .claim("iss", json!(beyond_ascii));
-    // The field is empty if it cannot carry the issuer, as for a subject. X-Auth-Claims has the
-    // issuer.
+    // The field is empty if it cannot represent the issuer, as for a subject. X-Auth-Claims
+    // contains the issuer.
     let rows = [
         ("one", own, tenant.issuer.url()),
         ("the other", foreign, other.url()),
@@ -330,7 +330,8 @@ async fn the_scope_that_every_route_requires_is_required_here_too() {
     }
 }
 
-/// An issuer may write any audience beside its own. It opens only the resources for which it is trusted.
+/// An issuer can write any audience into its tokens. They open only the resources for which it is
+/// trusted.
 #[tokio::test]
 async fn an_issuer_of_another_audience_opens_none_of_ours() {
     let (ours, other, client) = tokio::join!(Issuer::start(), Issuer::start(), Issuer::start());
@@ -408,7 +409,7 @@ async fn an_issuer_of_another_audience_opens_none_of_ours() {
     assert!(!metadata.contains(tenant.issuer.url()), "{metadata}");
 }
 
-/// One instance guards several resources, and a token for one of them opens no other.
+/// One instance guards several resources, and a token for one of them does not open the others.
 #[tokio::test]
 async fn the_query_picks_an_audience_and_its_metadata() {
     const METADATA: &str = "/.well-known/oauth-protected-resource";
@@ -471,7 +472,7 @@ async fn the_query_picks_an_audience_and_its_metadata() {
     }
 }
 
-/// Clients write the URL of a host with a slash at its end, since URL parsers add it.
+/// Clients write the URL of a host with a trailing slash, because URL parsers add it.
 #[tokio::test]
 async fn a_resource_without_a_path_is_one_audience_with_and_without_a_slash() {
     let issuer = Issuer::start().await;

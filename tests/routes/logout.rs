@@ -1,4 +1,4 @@
-//! `/backchannel-logout`, which is there only if a client is configured for it.
+//! `/backchannel-logout`, which exists only if a logout client is configured.
 
 use warp::Filter;
 use warp_bearer::{

@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs` describe what the routes do.
+//! `/openapi.json` and `/docs` describe the actual behaviour of the routes.
 
 use std::{collections::BTreeSet, io::Read};
 
@@ -27,7 +27,7 @@ async fn described(tenant: &Tenant) -> Value {
     answer.json()
 }
 
-/// Returns the name of a row in the description. A row for any method is described as `GET`.
+/// Returns the operation name of a row. A row for any method is described as `GET`.
 fn name(row: &Row) -> String {
     match &row.methods {
         Methods::Only(method) => format!("{method} {}", row.template),
@@ -35,7 +35,7 @@ fn name(row: &Row) -> String {
     }
 }
 
-/// Returns each operation of the description with its method and path.
+/// Returns each described operation with its method and path.
 fn operations(description: &Value) -> Vec<(String, Value)> {
     let paths = description["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -216,7 +216,7 @@ async fn the_page_loads_what_is_served_here_and_nothing_else() {
     }
 }
 
-/// Fetches a file as a browser does. Returns its media type and its decompressed bytes.
+/// Fetches a file as a browser would. Returns its media type and its decompressed bytes.
 async fn file(tenant: &Tenant, name: &str) -> (String, Vec<u8>) {
     let routes = routes(&Access::from(&tenant.auth), &Shutdown::new());
     let request = warp::test::request().path(&format!("/docs/{name}"));

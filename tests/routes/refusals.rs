@@ -1,4 +1,4 @@
-//! The answer to each failure: one row for each line of the README's table of errors.
+//! The response to each failure: one row for each line of the README's table of errors.
 
 #![allow(clippy::too_many_lines)] // tables
 

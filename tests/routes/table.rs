@@ -1,4 +1,4 @@
-//! The answers of the service's routes, and of routes declared in the same way.
+//! The responses of the service's routes, and of other routes declared in the same way.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ async fn a_service_that_is_asked_to_stop_is_not_ready() {
     assert_eq!(reply.status().as_u16(), 503);
 }
 
-/// Starts a service that clients know by this URL. Every token also needs the scope `use`.
+/// Starts a service under this public URL. Every token also needs the scope `use`.
 async fn described(resource: &str) -> (Issuer, Access) {
     let issuer = Issuer::start().await;
     let auth = Auth::builder()
@@ -414,7 +414,7 @@ async fn a_row_checks_path_method_token_policy_and_body_in_this_order() {
     let service = raw::Service::with(rows, limits, None, RequestLog::disabled()).await;
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(64));
     let (json, text) = ("application/json", "text/plain");
-    // Each row passes one check more than the row before it; everything after that check is wrong.
+    // Each row passes one more check than the previous one, and fails every check after that.
     #[rustfmt::skip]
     let cases = [
         ("another path", "PUT", "/things/7", None, text, "{", 404, "not_found"),

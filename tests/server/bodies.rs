@@ -1,4 +1,4 @@
-//! Request bodies: the allowed size is read, the rest is not.
+//! Request bodies: the allowed size is read, further bytes are not.
 
 use std::fmt::Write;
 

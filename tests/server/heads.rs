@@ -1,4 +1,4 @@
-//! Request heads: too large ones are refused, and nothing is served that two parsers could read
+//! Request heads: large ones are rejected, and so is anything that two parsers could interpret
 //! differently.
 
 use std::fmt::Write;
@@ -152,7 +152,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     let request = format!("{request}\r\n\r\n");
     let answer = server.peer().await.ask(&request).await.expect(case);
     assert_eq!(answer.status, status, "{case}");
-    // hyper itself refuses an invalid target, with an answer without a body.
+    // hyper itself rejects an invalid target, without a body.
     assert_eq!(
         answer.body.contains(r#""code":"bad_host""#),
         status == 400 && !case.contains("without a host"),
@@ -160,7 +160,7 @@ async fn expect(server: &Server, case: &str, request: &str, status: u16) {
     );
 }
 
-/// Each row carries a second request that a parser with other rules would see.
+/// Each row contains a second request that a parser with other rules would see.
 #[tokio::test]
 async fn a_request_of_two_meanings_smuggles_nothing() {
     let inner = GET;

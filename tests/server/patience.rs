@@ -45,7 +45,7 @@ struct Crowd {
     silent: usize,
     dripping: usize,
     half_sent: usize,
-    /// How much a latency may exceed its limit because the machine is busy.
+    /// How far a latency may exceed its limit because the machine is busy.
     noise: Duration,
 }
 

@@ -1,5 +1,4 @@
-//! Connection limits: connections beyond the limit wait, and no shortage of resources ends the
-//! service.
+//! Connection limits: further connections wait, and a lack of resources does not end the service.
 
 use std::process::Stdio;
 

@@ -1,5 +1,5 @@
-//! Properties that hold for every input, tested with thousands of random ones and with each flipped
-//! bit.
+//! Properties that hold for every input, tested with thousands of random inputs and with each bit
+//! flipped.
 
 use std::{cell::RefCell, fmt::Write};
 
@@ -108,7 +108,7 @@ fn base64url_text() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_-]{0,60}"
 }
 
-/// Generates an object with some of the right names, for use as a part of a token.
+/// Generates an object with some of the expected names, for use as a part of a token.
 fn an_object() -> impl Strategy<Value = String> {
     const NAMES: [&str; 9] = ["alg", "typ", "kid", "crit", "iss", "aud", "exp", "sub", ""];
     let values = prop_oneof![
@@ -175,7 +175,7 @@ async fn no_bit_of_a_token_of_any_algorithm_can_be_turned() {
     }
 }
 
-/// Builds an `Auth` that holds this key alone.
+/// Builds an `Auth` that trusts only this key.
 fn auth(key: &SigningKey) -> Auth {
     let auth = Auth::builder()
         .issuer(ISSUER)
@@ -201,7 +201,8 @@ fn signed(key: &SigningKey, payload: &str) -> String {
     signed_by(key, header.to_string(), payload)
 }
 
-/// The claims of a valid token equal what `serde_json` reads from its payload, escapes included.
+/// The claims of a valid token equal the values that `serde_json` reads from its payload, including
+/// escapes.
 #[test]
 fn what_a_good_token_says_is_what_its_claims_say() {
     let runtime = Runtime::new().unwrap();

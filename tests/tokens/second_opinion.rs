@@ -1,5 +1,5 @@
-//! Compares the verdicts with an independent implementation. Writes ten thousand tokens and our
-//! verdicts for `second_opinion/compare.py`, which compares them with `PyJWT`'s.
+//! Compares the results with an independent implementation. Writes ten thousand tokens and our
+//! results for `second_opinion/compare.py`, which compares them with those of `PyJWT`.
 //! `second_opinion/run` does both.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -61,7 +61,7 @@ async fn a_corpus_is_written_for_a_second_opinion() {
     fs::write(path, corpus.to_string()).unwrap();
 }
 
-/// `SplitMix64`: makes the same corpus each time, except for keys and signatures.
+/// `SplitMix64`. Creates the same corpus each time, except for keys and signatures.
 struct Random(u64);
 
 impl Random {
@@ -78,7 +78,7 @@ impl Random {
     }
 }
 
-/// A token under construction: a valid one, with at most one deviation.
+/// A token under construction: a valid token with at most one deviation.
 struct Forge<'a> {
     random: &'a mut Random,
     issuer: &'a Issuer,
@@ -222,7 +222,7 @@ impl<'a> Forge<'a> {
         (class, token)
     }
 
-    /// Makes header or claims that are invalid or barely valid JSON.
+    /// Creates a header or claims that are invalid or unusual JSON.
     fn bent_text(self) -> (&'static str, String) {
         let in_header = self.random.below(2) == 0;
         let text = if in_header {

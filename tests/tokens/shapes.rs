@@ -1,8 +1,8 @@
-//! Tokens of widely used issuers: which are accepted, and with which options.
+//! Tokens of widely used issuers: which ones are accepted, and with which options.
 //!
-//! `shapes.json` has the tokens as the issuers' documentation shows them; only names and numbers of
-//! tenants are changed. Keys and signatures are the local issuer's, and the clock is a minute after
-//! each token was issued.
+//! `shapes.json` contains the tokens as the issuers' documentation shows them; only names and
+//! numbers of tenants are changed. Keys and signatures are the local issuer's, and the clock is set
+//! to a minute after each token was issued.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use warp_bearer::{
     issuer::Issuer,
 };
 
-/// Adds options to a builder that is set up as `serve` does for `AUTH0_ISSUER` and
+/// Adds options to a builder that is configured as `serve` does for `AUTH0_ISSUER` and
 /// `AUTH0_API_AUDIENCE`.
 type Options = fn(Builder) -> Builder;
 
@@ -134,7 +134,7 @@ async fn what_they_grant_is_found_where_they_write_it() {
         assert!(more.is_err(), "{name}");
     }
 
-    // Zitadel's roles are the members of an object and not a list, so a function has to check them.
+    // Zitadel's roles are the members of an object, not a list, so a function must check them.
     let shape = Shape::named("Zitadel");
     let auth = shape.auth(&issuer, "69234237810729019", |builder| builder);
     let claims: Claims<Zitadel> = auth.verify(&shape.signed(&issuer)).await.unwrap();
@@ -162,7 +162,7 @@ async fn auth0s_claims_are_read_in_both_profiles() {
     }
 }
 
-/// Google's access tokens, Zitadel's by default, and Auth0's if no audience was requested.
+/// Google's access tokens, Zitadel's default ones, and Auth0's if no audience was requested.
 #[tokio::test]
 async fn an_opaque_token_is_no_jwt() {
     let issuer = Issuer::start().await;

@@ -1,6 +1,6 @@
-//! A refusal is reported in the log if another route answers the request in its place.
+//! A refusal is logged as an error if another route answers the request.
 //!
-//! This test has its own binary, because the report is made only once per process.
+//! This test has its own binary, because the error is logged only once per process.
 
 use std::{
     io::{self, Write},

@@ -1,7 +1,7 @@
-//! The fields in which a proxy passes the client's certificate on.
+//! The header fields in which a proxy passes on the client's certificate.
 //!
-//! Each function returns the certificate in DER. `None` if the field is absent, comes twice, or
-//! cannot be read: a certificate is never guessed.
+//! Each function returns the certificate in DER, or `None` if the field is absent, repeated or
+//! malformed.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,9 @@ pub(super) fn client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     der(base64)
 }
 
-/// Reads `X-Forwarded-Client-Cert` of Envoy: elements separated by commas, one for each proxy that
-/// saw a certificate. The last one is that of the proxy before us. Its `Cert` is percent-encoded PEM.
+/// Reads Envoy's `X-Forwarded-Client-Cert`: comma-separated elements, one for each proxy that saw a
+/// certificate. The last one comes from the proxy directly before us. Its `Cert` is percent-encoded
+/// PEM.
 pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     let text = single(headers, "x-forwarded-client-cert")?;
     let element = outside_quotes(text, ',')?.pop()?;
@@ -33,7 +34,7 @@ pub(super) fn x_forwarded_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, as nginx's `$ssl_client_escaped_cert` has it.
+/// Reads `X-SSL-Client-Cert`: percent-encoded PEM, such as nginx's `$ssl_client_escaped_cert`.
 pub(super) fn x_ssl_client_cert(headers: &HeaderMap) -> Option<Vec<u8>> {
     pem(&percent_decoded(single(headers, "x-ssl-client-cert")?)?)
 }
@@ -46,8 +47,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// Splits a text at each separator that is not within double quotes. `None` if a quote is not
-/// closed.
+/// Splits a text at each separator outside of double quotes. `None` if a quote is not closed.
 fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -67,7 +67,7 @@ fn outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
     (!is_quoted).then_some(parts)
 }
 
-/// Takes the quotes off. `None` if something follows them, or precedes them.
+/// Removes the quotes around a text. `None` if other characters precede or follow them.
 fn unquoted(text: &str) -> Option<&str> {
     let inner = match text.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?,
@@ -76,7 +76,7 @@ fn unquoted(text: &str) -> Option<&str> {
     (!inner.contains(['"', '\\'])).then_some(inner)
 }
 
-/// Decodes `%2B` and the like. A `+` stays a `+`, as base64 has it.
+/// Decodes percent-encoding. A `+` is not decoded to a space, because base64 uses it.
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
@@ -97,14 +97,14 @@ fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     Some(decoded.into())
 }
 
-/// Decodes PEM of one certificate (RFC 7468).
+/// Decodes PEM that contains one certificate (RFC 7468).
 fn pem(text: &str) -> Option<Vec<u8>> {
     let inner = text.trim().strip_prefix("-----BEGIN CERTIFICATE-----")?;
     let inner = inner.strip_suffix("-----END CERTIFICATE-----")?;
     der(&inner.split_ascii_whitespace().collect::<String>())
 }
 
-/// Decodes base64 of something.
+/// Decodes base64. `None` if the result is empty.
 fn der(base64: &str) -> Option<Vec<u8>> {
     let der = STANDARD.decode(base64).ok()?;
     (!der.is_empty()).then_some(der)

@@ -1,5 +1,5 @@
-//! Tests of proofs: each step of `dpop.rs` broken alone, in several spellings, and the examples of
-//! RFC 9449.
+//! Tests of proofs: each step of `dpop.rs` fails alone, in several ways, and the examples of
+//! RFC 9449 pass.
 
 use std::{
     borrow::Cow,
@@ -64,7 +64,7 @@ fn proof() -> ProofBuilder {
     KEY.proof("GET", URL).token(TOKEN)
 }
 
-/// Checks the fields of a GET request for [`URL`] with [`TOKEN`], which is bound to `bound_to`.
+/// Checks a GET request for [`URL`] with these fields and [`TOKEN`], which is bound to `bound_to`.
 async fn check_fields(
     proofs: &Proofs,
     fields: &[&[u8]],
@@ -213,12 +213,12 @@ async fn rejects_a_proof_that_is_not_one_field() {
     }
 }
 
-/// Signs a header and claims byte for byte.
+/// Signs a header and claims exactly as given.
 async fn check_raw(header: &[u8], claims: &[u8]) -> Result<(), ProofFault> {
     check(&proofs(), &KEY.sign_proof(header, claims)).await
 }
 
-/// The texts of a good header and of good claims.
+/// Returns the JSON texts of a valid header and of valid claims.
 fn texts() -> (String, String) {
     let proof = proof().sign();
     let mut parts = proof.split('.').map(|part| {
@@ -400,7 +400,7 @@ async fn rejects_wrong_signatures() {
         let refused = check(&proofs(), &format!("{input}.{signature}")).await;
         assert_eq!(refused, Err(Signature), "{case}");
     }
-    // Every part is covered.
+    // Covers every part of the proof.
     let (header, claims) = texts();
     let other = claims.replace("GET", "PUT");
     let forged = format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(other));
@@ -644,7 +644,7 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// A client could go on filling the record otherwise.
+/// Otherwise a client could keep filling the record.
 #[cfg(feature = "service")]
 #[tokio::test]
 async fn a_revoked_token_uses_up_no_proof() {

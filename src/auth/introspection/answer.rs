@@ -1,4 +1,4 @@
-//! [`Judge`]: reads an introspection answer and checks it as the claims of a JWT are checked.
+//! [`Judge`]: parses an introspection answer and checks it like the claims of a JWT.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::auth::{
     },
 };
 
-/// A readable answer.
+/// A readable introspection answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The answer, which is strict JSON.
+    /// The text of the answer, which is strict JSON.
     Active(String),
     Inactive,
 }
 
-/// Reads the body of a 200. `None` unless it is one strict JSON object with a boolean `active`.
-/// Nothing is skipped: a byte order mark makes the answer unreadable.
+/// Parses the body of a 200. `None` unless it is one strict JSON object with a boolean `active`. A
+/// byte order mark is not skipped and makes the answer unreadable.
 pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     let text = String::from_utf8(body).ok()?;
     Registered::parse(&text).ok()?;
@@ -34,7 +34,7 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
     }
 }
 
-/// The rules for the answers of one issuer.
+/// The rules for the introspection answers of one issuer.
 #[derive(Debug)]
 pub(in crate::auth) struct Judge {
     pub(in crate::auth) context: Arc<IssuerContext>,
@@ -66,21 +66,21 @@ impl Judge {
         Ok(extract.verified(answer, context, VerifiedBy::Introspection))
     }
 
-    /// Checks the times of an answer again.
+    /// Checks the times of a cached answer again.
     pub(super) fn check_times(&self, verified: &Verified) -> Result<(), AuthError> {
         verified
             .times
             .check(self.context.clock.now(), &self.context.rules)
     }
 
-    /// Returns the time until a token expires, in seconds. Negative within the leeway.
+    /// Returns the seconds until the token expires. Negative during the leeway.
     pub(super) fn lifetime(&self, verified: &Verified) -> f64 {
         verified.times.expires - self.context.clock.now()
     }
 }
 
-/// Rejects an answer about a token of another kind, which some endpoints call active as well:
-/// `token_use` is that of Ory Hydra and Amazon Cognito, `typ` that of Keycloak.
+/// Rejects an answer about a token that is not an access token. Some endpoints call other tokens
+/// active too: `token_use` is written by Ory Hydra and Amazon Cognito, `typ` by Keycloak.
 fn is_access_token(answer: &str) -> Result<(), AuthError> {
     const OTHERS: [&str; 4] = ["refresh", "offline", "id", "logout"];
     for name in ["token_use", "typ"] {
@@ -94,7 +94,7 @@ fn is_access_token(answer: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Returns whether an answer about a JWT may be about another token: it has another `sub` or `jti`.
+/// Returns whether an answer about a JWT has a different `sub` or `jti`, so is about another token.
 pub(super) fn is_about_another(jwt: &Verified, answer: &Verified) -> bool {
     ["sub", "jti"].into_iter().any(|name| {
         let claim = |verified: &Verified| -> Option<String> {

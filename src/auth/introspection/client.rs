@@ -1,7 +1,7 @@
 //! [`Client`]: asks the introspection endpoint of one issuer about one token (RFC 7662 §2).
 //!
-//! Follows no redirect, reads at most 64 KiB, and waits at most 2 s. Caches nothing but the address
-//! of the endpoint.
+//! Follows no redirects, reads at most 64 KiB, and waits at most 2 s. Caches only the address of
+//! the endpoint.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,10 +27,10 @@ use crate::auth::{
     token::json,
 };
 
-/// The time limit of one question, discovery included.
+/// The timeout of one request, discovery included.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most bytes that an answer may have.
+/// The maximum size of an answer in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long a discovered endpoint is used before discovery is repeated.
@@ -46,11 +46,11 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// Held during discovery, so that questions that arrive meanwhile share one.
+    /// Locked during discovery, so that concurrent requests share one discovery.
     discovering: Mutex<()>,
 }
 
-/// An endpoint, with the HTTP client that keeps connections to it.
+/// An endpoint, and the HTTP client that keeps connections to it.
 #[derive(Debug)]
 struct Endpoint {
     url: Url,
@@ -171,8 +171,8 @@ impl Client {
         AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint, which is discovered when it is first needed and again each day. If
-    /// discovery fails later, the known endpoint stays.
+    /// Returns the endpoint. It is discovered when it is first needed, and again each day. If a
+    /// later discovery fails, the known endpoint stays in use.
     async fn endpoint(&self) -> Result<Arc<Endpoint>, AskError> {
         if let Some(endpoint) = self.current() {
             return Ok(endpoint);
@@ -236,8 +236,8 @@ impl Client {
 }
 
 impl Metadata {
-    /// Returns where the secret goes: into the form only if Basic is not allowed. Metadata without
-    /// a list for this endpoint often mean that of the token endpoint.
+    /// Returns where to send the secret: in the form only if Basic is not allowed. If the metadata
+    /// do not list methods for this endpoint, the list for the token endpoint usually applies.
     fn place(&self) -> Place {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
@@ -251,8 +251,8 @@ impl Metadata {
 }
 
 impl Endpoint {
-    /// Builds the HTTP client. Reading certificate authorities takes about 70 ms, during which a
-    /// single-threaded runtime could answer no other request, so a thread does it.
+    /// Builds the HTTP client on another thread. Reading certificate authorities takes about 70 ms
+    /// and would block a single-threaded runtime for that long.
     async fn new(
         target: &FetchUrl,
         place: Place,
@@ -278,7 +278,8 @@ impl Endpoint {
     }
 }
 
-/// Builds a client that keeps connections, because questions are frequent, unlike fetches of keys.
+/// Builds a client that keeps connections open, because introspection is frequent, unlike key
+/// fetches.
 fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = target
         .builder()?

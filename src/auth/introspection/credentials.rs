@@ -35,12 +35,12 @@ enum Secret {
     Key(Box<ClientKey>),
 }
 
-/// Where the secret goes.
+/// The place in the request that carries the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// HTTP Basic, in `Authorization`.
     Basic,
-    /// The form.
+    /// The form in the request body.
     Form,
 }
 
@@ -61,8 +61,8 @@ impl Credentials {
         Ok(Self { id, secret })
     }
 
-    /// Returns the value of `Authorization`, if the credentials go there. Both parts are form-encoded
-    /// first (RFC 6749 §2.3.1), so that neither contains a colon.
+    /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
+    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon.
     pub(super) fn authorization(&self, place: Place) -> Option<String> {
         match (&self.secret, place) {
             (Secret::Text(secret), Place::Basic) => {
@@ -73,7 +73,7 @@ impl Credentials {
         }
     }
 
-    /// Returns the parameters of the form that authenticate us, for an issuer of this name. `None`
+    /// Returns the form parameters that authenticate the client to the issuer of this name. `None`
     /// if the system has no randomness.
     pub(super) fn parameters(
         &self,
@@ -102,14 +102,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Writes a form (`application/x-www-form-urlencoded`).
+/// Serializes parameters as a form (`application/x-www-form-urlencoded`).
 pub(super) fn form<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let pairs = parameters.into_iter();
     let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Encodes a name or a value of a form.
+/// Form-encodes a name or a value.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -142,8 +142,7 @@ enum ClientKey {
 }
 
 impl ClientKey {
-    /// Reads a key from PEM: PKCS#8, or what OpenSSL writes as `RSA PRIVATE KEY` and `EC PRIVATE
-    /// KEY`.
+    /// Parses a key from PEM: PKCS#8, or OpenSSL's `RSA PRIVATE KEY` and `EC PRIVATE KEY`.
     fn from_pem(pem: &str) -> Option<Self> {
         let (label, der) = private_key(pem)?;
         let der = der.as_slice();
@@ -171,7 +170,7 @@ impl ClientKey {
         }
     }
 
-    /// Returns a client assertion for an issuer (RFC 7523 §3). Its audience is the issuer's name,
+    /// Returns a client assertion for an issuer (RFC 7523 §3). The audience is the issuer's name,
     /// which every endpoint of the issuer accepts.
     fn assertion(&self, client_id: &str, issuer: &str) -> Option<String> {
         let mut id = [0; 16];

@@ -1,11 +1,12 @@
-//! [`Introspector`]: finds the claims of a token by asking its issuer, within limits.
+//! [`Introspector`]: gets the claims of a token from its issuer, within limits.
 //!
 //! - A fresh answer comes from the cache.
-//! - Questions about the same token share one request, which goes on if its callers leave.
-//! - At most 64 questions are open at once, and unknown tokens need a unit of the budget.
+//! - Concurrent requests about the same token share one question to the issuer, which continues if
+//!   they are dropped.
+//! - At most 64 questions are open at once, and each unknown token needs a unit of the budget.
 //!
 //! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
-//! Everything else is an error, and an answer that cannot be read is not cached.
+//! Everything else is an error, and an unreadable answer is not cached.
 
 use std::{
     collections::HashMap,
@@ -41,20 +42,20 @@ use crate::auth::{
 
 pub(in crate::auth) use crate::auth::introspection::answer::Judge;
 
-/// The most questions that are open at once.
+/// The maximum number of open questions.
 const MAX_OPEN: usize = 64;
 
-/// The most of them that are about tokens that were not active before. Made-up tokens never take
-/// the rest.
+/// The maximum number of open questions about tokens that were not active before. The rest is
+/// reserved for known tokens, so that made-up ones cannot occupy it.
 const MAX_UNKNOWN: usize = 48;
 
-/// How long a question waits for a unit of the budget that others have reserved.
+/// How long a question waits for a unit of the budget while all units are reserved.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The shortest token that is asked about. A shorter one can be guessed.
+/// The minimum length of a token to ask about. A shorter token could be guessed.
 const SHORTEST: usize = 16;
 
-/// Asks one issuer about tokens. Clones are the same introspector.
+/// Introspects the tokens of one issuer. Clones share their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Introspector {
     shared: Arc<Shared>,
@@ -71,7 +72,7 @@ struct Shared {
     /// Signals that a reservation has ended.
     settled: Notify,
     counts: Counts,
-    /// The last failure. Each is logged once.
+    /// The last failure. Each reason is logged only once.
     failure: Mutex<Option<AskError>>,
 }
 
@@ -99,6 +100,8 @@ struct Counts {
 }
 
 impl Introspector {
+    /// Creates an introspector.
+    ///
     /// # Errors
     /// Returns a [`SetupError`] if the credentials cannot be used.
     pub(in crate::auth) fn new(
@@ -136,7 +139,7 @@ impl Introspector {
     /// Returns the claims of an opaque token.
     ///
     /// # Errors
-    /// [`AuthError::TokenNotJwt`] for a token that no issuer is asked about.
+    /// [`AuthError::TokenNotJwt`] if the token cannot be one that the issuer has issued.
     pub(in crate::auth) async fn opaque(&self, token: &[u8]) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenNotJwt)?;
         if token.len() < SHORTEST {
@@ -145,7 +148,7 @@ impl Introspector {
         self.verdict(text, None).await
     }
 
-    /// Returns the claims of a verified JWT, limited by what the issuer says about it.
+    /// Returns the claims of a verified JWT, restricted by the issuer's answer.
     pub(in crate::auth) async fn jwt(&self, token: &[u8], jwt: &Arc<Verified>) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenMalformed)?;
         self.verdict(text, Some(jwt)).await
@@ -162,8 +165,9 @@ impl Introspector {
             Known::Before => true,
             Known::Nothing => false,
         };
-        // Boxed because it is rare: otherwise every request's future would have room for it.
-        // A verified JWT is not made up, so a flood of made-up tokens does not shut it out.
+        // Boxed because it is rare; otherwise the future of every request would reserve room for
+        // it. A verified JWT is not made up, so it counts as known and a flood of made-up tokens
+        // cannot block it.
         let is_known = is_known || jwt.is_some();
         Box::pin(self.ask(hash, token, jwt, is_known)).await
     }
@@ -177,12 +181,12 @@ impl Introspector {
     ) -> Verdict {
         let mut answered = self.question(hash, token, jwt, is_known)?;
         let verdict = answered.wait_for(Option::is_some).await;
-        // The sender is dropped without a verdict only if the question panicked.
+        // The sender is dropped without a verdict only if the task panicked.
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
     }
 
-    /// Joins the open question about this token, or opens one.
+    /// Joins the open question about this token, or opens a new one.
     fn question(
         &self,
         hash: TokenHash,
@@ -195,7 +199,8 @@ impl Introspector {
         if let Some(open) = state.open.get(&hash) {
             return Ok(open.answered.clone());
         }
-        // Looks again under the lock: the question may have been answered since the first look.
+        // Looks again under the lock, because the question may have been answered since the first
+        // lookup.
         if let Known::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
@@ -237,8 +242,8 @@ impl Introspector {
         }
     }
 
-    /// Asks about a token that no issuer has issued, so that the credentials are tested. Returns
-    /// what is wrong with the endpoint or the credentials.
+    /// Asks about a made-up token to test the credentials. Returns an error if the endpoint or the
+    /// credentials do not work.
     #[cfg(feature = "service")]
     pub(in crate::auth) async fn probe(&self) -> Result<(), AskError> {
         let mut random = [0; 16];
@@ -252,7 +257,7 @@ fn unavailable(retry_after: Duration) -> AuthError {
     AuthError::IntrospectionUnavailable { retry_after }
 }
 
-/// An open question. Dropping it closes the question, even if it panicked.
+/// An open question. Dropping it closes the question, even after a panic.
 struct Question {
     shared: Arc<Shared>,
     hash: TokenHash,
@@ -283,19 +288,19 @@ impl Question {
     }
 }
 
-/// A reserved unit of the budget. It is spent unless an active answer comes.
+/// A reserved unit of the budget. It is spent unless the answer is active.
 struct Reserved<'s> {
     shared: &'s Shared,
     is_spent: bool,
 }
 
 impl<'s> Reserved<'s> {
-    /// Reserves a unit, and waits for one while others may still return theirs.
+    /// Reserves a unit. Waits while all units are reserved but may be returned.
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut settled = pin!(shared.settled.notified());
-            // Registers before the look at the budget, so that no signal is missed.
+            // Registers before checking the budget, so that no signal is missed.
             settled.as_mut().enable();
             let reservation = shared.state().budget.reserve(Instant::now());
             let retry_after = match reservation {
@@ -361,8 +366,8 @@ impl Shared {
         }
     }
 
-    /// Caches the verdict on an active answer: for the time to live, at most until the token
-    /// expires, or for a few seconds if it is an error.
+    /// Caches the outcome of an active answer: claims for the time to live, but not longer than the
+    /// token is valid; an error for a few seconds.
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {

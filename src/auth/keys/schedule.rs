@@ -1,39 +1,39 @@
-//! Decides when the key set of one issuer is fetched: a state machine that gets the time as an
+//! Decides when the key set of one issuer is fetched, as a state machine that takes the time as an
 //! argument.
 //!
-//! It does no I/O and reads no clock, so that tests run it through years in a second. Three things
-//! start a fetch: time (the first fetch, the refresh ahead of the time to live, the retry after a
+//! It does no I/O and reads no clock, so tests can simulate years in a second. Three things start a
+//! fetch: time (the first fetch, the refresh before the time to live ends, the retry after a
 //! failure), an operator ([`Schedule::refresh`]), and requests that lack a key
-//! ([`Schedule::request`]). Only requests pay, from a small budget. At most one fetch is in flight
-//! at a time.
+//! ([`Schedule::request`]). Only requests pay for their fetches, from a small budget. At most one
+//! fetch is in flight at a time.
 //!
-//! Four invariants hold here, and the tests below check them over random sequences of events:
+//! The tests below check four invariants with random sequences of events:
 //!
 //! - **A request for a newer set gets a fetch that begins after the request.** Fetches are
 //!   numbered, and [`Decision::Wait`] names the first one that begins later. A fetch that is
-//!   already in flight may still bring the key, but a request is never refused because of it alone.
-//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and for
-//!   at most one [`follow-up`](Discovery::IfMoved) of it: four HTTP requests together.
+//!   already in flight may still bring the key, but its failure alone never rejects a request.
+//! - **A request costs the issuer nothing beyond the budget.** One unit pays for one fetch and at
+//!   most one [`follow-up`](Discovery::IfMoved): together at most four HTTP requests.
 //! - **Each endpoint's `Retry-After` is honoured**, up to a minute, except by an operator's
-//!   refresh. The one of the discovery endpoint is kept separately, because the key set may still
-//!   answer.
-//! - **A refresh that an operator asked for is retried until it succeeds.** A withdrawn key must
-//!   not go on for hours because one fetch failed.
+//!   refresh. That of the discovery endpoint is stored separately, because the key set may still be
+//!   available.
+//! - **A refresh that an operator requested is retried until it succeeds.** One failed fetch must
+//!   not keep a withdrawn key in use for hours.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The times of a key set. Each is an option of the builder, with the same default.
+/// The durations that control a key set. Each is an option of the builder with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// The time to live. `None` uses the answer's `max-age`, clamped to 5 min … 24 h.
+    /// The time to live. `None` uses the response's `max-age`, clamped to 5 min … 24 h.
     pub(crate) ttl: Option<Duration>,
-    /// The time in which the budget grows by one, ± 20 %.
+    /// The time after which the budget grows by one unit, ± 20 %.
     pub(crate) cooldown: Duration,
-    /// How long the last good set is used after its time to live while the issuer fails.
+    /// How long the last good set is used past its time to live while fetches fail.
     pub(crate) stale: Duration,
-    /// The longest pause between two attempts while the issuer fails.
+    /// The longest pause between two attempts while fetches fail.
     pub(crate) patience: Duration,
 }
 
@@ -42,7 +42,8 @@ impl Policy {
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     const UNSAID: Duration = Duration::from_secs(10 * 60);
 
-    /// Returns the policy for a file, which is read often because reading it costs almost nothing.
+    /// Returns the policy for a file, which is checked often because reading it costs almost
+    /// nothing.
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
@@ -74,23 +75,23 @@ pub(crate) struct Schedule {
     budget: Budget,
     jitter: Jitter,
     pending: Option<PendingFetch>,
-    /// The number of the last fetch that has ended. The next one has the next number.
+    /// The number of the last fetch that has ended. Numbers are consecutive.
     ended: u64,
-    /// `refresh` was called while a fetch was in flight, so another fetch follows it.
+    /// True if `refresh` was called while a fetch was in flight, so another fetch must follow.
     refresh_again: bool,
-    /// The last paid fetch used an address that was discovered earlier. If a request still lacks
-    /// its key, discovery may be repeated once without paying again.
+    /// True if the last paid fetch used an address that was discovered earlier. If a request still
+    /// lacks its key, discovery may then be repeated once without paying again.
     follow_up: bool,
     discovery: DiscoveryClock,
-    /// The time of the next fetch that is not asked for by a request or an operator.
+    /// The time of the next fetch that no request or operator asks for.
     next: Instant,
-    /// The end of the time for which the held set may be used.
+    /// The time until which the current set may be used.
     usable_until: Option<Instant>,
-    /// Failures of fetches that time started, since the last success.
+    /// The number of failed scheduled fetches since the last success.
     failures: u32,
-    /// An operator has asked for a refresh, and no fetch that began after that has succeeded.
+    /// True from an operator's refresh until a fetch that began after it succeeds.
     refresh_unsatisfied: bool,
-    /// The end of the key set's `Retry-After`.
+    /// The end of the `Retry-After` from the key set's endpoint.
     left_alone_until: Option<Instant>,
 }
 
@@ -100,7 +101,7 @@ struct PendingFetch {
     discovery: Discovery,
     cause: Cause,
     has_begun: bool,
-    /// Discovery failed as part of this fetch.
+    /// True if discovery failed as part of this fetch.
     discovery_failed: bool,
 }
 
@@ -108,23 +109,23 @@ struct PendingFetch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Time,
-    /// A request, which paid for it.
+    /// A request. Paid from the budget.
     Request,
-    /// An operator, who may ignore `Retry-After`.
+    /// An operator. Ignores `Retry-After`.
     Operator,
 }
 
-/// The times of discovery: when it last succeeded, and when it may and must be repeated.
+/// The times of discovery: when it last succeeded, and when it may or must be repeated.
 #[derive(Debug)]
 struct DiscoveryClock {
-    /// `true` if the address of the key set comes from the issuer's metadata.
+    /// True if the address of the key set comes from the issuer's metadata.
     enabled: bool,
     /// The time of the last success. `None` if the address of the key set is not known.
     succeeded: Option<Instant>,
-    /// The last fetch failed, perhaps because the key set has moved: the next fetch that time
-    /// starts repeats discovery.
+    /// True after a failed fetch, whose cause may be that the key set has moved. The next scheduled
+    /// fetch then repeats discovery.
     is_due: bool,
-    /// The latest time for the refresh that repeats discovery.
+    /// The latest time at which a refresh must repeat discovery.
     repeat_by: Instant,
     /// The end of the discovery endpoint's `Retry-After`.
     left_alone_until: Option<Instant>,
@@ -133,38 +134,37 @@ struct DiscoveryClock {
 /// How a fetch finds the address of the key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovery {
-    /// Fetches from the address that is known, if one is.
+    /// Fetches from the known address, if there is one.
     Skip,
     /// Discovers the address, then fetches from it.
     First,
-    /// A follow-up: discovers the address, and fetches only if it has changed. The old address was
-    /// asked a moment ago.
+    /// A follow-up: discovers the address, and fetches only if it has changed, because the old
+    /// address was just fetched from.
     IfMoved,
 }
 
 /// The answer to a request that wants a newer set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after the
-    /// question, to be handed to [`Schedule::request_again`]. If `started`, the fetch task has to
-    /// be woken.
+    /// A fetch is in flight. `fresh` is the number of the first fetch that begins after this call;
+    /// pass it to [`Schedule::request_again`]. If `started`, the caller must wake the fetch task.
     Wait { fresh: u64, started: bool },
-    /// The budget is spent, or the issuer's `Retry-After` is not over.
+    /// The budget is spent, or the issuer's `Retry-After` has not passed.
     Refused,
-    /// A fetch that began after the question has ended, and nothing else is left to try.
+    /// A fetch that began after the first call has ended, and no further attempt is left.
     Settled,
 }
 
-/// The next event that time alone brings.
+/// The next scheduled event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Fetch(Instant),
-    /// The set has been used past its time to live for as long as the policy allows.
+    /// The current set must be dropped, because it may no longer be used.
     Drop(Instant),
 }
 
 impl Schedule {
-    /// Creates a schedule whose first fetch is due at once.
+    /// Creates a schedule. The first fetch is due at once.
     pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
@@ -183,13 +183,13 @@ impl Schedule {
         }
     }
 
-    /// Decides on the fetch for a request that needs a newer set than the held one.
+    /// Decides whether a request that needs a newer set gets a fetch.
     pub(crate) fn request(&mut self, discovery: Discovery, now: Instant) -> Decision {
         match &self.pending {
             None => self.start_paid(discovery, now),
             Some(pending) => {
-                // A fetch that has begun comes too early for this question. A follow-up has no
-                // number, because it may fetch nothing.
+                // A fetch that has begun is too early for this request. A follow-up gets no number,
+                // because it may fetch nothing.
                 let is_early = pending.has_begun && pending.discovery != Discovery::IfMoved;
                 Decision::Wait {
                     fresh: self.ended + 1 + u64::from(is_early),
@@ -199,7 +199,7 @@ impl Schedule {
         }
     }
 
-    /// Decides for the same request again, after a fetch that did not bring its key. `fresh` is
+    /// Decides again for the same request, after a fetch that did not bring its key. `fresh` comes
     /// from the request's [`Decision::Wait`].
     pub(crate) fn request_again(&mut self, fresh: u64, now: Instant) -> Decision {
         if self.pending.is_some() {
@@ -230,15 +230,15 @@ impl Schedule {
         }
     }
 
-    /// Starts a fetch that is due by time. It is free.
+    /// Starts a scheduled fetch, which does not use the budget.
     pub(crate) fn fetch(&mut self) {
         if self.pending.is_none() {
             self.enqueue(Discovery::Skip, Cause::Time);
         }
     }
 
-    /// Starts an operator's fetch, which begins after this call and includes discovery. It is free,
-    /// and `Retry-After` is ignored. Calls during one fetch share the one that follows it.
+    /// Starts an operator's fetch, which begins after this call and includes discovery. It does not
+    /// use the budget and ignores `Retry-After`. All calls during one fetch share the next one.
     pub(crate) fn refresh(&mut self) {
         self.refresh_unsatisfied = true;
         if self.pending.is_none() {
@@ -263,11 +263,11 @@ impl Schedule {
         });
     }
 
-    /// Begins the fetch that was asked for, if one was. It is in flight until
+    /// Begins the pending fetch, if there is one. It is in flight until
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`unmoved`](Self::unmoved).
     ///
-    /// A fetch that a request started does not wait for discovery where the address is known. If
-    /// the fetched set lacks the key, a follow-up repeats discovery.
+    /// A fetch for a request skips discovery if the address is known. If the fetched set lacks the
+    /// key, a follow-up repeats discovery.
     pub(crate) fn begin(&mut self, now: Instant) -> Option<Discovery> {
         let clock = &self.discovery;
         let pending = self.pending.as_mut()?;
@@ -290,7 +290,7 @@ impl Schedule {
         self.pending.is_some()
     }
 
-    /// Returns what to wait for while nothing is in flight.
+    /// Returns the next event to wait for while no fetch is in flight.
     pub(crate) fn due(&self) -> Due {
         match self.usable_until {
             Some(until) if until <= self.next => Due::Drop(until),
@@ -307,23 +307,23 @@ impl Schedule {
         clock.left_alone_until = None;
     }
 
-    /// Records that discovery failed. The fetch in flight goes on with the known address.
+    /// Records that discovery failed. The fetch in flight continues with the known address.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
         clock.left_alone_until = left_alone_until(now, retry_after);
-        // An attempt was made: the refreshes go on at their own pace.
+        // The failed attempt counts as a repetition, so the next one is not due immediately.
         clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::AGE);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
         }
     }
 
-    /// Ends the fetch in flight, which brought a usable set or confirmed the held one.
+    /// Ends the fetch in flight, which returned a usable set or confirmed the current one.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
         self.left_alone_until = None;
-        // A refresh that came during this fetch is remembered in `refresh_again`.
+        // If a refresh was requested during this fetch, `refresh_again` is set.
         self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
         self.next = now + wait.min(self.discovery.longest_wait(now));
@@ -331,8 +331,8 @@ impl Schedule {
         self.end();
     }
 
-    /// Ends the fetch in flight, which failed. The next refresh repeats discovery: keys may have
-    /// moved. Of the `Retry-After` of discovery and of the key set, the longer one counts for both.
+    /// Ends the fetch in flight, which failed. The next refresh repeats discovery, because the keys
+    /// may have moved. The longer `Retry-After` of discovery and of the key set applies to both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let mut left_alone_until = left_alone_until(now, retry_after);
         if self
@@ -348,8 +348,8 @@ impl Schedule {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
         } else {
-            // A failed fetch that a request or an operator started does not lengthen the backoff.
-            // Only a refresh that an operator asked for is retried ahead of time.
+            // A failed fetch for a request or an operator does not lengthen the backoff. Only a
+            // refresh that an operator requested is retried early.
             if self.refresh_unsatisfied {
                 self.next = self.next.min(now + self.backoff());
             }
@@ -383,19 +383,19 @@ impl Schedule {
         self.left_alone_until.is_some_and(|until| now < until)
     }
 
-    /// Records that the set was dropped.
+    /// Records that the current set was dropped.
     pub(crate) fn dropped(&mut self) {
         self.usable_until = None;
     }
 
-    /// Returns the time until the next fetch that is due by time.
+    /// Returns the time until the next scheduled fetch.
     pub(crate) fn until_next(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
     }
 
-    /// Returns how long a request that found no set should wait before it tries again: until time
-    /// alone starts the next fetch, or until the budget pays for one, whichever comes first. At
-    /// least a second, unless a fetch is due sooner.
+    /// Returns how long a request that found no set should wait before it retries: until the next
+    /// scheduled fetch, or until the budget has a unit again, whichever comes first. At least a
+    /// second, unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
         let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
@@ -411,10 +411,10 @@ impl Schedule {
 }
 
 impl DiscoveryClock {
-    /// The longest that a discovered address is used before a refresh repeats discovery.
+    /// The maximum age of a discovered address. A refresh then repeats discovery.
     const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. Half of the life, so that
-    /// a time to live of up to twelve hours is never cut short for the sake of discovery.
+    /// A refresh repeats discovery if the last one is at least this old. This is half of `LIFE`, so
+    /// that discovery never shortens a time to live of up to twelve hours.
     const AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {
@@ -427,7 +427,7 @@ impl DiscoveryClock {
         }
     }
 
-    /// Returns whether a fetch that time starts repeats discovery.
+    /// Returns whether a scheduled fetch must repeat discovery.
     fn wants_repetition(&self, now: Instant) -> bool {
         let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::AGE;
         self.enabled
@@ -449,7 +449,7 @@ impl DiscoveryClock {
     }
 }
 
-/// The longest `Retry-After` that is honoured.
+/// The maximum `Retry-After`. Longer values are shortened to it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns when a `Retry-After` ends. `None` if it is absent or 0.
@@ -458,9 +458,9 @@ fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Insta
     (!wait.is_zero()).then(|| now + wait)
 }
 
-/// The fetches that requests may start: four at most, and one more each cooldown. A new key is
-/// fetched at once even right after another fetch, and a flood of made-up `kid`s costs the issuer
-/// four fetches and then one per cooldown.
+/// The budget for fetches on behalf of requests: at most four, and one more each cooldown. It lets
+/// a new key be fetched at once even right after another fetch, and limits a flood of made-up
+/// `kid`s to four fetches and then one per cooldown.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -497,7 +497,7 @@ impl Budget {
     }
 }
 
-/// Spreads replicas that started together. Not a secret: a seed and Steele and Vigna's
+/// Spreads the fetches of replicas that started together. Not secret: a seed and Steele and Vigna's
 /// `SplitMix64`.
 #[derive(Debug)]
 struct Jitter(u64);
@@ -531,7 +531,7 @@ mod tests {
         (Schedule::new(Policy::default(), true, now, 7), now)
     }
 
-    /// A schedule that holds a set, fetched and discovered at the instant that it returns.
+    /// Returns a schedule with a set that was just fetched and discovered, and that time.
     fn holding() -> (Schedule, Instant) {
         let (mut schedule, now) = schedule();
         schedule.fetch();
@@ -591,7 +591,7 @@ mod tests {
                 schedule.succeeded(now, None);
             }
         }
-        // One in 15 s ± 20 %, on the average of many.
+        // On average, one in 15 s ± 20 %.
         assert!((4 + 225..=4 + 265).contains(&fetches), "{fetches}");
     }
 
@@ -950,7 +950,8 @@ mod tests {
         assert!(matches!(schedule.due(), Due::Fetch(_)));
     }
 
-    /// Random lives: time passes, requests and operators ask, fetches succeed, fail or hang.
+    /// Runs random sequences of events: time passes, requests and operators ask, fetches succeed,
+    /// fail or hang.
     #[test]
     fn no_life_breaks_the_invariants() {
         for seed in 0..500 {
@@ -958,17 +959,17 @@ mod tests {
         }
     }
 
-    /// A schedule, and a model of what it has promised.
+    /// A schedule, and a model of its obligations.
     struct Life {
         dice: Jitter,
         start: Instant,
         now: Instant,
         schedule: Schedule,
-        /// The start of each fetch of the set, follow-ups excluded.
+        /// The start of each fetch of the set, without follow-ups.
         begun: Vec<Instant>,
-        /// Requests that wait: when they asked, and for the number of which fetch.
+        /// Waiting requests: the time they asked, and the number of the fetch that they wait for.
         waiting: Vec<(Instant, u64)>,
-        /// The last request of an operator, until a fetch begins after it.
+        /// The last refresh of an operator, until a fetch begins after it.
         refresh: Option<Instant>,
         good_until: Option<Instant>,
         paid: u32,
@@ -1044,7 +1045,7 @@ mod tests {
             self.schedule.refresh();
         }
 
-        /// One fetch, during which others ask.
+        /// Runs one fetch, during which other requests arrive.
         fn run_fetch(&mut self) {
             let discovery = self.schedule.begin(self.now).unwrap();
             let began = self.now;
@@ -1081,8 +1082,8 @@ mod tests {
             self.answer();
         }
 
-        /// Every waiting request asks again, and is settled only by a fetch that began after the
-        /// question.
+        /// Every waiting request asks again. It may be settled only by a fetch that began after it
+        /// first asked.
         fn answer(&mut self) {
             for (asked_at, fresh) in std::mem::take(&mut self.waiting) {
                 let was_in_flight = self.schedule.is_in_flight();

@@ -1,6 +1,6 @@
-//! [`Binding`]: what `cnf` binds a token to (RFC 7800 §3): a key for DPoP, a certificate, or both.
+//! [`Binding`]: the key or certificate that `cnf` binds a token to (RFC 7800 §3), or both.
 //!
-//! This module reads the claim. Whether a request proves the binding is decided in `credential/`.
+//! This module only reads the claim. `credential/` decides whether a request proves possession.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::auth::{error::AuthError, token::json};
 
-/// A SHA-256 thumbprint. Displays as base64url without padding, as `cnf` has it.
+/// A SHA-256 thumbprint. Displays as base64url without padding, as in `cnf`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint(pub(crate) [u8; 32]);
 
@@ -38,7 +38,8 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
-/// What a token is bound to. The request has proved possession of each of them.
+/// The key, the certificate, or both that a token is bound to. The request has proved possession of
+/// each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Binding {
@@ -48,7 +49,7 @@ pub struct Binding {
     pub certificate: Option<Thumbprint>,
 }
 
-/// The methods of confirmation that a request can satisfy here.
+/// The confirmation methods that are enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Methods {
     /// `jkt`.
@@ -58,7 +59,7 @@ pub(crate) struct Methods {
 }
 
 impl Binding {
-    /// Returns what a token is bound to by two statements about it, both of which hold.
+    /// Combines two bindings of one token, both of which must hold.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if they name different keys or certificates.
@@ -81,8 +82,9 @@ impl Binding {
 
     /// Reads the JSON text of `cnf`.
     ///
-    /// Other members are ignored beside a supported one, which alone is proved. They are refused
-    /// alone: a token that is bound in a way that is not checked is no bearer token.
+    /// Unsupported members are ignored if a supported one is present; only the supported one must
+    /// be proved. Without a supported member, the token is rejected: it is bound by a method that
+    /// cannot be checked, so it must not be accepted as a bearer token.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if there is no supported member, or one that is not enabled.

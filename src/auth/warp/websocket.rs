@@ -1,8 +1,8 @@
 //! The token of a WebSocket handshake: [`with_websocket_auth`] and [`subprotocol`].
 //!
 //! A page cannot set `Authorization` on a WebSocket, but it can set the list of subprotocols. The
-//! token may therefore follow the name `bearer` in that list. It is never read from the URL, which
-//! servers and proxies log.
+//! token may therefore follow the name `bearer` in that list. It is never read from the URL,
+//! because servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -70,7 +70,8 @@ where
 }
 
 /// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
-/// offered it, and never the token. Browsers close the socket if the response names no subprotocol.
+/// offered it. It is never the token. Browsers close the socket if the response names no
+/// subprotocol.
 pub fn subprotocol()
 -> impl Filter<Extract = (Subprotocol,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::header::headers_cloned().map(|headers: HeaderMap| Subprotocol {
@@ -85,8 +86,8 @@ pub struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that the
-    /// response already names, such as the application's own, stays as it is.
+    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that is
+    /// already set, such as the application's own, is kept.
     pub fn answer(self, reply: impl Reply) -> Response {
         let mut response = reply.into_response();
         if self.is_bearer && response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -106,7 +107,7 @@ fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError>
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // Two credentials: if we chose one, another component could choose the other.
+    // With two credentials, another component might pick the one that we ignore.
     if headers.contains_key(AUTHORIZATION) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }

@@ -1,7 +1,7 @@
 //! [`ForwardedTarget`]: the method and path of the request that a proxy asks `/auth` about.
 //!
-//! Only a DPoP proof is compared with them. The proxy must overwrite both fields, as the examples do: a
-//! caller who could choose them could use a proof that was made for another request.
+//! They are compared only with a DPoP proof. The proxy must overwrite both fields, as the examples
+//! do: a caller who could choose them could use a proof that was made for another request.
 
 use warp::http::{
     HeaderMap, HeaderName, Method,
@@ -14,7 +14,7 @@ const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 /// Path and query, as the client sent them.
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// The method and path that the proxy named. Absent ones fit no proof.
+/// The method and path named by the proxy. If they are absent, no proof matches.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
@@ -22,10 +22,10 @@ pub(in crate::service) struct ForwardedTarget {
 }
 
 impl ForwardedTarget {
-    /// Reads the fields, unless the request has the scheme `Bearer`, which needs no proof.
+    /// Reads the fields, unless the request uses the scheme `Bearer`, which needs no proof.
     ///
     /// # Errors
-    /// [`Problem::BadRequest`] for two fields, for a method that is none, and for a URI that is no
+    /// [`Problem::BadRequest`] if a field is repeated, the method is invalid, or the URI is not a
     /// path.
     pub(in crate::service) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         if is_bearer(headers) {
@@ -39,7 +39,7 @@ impl ForwardedTarget {
         })
     }
 
-    /// Returns the head of the request, with the fields of the proxy's own.
+    /// Returns the head of the client's request, with the fields of the proxy's request.
     pub(in crate::service) fn head<'a>(&'a self, headers: &'a HeaderMap) -> RequestHead<'a> {
         match (&self.method, &self.path) {
             (Some(method), Some(path)) => RequestHead::forwarded(method, path, headers),

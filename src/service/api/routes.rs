@@ -35,7 +35,7 @@ where
     table(rows(access, is_stopping))
 }
 
-/// The rows of the table: this path, this method, this permission, this handler.
+/// The rows of the table. Each has a path, a method, a permission and a handler.
 pub fn rows(
     access: &Access,
     is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
@@ -73,7 +73,7 @@ pub fn rows(
         rows.push(row);
     }
     if access.forward_auth_paths {
-        // The query is the client's own, so it names no policy.
+        // The client controls the query here, so it must not name a policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
@@ -134,7 +134,7 @@ fn index(rows: &[Row]) -> Row {
         .says("What this service answers", Form::Object)
 }
 
-/// The pages of the error codes.
+/// The rows for the pages of the error codes.
 fn error_pages() -> [Row; 2] {
     [
         route!(GET, "errors")
@@ -149,11 +149,11 @@ fn error_pages() -> [Row; 2] {
     ]
 }
 
-/// The metadata of the resources (RFC 9728): the one in the configuration, and every audience that is a URL.
+/// The metadata of the resources (RFC 9728): the configured one, and every audience that is a URL.
 /// `None` if no resource is configured.
 ///
-/// A document is chosen by its path, or by `audience` in the query, which a proxy writes where two resources
-/// have the same path. It is never chosen by `Host`, which a client may send as it likes.
+/// A document is selected by its path, or by `audience` in the query, which a proxy adds if two
+/// resources have the same path. It is never selected by `Host`, because a client can choose it.
 fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     let scopes = access.resource_scopes.clone();
     let scopes = scopes.unwrap_or_else(|| named_scopes(rows.iter().filter(|row| !is_demo(row))));
@@ -165,7 +165,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
         .also_at(paths.collect())
         .target()
         .then(move |target: Target| {
-            // Written for each request, because a reload may have replaced the issuers.
+            // Created for each request, because a reload may have replaced the issuers.
             let documents = Document::all(&auth);
             let found = Document::find(&documents, &target);
             let found = found.and_then(|document| document.text(&auth, &scopes));
@@ -183,20 +183,21 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
     Some(row)
 }
 
-/// Returns whether a row is for trying the service out. Its scopes are no concern of a resource's clients.
+/// Returns whether a row only demonstrates the service. Its scopes do not matter to a resource's
+/// clients.
 fn is_demo(row: &Row) -> bool {
     row.template.starts_with("/api/")
 }
 
-/// The place of the metadata of one resource.
+/// The location of the metadata of one resource.
 struct Document {
-    /// The audience. `None` for the resource in the configuration.
+    /// The audience. `None` for the configured resource.
     audience: Option<String>,
     path: String,
 }
 
 impl Document {
-    /// Returns the documents of all resources, that of the configured one first.
+    /// Returns the documents of all resources, starting with the configured one.
     fn all(auth: &Auth) -> Vec<Self> {
         let named = |(audience, path)| Self {
             audience: Some(audience),
@@ -211,20 +212,20 @@ impl Document {
             .collect()
     }
 
-    /// Writes the document. Only that of the request is written: each lists issuers, and there may be as many
-    /// documents.
+    /// Serializes the document. Only the requested document is serialized, because each lists
+    /// issuers and there may be as many documents as issuers.
     fn text(&self, auth: &Auth, scopes: &[String]) -> Option<Bytes> {
         let metadata = match &self.audience {
             None => auth.metadata(scopes),
             Some(audience) => auth.for_audience(audience)?.metadata(scopes),
         };
-        // It holds strings alone, which always serialize.
+        // Contains only strings, which always serialize.
         serde_json::to_vec(&metadata?).ok().map(Bytes::from)
     }
 
-    /// Returns the document that a request asks for. Without a query that is the first one with the path. The
-    /// bare well-known path is that of the resource in the configuration, whatever its own path: clients that
-    /// know no better try it. `None` for a query that names no resource.
+    /// Returns the requested document. Without a query, this is the first one with the path. The
+    /// bare well-known path always means the configured resource, even if that has a path, because
+    /// simple clients try only the bare path. `None` if the query names no resource.
     fn find<'d>(documents: &'d [Self], target: &Target) -> Option<&'d Self> {
         let path = target.path.as_str();
         if target.query.is_empty() {
@@ -238,14 +239,14 @@ impl Document {
     }
 }
 
-/// The description of the rows above, and the page to try them on.
+/// The rows for the description of the rows above, and for the page to try them.
 #[cfg(feature = "docs")]
 fn docs_pages(access: &Access, rows: &[Row]) -> Vec<Row> {
     let Some(docs) = &access.docs else {
         return Vec::new();
     };
-    // The description lists these rows too, and they serve it. Their data does not depend on it, so a
-    // first set of them, with an empty description, is enough to write it.
+    // The description lists these rows too, but they also serve it. Their data does not depend on
+    // it, so they are first created with an empty description.
     let named = docs_rows(docs, String::new());
     let all: Vec<&Row> = rows.iter().chain(&named).collect();
     let schemes = Schemes {

@@ -1,4 +1,5 @@
-//! `warp-bearer issuers`: the issuers file, written from variables, and reread by the service.
+//! `warp-bearer issuers`: writes an issuers file from variables. Also reloads the file for the
+//! service.
 
 use std::path::PathBuf;
 
@@ -43,7 +44,7 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Rereads the issuers file. If it has a fault, the issuers stay as they are.
+/// Reads the issuers file again. If it has a fault, the issuers stay unchanged.
 pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
     let tables = match read(config) {
         Ok(tables) => tables,
@@ -63,7 +64,7 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
     }
 }
 
-/// Returns the configuration with the tables of the file as it is now.
+/// Returns the configuration with the current tables of the file.
 fn read(config: &Config) -> Result<Config, Faults> {
     let (tables, warnings) = config.read_issuers_file()?;
     config.check_issuers_files(&tables)?;

@@ -1,4 +1,4 @@
-//! The command line. Each command has a file, or a folder whose `mod.rs` is the command.
+//! The command line. Each command has its own file or folder.
 
 pub(super) mod app;
 mod auth;
@@ -96,11 +96,11 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let command = match Cli::try_parse_from(pasted_commands(arguments)) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve),
-        // clap repeats the arguments that it does not know, and one may be a token.
+        // clap repeats unknown arguments, and one may be a token.
         Err(error) if error.use_stderr() => {
             return Err(Failure::Usage(explain::shorten_all(&error.to_string())));
         }
-        // clap returns help and version as errors, but they are successes.
+        // clap returns help and version as errors, although they are successes.
         Err(output) => return output.print().map_err(Failure::Process),
     };
     runtime().map_err(Failure::Process)?.block_on(async {
@@ -119,8 +119,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     })
 }
 
-/// Joins a command that is pasted after `explain`, such as `curl -H '…' URL`, into one argument: its
-/// options are not ours.
+/// Joins a command pasted after `explain`, such as `curl -H '…' URL`, into one argument, so that
+/// its options are not parsed as ours.
 fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const COMMANDS: [&str; 5] = ["curl", "wget", "http", "https", "xh"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -142,8 +142,8 @@ fn pasted_commands(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-/// Creates a runtime with one thread for each processor. With a single processor, the scheduler for
-/// several threads would only cost time.
+/// Creates a runtime with one thread per processor. With a single processor, the multi-threaded
+/// scheduler would only cost time.
 fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut builder = match processors {

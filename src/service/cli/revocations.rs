@@ -1,4 +1,4 @@
-//! `warp-bearer revocations`: lists the revocations that are in force.
+//! `warp-bearer revocations`: lists the revocations in force.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The message of a command that needs a list.
+/// The error of a command that needs a revocation list.
 pub(in crate::service) const NO_SOURCE: &str = "AUTH0_REVOCATION_FILE: not set, and STATE_STORE is not set either; set one of them to what the \
      service reads as well";
 
@@ -71,7 +71,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the store can be reached.
+/// Waits until the store is connected.
 pub(in crate::service) async fn connect(store: &Store) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let connected = tokio::time::timeout(PATIENCE, store.connected()).await;

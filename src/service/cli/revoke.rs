@@ -1,4 +1,4 @@
-//! `warp-bearer revoke`: adds an entry to the list of revoked tokens.
+//! `warp-bearer revoke`: adds an entry to the revocation list.
 
 use std::{
     fs::OpenOptions,
@@ -49,7 +49,7 @@ pub(in crate::service) struct Options {
     lasts: Duration,
 }
 
-/// Whose tokens are revoked.
+/// Selects the tokens to revoke.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[group(required = true, multiple = false)]
 struct Target {
@@ -77,7 +77,7 @@ fn named(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// Parses seconds since the epoch, or a time of RFC 3339.
+/// Parses seconds since the epoch or an RFC 3339 time.
 fn time(text: &str) -> Result<u64, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
@@ -148,7 +148,7 @@ impl Options {
     }
 }
 
-/// Adds the entry to the list that the replicas share. They are told of it at once.
+/// Adds the entry to the list that the replicas share and notifies them.
 async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     revocations::connect(store).await?;
     let published = store.publish(sync::line(entry)).await;
@@ -157,8 +157,8 @@ async fn publish(store: &Store, entry: &Revocation) -> Result<(), Failure> {
     })
 }
 
-/// Appends a line by one write, so that two commands at once do not mix their lines. The file must
-/// be there: a misspelt path would otherwise revoke nothing.
+/// Appends a line with a single write, so that concurrent commands do not mix their lines. The file
+/// must exist: with a misspelt path, nothing would be revoked.
 fn append(path: &Path, entry: &Revocation) -> io::Result<()> {
     file::read(path).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;

@@ -1,7 +1,7 @@
-//! Checks that compare variables: each value is valid, but not together with another.
+//! Checks that compare variables: each value is valid on its own, but not in combination.
 //!
-//! If a combination has two readings, the check rejects it instead of choosing one. A value that is
-//! invalid by itself already has a fault, and no check adds a second one because of it.
+//! If a combination is ambiguous, the check rejects it instead of choosing a meaning. A value that
+//! is invalid on its own already has a fault; no check adds a second one for it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The variables that an issuers file replaces.
+/// The variables that the issuers file replaces.
 pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
@@ -40,7 +40,7 @@ pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_INTROSPECTION_TTL.name(),
 ];
 
-/// Rejects a head limit that no token of the maximum size fits in.
+/// Rejects a head limit that is too small for a token of the maximum size.
 pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     let least = token as u64 + HEAD_WITHOUT_TOKEN;
     let are_set =
@@ -55,10 +55,10 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
     }
 }
 
-/// What a head has besides the token.
+/// The space for the rest of a head besides the token, in bytes.
 pub(super) const HEAD_WITHOUT_TOKEN: u64 = 4 * 1024;
 
-/// Requires the variables without which the service cannot verify any token.
+/// Reports missing variables without which the service cannot verify any token.
 pub(super) fn required(reader: &mut Reader) {
     if reader.is_set(ISSUERS_FILE.name()) {
         for name in OF_ONE_ISSUER {
@@ -69,7 +69,7 @@ pub(super) fn required(reader: &mut Reader) {
                 );
             }
         }
-        // The tables have audiences, or the file has faults.
+        // Either the tables have audiences, or the file already has faults.
         return;
     }
     if !reader.is_set(AUTH0_DOMAIN.name()) && !reader.is_set(AUTH0_ISSUER.name()) {
@@ -80,7 +80,7 @@ pub(super) fn required(reader: &mut Reader) {
     }
 }
 
-/// Checks the names of the issuers, and that keys are configured for one issuer only: if several
+/// Checks the names of the issuers. Keys may be configured only for a single issuer: if several
 /// issuers shared a key, one could sign tokens of another.
 pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bool) {
     if issuers.len() > 1 {
@@ -111,7 +111,7 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     slash(reader, issuers);
 }
 
-/// Says which variable has the port, where the platform's one is set and ours is not.
+/// Points to `LISTEN` if `PORT` is set but `LISTEN` is not.
 pub(super) fn port(reader: &mut Reader) {
     let Some(port) = reader.port().filter(|_| !reader.is_set(LISTEN.name())) else {
         return;
@@ -125,9 +125,10 @@ pub(super) fn port(reader: &mut Reader) {
     reader.warn(PORT, format_args!("not read; set {listen}"));
 }
 
-/// Warns about an issuer of Auth0 without its slash, a frequent mistake that rejects every token.
+/// Warns about an Auth0 issuer without the trailing slash, a common mistake that rejects every
+/// token.
 fn slash(reader: &mut Reader, issuers: &[String]) {
-    // With AUTH0_DOMAIN set, the issuer is most likely a custom domain of Auth0.
+    // If AUTH0_DOMAIN is set, the issuer is most likely a custom domain of Auth0.
     let is_auth0 = reader.is_set(AUTH0_DOMAIN.name());
     let is_bare = |issuer: &&String| issuer.matches('/').count() == 2;
     for issuer in issuers
@@ -152,7 +153,7 @@ pub(super) fn key_sources(reader: &mut Reader) {
     }
 }
 
-/// Warns if no token for the resource would be accepted. A client that has read the metadata
+/// Warns if a token for the resource would not be accepted. A client that has read the metadata
 /// requests a token for the resource (RFC 8707 §2).
 pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &[String]) {
     let Some(resource) = resource.filter(|_| !reader.is_set(ISSUERS_FILE.name())) else {
@@ -170,7 +171,7 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     }
 }
 
-/// Warns about scopes that no metadata list.
+/// Warns about scopes that would not be listed in any metadata.
 pub(super) fn resource_scopes(
     reader: &mut Reader,
     resource: Option<&str>,
@@ -184,7 +185,7 @@ pub(super) fn resource_scopes(
     }
 }
 
-/// Requires the secret if HS256 is allowed, and warns about what is then not used.
+/// Requires the secret if HS256 is allowed, and warns about settings that are then unused.
 pub(super) fn signing_secret(
     reader: &mut Reader,
     algorithms: &[Algorithm],
@@ -228,7 +229,7 @@ pub(super) fn tls(reader: &mut Reader) {
     }
 }
 
-/// Rejects `*` next to other origins: a list of origins says that not every origin is allowed.
+/// Rejects `*` next to other origins, because such a list is contradictory.
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
@@ -236,12 +237,12 @@ pub(super) fn any_origin_among_others(reader: &mut Reader) {
     );
 }
 
-/// Rejects two listeners on the same port of the same address. Port 0 is a different port for each.
+/// Rejects two listeners on the same address and port. Port 0 gives each a different port.
 pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option<SocketAddr>) {
     let Some(metrics) = metrics else {
         return;
     };
-    // The reader has replaced an invalid LISTEN by its default.
+    // The reader has replaced an invalid LISTEN with its default.
     if reader.has_fault(LISTEN.name()) {
         return;
     }

@@ -1,8 +1,8 @@
-//! Checks of what the configuration depends on outside itself: a key set on disk, certificate
+//! Checks of external dependencies of the configuration: a key set on disk, certificate
 //! authorities, a proxy.
 //!
-//! They run at the start, after every value is valid, and use the same functions that read these
-//! things later. Nothing that they read is kept, because files may change before they are used.
+//! They run at the start, after every value is valid, and use the same functions that later read
+//! these files. The results are not kept, because files may change before they are used.
 
 use std::{env, fs, io, path::Path};
 
@@ -32,15 +32,15 @@ use crate::{
     },
 };
 
-/// Checks that the file holds a key for one of these algorithms. A missing file is a fault even if
-/// it might appear later, because a service without keys answers no private route.
+/// Checks that the file contains a key for one of these algorithms. A missing file is a fault even
+/// if it might appear later, because without keys the service cannot answer any private route.
 pub(super) fn key_set_file(path: &Path, algorithms: &[Algorithm]) -> Option<Fault> {
     let invalid = parse_key_set_file(path, algorithms).err()?;
     let variable = &AUTH0_JWKS_FILE.variable;
     Some(Fault::invalid(variable, &path.to_string_lossy(), &invalid))
 }
 
-/// Checks the files that a table of the issuers file names.
+/// Checks the files named in a table of the issuers file.
 pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec<Fault> {
     let algorithms = issuer.algorithms_or(algorithms);
     let keys = issuer.jwks_file.as_deref();
@@ -118,7 +118,7 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
     }
 }
 
-/// Checks the file of revocations, and the key for introspection.
+/// Checks the revocation file, and the key for introspection.
 pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fault> {
     let check = |variable: &Variable, path: &Path, check: fn(&Path) -> Parsed<()>| {
         let invalid = check(path).err()?;
@@ -180,7 +180,8 @@ pub(super) fn https_client(environment: &Environment) -> Vec<Fault> {
     authorities.into_iter().chain(proxies).flatten().collect()
 }
 
-/// Warns about variables of reqwest that are set in a file, where reqwest does not see them.
+/// Warns about variables of reqwest that are set in a file, because reqwest does not read them
+/// there.
 pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
@@ -203,8 +204,8 @@ fn authority_file(path: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Checks that every directory can be read, and that one of them has a certificate unless a file of
-/// certificates is set as well.
+/// Checks that every directory can be read, and that one of them has a certificate, unless a file
+/// of certificates is also set.
 fn authority_directories(paths: &str, has_file: bool) -> Parsed<()> {
     let mut found = has_file;
     for directory in env::split_paths(paths) {
@@ -229,7 +230,7 @@ fn no_authority() -> InvalidValue {
     InvalidValue::new("holds no certificate of an authority")
 }
 
-/// Checks a proxy as reqwest parses it. An empty value means no proxy.
+/// Checks a proxy the way reqwest parses it. An empty value means no proxy.
 fn proxy(value: &str) -> Parsed<()> {
     if value.is_empty() {
         return Ok(());

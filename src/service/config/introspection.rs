@@ -1,4 +1,4 @@
-//! The variables of introspection: each is read, and they are checked together.
+//! The variables for introspection: reads each one and checks them together.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -15,29 +15,29 @@ use crate::{
     },
 };
 
-/// How the single issuer is asked about tokens.
+/// The settings for introspecting the single issuer's tokens.
 #[derive(Debug, Clone)]
 pub struct IntrospectionConfig {
-    /// `true` if verified JWTs are asked about too.
+    /// True if verified JWTs are introspected too.
     pub always: bool,
     /// The endpoint. Defaults to the one from discovery.
     pub uri: Option<String>,
-    /// The client as which we ask.
+    /// The client ID that we authenticate with.
     pub client_id: String,
-    /// What proves that we are this client.
+    /// The credential of this client.
     pub proof: ClientProof,
     /// How long an active answer is cached. Defaults to 30 s.
     pub ttl: Duration,
 }
 
-/// What proves a client.
+/// The credential of a client.
 #[derive(Debug, Clone)]
 pub enum ClientProof {
     /// A secret.
     Secret(Secret),
-    /// The file of a secret.
+    /// A file that contains the secret.
     SecretFile(PathBuf),
-    /// The file of a private key, as PEM.
+    /// A file that contains a private key in PEM.
     KeyFile(PathBuf),
 }
 
@@ -48,7 +48,8 @@ impl From<&IntrospectionConfig> for Introspection {
         } else {
             Self::opaque(&config.client_id)
         };
-        // The files were read at the start. If one is gone since, nothing in it is a setup error.
+        // The files were read at the start. If one has disappeared since, the empty text is a setup
+        // error.
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         options = match &config.proof {
             ClientProof::Secret(secret) => options.client_secret(secret.as_str()),

@@ -1,4 +1,4 @@
-//! Writes the issuers file that means the same as the variables.
+//! Writes an issuers file that is equivalent to the variables.
 
 use std::fmt::Write;
 
@@ -68,7 +68,7 @@ impl Config {
         !is_list && !is_of_routes && !is_unused
     }
 
-    /// Returns the names of the variables that the file replaces and that are set.
+    /// Returns the names of the set variables that the file replaces.
     pub fn variables_of_issuers(&self, environment: &Environment) -> Vec<&'static str> {
         let names = OF_ONE_ISSUER.into_iter();
         names
@@ -85,7 +85,7 @@ impl Config {
     }
 }
 
-/// Returns a basic string of TOML, whose escapes are those of JSON.
+/// Formats a TOML basic string. Its escapes are those of JSON.
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

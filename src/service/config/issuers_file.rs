@@ -1,8 +1,8 @@
 //! Reads the issuers file: TOML with a table `[[issuer]]` for each issuer.
 //!
-//! Every fault is reported, with file, line and table. A fault never quotes the line, since it may
-//! hold a secret; it quotes a value only if the option is no secret. To add an option, add a row to
-//! [`OPTIONS`] and a field to [`IssuerSettings`].
+//! Every fault is reported with file, line and table. A fault never quotes the line, which may
+//! contain a secret; it quotes a value only if the option is not secret. To add an option, add a
+//! row to [`OPTIONS`] and a field to [`IssuerSettings`].
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -31,10 +31,10 @@ use crate::{
 /// The placeholder in the name of an issuer with `tenants`.
 const TENANT: &str = "{tenantid}";
 
-/// Stores a value in the settings, or says what is wrong with it.
+/// Stores a value in the settings, or returns the problem with it.
 type Set = fn(&mut IssuerSettings, &Found<'_>) -> Result<(), Wrong>;
 
-/// The options of a table.
+/// The options that a table may have.
 #[rustfmt::skip]
 const OPTIONS: &[(&str, Set)] = &[
     ("url", |own, found| found.value(|v| own.url = v, url::issuer_name, variables::AUTH0_ISSUER.variable.expects)),
@@ -72,18 +72,18 @@ pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'st
     })
 }
 
-/// What the tables need of the variables.
+/// The values from the variables that the tables depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Defaults<'a> {
     pub(super) audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
     /// The name of the field that carries tokens, if it is not `Authorization`.
     pub(super) field: Option<&'a str>,
-    /// The URL that DPoP proofs are compared with is known.
+    /// True if the URL for comparing DPoP proofs is known.
     pub(super) has_public_url: bool,
 }
 
-/// Reads the issuers of a file.
+/// Reads the issuers from a file.
 ///
 /// # Errors
 /// Every fault.
@@ -128,16 +128,16 @@ struct Reader<'a> {
     text: &'a str,
     name: &'a str,
     defaults: Defaults<'a>,
-    /// The faults with their lines.
+    /// The faults, with their line numbers.
     faults: Vec<(usize, Fault)>,
     warnings: Vec<Warning>,
 }
 
-/// A table, for messages.
+/// A table, as messages describe it.
 #[derive(Clone)]
 struct Table {
     line: usize,
-    /// The number of the table, or its url.
+    /// The URL of the table's issuer, or the number of the table.
     title: String,
 }
 
@@ -147,7 +147,7 @@ impl Reader<'_> {
             Ok(document) => document.into_inner(),
             Err(error) => {
                 let line = self.line(error.span().map_or(0, |span| span.start));
-                // The parser's message is from a fixed list, and so are the words it expects.
+                // The parser's messages come from a fixed list and never quote the file.
                 self.fault(
                     line,
                     "",
@@ -232,8 +232,7 @@ impl Reader<'_> {
         self.finish(own, &title, issuers);
     }
 
-    /// Fills in the preset, checks what only the whole table shows, and adds an issuer for each
-    /// tenant.
+    /// Fills in the preset, checks the table as a whole, and adds an issuer for each tenant.
     fn finish(
         &mut self,
         mut own: IssuerSettings,
@@ -314,7 +313,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports an issuer whose keys cannot be discovered, because its name is no https URL.
+    /// Reports an issuer whose keys cannot be discovered because its name is not an https URL.
     fn discovery(&mut self, own: &IssuerSettings, table: &Table) {
         let has_source = own.jwks_uri.is_some() || own.jwks_file.is_some();
         if has_source || !own.needs_key_set(self.defaults.algorithms) {
@@ -355,7 +354,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports issuers that are in two tables.
+    /// Reports issuers that appear in two tables.
     fn twice(&mut self, issuers: &[IssuerSettings]) {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
@@ -407,10 +406,10 @@ fn line_of(issuer: &IssuerSettings) -> usize {
     line.and_then(|line| line.parse().ok()).unwrap_or(1)
 }
 
-/// What is wrong with an option, as the end of a sentence.
+/// The problem with an option, as the end of a sentence.
 struct Wrong(String);
 
-/// A value of the file.
+/// A value in the file.
 struct Found<'a>(&'a DeValue<'a>);
 
 impl Found<'_> {
@@ -424,7 +423,7 @@ impl Found<'_> {
         self.parsed(store, parse, expects, false)
     }
 
-    /// Like [`value`](Self::value), for a value that must never be shown.
+    /// Like [`value`](Self::value), for a value that must never be displayed.
     fn secret<T>(
         &self,
         store: impl FnOnce(T),
@@ -515,7 +514,7 @@ fn unknown(key: &str) -> Wrong {
     })
 }
 
-/// Returns the key, cut short. It may be a value that lost its key.
+/// Returns the key, shortened, because it may be a value whose key is missing.
 fn shown_key(key: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if key.len() <= 40 && key.chars().all(is_plain) {
@@ -728,7 +727,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         );
     }
 
-    /// What a table sets itself always wins, and a preset never takes an option away.
+    /// A table's own options always win, and a preset never removes an option.
     #[test]
     fn a_preset_only_fills_in() {
         for preset in PRESETS {
@@ -757,7 +756,7 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         }
     }
 
-    /// A preset that compares another claim than `aud` says that this is weaker.
+    /// If a preset compares a claim other than `aud`, its note says that this is weaker.
     #[test]
     fn a_weaker_preset_says_so() {
         for preset in PRESETS {

@@ -32,7 +32,7 @@ fn dotenv(text: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Reads a tenant's configuration to which these variables are added. They override its own.
+/// Reads a tenant's configuration with these variables, which override its own.
 fn with(vars: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), Faults> {
     from(&[TENANT, vars].concat())
 }
@@ -278,8 +278,8 @@ fn accepts_every_asymmetric_algorithm() {
     assert_eq!(config(&[("AUTH0_ALGORITHMS", &again)]).algorithms.len(), 10);
 }
 
-/// Asserts that each value is rejected with this reason. A reason without a hint is followed by
-/// what the variable expects.
+/// Asserts that each value is rejected for the given reason. If the row has no hint, the message
+/// ends with the variable's general expectation.
 fn assert_refused(rows: &[(&str, &str, &str, &str)]) {
     for (case, name, value, why) in rows {
         let expects = variables::find(name).unwrap().expects;
@@ -532,7 +532,7 @@ fn warns_about_nonces_that_are_not_shared_or_not_used() {
     }
 }
 
-/// `docker run --env-file` and systemd pass quotes on.
+/// `docker run --env-file` and systemd keep quotes.
 #[test]
 fn rejects_a_value_that_is_still_in_quotes() {
     let other = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
@@ -636,7 +636,7 @@ fn accepts_listeners_on_different_addresses_or_ports() {
     }
 }
 
-/// The default of `LISTEN`, which replaces the invalid value, has the same address.
+/// An invalid LISTEN is replaced with its default, which has the same address.
 #[test]
 fn compares_no_listener_with_the_default_of_an_invalid_one() {
     let vars = [("LISTEN", "nowhere"), ("METRICS_LISTEN", "127.0.0.1:8000")];
@@ -677,7 +677,7 @@ fn reports_every_fault_at_once() {
 
 #[test]
 fn rejects_empty_values() {
-    // The service never reads these two.
+    // The service does not read these two.
     let unread = ["AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"];
     for variable in VARIABLES.iter().filter(|v| !unread.contains(&v.name)) {
         let found = faults(with(&[(variable.name, "")]));
@@ -690,7 +690,7 @@ fn rejects_empty_values() {
     assert!(with(&unread.map(|name| (name, ""))).is_ok());
 }
 
-/// `docker --env-file` passes the quotes of a `.env` on.
+/// `docker --env-file` keeps the quotes of a `.env`.
 #[test]
 fn rejects_values_that_are_still_in_quotes() {
     for variable in VARIABLES {

@@ -1,7 +1,7 @@
 //! Parsers of hosts, URLs and origins.
 //!
-//! The `url` crate repairs its input (blanks, backslashes, missing slashes). An issuer is compared
-//! exactly, so these parsers reject every text that would need a repair.
+//! The `url` crate repairs its input (whitespace, backslashes, missing slashes). An issuer is
+//! compared exactly, so these parsers reject every text that would need to be repaired.
 
 use reqwest::Url;
 use warp::http::HeaderValue;
@@ -11,7 +11,7 @@ use crate::{
     service::config::invalid::{InvalidValue, Parsed},
 };
 
-/// Parses the host of a tenant, with or without a port, into lower case.
+/// Parses the host of a tenant, with or without a port. Returns it in lower case.
 pub(super) fn domain(text: &str) -> Parsed<String> {
     if text.contains(',') {
         return Err(InvalidValue::new("is more than one host")
@@ -32,7 +32,7 @@ pub(super) fn domain(text: &str) -> Parsed<String> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Parses the name of an issuer, which is any string (RFC 7519 §4.1.1). Returns it unchanged.
+/// Parses the name of an issuer, which may be any string (RFC 7519 §4.1.1). Returns it unchanged.
 pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -53,8 +53,8 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Checks the name of an issuer whose keys are discovered: a URL without query and fragment
-/// (RFC 8414 §2).
+/// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
+/// fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
     const KEYS: &str = "if tokens name it exactly so, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
     discoverable(text, KEYS)
@@ -77,9 +77,9 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
     Ok(())
 }
 
-/// Adds to the fault of an issuer's name that the name may be right. Some issuers' names are no https
-/// URL, such as `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come
-/// from elsewhere.
+/// Adds a hint that the issuer's name may be correct. Some names are not https URLs, such as
+/// `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come from
+/// elsewhere.
 fn named_so(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -103,7 +103,7 @@ fn named_so(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     invalid.hint(hint)
 }
 
-/// Parses the origin of a page. `None` is `*`, which stands for every origin.
+/// Parses the origin of a page. Returns `None` for `*`, which means every origin.
 pub(super) fn origin_or_any(text: &str) -> Parsed<Option<HeaderValue>> {
     if text == "*" {
         return Ok(None);
@@ -137,7 +137,7 @@ fn origin(text: &str) -> Parsed<HeaderValue> {
     }
 }
 
-/// Parses the URL of a key set. A comma may be part of a URL, but not before another URL.
+/// Parses the URL of a key set. A URL may contain a comma, but not one followed by another URL.
 pub(super) fn key_set(text: &str) -> Parsed<String> {
     let mut after_commas = text.split(',').skip(1);
     if after_commas.any(|rest| rest.trim_start().starts_with("http")) {
@@ -146,10 +146,10 @@ pub(super) fn key_set(text: &str) -> Parsed<String> {
     web_address(text)
 }
 
-/// Parses the URL that clients know the service by, without query and fragment (RFC 9728 §1.2).
+/// Parses the URL under which clients know the service, without query and fragment (RFC 9728 §1.2).
 ///
-/// Rejects a comma, although a URL may contain one: it most likely separates two URLs, and this
-/// variable takes only one.
+/// Rejects a comma, although URLs may contain one, because it most likely separates two URLs and
+/// this variable takes only one.
 pub(super) fn resource(text: &str) -> Parsed<String> {
     if text.contains("/.well-known/") {
         return Err(InvalidValue::new("is the address of a document")
@@ -169,8 +169,7 @@ pub(super) fn resource(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses a URL from which something is fetched: https, or plain http on loopback, without a
-/// password.
+/// Parses a URL to fetch from: https, or plain http on loopback, without a password.
 pub(super) fn web_address(text: &str) -> Parsed<String> {
     let forbidden = |byte: u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&byte);
     if text.bytes().any(forbidden) {

@@ -1,4 +1,4 @@
-//! Parsers: each turns the text of one value into its type.
+//! Parsers: each converts the text of one value to its type.
 //!
 //! A parser is pure and does not know the variable's name. It suggests another value only if that
 //! value is valid, so a suggestion never repeats a mistake or a password.
@@ -32,7 +32,7 @@ pub(super) const MIB: u64 = 1024 * KIB;
 /// Returns whether a text is a placeholder from documentation: `your.domain.auth0.com`, `YOUR_API`,
 /// `{yourDomain}`, `<secret>`.
 ///
-/// `your` counts only before a known word, because a company may be called `your-energy.com`.
+/// `your` counts only before a known word, because a company may be named `your-energy.com`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 10] = [
         "domain", "tenant", "api", "audience", "issuer", "auth0", "client", "secret", "app",
@@ -114,7 +114,7 @@ pub(super) fn text(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Parses the URL of a state store. It may hold a password, so it is kept as a secret.
+/// Parses the URL of a state store. It may contain a password, so it is stored as a secret.
 pub(super) fn state_store(text: &str) -> Parsed<Secret> {
     match Store::check_url(text.trim()) {
         Ok(()) => Ok(Secret::new(text.trim())),
@@ -150,7 +150,7 @@ pub(super) fn client_certificates(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses the name of a field that carries a certificate.
+/// Parses the name of a header field that carries a certificate.
 pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     const NAMES: [&str; 3] = [
         "client-cert",
@@ -168,7 +168,7 @@ pub(super) fn certificate_field(text: &str) -> Parsed<CertificateSource> {
     }
 }
 
-/// Parses a secret for nonces, as long as the hash that it is used with.
+/// Parses a secret for nonces, at least as long as the hash that it is used with.
 pub(super) fn nonce_secret(text: &str) -> Parsed<Secret> {
     if text.len() < 32 {
         return Err(InvalidValue::new("is too short")
@@ -210,7 +210,7 @@ pub(super) fn nonce(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Parses an algorithm for proofs, which carry their public key.
+/// Parses an algorithm for proofs. It must be asymmetric, because a proof contains its public key.
 pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     let algorithm = algorithm(text)?;
     if algorithm.is_symmetric() {
@@ -221,7 +221,7 @@ pub(super) fn proof_algorithm(text: &str) -> Parsed<Algorithm> {
     Ok(algorithm)
 }
 
-/// The longest duration that is accepted. The limit keeps sums of times from overflowing.
+/// The longest accepted duration. The limit keeps sums of times from overflowing.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Parses a duration of up to a year, which may be zero.
@@ -391,7 +391,7 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
     }
 }
 
-/// Parses a path. Does not look whether a file exists there.
+/// Parses a path. Does not check whether a file exists there.
 pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.contains("://") {
         return Err(InvalidValue::new("is a URL"));
@@ -404,7 +404,7 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
-/// Parses an IP address and a port. Host names are not resolved, because one may have several
+/// Parses an IP address and a port. Host names are rejected, because one may have several
 /// addresses.
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
@@ -424,13 +424,13 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
 }
 
 /// A dependency that logs every untrusted certificate as an error, on each retry and with the path
-/// of a source file. The service logs the same fact once.
+/// of a source file. The service itself logs this fact only once.
 const NOISY: &str = "rustls_platform_verifier";
 
-/// Parses a log filter of tracing-subscriber; [`NOISY`] is off unless the filter names it.
+/// Parses a log filter of tracing-subscriber. Turns [`NOISY`] off unless the filter names it.
 pub(super) fn log_filter(text: &str) -> Parsed<EnvFilter> {
     let mut directives = Vec::new();
-    // tracing-subscriber 0.3.23 truncates a name that follows a blank.
+    // tracing-subscriber 0.3.23 truncates a name that follows whitespace.
     for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
         match directive.split_once('=') {
             Some((target, level)) => check_target(target, level)?,
@@ -473,7 +473,7 @@ fn check_level(directive: &str) -> Parsed<()> {
     ))
 }
 
-/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` matches
+/// Rejects a target with a hyphen. Targets are module paths, so `warp-bearer=debug` would match
 /// nothing.
 fn check_target(target: &str, level: &str) -> Parsed<()> {
     if target.contains('[') || !target.contains('-') {
@@ -519,7 +519,7 @@ pub(super) fn audience_claim(text: &str) -> Parsed<AudienceClaim> {
     })
 }
 
-/// Parses the name of the header field that carries the bare token.
+/// Parses the name of the header field that carries the token without a scheme.
 pub(super) fn token_field(text: &str) -> Parsed<HeaderName> {
     let name = HeaderName::from_bytes(text.as_bytes());
     let name = name.map_err(|_| InvalidValue::new("is no name of a header field"))?;
@@ -565,7 +565,7 @@ pub(super) fn scope_inclusion(text: &str) -> Parsed<(String, Vec<String>)> {
     Ok((scope.to_owned(), included))
 }
 
-/// Returns why a file cannot be read, as the end of a sentence.
+/// Returns the reason why a file cannot be read, as the end of a sentence.
 pub(super) fn cannot_read(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "is not there",
@@ -577,7 +577,7 @@ pub(super) fn cannot_read(error: &io::Error) -> &'static str {
     }
 }
 
-/// Returns the known name that is at most two edits away.
+/// Returns the known name that differs by at most two edits.
 pub(super) fn nearest(
     text: &str,
     known: impl IntoIterator<Item = &'static str>,

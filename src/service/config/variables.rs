@@ -1,8 +1,8 @@
 //! Every variable that the service knows, one row each.
 //!
 //! A row is the only place that names a variable, its default, its meaning and its parser. Parsing,
-//! `warp-bearer check`, `.env.example` and the table in the README follow from it; after a change,
-//! `UPDATE=1 cargo test --test pages` writes the last two.
+//! `warp-bearer check`, `.env.example` and the table in the README are derived from it. After a
+//! change, run `UPDATE=1 cargo test --test pages` to write the last two.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// Makes a constant of each row, and [`VARIABLES`] of all of them.
+/// Creates a constant for each row, and [`VARIABLES`] with all of them.
 ///
-/// The name of the constant is the name of the variable, so that a misspelt name does not compile.
-/// The type of a list is that of its items.
+/// The constant has the name of the variable, so that a misspelt name does not compile. For a list,
+/// the type is that of its items.
 macro_rules! variables {
     ($(
         $name:ident: $kind:ident $(<$type:ty>)? {
@@ -52,7 +52,7 @@ macro_rules! variables {
             };
         )*
 
-        /// Every variable that the service knows. The first four are the ones of Auth0's tutorial.
+        /// Every variable that the service knows. The first four are those of Auth0's tutorial.
         pub const VARIABLES: &[Variable] = &[$($name.variable),*];
     };
 }
@@ -630,23 +630,23 @@ variables! {
     }
 }
 
-/// Returns the variable of this name.
+/// Returns the variable with this name.
 pub(super) fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
-/// Returns whether a name starts with `AUTH0_`, in any case, and so is meant for this service even
-/// if it is misspelt.
+/// Returns whether a name starts with `AUTH0_`, ignoring case. Such a name is meant for this
+/// service even if it is misspelt.
 pub(super) fn is_auth0(name: &str) -> bool {
     const PREFIX: &str = "AUTH0_";
     name.get(..PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// Returns the variable that a name in `.env` was most likely meant for: one that differs by one edit,
+/// Returns the variable that a name in `.env` most likely means: one that differs by one edit,
 /// `RUST_LOG` for the name that many programs use instead, or one without its `AUTH0_`.
 ///
-/// Names that other programs use, such as `DOMAIN`, are near to nothing.
+/// Names that other programs use, such as `DOMAIN`, match nothing.
 pub(super) fn near_miss(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["DOMAIN", "ISSUER", "RESOURCE", "REALM", "ALGORITHMS"];
     if find(name).is_some() || is_auth0(name) {
@@ -666,10 +666,10 @@ pub(super) fn near_miss(name: &str) -> Option<&'static str> {
         .map(|(known, _)| known)
 }
 
-/// Returns the known name that is most similar to a misspelt one, which starts with `AUTH0_`.
+/// Returns the known name most similar to a misspelt one, which starts with `AUTH0_`.
 ///
-/// Compares the pairs of letters that names share, which finds `AUTH0_API_AUDIENCE` for
-/// `AUTH0_AUDIENCE`. By edit distance, half of the table would be nearer.
+/// Compares the pairs of letters that two names share, which finds `AUTH0_API_AUDIENCE` for
+/// `AUTH0_AUDIENCE`. By edit distance, half of the table would be closer.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let misspelt = name["AUTH0_".len()..].to_ascii_uppercase();
     VARIABLES

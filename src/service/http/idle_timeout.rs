@@ -1,23 +1,24 @@
-//! The idle timeout of a connection, and the timeout of a peer that does not read.
+//! The idle timeout of a connection, and the timeout for a peer that does not read.
 //!
-//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that never
-//! sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty HTTP/2
-//! connection open with pings, or sends a request and does not read the answer. This timeout covers all
-//! of them, by three rules:
+//! hyper's own timeout covers only the wait for an HTTP/1.1 head. It does not cover a peer that
+//! never sends its first byte, never finishes an HTTP/2 handshake or header block, keeps an empty
+//! HTTP/2 connection open with pings, or sends a request and does not read the response. This
+//! timeout covers all of these with three rules:
 //!
-//! - A connection without an active request ends after the limit. A request is active until the last byte
-//!   of its answer has been given to hyper, so a handler may send nothing for any time (server-sent
-//!   events).
-//! - An answer ends if the peer reads nothing of it for the limit. *Other requests on the connection do
-//!   not reset this timer.* An HTTP/2 answer ends with its stream while the stream's task still runs, and
-//!   with the connection afterwards.
-//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the timers
-//!   of the other two rules are paused, but never for longer than [`BLOCKED`] times the limit in all: a
-//!   peer could keep its socket full with pings and read a little of their answers now and then.
+//! - A connection without an active request ends after the limit. A request is active until hyper
+//!   has received the last byte of its response, so a handler may pause for any length of time
+//!   (server-sent events).
+//! - A response ends if the peer reads none of it for the limit. *Other requests on the connection
+//!   do not reset this timer.* An HTTP/2 response ends with its stream while the stream's task
+//!   still runs, and with the connection afterwards.
+//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the
+//!   timers of the other two rules are paused, but never for more than [`BLOCKED`] times the limit
+//!   in total. Otherwise a peer could keep its socket full with pings and occasionally read a few
+//!   of their responses.
 //!
-//! "Reads" means that hyper has written the bytes to the socket. A slow reader shows this only in large
-//! steps: its kernel fills a receive buffer of 128 KiB or more at once, and asks for more only when the
-//! reader has nearly emptied it.
+//! "Reads" means that hyper has written the bytes to the socket. This is visible only in large
+//! steps for a slow reader: its kernel fills a receive buffer of 128 KiB or more at once, and asks
+//! for more only when the reader has nearly emptied it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,8 +29,8 @@ use std::{
 use futures_util::future::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// A socket may accept no byte for this many times the limit. At the default limit of 30 s, a peer that
-/// reads 1 KiB each second empties a receive buffer of 240 KiB in time.
+/// A socket may accept no bytes for this many times the limit. At the default limit of 30 s, a peer
+/// that reads 1 KiB per second empties a receive buffer of 240 KiB in that time.
 const BLOCKED: u32 = 8;
 
 /// The timers of one connection.
@@ -38,39 +39,42 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers hyper does not have completely.
+    /// The number of requests whose responses hyper has not received completely.
     active: usize,
-    /// The time when a request last began or ended, or a blocked socket last accepted bytes again.
+    /// When a request last began or ended, or a blocked socket last accepted bytes again.
     since: Instant,
-    /// The time when a request last began or ended, or hyper last wrote a piece of an answer. Bounds how
-    /// far a blocked socket puts off `since`.
+    /// When a request last began or ended, or hyper last wrote a piece of a response. Limits how
+    /// far a blocked socket can postpone `since`.
     used: Instant,
-    /// The time since which the socket accepts no bytes. `None` if it accepts them.
+    /// Since when the socket has accepted no bytes. `None` if it accepts bytes.
     blocked: Option<Instant>,
-    /// Whether an HTTP/1.1 answer is handed over piece by piece and more of it is there.
+    /// True if an HTTP/1.1 response is handed over in pieces and the next piece is available.
     hands_over: bool,
-    /// Reads again once the answer is handed over. Set while the end of the peer's side is kept back.
+    /// Resumes reading once the response is handed over. Set while the peer's end of stream is held
+    /// back.
     reader: Option<Waker>,
-    /// Whether the peer took the last piece of HTTP/2 in one go, so that it will take another.
+    /// True if the peer took the last HTTP/2 piece at once, so that it will probably take the next
+    /// one too.
     is_wide: bool,
-    /// HTTP/2 answers. Each [`StreamedAnswer`] knows its index.
+    /// The HTTP/2 responses. Each [`StreamedAnswer`] knows its index.
     streams: Vec<StreamState>,
 }
 
-/// The state of an HTTP/2 answer.
+/// The state of an HTTP/2 response.
 #[derive(Debug)]
 struct StreamState {
-    /// Pieces that hyper has not written yet.
+    /// The number of pieces that hyper has not written yet.
     pieces: usize,
-    /// The time when hyper last wrote a piece, or got one while it had none, and later by the time for which the socket was
-    /// blocked since.
+    /// When hyper last wrote a piece, or received one while it had none. Later by the time for
+    /// which the socket has been blocked since.
     since: Instant,
-    /// The time when hyper last wrote a piece, or got one while it had none. Bounds how far a blocked socket puts off `since`.
+    /// When hyper last wrote a piece, or received one while it had none. Limits how far a blocked
+    /// socket can postpone `since`.
     progressed: Instant,
-    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces, and only
-    /// the end of the connection frees them.
+    /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces,
+    /// and they are freed only when the connection ends.
     abort: Option<AbortHandle>,
-    /// Ends the answer once all its pieces are taken.
+    /// Ends the response once all its pieces are taken.
     end: Option<Waker>,
 }
 
@@ -94,7 +98,7 @@ impl IdleTimeout {
         })))
     }
 
-    /// Counts a request as active until the returned guard drops.
+    /// Counts a request as active until the returned guard is dropped.
     pub(in crate::service) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         let since = Instant::now();
@@ -106,7 +110,7 @@ impl IdleTimeout {
         }
     }
 
-    /// Records that the socket accepts no more bytes.
+    /// Records that the socket no longer accepts bytes.
     pub(in crate::service) fn block(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
@@ -121,9 +125,10 @@ impl IdleTimeout {
         state.since = now;
     }
 
-    /// Keeps back the end of the peer's side while an answer is on its way to the peer; hyper would cut
-    /// the answer. The task is woken once the answer is handed over. A handler that is silent does not
-    /// count: it may never write again, and a peer that has left shows in nothing else.
+    /// Returns whether to hold back the peer's end of stream, because a response is being sent and
+    /// hyper would cut it off. The task is woken once the response is handed over. A silent handler
+    /// does not count: it may never write again, and then only the end of stream shows that the
+    /// peer has left.
     pub(in crate::service) fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let keeps = state.hands_over || state.blocked.is_some();
@@ -143,14 +148,15 @@ impl IdleTimeout {
         }
     }
 
-    /// Waits until the connection has been idle for `limit`, the peer has taken nothing of an answer for
-    /// as long that no stream could be ended for, or the socket has been blocked for [`BLOCKED`] limits.
+    /// Waits until the connection must end: it has been idle for `limit`, or the peer has read none
+    /// of a response for that long and the response has no stream to end, or the socket has been
+    /// blocked for [`BLOCKED`] limits.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
         self.still(limit, limit * BLOCKED).await;
     }
 
-    /// As [`expired`](Self::expired), for a connection that has to end: a blocked socket is given no
-    /// more time than `limit`.
+    /// Like [`expired`](Self::expired), for a connection that is being shut down: a blocked socket
+    /// gets only `limit`.
     pub(in crate::service) async fn expired_at_last(&self, limit: Duration) {
         self.still(limit, limit).await;
     }
@@ -161,12 +167,12 @@ impl IdleTimeout {
         }
     }
 
-    /// Ends the streams of answers that are due, and returns when to look next, or `None` if the
-    /// connection has to end now.
+    /// Ends the streams whose responses have timed out. Returns the time of the next check, or
+    /// `None` if the connection must end now.
     fn check(&self, limit: Duration, blocked_limit: Duration) -> Option<Instant> {
         let (mut state, now) = (self.state(), Instant::now());
         let is_blocked = state.blocked.is_some();
-        // A blocked socket pauses a timer, within the bound.
+        // A blocked socket pauses a timer, but only up to the bound.
         let due = |since: Instant, progressed: Instant| {
             let bound = progressed + blocked_limit;
             if is_blocked {
@@ -175,7 +181,7 @@ impl IdleTimeout {
                 bound.min(since + limit)
             }
         };
-        // Nothing that begins after this check is due earlier.
+        // Requests and pieces that begin after this check are not due earlier.
         let mut next = now + limit;
         if let Some(blocked) = state.blocked {
             next = next.min(blocked + blocked_limit);
@@ -210,28 +216,29 @@ pub(in crate::service) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// Returns when the request came.
+    /// Returns when the request arrived.
     pub(in crate::service) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Records that the request is answered, and returns the time. Counts as the request's end unless
-    /// [`continues`](Self::continues) is called, so that the clock is read only once.
+    /// Records that the request is answered, and returns the current time. Counts as the end of the
+    /// request unless [`continues`](Self::continues) is called. One function, so that the clock is
+    /// read only once.
     pub(in crate::service) fn answered(&mut self) -> Instant {
         *self.until.insert(Instant::now())
     }
 
-    /// Records that more of the answer follows.
+    /// Records that more of the response follows.
     pub(in crate::service) fn continues(&mut self) {
         self.until = None;
     }
 
-    /// Returns whether the socket accepts no more bytes.
+    /// Returns whether the socket does not accept bytes.
     pub(in crate::service) fn is_blocked(&self) -> bool {
         self.idle_timeout.state().blocked.is_some()
     }
 
-    /// Notes whether more of an HTTP/1.1 answer is there to be handed over.
+    /// Records whether another piece of an HTTP/1.1 response is available.
     pub(in crate::service) fn hands_over(&self, more: bool) {
         let mut state = self.idle_timeout.state();
         state.hands_over = more;
@@ -242,7 +249,7 @@ impl ActiveRequest {
         }
     }
 
-    /// Registers the answer as one on an HTTP/2 stream, which `abort` ends.
+    /// Registers a response on an HTTP/2 stream, which `abort` ends.
     pub(in crate::service) fn begin_stream(&self, abort: AbortHandle) -> StreamedAnswer {
         let mut state = self.idle_timeout.state();
         let new = StreamState {
@@ -282,24 +289,25 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An HTTP/2 answer whose stream's task runs.
+/// An HTTP/2 response whose stream's task is running.
 #[derive(Debug)]
 pub(in crate::service) struct StreamedAnswer {
     idle_timeout: Arc<IdleTimeout>,
     place: usize,
-    /// Whether `END_STREAM` waits until the peer has taken all pieces. With `END_STREAM` hyper ends the
-    /// stream's task, and a stream without a task cannot be reset: only the end of the connection would
-    /// free what the peer leaves of a last piece. Not kept back where that would cost a short answer a
-    /// second write: with the only piece for a peer that takes whole pieces.
+    /// True if `END_STREAM` must wait until the peer has taken all pieces. Once hyper sends
+    /// `END_STREAM`, the stream's task ends, and a stream without a task cannot be reset: a last
+    /// piece that the peer does not read would be freed only when the connection ends. `END_STREAM`
+    /// is not held back for a single piece and a peer that takes whole pieces, because a short
+    /// response would then need a second write.
     pub(in crate::service) keeps_end: bool,
 }
 
 impl StreamedAnswer {
-    /// Counts a piece as unwritten until the returned guard drops.
+    /// Counts a piece as unwritten until the returned guard is dropped.
     pub(in crate::service) fn piece(&self) -> UnsentPiece {
         let mut state = self.idle_timeout.state();
         let stream = &mut state.streams[self.place];
-        // Another piece is no progress while the peer leaves the one before.
+        // While the peer has not taken the previous piece, another one is no progress.
         if stream.pieces == 0 {
             let now = Instant::now();
             (stream.since, stream.progressed) = (now, now);
@@ -313,7 +321,7 @@ impl StreamedAnswer {
         }
     }
 
-    /// Returns whether the peer took the piece before, of this or another answer, in one go.
+    /// Returns whether the peer took the previous piece, of this or another response, at once.
     pub(in crate::service) fn is_wide(&self) -> bool {
         self.idle_timeout.state().is_wide
     }
@@ -334,7 +342,7 @@ impl Drop for StreamedAnswer {
     }
 }
 
-/// A piece of an HTTP/2 answer that hyper has not written yet.
+/// A piece of an HTTP/2 response that hyper has not written yet.
 #[derive(Debug)]
 pub(in crate::service) struct UnsentPiece {
     idle_timeout: Arc<IdleTimeout>,
@@ -344,7 +352,7 @@ pub(in crate::service) struct UnsentPiece {
 }
 
 impl UnsentPiece {
-    /// Notes that the peer has taken a part of the piece.
+    /// Records that the peer has taken part of the piece.
     pub(in crate::service) fn progress(&mut self) {
         self.is_cut = true;
         let mut state = self.idle_timeout.state();
@@ -353,7 +361,7 @@ impl UnsentPiece {
         (stream.since, stream.progressed) = (now, now);
     }
 
-    /// Notes that the peer has taken the piece.
+    /// Records that the peer has taken the piece.
     pub(in crate::service) fn take(&mut self) {
         self.is_taken = true;
     }
@@ -384,7 +392,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// Keeps a connection busy with requests that are answered at once.
+    /// Keeps a connection busy with requests that are answered immediately.
     fn keep_busy(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {
@@ -454,13 +462,14 @@ mod tests {
         idle_timeout.unblock();
         assert!(!stream.is_aborted());
 
-        // 20 s of its limit are left.
+        // 20 s of its limit remain.
         idle_timeout.expired(LIMIT).await;
         assert!(stream.is_aborted());
         assert_eq!(start.elapsed(), LIMIT * 2 + LIMIT * 2);
     }
 
-    /// Fills the socket in turns, as a peer does that sends pings and reads a little of their answers.
+    /// Fills and drains the socket in turns, like a peer that sends pings and reads a few of the
+    /// responses.
     fn trickle(idle_timeout: &Arc<IdleTimeout>) {
         let idle_timeout = Arc::clone(idle_timeout);
         tokio::spawn(async move {

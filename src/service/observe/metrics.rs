@@ -1,8 +1,9 @@
 //! The metrics of the service, as Prometheus text.
 //!
-//! Every label has a bounded set of values: routes are templates, codes come from the catalogue, unknown
-//! methods share one name, and issuers are the configured ones. Nothing that a caller sent is a label. An
-//! issuer chooses the names of its keys; only those that are left out are labels, 16 for each issuer at once.
+//! Every label has a bounded set of values: routes are templates, codes come from the catalogue,
+//! unknown methods share one name, and issuers are the configured ones. No label contains data from
+//! a caller. An issuer chooses the `kid`s of its keys; only those of left-out keys are labels, at
+//! most 16 per issuer at once.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -26,12 +27,12 @@ use crate::{
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
-/// From a malformed token to a wait for keys.
+/// Ranges from a malformed token to a wait for keys.
 const VERIFICATION_BUCKETS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5,
     1.0, 3.0,
 ];
-/// From a store on the same machine to the longest timeout.
+/// Ranges from a store on the same machine to the longest timeout.
 const CLAIM_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
 ];
@@ -48,7 +49,7 @@ struct Inner {
     unlabelled: Unlabelled,
 }
 
-/// The metrics whose labels are known at start.
+/// The metrics without labels that vary at run time.
 struct Unlabelled {
     in_flight: Gauge,
     verified: Histogram,
@@ -65,26 +66,26 @@ struct Unlabelled {
 pub(in crate::service) struct Outcome {
     pub(in crate::service) method: &'static str,
     pub(in crate::service) route: &'static str,
-    /// `None` if the request ended without an answer.
+    /// `None` if the request ended without a response.
     pub(in crate::service) status: Option<StatusCode>,
     pub(in crate::service) code: Option<&'static str>,
     pub(in crate::service) took: Duration,
     pub(in crate::service) is_probe: bool,
-    /// `None` if the request carried no token, or if its route asks for none.
+    /// `None` if the request carried no token, or if its route does not require one.
     pub(in crate::service) authentication: Option<Authentication>,
-    /// The client's own request, if a proxy has asked for it.
+    /// The client's original request, if a proxy asked about it.
     pub(in crate::service) original: Option<Box<Original>>,
     /// Why the DPoP proof was rejected.
     pub(in crate::service) proof_fault: Option<&'static str>,
 }
 
-/// The key of a time series: the addresses of its static strings, and the status. If the compiler keeps
-/// two copies of a string, two keys lead to the same series.
+/// The key of a time series: the addresses of its static strings, and the status. If the compiler
+/// keeps two copies of a string, two keys lead to the same series, which is harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Series([usize; 4]);
 
-/// A fast hasher is safe here, because no caller chooses the keys. std's hasher would cost as much as the
-/// counting itself.
+/// A fast hasher is safe here, because callers cannot choose the keys. std's hasher would cost as
+/// much as the counting itself.
 type SeriesHandles = HashMap<Series, Handles, FixedState>;
 
 #[derive(Clone)]
@@ -95,7 +96,7 @@ struct Handles {
 }
 
 impl Metrics {
-    /// Creates the metrics of a service with this `Auth`, all zero.
+    /// Creates the metrics of a service with this `Auth`. They all start at zero.
     pub fn new(auth: &Auth) -> Self {
         let recorder = recorder();
         let unlabelled = with_local_recorder(&recorder, || {
@@ -122,8 +123,8 @@ impl Metrics {
         self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
     }
 
-    /// Sums up the histograms every five seconds, until it is dropped. Without it their single values
-    /// would pile up whenever no scraper comes.
+    /// Aggregates the histograms every five seconds, until it is dropped. Otherwise their samples
+    /// would pile up while no scraper reads them.
     pub(in crate::service) async fn upkeep(&self) {
         let mut ticks = interval(UPKEEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,7 +174,7 @@ impl Metrics {
         self.0.unlabelled.panics.increment(1);
     }
 
-    /// Copies the counters of the library, which are read only when the metrics are rendered.
+    /// Copies the counters of the library. They are read only when the metrics are rendered.
     fn update_from_auth(&self) {
         with_local_recorder(&self.0.recorder, || {
             for keys in self.0.auth.status() {
@@ -231,7 +232,7 @@ impl Metrics {
 }
 
 fn set_process(process: &ProcessFigures) {
-    // A gauge, since a counter of this library has no fractions.
+    // A gauge, because counters of this library cannot have fractions.
     gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
     gauge!("process_resident_memory_bytes").set(precise(process.resident_bytes));
     gauge!("process_threads").set(precise(process.threads));
@@ -256,13 +257,13 @@ impl Metrics {
     }
 }
 
-/// How many left-out keys of an issuer have a series of their own.
+/// The maximum number of left-out keys per issuer that get their own series.
 const MAX_LEFT_OUT: usize = 16;
 
-/// Formats a gauge for each key that is left out of a held set.
+/// Formats a gauge for each key that was left out of the current set.
 ///
-/// The recorder never forgets a series, and an issuer may change its keys for years. So this gauge is
-/// written directly: it is absent once the issuer has corrected its set.
+/// The recorder never forgets a series, and an issuer may change its keys for years. This gauge is
+/// therefore written directly, and disappears once the issuer has corrected its set.
 fn left_out(status: &[KeyStatus]) -> String {
     let mut text = String::from(
         "# HELP warp_bearer_key_left_out A key of the held set that cannot be used; always 1.\n\
@@ -281,7 +282,7 @@ fn left_out(status: &[KeyStatus]) -> String {
     text
 }
 
-/// Escapes the value of a label.
+/// Escapes a label value.
 fn label_value(text: &str) -> String {
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     text.replace('\n', r"\n")
@@ -304,7 +305,7 @@ impl Unlabelled {
 }
 
 impl Inner {
-    /// Creates the handles of a new series, so that the next request finds them without a lock.
+    /// Creates the handles of a new series. Later requests find them without a lock.
     fn register(&self, outcome: &Outcome) -> Handles {
         let handles = with_local_recorder(&self.recorder, || Handles::of(outcome));
         self.series.rcu(|series| {

@@ -1,8 +1,9 @@
 //! The request log: one log line, one `X-Request-Id` and the metrics of each request.
 //!
-//! A record has the method, the route, the outcome and a pseudonym of the token's subject. It never has
-//! a token or a claim's value, so that none of them can reach a log or a label. It has a path only for
-//! `/auth`: the client's own, which a proxy passes on, without the query, escaped and cut.
+//! A record contains the method, the route, the outcome and a pseudonym of the token's subject. It
+//! never contains a token or a claim's value, so neither can reach a log or a label. It contains a
+//! path only for `/auth`: the client's own path, which a proxy passes on, escaped and cut, without
+//! the query.
 
 use std::{error::Error, io, mem};
 
@@ -32,7 +33,7 @@ use crate::{
 /// The target of request lines. `RUST_LOG=info,warp_bearer::request=off` turns them off.
 const TARGET: &str = "warp_bearer::request";
 
-/// The recorder of a server's requests and connections.
+/// Records a server's requests and connections.
 #[derive(Debug, Clone)]
 pub struct RequestLog {
     log: bool,
@@ -57,14 +58,14 @@ impl RequestLog {
         log
     }
 
-    /// Also makes a span of each request.
+    /// Also creates a span for each request.
     #[cfg(feature = "otel")]
     #[must_use]
     pub fn with_traces(self, traces: Option<Traces>) -> Self {
         Self { traces, ..self }
     }
 
-    /// Records nothing, for a listener that a scraper calls every few seconds.
+    /// Records nothing, for a listener that is scraped every few seconds.
     pub fn disabled() -> Self {
         Self {
             log: false,
@@ -74,20 +75,20 @@ impl RequestLog {
         }
     }
 
-    /// Counts a connection until the returned guard drops.
+    /// Counts a connection until the returned guard is dropped.
     pub(in crate::service) fn connection(&self) -> Option<ConnectionRecord> {
         self.metrics.clone().map(ConnectionRecord::new)
     }
 
-    /// Counts a connection that had to wait for another one to end.
+    /// Counts a connection that had to wait for another to end.
     pub(in crate::service) fn waited(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.connection_waited();
         }
     }
 
-    /// Counts a connection that ended because its bytes were no TLS or no HTTP. hyper and rustls have
-    /// answered them, if they did at all.
+    /// Counts a connection that ended because its bytes were neither TLS nor HTTP. hyper or rustls
+    /// has already answered it, if at all.
     pub(in crate::service) fn end(&self, end: Result<(), Box<dyn Error + Send + Sync>>) {
         let no_http = |error: &hyper::Error| error.is_parse();
         let no_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
@@ -99,7 +100,7 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts a panic of a handler, without its message, which may quote a token.
+    /// Logs and counts a handler's panic, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
         tracing::error!("a handler panicked");
         if let Some(metrics) = &self.metrics {
@@ -107,7 +108,7 @@ impl RequestLog {
         }
     }
 
-    /// Begins the record of a request that came at `since`.
+    /// Begins the record of a request that arrived at `since`.
     pub(in crate::service) fn begin<B>(
         &self,
         since: Instant,
@@ -145,8 +146,8 @@ impl RequestLog {
     }
 }
 
-/// Runs the future that answers a request and ends its [`RequestRecord`] in a request context, if the
-/// record needs one. Not an `async` block, which would hold `answer` twice.
+/// Runs the future that answers a request and ends its [`RequestRecord`]. Uses a request context if
+/// the record needs one. Not an `async` block, because that would hold `answer` twice.
 pub(in crate::service) fn in_context<F: Future>(
     recorded: Recorded,
     answer: F,
@@ -176,8 +177,8 @@ fn method_name(method: &Method) -> &'static str {
 
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request counts as
-/// abandoned.
+/// The record of a request in flight. If it is dropped before [`end`](Self::end), the request
+/// counts as abandoned.
 #[derive(Debug)]
 pub(in crate::service) struct RequestRecord {
     metrics: Option<Metrics>,
@@ -191,7 +192,7 @@ pub(in crate::service) struct RequestRecord {
     is_over: bool,
 }
 
-/// What the request context is made of.
+/// The data for the request context.
 #[derive(Debug)]
 pub(in crate::service) struct Recorded {
     is_recorded: bool,
@@ -218,7 +219,7 @@ impl RequestRecord {
         self.log || self.metrics.is_some() || is_traced
     }
 
-    /// Ends the record with the answer: logs and measures it, and sets its `X-Request-Id`.
+    /// Ends the record with the response: logs it, updates the metrics, and sets `X-Request-Id`.
     ///
     /// `now` reads the clock. It is called only if something is recorded.
     pub(in crate::service) fn end(
@@ -266,7 +267,7 @@ impl RequestRecord {
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
         let original = outcome.original.as_deref();
-        // A macro, because the level of an event's callsite is a constant.
+        // A macro, because the level of an event's callsite must be constant.
         macro_rules! answered {
             ($level:expr) => {
                 tracing::event!(
@@ -298,7 +299,7 @@ impl RequestRecord {
     }
 }
 
-/// Records a request that ended without an answer, because the peer left or the server stopped.
+/// Records a request that ended without a response, because the peer left or the server stopped.
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if !self.is_over && self.is_recorded() {

@@ -1,4 +1,4 @@
-//! Issuers whose documents cannot be had, and the way out that `check` names.
+//! Issuers whose documents cannot be fetched, and the advice from `check`.
 
 use std::fs;
 
@@ -102,7 +102,7 @@ async fn a_clock_that_is_off_is_found() {
         let clock = clock
             .filter(|finding| finding.contains(" clock: "))
             .collect::<Vec<_>>();
-        // Allows for one second of difference: the answer's `Date` may have just changed.
+        // Allows a difference of one second, because the response's `Date` may have just changed.
         let near = |text: &str| text.replace("59 s", "1 min").replace("19 s", "20 s");
         assert_eq!(near(&clock[0]), line);
     }
@@ -113,7 +113,7 @@ pub(super) async fn over_tls(world: &World) -> String {
     over_tls_as(world, IsCa::NoCa).await
 }
 
-/// Serves an issuer over https, with a certificate that is that of a server or of an authority.
+/// Serves an issuer over https, with the certificate of a server or of an authority.
 async fn over_tls_as(world: &World, is_ca: IsCa) -> String {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.is_ca = is_ca;
@@ -226,7 +226,7 @@ async fn a_certificate_of_an_authority_is_no_certificate_of_a_server() {
     assert_finds("another authority", &found, &words);
 }
 
-/// What `check` names makes the next run good.
+/// Following the advice of `check` makes the next run pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_discovery_fails_there_is_a_way_out() {
     let issuer = Issuer::with_algorithm(warp_bearer::auth::Algorithm::RS256).await;
@@ -262,7 +262,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
     let told = checked(&world);
     assert_eq!(told.code, Some(0), "{}", told.stdout);
 
-    // Only the document of RFC 8414 is there.
+    // Serves only the document of RFC 8414.
     let keys_too = keys.clone();
     let url = site(move |url| {
         vec![
@@ -282,7 +282,7 @@ async fn where_discovery_fails_there_is_a_way_out() {
         .sign();
     let explained = world.run(&["explain"], &token);
     assert_eq!(explained.code, Some(0), "{}", explained.stdout);
-    // It must name the issuer exactly, too.
+    // This document must also name the issuer exactly.
     let world = world.set("AUTH0_ISSUER", format!("{url}/policy/v2.0/"));
     let told = checked(&world);
     assert_eq!(told.code, Some(1), "{}", told.stdout);

@@ -1,4 +1,4 @@
-//! Keys that are left out, algorithms on offer, forms of a key file, bytes of an answer.
+//! Keys that are left out, algorithms on offer, forms of a key file, and the bytes of a response.
 
 use std::{fs, io::Write};
 
@@ -16,7 +16,7 @@ use warp_bearer::{
 use super::{assert_finds, checked, findings, site};
 use crate::support::world::World;
 
-/// Returns the JWK of an RSA key that is too short to be accepted.
+/// Returns the JWK of an RSA key that is too short.
 pub(super) fn weak() -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     let modulus = jwk["n"].as_str().unwrap();
@@ -46,7 +46,7 @@ async fn what_is_odd_and_harmless_is_a_note() {
     );
 }
 
-/// Returns the JWK of a new RSA key of this name, changed.
+/// Returns the JWK of a new RSA key with this `kid`, after `change`.
 fn jwk(kid: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut jwk = SigningKey::generate(Algorithm::RS256).public_jwk();
     jwk["kid"] = json!(kid);
@@ -106,7 +106,7 @@ async fn each_key_that_is_left_out_is_named_with_its_reason() {
     assert!(shown.contains("padded: RSA"), "{shown}");
 }
 
-/// What `check` says to paste makes the service accept the tokens.
+/// With the line that `check` recommends, the service accepts the tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_algorithm_on_offer_that_is_not_allowed_comes_with_the_line_to_paste() {
     let both = World::start().await;

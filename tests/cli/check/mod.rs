@@ -1,10 +1,10 @@
-//! `check` finds what will go wrong before the service is started.
+//! `check` finds problems before the service is started.
 
 //!
-//! | file | what it is about |
+//! | file | topic |
 //! |---|---|
-//! | `keys.rs` | keys that are left out, algorithms on offer, forms of a key file, bytes of an answer |
-//! | `discovery.rs` | issuers whose documents cannot be had, and the way out |
+//! | `keys.rs` | keys that are left out, algorithms on offer, forms of a key file, bytes of a response |
+//! | `discovery.rs` | issuers whose documents cannot be fetched, and the advice |
 //! | `environment.rs` | variables, `.env`, descriptors |
 //! | `readiness.rs` | `/readyz` and the log give the same reason |
 
@@ -98,7 +98,7 @@ async fn a_set_up_that_is_right_is_told_so() {
     );
 }
 
-/// Asserts that one of the findings contains each of `words`.
+/// Asserts that each of `words` is in one of the findings.
 fn assert_finds(case: &str, findings: &[String], words: &[&str]) {
     let has_all = |finding: &String| words.iter().all(|word| finding.contains(word));
     assert!(
@@ -107,10 +107,10 @@ fn assert_finds(case: &str, findings: &[String], words: &[&str]) {
     );
 }
 
-/// A fixed answer: its path, its status, its content coding, and its body.
+/// A fixed response: its path, status, content coding and body.
 type Fixed = (&'static str, u16, &'static str, Vec<u8>);
 
-/// Starts a server with fixed answers, and 404 for all else. `answers` gets its address.
+/// Starts a server with fixed responses, and 404 for all other paths. `answers` gets its address.
 async fn site(answers: impl FnOnce(&str) -> Vec<Fixed>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! `/readyz` and the log give the same reason as `check`, and no more of what an issuer says.
+//! `/readyz` and the log give the same reason as `check`, and show no more of the issuer's text.
 
 use reqwest::Client;
 use serde_json::{Value, json};

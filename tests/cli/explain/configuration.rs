@@ -1,4 +1,4 @@
-//! Mistakes of the configuration.
+//! Mistakes in the configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use warp_bearer::{

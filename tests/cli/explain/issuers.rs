@@ -1,5 +1,6 @@
-//! K6: each issuer's own patterns. `docs/issuers.md` has a table of the most frequent mistakes, which
-//! is held to the output; `UPDATE=1 cargo test --test cli explain::issuers` writes it.
+//! K6: mistakes that are typical of each issuer. `docs/issuers.md` has a table of the most frequent
+//! ones, which is compared with the output; `UPDATE=1 cargo test --test cli explain::issuers`
+//! writes it.
 
 use std::{collections::HashSet, fmt::Write, fs, path::Path};
 
@@ -29,7 +30,7 @@ const CLOUDFLARE: &str = "https://team.cloudflareaccess.com";
 const IAP: &str = "https://cloud.google.com/iap";
 const FIREBASE: &str = "https://securetoken.google.com/shop-1";
 
-/// A mistake: an issuer and an audience that are configured, a token of the issuer, and the code.
+/// A mistake: the configured issuer and audience, a token of the issuer, and the code.
 struct Row {
     name: &'static str,
     issuer: &'static str,
@@ -42,11 +43,12 @@ struct Row {
 }
 
 enum Token {
-    /// The claims beside `iss` and the dates, any of which they replace. The header is `RS256`.
+    /// The claims in addition to `iss` and the dates, which they may replace. The header is
+    /// `RS256`.
     Claims(Value),
-    /// The header, and the claims.
+    /// The header and the claims.
     Whole(Value, Value),
-    /// No JWT.
+    /// Not a JWT.
     Opaque(&'static str),
 }
 
@@ -157,7 +159,8 @@ async fn the_table_of_mistakes_has_what_explain_says() {
             row.name, row.mistake, row.code
         )
         .unwrap();
-        // Words of one vendor alone, and no advice that accepts what is for others.
+        // The advice uses the words of one vendor only, and never accepts tokens that are for
+        // others.
         let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
         assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
         let lines = json["settings"].to_string();
@@ -188,7 +191,8 @@ async fn the_table_of_mistakes_has_what_explain_says() {
     );
 }
 
-/// A case, the configured issuer and audience, a token, the code, words of the advice, and settings.
+/// A case, the configured issuer and audience, a token, the code, words of the advice, and
+/// settings.
 type Pattern<'a> = (
     &'a str,
     &'a str,
@@ -267,7 +271,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         ),
     ] {
         use base64::{Engine, engine::general_purpose::URL_SAFE};
-        // A blank makes the length one that needs padding.
+        // A space makes the length one that needs padding.
         let padded = |part: String| {
             let blank = if part.len().is_multiple_of(3) {
                 " "
@@ -289,7 +293,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         assert!(text.contains(says), "{case}: {text}");
     }
 
-    // The resource of an MCP server that is no audience yet.
+    // The resource of an MCP server that is not configured as an audience yet.
     let resource = "https://mcp.example.com/mcp";
     let world = World::named(&issuer, AUTH0).set("AUTH0_RESOURCE", resource);
     let token = sign(

@@ -91,7 +91,7 @@ async fn a_failed_fetch_of_keys_gets_its_way_out() {
             world = world.set("AUTH0_JWKS_URI", jwks_uri);
         }
         let json = lacks_keys(&world, case, &token, cause, words);
-        // The reason, with the address.
+        // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
         // "Correct AUTH0_JWKS_URI" is said only if it is set.

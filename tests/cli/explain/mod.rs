@@ -31,8 +31,8 @@ use warp_bearer::{
 
 use crate::support::world::{Told, World};
 
-/// Explains a text. Checks that the service starts with each setting that is recommended, and that
-/// the setting changes the verdict.
+/// Explains a text. Checks that the service starts with each recommended setting, and that the
+/// setting changes the verdict.
 fn explained(world: &World, case: &str, arguments: &[&str], input: &str) -> (Told, Value) {
     let arguments = [&["explain", "--json"], arguments].concat();
     let told = world.run(&arguments, input);

@@ -1,4 +1,5 @@
-//! What the output looks like, what it shows of a token, and whom the command asks.
+//! The format of the output, the parts of a token that it shows, and the servers that the command
+//! contacts.
 
 use std::{
     fs,
@@ -126,7 +127,7 @@ async fn people_get_the_steps_with_the_time_on_their_wall() {
     assert_eq!(told.stderr, "");
 }
 
-/// Listens on an address and never answers. Returns the address and all bytes received.
+/// Accepts connections and never responds. Returns the address and all received bytes.
 async fn ear() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

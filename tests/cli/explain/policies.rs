@@ -1,4 +1,4 @@
-//! Good tokens that grant too little.
+//! Valid tokens that do not grant enough.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::{Cause, Page, causes};

@@ -1,4 +1,4 @@
-//! K1: the verdict is that of the service to the text as it is sent.
+//! K1: the verdict equals the service's response to the text as sent.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::causes;
@@ -26,7 +26,7 @@ async fn a_field_is_explained_as_it_is_sent() {
     ];
     for (case, text, code, cause, of_token) in rows {
         let json = refuses(&world, case, &text, code, cause);
-        // The token in it is explained as well, and said to be another text.
+        // The token in the text is explained too, as a separate text.
         assert_eq!(
             json["repair"]["accepted"],
             of_token.is_none(),
@@ -80,7 +80,7 @@ async fn a_field_is_explained_as_it_is_sent() {
         let (told, _) = explained(&world, case, &["-"], &text);
         assert_eq!(told.code, Some(0), "{case}");
     }
-    // A shell cuts what is not quoted into arguments.
+    // A shell splits unquoted text into arguments.
     let told = world.run(&["explain", "Bearer", "Bearer", &good], "");
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     let told = world.run(&["explain", "Bearer", &good], "");

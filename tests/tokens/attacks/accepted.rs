@@ -1,4 +1,4 @@
-//! Tokens that look odd and are valid. A verifier that refuses them is not strict but wrong.
+//! Unusual but valid tokens. A verifier that rejects them is not strict but wrong.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ async fn each_algorithm_is_verified() {
         let mut target = Target::of(algorithm).await;
         let token = target.good();
         target.accepts(&format!("{algorithm:?}"), &token).await;
-        // The same algorithm, with all the others allowed too.
+        // The same algorithm, but with all others allowed too.
         let all = [
             RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
         ];
@@ -170,7 +170,7 @@ async fn claims_of_many_shapes_are_read() {
     target.accepts("white space", &token).await;
 }
 
-/// Both profiles as Auth0 issues them (its documentation, "Access Token Profiles").
+/// Both profiles as issued by Auth0 (its documentation, "Access Token Profiles").
 #[tokio::test]
 async fn both_token_profiles_of_auth0_are_read() {
     let mut target = Target::start().await;

@@ -1,4 +1,4 @@
-//! `alg` is chosen by the caller, and the allow-list by the operator (RFC 8725 §2.1, §3.1).
+//! The caller chooses `alg`, and the operator the allow-list (RFC 8725 §2.1, §3.1).
 
 use serde_json::Value;
 use warp_bearer::{
@@ -116,7 +116,7 @@ async fn a_good_signature_by_an_algorithm_that_is_not_allowed_is_refused() {
     }
 }
 
-/// Anyone has the public key, so it must never serve as an HMAC secret (RFC 8725 §2.1).
+/// Everyone has the public key, so it must never be used as an HMAC secret (RFC 8725 §2.1).
 #[tokio::test]
 async fn a_public_key_is_no_secret_of_an_hmac() {
     let issuer = Issuer::start().await;
@@ -242,7 +242,7 @@ fn pem(label: &str, der: &[u8], end: &str) -> String {
     format!("-----BEGIN {label}-----{end}{body}{end}-----END {label}-----{end}")
 }
 
-/// Checks that the DER above decodes to what other encoders write.
+/// Checks that the DER above equals the output of other encoders.
 #[test]
 fn the_forms_are_well_formed() {
     let jwk =

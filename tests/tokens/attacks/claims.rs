@@ -1,4 +1,4 @@
-//! Claims of the wrong value, type or number, with a valid signature.
+//! Claims with a wrong value, type or number, under a valid signature.
 
 use std::{
     fmt::Write,
@@ -94,7 +94,7 @@ async fn a_date_is_a_number_of_its_time_or_the_token_is_refused() {
     }
 }
 
-/// RFC 7519 §4.1.4 to §4.1.6, to the millisecond, on a stopped clock.
+/// RFC 7519 §4.1.4 to §4.1.6, to the millisecond, with a stopped clock.
 #[tokio::test]
 async fn leeway_ends_where_it_ends() {
     let issuer = Issuer::start().await;
@@ -271,7 +271,7 @@ async fn a_claim_that_must_be_there_is_there() {
     target
         .refuses("no claim at all", &token, "missing_claim")
         .await;
-    // RFC 7519 §5.3 allows claims in the header too; only those of the payload count.
+    // RFC 7519 §5.3 allows claims in the header too, but only those in the payload count.
     let header = target.header().with("exp", FUTURE).with("aud", "\"x\"");
     let token = target.sign(&header, &target.claims().without("exp"));
     target
@@ -279,7 +279,7 @@ async fn a_claim_that_must_be_there_is_there() {
         .await;
 }
 
-/// A token that is bound to a key and sent without proof of it may be stolen (RFC 7800 §3).
+/// A token that is bound to a key but sent without a proof may be stolen (RFC 7800 §3).
 #[tokio::test]
 async fn a_bound_token_is_no_bearer_token() {
     let mut target = Target::start().await;
@@ -422,7 +422,7 @@ async fn a_token_of_another_tenant_is_refused() {
     for (case, token, code) in rows {
         one.refuses(case, &token, code).await;
     }
-    // If both issuers are trusted, each one's keys verify only its own tokens.
+    // If both issuers are trusted, each issuer's keys verify only its own tokens.
     let mut both = Target::with(ours, |auth| auth.issuer(&their_url)).await;
     #[rustfmt::skip]
     let rows = [

@@ -1,4 +1,4 @@
-//! Tokens that are spelled, cut or nested so that two readers could read them differently.
+//! Tokens that are encoded, cut or nested so that two readers could interpret them differently.
 
 use crate::{
     attacks::Target,

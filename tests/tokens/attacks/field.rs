@@ -16,7 +16,7 @@ use crate::{
     support::{Answer, text::quoted},
 };
 
-/// The expected code if hyper answers before there is a request: a status without a body.
+/// The expected code if hyper answers before there is a request: a bare status without a body.
 const BARE: &str = "";
 
 async fn expect(target: &mut Target, case: &str, lines: &[u8], status: u16, code: &str) {
@@ -179,7 +179,7 @@ async fn a_token_elsewhere_is_no_credential() {
     }
 }
 
-/// A path that nearly matches a route does not lead around the token.
+/// A path that almost matches a route must not bypass the token check.
 #[tokio::test]
 async fn no_spelling_of_a_path_goes_round_the_token() {
     let mut target = Target::start().await;
@@ -299,7 +299,7 @@ async fn limits_hold_to_the_byte() {
     }
 }
 
-/// HTTP/2 has the same rules. Its fields are no lines of text, but two fields are still two.
+/// The same rules apply to HTTP/2. Its fields are not lines of text, but two fields are still two.
 #[tokio::test]
 async fn over_http_2_a_credential_is_judged_alike() {
     let target = Target::start().await;
@@ -353,7 +353,7 @@ async fn ask(client: &mut SendRequest<String>, fields: &[&[u8]]) -> Answer {
     }
 }
 
-/// Callers of `verify`, which takes a token without a header field, have the same limit.
+/// The limit also applies to `verify`, which takes a token without a header field.
 #[tokio::test]
 async fn the_limit_of_a_token_holds_without_a_field() {
     let key = SigningKey::generate(Algorithm::EdDSA).public_jwk();
@@ -370,7 +370,7 @@ async fn the_limit_of_a_token_holds_without_a_field() {
 
 /// Returns a valid token of exactly this many bytes.
 fn of_length(target: &Target, length: usize) -> String {
-    // Base64 cannot have every fourth length; a longer header makes up for it.
+    // Base64 cannot produce every fourth length; a longer header makes up for it.
     let padded = (0..4).find_map(|blanks| {
         let header = target.header().with("x", quoted("h".repeat(blanks)));
         let with = |pad| target.claims().with("x", quoted("c".repeat(pad)));

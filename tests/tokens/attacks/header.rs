@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// A host of the attacker's with a key. Tokens name it, and the service must never connect to it.
+/// A host of the attacker that serves a key. Tokens name it, and the service must never connect to
+/// it.
 struct Attacker {
     listener: TcpListener,
     key: SigningKey,
@@ -35,7 +36,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// Checks that nothing has connected: a connection would be in the backlog by now.
+    /// Checks that nothing has connected. A connection would be in the backlog by now.
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");
@@ -102,7 +103,7 @@ async fn a_token_does_not_bring_its_own_key() {
 }
 
 /// If redirects were followed, anyone who can make an issuer redirect could choose its keys. An
-/// open redirect on the issuer's site is enough.
+/// open redirect on the issuer's site would be enough.
 #[tokio::test]
 async fn a_redirect_of_the_issuers_is_not_followed() {
     type Fail = fn(&Issuer, Fault);
@@ -240,7 +241,7 @@ async fn an_extension_is_never_taken_for_understood() {
     }
 }
 
-/// RFC 7797 has the payload in the token unencoded. Only base64url is accepted here.
+/// In RFC 7797, the payload in the token is not encoded. Only base64url is accepted here.
 #[tokio::test]
 async fn an_unencoded_payload_is_refused() {
     let mut target = Target::start().await;
@@ -297,8 +298,8 @@ async fn a_token_of_another_type_is_no_access_token() {
     }
 }
 
-/// Parsers differ in which of two members they use (RFC 7515 §4), so one could verify a header that
-/// another never sees.
+/// Parsers differ in which of two equal members they use (RFC 7515 §4), so one could verify a
+/// header that another never sees.
 #[tokio::test]
 async fn a_header_parameter_is_there_once() {
     let mut target = Target::start().await;

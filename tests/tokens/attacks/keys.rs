@@ -1,4 +1,4 @@
-//! Key sets with keys that must not be used, beside a valid one that goes on working.
+//! Key sets with keys that must not be used, beside a valid key that must keep working.
 
 use std::time::{Duration, SystemTime};
 
@@ -288,8 +288,8 @@ async fn an_edwards_key_is_one_point_of_ed25519() {
     }
 }
 
-/// `aws-lc-rs` detects this when it verifies, not when it parses. The key is held, but verifies
-/// nothing.
+/// `aws-lc-rs` detects this during verification, not when it parses the key. The key is held, but
+/// verifies nothing.
 #[tokio::test]
 async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
     let (key, good) = (
@@ -315,7 +315,7 @@ async fn a_point_that_is_not_on_the_edwards_curve_verifies_nothing() {
     }
 }
 
-/// Each token of `edge_keys.json` is mathematically valid under its key. Only the check of the key
+/// Each token in `edge_keys.json` is mathematically valid under its key. Only the check of the key
 /// prevents a 200.
 #[tokio::test]
 async fn a_weak_key_verifies_nothing() {
@@ -362,7 +362,7 @@ async fn a_secret_of_the_key_set_verifies_nothing() {
     assert_ok("beside it", &client.with_token(&es256).await);
 }
 
-/// If two different keys fit, it is unknown which one the issuer means.
+/// If two different keys fit, it is ambiguous which one the issuer means.
 #[tokio::test]
 async fn of_two_keys_that_fit_neither_is_used() {
     let (one, other) = (
@@ -519,7 +519,7 @@ async fn an_entry_is_strict_json() {
     }
 }
 
-/// Only the first 512 entries are read. Whatever comes after them, they remain usable.
+/// Only the first 512 entries are read. They stay usable, whatever comes after them.
 #[tokio::test]
 async fn the_entries_of_a_set_are_limited() {
     let first = SigningKey::generate(Algorithm::EdDSA);

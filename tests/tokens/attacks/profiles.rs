@@ -1,4 +1,4 @@
-//! Tokens that stricter rules refuse: the profile of RFC 9068, a maximum age, and rules of one
+//! Tokens that stricter rules reject: the profile of RFC 9068, a maximum age, and rules of one
 //! issuer.
 
 use std::time::{Duration, SystemTime};

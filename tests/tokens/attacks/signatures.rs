@@ -1,4 +1,4 @@
-//! Signatures that are cut, extended, swapped, of another algorithm or out of range.
+//! Signatures that are cut, extended, swapped, made by another algorithm, or out of range.
 
 use warp_bearer::{
     auth::Algorithm,
@@ -71,7 +71,7 @@ async fn a_signature_that_is_not_the_whole_one_is_refused() {
     }
 }
 
-/// A key verifies only with the algorithm in the header, one at a time.
+/// A key verifies only with the algorithm in the header.
 #[tokio::test]
 async fn a_signature_by_another_algorithm_of_the_same_key_is_refused() {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
@@ -217,8 +217,8 @@ async fn numbers_that_are_no_ecdsa_signature_are_refused() {
         let token = with_signature(&good, signature);
         target.refuses(case, &token, "bad_signature").await;
     }
-    // SEC 1 §4.1.4 accepts n - s in place of s, and no JWS specification forbids it. Nothing here
-    // identifies tokens by their signatures.
+    // SEC 1 §4.1.4 accepts n - s instead of s, and no JWS specification forbids it. Nothing in this
+    // project identifies tokens by their signatures.
     let high = with_signature(&good, rs(r, &difference(&n, s)));
     target.accepts("-s is the same signature", &high).await;
 }

@@ -1,8 +1,9 @@
-//! Reads a whole JSON text as a [`serde_json::Value`] or as a type of ours, after the strict check.
+//! Reads a whole JSON text as a [`serde_json::Value`] or as one of our types, after the strict
+//! check.
 //!
-//! A token is limited by its size. A document may have half a megabyte, and a value in memory takes
-//! up to a hundred times the bytes of its text, so documents also have a limit on the number of
-//! values.
+//! A token is limited by its size. A document may have half a megabyte, and parsed values take up
+//! to a hundred times the memory of their text, so the number of values in a document is limited
+//! too.
 
 use serde::{
     Deserialize,
@@ -13,14 +14,14 @@ use crate::auth::token::json::{
     Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
 };
 
-/// The maximum depth of values, counted over a whole document. `serde_json` has the same limit and
-/// counts to 127, so a text that is read in one piece ends there.
+/// The maximum nesting depth, counted over a whole document. `serde_json` has the same limit but
+/// stops at 127, which applies to texts that it reads in one piece.
 const MAX_DEPTH: usize = 128;
 
-/// The maximum number of values in a document: 32,768, more than the largest token has room for.
+/// The maximum number of values in a document: 32,768, more than fit into the largest token.
 const MAX_VALUES: usize = 1 << 15;
 
-/// Reads `text` as one value. A number out of the range of `f64` becomes null.
+/// Reads `text` as one value. A number outside the range of `f64` becomes null.
 #[cfg(any(test, feature = "service"))]
 pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
     value_below(0, text)
@@ -41,8 +42,8 @@ pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value,
 
 /// Reads `text` as one object of type `T`.
 ///
-/// A derived struct would also read an array of its fields in order, so the text must begin with a
-/// brace.
+/// A derived struct would also deserialize from an array of its fields in order, so the text must
+/// begin with a brace.
 pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     if !text.trim_start().starts_with('{') {
         return Err(Malformed);
@@ -53,9 +54,8 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
 
 /// Reads a text, or a piece of one, that this module has accepted before.
 ///
-/// The claims of a verified payload are read this way, again for each request. The caller
-/// guarantees that [`members`](super::members) has accepted the text, as it has accepted every
-/// verified payload.
+/// The claims of a verified payload are read again this way for each request. The caller guarantees
+/// that [`members`](super::members) has accepted the text, which is true of every verified payload.
 #[expect(
     clippy::disallowed_methods,
     reason = "the text passed the strict check"
@@ -64,7 +64,7 @@ pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde
     T::deserialize(&mut serde_json::Deserializer::from_str(text))
 }
 
-/// Returns whether `text` is JSON to a lenient reader. The parsed value is discarded.
+/// Returns whether a lenient parser accepts `text`. The parsed value is discarded.
 #[expect(clippy::disallowed_methods, reason = "it makes no value")]
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -89,8 +89,8 @@ fn read(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Value<'_>>(text).map(drop)
 }
 
-/// The depth and the number of values of a text, if it is JSON. Counts only brackets and commas, so
-/// that no parser recurses before the limits are checked.
+/// The depth of a text and its number of values, if it is JSON. Only brackets and commas are
+/// counted, so that no parser recurses before the limits are checked.
 struct Shape {
     depth: usize,
     values: usize,
@@ -138,8 +138,8 @@ mod tests {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))
     }
 
-    /// Covers `serde_json`'s own names, plain, escaped, and at any depth, with the values that each
-    /// would hide.
+    /// Covers `serde_json`'s private names: plain, escaped, at any depth, and with the values that
+    /// each would hide.
     #[test]
     fn rejects_the_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;

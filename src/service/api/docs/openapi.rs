@@ -31,7 +31,7 @@ use crate::{
 
 /// Names of the security schemes.
 const BEARER: &str = "bearer";
-/// Sorts before [`BEARER`], so that the page offers first what needs nothing pasted.
+/// Sorts before [`BEARER`], so that the page lists the scheme that needs no pasted token first.
 const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
@@ -66,10 +66,10 @@ impl Docs {
         )
     }
 
-    /// Like [`openapi`](Self::openapi), for the schemes that the rows accept.
+    /// Like [`openapi`](Self::openapi), for these schemes.
     pub(in crate::service) fn openapi_with(&self, rows: &[&Row], schemes: Schemes<'_>) -> String {
         let mut paths = PathsBuilder::new();
-        // OpenAPI has no template for paths below another.
+        // OpenAPI cannot express a template for all paths below another.
         for row in rows.iter().filter(|row| !row.template.ends_with('*')) {
             let also = row.also.iter().map(AsRef::as_ref);
             for path in iter::once(row.template).chain(also) {
@@ -146,7 +146,7 @@ impl Docs {
             .schemas_from_iter(schemas())
             .security_scheme(BEARER, bearer);
         if schemes.dpop {
-            // OpenAPI has no way to describe a token and a proof that belong together.
+            // OpenAPI cannot express that a token and a proof belong together.
             let proof = ApiKeyValue::with_description(
                 "DPoP",
                 "A proof for this request (RFC 9449), beside an access token that is bound to its key: `Authorization: DPoP`, a space and the token.",
@@ -164,7 +164,7 @@ impl Docs {
     }
 }
 
-/// Returns the scheme with which the page fetches tokens from the local issuer.
+/// Returns the scheme that lets the page fetch tokens from the local issuer.
 fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let policies = rows
         .iter()
@@ -208,7 +208,8 @@ fn json_body() -> RequestBody {
         .build()
 }
 
-/// Returns the parameter of a template's segment in braces, with its known values if they are few.
+/// Returns the parameter for a template's segment in braces, with its known values if there are
+/// few.
 fn segment(template: &str) -> Option<Parameter> {
     let (_, rest) = template.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
@@ -263,7 +264,7 @@ fn queries(form: Form) -> Vec<Parameter> {
     asked.iter().map(parameter).collect()
 }
 
-/// `OpenAPI` cannot describe a row for every method, so it is described as `GET`.
+/// `OpenAPI` cannot describe a row for all methods, so such a row is described as `GET`.
 fn method(methods: &Methods) -> HttpMethod {
     match methods {
         Methods::Only(Method::POST) => HttpMethod::Post,
@@ -274,7 +275,7 @@ fn method(methods: &Methods) -> HttpMethod {
     }
 }
 
-/// Returns the group of a path on the page.
+/// Returns the group in which the page lists a path.
 fn tag(path: &str) -> &'static str {
     if path.starts_with("/api/") {
         "API"
@@ -283,7 +284,7 @@ fn tag(path: &str) -> &'static str {
     }
 }
 
-/// `get_api_private_scoped`
+/// Returns the operation ID, such as `get_api_private_scoped`.
 fn operation_id(methods: &Methods, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
     let method = methods.to_string().to_ascii_lowercase();

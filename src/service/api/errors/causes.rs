@@ -1,7 +1,7 @@
 //! The causes of errors, each with its fix.
 //!
-//! Most are neutral. The names of menus and settings in those that begin with `AUTH0_` are those of
-//! Auth0's dashboard; `explain` has the words of other issuers.
+//! Most are neutral. Those that begin with `AUTH0_` use the names of menus and settings in Auth0's
+//! dashboard. `explain` has the wording for other issuers.
 #![allow(missing_docs)] // the first sentence of each constant describes it
 
 use crate::service::api::errors::Cause;

@@ -1,7 +1,7 @@
 //! A page for each error code: its meaning, its likely causes, and the fix for each cause.
 //!
-//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a cause from
-//! them, and the README's table quotes their `when`.
+//! The pages are the only source of these texts: `/errors/{code}` shows them, `explain` picks a
+//! cause from them, and the README's table quotes `when`.
 
 pub mod causes;
 mod pages;
@@ -16,9 +16,9 @@ pub use self::pages::PAGES;
 /// The page of one code.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// The code, as the body of an answer has it.
+    /// The code, as in the body of a response.
     pub code: &'static str,
-    /// The condition under which the code is answered.
+    /// The condition that leads to the code.
     pub when: &'static str,
     /// The likely causes, the most likely first.
     pub causes: &'static [Cause],
@@ -33,12 +33,12 @@ pub struct Cause {
     pub mend: &'static str,
 }
 
-/// The parts of an answer that its code decides.
+/// The parts of a response that its code determines.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// RFC 6750's error. `None` if the code has none.
+    /// The error of RFC 6750. `None` if the code has none.
     pub error: Option<&'static str>,
     /// The sentence in the body.
     pub detail: &'static str,
@@ -50,7 +50,7 @@ impl Page {
         PAGES.iter().find(|page| page.code == code)
     }
 
-    /// Returns the parts of an answer with this code.
+    /// Returns the parts of a response with this code.
     ///
     /// # Panics
     ///

@@ -1,6 +1,6 @@
 //! Serves the error pages as HTML or JSON, depending on `Accept`.
 //!
-//! A page is the same for every caller, so it is rendered once and all answers share its bytes.
+//! A page is the same for every caller, so it is rendered only once.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -150,7 +150,7 @@ fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Returns a text as HTML, with `<code>` for backticks.
+/// Formats a text as HTML, with `<code>` for backticks.
 fn marked(text: &str) -> String {
     let mut html = String::new();
     for (at, part) in escaped(text).split('`').enumerate() {
@@ -176,8 +176,8 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
         .insert(name, HeaderValue::from_static(value));
 }
 
-/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as from curl,
-/// the answer is JSON.
+/// Returns whether the caller prefers HTML to JSON (RFC 9110 §12.5.1). Without a preference, as
+/// with curl, the response is JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let ranges: Vec<&str> = accepted

@@ -1,13 +1,13 @@
 //! Checks an issuer of Microsoft Entra ID: the version of its tokens.
 //!
-//! A registration gets tokens of version 1 unless its manifest says otherwise, and the two versions have
-//! different issuers and audiences. Both are of the same tenant, so nothing else shows the mistake.
+//! An application gets version 1 tokens unless its manifest requests version 2. The two versions
+//! have different issuers and audiences but the same tenant, so no other check detects a mismatch.
 
 use reqwest::Url;
 
 use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
-/// Adds findings if the issuer is one of Entra's.
+/// Adds findings if the issuer is one of Entra ID.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {
     let Some((tenant, version)) = version(issuer) else {
         return;
@@ -45,7 +45,7 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     }
 }
 
-/// Returns the tenant and the version of the tokens of an issuer, if it is one of Entra's.
+/// Returns the tenant and the token version of an issuer. `None` if it is not one of Entra ID.
 fn version(issuer: &str) -> Option<(String, u8)> {
     let url = Url::parse(issuer).ok()?;
     let mut path = url.path_segments()?;

@@ -1,5 +1,4 @@
-//! Checks introspection: asks the endpoint about a token that nobody issued. `active: false` is
-//! success.
+//! Checks introspection: asks the endpoint about a made-up token. `active: false` means success.
 
 use crate::{
     auth::introspection::client::AskError,
@@ -9,12 +8,12 @@ use crate::{
     },
 };
 
-/// Returns the findings. `None` if no issuer is asked.
+/// Returns the findings. `None` if introspection is off.
 pub(in crate::service) async fn check(
     config: &Config,
     on_request: impl Fn(&str),
 ) -> Option<Section> {
-    // What prevents it from being built is a finding of the issuer's own section.
+    // If building fails, the reason is already a finding in the issuer's own section.
     let auth = auth::builder(config).build().ok()?;
     if auth.introspection_status().is_empty() {
         return None;

@@ -1,8 +1,8 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! Sends the requests that the service would send and uses the library's own functions, so that
-//! what passes here works there. Changes nothing, and continues after a failure, so that one run
-//! reports everything.
+//! Sends the same requests as the service and uses the library's own functions, so that a
+//! configuration that passes here works there. Changes nothing, and continues after a failure, so
+//! that one run reports everything.
 
 mod certificate;
 mod entra;
@@ -132,8 +132,8 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Adds a finding if connections would take the descriptors that key fetches need. The service may have
-/// another limit where it runs.
+/// Adds a finding if connections would use the descriptors that key fetches need. The limit may be
+/// different where the service runs.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {

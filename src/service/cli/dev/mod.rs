@@ -1,9 +1,9 @@
 //! `warp-bearer dev`: runs the service together with a local issuer, without an account.
 //!
-//! The issuer works like a real one, with keys that exist only in this process. Service and issuer
-//! listen on loopback only, and the command does not start if a real issuer is configured. The
-//! secret of the issuer's client is public, so that scripts can get tokens: they are valid only for
-//! this service on this machine, until the process ends.
+//! The issuer works like a real one, with keys that exist only in this process. Both listen only on
+//! loopback, and the command does not start if a real issuer is configured. The secret of the
+//! issuer's client is public, so that scripts can get tokens. These tokens are valid only for this
+//! service on this machine, until the process ends.
 
 mod page;
 mod proof;
@@ -31,10 +31,10 @@ use crate::{
     },
 };
 
-/// The port of the service unless LISTEN says otherwise.
+/// The port of the service, unless LISTEN sets another.
 const SERVICE_PORT: u16 = 8000;
 
-/// The name of the client and its secret.
+/// The id of the client and its secret.
 const CLIENT: (&str, &str) = ("dev", "dev");
 
 const EXAMPLES: &str = "\
@@ -139,7 +139,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         format!("http://{service}"),
         format!("http://localhost:{}", service.port()),
     ]);
-    // The printed commands must work as soon as they can be read.
+    // The printed commands must work as soon as they are visible.
     tokio::select! {
         () = auth.ready() => {}
         () = shutdown.requested() => return Ok(()),
@@ -173,14 +173,14 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the issuer on its usual port if the service has its own, else on any free one. Returns whether
-/// the usual port was taken.
+/// Starts the issuer on its usual port if the service uses its own usual port, and otherwise on any
+/// free one. Returns whether the issuer's usual port was taken.
 async fn issuer(environment: &Environment) -> Result<(Issuer, bool), Failure> {
     let start = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Issuer::with_known_client(address, Algorithm::RS256, CLIENT)
     };
-    // An invalid LISTEN is reported with the rest of the configuration.
+    // An invalid LISTEN is reported together with the rest of the configuration.
     let service = ServiceAddress::from_environment(environment);
     let is_usual = service.is_ok_and(|service| service.listen.port() == SERVICE_PORT);
     if is_usual && let Ok(issuer) = start(page::ISSUER_PORT).await {
@@ -215,7 +215,7 @@ fn config(environment: &Environment, issuer: &Issuer) -> Result<Config, Failure>
     Ok(config)
 }
 
-/// Configures the documentation page so that it can fetch tokens itself.
+/// Configures the documentation page to fetch tokens itself.
 fn docs(issuer: &Issuer) -> Docs {
     let (client_id, client_secret) = CLIENT;
     Docs {
@@ -228,7 +228,8 @@ fn docs(issuer: &Issuer) -> Docs {
 }
 
 fn auth(issuer: &Issuer, options: &Options, service: SocketAddr) -> Result<Auth, Failure> {
-    /// The time to live of keys if fetches are to fail. Short, so that the failure is soon visible.
+    /// The time to live of keys if fetches are made to fail. It is short, so that the failure soon
+    /// shows.
     const SHORT_TTL: Duration = Duration::from_secs(5);
     let mut auth = Auth::builder()
         .issuer(issuer.url())
@@ -262,7 +263,7 @@ async fn rotate(issuer: &Issuer, every: Option<Duration>) {
         tokio::time::sleep(every).await;
         let issuer = issuer.clone();
         let rotated = tokio::task::spawn_blocking(move || {
-            // Like Auth0, the issuer publishes the previous key and none before it.
+            // Like Auth0, the issuer publishes only the current and the previous key.
             issuer.retire();
             issuer.rotate();
             issuer.key().kid().to_owned()

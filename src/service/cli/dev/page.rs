@@ -7,17 +7,17 @@ use crate::{
     service::cli::terminal::{Mark, Terminal},
 };
 
-/// The port of the issuer, so that commands in the README can name it. `examples/hello.rs` has the one
-/// between it and the service's.
+/// The issuer's usual port. It is fixed so that commands in the README can use it.
+/// `examples/hello.rs` uses the port between it and the service's.
 pub(super) const ISSUER_PORT: u16 = 8002;
 
-/// The facts that the text shows.
+/// The values that the text shows.
 #[allow(clippy::struct_excessive_bools)] // each adds a line of its own
 pub(in crate::service) struct Page<'a> {
     pub(in crate::service) issuer: &'a Issuer,
     pub(in crate::service) service: SocketAddr,
     pub(in crate::service) metrics: SocketAddr,
-    /// The issuer's usual port is taken.
+    /// True if the issuer's usual port is taken.
     pub(in crate::service) issuer_port_taken: bool,
     pub(in crate::service) docs: bool,
     pub(in crate::service) rotate_every: Option<Duration>,
@@ -28,7 +28,8 @@ pub(in crate::service) struct Page<'a> {
 
 impl Page<'_> {
     /// Formats the text, which fits a terminal of 80 by 24 if the service has its default port.
-    /// Each command is one line, below a comment that explains it, so that all can be pasted at once.
+    /// Each command is one line below a comment that explains it, so that all can be pasted at
+    /// once.
     pub(in crate::service) fn text(&self) -> String {
         let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
@@ -71,7 +72,7 @@ impl Page<'_> {
         self.commands_of_bearer().into()
     }
 
-    /// The walk with a token that is bound to a key.
+    /// The commands to try with a token that is bound to a key.
     fn commands_with_proofs(&self) -> [(&'static str, String); 6] {
         let url = format!("http://{}/api/private", self.service);
         let program = program();
@@ -161,14 +162,14 @@ impl Page<'_> {
     }
 }
 
-/// Returns the words that start this program from another terminal: `cargo run` if cargo has started it,
-/// else its path. Returns its name if a shell would need quotes for the path.
+/// Returns the words that start this program from another terminal: `cargo run` if cargo started
+/// it, otherwise its path, or only its name if a shell would need quotes for the path.
 fn program() -> String {
     if env::var_os("CARGO").is_some() {
         return "cargo run --quiet --".to_owned();
     }
     let called = env::args().next().unwrap_or_default();
-    // A path is relative to a directory in which the other terminal need not be.
+    // The path must be absolute, because the other terminal may be in another directory.
     let path = env::current_exe().ok().filter(|_| called.contains('/'));
     let path = path.and_then(|path| path.into_os_string().into_string().ok());
     let program = path.unwrap_or(called);

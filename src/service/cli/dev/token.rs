@@ -1,7 +1,7 @@
 //! `dev --token`: prints a token from the running `dev`, for scripts.
 //!
-//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects to loopback addresses
-//! only.
+//! Finds the issuer through `/readyz` of the service at `LISTEN`. Connects only to loopback
+//! addresses.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// A `dev` on this machine that takes longer is not healthy.
+/// The timeout for a `dev` on this machine, which normally answers at once.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints the token, and on standard error what was asked for and is no scope.
+/// Prints the token, and on standard error the requested words that are not scopes.
 pub(in crate::service) async fn run(
     environment: &Environment,
     client: (&str, &str),
@@ -56,7 +56,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or the reason why there is no response.
+/// Returns the response of the token endpoint, or an error if there is none.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),
@@ -86,7 +86,7 @@ async fn fetch(
         ("client_secret", client_secret),
         ("scope", scope),
     ];
-    // A form has the encoding of a query (WHATWG URL §5).
+    // Forms use the same encoding as queries (WHATWG URL §5).
     let form = Url::parse_with_params(endpoint.as_str(), parameters);
     let form = form.map_err(|_| "its issuer has no address")?;
     let proof = bound_to.map(|key| key.proof("POST", endpoint.as_str()).sign());

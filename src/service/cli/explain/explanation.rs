@@ -1,7 +1,8 @@
-//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a refusal.
+//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a
+//! refusal.
 //!
-//! [`Auth::authenticate`] makes the verdict, and this file only explains it. The only request is the
-//! one for the keys of a configured issuer, never one to an address from the token.
+//! [`Auth::authenticate`] decides the verdict; this file only explains it. Requests are sent only
+//! to fetch the keys of a configured issuer, never to an address from the token.
 
 use warp::http::HeaderName;
 
@@ -40,14 +41,14 @@ pub(in crate::service) struct Explanation {
     pub(super) refusal: Option<Refused>,
     /// Sentences about facts that the steps do not show.
     pub(super) facts: Vec<String>,
-    /// The verdict on the token in a field that is not `Bearer`, a space and one token.
+    /// The verdict on the token alone, if the field is not `Bearer`, a space and one token.
     pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
     pub(super) proxy: Option<ProxyAnswer>,
     pub(super) now: f64,
 }
 
-/// A refusal, with its likely cause.
+/// A refusal and its likely cause.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
@@ -56,7 +57,7 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that a client sends in a wrong form.
+/// The verdict on a token that a client sends in the wrong form.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
@@ -65,7 +66,7 @@ pub(super) struct Repair {
     pub(super) form: String,
 }
 
-/// The response of one route of the service to an accepted token.
+/// The response of one of the service's routes to an accepted token.
 #[derive(Debug)]
 pub(super) struct RouteVerdict {
     pub(super) route: String,
@@ -73,13 +74,13 @@ pub(super) struct RouteVerdict {
     pub(super) refusal: Option<Refused>,
 }
 
-/// The answer of `/auth` to a proxy.
+/// The response of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
     /// The path and the query that the proxy asks with.
     pub(super) target: String,
     pub(super) query: String,
-    /// The identity that the proxy passes on. Empty if the answer is a refusal.
+    /// The identity for the proxy. Empty if the request is refused.
     pub(super) fields: Vec<(String, String)>,
 }
 
@@ -102,15 +103,15 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The grants that are required of the token, in this order, each with its own step.
+    /// The required grants. Each has its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
     /// A proxy's request to `/auth`.
     pub(in crate::service) proxy: Option<Proxy>,
-    /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
+    /// A DPoP proof. If set, the token is explained as sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
-/// A verdict with the steps that lead to it.
+/// A verdict and the steps that lead to it.
 struct Judged {
     trace: Trace,
     claims: Option<Claims>,
@@ -119,7 +120,7 @@ struct Judged {
 }
 
 impl Subject<'_> {
-    /// Explains the credential in a text. Calls `skew` if a date is the reason of a refusal.
+    /// Explains the credential in a text. Calls `skew` if a date is the reason for a refusal.
     pub(in crate::service) async fn explain(
         &self,
         pasted: Pasted,
@@ -431,7 +432,7 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
     protected.collect()
 }
 
-/// Returns the fields in which a proxy gets the identity.
+/// Returns the header fields with the identity that a proxy receives.
 fn identity(claims: &Claims) -> Vec<(String, String)> {
     let answer = forward_auth::identity_answer(claims);
     let fields = answer.headers().iter();

@@ -1,7 +1,7 @@
 //! `warp-bearer explain`: explains why the configured service accepts or rejects a token.
 //!
-//! Reads the token from standard input, which keeps it out of the shell's history, and sends it
-//! nowhere, unless `--introspect` asks for that. Fetches the keys of the issuer, as the service does.
+//! Reads the token from standard input, which keeps it out of the shell's history. Sends it
+//! nowhere, unless `--introspect` is given. Fetches the keys of the issuer, as the service does.
 
 mod advice;
 mod diagnosis;
@@ -109,7 +109,7 @@ fn wanted(kind: &str, list: &str, policy: Option<Policy>) -> Result<Wanted, &'st
 }
 
 impl Options {
-    /// Returns the proof with the request that it is for.
+    /// Returns the proof and the request that it is for.
     fn proof(&self, auth: &Auth) -> Result<Option<ProofOfRequest>, Failure> {
         let (Some(proof), Some([method, url])) = (&self.proof, self.request.as_deref()) else {
             return Ok(None);
@@ -127,8 +127,8 @@ impl Options {
         }))
     }
 
-    /// Returns everything that the token must grant: what every route requires, then what the options
-    /// name.
+    /// Returns everything that the token must grant: first what every route requires, then what the
+    /// options require.
     fn wanted(&self, config: &Config) -> Vec<Wanted> {
         let required = config.required_scope.as_ref().map(|policy| {
             let scopes = policy.scopes().unwrap_or_default();
@@ -160,7 +160,7 @@ impl Options {
         match &self.token[..] {
             [] => standard_input(),
             [alone] if alone == "-" => standard_input(),
-            // A shell has cut the text at its blanks.
+            // A shell has split the text at its spaces.
             words => Ok(words.join(" ")),
         }
     }
@@ -239,11 +239,11 @@ fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     builder.build().map_err(Failure::Setup)
 }
 
-/// Reads a pipe to its end, or lines from a terminal up to an empty one.
+/// Reads a pipe to its end, or lines from a terminal up to an empty line.
 fn standard_input() -> Result<String, Failure> {
-    /// More than any response that contains a token.
+    /// Larger than any response that contains a token.
     const MAX_BYTES: u64 = 1024 * 1024;
-    /// Terminals cut a line after 4096 bytes, its line break included.
+    /// Terminals cut lines at 4096 bytes, including the line break.
     const MAX_LINE: usize = 4095;
     let input = io::stdin().lock();
     let failed = |error: io::Error| Failure::Input(format!("standard input: {error}"));

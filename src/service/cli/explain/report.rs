@@ -152,7 +152,7 @@ impl Explanation {
         terminal.line(mark(step.outcome.is_ok()), step.name, WIDTH, &found, &more)
     }
 
-    /// Formats what a proxy gets from `/auth`.
+    /// Formats the response of `/auth` to a proxy.
     fn proxy_lines(&self, proxy: &ProxyAnswer, terminal: Terminal) -> Vec<String> {
         let answer = match &self.refusal {
             None => "200, with the fields".to_owned(),
@@ -207,7 +207,7 @@ fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
     terminal.line(mark(route.refusal.is_none()), "", 0, &text, "")
 }
 
-/// Formats the verdict on the token in a field that has a wrong form.
+/// Formats the verdict on a token that was sent in the wrong form.
 fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     match &repair.refusal {
         None => {
@@ -231,7 +231,7 @@ fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     }
 }
 
-/// Formats a cause and its fix, with the lines of configuration.
+/// Formats a cause and its fix, with lines of configuration.
 fn fix(advice: &Advice, terminal: Terminal) -> [String; 2] {
     let label = terminal.strong(Mark::Note, "To fix it:");
     let mut mend = format!("{label} {}", Terminal::clean(&advice.mend));

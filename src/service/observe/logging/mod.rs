@@ -1,7 +1,7 @@
 //! The log of the process: text for people or JSON for machines, always on stderr.
 //!
-//! stdout is for the output of commands. This module reads no environment variables: the configuration
-//! provides a [`LogConfig`].
+//! stdout is for the output of commands. This module reads no environment variables; the
+//! configuration provides a [`LogConfig`].
 
 mod buffered_writer;
 mod format;
@@ -23,14 +23,14 @@ pub use self::format::LogFormat;
 pub struct LogConfig {
     /// The events that are logged. Defaults to `info`.
     pub filter: EnvFilter,
-    /// The form of a line. Defaults to text.
+    /// The format of a line. Defaults to text.
     pub format: LogFormat,
-    /// Allows colours on a terminal. Off if `NO_COLOR` is set, or if the terminal has none.
+    /// Allows colours on a terminal. False if `NO_COLOR` is set, or if the terminal has none.
     pub color: bool,
 }
 
-/// Starts logging for the whole process, including panics, until the returned guard is dropped. Does not
-/// replace a subscriber that is already set.
+/// Starts logging for the whole process, including panics, until the returned guard is dropped.
+/// Keeps a subscriber that is already set.
 #[must_use = "dropping the guard ends the log"]
 pub fn init(log: &LogConfig) -> Log {
     let color = log.color && io::stderr().is_terminal();
@@ -43,7 +43,7 @@ pub fn init(log: &LogConfig) -> Log {
     })
 }
 
-/// Returns the subscriber that [`init`] sets, with another writer.
+/// Returns the subscriber that [`init`] sets, but with a different writer.
 pub fn subscriber<W>(log: &LogConfig, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -128,7 +128,7 @@ mod tests {
         tracing::debug!(nothing = "", back = "\\", smile = "\u{263a}", "café");
     }
 
-    /// Without the timestamp, which is checked for its form.
+    /// Removes the timestamp after checking its form.
     fn rest(line: &str) -> &str {
         let (time, rest) = line.split_at(27);
         let form: String = time

@@ -1,7 +1,7 @@
 //! Logs panics, as lines in the configured format.
 //!
-//! A line has the location of the panic. It has the message only if that is a literal of the source: a
-//! formatted message may quote a token.
+//! A line contains the location of the panic. It contains the message only if that is a literal in
+//! the source, because a formatted message may quote a token.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// Replaces the panic hook, so that panics are logged and written nowhere else.
+/// Replaces the panic hook, so that panics are only logged.
 pub(in crate::service) fn log_panics() {
     panic::set_hook(Box::new(log));
 }

@@ -1,4 +1,4 @@
-//! Searches JSON: the answer of a token endpoint, a HAR file, an `ExecCredential`, a log line.
+//! Searches JSON: a token endpoint's response, a HAR file, an `ExecCredential`, a log line.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The names of members whose text is an access token, whether or not it looks like one.
+/// Members with these names contain an access token, even if the value does not look like one.
 const ACCESS_TOKEN: [&str; 2] = ["access_token", "accessToken"];
 
 /// Finds the fields and tokens in JSON.
@@ -44,7 +44,8 @@ pub(super) fn read(json: &Value) -> Result<Found, NoToken> {
     }))
 }
 
-/// Adds what is in a value. `path` leads from the root to the value, and is the same afterwards.
+/// Adds the fields and tokens in a value. `path` leads from the root to the value, and is restored
+/// afterwards.
 fn walk(value: &Value, path: &mut String, found: &mut Found) {
     let length = path.len();
     match value {

@@ -1,4 +1,4 @@
-//! [`Found`]: the tokens that were found in a text, and the choice among them.
+//! [`Found`]: the tokens found in a text, and the choice between them.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     service::cli::time_format,
 };
 
-/// Why there is nothing to explain in a text.
+/// The reason why a text contains nothing to explain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::service) enum NoToken {
     #[error("the input is empty")]
@@ -29,18 +29,18 @@ pub(in crate::service) enum NoToken {
     Several(Vec<String>),
 }
 
-/// The fields and tokens that were found in a text, in order, each with its place.
+/// The fields and tokens found in a text, in order, each with its location.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The values of `Authorization` fields.
     pub(super) fields: Vec<Place>,
-    /// Texts in a place that is for an access token.
+    /// Texts found where an access token is expected.
     pub(super) access_tokens: Vec<Place>,
-    /// Other tokens, and texts in the place of one.
+    /// Other tokens, and texts found where a token is expected.
     pub(super) others: Vec<Place>,
 }
 
-/// A text that was found, and where.
+/// A text and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) text: String,
@@ -52,7 +52,8 @@ impl Found {
         self.fields.is_empty() && self.access_tokens.is_empty() && self.others.is_empty()
     }
 
-    /// Chooses what a client would send: a field, else the access token, else the only token.
+    /// Chooses what a client would send: a field, otherwise the access token, otherwise the only
+    /// token.
     pub(super) fn choose(mut self) -> Result<Chosen, NoToken> {
         for places in [&mut self.fields, &mut self.access_tokens, &mut self.others] {
             *places = distinct(std::mem::take(places));
@@ -72,16 +73,16 @@ impl Found {
     }
 }
 
-/// What a text says to send.
+/// The text that a client would send.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// The value of an `Authorization` field.
     Field(Place),
-    /// A token, which belongs after `Bearer`.
+    /// A token, to be sent after `Bearer`.
     Token(Place),
 }
 
-/// Returns the only place, if there is one.
+/// Returns the only text, if there is exactly one.
 fn only(places: &[Place]) -> Result<Option<&Place>, NoToken> {
     match places {
         [] => Ok(None),
@@ -100,7 +101,7 @@ fn distinct(places: Vec<Place>) -> Vec<Place> {
     distinct
 }
 
-/// Describes one of several tokens by its claims, on a line of its own.
+/// Describes one of several tokens by its claims, in one line.
 fn listed(place: &Place) -> String {
     struct Claim<'a>(&'a str, Option<&'a serde_json::Value>);
     impl fmt::Display for Claim<'_> {

@@ -1,8 +1,9 @@
 //! [`Pasted`]: finds the value of the `Authorization` field in pasted text.
 //!
-//! A text that could be the value of the field is explained as it is, mistakes included: the verdict
-//! is that of the service. A token alone is explained as if it followed `Bearer `. Any other text, such
-//! as a curl command or the JSON of a token endpoint, is searched; a note says where the token was.
+//! A text that could be the value of the field is explained unchanged, including its mistakes, so
+//! that the verdict is that of the service. A token alone is explained as if it followed `Bearer `.
+//! Any other text, such as a curl command or a token endpoint's JSON, is searched; a note says
+//! where the token was found.
 
 mod document;
 mod found;
@@ -23,7 +24,7 @@ pub(in crate::service) use self::{
     placeholder::is_placeholder,
 };
 
-/// What a text says to send, and notes about the text around it.
+/// The text to send, and notes about the text around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
@@ -107,7 +108,7 @@ impl Pasted {
         }
     }
 
-    /// Takes a token, as if it followed `Bearer `.
+    /// Creates a field with the token after `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
         Self {
             field: format!("Bearer {token}"),
@@ -116,7 +117,7 @@ impl Pasted {
         }
     }
 
-    /// Takes what was found in a text, `whole`.
+    /// Creates a field from what was found in the text `whole`.
     fn chosen(found: Found, whole: &str) -> Result<Self, NoToken> {
         let token = match found.choose()? {
             Chosen::Field(field) => {
@@ -147,7 +148,7 @@ impl Pasted {
         }
     }
 
-    /// Reads one line that is no text around a token: a token, or the value of the field.
+    /// Parses one line that contains only a token or the value of the field.
     fn of_value(text: &str) -> Result<Self, NoToken> {
         if let Some(inner) = unquoted(text) {
             if inner.trim_matches(BLANKS).is_empty() {
@@ -161,7 +162,7 @@ impl Pasted {
             return Err(NoToken::OtherJson);
         }
         let is_one_word = !text.contains(char::is_whitespace);
-        // A token that was broken is still one to its owner. No scheme begins like a JWT.
+        // A broken token still counts as one. No scheme begins like a JWT.
         let is_token = is_one_word || jwt::has_header(text);
         if is_token && after(text, "bearer").is_none() {
             return Ok(Self::bare(text, Vec::new()));
@@ -170,7 +171,7 @@ impl Pasted {
     }
 }
 
-/// Says what the service does with the whole text, if a client sends it as it is.
+/// Describes what the service does if a client sends the whole text unchanged.
 fn as_sent(whole: &str) -> String {
     if whole.contains(['\n', '\r']) {
         return REST.to_owned();
@@ -191,11 +192,11 @@ fn is_credential(text: &str) -> bool {
     after(text, "bearer").is_some_and(|rest| !rest.starts_with(is_tchar))
 }
 
-/// The blanks that a shell adds at the ends of a text, and that hyper removes from a field's value.
+/// The whitespace that a shell adds around a text, and that hyper removes from a field's value.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Returns the token in the value of a field that is not `Bearer`, a space and one token, if there is
-/// exactly one.
+/// Returns the token in a field value that is not `Bearer`, a space and one token. `None` unless
+/// there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
     // The scheme may stand directly before the token, or with an encoded space.
     let rest = after(field, "bearer").unwrap_or(field);
@@ -213,7 +214,7 @@ mod tests {
     const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
     const OTHER: &str = "eyJhbGciOiJSUzI1NiJ9.e30.BB";
 
-    /// Replaces `T` and `U` in words of their own by tokens.
+    /// Replaces the words `T` and `U` with tokens.
     fn filled(text: &str) -> String {
         text.replace("<T>", T).replace("<U>", OTHER)
     }

@@ -1,6 +1,6 @@
-//! [`Vendor`]: the products that issue tokens, as far as `explain` has words for them.
+//! [`Vendor`]: the token-issuing products for which `explain` has specific advice.
 //!
-//! A guess for the words of an advice. No verdict depends on it.
+//! The vendor is a guess and only affects the wording. No verdict depends on it.
 
 pub(super) mod patterns;
 mod words;
@@ -31,7 +31,7 @@ pub(in crate::service) enum Vendor {
 }
 
 impl Vendor {
-    /// Returns the vendor of an issuer, by its name.
+    /// Returns the vendor of an issuer, recognized by name.
     pub(in crate::service) fn of_issuer(issuer: &str) -> Option<Self> {
         let bare = issuer.strip_prefix("https://").unwrap_or(issuer);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -80,7 +80,7 @@ impl Vendor {
         })
     }
 
-    /// Returns the vendor of a payload, by claims that only its tokens have.
+    /// Returns the vendor of a payload, recognized by claims that only its tokens have.
     pub(in crate::service) fn of_claims(payload: &Value) -> Option<Self> {
         let text = |name: &str| payload[name].as_str().unwrap_or_default();
         if let Some(vendor) = Self::of_issuer(text("iss")) {
@@ -90,7 +90,7 @@ impl Vendor {
         if is_of_fastmcp(payload) {
             return Some(Self::FastMcp);
         }
-        // The issuer of `dev` writes Auth0's claims, but has no dashboard.
+        // The issuer of `dev` writes Auth0's claims, but is not Auth0.
         if text("iss").starts_with("http://") {
             return None;
         }
@@ -132,7 +132,7 @@ fn is_of_fastmcp(payload: &Value) -> bool {
     is_of_proxy || server == "https://fastmcp.example.com"
 }
 
-/// The domains of Entra's issuers, those of national clouds and of customers included.
+/// The domains of Entra's issuers, including national clouds and customer domains.
 const ENTRA: [&str; 7] = [
     "login.microsoftonline.com",
     "sts.windows.net",

@@ -1,4 +1,4 @@
-//! The causes in the words of each vendor's documentation.
+//! The causes, worded according to each vendor's documentation.
 
 use crate::service::api::errors::Cause;
 
