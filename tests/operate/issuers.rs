@@ -123,8 +123,8 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
     service.hangup();
     service.logged("issuers file reread").await;
-    let new = other.token().claim("iss", moves.url());
-    assert_eq!(status(&service, &new.sign()).await, 200);
+    let new = other.token().claim("iss", moves.url()).sign();
+    assert_eq!(status(&service, &new).await, 200);
     assert_eq!(status(&service, &old).await, 401);
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
@@ -142,7 +142,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
         with(&more);
         service.hangup();
         service.logged(words).await;
-        assert_eq!(status(&service, &new.sign()).await, 200, "{more}");
+        assert_eq!(status(&service, &new).await, 200, "{more}");
         assert_eq!(status(&service, &old).await, 401, "{more}");
     }
     fs::write(&file, b"[[issuer]]\nurl = \"\xff\"").unwrap();
@@ -157,6 +157,6 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     service.hangup();
     service.logged("issuers file reread").await;
     assert_eq!(status(&service, &moves.token().sign()).await, 200);
-    assert_eq!(status(&service, &new.sign()).await, 401);
+    assert_eq!(status(&service, &new).await, 401);
     service.stop().await;
 }
