@@ -1,7 +1,7 @@
-//! What an operator can do when an issuer's document cannot be fetched.
+//! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! Every setting that is named here is one that the service has, and "take out" is only said of one
-//! that is set. For an issuer of the issuers file, the options of its table are named.
+//! Every setting named here exists, and removing a setting is only suggested if it is set. For an
+//! issuer of the issuers file, the advice names the options of its table.
 
 use reqwest::StatusCode;
 
@@ -22,7 +22,7 @@ pub(in crate::service) enum Wanted<'a> {
     KeySet,
 }
 
-/// Returns what to do about `error`, as one sentence without its full stop.
+/// Returns the advice for `error`, as one sentence without its full stop.
 pub(in crate::service) fn way_out(
     error: &FetchError,
     wanted: Wanted<'_>,
@@ -32,7 +32,7 @@ pub(in crate::service) fn way_out(
     context.config.in_its_words(&text).into_owned()
 }
 
-/// Returns the same with the names of variables.
+/// Returns the advice with the names of variables.
 fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) -> String {
     let from_file = "or set AUTH0_JWKS_FILE to a file with its keys";
     if context.config.jwks_file.is_some() {
@@ -94,7 +94,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
     }
 }
 
-/// Returns what to do about a host whose name does not resolve.
+/// Returns the advice for a host whose name does not resolve.
 pub(in crate::service) fn no_name(context: &Context<'_>) -> String {
     let text = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
     context.config.in_its_words(text).into_owned()
@@ -123,7 +123,7 @@ fn own_authorities(table: &IssuerSettings) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns what to do about documents that only clients with a credential get, as from Kubernetes.
+/// Returns the advice for documents that only clients with a credential get, as from Kubernetes.
 fn login(context: &Context<'_>) -> String {
     let file = "AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)";
     match context.config.tables.first() {

@@ -910,7 +910,9 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         let (mut count, mut faults) = (0, Vec::new());
         for (page, text) in texts() {
             for line in text.split(['\n', '`']) {
+                // A comment, or the end of a cell.
                 let line = line.split(" #").next().unwrap_or_default().trim();
+                let line = line.trim_end_matches('|').trim_end();
                 let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);
                 for (option, _) in OPTIONS {
                     let assignment = format!("{option} = ");

@@ -238,20 +238,15 @@ impl Subject<'_> {
 
     async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
         let auth = &self.access.auth;
-        let (mut trace, verdict) = match &self.proof {
-            Some(proof) => {
-                let token = field
-                    .split_once(' ')
-                    .map_or("", |(_, token)| token.trim_start());
-                auth.trace_with_proof(token, proof).await
-            }
-            None => auth.trace(field).await,
-        };
         let token = match &self.config.token_field {
             Some(_) => field,
             None => field
                 .split_once(' ')
                 .map_or("", |(_, token)| token.trim_start()),
+        };
+        let (mut trace, verdict) = match &self.proof {
+            Some(proof) => auth.trace_with_proof(token, proof).await,
+            None => auth.trace(field).await,
         };
         let error = match verdict {
             Ok(claims) => {

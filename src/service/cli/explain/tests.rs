@@ -388,8 +388,7 @@ fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
                 "{code}: {seen:?}"
             );
         }
-        let has_404 = seen.contains_key(&Some("not_found".to_owned()));
-        assert_eq!(has_404, more.is_empty(), "{seen:?}");
+        assert!(seen.contains_key(&Some("not_found".to_owned())), "{seen:?}");
         assert_eq!(seen.contains_key(&None), required != Some("none has it"));
     }
 }
