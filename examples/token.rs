@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Returns the issuer's response, or advice if there is none.
+/// Returns the issuer's response, or advice without a response.
 async fn token(vars: impl IntoIterator<Item = (String, String)>) -> Result<Value, String> {
     let vars: HashMap<String, String> = vars.into_iter().collect();
     complete(&vars)?;

@@ -22,7 +22,7 @@ use crate::auth::{
     dpop::{Dpop, DpopMode},
     error::{DurationOption, SetupError, UrlFault},
     introspection::{
-        introspector::{Introspector, Judge},
+        introspector::{AnswerChecker, Introspector},
         options::Mode,
     },
     issuer::{KeySource, Options, TrustedIssuer, options},
@@ -31,7 +31,7 @@ use crate::auth::{
         fetch::{Access, Fetcher, endpoint},
         jwks::Jwks,
         key_set::{Key, KeySet},
-        schedule::Policy,
+        schedule::RefreshPolicy,
         shared::{Settings, Source},
     },
     policy,
@@ -161,7 +161,7 @@ pub struct Builder {
     options: Options,
     strict: bool,
     max_age: Option<Duration>,
-    policy: Policy,
+    policy: RefreshPolicy,
     timeout: Duration,
     leeway: Duration,
     realm: String,
@@ -197,7 +197,7 @@ impl Default for Builder {
             },
             strict: false,
             max_age: None,
-            policy: Policy::default(),
+            policy: RefreshPolicy::default(),
             timeout: Duration::from_secs(5),
             leeway: Duration::from_secs(30),
             realm: "api".to_owned(),
@@ -880,7 +880,7 @@ impl Builder {
         let introspector = match &parts.rules.introspection {
             None => None,
             Some(options) => {
-                let judge = Judge {
+                let checker = AnswerChecker {
                     context: Arc::clone(&context),
                     audience_claim: parts.rules.audience_claim,
                     audiences: Arc::clone(&parts.rules.audiences),
@@ -890,7 +890,7 @@ impl Builder {
                 let origin = &parts.origin;
                 let access = Access::new(origin.ca_file.as_deref(), origin.token_file.as_deref());
                 let fetcher = Arc::clone(fetcher);
-                Some(Introspector::new(options, uri, judge, fetcher, access)?)
+                Some(Introspector::new(options, uri, checker, fetcher, access)?)
             }
         };
         Ok(Trusted {

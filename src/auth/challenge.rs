@@ -259,7 +259,7 @@ impl Drop for Pending {
         // Logged once per process; otherwise an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
-                "a refused request was answered by another route; close the route that refused it \
+                "rejected request was answered by another route; close the route that rejected it \
                  with .route()"
             );
         }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_each_scheme_in_a_challenge_of_its_own() {
+    fn offers_each_scheme_in_a_separate_challenge() {
         let challenge = Challenge {
             realm: "api".into(),
             dpop: Some("ES256 EdDSA".into()),

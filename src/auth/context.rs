@@ -56,7 +56,7 @@ pub struct RequestContext {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct KeyWait {
-    /// When it began.
+    /// The start of the wait.
     pub began: Instant,
     /// How long it took.
     pub duration: Duration,
@@ -78,7 +78,7 @@ pub struct Original {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// When it began.
+    /// The start of the authentication.
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,

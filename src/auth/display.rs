@@ -9,16 +9,16 @@
 
 use std::fmt;
 #[cfg(feature = "service")]
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use reqwest::Url;
 
 /// The maximum number of characters shown of an address or a text.
-const ENOUGH: usize = 80;
+const MAX_CHARS: usize = 80;
 
 /// The maximum number of characters shown of a library's message. It is larger because the library
 /// adds its own words: rustls writes 100 characters before the first name of a certificate.
-const MESSAGE: usize = 240;
+const MAX_MESSAGE_CHARS: usize = 240;
 
 /// A text from outside, reduced to the part that may be shown.
 ///
@@ -35,20 +35,20 @@ pub(crate) struct ShownUrl(ShownText);
 
 impl ShownText {
     pub(crate) fn new(text: &str) -> Self {
-        Self(cut(&without_secrets_in_words(text), ENOUGH))
+        Self(cut(&without_secrets_in_words(text), MAX_CHARS))
     }
 
     /// Creates a text from a library's message, which may quote its input.
     pub(crate) fn message(message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        Self(cut(&without_secrets_in_words(&message), MESSAGE))
+        Self(cut(&without_secrets_in_words(&message), MAX_MESSAGE_CHARS))
     }
 }
 
 impl ShownUrl {
     /// Creates an address from a text. The text need not be a valid address.
     pub(crate) fn new(text: &str) -> Self {
-        Self(ShownText(cut(&without_secrets(text), ENOUGH)))
+        Self(ShownText(cut(&without_secrets(text), MAX_CHARS)))
     }
 }
 
@@ -61,7 +61,7 @@ impl From<&Url> for ShownUrl {
         bare.set_query(None);
         bare.set_fragment(None);
         let query = if url.query().is_some() { "?…" } else { "" };
-        Self(ShownText(cut(&format!("{bare}{query}"), ENOUGH)))
+        Self(ShownText(cut(&format!("{bare}{query}"), MAX_CHARS)))
     }
 }
 
@@ -94,6 +94,17 @@ impl fmt::Debug for ShownUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// Returns a text as [`ShownText`] holds it, for a log that escapes what it writes. Borrowed if
+/// nothing is cut and nothing can be secret, as for nearly every text: each request logs one.
+#[cfg(feature = "service")]
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    // An address has a colon, and every character has at least a byte.
+    if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
+        return text.into();
+    }
+    ShownText::new(text).0.into()
 }
 
 /// Escapes every character that is not visible as itself: control characters, bidi overrides, and
@@ -184,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_what_may_be_secret() {
+    fn hides_secrets_in_addresses() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -197,7 +208,7 @@ mod tests {
             ("a ? in a password", "https://me:hun?ter2@a.example/", "https://…"),
             ("an @ in a query", "https://a.example/?q=a@hunter2", "https://…"),
             ("no scheme", "me:hunter2@a.example?hunter2", "…@a.example?…"),
-            ("a blank in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
+            ("a space in a query", "https://a.example/?q=a hunter2", "https://a.example/?…"),
             ("a right-to-left override", "https://a.example/\u{202e}b", "https://a.example/\\u{202e}b"),
         ];
         for (case, address, shown) in rows {
@@ -206,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_by_its_parts() {
+    fn shows_the_safe_parts_of_a_url() {
         #[rustfmt::skip]
         let rows = [
             ("plain", "https://a.example/b", "https://a.example/b"),
@@ -219,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_short_and_does_nothing_to_a_terminal() {
+    fn cuts_and_escapes_texts() {
         let long = "x".repeat(1000);
         #[rustfmt::skip]
         let rows = [
@@ -230,23 +241,23 @@ mod tests {
             ("bidi", "\u{202e}\u{2066}\u{61c}a", r"\u{202e}\u{2066}\u{61c}a".to_owned()),
             ("zero width", "a\u{200b}\u{feff}b", r"a\u{200b}\u{feff}b".to_owned()),
             ("Hangul fillers", "\u{3164}\u{115f}\u{1160}\u{ffa0}", r"\u{3164}\u{115f}\u{1160}\u{ffa0}".to_owned()),
-            ("a blank of Braille", "a\u{2800}b", r"a\u{2800}b".to_owned()),
-            ("blanks", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
-            ("an address within", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
+            ("a Braille blank", "a\u{2800}b", r"a\u{2800}b".to_owned()),
+            ("whitespace", "a \u{a0}\u{3000}b", r"a \u{a0}\u{3000}b".to_owned()),
+            ("a URL inside", "see (https://a/?code=hunter2) or b", "see (https://a/?… or b".to_owned()),
             ("long", &*long, format!("{}…", "x".repeat(80))),
         ];
         for (case, text, shown) in rows {
             assert_eq!(ShownText::new(text).to_string(), shown, "{case}");
         }
         let message = ShownText::message(long).to_string();
-        assert_eq!(message.chars().count(), MESSAGE + 1);
+        assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS + 1);
         assert_eq!(format!("{:?}", ShownText::new("a\"\n")), r#""a\"\n""#);
     }
 
     /// `Default_Ignorable_Code_Point` of Unicode 16 (`DerivedCoreProperties.txt`), and blank
     /// characters that are neither ignorable nor white space.
     #[test]
-    fn an_invisible_character_is_escaped() {
+    fn escapes_invisible_characters() {
         let ranges = [
             ('\u{00ad}', '\u{00ad}'),
             ('\u{034f}', '\u{034f}'),

@@ -155,7 +155,11 @@ impl Auth {
         let (name, form, expected) = match &self.inner.field {
             None => {
                 let form = self.check_form(value);
-                (AUTHORIZATION, form, "Bearer, a space and one token")
+                (
+                    AUTHORIZATION,
+                    form,
+                    "the word Bearer, a space and one token",
+                )
             }
             Some(name) => {
                 let form = bearer::check_credential(value, self.inner.max_token);
@@ -185,11 +189,9 @@ impl Auth {
             && trace.steps.iter().all(|step| step.outcome.is_ok())
         {
             let (step, expected, found) = match error {
-                AuthError::TokenBound => ("scheme", "DPoP, with a proof", "Bearer"),
-                AuthError::TokenNotBound => {
-                    ("scheme", "Bearer, or a token that is bound", "no cnf.jkt")
-                }
-                _ => ("proof", "one, in the field DPoP", "none"),
+                AuthError::TokenBound => ("scheme", "DPoP and a proof", "Bearer"),
+                AuthError::TokenNotBound => ("scheme", "Bearer, or a bound token", "no cnf.jkt"),
+                _ => ("proof", "one in the field DPoP", "none"),
             };
             trace.add::<()>(step, expected, found, Err(error));
         }
@@ -212,7 +214,7 @@ impl Auth {
             // The first step reports the size.
             Err(AuthError::TokenTooLarge) | Ok(()) => {}
             Err(error) => {
-                let expected = "letters, digits and -._~+/ alone";
+                let expected = "only letters, digits and -._~+/";
                 trace.add::<()>("credential", expected, quoted(credential), Err(error));
                 return (trace, Err(error));
             }
@@ -225,7 +227,7 @@ impl Auth {
     async fn follow(&self, token: &str, trace: &mut Trace) -> Option<()> {
         trace.add(
             "size",
-            format!("{} bytes at most", self.inner.max_token),
+            format!("at most {} bytes", self.inner.max_token),
             format!("{} bytes", token.len()),
             within_limit(token.as_bytes(), self.inner.max_token),
         );
@@ -256,8 +258,8 @@ impl Auth {
         let found = key_found(&issuer, kid.as_deref());
         let key = trace.add("key", expected, found, key)?;
         let signed = issuer.verify_signature(&key, algorithm, parts, &signature?);
-        let found = if signed.is_ok() { "it is" } else { "it is not" };
-        let expected = format!("by that key, {}", name(algorithm));
+        let found = if signed.is_ok() { "valid" } else { "not valid" };
+        let expected = format!("valid for that key, {}", name(algorithm));
         trace.add("signature", expected, found, signed)?;
         if issuer.context.introspects_jwts {
             self.introspection_step(token, trace).await;
@@ -336,7 +338,7 @@ impl Auth {
         };
         let shown = match &found {
             Ok(issuer) => match &issuer.place {
-                Some(place) => format!("{}, which {place} trusts", trace.claimed("iss")),
+                Some(place) => format!("{}, configured in {place}", trace.claimed("iss")),
                 None => trace.claimed("iss"),
             },
             Err(_) => trace.claimed("iss"),
@@ -371,13 +373,13 @@ impl Auth {
         let outcome = checks::strings(claims);
         trace.add(
             "sub, jti, client_id",
-            "strings, or absent",
+            "strings or absent",
             found.join(", "),
             outcome,
         );
         let found = ["scope", "scp"].map(|member| trace.claimed(member));
         let outcome = checks::scopes(claims);
-        let expected = "strings or arrays of strings, or absent";
+        let expected = "strings, arrays of strings, or absent";
         trace.add("scope, scp", expected, found.join(", "), outcome);
         if issuer.as_ref().is_some_and(|issuer| issuer.rules.strict) {
             let members = ["sub", "client_id", "iat", "jti"];
@@ -416,7 +418,7 @@ impl Auth {
             Ok(times) => times,
             Err(error) => {
                 let found = ["exp", "nbf", "iat"].map(|name| trace.claimed(name));
-                let expected = "numbers, exp among them";
+                let expected = "numbers, and exp is required";
                 trace.add::<()>("exp, nbf, iat", expected, found.join(", "), Err(error));
                 return;
             }
@@ -503,12 +505,12 @@ impl Trace {
         let decoded = [parts.header, parts.payload, parts.signature].map(jws::base64url);
         let wrong = names.iter().zip(&decoded).find(|(_, part)| part.is_err());
         let found = match wrong {
-            Some((name, _)) => format!("the {name} is not"),
-            None => "they are".to_owned(),
+            Some((name, _)) => format!("the {name} is not base64url"),
+            None => "base64url".to_owned(),
         };
         let [header, payload, signature] = decoded;
         let outcome = header.and(payload).and(signature);
-        self.add("encoding", "base64url, each part", found, outcome)
+        self.add("encoding", "each part is base64url", found, outcome)
     }
 
     fn header(&mut self, part: &[u8]) -> Option<String> {
@@ -533,11 +535,16 @@ impl Trace {
 
     fn object<T>(&mut self, name: &'static str, outcome: Result<T, AuthError>) -> Option<T> {
         let found = if outcome.is_ok() {
-            "it is"
+            "valid"
         } else {
-            "it is not"
+            "not valid"
         };
-        self.add(name, "one JSON object, no member twice", found, outcome)
+        self.add(
+            name,
+            "one JSON object without duplicate members",
+            found,
+            outcome,
+        )
     }
 
     fn header_member(&self, name: &str) -> String {
@@ -593,7 +600,7 @@ fn key_found(issuer: &Trusted, kid: Option<&str>) -> String {
         return "no kid".to_owned();
     };
     match why_left_out(issuer, kid) {
-        Some(reason) => format!("{}, which is left out: {reason}", quoted(kid)),
+        Some(reason) => format!("{}, which cannot be used: {reason}", quoted(kid)),
         None => quoted(kid),
     }
 }
@@ -785,9 +792,9 @@ mod tests {
         }
         #[rustfmt::skip]
         let rows = [
-            ("nothing", String::new()),
+            ("empty", String::new()),
             ("too large", "a".repeat(MAX_TOKEN + 1)),
-            ("too large, with blanks", " ".repeat(MAX_TOKEN + 1)),
+            ("too large, with spaces", " ".repeat(MAX_TOKEN + 1)),
             ("a member twice", issuer.sign_raw(br#"{"alg":"ES256","alg":"ES256"}"#, b"{}")),
             ("a header of text", issuer.sign_raw(br#""a""#, b"{}")),
             ("a header that is not UTF-8", issuer.sign_raw(b"\xff", b"{}")),

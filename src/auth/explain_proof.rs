@@ -113,24 +113,24 @@ fn follow(
         Ok(proof) => format!("{} bytes", proof.len()),
         Err(fault) => fault.detail().to_owned(),
     };
-    let expected = format!("one, of {MAX_PROOF} bytes at most");
+    let expected = format!("one proof of at most {MAX_PROOF} bytes");
     let proof = add(trace, "proof", expected, found, field)?;
 
     let documents = documents(proof);
     let found = if documents.is_ok() {
-        "it is"
+        "valid"
     } else {
-        "it is not"
+        "not valid"
     };
-    let expected = "three parts of base64url, JSON objects without duplicates";
+    let expected = "three parts of base64url, JSON objects without duplicate members";
     let (parts, header, payload, signature) = add(trace, "proof form", expected, found, documents)?;
     let parsed = ProofHeader::parse(&header).ok()?;
     let algorithm = header_steps(proofs, &parsed, &value(&header), trace);
     let key = algorithm.and_then(|algorithm| key_step(&parsed, algorithm, trace));
     if let Some(key) = &key {
         let signed = key.verify(parts, &signature);
-        let found = if signed.is_ok() { "it is" } else { "it is not" };
-        add(trace, "proof signed", "by that key", found, signed);
+        let found = if signed.is_ok() { "valid" } else { "not valid" };
+        add(trace, "proof signed", "valid for that key", found, signed);
     }
     let claims = ProofClaims::parse(&payload).ok()?;
     let claimed = value(&payload);
@@ -320,7 +320,7 @@ mod tests {
         };
         #[rustfmt::skip]
         let changes: &[(&str, Change)] = &[
-            ("nothing", |p| p),
+            ("no fault", |p| p),
             ("typ", |p| p.header("typ", "JWT")),
             ("crit", |p| p.header("crit", json!([]))),
             ("alg", |p| p.header("alg", "HS256")),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn proofs_that_cannot_be_read_have_a_step_too() {
+    async fn unreadable_proofs_have_a_failed_step() {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let key = SigningKey::generate(Algorithm::ES256);
         let auth = Auth::builder()

@@ -23,7 +23,7 @@ use crate::auth::{
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// How long a session stays revoked. Longer than the lifetime of any access token of the session.
-const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
     /// Returns whether logout tokens are accepted, which needs a
@@ -90,17 +90,17 @@ impl Auth {
         times.check(self.now(), &issuer.rules.times)?;
         checks::strings(&claims)?;
         let issued_at = times.issued.ok_or(AuthError::MissingClaim)?;
-        let ended = Ended::read(&payload)?;
+        let logout_claims = LogoutClaims::read(&payload)?;
         let key = issuer.key(algorithm, header.kid.as_deref()).await?;
         issuer.verify_signature(&key, algorithm, parts, &signature)?;
         let leeway = issuer.rules.times.leeway.as_secs_f64();
         let until = time(times.expires + leeway);
-        let jti = ended.jti.clone();
-        let revocation = ended.revocation(issuer.name());
+        let jti = logout_claims.jti.clone();
+        let revocation = logout_claims.revocation(issuer.name());
         // `iat` has whole seconds. A token issued in the same second belongs to the session that
         // has ended.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
-        let revocation = revocation.until(time(self.now()) + LASTS);
+        let revocation = revocation.until(time(self.now()) + REVOKED_FOR);
         // Revokes before claiming `jti`. If the store fails in between, no logout is lost, even
         // though a retry by the issuer may find its `jti` already used. Revoking twice is harmless,
         // since `before` comes from the token.
@@ -153,13 +153,13 @@ fn is_logout_type(header: &Header<'_>) -> Result<(), AuthError> {
 }
 
 /// The session or subject that a logout token ends.
-struct Ended {
+struct LogoutClaims {
     jti: String,
     sub: Option<String>,
     sid: Option<String>,
 }
 
-impl Ended {
+impl LogoutClaims {
     fn read(payload: &str) -> Result<Self, AuthError> {
         let text = |name: &str| -> Result<Option<String>, AuthError> {
             let Some(member) = json::member(payload, name) else {

@@ -126,24 +126,24 @@ problems! {
     NotFound => NOT_FOUND, "not_found", "There is nothing at this path.";
     /// 405: the path exists, but not for this method. warp does not report the allowed methods, so
     /// only [`method_not_allowed`](Self::method_not_allowed) sets `Allow`.
-    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.";
+    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not support this method.";
     /// 400: the query, a header field or a cookie cannot be parsed.
     BadRequest => BAD_REQUEST, "bad_request", "The query, a header field or a cookie cannot be read.";
     /// 411: the body has no `Content-Length`.
     LengthRequired => LENGTH_REQUIRED, "length_required", "The body needs a Content-Length.";
     /// 413: the body is larger than its limit.
-    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path takes.";
+    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is larger than this path accepts.";
     /// 415: the route does not accept a body of this type.
-    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not take a body of this Content-Type.";
+    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "This path does not accept a body of this Content-Type.";
     /// 400: the body cannot be parsed as its type.
     InvalidBody => BAD_REQUEST, "invalid_body", "The body cannot be read as its Content-Type.";
     /// 400: the body does not have exactly one logout token, or the token is invalid (`OpenID`
     /// Connect Back-Channel Logout 1.0 §2.8).
-    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body needs one valid logout_token, which was not used before.";
+    InvalidLogoutToken => BAD_REQUEST, "invalid_logout_token", "The body must have exactly one logout_token that is valid and was not used before.";
     /// 403: the cross-origin request is not allowed.
     CorsForbidden => FORBIDDEN, "cors_forbidden", "This cross-origin request is not allowed.";
     /// 400: the request has no `Host`, or more than one (RFC 9112 §3.2).
-    BadHost => BAD_REQUEST, "bad_host", "A request carries exactly one Host field.";
+    BadHost => BAD_REQUEST, "bad_host", "A request needs exactly one valid Host field.";
     /// 414: the request target is longer than its limit.
     UriTooLong => URI_TOO_LONG, "uri_too_long", "The request target is too long.";
     /// 431: the header fields are larger than their limit (RFC 6585 §5).
@@ -286,7 +286,7 @@ fn write(
 /// value that is not ASCII is a bug: it is logged and left out instead of causing a panic.
 fn add<B>(response: &mut Response<B>, name: HeaderName, value: String) {
     let Ok(value) = HeaderValue::try_from(value) else {
-        tracing::error!(%name, "header value is not ASCII and was left out");
+        tracing::error!(%name, "header field dropped: value is not ASCII");
         return;
     };
     response.headers_mut().append(name, value);

@@ -2,7 +2,7 @@
 //!
 //! Positive and negative answers are cached for a while, in two bounded caches, so that made-up
 //! names can evict only each other. A name is looked up only once at a time, and at most
-//! [`MAX_QUESTIONS`] names at once. A request beyond that limit gets 503.
+//! [`MAX_LOOKUPS`] names at once. A request beyond that limit gets 503.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::auth::{
 };
 
 /// The maximum number of cached issuers, and of cached unknown names.
-const MAX_ISSUERS: usize = 1000;
+const MAX_CACHED: usize = 1000;
 /// How long a resolved issuer is cached.
-const YES: Duration = Duration::from_secs(10 * 60);
+const ISSUER_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long an unknown name is cached.
-const NO: Duration = Duration::from_secs(60);
+const UNKNOWN_TTL: Duration = Duration::from_secs(60);
 /// The timeout of one lookup.
-const PATIENCE: Duration = Duration::from_secs(3);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// The maximum number of lookups in flight.
-const MAX_QUESTIONS: usize = 16;
+const MAX_LOOKUPS: usize = 16;
 /// The maximum length of a name in bytes. Longer names are not looked up.
-const LONGEST_NAME: usize = 1024;
+const MAX_NAME: usize = 1024;
 
 /// The slot in the context of a resolved issuer, which is not in the list of issuers.
 pub(crate) const NO_SLOT: usize = usize::MAX;
@@ -47,21 +47,21 @@ pub(crate) struct Resolver {
     resolve: Resolve,
     prescreen: Option<Prescreen>,
     trust: Trust,
-    issuers: Cache<String, Held>,
-    unknown: Cache<String, Asked>,
-    questions: Semaphore,
+    issuers: Cache<String, CachedIssuer>,
+    unknown: Cache<String, Lookup>,
+    lookups: Semaphore,
 }
 
 #[derive(Clone)]
-struct Held {
+struct CachedIssuer {
     issuer: Arc<Trusted>,
     until: Instant,
 }
 
 /// The outcome of one lookup.
 #[derive(Clone)]
-struct Asked {
-    held: Option<Held>,
+struct Lookup {
+    held: Option<CachedIssuer>,
     until: Instant,
 }
 
@@ -71,9 +71,9 @@ impl Resolver {
             resolve,
             prescreen,
             trust,
-            issuers: Cache::new(MAX_ISSUERS),
-            unknown: Cache::new(MAX_ISSUERS),
-            questions: Semaphore::new(MAX_QUESTIONS),
+            issuers: Cache::new(MAX_CACHED),
+            unknown: Cache::new(MAX_CACHED),
+            lookups: Semaphore::new(MAX_LOOKUPS),
         }
     }
 
@@ -87,7 +87,7 @@ impl Resolver {
     /// Returns the issuer with this name.
     ///
     /// # Errors
-    /// [`AuthError::UnknownIssuer`] if there is none. [`AuthError::KeysUnavailable`] if the
+    /// [`AuthError::UnknownIssuer`] if the name is unknown. [`AuthError::KeysUnavailable`] if the
     /// function does not answer in time or too many lookups are in flight.
     pub(crate) async fn issuer(&self, name: &str) -> Result<Arc<Trusted>, AuthError> {
         let now = Instant::now();
@@ -98,22 +98,22 @@ impl Resolver {
             return Ok(Arc::clone(&held.issuer));
         }
         let is_possible = |prescreen: &Prescreen| prescreen(name);
-        if name.len() > LONGEST_NAME || !self.prescreen.as_ref().is_none_or(is_possible) {
+        if name.len() > MAX_NAME || !self.prescreen.as_ref().is_none_or(is_possible) {
             return Err(AuthError::UnknownIssuer);
         }
-        if let Some(asked) = self.unknown.get(name)
-            && asked.until <= now
+        if let Some(lookup) = self.unknown.get(name)
+            && lookup.until <= now
         {
             self.unknown.remove(name);
         }
         let before = held.map(|held| held.issuer);
         // The cache runs only one of these futures per name, and concurrent callers share its
         // value.
-        let asked = self
+        let lookup = self
             .unknown
             .get_or_insert_async(name, self.ask(name, before));
-        let asked = asked.await?;
-        let Some(held) = asked.held else {
+        let lookup = lookup.await?;
+        let Some(held) = lookup.held else {
             self.issuers.remove(name);
             return Err(AuthError::UnknownIssuer);
         };
@@ -123,28 +123,28 @@ impl Resolver {
         Ok(issuer)
     }
 
-    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Asked, AuthError> {
+    async fn ask(&self, name: &str, before: Option<Arc<Trusted>>) -> Result<Lookup, AuthError> {
         const UNAVAILABLE: AuthError = AuthError::KeysUnavailable {
             retry_after: Duration::from_secs(1),
         };
-        let _question = self.questions.try_acquire().map_err(|_| UNAVAILABLE)?;
-        let answer = timeout(PATIENCE, (self.resolve)(name.to_owned())).await;
+        let _permit = self.lookups.try_acquire().map_err(|_| UNAVAILABLE)?;
+        let answer = timeout(LOOKUP_TIMEOUT, (self.resolve)(name.to_owned())).await;
         let options = answer.map_err(|_| UNAVAILABLE)?;
         let now = Instant::now();
         let trusted = options.and_then(|options| {
             if options.issuer != name {
-                tracing::error!("the resolver answered with an issuer of another name");
+                tracing::error!("issuer resolver returned an issuer with another name");
                 return None;
             }
             match (self.trust)(&options, before.as_deref()) {
                 Ok(trusted) => Some(trusted),
                 Err(error) => {
-                    tracing::error!(%error, "the resolver answered with an unusable issuer");
+                    tracing::error!(%error, "issuer resolver returned an invalid issuer");
                     None
                 }
             }
         });
-        let held = trusted.map(|trusted| Held {
+        let held = trusted.map(|trusted| CachedIssuer {
             issuer: match before {
                 Some(before)
                     if before.is_same(&trusted.context, &trusted.rules, &trusted.origin) =>
@@ -153,10 +153,10 @@ impl Resolver {
                 }
                 _ => Arc::new(trusted),
             },
-            until: now + YES,
+            until: now + ISSUER_TTL,
         });
-        let until = now + NO;
-        Ok(Asked { held, until })
+        let until = now + UNKNOWN_TTL;
+        Ok(Lookup { held, until })
     }
 
     /// Returns the cached issuers.

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_without_a_path_has_two_spellings() {
+    fn url_without_a_path_has_two_spellings() {
         #[rustfmt::skip]
         let rows = [
             ("a host", "https://a.example", &["https://a.example", "https://a.example/"][..]),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_access_is_no_scope_of_a_resource() {
+    fn omits_offline_access_from_the_scopes() {
         let resource = Resource::new("https://api.example.com");
         let scopes = ["b", "offline_access", "a"];
         let metadata = ResourceMetadata::new(&resource, [].into_iter(), scopes);

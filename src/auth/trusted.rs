@@ -12,7 +12,7 @@ use crate::auth::{
     keys::{
         jwks::Jwks,
         key_set::{Key, KeySet, Miss},
-        schedule::Policy,
+        schedule::RefreshPolicy,
         status::KeyStatus,
     },
     token::{
@@ -64,7 +64,7 @@ pub(crate) struct KeyOrigin {
     pub(crate) source: Option<KeySource>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RefreshPolicy,
     pub(crate) timeout: Duration,
 }
 

@@ -170,7 +170,10 @@ impl Auth {
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
         let claims = verdict.map_err(|error| {
-            self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
+            self.refusal_in(
+                credential.scheme,
+                bearer::error_to_report(credential.token, error),
+            )
         })?;
         if let Some(scope) = claims.lacks_required_scope() {
             let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
@@ -552,8 +555,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are held. Has no timeout of its own; wrap
-    /// the call in one.
+    /// Waits until the keys of every configured issuer are held. Has no timeout; wrap the call in
+    /// one.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -610,7 +613,7 @@ impl Auth {
                 if store.publish(sync::line(&entry)).await.is_err() {
                     // This process keeps the entry, and a later synchronization writes it to the
                     // store.
-                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
             }

@@ -99,7 +99,7 @@ mod tests {
     use crate::{algorithm::Algorithm, issuer::SigningKey};
 
     #[test]
-    fn a_token_request_has_a_proof_for_its_endpoint() {
+    fn requires_a_proof_for_the_token_endpoint() {
         const URL: &str = "http://127.0.0.1:1/oauth/token";
         for algorithm in [
             Algorithm::ES256,

@@ -49,7 +49,7 @@ pub(super) fn routes(
         .and(warp::header::headers_cloned())
         .and(grant::parameters())
         .map(|state: Arc<State>, headers: HeaderMap, parameters| {
-            origins::mark(&state, &headers, grant::token(&state, &headers, parameters))
+            origins::allow_origin(&state, &headers, grant::token(&state, &headers, parameters))
         });
 
     let introspect = warp::path!("oauth" / "introspect")

@@ -254,7 +254,7 @@ fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTree
 }
 
 #[test]
-fn no_file_imports_itself_through_others() {
+fn there_are_no_import_cycles() {
     let sources = Sources::read();
     let imports = sources.imports();
     let circles = circles(&imports);
@@ -434,7 +434,7 @@ fn room_of(file: &str) -> Option<&'static Room> {
 }
 
 #[test]
-fn rooms_import_only_what_they_may() {
+fn rooms_import_only_allowed_files() {
     let sources = Sources::read();
     let mut faults = Vec::new();
     for (file, targets) in sources.imports() {
@@ -454,7 +454,7 @@ fn rooms_import_only_what_they_may() {
 }
 
 #[test]
-fn no_row_of_the_rooms_is_left_over() {
+fn every_room_row_is_used() {
     let sources = Sources::read();
     for room in ROOMS {
         let mut files = sources.modules.values().map(|module| &module.file);
@@ -464,7 +464,7 @@ fn no_row_of_the_rooms_is_left_over() {
 }
 
 #[test]
-fn only_adapters_know_a_web_framework() {
+fn only_adapters_use_a_web_framework() {
     let sources = Sources::read();
     let mut faults = Vec::new();
     for module in sources.modules.values() {

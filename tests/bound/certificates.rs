@@ -186,7 +186,7 @@ impl Drop for Mutual {
 }
 
 #[tokio::test]
-async fn accepts_a_token_over_the_connection_with_its_certificate_alone() {
+async fn accepts_a_token_only_with_its_certificate() {
     let service = Mutual::start(None).await;
     let (mine, other) = (Shown::self_signed(), Shown::self_signed());
     let thief = Shown {
@@ -223,7 +223,7 @@ async fn accepts_a_token_over_the_connection_with_its_certificate_alone() {
 }
 
 #[tokio::test]
-async fn keeps_the_certificate_of_a_resumed_session() {
+async fn keeps_the_certificate_in_a_resumed_session() {
     let service = Mutual::start(None).await;
     let mine = Shown::self_signed();
     let token = service
@@ -271,7 +271,7 @@ async fn ignores_certificates_of_other_authorities() {
 }
 
 #[tokio::test]
-async fn refuses_authorities_that_cannot_be_read() {
+async fn rejects_unreadable_authorities() {
     let folder = TempDir::new().unwrap();
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -289,7 +289,7 @@ async fn refuses_authorities_that_cannot_be_read() {
         });
         loaded.map(drop).map_err(|error| error.to_string())
     };
-    assert!(load().unwrap_err().ends_with("is not there"));
+    assert!(load().unwrap_err().ends_with("does not exist"));
     fs::write(&clients, "").unwrap();
     assert!(load().unwrap_err().ends_with("has no certificate in it"));
     let broken = cert.pem().replace("MII", "AAA");
@@ -332,7 +332,7 @@ fn fields(der: &[u8]) -> [(CertificateSource, &'static str, String); 3] {
 }
 
 #[tokio::test]
-async fn reads_the_certificate_from_the_configured_field_alone() {
+async fn reads_the_certificate_only_from_the_configured_field() {
     let (mine, other) = (Shown::self_signed(), Shown::self_signed());
     let others = fields(other.der());
     for (at, (source, name, value)) in fields(mine.der()).into_iter().enumerate() {
@@ -369,7 +369,7 @@ async fn reads_the_certificate_from_the_configured_field_alone() {
 }
 
 #[tokio::test]
-async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on() {
+async fn rejects_certificate_bound_tokens_unless_enabled() {
     let mine = Shown::self_signed();
     let mut bound = Bound::with(|builder| builder).await;
     let token = bound.issuer.token().bound_to_certificate(mine.der()).sign();
@@ -384,7 +384,7 @@ async fn refuses_a_token_that_is_bound_to_a_certificate_unless_that_is_turned_on
 }
 
 #[tokio::test]
-async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
+async fn requires_both_proofs_for_a_doubly_bound_token() {
     let mine = Shown::self_signed();
     let mut bound = Bound::with(|builder| {
         builder
@@ -414,7 +414,7 @@ async fn demands_both_proofs_of_a_token_that_is_bound_twice() {
 }
 
 #[tokio::test]
-async fn the_library_takes_the_certificate_from_the_head_and_from_the_extensions() {
+async fn library_reads_the_certificate_from_head_and_extensions() {
     let mine = Shown::self_signed();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::builder()

@@ -47,6 +47,13 @@ impl Bound {
     }
 
     async fn with(options: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::with_access(options, |_| {}).await
+    }
+
+    async fn with_access(
+        options: impl FnOnce(Builder) -> Builder,
+        adjust: impl FnOnce(&mut Access),
+    ) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let builder = Auth::builder()
             .issuer(issuer.url())
@@ -54,7 +61,9 @@ impl Bound {
             .algorithms([Algorithm::ES256]);
         let auth = options(builder).build().unwrap();
         auth.ready().await;
-        let routes = routes(&Access::from(&auth), &Shutdown::new());
+        let mut access = Access::from(&auth);
+        adjust(&mut access);
+        let routes = routes(&access, &Shutdown::new());
         let service = Service::with(
             routes,
             Limits::default(),

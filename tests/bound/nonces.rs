@@ -15,7 +15,7 @@ use crate::{Bound, PUBLIC_URL, assert_refused};
 const SECRET: &[u8; 32] = b"a secret that two replicas share";
 
 #[tokio::test]
-async fn a_client_repeats_the_request_with_the_nonce_of_the_refusal() {
+async fn accepts_the_nonce_from_the_refusal() {
     let mut bound = Bound::with(|builder| builder.dpop(Dpop::required(PUBLIC_URL).nonces())).await;
     let token = bound.token().sign();
     let proof = bound.proof(&token).sign();
@@ -61,7 +61,7 @@ async fn a_client_repeats_the_request_with_the_nonce_of_the_refusal() {
 
 /// A second process with the same secret accepts the nonce; one with another secret does not.
 #[tokio::test]
-async fn replicas_share_nonces_by_their_secret() {
+async fn replicas_with_one_secret_share_nonces() {
     let replica = |secret: [u8; 32]| {
         Bound::with(move |builder| builder.dpop(Dpop::required(PUBLIC_URL).nonces_from(secret)))
     };
@@ -82,7 +82,7 @@ async fn replicas_share_nonces_by_their_secret() {
 }
 
 #[tokio::test]
-async fn answers_renew_the_nonce_in_the_last_minute_of_its_slot() {
+async fn renews_the_nonce_in_the_last_minute_of_its_slot() {
     const SLOT: u64 = 300;
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

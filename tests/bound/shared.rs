@@ -89,7 +89,7 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_uses_of_a_proof_at_two_replicas_one_succeeds() {
+async fn accepts_a_proof_once_across_two_replicas() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -156,7 +156,7 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;
     let answer = other.with_lines(used.as_bytes()).await;
-    answer.assert_is_problem("older than the store", 503, "state_unavailable");
+    answer.assert_is_problem("issued before the store started", 503, "state_unavailable");
     let answer = client.with_lines(used.as_bytes()).await;
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
 }

@@ -52,19 +52,19 @@ impl Page {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_works_as_pasted() {
+async fn commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let reader = page.token("read:messages");
 
     #[rustfmt::skip]
     let rows = [
-        ("In another terminal, a token, good for a day:", 0, ""),
-        ("Open to all, 200:", 200, "Hello from a public endpoint!"),
+        ("In another terminal, get a token that is valid for a day:", 0, ""),
+        ("Open to everyone, 200:", 200, "Hello from a public endpoint!"),
         ("Without a token, 401:", 401, r#""code":"missing_token""#),
-        ("With it, 200 and its claims:", 200, r#""scope":"read:messages""#),
-        ("For its scope, 200; with a token of no --scope, 403:", 200, "Hello from a private endpoint!"),
-        ("Why a token is taken, or refused:", 0, "Accepted: the token is good."),
+        ("With the token, 200 and its claims:", 200, r#""scope":"read:messages""#),
+        ("With the scope of the token, 200; without --scope, 403:", 200, "Hello from a private endpoint!"),
+        ("Why a token is accepted or rejected:", 0, "Accepted: the token is valid."),
     ];
     assert_eq!(page.0.len(), rows.len(), "{:#?}", page.0);
     for ((above, command), (case, status, body)) in page.0.iter().zip(rows) {
@@ -85,7 +85,7 @@ async fn what_dev_prints_works_as_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_calls_get_what_stands_beside_them() {
+async fn readme_requests_return_the_documented_status() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
@@ -101,7 +101,7 @@ async fn the_readmes_calls_get_what_stands_beside_them() {
 
 /// Repeats each command of `docs/session.txt`, with a new `dev` wherever the session starts one.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_recorded_session_is_what_the_program_still_says() {
+async fn recorded_session_is_up_to_date() {
     let session = include_str!("../../docs/session.txt");
     let recorded: Vec<_> = session.split("\n## ").map(commands).collect();
     let [started, called, why] = &*recorded else {
@@ -129,7 +129,7 @@ async fn the_recorded_session_is_what_the_program_still_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_has_the_shape_that_was_asked_for() {
+async fn prints_a_token_of_the_requested_shape() {
     for (profile, typ, has, has_not) in [
         ("auth0", "JWT", "azp", "client_id"),
         ("rfc9068", "at+jwt", "client_id", "gty"),
@@ -169,12 +169,12 @@ async fn a_token_has_the_shape_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_survives_rotation_and_an_issuer_that_fails() {
+async fn service_survives_rotation_and_issuer_faults() {
     let vars = [("LISTEN", "127.0.0.1:0"), ("RUST_LOG", "info")];
     let mut dev = Process::start(&["dev", "--rotate-every", "500ms"], &vars);
     let page = Page::read(&mut dev);
     for _ in 0..2 {
-        dev.logged(|line| line.contains("the issuer signs with a new key"));
+        dev.logged(|line| line.contains("signing key rotated"));
         let call = page.command("/api/private");
         let token = page.token("read:messages");
         let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
@@ -185,7 +185,7 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     let mut dev = Process::start(&["dev", "--fail", "500"], &vars);
     let page = Page::read(&mut dev);
     let token = page.token("read:messages");
-    dev.logged(|line| line.contains("key set not fetched"));
+    dev.logged(|line| line.contains("key set fetch failed"));
     let call = page.command("/api/private");
     let answer = by_hand(&format!("{call} -H 'Authorization: Bearer {token}'")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -197,9 +197,9 @@ async fn the_service_survives_rotation_and_an_issuer_that_fails() {
     assert!(ready.body.contains(r#""last_error":"status""#), "{ready:?}");
 }
 
-/// See `refuses_a_host_that_is_no_name_of_loopback` in `tests/issuer/server.rs`.
+/// See `rejects_hosts_other_than_loopback` in `tests/issuer/server.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_for_names_of_loopback_alone() {
+async fn accepts_only_loopback_hosts() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let service = page.service().to_owned();
@@ -230,7 +230,7 @@ async fn answers_for_names_of_loopback_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
+async fn token_without_a_running_dev_is_one_error_line() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = nobody.local_addr().unwrap().to_string();
     drop(nobody);
@@ -241,7 +241,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
     tokio::spawn(warp::serve(routes).incoming(other).run());
     for (listen, why) in [
         (nowhere, "nothing answers"),
-        (elsewhere, "it is no dev that answers"),
+        (elsewhere, "another program than dev answers"),
     ] {
         let output = run(
             &Directory::new(),
@@ -259,7 +259,7 @@ async fn without_a_dev_there_is_no_token_and_one_line_that_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_terminal_ends_it() {
+fn ends_when_the_terminal_closes() {
     let mut dev = Process::start(&["dev"], &[("LISTEN", "127.0.0.1:0")]);
     Page::read(&mut dev);
     assert_eq!(dev.hang_up().code(), None);
@@ -431,7 +431,7 @@ fn words(command: &str) -> Vec<String> {
 
 /// Runs the printed commands in one shell, as a reader would, and again without a shell.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dev_prints_about_dpop_works_as_pasted() {
+async fn dpop_commands_printed_by_dev_work_when_pasted() {
     let mut dev = Process::start(&["dev", "--dpop"], &[("LISTEN", "127.0.0.1:0")]);
     let page = Page::read(&mut dev);
     let url = page.command("/api/private").split_whitespace().last();
@@ -489,7 +489,7 @@ async fn what_dev_prints_about_dpop_works_as_pasted() {
 }
 
 #[test]
-fn a_proof_has_a_token_and_a_nonce() {
+fn prints_a_proof_with_token_and_nonce() {
     let url = "https://api.example.com/a";
     let arguments = [
         "dev",

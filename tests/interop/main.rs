@@ -158,7 +158,7 @@ impl Service {
 // Needs several threads: one waits for the output of a process.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_certified_provider_is_understood_through_rotation_and_outage() {
+async fn accepts_a_certified_provider_through_rotation_and_outage() {
     let mut provider = Provider::start();
     let service = Service::start(&provider);
 
@@ -243,7 +243,7 @@ impl Drop for Others {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn three_issuers_stand_side_by_side_in_one_file() {
+async fn accepts_three_issuers_from_one_file() {
     let provider = Provider::start();
     let others = Others::start("node", "others.js");
     let directory = tempfile::tempdir().unwrap();

@@ -26,13 +26,13 @@ async fn refuses_unknown_paths_and_methods_in_json() {
         ),
         ("the root", "GET", issuer.url().to_owned(), 404, None),
         (
-            "keys are read",
+            "POST to the key set",
             "POST",
             issuer.jwks_uri().to_owned(),
             405,
             Some("GET"),
         ),
-        ("tokens are posted for", "GET", token, 405, Some("POST")),
+        ("GET of the token endpoint", "GET", token, 405, Some("POST")),
     ] {
         let method = method.parse().expect("a method");
         let response = client()
@@ -72,7 +72,7 @@ async fn reports_a_port_that_is_taken() {
 /// A page can point its own host name at this machine (DNS rebinding), but it cannot send the
 /// `Host` of another site.
 #[tokio::test]
-async fn refuses_a_host_that_is_no_name_of_loopback() {
+async fn rejects_hosts_other_than_loopback() {
     let issuer = elliptic().await;
     let port = issuer.addr().port();
     let ask = async |host: &str, post: bool| {

@@ -125,7 +125,7 @@ async fn outcome(auth: &Auth) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_authorities_of_the_file_are_trusted() {
+async fn trusts_only_the_authorities_in_the_file() {
     let server = Server::start("{}/jwks").await;
     let other = Server::start("{}/jwks").await;
     assert_eq!(
@@ -148,7 +148,7 @@ async fn only_the_authorities_of_the_file_are_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_goes_to_the_issuers_own_addresses_and_is_reread() {
+async fn sends_the_token_to_the_issuers_addresses_and_rereads_it() {
     let server = Server::start("{}/jwks").await;
     let token = server.directory.path().join("token");
     fs::write(&token, "first\n").unwrap();
@@ -175,7 +175,7 @@ async fn the_token_goes_to_the_issuers_own_addresses_and_is_reread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_does_not_go_where_the_metadata_point() {
+async fn does_not_send_the_token_to_addresses_from_metadata() {
     let keys = Server::start("{}/jwks").await;
     let server = Server::start(&format!("{}/jwks", keys.origin())).await;
     // One file with both certificates.
@@ -197,7 +197,7 @@ async fn the_token_does_not_go_where_the_metadata_point() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_cannot_be_read_or_sent_is_a_failed_fetch() {
+async fn unreadable_fetch_token_fails_the_fetch() {
     let server = Server::start("{}/jwks").await;
     let bad = server.directory.path().join("bad");
     fs::write(&bad, "a\nb").unwrap();

@@ -58,7 +58,7 @@ fn fetches(issuer: &Issuer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown() {
+async fn made_up_kids_cost_four_fetches_then_one_per_cooldown() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -98,7 +98,7 @@ async fn a_flood_of_made_up_kids_costs_four_fetches_and_then_one_each_cooldown()
 }
 
 #[tokio::test]
-async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
+async fn finds_a_rotated_key_within_two_cooldowns_during_a_flood() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -123,7 +123,7 @@ async fn a_rotation_during_a_flood_is_picked_up_within_two_cooldowns() {
 }
 
 #[tokio::test]
-async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refusal() {
+async fn first_request_after_a_rotation_fetches_the_new_key() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -138,7 +138,7 @@ async fn a_rotation_is_picked_up_by_the_first_request_with_one_fetch_and_no_refu
 }
 
 #[tokio::test]
-async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
+async fn finds_a_new_key_right_after_another_fetch() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -149,7 +149,7 @@ async fn a_new_key_right_after_another_fetch_is_picked_up_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_early() {
+async fn requests_join_a_running_fetch_and_ask_again_if_needed() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -180,7 +180,7 @@ async fn whoever_comes_during_a_fetch_joins_it_and_asks_again_if_it_was_too_earl
 }
 
 #[tokio::test]
-async fn known_keys_survive_every_fault_for_the_stale_hour_and_not_longer() {
+async fn known_keys_survive_every_fault_for_an_hour() {
     let faults = [
         ("an error", Some(Fault::Status(500))),
         ("not found", Some(Fault::Status(404))),
@@ -267,7 +267,7 @@ async fn within<T>(clock: &StoppedClock, limit: Duration, request: impl Future<O
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
+async fn unresolvable_issuer_counts_as_down() {
     let auth = Auth::discover("https://issuer.invalid/", "a").unwrap();
     until(|| auth.status()[0].last_error.is_some()).await;
     let issuer = issuer().await;
@@ -283,7 +283,7 @@ async fn a_name_that_does_not_resolve_is_an_issuer_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_cold_start_keeps_nobody_longer_than_three_seconds() {
+async fn requests_wait_at_most_three_seconds_at_start() {
     let clock = StoppedClock::stop();
     for (case, fault, patience) in [
         ("hanging", Some(Fault::Hang), SECOND * 3),
@@ -325,7 +325,7 @@ const NOTHING_USABLE: [(&str, Fault); 5] = [
 ];
 
 #[tokio::test]
-async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
+async fn recovers_from_a_first_fetch_without_keys() {
     let clock = StoppedClock::stop();
     for (case, fault) in NOTHING_USABLE {
         let (log, _guard) = Log::start();
@@ -337,7 +337,7 @@ async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
         let status = auth.status().remove(0);
         assert!(status.last_error.is_some(), "{case}: {status:?}");
         assert_eq!(status.fetches.failed, 1, "{case}: {status:?}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         issuer.recover();
         let back = clock.pass_until(SECOND / 10, || auth.is_ready()).await;
         assert!(back <= SECOND * 2, "{case}: one backoff, not {back:?}");
@@ -345,7 +345,7 @@ async fn reports_a_first_fetch_that_leaves_nothing_held_and_recovers_from_it() {
 }
 
 #[tokio::test]
-async fn reports_a_reply_without_keys_after_the_set_was_dropped() {
+async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     let clock = StoppedClock::stop();
     for (case, fault) in NOTHING_USABLE {
         let issuer = issuer().await;
@@ -446,7 +446,7 @@ async fn without_keys_requests_honour_retry_after() {
 }
 
 #[tokio::test]
-async fn a_refresh_during_a_fetch_is_followed_by_another_fetch() {
+async fn refresh_during_a_fetch_starts_another_fetch() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = builder(&issuer).jwks_timeout(SECOND * 900).build().unwrap();
@@ -511,7 +511,7 @@ fn signed_by(issuer: &Issuer, other: &Issuer) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_to() {
+async fn finds_a_missing_key_at_the_moved_key_set() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     let token = signed_by(&issuer, &moved);
@@ -527,7 +527,7 @@ async fn a_key_that_the_fetched_set_lacks_is_looked_for_where_the_set_has_moved_
 }
 
 #[tokio::test]
-async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails() {
+async fn finds_a_key_at_the_moved_set_if_the_old_address_fails() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     issuer.fail_jwks(Fault::Status(404));
@@ -536,7 +536,7 @@ async fn a_key_is_looked_for_where_the_set_has_moved_to_if_the_old_address_fails
 }
 
 #[tokio::test]
-async fn a_refresh_follows_a_set_that_has_moved() {
+async fn refresh_follows_a_moved_key_set() {
     let _clock = StoppedClock::stop();
     let (issuer, moved, auth) = moving().await;
     auth.refresh();
@@ -546,11 +546,11 @@ async fn a_refresh_follows_a_set_that_has_moved() {
 }
 
 #[tokio::test]
-async fn a_set_that_has_moved_is_followed_within_a_day() {
+async fn follows_a_moved_key_set_within_a_day() {
     let clock = StoppedClock::stop();
     for (case, max_age, ttl) in [
         ("the default", None, None),
-        ("the longest that an issuer can say", Some(1_000_000), None),
+        ("the longest max-age", Some(1_000_000), None),
         ("a week, configured", None, Some(SECOND * 7 * 86400)),
     ] {
         let issuer = issuer().await;
@@ -578,7 +578,7 @@ async fn a_set_that_has_moved_is_followed_within_a_day() {
 }
 
 #[tokio::test]
-async fn keys_are_refreshed_while_discovery_alone_fails() {
+async fn refreshes_keys_while_only_discovery_fails() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
         ("an error", Fault::Status(500)),
@@ -613,10 +613,10 @@ async fn keys_are_refreshed_while_discovery_alone_fails() {
 }
 
 #[tokio::test]
-async fn a_unit_of_the_budget_costs_four_requests_at_most() {
+async fn one_budget_unit_costs_at_most_four_requests() {
     let clock = StoppedClock::stop();
     for (case, fault) in [
-        ("nothing", None),
+        ("no fault", None),
         ("an error", Some(Fault::Status(500))),
         ("HTML", Some(Fault::Html)),
     ] {
@@ -638,7 +638,7 @@ async fn a_unit_of_the_budget_costs_four_requests_at_most() {
 }
 
 #[tokio::test]
-async fn a_short_max_age_is_no_licence_to_hammer() {
+async fn short_max_age_does_not_cause_frequent_fetches() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     issuer.max_age(Some(15));
@@ -652,7 +652,7 @@ async fn a_short_max_age_is_no_licence_to_hammer() {
 }
 
 #[tokio::test]
-async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
+async fn keeps_and_extends_an_unchanged_set() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -671,7 +671,7 @@ async fn a_set_that_has_not_changed_is_kept_and_lives_on() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
+async fn rejects_a_removed_key_after_the_next_refresh() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -685,7 +685,7 @@ async fn a_key_that_was_removed_stops_verifying_with_the_next_refresh() {
 }
 
 #[tokio::test]
-async fn a_key_replaced_under_its_old_name_is_noticed_by_a_wrong_signature() {
+async fn wrong_signature_reveals_a_key_replaced_under_its_kid() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -704,7 +704,7 @@ fn without_kid(key: &SigningKey) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_key_without_a_kid_that_is_replaced_is_noticed_by_a_wrong_signature() {
+async fn wrong_signature_reveals_a_replaced_key_without_kid() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     issuer.publish(without_kid(&issuer.key()));
@@ -718,7 +718,7 @@ async fn a_key_without_a_kid_that_is_replaced_is_noticed_by_a_wrong_signature() 
 }
 
 #[tokio::test]
-async fn wrong_signatures_cost_no_more_than_the_budget() {
+async fn wrong_signatures_stay_within_the_budget() {
     let _clock = StoppedClock::stop();
     for has_kid in [true, false] {
         let issuer = issuer().await;
@@ -741,7 +741,7 @@ async fn wrong_signatures_cost_no_more_than_the_budget() {
 }
 
 #[tokio::test]
-async fn a_wrong_signature_by_a_secret_fetches_no_keys() {
+async fn wrong_hmac_signature_fetches_no_keys() {
     let issuer = issuer().await;
     let builder = builder(&issuer).algorithms([Algorithm::ES256, Algorithm::HS256]);
     let auth = builder.signing_secret([7; 32]).build().unwrap();
@@ -757,7 +757,7 @@ async fn a_wrong_signature_by_a_secret_fetches_no_keys() {
 }
 
 #[tokio::test]
-async fn one_odd_key_costs_itself_and_not_the_set() {
+async fn one_invalid_key_does_not_affect_the_others() {
     let issuer = issuer().await;
     let good = issuer.key().public_jwk();
     for (case, odd) in [
@@ -773,7 +773,7 @@ async fn one_odd_key_costs_itself_and_not_the_set() {
             json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
         ),
         ("malformed", json!({"kty": "RSA", "n": "!", "e": 3})),
-        ("no object", json!("odd")),
+        ("not an object", json!("odd")),
         ("null", json!(null)),
     ] {
         issuer.publish(json!({"keys": [odd, good]}));
@@ -792,7 +792,7 @@ async fn one_odd_key_costs_itself_and_not_the_set() {
 }
 
 #[tokio::test]
-async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget() {
+async fn accepts_a_corrected_key_within_the_budget() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let (odd, good) = (
@@ -821,14 +821,14 @@ async fn a_broken_key_that_is_mended_verifies_and_costs_no_more_than_the_budget(
 }
 
 #[tokio::test]
-async fn a_key_that_is_for_something_else_costs_no_fetch() {
+async fn key_for_another_use_causes_no_fetch() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let good = issuer.key().public_jwk();
     for (case, member, value) in [
         ("encryption", "use", "enc"),
-        ("a kty of tomorrow", "kty", "AKP"),
-        ("a curve of tomorrow", "crv", "P-1021"),
+        ("an unsupported kty", "kty", "AKP"),
+        ("an unsupported curve", "crv", "P-1021"),
     ] {
         let odd = SigningKey::generate(Algorithm::ES256).with_kid("odd");
         let mut jwk = odd.public_jwk();
@@ -848,7 +848,7 @@ async fn a_key_that_is_for_something_else_costs_no_fetch() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
+async fn reports_an_issuer_that_differs_by_a_slash() {
     let issuer = issuer().await;
     let bare = issuer.url().trim_end_matches('/').to_owned();
     issuer.wrong_issuer(bare.clone());
@@ -856,7 +856,7 @@ async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
     until(|| auth.status()[0].last_error.is_some()).await;
     let told = auth.status()[0].last_error.clone().unwrap();
     let expected = format!(
-        "the issuer calls itself {bare:?} and is configured as {:?}; they differ by the slash at the end",
+        "the issuer's name is {bare:?}, but {:?} is configured; the two differ in the slash at the end",
         issuer.url()
     );
     assert_eq!(told, expected);
@@ -865,7 +865,7 @@ async fn an_issuer_that_differs_by_a_slash_is_another_and_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
+async fn rereads_a_changed_key_file() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let directory = tempfile::tempdir().unwrap();
@@ -934,7 +934,7 @@ async fn honours_the_longer_retry_after_when_discovery_and_the_key_set_both_fail
         let requests = issuer.requests();
         assert_eq!((requests.discovery, requests.jwks), (1, 1), "{case}");
         assert_eq!(log.count("discovery failed"), 1, "{case}");
-        assert_eq!(log.count("key set not fetched"), 1, "{case}");
+        assert_eq!(log.count("key set fetch failed"), 1, "{case}");
         let error = auth.status()[0].last_error.clone().unwrap();
         assert!(
             !error.contains("openid-configuration"),
@@ -1023,7 +1023,7 @@ async fn finds_a_new_key_in_time_while_discovery_hangs() {
 }
 
 #[tokio::test]
-async fn a_request_whose_fetch_has_not_ended_is_answered_with_503() {
+async fn answers_503_if_the_fetch_has_not_ended() {
     let clock = StoppedClock::stop();
     let issuer = issuer().await;
     let auth = ready(&issuer).await;
@@ -1038,7 +1038,7 @@ async fn a_request_whose_fetch_has_not_ended_is_answered_with_503() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_fails_is_retried_until_it_succeeds() {
+async fn retries_a_failed_refresh_until_it_succeeds() {
     let clock = StoppedClock::stop();
     for (case, fault, most) in [
         ("an error", Fault::Status(503), 10),
@@ -1080,7 +1080,7 @@ async fn a_refresh_that_fails_is_retried_until_it_succeeds() {
 }
 
 #[tokio::test]
-async fn a_set_in_another_order_keeps_the_verified_tokens() {
+async fn reordered_set_keeps_cached_tokens() {
     let _clock = StoppedClock::stop();
     let issuer = issuer().await;
     let other = SigningKey::generate(Algorithm::ES256).with_kid("other");
@@ -1198,7 +1198,7 @@ async fn another_thread_reads() {
 }
 
 #[tokio::test]
-async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
+async fn reports_a_missing_key_file_once_and_recovers() {
     let clock = StoppedClock::stop();
     let (log, _guard) = Log::start();
     let issuer = issuer().await;
@@ -1217,7 +1217,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
 
     for (case, change) in [("gone", None), ("no key set", Some("{}"))] {
         let failed = |auth: &Auth| auth.status()[0].fetches.failed;
-        let (before, told) = (failed(&auth), log.count("the held one stays in use"));
+        let (before, told) = (failed(&auth), log.count("the held set stays in use"));
         match change {
             None => std::fs::remove_file(&file).unwrap(),
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -1227,7 +1227,7 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
             another_thread_reads().await;
         }
         assert_eq!(at_once(&auth, &token), Ok(()), "{case}");
-        let told = log.count("the held one stays in use") - told;
+        let told = log.count("the held set stays in use") - told;
         assert_eq!(told, 1, "{case}");
     }
 
@@ -1236,12 +1236,12 @@ async fn a_file_that_goes_is_told_of_once_and_found_again_when_it_comes_back() {
     let found = || auth.status()[0].fetches.confirmed > confirmed;
     let took = clock.pass_until(SECOND, found).await;
     assert!(took < SECOND * 30, "not the minute of a network: {took:?}");
-    assert_eq!(log.count("key set fetched again"), 1);
+    assert_eq!(log.count("key set confirmed"), 1);
     assert!(auth.status()[0].last_error.is_none());
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_not_ours_is_never_asked() {
+async fn never_contacts_an_untrusted_issuer() {
     let (ours, theirs) = (issuer().await, issuer().await);
     let auth = ready(&ours).await;
     for token in [theirs.token().sign(), theirs.token().kid("x").sign()] {
@@ -1251,7 +1251,7 @@ async fn an_issuer_that_is_not_ours_is_never_asked() {
 }
 
 #[tokio::test]
-async fn several_issuers_have_keys_of_their_own() {
+async fn several_issuers_have_separate_keys() {
     let (one, two) = (issuer().await, issuer().await);
     let auth = builder(&one).issuer(two.url()).build().unwrap();
     auth.ready().await;
@@ -1265,7 +1265,7 @@ async fn several_issuers_have_keys_of_their_own() {
 /// Runs rotations, outages, requests and time in random order. Checks the invariants after each
 /// step.
 #[tokio::test]
-async fn no_life_of_an_issuer_breaks_the_promises() {
+async fn random_events_at_the_issuer_keep_the_invariants() {
     let clock = StoppedClock::stop();
     for seed in [1, 2, 3, 4, 5] {
         println!("seed {seed}");
@@ -1338,7 +1338,7 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn a_request_that_comes_with_the_start_waits_for_the_first_set() {
+async fn request_at_start_waits_for_the_first_set() {
     let issuer = issuer().await;
     let auth = builder(&issuer).build().unwrap();
     assert_eq!(verify(&auth, &issuer.token().sign()).await, Ok(()));

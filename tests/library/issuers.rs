@@ -163,7 +163,7 @@ fn rejects_options_out_of_their_range() {
 }
 
 #[tokio::test]
-async fn takes_the_token_from_the_configured_field_alone() {
+async fn reads_the_token_only_from_the_configured_field() {
     use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
     let issuer = issuer().await;
     let name = HeaderName::from_static("cf-access-jwt-assertion");
@@ -204,7 +204,11 @@ async fn takes_the_token_from_the_configured_field_alone() {
             vec![field(&format!("{good},{good}"))],
             Err(MultipleCredentials),
         ),
-        ("no JWT", vec![field("opaque")], Err(AuthError::TokenNotJwt)),
+        (
+            "not a JWT",
+            vec![field("opaque")],
+            Err(AuthError::TokenNotJwt),
+        ),
     ];
     for (case, fields, expected) in rows {
         let mut request = Request::get("/");
@@ -252,7 +256,7 @@ async fn accepts_tokens_up_to_the_configured_size() {
 
 /// The names of RFC 9864 in the header, in the key and in the configuration.
 #[tokio::test]
-async fn the_names_of_rfc_9864_mean_the_same_algorithms() {
+async fn accepts_rfc_9864_algorithm_names() {
     for (algorithm, other) in [
         (Algorithm::EdDSA, "Ed25519"),
         (Algorithm::ES256, "ESP256"),
@@ -281,7 +285,7 @@ async fn the_names_of_rfc_9864_mean_the_same_algorithms() {
 }
 
 #[tokio::test]
-async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
+async fn shared_kid_or_key_does_not_connect_two_issuers() {
     use AuthError::{BadSignature, UnknownKey};
     let (one, other) = (issuer().await, issuer().await);
     let same_kid = |key: &SigningKey| key.clone().with_kid("k1");
@@ -325,7 +329,7 @@ async fn the_same_kid_or_key_at_two_issuers_is_no_bridge_between_them() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_fails_or_lies_costs_the_others_nothing() {
+async fn failing_issuer_does_not_affect_the_others() {
     let (good, bad) = (issuer().await, issuer().await);
     let auth = builder()
         .issuer(good.url())
@@ -420,7 +424,7 @@ async fn a_malicious_issuer_signs_for_itself_alone() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_stays_keeps_its_keys_and_tokens() {
+async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let (stays, leaves, comes) = (issuer().await, issuer().await, issuer().await);
     let before = builder().issuer(leaves.url()).issuer(stays.url());
     let auth = before.build().unwrap();
@@ -510,7 +514,7 @@ async fn replacing_issuers_under_load_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_thousand_issuers_are_told_apart() {
+async fn distinguishes_a_thousand_issuers() {
     const MANY: usize = 1000;
     let signer = issuer().await;
     let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
@@ -542,7 +546,7 @@ async fn a_thousand_issuers_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_scope_includes_others_in_policies_alone() {
+async fn scope_inclusion_applies_only_to_policies() {
     let issuer = issuer().await;
     let auth = builder()
         .issuer(issuer.url())
@@ -565,7 +569,7 @@ async fn a_scope_includes_others_in_policies_alone() {
 }
 
 #[tokio::test]
-async fn a_template_stands_for_each_listed_tenant() {
+async fn template_expands_to_each_listed_tenant() {
     let signer = issuer().await;
     let jwks = json!({"keys": [signer.key().public_jwk()]}).to_string();
     let entra = TrustedIssuer::new("https://login.example/{tenantid}/v2.0").jwks(jwks);

@@ -48,7 +48,7 @@ async fn until_code(auth: &Auth, token: &str, expected: &str) -> Duration {
 const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test]
-async fn a_revocation_reaches_the_other_replica_within_a_second() {
+async fn revocation_reaches_the_other_replica_within_a_second() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -83,7 +83,7 @@ async fn a_revocation_reaches_the_other_replica_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_empty_revives_no_token() {
+async fn emptied_store_revives_no_token() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -108,7 +108,7 @@ async fn a_store_that_comes_back_empty_revives_no_token() {
 }
 
 #[tokio::test]
-async fn an_outage_follows_the_policy() {
+async fn outage_follows_the_configured_policy() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -139,7 +139,7 @@ async fn an_outage_follows_the_policy() {
 }
 
 #[tokio::test]
-async fn a_replica_that_never_reached_the_store_is_not_ready() {
+async fn replica_is_not_ready_before_reaching_the_store() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };

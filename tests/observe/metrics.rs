@@ -124,7 +124,7 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
 }
 
 #[tokio::test]
-async fn makes_no_label_of_what_a_caller_sends() {
+async fn labels_contain_no_caller_data() {
     let service = Service::start().await;
     let flood = async |round: usize| {
         for number in 0..20 {

@@ -41,7 +41,7 @@ async fn status(service: &Process, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
+async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     let (stays, comes) = (issuer().await, issuer().await);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
@@ -78,7 +78,7 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
         };
         fs::write(&file, table(&stays, &leeway) + &more).unwrap();
         service.hangup();
-        service.logged("issuers file reread").await;
+        service.logged("issuers file reloaded").await;
         let token = comes.token().sign();
         let expected = if round % 2 == 0 { 200 } else { 401 };
         assert_eq!(status(&service, &token).await, expected, "{round}");
@@ -95,7 +95,7 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
     assert!(fault.contains("did you mean leeway?"), "{fault}");
     fs::remove_file(&file).unwrap();
     service.hangup();
-    service.logged("which is not there").await;
+    service.logged("which does not exist").await;
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
     done.store(true, Ordering::Relaxed);

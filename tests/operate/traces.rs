@@ -100,7 +100,7 @@ async fn ask(service: &Process, fields: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
+async fn collector_receives_one_trace_from_proxy_to_key_set() {
     let (collector, set) = (Collector::default(), KeySet::default());
     let issuer = Issuer::start().await;
     set.keys.lock().unwrap().push(issuer.key().public_jwk());
@@ -153,7 +153,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_collector_requests_are_answered_and_the_process_ends() {
+async fn unreachable_collector_does_not_block_requests_or_exit() {
     let issuer = Issuer::start().await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", closed.local_addr().unwrap());

@@ -44,7 +44,7 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
 }
 
 #[test]
-fn what_the_pages_show_of_the_other_side_is_what_runs() {
+fn pages_show_the_code_that_runs() {
     let python = [
         include_str!("../peers/fastapi/main.py"),
         include_str!("../peers/fastapi/test_main.py"),
@@ -278,7 +278,7 @@ fn answers(page: &str) -> Vec<[&str; 3]> {
 
 #[tokio::test]
 #[ignore = "needs FastAPI and Express: tests/peers/run"]
-async fn both_sides_answer_as_the_tables_say() {
+async fn tables_match_both_libraries() {
     for (page, is_fastapi) in [(FROM_FASTAPI, true), (FROM_EXPRESS, false)] {
         let start = async |issuer: &Issuer| {
             if is_fastapi {
@@ -312,7 +312,7 @@ async fn both_sides_answer_as_the_tables_say() {
 
 #[test]
 #[ignore = "needs FastAPI: tests/peers/run"]
-fn its_tests_pass_there() {
+fn peer_tests_pass() {
     let python = env::var_os("PEERS_PYTHON").expect("tests/peers/run sets it");
     let tests = "import test_main; [run() for name, run in vars(test_main).items() if name.startswith('test_')]";
     let status = Command::new(python)

@@ -35,7 +35,7 @@ async fn busy_until(peer: &mut Http2Peer, fits: impl Fn(&Frame) -> bool) -> Opti
 }
 
 #[tokio::test]
-async fn an_untaken_http2_answer_ends_with_its_stream() {
+async fn unread_http2_response_ends_with_its_stream() {
     const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
     let server = Server::start(impatient()).await;
@@ -56,7 +56,7 @@ async fn an_untaken_http2_answer_ends_with_its_stream() {
 
 /// The other responses on the connection, which are read, continue.
 #[tokio::test]
-async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
+async fn unread_rest_of_an_http2_response_ends_with_its_stream() {
     const GRANT: u32 = 4096;
 
     let server = Server::start(impatient()).await;
@@ -101,7 +101,7 @@ async fn an_untaken_rest_of_an_http2_answer_ends_with_its_stream() {
 /// After the peer has read whole responses, hyper gets the only piece of the next one together with
 /// its end. After that the stream cannot be reset, so the connection ends.
 #[tokio::test]
-async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
+async fn unread_rest_after_a_shrunk_window_ends_the_connection() {
     let server = Server::start(impatient()).await;
     let mut peer = Http2Peer::with_window(&server, 65_535).await;
     for _ in 0..2 {
@@ -124,7 +124,7 @@ async fn an_untaken_rest_after_a_window_has_shrunk_ends_the_connection() {
 const BLOCKED: u32 = 8;
 
 #[tokio::test]
-async fn an_untaken_http1_answer_ends_the_connection() {
+async fn unread_http1_response_ends_the_connection() {
     let server = Server::start(impatient()).await;
     let mut peer = server.narrow_peer().await;
     peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -140,7 +140,7 @@ async fn an_untaken_http1_answer_ends_the_connection() {
 /// The peer's kernel asks for more only after the peer has read most of its buffer, which takes
 /// this peer twice `IDLE`.
 #[tokio::test]
-async fn a_slow_http1_reader_gets_all_of_it() {
+async fn slow_http1_reader_gets_everything() {
     const STEP: usize = 3 * 1024;
 
     let server = Server::start(impatient()).await;
@@ -170,7 +170,7 @@ fn impatient_with_one_connection() -> Limits {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_gets_all_of_it() {
+async fn half_closed_peer_gets_everything() {
     let server = Server::start(impatient_with_one_connection()).await;
     for paused in [false, true] {
         let mut peer = server.peer().await;
@@ -189,7 +189,7 @@ async fn a_peer_that_has_ended_its_own_side_gets_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_and_takes_nothing_is_ended() {
+async fn half_closed_peer_that_does_not_read_is_closed() {
     let server = Server::start(impatient_with_one_connection()).await;
     let mut peer = server.narrow_peer().await;
     let start = Instant::now();
@@ -203,7 +203,7 @@ async fn a_peer_that_has_ended_its_own_side_and_takes_nothing_is_ended() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
+async fn half_closed_peer_does_not_delay_shutdown() {
     let mut server = Server::start(impatient()).await;
     let mut peer = server.peer().await;
     peer.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -219,7 +219,7 @@ async fn a_peer_that_has_ended_its_own_side_does_not_delay_the_stop() {
 
 /// A handler may be silent indefinitely, so it must end when the peer disconnects.
 #[tokio::test]
-async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
+async fn disconnected_peer_ends_a_silent_http1_handler() {
     let server = Server::start(impatient_with_one_connection()).await;
     let mut peer = server.peer().await;
     peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -231,7 +231,7 @@ async fn a_peer_that_leaves_a_silent_http1_handler_ends_it() {
 }
 
 #[tokio::test]
-async fn a_slow_http2_reader_gets_all_of_it() {
+async fn slow_http2_reader_gets_everything() {
     const GRANT: u32 = 128 * 1024;
 
     let server = Server::start(impatient()).await;
@@ -264,7 +264,7 @@ async fn outlast_idle(server: &Server, times: usize) {
 }
 
 #[tokio::test]
-async fn a_silent_http1_handler_is_waited_for() {
+async fn waits_for_a_silent_http1_handler() {
     let server = Server::start(impatient()).await;
     let mut peer = server.peer().await;
     peer.say("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -285,7 +285,7 @@ async fn hear_words(peer: &mut Peer, words: &str) {
 }
 
 #[tokio::test]
-async fn a_silent_http2_handler_is_waited_for() {
+async fn waits_for_a_silent_http2_handler() {
     let server = Server::start(impatient()).await;
     let mut peer = Http2Peer::with_window(&server, 100).await;
     peer.ask("GET", "/events").await.unwrap();

@@ -52,7 +52,7 @@ fn of_all(shape: &Shape, claim: &str) -> Vec<Wrong> {
         row("another audience", json!({claim: "https://other.example"}), "wrong_audience"),
         row("no audience", json!({claim: null}), "missing_claim"),
         row("another issuer", json!({"iss": "https://other.example/"}), "unknown_issuer"),
-        row("without an end", json!({"exp": null}), "missing_claim"),
+        row("no exp", json!({"exp": null}), "missing_claim"),
         row("not yet valid", json!({"nbf": late + 3600}), "token_not_yet_valid"),
         row("bound to a key", json!({"cnf": {"x5t": "AAAA"}}), "token_bound"),
     ]
@@ -152,7 +152,7 @@ fn group_of(name: &str) -> Policy {
 }
 
 #[tokio::test]
-async fn each_preset_accepts_its_tokens_and_refuses_the_usual_mistakes() {
+async fn presets_accept_their_tokens_and_reject_common_mistakes() {
     let signer = Signer {
         issuer: Issuer::start().await,
         ec: SigningKey::generate(Algorithm::ES256),
@@ -202,7 +202,7 @@ async fn each_preset_accepts_its_tokens_and_refuses_the_usual_mistakes() {
 }
 
 #[test]
-fn each_preset_has_a_shape_and_its_documentation() {
+fn every_preset_has_a_shape_and_documentation() {
     let shapes = shapes();
     let shown: Vec<_> = shapes.iter().map(|shape| shape.kind.as_str()).collect();
     let presets: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
@@ -216,7 +216,7 @@ fn each_preset_has_a_shape_and_its_documentation() {
 
 /// The page has a row for each preset, with the options that it fills in and its note.
 #[test]
-fn the_page_has_a_row_for_each_preset() {
+fn page_has_a_row_for_each_preset() {
     let page = include_str!("../../docs/issuers-file.md");
     let table = page
         .lines()

@@ -22,7 +22,7 @@ const ALGORITHMS: [Algorithm; 4] = [
 
 #[tokio::test]
 #[ignore = "run by second_opinion/run, which takes Python and a registry of its packages"]
-async fn a_corpus_is_written_for_a_second_opinion() {
+async fn writes_a_corpus_for_the_second_implementation() {
     // Only the issuer's name and audience are used.
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let keys = ALGORITHMS.map(SigningKey::generate);
@@ -166,7 +166,7 @@ impl<'a> Forge<'a> {
         #[rustfmt::skip]
         let (class, header) = match self.random.below(17) {
             0 => ("header: crit of what is there", self.header.with("crit", r#"["x"]"#).with("x", "1")),
-            1 => ("header: crit of what is not there", self.header.with("crit", r#"["x"]"#)),
+            1 => ("header: crit of what does not exist", self.header.with("crit", r#"["x"]"#)),
             2 => ("header: crit of a registered name", self.header.with("crit", r#"["alg"]"#)),
             3 => ("header: crit of another type", { let v = self.random.pick(&["null", "[]", "\"exp\"", "0", "{}", "[1]"]); self.header.with("crit", v) }),
             4 => ("header: b64", { let v = self.random.pick(&["true", "null", "0", "\"false\"", "\"\""]); self.header.with("b64", v) }),

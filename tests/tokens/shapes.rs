@@ -68,7 +68,7 @@ const API: &str = "https://api.example.com";
 const HEALTH: &str = "https://example.com/health-api";
 
 #[tokio::test]
-async fn the_tokens_of_an_issuer_are_taken_with_these_options() {
+async fn accepts_issuers_tokens_with_these_options() {
     const PLAIN: Options = |builder| builder;
     const STRICT: Options = |builder| builder.rfc9068(true);
     const ROLES: Options = |builder| builder.roles_at("realm_access.roles");
@@ -112,7 +112,7 @@ struct Zitadel {
 }
 
 #[tokio::test]
-async fn what_they_grant_is_found_where_they_write_it() {
+async fn finds_grants_in_the_issuers_claims() {
     let issuer = Issuer::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -146,7 +146,7 @@ async fn what_they_grant_is_found_where_they_write_it() {
 }
 
 #[tokio::test]
-async fn auth0s_claims_are_read_in_both_profiles() {
+async fn reads_auth0_claims_in_both_profiles() {
     let issuer = Issuer::start().await;
     for (name, jti) in [
         ("Auth0", None),
@@ -164,7 +164,7 @@ async fn auth0s_claims_are_read_in_both_profiles() {
 
 /// Google's access tokens, Zitadel's default ones, and Auth0's if no audience was requested.
 #[tokio::test]
-async fn an_opaque_token_is_no_jwt() {
+async fn rejects_opaque_tokens() {
     let issuer = Issuer::start().await;
     let shape = Shape::named("Google, ID tokens of services");
     let auth = shape.auth(&issuer, API, |builder| builder);
@@ -173,7 +173,7 @@ async fn an_opaque_token_is_no_jwt() {
 }
 
 #[test]
-fn the_page_of_issuers_has_a_row_for_each() {
+fn page_has_a_row_for_each_issuer() {
     let page = include_str!("../../docs/issuers.md");
     let table = page
         .lines()

@@ -27,7 +27,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn a_refusal_that_another_route_answers_is_reported_once() {
+async fn logs_a_refusal_answered_by_another_route_once() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

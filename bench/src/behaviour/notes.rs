@@ -1,4 +1,4 @@
-//! Notes on cells, so that no server is judged unfairly.
+//! Notes on cells, so that each server is judged fairly.
 //!
 //! A note is shown if one of its servers was asked one of its questions and did not behave as the
 //! row expects.

@@ -126,7 +126,7 @@ pub(crate) fn within_limit(token: &[u8], limit: usize) -> Result<(), AuthError> 
 
 /// Returns the error to report. If a token could not be parsed and has characters that a bearer
 /// token cannot have, the field is reported as malformed.
-pub(crate) fn blame(token: &[u8], error: AuthError) -> AuthError {
+pub(crate) fn error_to_report(token: &[u8], error: AuthError) -> AuthError {
     match error {
         AuthError::TokenNotJwt | AuthError::TokenMalformed => ill_formed(token).unwrap_or(error),
         _ => error,
@@ -188,7 +188,7 @@ mod tests {
             ("another scheme", "Basic YTpi", Err(MissingToken)),
             ("a longer scheme", "Bearers a.b.c", Err(MissingToken)),
             ("no space", "Bearera.b.c", Err(MissingToken)),
-            ("nothing", "Bearer", Err(MalformedAuthorization)),
+            ("no token", "Bearer", Err(MalformedAuthorization)),
             ("only spaces", "Bearer  ", Err(MalformedAuthorization)),
             ("a tab", "Bearer\ta.b.c", Err(MalformedAuthorization)),
             (
@@ -200,7 +200,7 @@ mod tests {
             ("quotes", "Bearer \"a.b.c\"", Err(MalformedAuthorization)),
             ("two tokens", "Bearer a.b.c d", Err(MalformedAuthorization)),
             ("only padding", "Bearer ==", Err(MalformedAuthorization)),
-            ("padding within", "Bearer a=b", Err(MalformedAuthorization)),
+            ("padding inside", "Bearer a=b", Err(MalformedAuthorization)),
             ("a comma", "Bearer a, Bearer b", Err(MultipleCredentials)),
             ("a bare comma", "Bearer a,b", Err(MultipleCredentials)),
         ] {
@@ -212,7 +212,7 @@ mod tests {
     /// Reads a field as if its token could not be parsed, so that the characters are checked.
     fn read(field: &HeaderValue) -> Result<&[u8], AuthError> {
         let token = after_scheme(field, BEARER)?;
-        match blame(token, AuthError::TokenNotJwt) {
+        match error_to_report(token, AuthError::TokenNotJwt) {
             AuthError::TokenNotJwt => Ok(token),
             error => Err(error),
         }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_dpop_only_where_it_is_enabled() {
+    fn accepts_the_dpop_scheme_only_if_enabled() {
         use AuthError::{MalformedAuthorization, MissingToken};
         for (case, field, expected) in [
             ("plain", "DPoP a.b.c", Ok("a.b.c")),
@@ -259,7 +259,7 @@ mod tests {
             ("two spaces", "DPoP  a.b.c", Ok("a.b.c")),
             ("a longer scheme", "DPoPs a.b.c", Err(MissingToken)),
             ("a shorter scheme", "DPo a.b.c", Err(MissingToken)),
-            ("nothing", "DPoP", Err(MalformedAuthorization)),
+            ("no token", "DPoP", Err(MalformedAuthorization)),
             ("a tab", "DPoP\ta.b.c", Err(MalformedAuthorization)),
         ] {
             let mut headers = HeaderMap::new();

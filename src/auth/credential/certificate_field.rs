@@ -148,7 +148,7 @@ mod tests {
         let bare = STANDARD.encode(DER);
         for (case, values, is_read) in [
             ("good", vec![&*good], true),
-            ("blanks around", vec![&*format!(" {good} ")], true),
+            ("spaces around it", vec![&*format!(" {good} ")], true),
             ("absent", vec![], false),
             ("empty", vec![""], false),
             ("empty bytes", vec!["::"], false),
@@ -177,7 +177,7 @@ mod tests {
                 true,
             ),
             ("a plain plus", vec![&*good.replace("%2B", "+")], true),
-            ("blanks not escaped", vec![&*good.replace("%20", " ")], true),
+            ("spaces not escaped", vec![&*good.replace("%20", " ")], true),
             ("absent", vec![], false),
             ("empty", vec![""], false),
             ("twice", vec![&good, &good], false),
@@ -194,7 +194,7 @@ mod tests {
             ),
             ("half an escape", vec![&*format!("{good}%2")], false),
             ("a signed escape", vec![&*good.replace("%20", "%+2")], false),
-            ("beyond ASCII", vec![&*format!("{good}%ff")], false),
+            ("outside ASCII", vec![&*format!("{good}%ff")], false),
             ("no PEM", vec!["MAAA"], false),
         ] {
             let found = read(x_ssl_client_cert, "x-ssl-client-cert", &values);
@@ -221,7 +221,7 @@ mod tests {
             ),
             ("the last", vec![format!("{other},{cert}")], true),
             (
-                "the last, with a blank",
+                "the last, with a space",
                 vec![format!("{other}, {cert}")],
                 true,
             ),
@@ -235,7 +235,7 @@ mod tests {
             ("twice in an element", vec![format!("{cert};{cert}")], false),
             ("two fields", vec![cert.clone(), cert.clone()], false),
             (
-                "within another value",
+                "inside another value",
                 vec![format!("Subject=\"{}\"", cert.replace('"', "'"))],
                 false,
             ),
@@ -247,11 +247,7 @@ mod tests {
             ("text after the quote", vec![format!("{cert}x")], false),
             ("no pairs", vec!["Cert".to_owned()], false),
             ("absent", vec![], false),
-            (
-                "the chain alone",
-                vec![cert.replace("Cert", "Chain")],
-                false,
-            ),
+            ("the chain only", vec![cert.replace("Cert", "Chain")], false),
         ] {
             let values: Vec<_> = values.iter().map(String::as_str).collect();
             let found = read(x_forwarded_client_cert, "x-forwarded-client-cert", &values);

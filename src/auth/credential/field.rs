@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_exactly_one_field_with_a_bare_token() {
+    fn accepts_exactly_one_field_without_a_scheme() {
         const NAME: HeaderName = HeaderName::from_static("x-forwarded-access-token");
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         for (case, fields, expected) in [

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_good_for_its_slot_and_the_next() {
+    fn accepts_a_nonce_in_its_slot_and_the_next() {
         let nonces = Nonces::new(&[7; 32]);
         let nonce = nonces.current(at(3000));
         for (case, seconds, expected) in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_with_one_secret_accept_each_others_nonces() {
+    fn replicas_with_the_same_secret_accept_each_others_nonces() {
         let (one, other) = (Nonces::new(&[7; 32]), Nonces::new(&[7; 32]));
         assert!(one.is_good(&other.current(at(9)), at(9)));
         let stranger = Nonces::new(&[8; 32]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_renew_the_nonce_in_the_last_fifth_of_a_slot() {
+    fn renews_the_nonce_in_the_last_fifth_of_a_slot() {
         let nonces = Nonces::new(&[7; 32]);
         for (seconds, expected) in [(3000, false), (3239, false), (3240, true), (3299, true)] {
             let renewal = nonces.renewal(at(seconds));

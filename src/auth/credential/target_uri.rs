@@ -155,7 +155,7 @@ mod tests {
             ("equal", API, "/a", "https://api.example.com/a", true),
             ("the root", API, "/", "https://api.example.com/", true),
             ("the root without a slash", API, "/", "https://api.example.com", true),
-            ("the root with a query alone", API, "/", "https://api.example.com?a=/b", true),
+            ("the root, only a query", API, "/", "https://api.example.com?a=/b", true),
             ("a scheme in capitals", API, "/a", "HTTPS://api.example.com/a", true),
             ("a host in capitals", API, "/a", "https://API.Example.COM/a", true),
             ("the default port", API, "/a", "https://api.example.com:443/a", true),
@@ -180,14 +180,14 @@ mod tests {
             ("below a path with a slash", "https://api.example.com/v1/", "/a", "https://api.example.com/v1/a", true),
             ("below a path, the root", BELOW, "/", "https://api.example.com/v1/", true),
             ("below an escaped path", "https://api.example.com/%76%31", "/a", "https://api.example.com/v1/a", true),
-            ("an odd port", "http://127.0.0.1:8000", "/a", "http://127.0.0.1:8000/a", true),
+            ("an unusual port", "http://127.0.0.1:8000", "/a", "http://127.0.0.1:8000/a", true),
             ("IPv6", "http://[::1]:8000", "/a", "http://[::1]:8000/a", true),
             ("IPv6 in capitals", "https://[2001:DB8::1]", "/a", "https://[2001:db8::1]:443/a", true),
 
             ("another path", API, "/a", "https://api.example.com/b", false),
             ("another case of the path", API, "/a", "https://api.example.com/A", false),
             ("a longer path", API, "/a", "https://api.example.com/a/b", false),
-            ("a slash at the end", API, "/a", "https://api.example.com/a/", false),
+            ("a trailing slash", API, "/a", "https://api.example.com/a/", false),
             ("no slash at the end", API, "/a/", "https://api.example.com/a", false),
             ("an escaped slash", API, "/a/b", "https://api.example.com/a%2Fb", false),
             ("an escaped percent sign", API, "/%61", "https://api.example.com/%2561", false),
@@ -211,7 +211,7 @@ mod tests {
             ("http on port 443", API, "/a", "http://api.example.com:443/a", false),
             ("another scheme", API, "/a", "ftp://api.example.com/a", false),
             ("no scheme", API, "/a", "//api.example.com/a", false),
-            ("a path alone", API, "/a", "/a", false),
+            ("a path only", API, "/a", "/a", false),
             ("one slash", API, "/a", "https:/api.example.com/a", false),
             ("three slashes", API, "/a", "https:///api.example.com/a", false),
             ("no host", API, "/a", "https:///a", false),
@@ -220,8 +220,8 @@ mod tests {
             ("a password", API, "/a", "https://u:p@api.example.com/a", false),
             ("a backslash", API, "/a", "https://api.example.com\\a", false),
             ("a backslash in the path", API, "/a", "https://api.example.com/a\\", false),
-            ("a blank at the start", API, "/a", " https://api.example.com/a", false),
-            ("a blank at the end", API, "/a", "https://api.example.com/a ", false),
+            ("a leading space", API, "/a", " https://api.example.com/a", false),
+            ("a trailing space", API, "/a", "https://api.example.com/a ", false),
             ("a tab", API, "/a", "https://api.example.com/a\t", false),
             ("a line break", API, "/a", "https://api.example.com/a\n", false),
             ("a line break in the query", API, "/a", "https://api.example.com/a?b\nc", false),
@@ -234,7 +234,7 @@ mod tests {
             ("an escape that is none", API, "/a%zz", "https://api.example.com/a%zz", false),
             ("the path missing", BELOW, "/a", "https://api.example.com/a", false),
             ("the path twice", BELOW, "/a", "https://api.example.com/v1/v1/a", false),
-            ("the path alone", BELOW, "/", "https://api.example.com/v1", false),
+            ("the path only", BELOW, "/", "https://api.example.com/v1", false),
             ("empty", API, "/a", "", false),
             ("an IPv6 host without its end", "http://[::1]:8000", "/a", "http://[::1:8000/a", false),
             ("text after an IPv6 host", "http://[::1]", "/a", "http://[::1]x/a", false),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_path_is_below_the_origin() {
+    fn appends_a_forwarded_path_to_the_origin() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         assert!(public.is_at("https://api.example.com/v1/a", "/v1/a", true));
         assert!(public.is_at("https://api.example.com/a", "/a", true));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "service")]
-    fn a_url_below_has_a_path_here() {
+    fn returns_the_path_below_the_public_url() {
         let public = PublicUrl::parse("https://api.example.com/v1").unwrap();
         for (url, expected) in [
             ("https://api.example.com/v1/a?b#c", Some("/a")),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_is_a_url() {
+    fn rejects_invalid_public_urls() {
         for text in [
             "api.example.com",
             "https://",

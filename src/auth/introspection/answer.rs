@@ -1,4 +1,4 @@
-//! [`Judge`]: parses an introspection answer and checks it like the claims of a JWT.
+//! [`AnswerChecker`]: parses an introspection answer and checks it like the claims of a JWT.
 
 use std::sync::Arc;
 
@@ -36,14 +36,14 @@ pub(super) fn read(body: Vec<u8>) -> Option<Answer> {
 
 /// The rules for the introspection answers of one issuer.
 #[derive(Debug)]
-pub(in crate::auth) struct Judge {
+pub(in crate::auth) struct AnswerChecker {
     pub(in crate::auth) context: Arc<IssuerContext>,
     pub(in crate::auth) audience_claim: AudienceClaim,
     pub(in crate::auth) audiences: Arc<[String]>,
     pub(in crate::auth) methods: Methods,
 }
 
-impl Judge {
+impl AnswerChecker {
     /// Returns the claims of an active answer if they are acceptable.
     pub(super) fn verified(&self, answer: String) -> Result<Verified, AuthError> {
         let claims = Registered::parse(&answer)?;
@@ -110,12 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_boolean_makes_an_answer_readable() {
+    fn requires_active_to_be_a_boolean() {
         let active = |text: &str| Some(Answer::Active(text.to_owned()));
         #[rustfmt::skip]
         let rows = [
             ("active", r#"{"active":true}"#, active(r#"{"active":true}"#)),
-            ("blanks", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
+            ("whitespace", "\n{ \"active\" : true }\n", active("\n{ \"active\" : true }\n")),
             ("escaped", r#"{"\u0061ctive":true}"#, active(r#"{"\u0061ctive":true}"#)),
             ("inactive", r#"{"active":false}"#, Some(Answer::Inactive)),
             ("inactive with more", r#"{"active":false,"exp":"x"}"#, Some(Answer::Inactive)),
@@ -132,7 +132,7 @@ mod tests {
             ("no and yes", r#"{"active":false,"active":true}"#, None),
             ("twice, once escaped", r#"{"active":false,"\u0061ctive":true}"#, None),
             ("another member twice", r#"{"active":true,"x":{"a":1,"a":2}}"#, None),
-            ("within", r#"{"token":{"active":true}}"#, None),
+            ("nested", r#"{"token":{"active":true}}"#, None),
             ("in an array", r#"[{"active":true}]"#, None),
             ("an array of fields", "[true]", None),
             ("a bare word", "true", None),
@@ -147,7 +147,7 @@ mod tests {
             ("HTML", "<!doctype html><title>Please sign in</title>", None),
             ("a form", "active=true", None),
             ("a JWT", "eyJ0eXAiOiJ0b2tlbi1pbnRyb3NwZWN0aW9uK2p3dCJ9.eyJhY3RpdmUiOnRydWV9.", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, body, expected) in rows {
             assert_eq!(read(body.as_bytes().to_vec()), expected, "{case}");

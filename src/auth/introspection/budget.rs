@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of units of a full budget.
-const FULL: u32 = 16;
+pub(super) const FULL: u32 = 16;
 
 /// The time in which the budget grows by one unit.
 const GROWTH: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_answers_that_are_not_active_spend_units() {
+    fn only_inactive_answers_spend_units() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
         for _ in 0..100 {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_in_flight_cannot_overdraw_the_budget() {
+    fn concurrent_requests_cannot_overdraw_the_budget() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
         for _ in 0..FULL {

@@ -20,7 +20,7 @@ const ENTRIES: usize = 10_000;
 const MEMORY: u64 = 16 * 1024 * 1024;
 
 /// How long a rejection is cached.
-pub(super) const REFUSED: Duration = Duration::from_secs(5);
+pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
 /// The SHA-256 of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,12 +49,12 @@ struct Entry {
 }
 
 /// The cache's knowledge about a token.
-pub(super) enum Known {
+pub(super) enum Cached {
     /// An answer that has not expired.
     Fresh(Verdict),
     /// The token was active when the endpoint was last asked.
-    Before,
-    Nothing,
+    WasActive,
+    Unknown,
 }
 
 impl Answers {
@@ -62,11 +62,11 @@ impl Answers {
         Self(sync::Cache::with_weighter(ENTRIES, MEMORY, Bytes))
     }
 
-    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Known {
+    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Cached {
         match self.0.get(&token) {
-            Some(entry) if now < entry.until => Known::Fresh(entry.verdict),
-            Some(Entry { verdict: Ok(_), .. }) => Known::Before,
-            _ => Known::Nothing,
+            Some(entry) if now < entry.until => Cached::Fresh(entry.verdict),
+            Some(Entry { verdict: Ok(_), .. }) => Cached::WasActive,
+            _ => Cached::Unknown,
         }
     }
 

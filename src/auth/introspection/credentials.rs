@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::auth::{
     error::SetupError,
-    introspection::options::{Introspection, Proof},
+    introspection::options::{ClientCredential, Introspection},
 };
 
 /// How long a client assertion is valid.
@@ -37,7 +37,7 @@ enum Secret {
 
 /// The place in the request that carries the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SecretPlacement {
     /// HTTP Basic, in `Authorization`.
     Basic,
     /// The form in the request body.
@@ -48,8 +48,10 @@ impl Credentials {
     pub(super) fn new(options: &Introspection) -> Result<Self, SetupError> {
         let id = options.client_id.clone();
         let secret = match &options.proof {
-            Some(Proof::Secret(secret)) if !secret.is_empty() => Secret::Text(secret.clone()),
-            Some(Proof::Key(pem)) => {
+            Some(ClientCredential::Secret(secret)) if !secret.is_empty() => {
+                Secret::Text(secret.clone())
+            }
+            Some(ClientCredential::Key(pem)) => {
                 let key = ClientKey::from_pem(pem).ok_or(SetupError::ClientKey)?;
                 Secret::Key(Box::new(key))
             }
@@ -63,9 +65,9 @@ impl Credentials {
 
     /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
     /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon.
-    pub(super) fn authorization(&self, place: Place) -> Option<String> {
-        match (&self.secret, place) {
-            (Secret::Text(secret), Place::Basic) => {
+    pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<String> {
+        match (&self.secret, placement) {
+            (Secret::Text(secret), SecretPlacement::Basic) => {
                 let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
                 Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
             }
@@ -77,14 +79,16 @@ impl Credentials {
     /// if the system has no randomness.
     pub(super) fn parameters(
         &self,
-        place: Place,
+        placement: SecretPlacement,
         issuer: &str,
     ) -> Option<Vec<(&'static str, String)>> {
         const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let id = ("client_id", self.id.clone());
-        Some(match (&self.secret, place) {
-            (Secret::Text(_), Place::Basic) => Vec::new(),
-            (Secret::Text(secret), Place::Form) => vec![id, ("client_secret", secret.clone())],
+        Some(match (&self.secret, placement) {
+            (Secret::Text(_), SecretPlacement::Basic) => Vec::new(),
+            (Secret::Text(secret), SecretPlacement::Form) => {
+                vec![id, ("client_secret", secret.clone())]
+            }
             (Secret::Key(key), _) => vec![
                 id,
                 ("client_assertion_type", JWT_BEARER.to_owned()),
@@ -229,27 +233,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_encodes_the_pair_before_basic() {
+    fn form_encodes_id_and_secret_for_basic() {
         let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
         let credentials = Credentials::new(&options).unwrap();
-        let field = credentials.authorization(Place::Basic).unwrap();
+        let field = credentials.authorization(SecretPlacement::Basic).unwrap();
         let pair = BASE64_STANDARD.decode(field.strip_prefix("Basic ").unwrap());
         assert_eq!(pair.unwrap(), b"my+api:a%3Ab%2Bc%2F%C3%BC");
-        assert!(credentials.parameters(Place::Basic, "").unwrap().is_empty());
+        assert!(
+            credentials
+                .parameters(SecretPlacement::Basic, "")
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
-    fn puts_the_secret_into_the_form_where_only_that_is_allowed() {
+    fn sends_the_secret_in_the_form_if_required() {
         let options = Introspection::opaque("api").client_secret("s&t");
         let credentials = Credentials::new(&options).unwrap();
-        assert_eq!(credentials.authorization(Place::Form), None);
-        let parameters = credentials.parameters(Place::Form, "").unwrap();
+        assert_eq!(credentials.authorization(SecretPlacement::Form), None);
+        let parameters = credentials.parameters(SecretPlacement::Form, "").unwrap();
         let body = form(parameters.iter().map(|(name, value)| (*name, &**value)));
         assert_eq!(body, "client_id=api&client_secret=s%26t");
     }
 
     #[test]
-    fn rejects_credentials_that_are_missing() {
+    fn rejects_missing_credentials() {
         let missing = SetupError::NoIntrospectionCredentials;
         for (case, options, expected) in [
             ("none", Introspection::opaque("api"), &missing),

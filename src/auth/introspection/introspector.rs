@@ -3,7 +3,7 @@
 //! - A fresh answer comes from the cache.
 //! - Concurrent requests about the same token share one question to the issuer, which continues if
 //!   they are dropped.
-//! - At most 64 questions are open at once, and each unknown token needs a unit of the budget.
+//! - At most 64 questions are in flight at once, and each unknown token needs a unit of the budget.
 //!
 //! Invariant: **only a readable answer with `active: true` that passes every check makes claims.**
 //! Everything else is an error, and an unreadable answer is not cached.
@@ -29,8 +29,8 @@ use crate::auth::{
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
-        budget::{Budget, Reservation},
-        cache::{Answers, Known, REFUSED, TokenHash, Verdict},
+        budget::{self, Budget, Reservation},
+        cache::{Answers, Cached, REJECTION_TTL, TokenHash, Verdict},
         client::{AskError, Client},
         credentials::Credentials,
         options::{Introspection, Mode},
@@ -40,20 +40,17 @@ use crate::auth::{
     token::payload::Verified,
 };
 
-pub(in crate::auth) use crate::auth::introspection::answer::Judge;
+pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The maximum number of open questions.
+/// The maximum number of questions in flight, and the maximum number of questions about unknown
+/// tokens, of which those beyond the budget wait.
 const MAX_OPEN: usize = 64;
 
-/// The maximum number of open questions about tokens that were not active before. The rest is
-/// reserved for known tokens, so that made-up ones cannot occupy it.
-const MAX_UNKNOWN: usize = 48;
-
 /// How long a question waits for a unit of the budget while all units are reserved.
-const PATIENCE: Duration = Duration::from_secs(2);
+const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The minimum length of a token to ask about. A shorter token could be guessed.
-const SHORTEST: usize = 16;
+const MIN_TOKEN: usize = 16;
 
 /// Introspects the tokens of one issuer. Clones share their state.
 #[derive(Debug, Clone)]
@@ -65,7 +62,7 @@ pub(crate) struct Introspector {
 #[derive(Debug)]
 struct Shared {
     client: Client,
-    judge: Judge,
+    checker: AnswerChecker,
     ttl: Duration,
     answers: Answers,
     state: Mutex<State>,
@@ -82,6 +79,18 @@ struct State {
     open: HashMap<TokenHash, Open>,
     /// The number of open questions about tokens that were not active before.
     unknown: usize,
+}
+
+impl State {
+    /// Returns whether one more question may be opened.
+    ///
+    /// Only as many unknown tokens are in flight as the budget has units; the others wait. So made-up
+    /// tokens leave room for known ones, however many come.
+    fn has_room(&self, is_known: bool) -> bool {
+        let known = self.open.len() - self.unknown;
+        let in_flight = known + self.unknown.min(budget::FULL as usize);
+        in_flight < MAX_OPEN && (is_known || self.unknown < MAX_OPEN)
+    }
 }
 
 #[derive(Debug)]
@@ -107,17 +116,17 @@ impl Introspector {
     pub(in crate::auth) fn new(
         options: &Introspection,
         configured: Option<reqwest::Url>,
-        judge: Judge,
+        checker: AnswerChecker,
         fetcher: Arc<Fetcher>,
         access: Access,
     ) -> Result<Self, SetupError> {
-        let issuer = Arc::clone(&judge.context.issuer);
+        let issuer = Arc::clone(&checker.context.issuer);
         let credentials = Credentials::new(options)?;
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
                 client: Client::new(issuer, configured, credentials, fetcher, access),
-                judge,
+                checker,
                 ttl: options.ttl,
                 answers: Answers::new(),
                 state: Mutex::new(State {
@@ -142,7 +151,7 @@ impl Introspector {
     /// [`AuthError::TokenNotJwt`] if the token cannot be one that the issuer has issued.
     pub(in crate::auth) async fn opaque(&self, token: &[u8]) -> Verdict {
         let text = str::from_utf8(token).map_err(|_| AuthError::TokenNotJwt)?;
-        if token.len() < SHORTEST {
+        if token.len() < MIN_TOKEN {
             return Err(AuthError::TokenNotJwt);
         }
         self.verdict(text, None).await
@@ -157,13 +166,13 @@ impl Introspector {
     async fn verdict(&self, token: &str, jwt: Option<&Arc<Verified>>) -> Verdict {
         let hash = TokenHash::of(token.as_bytes());
         let is_known = match self.shared.answers.get(hash, Instant::now()) {
-            Known::Fresh(verdict) => {
+            Cached::Fresh(verdict) => {
                 let verified = verdict?;
-                self.shared.judge.check_times(&verified)?;
+                self.shared.checker.check_times(&verified)?;
                 return Ok(verified);
             }
-            Known::Before => true,
-            Known::Nothing => false,
+            Cached::WasActive => true,
+            Cached::Unknown => false,
         };
         // Boxed because it is rare; otherwise the future of every request would reserve room for
         // it. A verified JWT is not made up, so it counts as known and a flood of made-up tokens
@@ -201,10 +210,10 @@ impl Introspector {
         }
         // Looks again under the lock, because the question may have been answered since the first
         // lookup.
-        if let Known::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
+        if let Cached::Fresh(verdict) = shared.answers.get(hash, Instant::now()) {
             return Ok(watch::channel(Some(verdict)).1);
         }
-        if state.open.len() >= MAX_OPEN || (!is_known && state.unknown >= MAX_UNKNOWN) {
+        if !state.has_room(is_known) {
             drop(state);
             shared.counts.refused.fetch_add(1, Relaxed);
             return Err(unavailable(Duration::from_secs(1)));
@@ -232,7 +241,7 @@ impl Introspector {
     pub(in crate::auth) fn status(&self) -> IntrospectionStatus {
         let counts = &self.shared.counts;
         IntrospectionStatus {
-            issuer: self.shared.judge.context.issuer.to_string(),
+            issuer: self.shared.checker.context.issuer.to_string(),
             active: counts.active.load(Relaxed),
             inactive: counts.inactive.load(Relaxed),
             failed: counts.failed.load(Relaxed),
@@ -297,7 +306,7 @@ struct Reserved<'s> {
 impl<'s> Reserved<'s> {
     /// Reserves a unit. Waits while all units are reserved but may be returned.
     async fn wait(shared: &'s Shared) -> Result<Self, AuthError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + BUDGET_TIMEOUT;
         loop {
             let mut settled = pin!(shared.settled.notified());
             // Registers before checking the budget, so that no signal is missed.
@@ -341,10 +350,10 @@ impl Shared {
                 self.succeeded(&self.counts.inactive);
                 let verdict = Err(AuthError::TokenInactive);
                 self.answers
-                    .insert(hash, verdict.clone(), Instant::now() + REFUSED);
+                    .insert(hash, verdict.clone(), Instant::now() + REJECTION_TTL);
                 (verdict, false)
             }
-            Ok(Answer::Active(text)) => match self.judge.verified(text) {
+            Ok(Answer::Active(text)) => match self.checker.verified(text) {
                 Ok(answer) if jwt.is_some_and(|jwt| answer::is_about_another(jwt, &answer)) => {
                     let error = self.client.other_token();
                     (Err(self.failed(&error)), false)
@@ -371,11 +380,11 @@ impl Shared {
     fn remember(&self, hash: TokenHash, verdict: Result<Verified, AuthError>) -> Verdict {
         let time = match &verdict {
             Ok(verified) => {
-                let lifetime = self.judge.lifetime(verified).max(0.0);
+                let lifetime = self.checker.lifetime(verified).max(0.0);
                 let lifetime = Duration::try_from_secs_f64(lifetime).unwrap_or(self.ttl);
                 self.ttl.min(lifetime)
             }
-            Err(_) => REFUSED,
+            Err(_) => REJECTION_TTL,
         };
         let verdict = verdict.map(Arc::new);
         self.answers
@@ -386,7 +395,7 @@ impl Shared {
     fn succeeded(&self, count: &AtomicU64) {
         count.fetch_add(1, Relaxed);
         if self.failure().take().is_some() {
-            let issuer = &*self.judge.context.issuer;
+            let issuer = &*self.checker.context.issuer;
             tracing::info!(issuer, "introspection works again");
         }
     }
@@ -399,11 +408,11 @@ impl Shared {
             self.counts.denied.fetch_add(1, Relaxed);
         }
         let is_logged = self.failure().replace(error.clone()).as_ref() == Some(error);
-        let issuer = &*self.judge.context.issuer;
+        let issuer = &*self.checker.context.issuer;
         if is_logged {
             tracing::debug!(issuer, %error, "introspection failed again");
         } else if is_denied {
-            tracing::error!(issuer, %error, "introspection was denied; no token can be verified by it");
+            tracing::error!(issuer, %error, "introspection denied: the endpoint rejects the client's credentials");
         } else {
             tracing::warn!(issuer, %error, "introspection failed");
         }

@@ -22,7 +22,7 @@ use std::{fmt, time::Duration};
 pub struct Introspection {
     pub(in crate::auth) mode: Mode,
     pub(super) client_id: String,
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<ClientCredential>,
     pub(in crate::auth) uri: Option<String>,
     pub(in crate::auth) ttl: Duration,
 }
@@ -38,7 +38,7 @@ pub(in crate::auth) enum Mode {
 
 /// The credentials for the endpoint.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum ClientCredential {
     Secret(String),
     /// A private key in PEM.
     Key(String),
@@ -72,7 +72,7 @@ impl Introspection {
     /// metadata allow only that (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret(mut self, secret: impl Into<String>) -> Self {
-        self.proof = Some(Proof::Secret(secret.into()));
+        self.proof = Some(ClientCredential::Secret(secret.into()));
         self
     }
 
@@ -80,7 +80,7 @@ impl Introspection {
     /// with `RS256`, P-256 with `ES256`, P-384 with `ES384`, Ed25519 with `EdDSA`.
     #[must_use]
     pub fn client_key(mut self, pem: impl Into<String>) -> Self {
-        self.proof = Some(Proof::Key(pem.into()));
+        self.proof = Some(ClientCredential::Key(pem.into()));
         self
     }
 

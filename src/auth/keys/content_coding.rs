@@ -99,11 +99,11 @@ mod tests {
         let rows = [
             ("none", &[][..], Ok(ContentCoding::Identity)),
             ("identity", &["identity"], Ok(ContentCoding::Identity)),
-            ("nothing", &[""], Ok(ContentCoding::Identity)),
+            ("empty", &[""], Ok(ContentCoding::Identity)),
             ("gzip", &["gzip"], Ok(ContentCoding::Gzip)),
             ("in capitals", &["GZIP"], Ok(ContentCoding::Gzip)),
             ("the old name", &["x-gzip"], Ok(ContentCoding::Gzip)),
-            ("beside identity", &["identity, gzip"], Ok(ContentCoding::Gzip)),
+            ("with identity", &["identity, gzip"], Ok(ContentCoding::Gzip)),
             ("br", &["br"], named("br")),
             ("deflate", &["deflate"], named("deflate")),
             ("twice", &["gzip, gzip"], named("gzip, gzip")),

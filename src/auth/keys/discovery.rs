@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_stands_below_the_issuer() {
+    fn appends_the_well_known_path_to_the_issuer() {
         for (issuer, expected) in [
             (
                 "https://a.example/",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_rfc_8414_is_inserted_before_that_of_the_issuer() {
+    fn inserts_the_rfc_8414_path_before_the_issuers_path() {
         for (issuer, expected) in [
             (
                 "https://a.example",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_order_mark_is_skipped() {
+    fn skips_one_byte_order_mark() {
         let issuer = "https://a.example/";
         let url = well_known(issuer).unwrap();
         for (marks, expected) in [(0, true), (1, true), (2, false)] {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_issuer_on_this_machine_may_name_addresses_on_it() {
+    fn only_local_issuers_may_name_local_addresses() {
         let foreign = Url::parse("https://a.example/.well-known/openid-configuration").unwrap();
         let here = Url::parse("http://127.0.0.1:1/.well-known/openid-configuration").unwrap();
         for local in [
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_loopback_is_refused_when_it_is_connected_to() {
+    async fn refuses_to_connect_to_a_name_that_resolves_to_loopback() {
         // `localhost` is rejected by its name, before it is resolved. This test builds the URL
         // directly, so that the name is resolved.
         let target = FetchUrl::guarded(Url::parse("https://localhost:1/keys").unwrap());

@@ -211,7 +211,7 @@ pub(crate) enum Answer {
 pub(crate) enum FetchError {
     #[error("{0} cannot be reached: {1}")]
     Unreachable(ShownUrl, ShownText, Layer),
-    #[error("no whole answer within {0:?}")]
+    #[error("no complete answer within {0:?}")]
     TimedOut(Duration),
     #[error("{url} answered {status}")]
     Status {
@@ -223,17 +223,15 @@ pub(crate) enum FetchError {
     Redirect(ShownUrl),
     #[error("{0} answered with more than 512 KiB")]
     TooLarge(ShownUrl),
-    #[error(
-        "{0} answered in the content coding {1:?}; it was asked for none, and only gzip is decoded"
-    )]
+    #[error("{0} answered in the content coding {1:?}, and only gzip is supported")]
     Coding(ShownUrl, ShownText),
-    #[error("{0} answered with what is not gzip, as it says it is")]
+    #[error("{0} answered with content-coding gzip, but the body is not gzip")]
     NotGzip(ShownUrl),
-    #[error("{0} answered with what is no metadata of an issuer")]
+    #[error("{0} answered with a document that is not issuer metadata")]
     NoMetadata(ShownUrl),
     #[error(
-        "the issuer calls itself {found:?} and is configured as {configured:?}{}",
-        if *differs_by_slash { "; they differ by the slash at the end" } else { "" }
+        "the issuer's name is {found:?}, but {configured:?} is configured{}",
+        if *differs_by_slash { "; the two differ in the slash at the end" } else { "" }
     )]
     WrongIssuer {
         configured: ShownUrl,
@@ -244,8 +242,8 @@ pub(crate) enum FetchError {
     JwksUri(ShownUrl, UrlFault),
     #[error(
         "the issuer's metadata lead to {url}, which is {address}: an address of this machine, its link or \
-         a cloud's metadata service, as only an issuer on this machine may name (a configured key set \
-         address may be any)"
+         a cloud's metadata service, which is allowed only for an issuer on this machine, or if the address \
+         is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
     #[error("{0} has no usable key set: {1}")]
@@ -407,7 +405,7 @@ pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Doc
         return Ok(Document {
             etag: answer.headers().get(header::ETAG).cloned(),
             max_age: max_age(answer.headers()),
-            body: body(answer).await?,
+            body: body(answer, MAX_BODY).await?,
         });
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
@@ -440,7 +438,15 @@ fn client() -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
+/// Reads the content of an answer and decodes it. `limit` holds before and after.
+///
+/// # Errors
+/// Returns [`FetchError::TooLarge`] beyond the limit, whose text names 512 KiB: callers with another
+/// limit have a text of their own.
+pub(in crate::auth) async fn body(
+    mut answer: Response,
+    limit: usize,
+) -> Result<Vec<u8>, FetchError> {
     let url = answer.url().clone();
     let coding = ContentCoding::of(answer.headers())
         .map_err(|coding| FetchError::Coding((&url).into(), ShownText::new(&coding)))?;
@@ -450,12 +456,12 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, FetchError> {
         .await
         .map_err(|error| unreachable(&url, &error))?
     {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > limit {
             return Err(FetchError::TooLarge((&url).into()));
         }
         body.extend_from_slice(&chunk);
     }
-    coding.decode(body, MAX_BODY).map_err(|error| match error {
+    coding.decode(body, limit).map_err(|error| match error {
         Undecodable::TooLarge => FetchError::TooLarge((&url).into()),
         Undecodable::Corrupt => FetchError::NotGzip((&url).into()),
     })
@@ -573,7 +579,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_what_is_left_of_it() {
+    fn subtracts_age_from_max_age() {
         for (case, control, age, expected) in [
             ("alone", "max-age=60", "", Some(60)),
             (
@@ -585,7 +591,7 @@ mod tests {
             ("in capitals", "Max-Age=60", "", Some(60)),
             ("quoted", "max-age=\"60\"", "", Some(60)),
             ("aged", "max-age=60", "20", Some(40)),
-            ("aged beyond", "max-age=60", "90", Some(0)),
+            ("older than max-age", "max-age=60", "90", Some(0)),
             ("absent", "no-store", "", None),
             ("not a number", "max-age=soon", "", None),
             ("s-maxage is for proxies", "s-maxage=5", "", None),
@@ -602,7 +608,7 @@ mod tests {
 
     /// Behind a proxy, only the proxy's name is resolved here, and it resolves to loopback.
     #[tokio::test]
-    async fn a_guarded_place_is_reached_through_a_proxy_on_this_machine() {
+    async fn reaches_a_guarded_address_through_a_local_proxy() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let target = FetchUrl::guarded(Url::parse("https://keys.invalid/keys").unwrap());
@@ -621,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_explained() {
+    fn every_error_word_is_documented() {
         let page = include_str!("../../../docs/production.md");
         let (_, table) = page.split_once("| `last_error` | what happened |").unwrap();
         let (table, _) = table.split_once("\n\n").unwrap();
@@ -662,16 +668,16 @@ mod tests {
     }
 
     #[test]
-    fn the_slash_is_named_though_both_names_are_cut() {
+    fn mentions_a_differing_slash_even_if_names_are_cut() {
         let long = format!("https://a.example/{}", "b".repeat(100));
         let told = |found: &str| FetchError::wrong_issuer(&long, found).to_string();
-        let slash = "they differ by the slash at the end";
+        let slash = "differ in the slash at the end";
         assert!(told(&format!("{long}/")).contains(slash));
         assert!(!told(&format!("{long}c")).contains(slash));
     }
 
     #[test]
-    fn an_endpoint_is_https_or_on_loopback() {
+    fn requires_https_except_on_loopback() {
         for (url, expected) in [
             ("https://a.example/", Ok(())),
             ("http://127.0.0.1:1/", Ok(())),
@@ -691,7 +697,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn parses_retry_after_as_seconds_or_date() {
         #[rustfmt::skip]
         let rows = [
             ("seconds", "20", Some(20)),

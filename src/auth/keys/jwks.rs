@@ -30,7 +30,7 @@ use crate::auth::{
 };
 
 /// The longest time that a request waits for a fetch.
-const PATIENCE: Duration = Duration::from_secs(3);
+const FETCH_WAIT: Duration = Duration::from_secs(3);
 
 /// A key set and the task that refreshes it. The task ends when this value is dropped.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Jwks {
         kid: Option<&str>,
         mut waiter: Waiter,
     ) -> Result<Arc<Key>, AuthError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + FETCH_WAIT;
         loop {
             let fetch_ended = timeout_at(deadline, waiter.fetch_ended.changed()).await;
             if fetch_ended.is_err() {

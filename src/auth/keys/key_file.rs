@@ -166,20 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_json_becomes_a_key_set() {
+    fn reads_every_json_form_as_a_key_set() {
         let wrapped = |text: &str| Some(text.to_owned());
         #[rustfmt::skip]
         let rows = [
             ("a set", r#"{"keys":[]}"#, wrapped(r#"{"keys":[]}"#)),
             ("a set with a byte order mark", "\u{feff}{\"keys\":[]}", wrapped(r#"{"keys":[]}"#)),
-            ("a set with kty beside it", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
+            ("a set with kty", r#"{"kty":"RSA","keys":[]}"#, wrapped(r#"{"kty":"RSA","keys":[]}"#)),
             ("one key", r#"{"kty":"RSA"}"#, wrapped(r#"{"keys":[{"kty":"RSA"}]}"#)),
             ("an array", r#" [{"kty":"RSA"},1] "#, wrapped(r#"{"keys": [{"kty":"RSA"},1] }"#)),
             ("an object of another kind", "{}", wrapped("{}")),
             ("two members of one name", r#"{"kty":"RSA","kty":"EC"}"#, None),
             ("a string", r#""keys""#, None),
             ("text", "ssh-ed25519 AAAA", None),
-            ("nothing", "", None),
+            ("empty", "", None),
         ];
         for (case, file, expected) in rows {
             assert_eq!(set(file), expected, "{case}");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_in_pem_becomes_a_jwk() {
+    fn converts_pem_public_keys_to_jwks() {
         for (algorithm, kty, crv) in [
             (&rcgen::PKCS_ECDSA_P256_SHA256, "EC", Some("P-256")),
             (&rcgen::PKCS_ECDSA_P384_SHA384, "EC", Some("P-384")),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_no_public_key_has_its_reason() {
+    fn reports_why_a_pem_block_was_left_out() {
         let block = |label: &str, der: &[u8]| {
             let contents = STANDARD.encode(der);
             format!("-----BEGIN {label}-----\n{contents}\n-----END {label}-----\n")

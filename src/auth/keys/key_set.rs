@@ -395,7 +395,7 @@ mod tests {
     const RSA: &[Algorithm] = &[Algorithm::RS256];
 
     #[test]
-    fn reports_the_entries_that_are_not_read_once() {
+    fn reports_unread_entries_only_once() {
         let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
         let document = format!(r#"{{"keys":[{key}{}]}}"#, ",1".repeat(260_000));
         let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1).unwrap();
@@ -426,7 +426,7 @@ mod tests {
             ("another order", format!("{KEY},{b}"), format!("{b},{KEY}"), true),
             ("white space", format!("{KEY},{b}"), format!(" {KEY} ,\n{b}"), true),
             ("a member of no use", KEY.to_owned(), member(r#""x5t":"a""#), true),
-            ("an alg that changes nothing", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
+            ("an alg that makes no difference", KEY.to_owned(), member(r#""alg":"EdDSA""#), true),
             ("one key more", KEY.to_owned(), format!("{KEY},{b}"), false),
             ("a key twice", KEY.to_owned(), format!("{KEY},{KEY}"), false),
             ("twice another", format!("{KEY},{KEY},{b}"), format!("{KEY},{b},{b}"), false),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_order_mark_is_skipped() {
+    fn skips_one_byte_order_mark() {
         for (marks, expected) in [(0, true), (1, true), (2, false)] {
             let document = format!(r#"{}{{"keys":[{KEY}]}}"#, "\u{feff}".repeat(marks));
             let set = KeySet::parse(document.as_bytes(), &[Algorithm::EdDSA], 1);
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_keys_without_names_is_for_every_kid() {
+    fn ignores_kid_if_no_key_in_the_file_has_one() {
         let eddsa = Algorithm::EdDSA;
         let bare = KEY.replace(r#""kid":"a","#, "");
         let other = bare.replace("11qY", "12qY");
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_a_document_lacks() {
+    fn reports_what_a_document_lacks() {
         let said = |document: &[u8]| KeySet::parse(document, RSA, 1).unwrap_err().to_string();
         assert_eq!(said(b"{}"), "a JSON object without a member \"keys\"");
         assert_eq!(said(b"[]"), "not a JSON object with an array \"keys\"");
@@ -486,7 +486,7 @@ mod tests {
 
     #[cfg(feature = "service")]
     #[test]
-    fn examines_no_more_entries_than_are_read() {
+    fn examines_only_the_entries_that_are_read() {
         let document = format!(r#"{{"keys":[1{}]}}"#, ",1".repeat(600));
         let examined = examine(document.as_bytes(), RSA).unwrap();
         assert_eq!(examined.len(), MAX_ENTRIES + 1);

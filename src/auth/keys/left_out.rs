@@ -10,11 +10,11 @@ use crate::auth::display::ShownText;
 /// The reason why a key was left out. Displays as a phrase, such as "`n` ends in `=`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
-    #[error("not an object that can be read")]
+    #[error("not a valid object")]
     NotAnObject,
     #[error("entries after the first 512 are not read")]
     TooMany,
-    #[error("it has a private member, `{0}`")]
+    #[error("it has the private member `{0}`")]
     Private(&'static str),
     #[error("`kid` is not a string")]
     KidNotText,
@@ -71,9 +71,9 @@ pub(crate) enum Reason {
     },
     #[error("`x` is a point of small order")]
     SmallOrder,
-    #[error("its numbers make no public key")]
+    #[error("its numbers are not a valid public key")]
     NoPublicKey,
-    #[error("PEM that is no public key")]
+    #[error("PEM that is not a public key")]
     Pem,
     #[error("a public key in PEM of an algorithm that is not supported")]
     PemAlgorithm,
@@ -81,7 +81,7 @@ pub(crate) enum Reason {
     CompressedPoint,
     #[error("a certificate, not a public key (openssl x509 -pubkey -noout prints its key)")]
     Certificate,
-    #[error("a private key, which must not be here")]
+    #[error("a private key, which must not be in this file")]
     PrivatePem,
 }
 

@@ -241,7 +241,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_address_is_local_in_every_form() {
+    fn recognizes_local_addresses_in_every_form() {
         for (addresses, expected) in [(&LOCAL[..], true), (&ELSEWHERE[..], false)] {
             for address in addresses {
                 assert_eq!(is_local(address.parse().unwrap()), expected, "{address}");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_local_in_every_spelling() {
+    fn recognizes_local_hosts_in_every_spelling() {
         let literal = |address: &&str| match address.parse().unwrap() {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("[{address}]"),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_the_link_is_not_this_machine() {
+    fn link_local_addresses_are_not_this_machine() {
         for (host, expected) in [
             ("127.0.0.1", true),
             ("0.0.0.0", true),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guarded_name_resolves_to_no_local_address() {
+    async fn removes_local_addresses_of_a_guarded_name() {
         type Row = (&'static str, Addresses, Result<Addresses, &'static str>);
         type Addresses = &'static [&'static str];
         let rows: [Row; 5] = [
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_resolves_localhost_and_the_guard_refuses_it() {
+    async fn guard_rejects_what_the_system_resolver_returns_for_localhost() {
         let resolved = System.resolve("localhost".parse().unwrap()).await.unwrap();
         assert!(resolved.map(|at| at.ip()).all(is_local));
         let guard = Guard::new("localhost", System);

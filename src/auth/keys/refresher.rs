@@ -370,7 +370,7 @@ impl Refresher {
             self.log_set(&held.set);
         } else if failed_before {
             let issuer = &*self.shared.settings.issuer;
-            tracing::info!(issuer, "key set fetched again; it is the one that is held");
+            tracing::info!(issuer, "key set confirmed");
         }
         self.generation = held.set.generation();
         self.held = Some(held);
@@ -382,7 +382,7 @@ impl Refresher {
         for key in set.left_out().iter() {
             let kid = ShownText::new(key.kid.as_deref().unwrap_or_default());
             let reason = &key.reason;
-            tracing::warn!(issuer, %kid, reason, "a key of the set is left out");
+            tracing::warn!(issuer, %kid, reason, "key skipped");
         }
         let (keys, left_out) = (set.usable(), set.left_out().len());
         tracing::info!(issuer, keys, left_out, "key set fetched");
@@ -402,7 +402,7 @@ impl Refresher {
         };
         if error_before.as_ref() == Some(error) {
             let issuer = &*self.shared.settings.issuer;
-            tracing::debug!(issuer, "key set not fetched again, for the same reason");
+            tracing::debug!(issuer, "key set fetch failed again");
         } else {
             self.log_failure(error, next);
         }
@@ -415,9 +415,9 @@ impl Refresher {
         let reason = error.word();
         let next_attempt_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         if self.held.is_some() {
-            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; the held one stays in use");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; the held set stays in use");
         } else {
-            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set not fetched; until it is, tokens that need a key are answered with 503");
+            tracing::warn!(issuer, %error, reason, next_attempt_ms, "key set fetch failed; no keys held, so tokens get 503");
         }
     }
 
@@ -431,7 +431,7 @@ impl Refresher {
         if self.discovery_error.as_ref() != Some(&error) {
             let issuer = &*self.shared.settings.issuer;
             let reason = error.word();
-            tracing::warn!(issuer, %error, reason, "discovery failed; the known address of the key set is used");
+            tracing::warn!(issuer, %error, reason, "discovery failed; using the known key set address");
         }
         self.discovery_error = Some(error);
     }
@@ -445,7 +445,7 @@ impl Refresher {
         self.held = None;
         tracing::error!(
             issuer = &*self.shared.settings.issuer,
-            "the key set has been stale for too long and is dropped"
+            "key set dropped: stale for too long"
         );
     }
 }

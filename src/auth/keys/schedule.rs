@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// The durations that control a key set. Each is an option of the builder with the same default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct RefreshPolicy {
     /// The time to live. `None` uses the response's `max-age`, clamped to 5 min … 24 h.
     pub(crate) ttl: Option<Duration>,
     /// The time after which the budget grows by one unit, ± 20 %.
@@ -34,10 +34,10 @@ pub(crate) struct Policy {
     /// How long the last good set is used past its time to live while fetches fail.
     pub(crate) stale: Duration,
     /// The longest pause between two attempts while fetches fail.
-    pub(crate) patience: Duration,
+    pub(crate) max_backoff: Duration,
 }
 
-impl Policy {
+impl RefreshPolicy {
     const SHORTEST: Duration = Duration::from_secs(5 * 60);
     const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
     const UNSAID: Duration = Duration::from_secs(10 * 60);
@@ -47,7 +47,7 @@ impl Policy {
     pub(crate) fn for_a_file(self) -> Self {
         Self {
             ttl: Some(Duration::from_millis(2500)),
-            patience: Duration::from_secs(2),
+            max_backoff: Duration::from_secs(2),
             ..self
         }
     }
@@ -58,20 +58,20 @@ impl Policy {
     }
 }
 
-impl Default for Policy {
+impl Default for RefreshPolicy {
     fn default() -> Self {
         Self {
             ttl: None,
             cooldown: Duration::from_secs(15),
             stale: Duration::from_secs(60 * 60),
-            patience: Duration::from_secs(60),
+            max_backoff: Duration::from_secs(60),
         }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    policy: Policy,
+    policy: RefreshPolicy,
     budget: Budget,
     jitter: Jitter,
     pending: Option<PendingFetch>,
@@ -92,7 +92,7 @@ pub(crate) struct Schedule {
     /// True from an operator's refresh until a fetch that began after it succeeds.
     refresh_unsatisfied: bool,
     /// The end of the `Retry-After` from the key set's endpoint.
-    left_alone_until: Option<Instant>,
+    retry_after_until: Option<Instant>,
 }
 
 /// A fetch that was asked for, or is in flight.
@@ -128,7 +128,7 @@ struct DiscoveryClock {
     /// The latest time at which a refresh must repeat discovery.
     repeat_by: Instant,
     /// The end of the discovery endpoint's `Retry-After`.
-    left_alone_until: Option<Instant>,
+    retry_after_until: Option<Instant>,
 }
 
 /// How a fetch finds the address of the key set.
@@ -165,7 +165,7 @@ pub(crate) enum Due {
 
 impl Schedule {
     /// Creates a schedule. The first fetch is due at once.
-    pub(crate) fn new(policy: Policy, discovers: bool, now: Instant, seed: u64) -> Self {
+    pub(crate) fn new(policy: RefreshPolicy, discovers: bool, now: Instant, seed: u64) -> Self {
         Self {
             policy,
             budget: Budget::full(),
@@ -179,7 +179,7 @@ impl Schedule {
             usable_until: None,
             failures: 0,
             refresh_unsatisfied: false,
-            left_alone_until: None,
+            retry_after_until: None,
         }
     }
 
@@ -209,7 +209,10 @@ impl Schedule {
         if self.ended < fresh {
             return self.start_paid(Discovery::Skip, now);
         }
-        if !self.follow_up || self.is_left_alone(now) || self.discovery.is_left_alone(now) {
+        if !self.follow_up
+            || self.is_before_retry_after(now)
+            || self.discovery.is_before_retry_after(now)
+        {
             return Decision::Settled;
         }
         self.follow_up = false;
@@ -220,7 +223,7 @@ impl Schedule {
 
     fn start_paid(&mut self, discovery: Discovery, now: Instant) -> Decision {
         let cooldown = self.policy.cooldown;
-        if self.is_left_alone(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
+        if self.is_before_retry_after(now) || !self.budget.pay(now, cooldown, &mut self.jitter) {
             return Decision::Refused;
         }
         self.enqueue(discovery, Cause::Request);
@@ -275,7 +278,7 @@ impl Schedule {
             (Discovery::Skip, _) if clock.enabled && clock.succeeded.is_none() => Discovery::First,
             (Discovery::Skip, Cause::Time) if clock.wants_repetition(now) => Discovery::First,
             (Discovery::First, Cause::Time | Cause::Request)
-                if clock.succeeded.is_some() && clock.is_left_alone(now) =>
+                if clock.succeeded.is_some() && clock.is_before_retry_after(now) =>
             {
                 Discovery::Skip
             }
@@ -303,16 +306,16 @@ impl Schedule {
         let clock = &mut self.discovery;
         clock.succeeded = Some(now);
         clock.is_due = false;
-        clock.repeat_by = now + DiscoveryClock::LIFE;
-        clock.left_alone_until = None;
+        clock.repeat_by = now + DiscoveryClock::MAX_AGE;
+        clock.retry_after_until = None;
     }
 
     /// Records that discovery failed. The fetch in flight continues with the known address.
     pub(crate) fn discovery_failed(&mut self, now: Instant, retry_after: Option<Duration>) {
         let clock = &mut self.discovery;
-        clock.left_alone_until = left_alone_until(now, retry_after);
+        clock.retry_after_until = retry_after_until(now, retry_after);
         // The failed attempt counts as a repetition, so the next one is not due immediately.
-        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::AGE);
+        clock.repeat_by = clock.repeat_by.max(now + DiscoveryClock::REPEAT_AFTER);
         if let Some(pending) = &mut self.pending {
             pending.discovery_failed = true;
         }
@@ -322,7 +325,7 @@ impl Schedule {
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>) {
         let ttl = self.policy.time_to_live(max_age);
         self.failures = 0;
-        self.left_alone_until = None;
+        self.retry_after_until = None;
         // If a refresh was requested during this fetch, `refresh_again` is set.
         self.refresh_unsatisfied = false;
         let wait = self.jitter.around(ttl.mul_f64(0.8), 0.1);
@@ -334,16 +337,16 @@ impl Schedule {
     /// Ends the fetch in flight, which failed. The next refresh repeats discovery, because the keys
     /// may have moved. The longer `Retry-After` of discovery and of the key set applies to both.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) {
-        let mut left_alone_until = left_alone_until(now, retry_after);
+        let mut retry_after_until = retry_after_until(now, retry_after);
         if self
             .pending
             .as_ref()
             .is_some_and(|pending| pending.discovery_failed)
         {
-            left_alone_until = left_alone_until.max(self.discovery.left_alone_until);
+            retry_after_until = retry_after_until.max(self.discovery.retry_after_until);
         }
-        self.left_alone_until = left_alone_until.or(self.left_alone_until);
-        let allowed = left_alone_until.unwrap_or(now);
+        self.retry_after_until = retry_after_until.or(self.retry_after_until);
+        let allowed = retry_after_until.unwrap_or(now);
         if self.next <= now {
             self.failures += 1;
             self.next = (now + self.backoff()).max(allowed);
@@ -379,8 +382,8 @@ impl Schedule {
         }
     }
 
-    fn is_left_alone(&self, now: Instant) -> bool {
-        self.left_alone_until.is_some_and(|until| now < until)
+    fn is_before_retry_after(&self, now: Instant) -> bool {
+        self.retry_after_until.is_some_and(|until| now < until)
     }
 
     /// Records that the current set was dropped.
@@ -398,7 +401,7 @@ impl Schedule {
     /// second, unless a fetch is due sooner.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         let affordable = self.budget.refilled_at().unwrap_or(now);
-        let allowed = self.left_alone_until.unwrap_or(now).max(affordable);
+        let allowed = self.retry_after_until.unwrap_or(now).max(affordable);
         let paid = allowed.saturating_duration_since(now);
         self.until_next(now).min(paid.max(Duration::from_secs(1)))
     }
@@ -406,37 +409,38 @@ impl Schedule {
     /// Returns the pause before the next retry: 1 s, 2 s, 4 s … 60 s, ± 20 %.
     fn backoff(&mut self) -> Duration {
         let doubled = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
-        self.jitter.around(doubled.min(self.policy.patience), 0.2)
+        self.jitter
+            .around(doubled.min(self.policy.max_backoff), 0.2)
     }
 }
 
 impl DiscoveryClock {
     /// The maximum age of a discovered address. A refresh then repeats discovery.
-    const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-    /// A refresh repeats discovery if the last one is at least this old. This is half of `LIFE`, so
+    const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// A refresh repeats discovery if the last one is at least this old. This is half of `MAX_AGE`, so
     /// that discovery never shortens a time to live of up to twelve hours.
-    const AGE: Duration = Duration::from_secs(12 * 60 * 60);
+    const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
     fn new(enabled: bool, now: Instant) -> Self {
         Self {
             enabled,
             succeeded: None,
             is_due: false,
-            repeat_by: now + Self::LIFE,
-            left_alone_until: None,
+            repeat_by: now + Self::MAX_AGE,
+            retry_after_until: None,
         }
     }
 
     /// Returns whether a scheduled fetch must repeat discovery.
     fn wants_repetition(&self, now: Instant) -> bool {
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::AGE;
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= Self::REPEAT_AFTER;
         self.enabled
             && (self.is_due || self.succeeded.is_some_and(is_old))
-            && !self.is_left_alone(now)
+            && !self.is_before_retry_after(now)
     }
 
-    fn is_left_alone(&self, now: Instant) -> bool {
-        self.left_alone_until.is_some_and(|until| now < until)
+    fn is_before_retry_after(&self, now: Instant) -> bool {
+        self.retry_after_until.is_some_and(|until| now < until)
     }
 
     /// Returns the longest wait for the next refresh, so that discovery is repeated within a day.
@@ -444,7 +448,7 @@ impl DiscoveryClock {
         if !self.enabled {
             return Duration::MAX;
         }
-        let until = self.repeat_by.max(self.left_alone_until.unwrap_or(now));
+        let until = self.repeat_by.max(self.retry_after_until.unwrap_or(now));
         until.saturating_duration_since(now)
     }
 }
@@ -453,7 +457,7 @@ impl DiscoveryClock {
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns when a `Retry-After` ends. `None` if it is absent or 0.
-fn left_alone_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
+fn retry_after_until(now: Instant, retry_after: Option<Duration>) -> Option<Instant> {
     let wait = retry_after?.min(LONGEST_RETRY_AFTER);
     (!wait.is_zero()).then(|| now + wait)
 }
@@ -528,7 +532,7 @@ mod tests {
 
     fn schedule() -> (Schedule, Instant) {
         let now = Instant::now();
-        (Schedule::new(Policy::default(), true, now, 7), now)
+        (Schedule::new(RefreshPolicy::default(), true, now, 7), now)
     }
 
     /// Returns a schedule with a set that was just fetched and discovered, and that time.
@@ -565,7 +569,7 @@ mod tests {
             ("unsaid", None, 600),
             ("said", Some(3600), 3600),
             ("too short", Some(15), 300),
-            ("nought", Some(0), 300),
+            ("zero", Some(0), 300),
             ("too long", Some(1_000_000), 86400),
         ] {
             let (mut schedule, now) = schedule();
@@ -579,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_four_and_then_one_each_cooldown() {
+    fn budget_allows_four_fetches_then_one_per_cooldown() {
         let (mut schedule, start) = holding();
         let mut fetches = 0;
         let hour = 3600;
@@ -596,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_fetch_costs_a_unit_too() {
+    fn failed_fetches_spend_the_budget() {
         let (mut schedule, now) = holding();
         for _ in 0..4 {
             assert!(has_started(request(&mut schedule, now)));
@@ -607,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_joins_a_fetch_that_has_not_begun_and_outlasts_one_that_has() {
+    fn requests_join_pending_fetches_and_outlast_running_ones() {
         let (mut schedule, now) = schedule();
         schedule.fetch();
         assert_eq!(request(&mut schedule, now), wait(1, false), "not begun");
@@ -641,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paid_fetch_has_one_follow_up() {
+    fn paid_fetch_has_one_follow_up() {
         for succeeds in [true, false] {
             let (mut schedule, now) = holding();
             assert_eq!(request(&mut schedule, now), wait(2, true));
@@ -667,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_without_a_question_behind_it_has_no_follow_up() {
+    fn scheduled_fetch_has_no_follow_up() {
         type Fetch = fn(&mut Schedule, Instant);
         let fetches: [(&str, Fetch); 3] = [
             ("time", |schedule, _| schedule.fetch()),
@@ -691,7 +695,7 @@ mod tests {
             );
         }
         let now = Instant::now();
-        let mut schedule = Schedule::new(Policy::default(), false, now, 7);
+        let mut schedule = Schedule::new(RefreshPolicy::default(), false, now, 7);
         schedule.request(Discovery::Skip, now);
         schedule.begin(now);
         schedule.succeeded(now, None);
@@ -742,13 +746,13 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_repeated_within_a_day_and_after_a_failure() {
+    fn repeats_discovery_daily_and_after_failures() {
         for max_age in [0, 600, 3600, 30_000, 44_000, 54_000, 60_000, 86_400] {
             for (case, ttl) in [("said", None), ("configured", Some(HOUR * 24 * 30))] {
                 let start = Instant::now();
-                let policy = Policy {
+                let policy = RefreshPolicy {
                     ttl,
-                    ..Policy::default()
+                    ..RefreshPolicy::default()
                 };
                 let mut schedule = Schedule::new(policy, true, start, max_age);
                 let mut discovered = start;
@@ -779,7 +783,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_that_is_left_alone_is_skipped_until_its_time_is_over() {
+    fn skips_discovery_during_its_retry_after() {
         let (mut schedule, now) = holding();
         schedule.refresh();
         assert_eq!(schedule.begin(now), Some(Discovery::First));
@@ -811,7 +815,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_retry_after_counts_if_both_fail() {
+    fn uses_the_longer_retry_after_if_both_fail() {
         for (discovery, key_set) in [
             (Some(40), None),
             (None, Some(40)),
@@ -830,7 +834,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_retried_until_a_fetch_that_began_after_it_succeeds() {
+    fn retries_a_refresh_until_a_later_fetch_succeeds() {
         let (mut schedule, mut now) = holding();
         schedule.refresh();
         for most in [1.2, 1.2, 2.4, 4.8, 9.6] {
@@ -858,7 +862,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_to_a_minute() {
+    fn backs_off_up_to_a_minute() {
         let (mut schedule, mut now) = schedule();
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0_f64] {
             schedule.fetch();
@@ -872,7 +876,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_for_a_minute_at_most() {
+    fn honours_retry_after_up_to_a_minute() {
         for (asked, least, most) in [(20, 20, 20), (3600, 60, 72), (0, 0, 2)] {
             let (mut schedule, now) = schedule();
             schedule.fetch();
@@ -886,7 +890,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_postpones_the_refresh_and_the_follow_up_too() {
+    fn retry_after_postpones_refreshes_and_follow_ups() {
         let (mut schedule, now) = holding();
         let due = next_fetch(&schedule, now);
         let now = now + due - SECOND * 5;
@@ -898,7 +902,7 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_a_request_can_start_a_fetch() {
+    fn retry_after_of_a_503_is_when_a_fetch_can_start() {
         let (mut schedule, mut now) = schedule();
         for _ in 0..9 {
             schedule.fetch();
@@ -921,7 +925,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_a_request_asked_for_moves_no_refresh() {
+    fn failed_fetch_for_a_request_does_not_move_the_refresh() {
         let (mut schedule, now) = holding();
         let due = schedule.due();
         assert!(has_started(request(&mut schedule, now)));
@@ -931,7 +935,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_dropped_an_hour_past_its_time_to_live() {
+    fn drops_the_set_an_hour_after_its_time_to_live() {
         let (mut schedule, start) = holding();
         loop {
             match schedule.due() {
@@ -953,14 +957,14 @@ mod tests {
     /// Runs random sequences of events: time passes, requests and operators ask, fetches succeed,
     /// fail or hang.
     #[test]
-    fn no_life_breaks_the_invariants() {
+    fn random_events_keep_the_invariants() {
         for seed in 0..500 {
-            Life::new(seed).live();
+            Simulation::new(seed).run_all();
         }
     }
 
     /// A schedule, and a model of its obligations.
-    struct Life {
+    struct Simulation {
         dice: Jitter,
         start: Instant,
         now: Instant,
@@ -978,14 +982,14 @@ mod tests {
         seed: u64,
     }
 
-    impl Life {
+    impl Simulation {
         fn new(seed: u64) -> Self {
             let start = Instant::now();
             Self {
                 dice: Jitter(seed),
                 start,
                 now: start,
-                schedule: Schedule::new(Policy::default(), true, start, seed),
+                schedule: Schedule::new(RefreshPolicy::default(), true, start, seed),
                 begun: Vec::new(),
                 waiting: Vec::new(),
                 refresh: None,
@@ -997,7 +1001,7 @@ mod tests {
             }
         }
 
-        fn live(mut self) {
+        fn run_all(mut self) {
             for _ in 0..400 {
                 let pause = self.dice.unit().powi(4) * 600.0;
                 self.now += Duration::from_secs_f64(pause);

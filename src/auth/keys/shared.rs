@@ -24,7 +24,7 @@ use crate::algorithm::Algorithm;
 use crate::auth::keys::{
     fetch::{Access, FetchError, Fetcher},
     key_set::KeySet,
-    schedule::{Policy, Schedule},
+    schedule::{RefreshPolicy, Schedule},
     status::{Fetches, KeyStatus},
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) issuer: Arc<str>,
     pub(crate) source: Source,
     pub(crate) algorithms: Arc<[Algorithm]>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RefreshPolicy,
     /// The timeout of a whole fetch, discovery included.
     pub(crate) timeout: Duration,
     /// The seed of the schedule's jitter.

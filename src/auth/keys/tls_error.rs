@@ -7,8 +7,8 @@ use std::{error::Error, io, iter};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns a description of the TLS error among the causes of `error`. `None` if there is none, or
-/// if its own message is clear enough.
+/// Returns a description of the TLS error among the causes of `error`. `None` without a TLS error,
+/// or if its own message is clear enough.
 pub(in crate::auth) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     match find(error)? {
         TlsError::InvalidCertificate(error) => certificate(error),
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_certificate_error_is_explained() {
+    fn describes_each_certificate_error() {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
             expected: "a.example".try_into().unwrap(),

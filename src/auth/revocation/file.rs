@@ -25,7 +25,7 @@ use crate::auth::{
 };
 
 /// How often the file is checked for changes.
-const EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maximum size of the file in bytes: some two million entries.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -107,17 +107,17 @@ impl RevocationFile {
         file.load()?;
         file.watch.succeeded();
         let task = tokio::spawn(async move {
-            let mut ticks = interval(EVERY);
+            let mut ticks = interval(CHECK_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 // Runs on another thread, because 100,000 entries take about a tenth of a second.
                 let looked = spawn_blocking(move || {
-                    file.look();
+                    file.check();
                     file
                 });
                 let Ok(same) = looked.await else {
-                    tracing::error!("the file of revocations is no longer read, after a panic");
+                    tracing::error!("revocation file watcher panicked");
                     return;
                 };
                 file = same;
@@ -127,7 +127,7 @@ impl RevocationFile {
     }
 
     /// Reads the file again if it has changed, or if the last attempt failed.
-    fn look(&mut self) {
+    fn check(&mut self) {
         if self.read.is_some() && self.read == Stamp::of(&self.path) {
             self.watch.succeeded();
             return;
@@ -135,7 +135,7 @@ impl RevocationFile {
         match self.load() {
             Ok(()) => {
                 let entries = self.list.len();
-                tracing::info!(entries, "the file of revocations was read");
+                tracing::info!(entries, "revocation file read");
                 self.watch.succeeded();
             }
             Err(error) => {

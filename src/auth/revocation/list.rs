@@ -25,14 +25,14 @@ use crate::auth::revocation::entry::{Revocation, Target};
 const MAX_RECENT: usize = 1024;
 
 /// The state of an empty list.
-const QUIET: u64 = 0;
+const EMPTY: u64 = 0;
 
 /// The state of a list that is too old to use.
 const UNKNOWN: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct RevocationList {
-    /// [`QUIET`], [`UNKNOWN`], or the version of the list.
+    /// [`EMPTY`], [`UNKNOWN`], or the version of the list.
     state: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
@@ -43,7 +43,7 @@ pub(crate) struct RevocationList {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// The list is empty.
-    Quiet,
+    Empty,
     /// Look the token up, unless it was already looked up in this version.
     Version(u64),
     /// The list is too old to use.
@@ -52,7 +52,7 @@ pub(crate) enum State {
 
 /// The claims that revocations are compared with.
 #[derive(Debug, Default)]
-pub(crate) struct Marks<'a> {
+pub(crate) struct RevocableClaims<'a> {
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sub: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
@@ -96,7 +96,7 @@ type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
 
-/// Which tokens are revoked, and for how long. In seconds since the epoch.
+/// Selects the tokens that are revoked, and for how long. In seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
     /// Revokes tokens issued before this time. Infinity revokes every token.
@@ -108,7 +108,7 @@ struct Rule {
 impl RevocationList {
     pub(crate) fn new() -> Self {
         Self {
-            state: AtomicU64::new(QUIET),
+            state: AtomicU64::new(EMPTY),
             snapshot: ArcSwap::default(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -117,14 +117,14 @@ impl RevocationList {
 
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
-            QUIET => State::Quiet,
+            EMPTY => State::Empty,
             UNKNOWN => State::Unknown,
             version => State::Version(version),
         }
     }
 
     /// Returns whether a token of `issuer` with these claims is revoked.
-    pub(crate) fn has(&self, issuer: &str, marks: &Marks<'_>, now: f64) -> bool {
+    pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
         parts.into_iter().any(|part| {
@@ -239,7 +239,7 @@ impl RevocationList {
         let state = if writer.unknown > 0 {
             UNKNOWN
         } else if self.len() == 0 {
-            QUIET
+            EMPTY
         } else {
             writer.version
         };
@@ -318,7 +318,7 @@ impl Entries {
 }
 
 impl OfIssuer {
-    fn has(&self, marks: &Marks<'_>, now: f64) -> bool {
+    fn has(&self, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let applies = |rules: &Rules| rules.iter().any(|rule| rule.applies(marks.issued, now));
         let named = |map: &HashMap<Arc<str>, Rules>, name: &str| map.get(name).is_some_and(applies);
         applies(&self.all)

@@ -137,7 +137,7 @@ impl Drop for Task {
     }
 }
 
-const GOES_ON: &str = "the list that is held goes on";
+const LIST_KEPT: &str = "the list that is held goes on";
 
 /// The state of one source.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Watch {
             state.error.take()
         };
         if error.is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(Some(Duration::ZERO));
     }
@@ -199,8 +199,8 @@ impl Watch {
             _ if !is_new => {}
             // An error, because this line is the only sign that later entries of the file have no
             // effect.
-            None => tracing::error!(source, error = why, "revocations not read; {GOES_ON}"),
-            Some(_) => tracing::warn!(source, error = why, "revocations not read; {GOES_ON}"),
+            None => tracing::error!(source, error = why, "revocations not read; {LIST_KEPT}"),
+            Some(_) => tracing::warn!(source, error = why, "revocations not read; {LIST_KEPT}"),
         }
         self.decide(age);
     }
@@ -212,7 +212,7 @@ impl Watch {
         if !is_ok {
             self.failed("it cannot be reached");
         } else if age.is_some() && self.state().error.take().is_some() {
-            tracing::info!(source = self.name, "revocations are read again");
+            tracing::info!(source = self.name, "reading revocations works again");
         }
         self.decide(age);
     }
@@ -232,7 +232,7 @@ impl Watch {
         if is_unknown && age.is_some() {
             tracing::error!(
                 source = self.name,
-                "the list of revoked tokens is too old; requests with a token are answered with 503"
+                "list of revoked tokens is too old; requests with a token get 503"
             );
         }
     }

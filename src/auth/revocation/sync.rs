@@ -24,10 +24,10 @@ use crate::auth::{
 };
 
 /// How often the age of the list is checked.
-const EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the age is checked before the list has been read for the first time.
-const AT_FIRST: Duration = Duration::from_millis(20);
+const INITIAL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Starts sharing the list. Needs a tokio runtime.
 pub(in crate::auth) fn start(
@@ -45,7 +45,12 @@ pub(in crate::auth) fn start(
         loop {
             let age = store.list_age();
             watched.observe(age, store.health().ok);
-            sleep(if age.is_some() { EVERY } else { AT_FIRST }).await;
+            sleep(if age.is_some() {
+                CHECK_INTERVAL
+            } else {
+                INITIAL_INTERVAL
+            })
+            .await;
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(60) {
                 list.sweep(clock.now());
@@ -80,7 +85,7 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
             let entries: Vec<_> = lines.iter().filter_map(entry).collect();
             // Logged only once, because a process that writes such lines is likely to write many.
             if entries.len() < lines.len() && !reported.swap(true, Relaxed) {
-                tracing::error!("the store has lines that are no revocations; they are left out");
+                tracing::error!("state store has lines that are not revocations; skipped");
             }
             to.add(entries, now.now());
         }),

@@ -20,16 +20,16 @@ use crate::auth::store::claim::{Claim, Claimed, Unavailable};
 pub(crate) const DEFAULT_BYTES: usize = 64 << 20;
 
 /// The maximum number of slots in a shard. A claim that rebuilds the shard takes some 50 µs.
-const SLOTS: usize = 4096;
+const MAX_SLOTS: usize = 4096;
 
 /// The minimum number of slots, in the only shard of a very small store.
-const FEWEST_SLOTS: usize = 16;
+const MIN_SLOTS: usize = 16;
 
 /// The initial capacity of a shard, in entries.
-const SMALLEST: usize = 14;
+const INITIAL_CAPACITY: usize = 14;
 
 /// The bytes of one slot: the entry, and the control byte that the table keeps for it.
-const SLOT: usize = size_of::<Entry>() + 1;
+const SLOT_BYTES: usize = size_of::<Entry>() + 1;
 
 /// Claimed keys that have not expired.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ struct Entry {
 impl Memory {
     /// Creates an empty store of at most `bytes`, with room for at least a few keys.
     pub(crate) fn new(bytes: usize) -> Self {
-        let slots = (bytes / SLOT).max(FEWEST_SLOTS);
-        let slots_per_shard = (1 << slots.ilog2()).min(SLOTS);
+        let slots = (bytes / SLOT_BYTES).max(MIN_SLOTS);
+        let slots_per_shard = (1 << slots.ilog2()).min(MAX_SLOTS);
         let shard = || {
             Mutex::new(Shard {
                 entries: HashTable::new(),
@@ -160,7 +160,7 @@ impl Shard {
     fn rebuild(&mut self, now: u32, hasher: impl Fn(&Entry) -> u64) {
         let is_held = |entry: &&Entry| entry.until >= now;
         let held = self.entries.iter().filter(is_held).count();
-        let capacity = (held * 2).clamp(SMALLEST.min(self.limit), self.limit);
+        let capacity = (held * 2).clamp(INITIAL_CAPACITY.min(self.limit), self.limit);
         let mut entries = HashTable::with_capacity(capacity);
         self.earliest = u32::MAX;
         for entry in self.entries.iter().filter(is_held) {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_a_key_for_the_whole_of_a_fraction_of_a_second() {
+    fn keeps_a_key_through_its_last_partial_second() {
         let store = Memory::new(1 << 20);
         let until = at(100) + Duration::from_millis(1);
         let now = until - Duration::from_micros(500);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_when_full_and_forgets_nothing() {
+    fn rejects_claims_when_full_without_forgetting_keys() {
         let store = Memory::new(1 << 20);
         let held = fill(&store, 100);
         for number in 0..held {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_new_keys_forever_as_old_ones_expire() {
+    fn accepts_new_keys_as_old_ones_expire() {
         let store = Memory::new(64 << 10);
         for number in 0..100_000 {
             let claimed = store.claim(&claim(number, number / 50));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_to_its_memory() {
+    fn stays_within_its_memory() {
         for bytes in [1 << 10, 1 << 16, 1 << 20, 5 << 20] {
             let store = Memory::new(bytes);
             let held = fill(&store, 100);
@@ -287,7 +287,7 @@ mod tests {
             let shards = store.shards.iter().map(|shard| shard.lock().unwrap());
             let size: usize = shards.map(|shard| shard.entries.allocation_size()).sum();
             assert!(size <= bytes + bytes / 20, "{bytes}: {size}");
-            let needed = usize::try_from(held).unwrap() * SLOT;
+            let needed = usize::try_from(held).unwrap() * SLOT_BYTES;
             assert!(needed > bytes / 3, "{bytes}: {needed}");
         }
     }

@@ -175,7 +175,7 @@ impl Store {
         }
     }
 
-    /// Waits until the store is connected. Has no timeout of its own; wrap the call in one.
+    /// Waits until the store is connected. Has no timeout; wrap the call in one.
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn connected(&self) {
         match &self.0.backend {

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_each_outcome_under_its_word() {
+    fn counts_each_outcome_separately() {
         let stats = Stats::default();
         let outcomes = [Ok(Claimed::First), Ok(Claimed::Used)];
         let unavailable = Unavailable::ALL.map(Err);

@@ -268,7 +268,7 @@ mod tests {
             ("none", r#"{"alg":"none"}"#, false),
             ("None", r#"{"alg":"None"}"#, false),
             ("lower case", r#"{"alg":"rs256"}"#, false),
-            ("with a blank", r#"{"alg":"RS256 "}"#, false),
+            ("with a space", r#"{"alg":"RS256 "}"#, false),
             ("a number", r#"{"alg":256}"#, false),
             ("an array", r#"{"alg":["RS256"]}"#, false),
             ("null", r#"{"alg":null}"#, false),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_the_claim_that_stands_for_the_audience() {
+    fn compares_the_configured_audience_claim() {
         use AudienceClaim::{Azp, Cid, ClientId};
         use AuthError::{InvalidClaim, MissingClaim, WrongAudience};
         let ours = ["a".to_owned(), "b".to_owned()];
@@ -368,12 +368,7 @@ mod tests {
             ("client_id", ClientId, r#"{"client_id":"b"}"#, Ok(())),
             ("azp", Azp, r#"{"azp":"a"}"#, Ok(())),
             ("cid", Cid, r#"{"cid":"a"}"#, Ok(())),
-            (
-                "beside another aud",
-                Cid,
-                r#"{"cid":"a","aud":"x"}"#,
-                Ok(()),
-            ),
+            ("with another aud", Cid, r#"{"cid":"a","aud":"x"}"#, Ok(())),
             (
                 "another",
                 ClientId,
@@ -489,7 +484,7 @@ mod tests {
             ("null", r#"{"cnf":null}"#, key, Err(AuthError::TokenBound)),
             ("off", &bound, off, Err(AuthError::TokenBound)),
             ("enabled", &bound, key, Ok(Some(JKT))),
-            ("beside a number out of range", &beyond, key, Ok(Some(JKT))),
+            ("with a number out of range", &beyond, key, Ok(Some(JKT))),
         ] {
             let claims = Registered::parse(payload).unwrap();
             let key = binding(&claims, enabled).map(|binding| binding.and_then(|b| b.key));

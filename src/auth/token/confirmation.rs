@@ -116,7 +116,7 @@ mod tests {
     const B: &str = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2";
 
     #[test]
-    fn reads_every_enabled_method_and_refuses_the_others() {
+    fn accepts_only_enabled_confirmation_methods() {
         let both = Methods {
             key: true,
             certificate: true,
@@ -132,19 +132,19 @@ mod tests {
             ("a key", format!("{{{jkt}}}"), both, Ok((true, false))),
             ("a certificate", format!("{{{x5t}}}"), both, Ok((false, true))),
             ("both", format!("{{{jkt},{x5t}}}"), both, Ok((true, true))),
-            ("another member beside", format!(r#"{{{jkt},"kid":"a"}}"#), both, Ok((true, false))),
-            ("an object beside", format!(r#"{{"jwk":{{"kty":"EC"}},{jkt}}}"#), key, Ok((true, false))),
-            ("a certificate beside a key, off", format!("{{{jkt},{x5t}}}"), key, Err(())),
-            ("a key beside a certificate, off", format!("{{{jkt},{x5t}}}"), certificate, Err(())),
+            ("with another member", format!(r#"{{{jkt},"kid":"a"}}"#), both, Ok((true, false))),
+            ("with an object", format!(r#"{{"jwk":{{"kty":"EC"}},{jkt}}}"#), key, Ok((true, false))),
+            ("a certificate and a key, off", format!("{{{jkt},{x5t}}}"), key, Err(())),
+            ("a key and a certificate, off", format!("{{{jkt},{x5t}}}"), certificate, Err(())),
             ("a key, off", format!("{{{jkt}}}"), certificate, Err(())),
-            ("another member alone", r#"{"kid":"a"}"#.to_owned(), both, Err(())),
+            ("another member only", r#"{"kid":"a"}"#.to_owned(), both, Err(())),
             ("x5t#S256 in capitals", format!(r#"{{"X5T#S256":"{A}"}}"#), both, Err(())),
-            ("nothing", "{}".to_owned(), both, Err(())),
+            ("empty", "{}".to_owned(), both, Err(())),
             ("null", "null".to_owned(), both, Err(())),
             ("a string", format!(r#""{A}""#), both, Err(())),
             ("an array", format!("[{{{jkt}}}]"), both, Err(())),
             ("a null key", r#"{"jkt":null}"#.to_owned(), both, Err(())),
-            ("a null key beside a certificate", format!(r#"{{"jkt":null,{x5t}}}"#), both, Err(())),
+            ("a null key and a certificate", format!(r#"{{"jkt":null,{x5t}}}"#), both, Err(())),
             ("a key of another type", r#"{"jkt":1}"#.to_owned(), both, Err(())),
             ("an empty key", r#"{"jkt":""}"#.to_owned(), both, Err(())),
             ("a short key", r#"{"jkt":"AAAA"}"#.to_owned(), both, Err(())),

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_includes_what_its_scopes_include() {
+    fn scope_inclusion_is_transitive() {
         let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
         let table = ImpliedScopes::new(&[
             pair("admin", "write"),

@@ -21,7 +21,7 @@ use crate::auth::{
     clock::Clock,
     error::AuthError,
     keys::key_set::Key,
-    revocation::list::{Marks, RevocationList, State},
+    revocation::list::{RevocableClaims, RevocationList, State},
     token::{
         checks::{TimeRules, Times},
         confirmation::Binding,
@@ -37,8 +37,8 @@ pub(crate) struct Verified {
     /// The payload, followed by the unescaped claims, which are not slices of it.
     text: String,
     /// The length of the payload in `text`.
-    payload: Place,
-    claims: Pieces,
+    payload: Offset,
+    claims: ClaimSpans,
     pub(crate) times: Times,
     pub(crate) context: Arc<IssuerContext>,
     pub(crate) source: VerifiedBy,
@@ -53,30 +53,30 @@ pub(crate) struct Verified {
 
 /// The position of each claim. Kept small, because every cached token has one.
 #[derive(Clone)]
-struct Pieces {
-    subject: Option<Piece>,
+struct ClaimSpans {
+    subject: Option<Span>,
     /// `scope`, if it is a string.
-    scope: Option<Piece>,
+    scope: Option<Span>,
     /// `scp`, if it is a string.
-    scp: Option<Piece>,
+    scp: Option<Span>,
     /// The items of `scope` and `scp` if they are arrays, then those of the audience, then those of
     /// the permissions.
-    lists: SmallVec<[Piece; FEW]>,
+    lists: SmallVec<[Span; FEW]>,
     /// The index in `lists` where the audience begins.
-    audience: Place,
+    audience: Offset,
     /// The index in `lists` where the permissions begin.
-    permissions: Place,
+    permissions: Offset,
 }
 
 /// The total number of items in most tokens. More are stored on the heap.
 const FEW: usize = 4;
 
 /// The start and the end of a text.
-type Piece = (Place, Place);
+type Span = (Offset, Offset);
 
 /// A position in a text. A payload and its unescaped claims can together exceed what 16 bits can
 /// count, because a token or an introspection answer may have 64 KiB.
-type Place = u32;
+type Offset = u32;
 
 impl Verified {
     /// Returns the payload as the issuer signed it.
@@ -93,7 +93,7 @@ impl Verified {
     }
 
     pub(crate) fn permissions(&self) -> impl Iterator<Item = &str> {
-        self.list(self.claims.permissions, Place::MAX)
+        self.list(self.claims.permissions, Offset::MAX)
     }
 
     /// Returns `scope` and `scp` if they are strings of scopes separated by spaces.
@@ -128,7 +128,7 @@ impl Verified {
     /// revocation list, so that a cached token usually costs no lookup.
     pub(crate) fn check_not_revoked(&self) -> Result<(), AuthError> {
         let version = match self.context.revocations.state() {
-            State::Quiet => return Ok(()),
+            State::Empty => return Ok(()),
             State::Version(version) if version == self.not_revoked_in.load(Relaxed) => {
                 return Ok(());
             }
@@ -149,9 +149,9 @@ impl Verified {
     /// Looks the token up in the list of revoked tokens.
     pub(crate) fn is_revoked(&self) -> bool {
         let context = &self.context;
-        let mut marks = Marks {
+        let mut marks = RevocableClaims {
             issued: self.times.issued,
-            ..Marks::default()
+            ..RevocableClaims::default()
         };
         // Cannot fail: the payload was accepted before.
         let _ = json::members(self.payload(), |name, value| match (name, value) {
@@ -188,7 +188,7 @@ impl Verified {
             let both = both.join(" ");
             let from = text.len();
             text.push_str(&both);
-            claims.scope = Some((place(from), place(text.len())));
+            claims.scope = Some((offset(from), offset(text.len())));
             claims.scp = None;
             let scps = usize::try_from(claims.audience).unwrap_or_default();
             claims.lists.drain(..scps);
@@ -221,12 +221,12 @@ impl Verified {
             .any(|value| value.trim() != "null")
     }
 
-    fn list(&self, from: Place, to: Place) -> impl Iterator<Item = &str> {
-        let pieces = self.claims.lists.iter().take(to as usize);
-        pieces.skip(from as usize).map(|piece| self.read(*piece))
+    fn list(&self, from: Offset, to: Offset) -> impl Iterator<Item = &str> {
+        let spans = self.claims.lists.iter().take(to as usize);
+        spans.skip(from as usize).map(|span| self.read(*span))
     }
 
-    fn read(&self, (from, to): Piece) -> &str {
+    fn read(&self, (from, to): Span) -> &str {
         let text = self.text.get(from as usize..to as usize);
         text.unwrap_or_default()
     }
@@ -240,7 +240,7 @@ impl fmt::Debug for Verified {
 
 /// The claims of a payload, extracted before the signature is verified.
 pub(crate) struct Extract {
-    claims: Pieces,
+    claims: ClaimSpans,
     times: Times,
     binding: Option<Box<Binding>>,
     escaped: String,
@@ -253,7 +253,7 @@ impl Extract {
         times: Times,
         binding: Option<Binding>,
     ) -> Self {
-        let mut cut = Cut {
+        let mut cut = SpanFinder {
             payload,
             escaped: String::new(),
         };
@@ -264,15 +264,15 @@ impl Extract {
         let granted = scopes.len() + scps.len();
         let mut lists = SmallVec::with_capacity(granted + audience.len() + permissions.len());
         for list in [scopes, scps, audience, permissions] {
-            lists.extend(list.iter().map(|text| cut.piece(text)));
+            lists.extend(list.iter().map(|text| cut.span(text)));
         }
-        let claims = Pieces {
+        let claims = ClaimSpans {
             subject: cut.text(claims.sub.as_ref()),
             scope: cut.text(claims.scope.as_ref()),
             scp: cut.text(claims.scp.as_ref()),
             lists,
-            audience: place(granted),
-            permissions: place(granted + audience.len()),
+            audience: offset(granted),
+            permissions: offset(granted + audience.len()),
         };
         Self {
             claims,
@@ -290,7 +290,7 @@ impl Extract {
         context: Arc<IssuerContext>,
         source: VerifiedBy,
     ) -> Verified {
-        let length = place(payload.len());
+        let length = offset(payload.len());
         let mut text = payload;
         text.push_str(&self.escaped);
         Verified {
@@ -373,21 +373,21 @@ impl IssuerContext {
 }
 
 /// Finds the positions of texts within the payload that they were read from.
-struct Cut<'a> {
+struct SpanFinder<'a> {
     payload: &'a str,
     escaped: String,
 }
 
-impl Cut<'_> {
-    fn text(&mut self, claim: Option<&Value<'_>>) -> Option<Piece> {
+impl SpanFinder<'_> {
+    fn text(&mut self, claim: Option<&Value<'_>>) -> Option<Span> {
         match claim {
-            Some(Value::Text(text)) => Some(self.piece(text)),
+            Some(Value::Text(text)) => Some(self.span(text)),
             _ => None,
         }
     }
 
     #[allow(clippy::ptr_arg)] // the function depends on whether the text is borrowed
-    fn piece(&mut self, text: &Cow<'_, str>) -> Piece {
+    fn span(&mut self, text: &Cow<'_, str>) -> Span {
         let from = match text {
             // The text is a slice of the payload, so the difference of their addresses is its
             // start.
@@ -400,12 +400,12 @@ impl Cut<'_> {
                 from
             }
         };
-        (place(from), place(from + text.len()))
+        (offset(from), offset(from + text.len()))
     }
 }
 
-fn place(at: usize) -> Place {
-    Place::try_from(at).unwrap_or(Place::MAX)
+fn offset(at: usize) -> Offset {
+    Offset::try_from(at).unwrap_or(Offset::MAX)
 }
 
 fn is_list(claim: &Value<'_>) -> bool {

@@ -145,7 +145,7 @@ impl Signs<'_> {
             || self.show_login_at_entra()
             || self.show_login_at_keycloak()
             // RFC 9068 §2.2.1 defines `auth_time` and `amr` for grants that involve a resource
-            // owner. Keycloak wrote 0 if nobody had logged in.
+            // owner. Keycloak wrote 0 without a login.
             || matches!(self.auth_time, Some(Value::Number(time)) if time > 0.0)
             || PERSONAL_METHODS
                 .iter()
@@ -299,7 +299,7 @@ mod tests {
     use super::{SubjectKind::*, *};
 
     #[test]
-    fn a_kind_is_what_the_payload_shows() {
+    fn recognizes_machines_and_users() {
         #[rustfmt::skip]
         let rows = [
             ("Auth0, a client", r#"{"sub":"abc@clients","azp":"abc","gty":"client-credentials"}"#, Machine),
@@ -320,7 +320,7 @@ mod tests {
             ("no connection", r#"{"sub":"|1"}"#, Unknown),
             ("no user of it", r#"{"sub":"auth0|","azp":"abc"}"#, Unknown),
             ("a client in both", r#"{"sub":"auth0|1","azp":"auth0|1"}"#, Unknown),
-            ("an odd connection", r#"{"sub":"a b|1"}"#, Unknown),
+            ("a malformed connection", r#"{"sub":"a b|1"}"#, Unknown),
             ("Auth0, by password", r#"{"sub":"1","gty":"password"}"#, User),
             ("Auth0, refreshed", r#"{"sub":"1","gty":["refresh_token","password"]}"#, User),
             ("Auth0, anonymous", r#"{"sub":"anon@4a1b","azp":"abc","sid":"s"}"#, Unknown),
@@ -366,11 +366,11 @@ mod tests {
             ("its methods", r#"{"sub":"u","amr":["mfa","x"]}"#, User),
             ("a login of a client", r#"{"sub":"a","azp":"a","auth_time":1}"#, Unknown),
             ("a method that no person needs", r#"{"sub":"u","amr":["swk"]}"#, Unknown),
-            ("a method of nobody's list", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
+            ("an unknown method", r#"{"sub":"u","amr":["client_secret"]}"#, Unknown),
             ("no methods", r#"{"sub":"u","amr":[]}"#, Unknown),
             ("of other types", r#"{"sub":1,"client_id":1,"uid":1,"cid":1,"amr":"x","auth_time":"1","idtyp":["app"]}"#, Unknown),
-            ("nothing", "{}", Unknown),
-            ("no object", "null", Unknown),
+            ("empty", "{}", Unknown),
+            ("not an object", "null", Unknown),
             ("two answers in one", r#"{"sub":"a","client_id":"a","sub":"a"}"#, Unknown),
         ];
         for (case, payload, expected) in rows {

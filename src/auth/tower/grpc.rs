@@ -105,7 +105,7 @@ mod tests {
     use crate::auth::{AuthError, problem::Challenge};
 
     #[test]
-    fn every_error_has_a_status_and_a_plain_message() {
+    fn every_error_has_a_grpc_status_and_message() {
         for error in AuthError::ALL {
             let refusal = Refusal::new(*error, Challenge::default());
             let answer = refusal.grpc_response::<()>();

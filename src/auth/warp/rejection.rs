@@ -62,7 +62,7 @@ pub async fn handle_rejection(rejection: Rejection) -> Result<Response, Infallib
         Some(answer) => answer,
         None if rejection.is_not_found() => Problem::NotFound.response(),
         None => {
-            tracing::error!("unknown rejection; recover it before handle_rejection");
+            tracing::error!("unknown rejection; add a recover before handle_rejection");
             Problem::Internal.response()
         }
     })

@@ -130,22 +130,22 @@ mod tests {
     type Fields = &'static [&'static str];
 
     #[test]
-    fn takes_the_token_after_bearer_only() {
+    fn accepts_only_the_token_after_bearer() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         #[rustfmt::skip]
         let rows: [(&str, Fields, Fields, Result<&str, AuthError>); 15] = [
             ("subprotocols", &["bearer, a.b.c"], &[], Ok("a.b.c")),
-            ("without blanks", &["bearer,a.b.c"], &[], Ok("a.b.c")),
+            ("without spaces", &["bearer,a.b.c"], &[], Ok("a.b.c")),
             ("after another", &["chat.v2, bearer, a.b.c"], &[], Ok("a.b.c")),
             ("before another", &["bearer, a.b.c, chat.v2"], &[], Ok("a.b.c")),
             ("in two fields", &["bearer", "a.b.c"], &[], Ok("a.b.c")),
-            ("the header alone", &[], &["Bearer a.b.c"], Ok("a.b.c")),
-            ("beside another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("the header only", &[], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("with another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
             ("no token", &[], &[], Err(MissingToken)),
             ("another's subprotocol", &["chat.v2"], &[], Err(MissingToken)),
             ("a token without its name", &["a.b.c"], &[], Err(MissingToken)),
             ("in capitals, another name", &["Bearer, a.b.c"], &[], Err(MissingToken)),
-            ("nothing after it", &["bearer"], &[], Err(MalformedAuthorization)),
+            ("no token after it", &["bearer"], &[], Err(MalformedAuthorization)),
             ("an empty name after it", &["bearer, , a.b.c"], &[], Err(MalformedAuthorization)),
             ("in both places", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
             ("two tokens", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_bearer_in_a_101_if_it_was_offered() {
+    fn names_bearer_in_the_101_if_offered() {
         #[rustfmt::skip]
         let rows = [
             ("offered", true, StatusCode::SWITCHING_PROTOCOLS, None, Some("bearer")),

@@ -27,7 +27,7 @@ use crate::{
         Claims, Problem,
         policy::{Policy, acr_values, is_scope_token, max_auth_age, permissions, scopes},
     },
-    service::api::route::Asked,
+    service::api::route::QueryRequirements,
 };
 
 /// `iss`, one of the configured issuers. Empty if a header field cannot represent it exactly.
@@ -41,7 +41,7 @@ const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
 /// The maximum number of scopes, of permissions and of other rules in one query. Queries need no
 /// token, and the cost of a policy grows with the square of its names.
-const MOST: usize = 64;
+const MAX_RULES: usize = 64;
 
 /// Parses the query: the token must have everything that it lists. `scope` and `permission` contain
 /// names separated by spaces. `role` and `group` contain one name each, which may include spaces.
@@ -53,28 +53,30 @@ const MOST: usize = 64;
 /// # Errors
 /// [`Problem::BadRequest`] if any part of the query is invalid: a misspelt policy must not become
 /// one that requires less.
-pub(in crate::service) fn asked(query: &str) -> Result<Asked, Problem> {
+pub(in crate::service) fn parse_query(query: &str) -> Result<QueryRequirements, Problem> {
     if query.is_empty() {
-        return Ok(Asked::default());
+        return Ok(QueryRequirements::default());
     }
-    let asked = parse(query);
-    if asked.is_none() {
+    let parse_query = parse(query);
+    if parse_query.is_none() {
         tracing::warn!(
-            "the query of /auth is not one of scope, permission, role, group, claim, acr, max_age and audience; the proxy is refused"
+            "/auth query is invalid: only scope, permission, role, group, claim, acr, max_age and audience are allowed; request rejected"
         );
     }
-    asked.ok_or(Problem::BadRequest)
+    parse_query.ok_or(Problem::BadRequest)
 }
 
 /// Returns the audience of a query that contains nothing else.
 pub(in crate::service) fn audience(query: &str) -> Option<String> {
-    let asked = parse(query)?;
-    asked.audience.filter(|_| asked.policy.is_none())
+    let parse_query = parse(query)?;
+    parse_query
+        .audience
+        .filter(|_| parse_query.policy.is_none())
 }
 
 type ReadList = fn(&str) -> Option<Policy>;
 
-fn parse(query: &str) -> Option<Asked> {
+fn parse(query: &str) -> Option<QueryRequirements> {
     let (mut of_scopes, mut of_permissions) = (Vec::new(), Vec::new());
     let mut others = Vec::new();
     let (mut acr, mut max_age, mut audience) = (None, None, None);
@@ -106,11 +108,11 @@ fn parse(query: &str) -> Option<Asked> {
     let kinds: [(_, ReadList); 2] = [(of_scopes, scopes), (of_permissions, permissions)];
     let named = kinds.into_iter().filter(|(lists, _)| !lists.is_empty());
     let policies: Option<Vec<_>> = named.map(|(lists, read)| all(&lists, read)).collect();
-    if others.len() > MOST {
+    if others.len() > MAX_RULES {
         return None;
     }
     let policies = policies?.into_iter().chain(others);
-    Some(Asked {
+    Some(QueryRequirements {
         policy: policies.reduce(|one, other| one & other),
         audience,
     })
@@ -126,7 +128,7 @@ fn seconds(text: &str) -> Option<Duration> {
 /// rejects.
 fn all(lists: &[String], read: ReadList) -> Option<Policy> {
     let list = lists.join(" ");
-    let fits = list.split(' ').count() <= MOST;
+    let fits = list.split(' ').count() <= MAX_RULES;
     fits.then(|| read(&list)).flatten()
 }
 
@@ -203,12 +205,12 @@ mod tests {
     use crate::auth::policy::{acr, group, permission, role, scope};
 
     #[test]
-    fn a_query_is_a_policy_or_a_problem() {
+    fn parses_a_query_as_a_policy() {
         const A: &str = "a";
-        let most = format!("scope={}", [A; MOST].join("+"));
+        let most = format!("scope={}", [A; MAX_RULES].join("+"));
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", Ok(None)),
+            ("empty", "", Ok(None)),
             ("a scope", "scope=read:messages", Ok(Some(scope("read:messages")))),
             ("two in one", "scope=a+b", Ok(Some(scope("a") & scope("b")))),
             ("with %20", "scope=a%20b", Ok(Some(scope("a") & scope("b")))),
@@ -228,7 +230,7 @@ mod tests {
             ("of each", "scope=a&permission=p", Ok(Some(scope("a") & permission("p")))),
             ("escaped", "scope=%72ead%2Ball%3d%26", Ok(Some(scope("read+all=&")))),
             ("an equals sign", "scope=a=b", Ok(Some(scope("a=b")))),
-            ("the most", &most, Ok(scopes(&[A; MOST].join(" ")))),
+            ("the most", &most, Ok(scopes(&[A; MAX_RULES].join(" ")))),
             ("one more", &format!("{most}+a"), Err(Problem::BadRequest)),
             ("one more, repeated", &format!("{most}&scope=a"), Err(Problem::BadRequest)),
             ("no value", "scope", Err(Problem::BadRequest)),
@@ -254,7 +256,7 @@ mod tests {
             ("an empty group", "group=", Err(Problem::BadRequest)),
             ("a role that is not UTF-8", "role=%ff", Err(Problem::BadRequest)),
             ("a role with a line break", "role=a%0ab", Err(Problem::BadRequest)),
-            ("too many roles", &["role=r"; MOST + 1].join("&"), Err(Problem::BadRequest)),
+            ("too many roles", &["role=r"; MAX_RULES + 1].join("&"), Err(Problem::BadRequest)),
             ("another case", "Scope=a", Err(Problem::BadRequest)),
             ("an escaped name", "%73cope=a", Err(Problem::BadRequest)),
             ("an ampersand at the end", "scope=a&", Err(Problem::BadRequest)),
@@ -268,13 +270,13 @@ mod tests {
         ];
         for (case, query, policy) in rows {
             let audience = None;
-            let expected = policy.map(|policy| Asked { policy, audience });
-            assert_eq!(asked(query), expected, "{case}");
+            let expected = policy.map(|policy| QueryRequirements { policy, audience });
+            assert_eq!(parse_query(query), expected, "{case}");
         }
     }
 
     #[test]
-    fn a_query_has_one_audience_at_most() {
+    fn accepts_at_most_one_audience() {
         const URL: &str = "https://a.example/mcp";
         #[rustfmt::skip]
         let rows = [
@@ -289,11 +291,15 @@ mod tests {
             ("no value", "audience", None),
         ];
         for (case, query, expected) in rows {
-            let expected = expected.map(|(audience, policy)| Asked {
+            let expected = expected.map(|(audience, policy)| QueryRequirements {
                 audience: Some(audience.to_owned()),
                 policy,
             });
-            assert_eq!(asked(query), expected.ok_or(Problem::BadRequest), "{case}");
+            assert_eq!(
+                parse_query(query),
+                expected.ok_or(Problem::BadRequest),
+                "{case}"
+            );
         }
     }
 }

@@ -76,7 +76,7 @@ pub async fn logout(auth: Auth, form: Vec<(String, String)>) -> Response {
         Ok(_) => no_store(warp::reply().into_response()),
         Err(error) if error.status().is_server_error() => auth.refusal(error).response(),
         Err(error) => {
-            tracing::warn!(code = error.code(), "a logout token was rejected");
+            tracing::warn!(code = error.code(), "logout token rejected");
             no_store(Problem::InvalidLogoutToken.response())
         }
     }

@@ -110,7 +110,7 @@ pub struct Row {
     pub summary: &'static str,
     /// The form of a successful answer.
     pub form: Form,
-    before: Before,
+    before: Prepend,
 }
 
 impl Row {
@@ -163,11 +163,11 @@ pub enum Form {
 /// box each filter, and again together with those below it, and each box allocates for every
 /// request that passes it.
 #[derive(Clone)]
-struct Before(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
+struct Prepend(Arc<dyn Fn(Answers) -> Answers + Send + Sync>);
 
 type Answers = BoxedFilter<(Response,)>;
 
-impl Before {
+impl Prepend {
     fn new(
         filter: impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -177,9 +177,9 @@ impl Before {
     }
 }
 
-impl fmt::Debug for Before {
+impl fmt::Debug for Prepend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Before").finish_non_exhaustive()
+        f.debug_struct("Prepend").finish_non_exhaustive()
     }
 }
 
@@ -463,7 +463,7 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Before::new(closed(self.filter.map(move |answer: A| {
+            before: Prepend::new(closed(self.filter.map(move |answer: A| {
                 let mut answer = answer.into_response();
                 if let Some(auth) = &self.nonces {
                     renew_nonce(auth, &mut answer);
@@ -610,7 +610,7 @@ impl<F> ProtectedJsonRoute<'_, F> {
 
 /// The requirements in the query of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct QueryRequirements {
     /// The policy. `None` if a valid token is enough.
     pub(crate) policy: Option<Policy>,
     /// The audience, which must be a configured one. `None` if any configured audience is accepted.
@@ -618,7 +618,7 @@ pub(crate) struct Asked {
 }
 
 /// Parses the requirements in a query.
-pub(crate) type ReadPolicy = fn(&str) -> Result<Asked, Problem>;
+pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
 /// A row whose policy is in the query of each request, without a handler.
 #[derive(Debug)]
@@ -655,10 +655,8 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original(original(&headers));
-                let forwarded = match forwarded(&auth, &headers) {
-                    Ok(forwarded) => forwarded,
-                    Err(problem) => return problem.response(),
-                };
+                let proves = auth.accepts_proofs();
+                let forwarded = proves.then(|| ForwardedTarget::read(&headers));
                 let request = match &forwarded {
                     Some(target) => target.head(&headers),
                     None => RequestHead::new(&method, path.as_str(), &headers),
@@ -672,7 +670,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                     (Some(audience), requirement) => {
                         let Some(auth) = auth.for_audience(&audience) else {
                             tracing::warn!(
-                                "/auth was asked for an audience that is not configured; the proxy is refused"
+                                "/auth query names an audience that is not configured; request rejected"
                             );
                             return Problem::BadRequest.response();
                         };
@@ -683,6 +681,13 @@ impl<F> QueryPolicyRoute<'_, F> {
                 };
                 match verdict {
                     Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
+                    Err(refusal)
+                        if forwarded
+                            .as_ref()
+                            .is_some_and(|it| it.explains(refusal.error)) =>
+                    {
+                        Problem::BadRequest.response()
+                    }
                     Err(refusal) => refusal.response(),
                 }
             }
@@ -727,14 +732,6 @@ fn original(headers: &HeaderMap) -> Original {
 pub(crate) struct Target {
     pub(crate) path: FullPath,
     pub(crate) query: String,
-}
-
-/// Returns the request that the proxy asks about, if its token comes with a proof.
-fn forwarded(auth: &Auth, headers: &HeaderMap) -> Result<Option<ForwardedTarget>, Problem> {
-    if !auth.accepts_proofs() {
-        return Ok(None);
-    }
-    ForwardedTarget::read(headers).map(Some)
 }
 
 /// Adds the nonce for the next proof to a successful answer, if the current nonce is about to

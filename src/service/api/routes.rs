@@ -18,7 +18,9 @@ use crate::{
         errors::show,
         forward_auth, handlers,
         matcher::{Methods, is_at},
-        route::{Access, Form, Row, Target, at, at_below, named_scopes, route, table},
+        route::{
+            Access, Form, QueryRequirements, Row, Target, at, at_below, named_scopes, route, table,
+        },
     },
 };
 
@@ -49,17 +51,23 @@ pub fn rows(
     rows.extend([
         route!(ANY, "auth")
             .with_auth(access)
-            .require_by_query(forward_auth::asked)
+            .require_by_query(forward_auth::parse_query)
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("Whose token it is, for a proxy that asks", Form::Forwarded),
+            .says(
+                "Forward authentication for a proxy: the identity of the caller",
+                Form::Forwarded,
+            ),
         //
         route!(GET, "livez")
             .then(handlers::livez)
-            .says("The process runs", Form::Object),
+            .says("Liveness: the process runs", Form::Object),
         //
         route!(GET, "readyz")
             .then(move || handlers::readyz(auth.clone(), is_stopping()))
-            .says("Keys are held, and how old they are", Form::Readiness),
+            .says(
+                "Readiness: the keys of each issuer, and their age",
+                Form::Readiness,
+            ),
     ]);
     if access.auth.accepts_logout() {
         let auth = access.auth.clone();
@@ -67,7 +75,7 @@ pub fn rows(
             .form()
             .then(move |form: Vec<(String, String)>| handlers::logout(auth.clone(), form))
             .says(
-                "The issuer ends a session (OpenID Connect Back-Channel Logout)",
+                "Revokes a session for the issuer (OpenID Connect Back-Channel Logout)",
                 Form::Object,
             );
         rows.push(row);
@@ -76,8 +84,12 @@ pub fn rows(
         // The client controls the query here, so it must not name a policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
+            .require_by_query(|_| Ok(QueryRequirements::default()))
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
-            .says("The same, with the client's path appended", Form::Forwarded);
+            .says(
+                "Forward authentication, with the client's path appended",
+                Form::Forwarded,
+            );
         rows.push(below);
     }
     rows.extend(error_pages());
@@ -96,13 +108,13 @@ fn demo_rows(access: &Access) -> [Row; 3] {
     [
         route!(GET, "api" / "public")
             .then(handlers::public)
-            .says("A message, open to all", Form::Message),
+            .says("A message for everyone", Form::Message),
         //
         route!(GET, "api" / "private")
             .with_auth(access)
             .then(handlers::private)
             .says(
-                "The token's claims, as the issuer signed them",
+                "The claims of the token, as the issuer signed them",
                 Form::Claims,
             ),
         //
@@ -110,7 +122,7 @@ fn demo_rows(access: &Access) -> [Row; 3] {
             .with_auth(access)
             .require(scope("read:messages"))
             .then(handlers::private_scoped)
-            .says("A message, for those who may read it", Form::Message),
+            .says("A message that needs a scope", Form::Message),
     ]
 }
 
@@ -140,12 +152,15 @@ fn error_pages() -> [Row; 2] {
         route!(GET, "errors")
             .headers()
             .then(|headers: HeaderMap| ready(show::index(&headers)))
-            .says("Every code that an answer can have", Form::Codes),
+            .says("All error codes", Form::Codes),
         //
         route!(GET, "errors" / { code })
             .headers()
             .then(|code: String, headers: HeaderMap| ready(show::page(&code, &headers)))
-            .says("What a code means, and how to fix its causes", Form::Code),
+            .says(
+                "An error code: its meaning, its causes and how to fix them",
+                Form::Code,
+            ),
     ]
 }
 
@@ -177,7 +192,7 @@ fn metadata(access: &Access, rows: &[Row]) -> Option<Row> {
             }
         })
         .says(
-            "What a client needs to know to get a token (RFC 9728)",
+            "Resource metadata: how a client gets a token (RFC 9728)",
             Form::Object,
         );
     Some(row)
@@ -269,11 +284,11 @@ fn docs_rows(docs: &Docs, openapi: String) -> [Row; 3] {
         //
         route!(GET, "docs")
             .then(move || ready(page.page()))
-            .says("The page on which they are tried", Form::Page),
+            .says("Swagger UI, to try the routes", Form::Page),
         //
         route!(GET, "docs" / { file })
             .then(move |file: String| ready(files.file(&file)))
-            .says("What that page loads", Form::File),
+            .says("The files of Swagger UI", Form::File),
     ]
 }
 
@@ -284,7 +299,7 @@ mod tests {
     use crate::service::http::cors::GATE;
 
     #[tokio::test]
-    async fn the_gate_is_the_row_that_takes_any_method() {
+    async fn gate_is_the_row_for_any_method() {
         let auth = Auth::discover("https://issuer.example/", "urn:api").unwrap();
         let any = |forward_auth_paths: bool| {
             let access = Access {

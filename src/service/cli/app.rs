@@ -130,7 +130,7 @@ fn traces() -> Option<Traces> {
     match Traces::from_environment() {
         Ok(traces) => traces,
         Err(error) => {
-            tracing::error!(%error, "traces are off: the exporter cannot be built");
+            tracing::error!(%error, "traces are off: exporter setup failed");
             None
         }
     }
@@ -182,7 +182,7 @@ async fn bind(variable: &'static str, address: SocketAddr) -> Result<Listener, F
         .map_err(|error| Failure::Listen(variable, address, error))
 }
 
-/// Runs a task. Stays pending forever if there is none, so that `select!` can always include it.
+/// Runs a task. Stays pending forever for `None`, so that `select!` can always include it.
 async fn run_or_pend(task: Option<impl Future<Output = ()>>) {
     match task {
         Some(task) => task.await,
@@ -221,7 +221,7 @@ impl HangupSignal {
     /// Reloads on every signal. Runs until it is dropped.
     async fn reload(mut self, auth: &Auth, tls: Option<&Tls>) {
         while self.signal.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "asked to refresh keys and certificate");
+            tracing::info!(signal = "SIGHUP", "reload requested");
             if let Some(config) = &self.config {
                 issuers::reload(config, auth);
             }

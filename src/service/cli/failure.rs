@@ -83,14 +83,14 @@ impl fmt::Display for Failure {
             Self::Listen(name, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 writeln!(
                     f,
-                    "{name}: {address} is in use; stop what listens there, or set {name} to \
-                     another, 127.0.0.1:0 for any free port"
+                    "{name}: {address} is in use; stop the process that listens there, or set {name} to \
+                     another address, such as 127.0.0.1:0 for any free port"
                 )
             }
             Self::Listen(name, address, error) => {
                 writeln!(f, "{name}: cannot listen at {address}: {error}")
             }
-            Self::Process(error) => writeln!(f, "the system refuses: {error}"),
+            Self::Process(error) => writeln!(f, "the operating system refused a request: {error}"),
         }
     }
 }

@@ -55,7 +55,7 @@ async fn request(url: &str) -> Result<(), Failure> {
         // of this machine.
         .tls_danger_accept_invalid_certs(true)
         .build()
-        .map_err(|_| unhealthy("cannot be asked".to_owned()))?;
+        .map_err(|_| unhealthy("cannot be requested".to_owned()))?;
     let response = client.get(url).send().await.map_err(|error| {
         unhealthy(if error.is_timeout() {
             format!("does not answer within {TIMEOUT:?}")

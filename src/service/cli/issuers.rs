@@ -19,7 +19,7 @@ Examples:
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(in crate::service) enum Command {
-    /// Print the issuers file that means the same as the variables of a .env file
+    /// Print an issuers file that is equivalent to the variables in a .env file
     Import {
         /// The file with the variables
         #[arg(default_value = ".env")]
@@ -37,7 +37,7 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
     }
     print!("{}", config.to_issuers_file(&environment));
     let replaced = config.variables_of_issuers(&environment);
-    eprintln!("take out {}, and set ISSUERS_FILE", replaced.join(", "));
+    eprintln!("remove {}, and set ISSUERS_FILE", replaced.join(", "));
     if config.exports_a_secret(&environment) {
         eprintln!("the file has a secret in it; let only the service read it (chmod 600)");
     }
@@ -50,16 +50,16 @@ pub(in crate::service) fn reload(config: &Config, auth: &Auth) {
         Ok(tables) => tables,
         Err(faults) => {
             for fault in faults.as_slice() {
-                tracing::error!(%fault, "the issuers file is not used; the issuers stay as they are");
+                tracing::error!(%fault, "issuers file not reloaded; the old issuers stay in use");
             }
             return;
         }
     };
     let issuers = tables.tables.len();
     match auth.replace_issuers(&auth::builder(&tables)) {
-        Ok(()) => tracing::info!(issuers, "issuers file reread"),
+        Ok(()) => tracing::info!(issuers, "issuers file reloaded"),
         Err(error) => {
-            tracing::error!(%error, "the issuers file is not used; the issuers stay as they are");
+            tracing::error!(%error, "issuers file not reloaded; the old issuers stay in use");
         }
     }
 }

@@ -44,7 +44,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     }
     if access.auth.accepts_proofs() && config.state_store.url.is_none() {
         tracing::info!(
-            "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
+            "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
         );
     }
     let hangup = Some(hangup);

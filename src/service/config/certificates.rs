@@ -34,7 +34,7 @@ pub(super) fn source(reader: &mut Reader, clients: &ClientAuth) -> Option<Certif
     if reader.is_set(TLS_CLIENT_CA_FILE.name()) && !is_requested && !reader.has_fault(requested) {
         reader.fault(
             TLS_CLIENT_CA_FILE.name(),
-            format_args!("set, but {requested} is off; set {requested}=request, or take it out"),
+            format_args!("set, but {requested} is off; set {requested}=request, or remove it"),
         );
     }
     let field = reader.optional(&CLIENT_CERT_FIELD);

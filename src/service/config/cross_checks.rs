@@ -49,7 +49,7 @@ pub(super) fn token_size(reader: &mut Reader, token: usize, head: u32) {
         reader.fault(
             MAX_HEADER_BYTES.name(),
             format_args!(
-                "{head} bytes, but a head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; give that much, or take it out"
+                "{head} bytes, but a request head with a token of AUTH0_MAX_TOKEN_BYTES may have {least}; set at least that, or remove it"
             ),
         );
     }
@@ -65,7 +65,7 @@ pub(super) fn required(reader: &mut Reader) {
             if reader.is_set(name) {
                 reader.fault(
                     name,
-                    "set together with ISSUERS_FILE, which has it for each issuer; take one of them out",
+                    "set together with ISSUERS_FILE, which sets it for each issuer; remove one of them",
                 );
             }
         }
@@ -93,7 +93,7 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
             if reader.is_set(name) {
                 reader.fault(
                     name,
-                    "set, but AUTH0_ISSUER has several, and it does not say which; take it out, or keep one issuer",
+                    "set, but AUTH0_ISSUER has several issuers, and this can apply to only one; remove it, or keep one issuer",
                 );
             }
         }
@@ -118,7 +118,7 @@ pub(super) fn port(reader: &mut Reader) {
     };
     let listen = match port.parse::<u16>() {
         Ok(port) => {
-            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine alone")
+            format!("LISTEN=0.0.0.0:{port}, or LISTEN=127.0.0.1:{port} for this machine only")
         }
         Err(_) => "LISTEN to an address and a port".to_owned(),
     };
@@ -166,7 +166,7 @@ pub(super) fn resource(reader: &mut Reader, resource: Option<&str>, audiences: &
     {
         reader.warn(
             AUTH0_RESOURCE.name(),
-            "none of AUTH0_API_AUDIENCE, so that a client which asks for a token by it (RFC 8707) gets one that is refused here",
+            "not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here",
         );
     }
 }
@@ -180,7 +180,7 @@ pub(super) fn resource_scopes(
     if resource.is_none() && scopes.is_some() {
         reader.warn(
             AUTH0_RESOURCE_SCOPES.name(),
-            "not used: without AUTH0_RESOURCE there are no metadata",
+            "not used, because AUTH0_RESOURCE is not set",
         );
     }
 }
@@ -197,21 +197,24 @@ pub(super) fn signing_secret(
     if hs256 && !is_set && !reader.is_set(ISSUERS_FILE.name()) {
         reader.fault(
             name,
-            "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or take HS256 out",
+            "not set, but AUTH0_ALGORITHMS has HS256; set it to the secret that the issuer signs with, 32 bytes or more, or remove HS256",
         );
     }
     if is_set && !hs256 {
-        reader.warn(name, "not used, since AUTH0_ALGORITHMS does not have HS256");
+        reader.warn(
+            name,
+            "not used, because AUTH0_ALGORITHMS does not have HS256",
+        );
     }
     if hs256 && algorithms.len() == 1 {
         for name in reader.names("AUTH0_JWKS_") {
-            reader.warn(&name, "not used, since AUTH0_ALGORITHMS has HS256 alone");
+            reader.warn(&name, "not used, because AUTH0_ALGORITHMS has only HS256");
         }
     }
     if secret.is_some_and(Secret::has_outer_blanks) {
         reader.warn(
             name,
-            "begins or ends with a blank or a line break, which counts as part of it",
+            "begins or ends with a space or a line break, which is part of the secret",
         );
     }
 }
@@ -233,7 +236,7 @@ pub(super) fn tls(reader: &mut Reader) {
 pub(super) fn any_origin_among_others(reader: &mut Reader) {
     reader.fault(
         CORS_ORIGINS.name(),
-        "has * beside other origins; keep * alone, for every origin there is, or take it out",
+        "has * beside other origins; keep * alone, which allows every origin, or remove it",
     );
 }
 
@@ -254,7 +257,7 @@ pub(super) fn listeners(reader: &mut Reader, listen: SocketAddr, metrics: Option
         reader.fault(
             METRICS_LISTEN.name(),
             format_args!(
-                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs a port of its own; give another, such as 127.0.0.1:9090"
+                "found \"{metrics}\", but LISTEN is \"{listen}\", and each needs its own port; set another, such as 127.0.0.1:9090"
             ),
         );
     }

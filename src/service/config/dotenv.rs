@@ -60,8 +60,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<DotEnv, Fault> {
 }
 
 const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8";
-const CANNOT_BE_READ: &str =
-    "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
+const CANNOT_BE_READ: &str = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
 
 /// Returns the lines for dotenvy to parse. Each unreadable line is replaced by a blank one and
 /// causes a warning.
@@ -85,12 +84,12 @@ fn readable_lines(bytes: &[u8], file: &str) -> Result<(Vec<String>, Vec<Warning>
             return Err(wrong_line(text, (file, number), is_text));
         }
         let what = if is_text {
-            "cannot be read"
+            "cannot be parsed"
         } else {
             "is not UTF-8"
         };
         let text = format_args!(
-            "line {number} {what} and is skipped; it names no variable of this service"
+            "line {number} {what} and is skipped, because it does not name a variable of this service"
         );
         warnings.push(Warning::new(file, text));
         let more = continuation(&texts[lines.len()..]);
@@ -125,11 +124,9 @@ fn wrong_line(line: &str, (file, number): (&str, usize), is_text: bool) -> Fault
         // dotenvy also rejects `"a$"`, because it does not find the closing quote after a
         // reference.
         _ if has_reference(value) => reference(line, (file, number)),
-        Some(quote) if !value[1..].contains(quote) => fault(
-            file,
-            number,
-            "has a quote that is not closed on the line; close it",
-        ),
+        Some(quote) if !value[1..].contains(quote) => {
+            fault(file, number, "has an unclosed quote; close it")
+        }
         _ => fault(file, number, CANNOT_BE_READ),
     }
 }
@@ -204,7 +201,7 @@ fn reference(source: &str, (file, line): (&str, usize)) -> Fault {
     Fault::new(
         name,
         format_args!(
-            "found a \"$\" on line {line} of {file}, which starts a reference; put the {what} in single quotes"
+            "found a \"$\" on line {line} of {file}, which begins a reference to a variable; put the {what} in single quotes"
         ),
     )
 }
@@ -293,9 +290,9 @@ mod tests {
     fn parses_the_usual_syntax() {
         #[rustfmt::skip]
         let rows = [
-            ("blanks around =", "LISTEN  =  x\n", "LISTEN", "x"),
+            ("spaces around =", "LISTEN  =  x\n", "LISTEN", "x"),
             ("no line break at the end", "LISTEN=x", "LISTEN", "x"),
-            ("a blank at the end", "LISTEN=x ", "LISTEN", "x"),
+            ("a trailing space", "LISTEN=x ", "LISTEN", "x"),
             ("CRLF", "A=b\r\nLISTEN = x\r\n", "LISTEN", "x"),
             ("a byte order mark", "\u{feff}LISTEN=x", "LISTEN", "x"),
             ("export", "export LISTEN=x", "LISTEN", "x"),
@@ -305,7 +302,7 @@ mod tests {
             ("quotes", "LISTEN='a b' # c", "LISTEN", "a b"),
             ("a reference", "B=tenant\nAUTH0_ISSUER=https://${B}/", "AUTH0_ISSUER", "https://tenant/"),
             ("a secret in quotes", "AUTH0_SIGNING_SECRET='a$b'", "AUTH0_SIGNING_SECRET", "a$b"),
-            ("nothing", "LISTEN =", "LISTEN", ""),
+            ("empty", "LISTEN =", "LISTEN", ""),
             ("twice the same", "LISTEN=x\nLISTEN=x", "LISTEN", "x"),
         ];
         for (case, text, name, value) in rows {
@@ -326,14 +323,14 @@ mod tests {
             ("at the end", "hunter2$"),
             ("in double quotes", "\"hunter$2\""),
             ("last in double quotes", "\"hunter2$x\""),
-            ("beside an escaped one", r"hun\$ter$2"),
-            ("beside one in single quotes", "'hun$ter'$2"),
+            ("with an escaped one", r"hun\$ter$2"),
+            ("with one in single quotes", "'hun$ter'$2"),
             ("an open brace", "hunter${2"),
             ("that expands to one", "hunter$B"),
-            ("after a blank", "hunter 2$x"),
+            ("after a space", "hunter 2$x"),
         ];
         for (case, value) in altered {
-            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which starts a reference; put the secret in single quotes";
+            let fault = "AUTH0_SIGNING_SECRET: found a \"$\" on line 2 of .env, which begins a reference to a variable; put the secret in single quotes";
             match parse(secret(value).as_bytes(), ".env") {
                 Ok(_) => panic!("{case}"),
                 Err(found) => assert_eq!(found.to_string(), fault, "{case}"),
@@ -364,10 +361,10 @@ mod tests {
 
     /// Each row is an ordinary line from another program's `.env`, or similar to one.
     #[test]
-    fn skips_lines_of_other_programs_that_cannot_be_read() {
+    fn skips_unreadable_lines_of_other_programs() {
         #[rustfmt::skip]
         let rows = [
-            ("a blank", &b"APP_NAME=My App"[..], 1),
+            ("a space", &b"APP_NAME=My App"[..], 1),
             ("an apostrophe", b"GREETING=it's fine", 1),
             ("a quote that is not closed", b"A='b", 1),
             ("a double quote that is not closed", b"A=\"b", 1),
@@ -405,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_of_another_program_hides_no_line_of_ours() {
+    fn unclosed_quotes_do_not_hide_our_variables() {
         for (case, text) in [
             ("closed by one of ours", "A='b\nLISTEN='x'\n"),
             ("closed after one of ours", "A=\"b\nLISTEN=x\nc\"\n"),
@@ -420,16 +417,16 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_line_of_ours_without_its_contents() {
-        let cannot = "cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\"";
-        let reference = "which starts a reference; put the";
+    fn reports_unreadable_lines_without_their_contents() {
+        let cannot = "cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
+        let reference = "which begins a reference to a variable; put the";
         #[rustfmt::skip]
         let rows = [
             ("no =", &b"A=b\n\n# c\nLISTEN\n"[..], format!(".env: line 4 {cannot}")),
             ("a colon", b"AUTH0_DOMAIN: hunter2\n", format!(".env: line 1 {cannot}")),
-            ("a blank beside a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
-            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has a quote that is not closed on the line; close it".into()),
-            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has a quote that is not closed on the line; close it".into()),
+            ("a space and a quote", b"A=b\nLISTEN=hunter2 it's\n", format!(".env: line 2 {cannot}")),
+            ("an open quote", b"A=b\nLISTEN='hunter2\n\nC=d\n", ".env: line 2 has an unclosed quote; close it".into()),
+            ("on several lines", b"LISTEN='hunter2\nb'\n", ".env: line 1 has an unclosed quote; close it".into()),
             ("a backslash", b"\xef\xbb\xbfA=b\r\nLISTEN=hunter\\2\r\n", format!(".env: line 2 {cannot}")),
             ("not UTF-8", b"A=b\nLISTEN=hunter2\xff\n", ".env: line 2 is not UTF-8; save the file as UTF-8".into()),
             ("UTF-16", b"\xff\xfeA\0=\0", ".env: line 1 is not UTF-8; save the file as UTF-8".into()),

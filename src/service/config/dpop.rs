@@ -69,22 +69,22 @@ pub(super) fn check(reader: &mut Reader, dpop: &Dpop) {
     if is_on && dpop.public_url.is_none() && !url_has_fault {
         reader.missing(
             &[PUBLIC_URL.name()],
-            "AUTH0_DPOP compares proofs with it; set it to the URL by which clients reach this service, such as https://api.example.com, or AUTH0_DPOP to off",
+            "AUTH0_DPOP needs it to check proofs; set it to the URL that clients use, such as https://api.example.com, or set AUTH0_DPOP to off",
         );
     }
     let secret = AUTH0_DPOP_NONCE_SECRET.name();
     if is_on && dpop.nonce && !reader.is_set(secret) {
         reader.warn(
             secret,
-            "not set, so that each start and each replica makes nonces of its own, and refuses those of others",
+            "not set, so each process makes its own nonces and rejects those of other processes",
         );
     }
     if reader.is_set(secret) && !dpop.nonce {
-        reader.warn(secret, "not used, since AUTH0_DPOP_NONCE is off");
+        reader.warn(secret, "not used, because AUTH0_DPOP_NONCE is off");
     }
     if !is_on {
         for name in reader.names("AUTH0_DPOP_") {
-            reader.warn(&name, "not used, since DPoP is off");
+            reader.warn(&name, "not used, because DPoP is off");
         }
     }
 }

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn prefers_the_environment_to_the_file() {
+    fn environment_overrides_the_file() {
         let vars = [("LISTEN", "a"), ("PATH", "/bin")];
         let vars = Environment::merge(
             environment(&vars),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_names_that_are_nearly_ours_in_the_file_alone() {
+    fn warns_about_misspelt_names_only_in_the_file() {
         #[rustfmt::skip]
         let rows = [
             ("LISTN", Some("LISTEN")),
@@ -350,7 +350,7 @@ mod tests {
         let rows = [
             ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service may read, or take it away"),
             ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service may read, or take it away"),
-            ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be read; write NAME=value, and quote a value that has blanks, quotes, \"$\" or \"\\\""),
+            ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {
             let faults = Environment::merge(environment(&[]), dotenv, DOT_ENV).unwrap_err();

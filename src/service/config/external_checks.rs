@@ -88,8 +88,11 @@ pub(super) fn files_of(issuer: &IssuerSettings, algorithms: &[Algorithm]) -> Vec
     ];
     let faults = faults.into_iter().filter_map(|(name, path, outcome)| {
         let (path, invalid) = (path?, outcome?.err()?);
-        let table = quoted(&issuer.url);
-        let subject = format!("{}: in [[issuer]] {table}, {name}", issuer.place);
+        let subject = format!(
+            "{}: in [[issuer]] {}, {name}",
+            issuer.place,
+            quoted(&issuer.url)
+        );
         let found = quoted(&path.to_string_lossy());
         Some(Fault::found(
             &subject,
@@ -112,7 +115,7 @@ fn parse_key_set_file(path: &Path, algorithms: &[Algorithm]) -> Parsed<()> {
         .build();
     match built {
         Err(SetupError::KeySet(error)) => {
-            Err(InvalidValue::new("holds no key to verify with").because(error))
+            Err(InvalidValue::new("has no usable key").because(error))
         }
         _ => Ok(()),
     }
@@ -138,8 +141,10 @@ fn revocations(path: &Path) -> Parsed<()> {
     match revocation::file::read(path) {
         Ok(_) => Ok(()),
         Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
-        Err(FileError::Line(_, line, why)) => Err(InvalidValue::new("is no list of revocations")
-            .because(format_args!("line {line}: {why}"))),
+        Err(FileError::Line(_, line, why)) => {
+            Err(InvalidValue::new("is not a list of revocations")
+                .because(format_args!("line {line}: {why}")))
+        }
         Err(error) => Err(InvalidValue::new("cannot be used").because(error)),
     }
 }
@@ -148,7 +153,7 @@ fn client_key(path: &Path) -> Parsed<()> {
     let pem = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
     if !is_client_key(&pem) {
         return Err(InvalidValue::new(
-            "holds no private key of RSA, P-256, P-384 or Ed25519 in PEM",
+            "has no RSA, P-256, P-384 or Ed25519 private key in PEM",
         ));
     }
     Ok(())
@@ -186,9 +191,9 @@ pub(super) fn misplaced(environment: &Environment) -> Vec<Warning> {
     let misplaced = network_names().filter_map(|name| {
         let text = match environment.get(name)?.1 {
             Origin::Environment => return None,
-            Origin::DotEnv(_) => "nobody reads it there; set it in the environment",
+            Origin::DotEnv(_) => "not read from there; set it in the environment",
             Origin::EnvFile(_) => {
-                "not applied by this command; set it in its environment too, to try it"
+                "not applied by this command; to test it, also set it in this command's environment"
             }
         };
         Some(Warning::new(name, text))
@@ -227,7 +232,7 @@ fn has_authority(document: &[u8]) -> bool {
 }
 
 fn no_authority() -> InvalidValue {
-    InvalidValue::new("holds no certificate of an authority")
+    InvalidValue::new("has no certificate of a certificate authority")
 }
 
 /// Checks a proxy the way reqwest parses it. An empty value means no proxy.
@@ -237,7 +242,7 @@ fn proxy(value: &str) -> Parsed<()> {
     }
     let uri: Option<Uri> = value.parse().ok();
     let Some(uri) = uri.filter(|uri| uri.authority().is_some()) else {
-        return Err(InvalidValue::new("is no URL"));
+        return Err(InvalidValue::new("is not a URL"));
     };
     match uri.scheme_str() {
         None | Some("http" | "https") => Ok(()),

@@ -79,29 +79,27 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     if mode == IntrospectionMode::Off {
         for unused in reader.names("AUTH0_INTROSPECTION_") {
             if !reader.has_fault(name) {
-                let text = "not used, since AUTH0_INTROSPECTION is off; set it to opaque or always";
+                let text =
+                    "not used, because AUTH0_INTROSPECTION is off; set it to opaque or always";
                 reader.warn(&unused, text);
             }
         }
         return None;
     }
     if issuers.len() > 1 {
-        let text = "set, but AUTH0_ISSUER has several, and it does not say which one to ask; take it out, or keep one issuer";
+        let text = "set, but AUTH0_ISSUER has several issuers, and only one may be asked; remove it, or keep one issuer";
         reader.fault(name, text);
     }
     let (id, given) = (AUTH0_INTROSPECTION_CLIENT_ID.name(), "AUTH0_INTROSPECTION_");
     if !reader.is_set(id) {
-        reader.missing(
-            &[id],
-            "set it to the client as which AUTH0_INTROSPECTION asks the issuer",
-        );
+        reader.missing(&[id], "set it to the client ID that introspection uses");
     }
     let secret_name = AUTH0_INTROSPECTION_CLIENT_SECRET.name();
     let key_name = AUTH0_INTROSPECTION_KEY_FILE.name();
     match (reader.is_set(secret_name), reader.is_set(key_name)) {
         (false, false) => reader.missing(
             &[secret_name],
-            "set it to the secret of that client, or AUTH0_INTROSPECTION_KEY_FILE to its private key",
+            "set it to that client's secret, or set AUTH0_INTROSPECTION_KEY_FILE to its private key",
         ),
         (true, true) => reader.fault(
             key_name,

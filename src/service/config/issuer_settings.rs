@@ -97,6 +97,11 @@ pub struct IssuerSettings {
 }
 
 impl IssuerSettings {
+    /// Returns whether the issuer is asked about opaque tokens.
+    pub(super) fn asks_about_opaque(&self) -> bool {
+        self.introspection == Some(IntrospectionMode::Opaque)
+    }
+
     /// Returns the settings for introspection.
     ///
     /// # Errors
@@ -109,7 +114,9 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            None | Some(IntrospectionMode::Off) => {
+            // Turned off for a while, perhaps, so the other options may stay.
+            Some(IntrospectionMode::Off) => return Ok(None),
+            None => {
                 let is_unused = id.is_some()
                     || secret.is_some()
                     || file.is_some()
@@ -117,9 +124,7 @@ impl IssuerSettings {
                     || self.introspection_uri.is_some()
                     || self.introspection_ttl.is_some();
                 return if is_unused {
-                    Err(
-                        "introspection: not set, but other options of it are; give opaque or always",
-                    )
+                    Err("introspection: not set, but its other options are; set opaque or always")
                 } else {
                     Ok(None)
                 };
@@ -131,7 +136,7 @@ impl IssuerSettings {
             (None, Some(path), None) => ClientProof::SecretFile(path),
             (None, None, Some(path)) => ClientProof::KeyFile(path),
             _ => {
-                return Err("introspection: give one of introspection_client_secret, \
+                return Err("introspection: set one of introspection_client_secret, \
                      introspection_client_secret_file and introspection_key_file");
             }
         };

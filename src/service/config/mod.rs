@@ -91,7 +91,7 @@ pub struct Config {
     pub jwks_cooldown: Duration,
     /// How long an expired key set is still used while fetches fail. Defaults to 1 h.
     pub jwks_stale: Duration,
-    /// The timeout of one whole fetch. Defaults to 5 s.
+    /// The timeout of a key fetch, discovery included. Defaults to 5 s.
     pub jwks_timeout: Duration,
     /// The allowed clock skew, at most 5 min. Defaults to 30 s.
     pub leeway: Duration,
@@ -171,6 +171,20 @@ impl Config {
         let (config, mut warnings) = Self::from_environment(environment)?;
         warnings.extend(config.check_external(environment)?);
         Ok((config, warnings))
+    }
+
+    /// Like [`load`](Self::load), for a command that reads or writes the list of revocations and
+    /// reports what is wrong with the file itself.
+    ///
+    /// # Errors
+    /// Every fault but those of the file of revocations.
+    pub fn load_for_revocations() -> Result<Self, Faults> {
+        let environment = Environment::read()?;
+        let (mut config, _) = Self::from_environment(&environment)?;
+        let file = config.revocation_file.take();
+        config.check_external(&environment)?;
+        config.revocation_file = file;
+        Ok(config)
     }
 
     /// Parses the configuration. Faults and warnings name the origin of their variable.

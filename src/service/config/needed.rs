@@ -3,7 +3,7 @@
 use crate::service::config::variables::{AUTH0_API_AUDIENCE, AUTH0_DOMAIN, AUTH0_ISSUER};
 
 /// The advice if no issuer is set.
-pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or AUTH0_ISSUER to the URL of your issuer; without either, `warp-bearer dev` brings its own";
+pub(super) const NO_ISSUER: &str = "set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`";
 
 /// The advice if no audience is set.
 pub(super) const NO_AUDIENCE: &str =

@@ -175,7 +175,7 @@ impl Reader {
         if text.trim().is_empty() {
             let needed = needed::remedy(variable.name, |name| self.is_set(name));
             let remedy =
-                needed.map_or_else(|| format!("give {expects}, or take it out"), str::to_owned);
+                needed.map_or_else(|| format!("give {expects}, or remove it"), str::to_owned);
             self.fault(variable.name, format_args!("set to nothing; {remedy}"));
             return None;
         }
@@ -225,8 +225,8 @@ impl Reader {
             .map(str::trim)
             .partition(|item| item.is_empty());
         if !empty.is_empty() {
-            let invalid = InvalidValue::new("has nothing at one side of a comma");
-            self.invalid(variable, text, &invalid.hint("take the comma out"));
+            let invalid = InvalidValue::new("has an empty item");
+            self.invalid(variable, text, &invalid.hint("remove the comma"));
         }
         let mut list = Vec::new();
         let mut is_valid = empty.is_empty();
@@ -263,14 +263,14 @@ fn is_quoted(text: &str) -> bool {
 }
 
 fn still_quoted() -> InvalidValue {
-    InvalidValue::new("is still in quotes").hint("take them off")
+    InvalidValue::new("is still in quotes").hint("remove them")
 }
 
 fn unknown_warning(name: &str) -> Warning {
     let hint = match variables::nearest(name) {
         Some(known) => format!("did you mean {known}?"),
-        None => "see .env.example for those there are".to_owned(),
+        None => "see .env.example for the variables that exist".to_owned(),
     };
     let name = ShownText::new(name).to_string();
-    Warning::new(&name, format_args!("nobody reads it; {hint}"))
+    Warning::new(&name, format_args!("not a known variable; {hint}"))
 }

@@ -18,7 +18,7 @@ pub struct StateStore {
     pub timeout: Duration,
     /// How long the last revocation list is used while the store is unreachable. Defaults to 5 min.
     pub stale: Duration,
-    /// What happens after `stale` has passed. Defaults to refusing requests.
+    /// The behavior after `stale` has passed. Defaults to refusing requests.
     pub outage: StoreOutage,
 }
 
@@ -37,6 +37,6 @@ pub(super) fn check(reader: &mut Reader) {
         return;
     }
     for name in reader.names("STATE_STORE_") {
-        reader.warn(&name, "not used, since STATE_STORE is not set");
+        reader.warn(&name, "not used, because STATE_STORE is not set");
     }
 }

@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{
 use crate::auth::ClientCertificate;
 
 /// The certificate of a connection's client. Set once the handshake is complete.
-pub(in crate::service) type Presented = Arc<OnceLock<ClientCertificate>>;
+pub(in crate::service) type CertificateSlot = Arc<OnceLock<ClientCertificate>>;
 
 /// Decides which client certificates count.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ pub(in crate::service) fn fit(mut limits: Limits) -> Limits {
             wanted = limits.connections,
             connections,
             descriptors,
-            "MAX_CONNECTIONS lowered: the process may not open as many files; raise its limit (ulimit -n, LimitNOFILE)"
+            "MAX_CONNECTIONS lowered to the limit of open files; raise that limit (ulimit -n, LimitNOFILE)"
         );
         limits.connections = connections;
     }
@@ -67,7 +67,7 @@ fn raised() -> Option<u64> {
         Ok(()) => maximum,
         // Some systems report a hard limit that they do not grant.
         Err(error) => {
-            tracing::debug!(%error, "soft limit of descriptors not raised");
+            tracing::debug!(%error, "raising the soft limit of open files failed");
             current
         }
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_in_reserve() {
+    fn keeps_descriptors_in_reserve() {
         for (case, wanted, descriptors, expected) in [
             ("plenty", 10_000, 65_536, 10_000),
             ("just enough", 10_000, 10_064, 10_000),

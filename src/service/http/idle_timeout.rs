@@ -11,8 +11,8 @@
 //! - A response ends if the peer reads none of it for the limit. *Other requests on the connection
 //!   do not reset this timer.* An HTTP/2 response ends with its stream while the stream's task
 //!   still runs, and with the connection afterwards.
-//! - A connection whose socket accepts no byte for [`BLOCKED`] times the limit ends. Meanwhile the
-//!   timers of the other two rules are paused, but never for more than [`BLOCKED`] times the limit
+//! - A connection whose socket accepts no byte for [`BLOCKED_FACTOR`] times the limit ends. Meanwhile the
+//!   timers of the other two rules are paused, but never for more than [`BLOCKED_FACTOR`] times the limit
 //!   in total. Otherwise a peer could keep its socket full with pings and occasionally read a few
 //!   of their responses.
 //!
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// A socket may accept no bytes for this many times the limit. At the default limit of 30 s, a peer
 /// that reads 1 KiB per second empties a receive buffer of 240 KiB in that time.
-const BLOCKED: u32 = 8;
+const BLOCKED_FACTOR: u32 = 8;
 
 /// The timers of one connection.
 #[derive(Debug)]
@@ -41,12 +41,12 @@ pub(in crate::service) struct IdleTimeout(Mutex<State>);
 struct State {
     /// The number of requests whose responses hyper has not received completely.
     active: usize,
-    /// When a request last began or ended, or a blocked socket last accepted bytes again.
+    /// The last time that a request began or ended, or that a blocked socket accepted bytes again.
     since: Instant,
-    /// When a request last began or ended, or hyper last wrote a piece of a response. Limits how
-    /// far a blocked socket can postpone `since`.
+    /// The last time that a request began or ended, or that hyper wrote a piece of a response.
+    /// Limits how far a blocked socket can postpone `since`.
     used: Instant,
-    /// Since when the socket has accepted no bytes. `None` if it accepts bytes.
+    /// The time at which the socket stopped accepting bytes. `None` if it accepts bytes.
     blocked: Option<Instant>,
     /// True if an HTTP/1.1 response is handed over in pieces and the next piece is available.
     hands_over: bool,
@@ -65,11 +65,11 @@ struct State {
 struct StreamState {
     /// The number of pieces that hyper has not written yet.
     pieces: usize,
-    /// When hyper last wrote a piece, or received one while it had none. Later by the time for
-    /// which the socket has been blocked since.
+    /// The last time that hyper wrote a piece, or received one while it had none. Later by the
+    /// time for which the socket has been blocked since.
     since: Instant,
-    /// When hyper last wrote a piece, or received one while it had none. Limits how far a blocked
-    /// socket can postpone `since`.
+    /// The last time that hyper wrote a piece, or received one while it had none. Limits how far a
+    /// blocked socket can postpone `since`.
     progressed: Instant,
     /// Ends the stream. `None` once the stream's task has ended: hyper then holds the last pieces,
     /// and they are freed only when the connection ends.
@@ -150,9 +150,9 @@ impl IdleTimeout {
 
     /// Waits until the connection must end: it has been idle for `limit`, or the peer has read none
     /// of a response for that long and the response has no stream to end, or the socket has been
-    /// blocked for [`BLOCKED`] limits.
+    /// blocked for [`BLOCKED_FACTOR`] limits.
     pub(in crate::service) async fn expired(&self, limit: Duration) {
-        self.still(limit, limit * BLOCKED).await;
+        self.still(limit, limit * BLOCKED_FACTOR).await;
     }
 
     /// Like [`expired`](Self::expired), for a connection that is being shut down: a blocked socket
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_at_work_holds_the_clock_and_its_end_restarts_it() {
+    async fn active_requests_pause_the_idle_timer() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
 
         let request = idle_timeout.begin_request();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_ends_a_busy_connection() {
+    async fn blocked_socket_ends_a_busy_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
         keep_busy(&idle_timeout);
@@ -430,11 +430,14 @@ mod tests {
         idle_timeout.block();
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), Duration::from_secs(37) + LIMIT * BLOCKED);
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_secs(37) + LIMIT * BLOCKED_FACTOR
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_blocked_socket_is_given_no_extra_time_at_last() {
+    async fn blocked_socket_gets_no_extra_time_during_shutdown() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let _streaming = idle_timeout.begin_request();
 
@@ -445,7 +448,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_waits_while_the_socket_is_blocked() {
+    async fn unread_response_waits_while_the_socket_is_blocked() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (stream, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -483,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_untaken_answer() {
+    async fn trickling_reads_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -501,11 +504,11 @@ mod tests {
 
         // hyper still holds the piece.
         idle_timeout.expired(LIMIT).await;
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED * 2);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR * 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_pieces_do_not_hold_an_untaken_answer() {
+    async fn further_pieces_do_not_keep_an_unread_response() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         let (abort, _registration) = AbortHandle::new_pair();
         let request = idle_timeout.begin_request();
@@ -526,18 +529,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_reads_does_not_hold_an_idle_connection() {
+    async fn trickling_reads_do_not_keep_an_idle_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         drop(idle_timeout.begin_request());
         trickle(&idle_timeout);
 
         idle_timeout.expired(LIMIT).await;
 
-        assert_eq!(start.elapsed(), LIMIT * BLOCKED);
+        assert_eq!(start.elapsed(), LIMIT * BLOCKED_FACTOR);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_ends_once_its_pieces_are_taken() {
+    async fn response_ends_once_its_pieces_are_taken() {
         let (idle_timeout, waits) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -551,7 +554,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_is_wide_if_it_took_the_last_piece_in_one_go() {
+    async fn peer_that_took_a_whole_piece_is_wide() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let offer = request.begin_stream(AbortHandle::new_pair().0);
@@ -572,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_peers_side_is_kept_back_while_an_answer_is_handed_over() {
+    fn end_of_stream_is_held_back_while_a_response_is_sent() {
         let (idle_timeout, reads) = (IdleTimeout::new(), &Context::from_waker(Waker::noop()));
         let request = idle_timeout.begin_request();
         assert!(!idle_timeout.keeps_back_end(reads));
@@ -593,7 +596,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_answer_ends_its_stream_and_then_the_connection() {
+    async fn unread_response_ends_its_stream_then_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let (abort, _registration) = AbortHandle::new_pair();
@@ -614,7 +617,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_untaken_rest_without_a_stream_ends_the_connection() {
+    async fn unread_rest_without_a_stream_ends_the_connection() {
         let (start, idle_timeout) = (Instant::now(), IdleTimeout::new());
         keep_busy(&idle_timeout);
         let request = idle_timeout.begin_request();
@@ -630,7 +633,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_handler_holds_the_clock_once_its_pieces_are_taken() {
+    async fn silent_handler_keeps_the_connection_once_its_pieces_are_taken() {
         let idle_timeout = IdleTimeout::new();
         let request = idle_timeout.begin_request();
         let (abort, _registration) = AbortHandle::new_pair();
@@ -646,7 +649,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_used_again() {
+    async fn stream_indices_are_reused() {
         let idle_timeout = IdleTimeout::new();
         for _ in 0..3 {
             let request = idle_timeout.begin_request();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_lf_reaches_no_parser_in_a_head_and_every_parser_in_a_body() {
+    fn replaces_lone_lf_in_heads_but_not_in_bodies() {
         for (case, bytes, lone) in [
             ("a head", "GET / HTTP/1.1\r\nA: b\r\n\r\n", false),
             ("a body", "POST / HTTP/1.1\r\n\r\n{\n}", false),

@@ -118,9 +118,11 @@ where
     loop {
         match accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_the_peers(&error) => tracing::debug!(%error, "a peer left early"),
+            Err(error) if is_the_peers(&error) => {
+                tracing::debug!(%error, "peer disconnected early")
+            }
             Err(error) => {
-                tracing::error!(%error, "no connection can be taken; trying again");
+                tracing::error!(%error, "accepting a connection failed; retrying");
                 sleep(RETRY_DELAY).await;
             }
         }
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn faults_in_accepting_neither_end_nor_spin_the_loop() {
+    async fn accept_errors_neither_end_nor_spin_the_loop() {
         const ECONNABORTED: i32 = 103;
         const ECONNRESET: i32 = 104;
         const EMFILE: i32 = 24;

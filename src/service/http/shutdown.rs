@@ -42,9 +42,9 @@ impl Shutdown {
             async move {
                 while let Some(signal) = signals.next().await {
                     if shutdown.is_requested() {
-                        tracing::warn!(signal, "told to stop at once");
+                        tracing::warn!(signal, "immediate shutdown requested");
                     } else {
-                        tracing::info!(signal, "asked to stop");
+                        tracing::info!(signal, "shutdown requested");
                     }
                     shutdown.request();
                 }

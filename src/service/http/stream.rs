@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
 
 use crate::service::http::{
-    client_certificates::{Clients, Presented},
+    client_certificates::{CertificateSlot, Clients},
     idle_timeout::IdleTimeout,
     socket::Socket,
 };
@@ -31,7 +31,7 @@ pub(in crate::service) struct Stream {
     idle_timeout: Arc<IdleTimeout>,
     /// The check of the client's certificate, and the place to store it. `None` if clients are not
     /// asked for one.
-    clients: Option<(Clients, Presented)>,
+    clients: Option<(Clients, CertificateSlot)>,
 }
 
 enum State {
@@ -57,13 +57,13 @@ impl Stream {
         Self {
             state,
             idle_timeout,
-            clients: clients.map(|clients| (clients, Presented::default())),
+            clients: clients.map(|clients| (clients, CertificateSlot::default())),
         }
     }
 
     /// Returns the place where the client's certificate is stored after the handshake. `None` if
     /// clients are not asked for one.
-    pub(in crate::service) fn client_certificate(&self) -> Option<Presented> {
+    pub(in crate::service) fn client_certificate(&self) -> Option<CertificateSlot> {
         let (_, presented) = self.clients.as_ref()?;
         Some(Arc::clone(presented))
     }

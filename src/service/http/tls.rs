@@ -115,7 +115,9 @@ impl Tls {
         match self.replace() {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "certificate not replaced"),
+            Err(error) => {
+                tracing::warn!(%error, "certificate reload failed; the old one stays in use")
+            }
         }
     }
 
@@ -231,8 +233,8 @@ fn key(files: &Files, why: &'static str) -> TlsError {
 
 fn why(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::NotFound => "is not there",
-        io::ErrorKind::PermissionDenied => "may not be read by this user",
+        io::ErrorKind::NotFound => "does not exist",
+        io::ErrorKind::PermissionDenied => "cannot be read: permission denied",
         io::ErrorKind::IsADirectory => "is a directory",
         _ => "cannot be read",
     }

@@ -28,7 +28,7 @@ use opentelemetry_sdk::{
 
 use crate::{
     auth::context::KeyWait,
-    service::observe::{metrics::Outcome, request_id::Trace},
+    service::observe::{metrics::Outcome, request_id::TraceContext},
 };
 
 /// How long sending the last spans may take at shutdown.
@@ -79,7 +79,7 @@ impl Traces {
         &self,
         since: Instant,
         method: &'static str,
-        parent: Option<(&Trace, Option<&HeaderValue>)>,
+        parent: Option<(&TraceContext, Option<&HeaderValue>)>,
     ) -> Option<RequestSpan> {
         let since_epoch = SystemTime::now() - since.elapsed();
         let parent = parent.map_or_else(Context::new, |(trace, state)| {
@@ -110,8 +110,8 @@ impl Traces {
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         match flushed.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not sent"),
-            Err(error) => tracing::error!(%error, "the exporter of spans panicked"),
+            Ok(Err(error)) => tracing::warn!(%error, "sending the last spans failed"),
+            Err(error) => tracing::error!(%error, "span exporter panicked"),
         }
     }
 }
@@ -221,16 +221,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn traces_are_on_where_a_collector_is_named() {
+    fn traces_are_enabled_if_a_collector_is_configured() {
         const ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
         const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         #[rustfmt::skip]
         let rows = [
-            ("nothing", &[][..], false),
+            ("empty", &[][..], false),
             ("an address", &[(ALL, "http://c:4318")], true),
             ("an empty one", &[(ALL, "")], false),
             ("one for traces", &[(TRACES, "http://c:4318/v1/traces")], true),
-            ("the exporter alone", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
+            ("the exporter only", &[("OTEL_TRACES_EXPORTER", "otlp")], true),
             ("no exporter", &[(ALL, "http://c:4318"), ("OTEL_TRACES_EXPORTER", "none")], false),
             ("disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "true")], false),
             ("not disabled", &[(ALL, "http://c:4318"), ("OTEL_SDK_DISABLED", "false")], true),

@@ -33,7 +33,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         .lines()
         .find_map(|line| line.strip_prefix("btime "));
     let booted: u64 = booted?.trim().parse().ok()?;
-    let seconds = |ticks: u64| precise(ticks) / precise(clock_ticks_per_second());
+    let seconds = |ticks: u64| to_f64(ticks) / to_f64(clock_ticks_per_second());
     Some(ProcessFigures {
         cpu_seconds: seconds(stat.ticks),
         resident_bytes: stat.resident_pages * u64::try_from(page_size()).ok()?,
@@ -41,7 +41,7 @@ pub(in crate::service) fn figures() -> Option<ProcessFigures> {
         // Includes the directory that is being read.
         open_files: u64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
         max_files: getrlimit(Resource::Nofile).current,
-        started: precise(booted) + seconds(stat.started_ticks),
+        started: to_f64(booted) + seconds(stat.started_ticks),
     })
 }
 
@@ -79,7 +79,7 @@ impl Stat {
 
 /// Exact up to 2^53, which is more than any real number of ticks, seconds or bytes.
 #[allow(clippy::cast_precision_loss)]
-pub(in crate::service) fn precise(number: u64) -> f64 {
+pub(in crate::service) fn to_f64(number: u64) -> f64 {
     number as f64
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_line_whose_name_has_blanks_and_parentheses() {
+    fn parses_names_with_spaces_and_parentheses() {
         let line = "42 (a) b) S 1 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 7 0 1000 4096 25 184";
         let expected = Stat {
             ticks: 200,

@@ -68,9 +68,9 @@ fn mix(mut bits: u64) -> u64 {
 
 /// The trace that a request belongs to (W3C Trace Context).
 #[derive(Debug)]
-pub(in crate::service) struct Trace(HeaderValue);
+pub(in crate::service) struct TraceContext(HeaderValue);
 
-impl Trace {
+impl TraceContext {
     /// Returns the trace of a valid `traceparent`. Invalid ones are ignored (W3C Trace
     /// Context §3.2.2.3).
     pub(in crate::service) fn of(headers: &HeaderMap) -> Option<Self> {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_id_is_taken_over_and_no_other() {
+    fn adopts_only_plain_request_ids() {
         let long = "x".repeat(64);
         #[rustfmt::skip]
         let rows = [
@@ -148,9 +148,9 @@ mod tests {
             ("one character", &["x"], true),
             ("as long as may be", &[long.as_str()], true),
             ("none", &[], false),
-            ("nothing", &[""], false),
+            ("empty", &[""], false),
             ("too long", &[&format!("{long}x")], false),
-            ("a blank", &["a b"], false),
+            ("a space", &["a b"], false),
             ("a quote", &["a\"b"], false),
             ("a slash", &["a/b"], false),
             ("a tab", &["a\tb"], false),
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_that_is_made_is_like_no_other() {
+    fn generated_request_ids_are_unique() {
         let made: HashSet<_> = (0..10_000).map(|_| random()).collect();
         assert_eq!(made.len(), 10_000);
         assert!(made.iter().all(|id| id.len() == 32));
     }
 
     #[test]
-    fn a_trace_is_of_a_valid_traceparent() {
+    fn accepts_only_valid_traceparents() {
         const ID: &str = "0af7651916cd43dd8448eb211c80319c";
         #[rustfmt::skip]
         let rows = [
@@ -196,15 +196,19 @@ mod tests {
             ("no digits", &["00-ID-g7ad6b7169203331-01"], false),
             ("too short", &["00-ID-b7ad6b7169203331-1"], false),
             ("other dashes", &["00_ID_b7ad6b7169203331_01"], false),
-            ("nothing", &[""], false),
+            ("empty", &[""], false),
             ("none", &[], false),
             ("two", &["00-ID-b7ad6b7169203331-01", "00-ID-b7ad6b7169203331-01"], false),
         ];
         for (case, values, valid) in rows {
             let values: Vec<_> = values.iter().map(|value| value.replace("ID", ID)).collect();
             let values: Vec<_> = values.iter().map(String::as_str).collect();
-            let trace = Trace::of(&headers(&TRACEPARENT, &values));
-            assert_eq!(trace.as_ref().map(Trace::id), valid.then_some(ID), "{case}");
+            let trace = TraceContext::of(&headers(&TRACEPARENT, &values));
+            assert_eq!(
+                trace.as_ref().map(TraceContext::id),
+                valid.then_some(ID),
+                "{case}"
+            );
         }
     }
 }

@@ -22,11 +22,12 @@ use crate::{
     auth::{
         claims::{Identity, Pseudonym},
         context,
+        display::shown,
         problem::Code,
     },
     service::observe::{
         metrics::{Metrics, Outcome},
-        request_id::{Trace, X_REQUEST_ID, request_id},
+        request_id::{TraceContext, X_REQUEST_ID, request_id},
     },
 };
 
@@ -102,7 +103,7 @@ impl RequestLog {
 
     /// Logs and counts a handler's panic, without its message, which may quote a token.
     pub(in crate::service) fn panicked(&self) {
-        tracing::error!("a handler panicked");
+        tracing::error!("handler panicked");
         if let Some(metrics) = &self.metrics {
             metrics.panicked();
         }
@@ -124,7 +125,7 @@ impl RequestLog {
         let is_traced = self.traces.is_some();
         #[cfg(not(feature = "otel"))]
         let is_traced = false;
-        let trace = (log || is_traced).then(|| Trace::of(request.headers()));
+        let trace = (log || is_traced).then(|| TraceContext::of(request.headers()));
         let trace = trace.flatten();
         #[cfg(feature = "otel")]
         let span = self.traces.as_ref().and_then(|traces| {
@@ -186,7 +187,7 @@ pub(in crate::service) struct RequestRecord {
     since: Instant,
     method: &'static str,
     request_id: HeaderValue,
-    trace: Option<Trace>,
+    trace: Option<TraceContext>,
     #[cfg(feature = "otel")]
     span: Option<RequestSpan>,
     is_over: bool,
@@ -266,6 +267,8 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
+        // Whoever made the key has chosen its name.
+        let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         // A macro, because the level of an event's callsite must be constant.
         macro_rules! answered {
@@ -279,12 +282,12 @@ impl RequestRecord {
                     code = outcome.code,
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
                     request_id = self.request_id.to_str().unwrap_or_default(),
-                    trace_id = self.trace.as_ref().map(Trace::id),
+                    trace_id = self.trace.as_ref().map(TraceContext::id),
                     original_method = original.and_then(|it| it.method.as_deref()),
                     original_host = original.and_then(|it| it.host.as_deref()),
                     original_path = original.and_then(|it| it.path.as_deref()),
                     issuer = identity.map(Identity::issuer),
-                    kid = identity.and_then(Identity::kid),
+                    kid = kid.as_deref(),
                     subject = subject.as_ref().map(Pseudonym::as_str),
                     proof = outcome.proof_fault,
                     "answered"

@@ -136,7 +136,7 @@ fn mistakes() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_mistakes_has_what_explain_says() {
+async fn table_of_mistakes_matches_explain() {
     let issuer = World::start().await.issuer;
     let mut table =
         "| issuer | mistake | code | what `explain` says |\n|---|---|---|---|\n".to_owned();
@@ -152,17 +152,17 @@ async fn the_table_of_mistakes_has_what_explain_says() {
         let token = sign(&issuer, row.issuer, &row.token);
         let (_, json) = explained(&world, &case, &arguments, &token);
         assert_eq!(json["code"], row.code, "{case}: {json:#}");
-        let [what, mend] = ["cause", "mend"].map(|member| json[member].as_str().unwrap());
+        let [what, fix] = ["cause", "fix"].map(|member| json[member].as_str().unwrap());
         writeln!(
             table,
-            "| {} | {} | `{}` | {what} {mend} |",
+            "| {} | {} | `{}` | {what} {fix} |",
             row.name, row.mistake, row.code
         )
         .unwrap();
         // The advice uses the words of one vendor only, and never accepts tokens that are for
         // others.
-        let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
-        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
+        let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
+        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
         assert!(
             !lines.contains("account") && !lines.contains("graph"),
@@ -204,7 +204,7 @@ type Pattern<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_patterns_of_issuers_are_recognized() {
+async fn recognizes_other_vendor_patterns() {
     use Token::{Claims, Opaque, Whole};
     let issuer = World::start().await.issuer;
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
@@ -250,7 +250,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         let world = World::named(&issuer, name).set("AUTH0_API_AUDIENCE", audience);
         let (_, json) = explained(&world, case, &[], &sign(&issuer, name, &token));
         assert_eq!(json["code"], code, "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
         assert!(!text.contains("Auth0"), "{case}: {text}");
@@ -289,7 +289,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         assert!(token.contains("=.") && token.ends_with('='), "{case}");
         let (_, json) = explained(&world, case, &[], &token);
         assert_eq!(json["code"], "malformed_authorization", "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
 

@@ -15,7 +15,7 @@ use super::{explained, lacks_keys, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
+async fn names_why_the_tokens_key_was_left_out() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let other = SigningKey::generate(Algorithm::RS256);
     let token = issuer.token().key(&other).kid("bad");
@@ -50,7 +50,7 @@ async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
         assert_eq!(key["step"], "key", "{case}: {json:#}");
         let found = key["found"].as_str().unwrap();
         assert!(
-            found.starts_with("\"bad\", which is left out: "),
+            found.starts_with("\"bad\", which cannot be used: "),
             "{case}: {json:#}"
         );
     }
@@ -69,18 +69,18 @@ async fn server(status: u16, body: Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_fetch_of_keys_gets_its_way_out() {
+async fn failed_key_fetch_comes_with_advice() {
     let issuer = Issuer::start().await;
     let not_a_set = server(200, json!({})).await;
     let missing = server(404, json!({})).await;
     #[rustfmt::skip]
     let rows = [
-        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Set AUTH0_JWKS_URI to the address of its keys, which its documentation has, or set AUTH0_JWKS_FILE"),
+        ("no discovery document", server(404, json!({})).await, "", causes::NO_DISCOVERY, "Set AUTH0_JWKS_URI to the address of its keys, from its documentation, or set AUTH0_JWKS_FILE"),
         ("keys for clients that log in", server(401, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "fetch_token_file"),
         ("keys that are forbidden", server(403, json!({})).await, "", causes::KEYS_NEED_CREDENTIALS, "set AUTH0_JWKS_FILE to a file with its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"),
         ("an issuer that fails", server(500, json!({})).await, "", causes::ISSUER_UNREACHABLE, "wait until it answers"),
         ("a redirect", server(302, json!({})).await, "", causes::ISSUER_REDIRECTS, "Set AUTH0_JWKS_URI to the address of its keys"),
-        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and AUTH0_JWKS_URI to the address of its keys"),
+        ("another issuer", server(200, json!({"issuer": "https://other.example/", "jwks_uri": "https://other.example/keys"})).await, "", causes::NOT_ITS_NAME, "if that is https://other.example/, set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to the address of its keys"),
         ("no key set at the configured address", not_a_set.clone(), &*not_a_set, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
         ("a key set that is not there", missing.clone(), &*missing, causes::NO_KEY_SET_URI, "Correct AUTH0_JWKS_URI, or set AUTH0_JWKS_FILE"),
     ];
@@ -95,7 +95,7 @@ async fn a_failed_fetch_of_keys_gets_its_way_out() {
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
         // "Correct AUTH0_JWKS_URI" is said only if it is set.
-        let says = format!("{}{}", json["cause"], json["mend"]);
+        let says = format!("{}{}", json["cause"], json["fix"]);
         assert_eq!(
             says.contains("Correct AUTH0_JWKS_URI"),
             !jwks_uri.is_empty(),
@@ -158,9 +158,9 @@ async fn an_issuer_of_the_file_is_explained_by_its_table() {
         let (_, json) = explained(&world, words, &[], &token);
         assert_eq!(json["code"], "keys_unavailable", "{json:#}");
         assert_eq!(json["cause"], cause.what, "{json:#}");
-        let mend = json["mend"].as_str().unwrap();
-        assert!(mend.contains(words), "{mend}");
-        assert!(!mend.contains("AUTH0_"), "{mend}");
+        let fix = json["fix"].as_str().unwrap();
+        assert!(fix.contains(words), "{fix}");
+        assert!(!fix.contains("AUTH0_"), "{fix}");
         assert_eq!(json["facts"].as_array().unwrap().len(), 1, "{json:#}");
     }
     let token = left_out.token().sign();
@@ -182,10 +182,10 @@ async fn an_issuer_of_the_file_is_explained_by_its_table() {
     let refused = table(&locked, "fetch_token_file = \"token\"");
     fs::write(directory.join("issuers.toml"), refused).unwrap();
     let (_, json) = explained(&world, "a token that is refused", &[], &of(&locked));
-    let mend = json["mend"].as_str().unwrap();
+    let fix = json["fix"].as_str().unwrap();
     assert!(
-        mend.starts_with("It does not accept the token in fetch_token_file"),
-        "{mend}"
+        fix.starts_with("It does not accept the token in fetch_token_file"),
+        "{fix}"
     );
     let told = world.run(&["check"], "");
     assert!(!told.stdout.contains("set AUTH0_"), "{}", told.stdout);

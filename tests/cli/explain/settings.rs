@@ -106,7 +106,7 @@ fn companions(name: &str, value: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn each_setting_that_a_text_names_starts_the_service() {
+fn every_documented_setting_starts_the_service() {
     let mut count = 0;
     let mut faults = Vec::new();
     let examples = VARIABLES.iter().map(|variable| {

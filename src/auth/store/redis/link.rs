@@ -2,7 +2,7 @@
 //!
 //! Requests use a connection as soon as the server has answered once. Twice a second the task
 //! writes the store's birth time, if the store has none. This detects a server that is gone,
-//! unresponsive or read-only, and records since when an emptied store remembers keys.
+//! unresponsive or read-only, and it records the age of a store that was emptied.
 
 use std::{
     collections::HashSet,
@@ -102,7 +102,7 @@ async fn serve(shared: &Shared, connection: &mut Connection, born: u64) -> Redis
     let kept = async {
         select! {
             Err(fault) = keep_alive(shared, commands.clone(), born) => fault,
-            Err(fault) = keep_in_step(shared, commands.clone()) => fault,
+            Err(fault) = keep_synchronized(shared, commands.clone()) => fault,
             else => lost(),
         }
     };
@@ -128,11 +128,11 @@ async fn keep_alive(
     loop {
         select! {
             _ = checks.tick() => {}
-            () = shared.doubt.notified() => {}
+            () = shared.check_requested.notified() => {}
         }
         let birth = birth(shared, &mut commands).await?;
         if replace(&mut born, birth) != birth {
-            tracing::warn!(address = %shared.address, "state store was emptied");
+            tracing::warn!(address = %shared.address, "state store has lost its data");
             shared.resync.notify_one();
         }
     }
@@ -148,7 +148,10 @@ async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisRe
 }
 
 /// Reads the whole list at intervals, and whenever there is a new subscriber.
-async fn keep_in_step(shared: &Shared, mut commands: MultiplexedConnection) -> RedisResult<()> {
+async fn keep_synchronized(
+    shared: &Shared,
+    mut commands: MultiplexedConnection,
+) -> RedisResult<()> {
     let mut resyncs = interval(RESYNC_INTERVAL);
     resyncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -191,7 +194,10 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
         write_back(list, lines, commands).await?;
     }
     if !held.is_empty() {
-        tracing::info!(lines = held.len(), "wrote lines back to the state store");
+        tracing::info!(
+            lines = held.len(),
+            "entries written back to the state store"
+        );
     }
     shared.synchronized(subscribers);
     Ok(())

@@ -205,7 +205,7 @@ impl Redis {
 
     /// Makes the task check a connection that returned an error or an unexpected reply.
     fn unusable(&self) -> Unavailable {
-        self.shared.doubt.notify_one();
+        self.shared.check_requested.notify_one();
         Unavailable::Connection
     }
 }

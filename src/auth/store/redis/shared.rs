@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// Makes the task read the whole list again.
     pub(super) resync: Notify,
     /// Makes the task check the connection.
-    pub(super) doubt: Notify,
+    pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
@@ -46,8 +46,8 @@ struct Synchronized {
 /// The names of the keys in Redis.
 pub(super) struct Names {
     prefix: String,
-    /// The key for the birth time: since when the store remembers keys, in milliseconds since the
-    /// Unix epoch.
+    /// The key for the birth time, in milliseconds since the Unix epoch. The store remembers keys
+    /// from this time on.
     pub(super) birth: String,
     /// The shared list, and the channel on which new lines are published.
     pub(super) list: String,
@@ -79,7 +79,7 @@ impl Shared {
             accepted: Memory::new(bytes),
             subscribers: Subscribers::default(),
             resync: Notify::new(),
-            doubt: Notify::new(),
+            check_requested: Notify::new(),
             connects: AtomicU64::new(0),
             synchronized: Mutex::default(),
         }

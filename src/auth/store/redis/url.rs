@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_url_of_a_store() {
+    fn rejects_invalid_store_urls() {
         use InvalidStoreUrl::{Database, Decorated, NotAUrl, Scheme};
         for (url, fault) in [
             ("", Scheme),

@@ -11,11 +11,11 @@ use serde::{
 };
 
 use crate::auth::token::json::{
-    Malformed, Value, is_out_of_range, no_private_name, without_the_infinite,
+    Malformed, Value, is_out_of_range, no_private_name, replace_infinite,
 };
 
-/// The maximum nesting depth, counted over a whole document. `serde_json` has the same limit but
-/// stops at 127, which applies to texts that it reads in one piece.
+/// The maximum nesting depth, counted over a whole document. `serde_json` itself stops at 127, so its
+/// own limit is turned off where this limit was checked.
 const MAX_DEPTH: usize = 128;
 
 /// The maximum number of values in a document: 32,768, more than fit into the largest token.
@@ -28,13 +28,10 @@ pub(crate) fn value(text: &str) -> Result<serde_json::Value, Malformed> {
 }
 
 /// Reads `text` as one value, `depth` levels below the root of its document.
-#[expect(clippy::disallowed_methods, reason = "after the strict check")]
 pub(crate) fn value_below(depth: usize, text: &str) -> Result<serde_json::Value, Malformed> {
     check_below(depth, text)?;
-    match serde_json::from_str(text) {
-        Err(error) if is_out_of_range(&error) => {
-            serde_json::from_str(&without_the_infinite(text, "null"))
-        }
+    match accepted(text) {
+        Err(error) if is_out_of_range(&error) => accepted(&replace_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)
@@ -61,7 +58,9 @@ pub(crate) fn object_as<T: DeserializeOwned>(text: &str) -> Result<T, Malformed>
     reason = "the text passed the strict check"
 )]
 pub(crate) fn accepted<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    T::deserialize(&mut serde_json::Deserializer::from_str(text))
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    T::deserialize(&mut reader)
 }
 
 /// Returns whether a lenient parser accepts `text`. The parsed value is discarded.
@@ -78,15 +77,24 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     }
     no_private_name(text)?;
     match read(text) {
-        Err(error) if is_out_of_range(&error) => read(&without_the_infinite(text, "null")),
+        Err(error) if is_out_of_range(&error) => read(&replace_infinite(text, "null")),
         read => read,
     }
     .map_err(|_| Malformed)
 }
 
+/// Reads a text whose depth was checked.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
-    serde_json::from_str::<Value<'_>>(text).map(drop)
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    Value::deserialize(&mut reader)?;
+    reader.end()
+}
+
+/// Returns whether a text, as far as it is JSON, is not deeper than allowed.
+pub(super) fn is_within_depth(text: &str) -> bool {
+    Shape::of(text).depth <= MAX_DEPTH
 }
 
 /// The depth of a text and its number of values, if it is JSON. Only brackets and commas are
@@ -141,14 +149,14 @@ mod tests {
     /// Covers `serde_json`'s private names: plain, escaped, at any depth, and with the values that
     /// each would hide.
     #[test]
-    fn rejects_the_private_names_of_serde_json() {
+    fn rejects_private_names_of_serde_json() {
         let raw = r#""$serde_json::private::RawValue""#;
         let number = r#""$serde_json::private::Number""#;
         let escaped = r#""\u0024serde_json::private::RawValue""#;
         let escaped_number = r#""$serde_json::private::Numbe\u0072""#;
         for (case, text) in [
             ("a document in a string", format!(r#"{{{raw}:"{{}}"}}"#)),
-            ("with blanks", format!(r#"{{ {raw} : "1" }}"#)),
+            ("with spaces", format!(r#"{{ {raw} : "1" }}"#)),
             ("escaped", format!(r#"{{{escaped}:"{{}}"}}"#)),
             ("below", format!(r#"{{"a":[{{{raw}:"[1]"}}]}}"#)),
             ("a number", format!(r#"{{{number}:"1"}}"#)),
@@ -186,9 +194,9 @@ mod tests {
     #[test]
     fn counts_depth_over_the_whole_document() {
         for (depth, above, is_fine) in [
-            (127, 0, true),
+            (128, 0, true),
             (127, 1, true),
-            (128, 0, false),
+            (129, 0, false),
             (127, 2, false),
             (100, 28, true),
             (100, 29, false),
@@ -218,7 +226,7 @@ mod tests {
             ("a string", r#""a\u00e9""#, Ok(json!("a\u{e9}"))),
             ("twice below", r#"[{"a":1,"a":1}]"#, Err(Malformed)),
             ("two values", "1 2", Err(Malformed)),
-            ("nothing", "", Err(Malformed)),
+            ("empty", "", Err(Malformed)),
             ("a lone surrogate", r#"["\ud800"]"#, Err(Malformed)),
         ] {
             assert_eq!(value(text), expected, "{case}");
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_type_from_an_object_only() {
+    fn reads_a_type_only_from_an_object() {
         let issuer = |issuer: &str| {
             Ok(Metadata {
                 issuer: issuer.to_owned(),

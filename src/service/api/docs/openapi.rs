@@ -35,9 +35,9 @@ const BEARER: &str = "bearer";
 const FETCHED: &str = "access_token";
 const DPOP: &str = "dpop";
 
-const ABOUT: &str = "Every answer that is no success is `application/problem+json` with a stable `code`; \
-`/errors/{code}` says what it means and how to fix it. `HEAD` works wherever `GET` does; any other \
-method is answered 405, `method_not_allowed`, with `Allow`, and any other path 404, `not_found`.";
+const ABOUT: &str = "Every error is `application/problem+json` with a stable `code`, which `/errors/{code}` \
+explains. `HEAD` works wherever `GET` does. Other methods are answered with 405, `method_not_allowed`, \
+and `Allow`; other paths with 404, `not_found`.";
 
 /// The authentication schemes that protected rows accept.
 #[derive(Debug, Clone, Copy)]
@@ -132,14 +132,14 @@ impl Docs {
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
             .description(Some(
-                "An access token of the issuer's for this API (RFC 6750).",
+                "An access token of the issuer for this API (RFC 6750).",
             ))
             .build();
         let bearer = match schemes.field {
             None => SecurityScheme::Http(bearer),
             Some(name) => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
                 name.as_str(),
-                "An access token of the issuer's for this API, without a scheme.",
+                "An access token of the issuer for this API, without a scheme.",
             ))),
         };
         let mut components = ComponentsBuilder::new()
@@ -149,7 +149,7 @@ impl Docs {
             // OpenAPI cannot express that a token and a proof belong together.
             let proof = ApiKeyValue::with_description(
                 "DPoP",
-                "A proof for this request (RFC 9449), beside an access token that is bound to its key: `Authorization: DPoP`, a space and the token.",
+                "A DPoP proof for this request (RFC 9449), together with a bound access token in `Authorization`: the word DPoP, a space and the token.",
             );
             let proof = SecurityScheme::ApiKey(ApiKey::Header(proof));
             components = components.security_scheme(DPOP, proof);
@@ -176,7 +176,7 @@ fn fetched(tokens: &TokenEndpoint, rows: &[&Row]) -> SecurityScheme {
     let flow = Flow::ClientCredentials(ClientCredentials::new(&tokens.url, scopes));
     SecurityScheme::OAuth2(OAuth2::with_description(
         [flow],
-        "A token of the issuer that runs beside this service, for development: tick the scopes, and authorize.",
+        "A token of the local development issuer: tick the scopes, and authorize.",
     ))
 }
 
@@ -188,11 +188,14 @@ fn scopes(requires: &Requires) -> Vec<String> {
 
 fn needs(row: &Row, scopes: &[String]) -> String {
     let mut needs = match scopes {
-        [] => "Needs a valid token.".to_owned(),
-        scopes => format!("Needs a valid token with the scope `{}`.", scopes.join(" ")),
+        [] => "Requires a valid token.".to_owned(),
+        scopes => format!(
+            "Requires a valid token with the scope `{}`.",
+            scopes.join(" ")
+        ),
     };
     if row.form == Form::Forwarded {
-        needs += " What else it has to grant, the query says.";
+        needs += " The query has further requirements.";
     }
     if row.methods == Methods::Any {
         needs += " Any method is answered like `GET`.";
@@ -232,21 +235,21 @@ fn queries(form: Form) -> Vec<Parameter> {
         Form::Forwarded => &[
             (
                 "scope",
-                "The scopes that the token has to grant, separated by spaces.",
+                "The scopes that the token must grant, separated by spaces.",
             ),
             (
                 "audience",
-                "The audience that the token has to have: one of those that are configured.",
+                "The audience that the token must have: one of the configured audiences.",
             ),
             (
                 "permission",
-                "The permissions that it has to have, separated by spaces.",
+                "The permissions that the token must have, separated by spaces.",
             ),
-            ("role", "A role that it has to have."),
-            ("group", "A group that it has to list."),
+            ("role", "A role that the token must have."),
+            ("group", "A group that the token must have."),
             (
                 "claim",
-                "A claim and its value, with a colon between them: org_id:org_1.",
+                "A claim that the token must have, and its value, separated by a colon: org_id:org_1.",
             ),
         ],
         _ => &[],

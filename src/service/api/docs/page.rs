@@ -52,10 +52,10 @@ const PAGE: &str = r#"<!doctype html>
 
 /// The page and its files, prepared once and shared by all requests.
 #[derive(Debug, Clone)]
-pub(in crate::service) struct Pages(Arc<Made>);
+pub(in crate::service) struct Pages(Arc<PreparedPages>);
 
 #[derive(Debug)]
-struct Made {
+struct PreparedPages {
     policy: HeaderValue,
     files: Vec<File>,
 }
@@ -106,7 +106,7 @@ impl Docs {
     pub(in crate::service) fn pages(&self) -> Pages {
         let settings = Arc::new(self.settings());
         let files = FILES.iter().filter_map(|name| file(name, &settings));
-        Pages(Arc::new(Made {
+        Pages(Arc::new(PreparedPages {
             policy: self.policy(),
             files: files.collect(),
         }))
@@ -166,7 +166,7 @@ fn file(name: &'static str, settings: &Arc<Config<'static>>) -> Option<File> {
             })
         }
         Err(error) => {
-            tracing::error!(%error, file = name, "cannot make a file of /docs");
+            tracing::error!(%error, file = name, "generating a file of /docs failed");
             None
         }
     }

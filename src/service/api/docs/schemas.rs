@@ -24,7 +24,7 @@ pub(in crate::service) fn success(form: Form) -> Response {
             .content(JSON, of("Message")),
         Form::Claims => answer.description("The claims").content(JSON, of("Claims")),
         Form::Forwarded => answer
-            .description("The token meets the policy; these fields say whose it is")
+            .description("The token meets the policy; these fields identify the caller")
             .header(
                 "X-Auth-Issuer",
                 text_header("`iss`. Empty if a field cannot carry it unchanged."),
@@ -42,14 +42,14 @@ pub(in crate::service) fn success(form: Form) -> Response {
                 text_header("The payload as base64url, without padding."),
             ),
         Form::Readiness => answer
-            .description("Keys of every issuer are held")
+            .description("The service has keys of every issuer")
             .content(JSON, of("Readiness")),
         Form::Codes => answer
-            .description("The codes, as `Accept` asks for")
+            .description("The codes, as HTML or JSON depending on `Accept`")
             .content(JSON, Content::new(Some(list("Code"))))
             .content(HTML, Content::new(Some(text()))),
         Form::Code => answer
-            .description("The code, as `Accept` asks for")
+            .description("The code, as HTML or JSON depending on `Accept`")
             .content(JSON, of("Code"))
             .content(HTML, Content::new(Some(text()))),
         Form::Page => answer

@@ -97,7 +97,7 @@ fn page_json(page: &Page) -> Value {
     let mut shown = summary(page);
     let causes = page.causes.iter();
     shown["causes"] = causes
-        .map(|cause| json!({"cause": cause.what, "mend": cause.mend}))
+        .map(|cause| json!({"cause": cause.what, "fix": cause.fix}))
         .collect();
     shown
 }
@@ -132,12 +132,12 @@ fn page_html(page: &Page) -> String {
     }
     body += "<h2>Likely causes, and how to fix each</h2>\n<dl>\n";
     for cause in page.causes {
-        let (what, mend) = (escaped(cause.what), escaped(cause.mend));
-        let _ = writeln!(body, "<dt>{what}</dt>\n<dd>{mend}</dd>");
+        let (what, fix) = (escaped(cause.what), escaped(cause.fix));
+        let _ = writeln!(body, "<dt>{what}</dt>\n<dd>{fix}</dd>");
     }
     body += "</dl>\n";
     if answer.status.as_u16() == 401 {
-        body += "<p>With the token in hand, <code>warp-bearer explain</code> says which of these it is.</p>\n";
+        body += "<p>If you have the token, <code>warp-bearer explain</code> says which of these causes applies.</p>\n";
     }
     document(code, &body)
 }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_a_text_in_html() {
+    fn escapes_texts_in_html() {
         assert_eq!(
             marked("`a` < `b` & \"c\""),
             "<code>a</code> &lt; <code>b</code> &amp; &quot;c&quot;"

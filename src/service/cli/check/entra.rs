@@ -14,15 +14,15 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
     };
     let (text, more) = if version == 2 {
         (
-            "this issuer has tokens of version 2",
+            "this issuer issues v2.0 tokens",
             format!(
                 "set requestedAccessTokenVersion (accessTokenAcceptedVersion) to 2 in the manifest of \
-                 the API; without it, tokens are from https://sts.windows.net/{tenant}/"
+                 the API; otherwise, tokens are from https://sts.windows.net/{tenant}/"
             ),
         )
     } else {
         (
-            "this issuer has tokens of version 1",
+            "this issuer issues v1.0 tokens",
             format!(
                 "with requestedAccessTokenVersion 2 in the manifest of the API, tokens are from \
                  https://login.microsoftonline.com/{tenant}/v2.0"
@@ -38,9 +38,9 @@ pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &m
             .iter()
             .all(|audience| audience.starts_with("api://"))
     {
-        let text = "tokens of version 2 have the application's id as aud, without api://";
+        let text = "v2.0 tokens have the application's ID as aud, without api://";
         let id = audience.trim_start_matches("api://");
-        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is its id");
+        let more = format!("set AUTH0_API_AUDIENCE to {id} if that is the application's ID");
         section.add_more(Mark::Note, "Entra", text, more);
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_shows_the_version() {
+    fn recognizes_the_token_version_by_issuer() {
         let of = |version: u8| Some(("t".to_owned(), version));
         for (issuer, expected) in [
             ("https://sts.windows.net/t/", of(1)),

@@ -23,7 +23,7 @@ pub(in crate::service) async fn check(
     for (issuer, outcome) in auth.probe_introspection().await {
         match outcome {
             Ok(()) => {
-                let text = "accepts the credentials, and calls a made-up token inactive";
+                let text = "accepts the credentials, and answers that a made-up token is inactive";
                 section.add_more(Mark::Good, "endpoint", text, issuer);
             }
             Err(error @ AskError::Denied(..)) => {

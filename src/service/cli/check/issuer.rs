@@ -20,9 +20,9 @@ use crate::{
         cli::{
             check::{certificate, entra, keys, report::Section},
             context::Context,
+            fetch_advice::{Wanted, fetch_advice, name_advice},
             terminal::Mark,
             time_format::{self, length, relative},
-            way_out::{Wanted, no_name, way_out},
         },
         config::Config,
     },
@@ -43,7 +43,7 @@ pub(in crate::service) async fn check(
     let config = context.config;
     entra::check(issuer, context, &mut section);
     if config.algorithms == [Algorithm::HS256] {
-        let text = "none to fetch: HS256 is verified with AUTH0_SIGNING_SECRET";
+        let text = "none are fetched: HS256 uses AUTH0_SIGNING_SECRET";
         section.add(Mark::Good, "keys", text);
         return section;
     }
@@ -61,9 +61,9 @@ pub(in crate::service) async fn check(
     let fetched = match &config.jwks_uri {
         Some(address) => {
             let text = if config.tables.is_empty() {
-                "not asked: AUTH0_JWKS_URI is set"
+                "not used: AUTH0_JWKS_URI is set"
             } else {
-                "not asked: jwks_uri is set"
+                "not used: jwks_uri is set"
             };
             section.add(Mark::Plain, "discovery", text);
             if resolve(address, context, &mut section, &on_request).await {
@@ -96,7 +96,7 @@ pub(in crate::service) async fn check(
                 keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
-                let hint = way_out(error, Wanted::KeySet, context);
+                let hint = advice(error, Wanted::KeySet, context);
                 failed(&mut section, "key set", &response, error, &hint);
             }
         }
@@ -137,7 +137,7 @@ async fn discover(
             Mark::Plain,
             "discovery",
             shown,
-            "404; asking as RFC 8414 says",
+            "404; trying the address of RFC 8414",
         );
         on_request(other.as_str());
         let answer = probe::probe(other.as_str(), &access, limit).await;
@@ -150,7 +150,7 @@ async fn discover(
         Ok(body) => body,
         Err(error) => {
             let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = way_out(error, wanted, context);
+            let hint = advice(error, wanted, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -158,14 +158,14 @@ async fn discover(
     match probe::jwks_uri(body, &url, issuer, &access) {
         Ok(address) => {
             took(section, "discovery", url.as_str(), &response, "");
-            section.add(Mark::Good, "issuer", "has the configured name, exactly");
+            section.add(Mark::Good, "issuer", "has exactly the configured name");
             let offered = offers(body, context, section);
             Some((address, offered))
         }
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = way_out(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = advice(&error, Wanted::Metadata { jwks_uri }, context);
             section.add_failure("issuer", &error, &hint);
             None
         }
@@ -196,7 +196,7 @@ async fn resolve(
         return true;
     };
     if context.has_proxy && scheme == "https" {
-        let text = "left to the proxy that the environment names";
+        let text = "resolved by the proxy in the environment";
         section.add(Mark::Plain, "name", text);
         return true;
     }
@@ -217,12 +217,12 @@ async fn resolve(
                 Mark::Bad,
                 "name",
                 format!("{host}: {error}"),
-                no_name(context),
+                name_advice(context),
             );
         }
         Err(_) => {
             let text = format!("{}: no answer in time", ShownText::new(host));
-            section.add_more(Mark::Bad, "name", text, no_name(context));
+            section.add_more(Mark::Bad, "name", text, name_advice(context));
         }
     }
     false
@@ -249,7 +249,11 @@ fn connection(url: &str, response: &Probe, context: &Context<'_>, section: &mut 
             None => section.add(Mark::Good, "TLS", "trusted"),
         }
     } else if url.starts_with("http://") {
-        section.add(Mark::Note, "TLS", "none: plain http, which is for loopback");
+        section.add(
+            Mark::Note,
+            "TLS",
+            "none: plain http, which is allowed on loopback only",
+        );
     }
     if let Some(ahead) = response.ahead {
         clock(ahead, response.took, context, section);
@@ -261,13 +265,13 @@ fn clock(ahead: f64, took: Duration, context: &Context<'_>, section: &mut Sectio
     // `Date` has no fractions, and the time that the response took to arrive is unknown.
     let uncertainty = 0.5 + took.as_secs_f64() / 2.0;
     if ahead.abs() <= uncertainty + 0.5 {
-        section.add(Mark::Good, "clock", "as the issuer's");
+        section.add(Mark::Good, "clock", "same as the issuer's");
         return;
     }
     let text = format!("{} the issuer's", time_format::ahead(ahead));
     if ahead.abs() > leeway + uncertainty {
         let more = format!(
-            "beyond AUTH0_LEEWAY, {}; set it right, with NTP",
+            "beyond AUTH0_LEEWAY, {}; correct the clock, with NTP",
             length(leeway)
         );
         section.add_more(Mark::Bad, "clock", text, more);
@@ -305,18 +309,18 @@ fn offers(body: &[u8], context: &Context<'_>, section: &mut Section) -> Vec<Algo
         .collect();
     let allowed = &context.config.algorithms;
     if offered.contains(&"none") {
-        let text = "the issuer offers alg none; such a token is never accepted here";
+        let text = "the issuer offers alg none; the service never accepts such a token";
         section.add(Mark::Note, "algorithms", text);
     }
     if offered.contains(&"HS256") && !allowed.contains(&Algorithm::HS256) {
-        let text = "the issuer offers HS256; tokens of an API that is set to it are refused here";
+        let text = "the issuer offers HS256; the service rejects tokens that are signed with it";
         section.add(Mark::Note, "algorithms", text);
     }
     let missing = allowed.iter().map(|alg| alg.as_str());
     let missing: Vec<_> = missing.filter(|alg| !offered.contains(alg)).collect();
     if !offered.is_empty() && !missing.is_empty() {
         let text = format!(
-            "accepted here and not offered there: {}",
+            "configured, but not offered by the issuer: {}",
             missing.join(", ")
         );
         section.add(Mark::Note, "algorithms", text);

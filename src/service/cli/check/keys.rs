@@ -18,9 +18,9 @@ use crate::{
     service::cli::{
         check::{certificate, report::Section},
         context::Context,
+        fetch_advice::{Wanted, fetch_advice},
         terminal::Mark,
         time_format::{length, local},
-        way_out::{Wanted, way_out},
     },
 };
 
@@ -42,7 +42,7 @@ pub(in crate::service) fn check(
         }
         Err(error) => {
             let error = FetchError::NoKeys(ShownUrl::new(from), error);
-            let hint = way_out(&error, Wanted::KeySet, context);
+            let hint = fetch_advice(&error, Wanted::KeySet, context);
             return section.add_failure("keys", &error, &hint);
         }
     };
@@ -76,12 +76,17 @@ fn key(section: &mut Section, (jwk, good_for): &Examined, context: &Context<'_>)
     let named = format!("{name}: {kind}");
     match good_for {
         Ok(algorithms) if algorithms.is_empty() => {
-            let more = "for no algorithm of AUTH0_ALGORITHMS";
+            let more = "not for an algorithm in AUTH0_ALGORITHMS";
             section.add_more(Mark::Plain, "key", named, more);
         }
         Ok(_) => section.add_more(Mark::Good, "key", named, age(jwk, context.now)),
         Err(reason) => {
-            section.add_more(Mark::Note, "key", named, format!("left out: {reason}"));
+            section.add_more(
+                Mark::Note,
+                "key",
+                named,
+                format!("cannot be used: {reason}"),
+            );
         }
     }
 }
@@ -116,7 +121,10 @@ fn not_allowed(
     let is_kept = |algorithm: &&Algorithm| has(algorithm) || algorithm.is_symmetric();
     let kept = allowed.iter().filter(is_kept).copied();
     let line: Vec<_> = kept.chain(more.iter().copied()).collect();
-    let text = format!("on offer and not accepted here: {}", names(&more, ", "));
+    let text = format!(
+        "offered by the issuer, but not configured: {}",
+        names(&more, ", ")
+    );
     let more = if context.config.issuers_file.is_some() {
         format!("to accept: algorithms = [\"{}\"]", names(&line, "\", \""))
     } else {

@@ -73,11 +73,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         Err(faults) => add_faults(&faults, &mut section),
     }
     if warnings.is_empty() {
-        section.add(
-            Mark::Good,
-            "",
-            "every variable makes sense, alone and together",
-        );
+        section.add(Mark::Good, "", "no mistakes found");
     }
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());
@@ -140,7 +136,7 @@ fn descriptors(config: &Config, section: &mut Section) {
         return;
     };
     let text = format!(
-        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+        "MAX_CONNECTIONS is {wanted}, but a process may open only {descriptors} files here, which is enough for {connections} connections"
     );
     let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
     section.add_more(Mark::Note, "", text, more);

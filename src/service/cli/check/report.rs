@@ -132,11 +132,11 @@ impl Report {
     /// Formats the verdict, which is printed after the text.
     pub(in crate::service) fn verdict(&self, terminal: Terminal) -> String {
         if self.is_good() {
-            terminal.strong(Mark::Good, "Nothing stands in the way of the service.")
+            terminal.strong(Mark::Good, "The service would work.")
         } else {
             terminal.strong(
                 Mark::Bad,
-                "What is marked ✗ stands in the way of the service.",
+                "The service would not work: see the lines with ✗.",
             )
         }
     }

@@ -31,7 +31,7 @@ impl Page<'_> {
     /// Each command is one line below a comment that explains it, so that all can be pasted at
     /// once.
     pub(in crate::service) fn text(&self) -> String {
-        let title = "warp-bearer dev: a service and an issuer of its own, on this machine alone.";
+        let title = "warp-bearer dev: the service and a local issuer, on this machine only.";
         let mut page = self.terminal.strong(Mark::Plain, title) + "\n\n";
         for (what, address) in self.addresses() {
             // Writing to a string cannot fail.
@@ -56,7 +56,7 @@ impl Page<'_> {
             let docs = format!("{service}/docs   to try it in a browser");
             addresses.push(("docs", docs));
         }
-        let issuer = format!("{}   its keys are made now", self.issuer.url());
+        let issuer = format!("{}   with new keys", self.issuer.url());
         addresses.extend([
             ("ready", format!("{service}/readyz")),
             ("metrics", format!("http://{}/metrics", self.metrics)),
@@ -83,21 +83,21 @@ impl Page<'_> {
         let token = format!("TOKEN=$({} dev --token --dpop)", self.program());
         [
             (
-                "In another terminal, a token that is bound to a key:",
+                "In another terminal, get a token that is bound to a key:",
                 token,
             ),
-            ("A proof of that key, for one request:", proof),
+            ("Make a proof with that key, for one request:", proof),
             (
-                "With both, 200; the same again, 401, for a proof passes once:",
+                "With both, 200; a second time, 401, because a proof can be used once:",
                 with("DPoP"),
             ),
             ("As a plain bearer token, 401:", with("Bearer")),
             (
-                "Without either, 401, and both schemes are offered:",
+                "Without a token, 401, and both schemes are offered:",
                 format!("curl -i {url}"),
             ),
             (
-                "A token that is not bound passes as before:",
+                "A token that is not bound still works:",
                 format!(
                     "curl -iH \"Authorization: Bearer $({} dev --token)\" {url}",
                     self.program()
@@ -121,15 +121,18 @@ impl Page<'_> {
             self.program()
         );
         [
-            ("In another terminal, a token, good for a day:", token),
-            ("Open to all, 200:", call("/api/public")),
-            ("Without a token, 401:", call("/api/private")),
-            ("With it, 200 and its claims:", with("/api/private")),
             (
-                "For its scope, 200; with a token of no --scope, 403:",
+                "In another terminal, get a token that is valid for a day:",
+                token,
+            ),
+            ("Open to everyone, 200:", call("/api/public")),
+            ("Without a token, 401:", call("/api/private")),
+            ("With the token, 200 and its claims:", with("/api/private")),
+            (
+                "With the scope of the token, 200; without --scope, 403:",
                 with("/api/private-scoped"),
             ),
-            ("Why a token is taken, or refused:", explain),
+            ("Why a token is accepted or rejected:", explain),
         ]
     }
 
@@ -138,14 +141,14 @@ impl Page<'_> {
         let mut notices = Vec::new();
         if self.issuer_port_taken {
             notices.push(format!(
-                "Port {ISSUER_PORT} is taken, so the issuer has another one."
+                "Port {ISSUER_PORT} is in use, so the issuer has another port."
             ));
         }
         if let Some(every) = self.rotate_every {
-            notices.push(format!("The issuer signs with a new key every {every:?}: the first request that carries a new kid costs one fetch, and a key is published until the next but one."));
+            notices.push(format!("The issuer signs with a new key every {every:?}. The first request with a new kid causes one fetch. A key stays published until the second rotation after it."));
         }
         if self.fails {
-            notices.push("The issuer fails from now on: tokens go on being taken for an hour, /readyz has last_error, and a key that is not held yet is unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
+            notices.push("The issuer fails from now on. The service still accepts tokens for an hour, and /readyz has last_error. A token with another key gets unknown_key, or keys_unavailable while a fetch hangs.".to_owned());
         }
         let notices = notices
             .iter()

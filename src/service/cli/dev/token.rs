@@ -34,13 +34,13 @@ pub(in crate::service) async fn run(
         .map_err(|why| {
             Failure::NoDev(format!(
                 "{service}: {why}; start `warp-bearer dev` in another terminal, or set LISTEN to \
-                 where it listens"
+                 its address"
             ))
         })?;
     let Some(token) = answer["access_token"].as_str() else {
         let why = ShownText::new(&answer.to_string());
         return Err(Failure::NoDev(format!(
-            "{service}: its issuer answers {why}"
+            "{service}: its issuer answered {why}"
         )));
     };
     let granted = answer["scope"].as_str().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(in crate::service) async fn run(
     let missing = missing.filter(|scope| !scope.is_empty());
     for scope in missing.filter(|scope| !granted.split(' ').any(|one| one == *scope)) {
         eprintln!(
-            "{} is not granted: it is no scope (RFC 6749 §3.3)",
+            "{} was not granted: it is not a valid scope (RFC 6749 §3.3)",
             ShownText::new(scope)
         );
     }
@@ -56,7 +56,7 @@ pub(in crate::service) async fn run(
     Ok(())
 }
 
-/// Returns the response of the token endpoint, or an error if there is none.
+/// Returns the response of the token endpoint, or an error without a response.
 async fn fetch(
     service: &str,
     (client_id, client_secret): (&str, &str),
@@ -71,12 +71,14 @@ async fn fetch(
         .map_err(|_| "cannot be asked")?;
     let ready = client.get(format!("{service}/readyz")).send().await;
     let ready = ready.map_err(|_| "nothing answers")?;
-    let ready = read_json(ready).await.ok_or("it is no dev that answers")?;
+    let ready = read_json(ready)
+        .await
+        .ok_or("another program than dev answers")?;
     let issuer = ready["issuers"][0]["issuer"].as_str();
     let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
     let issuer = issuer
         .filter(|issuer| is_loopback(issuer) && issuer.scheme() == "http")
-        .ok_or("it is no dev that answers")?;
+        .ok_or("another program than dev answers")?;
     let endpoint = issuer
         .join("oauth/token")
         .map_err(|_| "its issuer has no address")?;
@@ -103,7 +105,7 @@ async fn fetch(
         .map_err(|_| "its issuer does not answer")?;
     read_json(response)
         .await
-        .ok_or("its issuer answers no JSON")
+        .ok_or("its issuer did not answer with JSON")
 }
 
 async fn read_json(response: reqwest::Response) -> Option<Value> {

@@ -13,7 +13,7 @@ pub(in crate::service) struct Advice {
     /// The cause, as a sentence.
     pub(in crate::service) what: Cow<'static, str>,
     /// The fix, as a sentence.
-    pub(in crate::service) mend: Cow<'static, str>,
+    pub(in crate::service) fix: Cow<'static, str>,
     /// Lines of configuration that apply the fix. The service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
@@ -22,7 +22,7 @@ impl From<Cause> for Advice {
     fn from(cause: Cause) -> Self {
         Self {
             what: cause.what.into(),
-            mend: cause.mend.into(),
+            fix: cause.fix.into(),
             settings: Vec::new(),
         }
     }
@@ -39,7 +39,7 @@ impl Advice {
     /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
     #[must_use]
     pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
-        for text in [&mut self.what, &mut self.mend] {
+        for text in [&mut self.what, &mut self.fix] {
             *text = config.in_its_words(text).into_owned().into();
         }
         self
@@ -47,8 +47,8 @@ impl Advice {
 
     /// Replaces the fix by one for the configuration at hand.
     #[must_use]
-    pub(in crate::service) fn mended_by(mut self, sentence: String) -> Self {
-        self.mend = sentence.into();
+    pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
+        self.fix = sentence.into();
         self
     }
 

@@ -26,7 +26,7 @@ use crate::{
             pasted,
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
-        cli::way_out::{Wanted, way_out},
+        cli::fetch_advice::{Wanted, fetch_advice},
         config::{Setting, TokenProfile},
     },
 };
@@ -440,12 +440,12 @@ fn no_keys(facts: &Facts<'_>) -> Advice {
         (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
         _ => Wanted::Metadata { jwks_uri: None },
     };
-    let way_out = way_out(&error, wanted, &facts.context());
-    let mut way_out = way_out.chars();
-    let first = way_out.next().map(|first| first.to_ascii_uppercase());
-    let way_out: String = first.into_iter().chain(way_out).collect();
-    let sentences = format!("{way_out}. warp-bearer check shows each request and its answer.");
-    Advice::from(cause).mended_by(sentences)
+    let advice = fetch_advice(&error, wanted, &facts.context());
+    let mut advice = advice.chars();
+    let first = advice.next().map(|first| first.to_ascii_uppercase());
+    let advice: String = first.into_iter().chain(advice).collect();
+    let sentences = format!("{advice}. warp-bearer check shows each request and its answer.");
+    Advice::from(cause).fixed_by(sentences)
 }
 
 fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
@@ -580,7 +580,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_is_wrong_with_a_field() {
+    fn names_the_mistake_in_a_field() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
         #[rustfmt::skip]

@@ -112,7 +112,7 @@ pub(in crate::service) struct Subject<'a> {
 }
 
 /// A verdict and the steps that lead to it.
-struct Judged {
+struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
     refusal: Option<Refused>,
@@ -186,7 +186,7 @@ impl Subject<'_> {
 
     /// Changes the verdict to that of `/auth`, which reads its own request before the token, and which may
     /// ask for one of the audiences.
-    fn ask(&self, proxy: &Proxy, judged: &mut Judged) {
+    fn ask(&self, proxy: &Proxy, judged: &mut TracedVerdict) {
         let audience = match &proxy.asked {
             Ok(asked) => asked.audience.as_deref(),
             Err(problem) => {
@@ -221,14 +221,14 @@ impl Subject<'_> {
     }
 
     /// Judges a value of `Authorization`, which a service with another field does not read.
-    fn not_read(&self, value: &str, name: &HeaderName) -> Judged {
+    fn not_read(&self, value: &str, name: &HeaderName) -> TracedVerdict {
         let mut trace = Trace::default();
         let error = AuthError::MissingToken;
         let (expected, found) = (format!("one token in {name}"), "Authorization alone");
         trace.add::<()>("credential", expected, found, Err(error));
         let facts = self.facts(value, &trace, None);
         let refusal = Refused::new(error, causes::NO_TOKEN_FIELD.into(), &facts);
-        Judged {
+        TracedVerdict {
             trace,
             claims: None,
             refusal: Some(refusal),
@@ -236,7 +236,7 @@ impl Subject<'_> {
         }
     }
 
-    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
+    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> TracedVerdict {
         let auth = &self.access.auth;
         let token = match &self.config.token_field {
             Some(_) => field,
@@ -252,7 +252,7 @@ impl Subject<'_> {
             Ok(claims) => {
                 let refusal = self.grant(token, &claims, &mut trace);
                 let (claims, facts) = (Some(claims), Vec::new());
-                return Judged {
+                return TracedVerdict {
                     trace,
                     claims,
                     refusal,
@@ -268,7 +268,7 @@ impl Subject<'_> {
             let is_bare = self.config.token_field.is_some();
             let advice = of_padding.unwrap_or_else(|| diagnosis::of_form(field, is_bare, error));
             let refusal = Some(Refused::new(error, advice, &facts));
-            return Judged {
+            return TracedVerdict {
                 trace,
                 claims: None,
                 refusal,
@@ -285,7 +285,7 @@ impl Subject<'_> {
         let advice = diagnosis::advice(&facts, error);
         let refusal = Some(Refused::new(error, advice, &facts));
         let facts = sentences(auth, error, &trace, skew);
-        Judged {
+        TracedVerdict {
             trace,
             claims: None,
             refusal,

@@ -46,8 +46,8 @@ use crate::{
 pub(super) use self::pasted::shorten_all;
 
 const EXAMPLES: &str = r"Examples:
-  warp-bearer explain                                   paste it, and an empty line
-  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .mend
+  warp-bearer explain                                   paste the token and an empty line
+  curl -s $ENDPOINT -d ... | warp-bearer explain --json | jq -r .fix
   warp-bearer explain --permission messages:read < token.txt
   warp-bearer explain --auth 'scope=read:messages' < token.txt
   warp-bearer explain --jwks jwks.json < token.txt      uses no network";
@@ -56,29 +56,29 @@ const EXAMPLES: &str = r"Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::service) struct Options {
-    /// The token, or a text with a token in it, such as a curl command; `-`, or none, reads it from
-    /// standard input, which keeps it out of the shell's history
+    /// The token, or a text that contains a token, such as a curl command; without it, or with `-`, it
+    /// is read from standard input, which keeps it out of the shell's history
     token: Vec<String>,
     /// Verify with the key set in this file, and use no network
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
-    /// Ask whether it also grants these scopes, separated by blanks; exit 1 if not
+    /// Check whether it also grants these scopes, separated by spaces; exit 1 if not
     #[arg(long, value_name = "SCOPES", value_parser = wanted_scopes)]
     scope: Option<Wanted>,
-    /// Ask whether it also has these permissions, separated by blanks; exit 1 if not
+    /// Check whether it also has these permissions, separated by spaces; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
     /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or this
     /// path below /auth; exit 1 unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
-    /// Ask the issuer about the token too, as the service does; this sends it the token
+    /// Also ask the issuer about the token, as the service does; this sends the token to the issuer
     #[arg(long, conflicts_with = "jwks")]
     introspect: bool,
-    /// Explain this DPoP proof too, as if both had come with the scheme DPoP
+    /// Also explain this DPoP proof, as if token and proof had come with the scheme DPoP
     #[arg(long, requires = "request", value_name = "PROOF")]
     proof: Option<String>,
-    /// The request that the proof is for; a URL, or a path of this service
+    /// The request that the proof is for: its method, and its URL or its path on this service
     #[arg(long, num_args = 2, requires = "proof", value_names = ["METHOD", "URL"])]
     request: Option<Vec<String>>,
     /// Read this file instead of .env, such as the `EnvironmentFile` of a systemd unit
@@ -91,7 +91,7 @@ pub(in crate::service) struct Options {
 
 /// The error of an invalid list of scopes or permissions, which have the same syntax (RFC 6749
 /// §3.3).
-const INVALID_LIST: &str = "give names with single blanks between them";
+const INVALID_LIST: &str = "separate the names by single spaces";
 
 fn wanted_scopes(list: &str) -> Result<Wanted, &'static str> {
     wanted("scopes", list, scopes(list))
@@ -176,7 +176,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         } else {
             config = config.without_introspection();
             eprintln!(
-                "note: the service asks the issuer about tokens; --introspect does so here, and sends \
+                "note: the service also asks the issuer about tokens; use --introspect to do so here, which sends \
                  it the token"
             );
         }
@@ -261,7 +261,7 @@ fn standard_input() -> Result<String, Failure> {
         let line = line.map_err(failed)?;
         if line.len() >= MAX_LINE {
             return Err(Failure::Input(format!(
-                "no token: a terminal hands over no more than {MAX_LINE} characters of a line; read it \
+                "no token: a terminal passes on at most {MAX_LINE} characters of a line; read the token \
                  from a file instead, warp-bearer explain < token.txt"
             )));
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     auth::Problem,
-    service::api::{forward_auth, route::Asked},
+    service::api::{forward_auth, route::QueryRequirements},
 };
 
 /// A request to `/auth`, or to a path below it.
@@ -13,7 +13,7 @@ pub(in crate::service) struct Proxy {
     /// The query, which is empty if the service does not read it.
     pub(in crate::service) query: String,
     /// What the request asks for, or why it is refused, whatever its token is.
-    pub(in crate::service) asked: Result<Asked, Problem>,
+    pub(in crate::service) asked: Result<QueryRequirements, Problem>,
 }
 
 impl Proxy {
@@ -23,7 +23,7 @@ impl Proxy {
         let of_query = |query: &str| Self {
             target: format!("/auth?{query}"),
             query: query.to_owned(),
-            asked: forward_auth::asked(query),
+            asked: forward_auth::parse_query(query),
         };
         let Some(rest) = text.strip_prefix("/auth") else {
             return of_query(text.trim_start_matches('?'));
@@ -38,7 +38,9 @@ impl Proxy {
         Self {
             target: text.to_owned(),
             query: String::new(),
-            asked: is_below.then(Asked::default).ok_or(Problem::NotFound),
+            asked: is_below
+                .then(QueryRequirements::default)
+                .ok_or(Problem::NotFound),
         }
     }
 }
@@ -50,11 +52,11 @@ mod tests {
 
     #[test]
     fn reads_a_query_and_a_path_below() {
-        let of_scope = || Asked {
+        let of_scope = || QueryRequirements {
             policy: Some(scope("a")),
             audience: None,
         };
-        let nothing = Asked::default;
+        let nothing = QueryRequirements::default;
         #[rustfmt::skip]
         let rows = [
             ("scope=a", true, "/auth?scope=a", Ok(of_scope())),

@@ -275,7 +275,7 @@ fn settings() -> Settings {
 }
 
 #[test]
-fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
+fn k1_verdict_equals_the_services_for_any_field_value() {
     for required in [None, Some("a"), Some("none has it")] {
         let runtime = runtime();
         let world = runtime.block_on(World::start(required));

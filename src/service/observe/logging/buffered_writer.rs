@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_written_in_its_order_and_the_last_before_the_end() {
+    fn writes_every_line_in_order_before_the_end() {
         let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
         drop(allow);
         let log = buffer.clone().open(reader, |_| {});
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_who_takes_nothing() {
+    fn shutdown_does_not_wait_for_a_blocked_reader() {
         let ((reader, allow, _read), buffer) = (reader(), LogBuffer::default());
         let log = buffer.clone().open(reader, |_| {});
         buffer.put(b"a line\n", true);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_takes_are_lost_and_counted() {
+    fn counts_lines_dropped_for_a_blocked_reader() {
         let ((reader, allow, read), buffer) = (reader(), LogBuffer::default());
         let telling = buffer.clone();
         let tell = move |lost| telling.put(format!("{lost} were lost").as_bytes(), true);

@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_the_date_and_time_in_utc() {
+    fn formats_times_in_utc() {
         #[rustfmt::skip]
         let rows = [
             (0, "1970-01-01T00:00:00."),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_in_full() {
+    fn writes_numbers_in_full() {
         for (value, width, expected) in [
             (0, 1, "0"),
             (7, 2, "07"),

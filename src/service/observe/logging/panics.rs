@@ -42,7 +42,7 @@ mod tests {
 
     /// The hook belongs to the whole process, so this test runs itself in a second one.
     #[test]
-    fn a_panic_is_one_line_that_quotes_no_secret() {
+    fn panic_is_logged_as_one_line_without_secrets() {
         const CHILD: &str = "PANICS_TEST_CHILD";
         let secret = "hunter2".to_owned();
         if env::var_os(CHILD).is_some() {
@@ -64,7 +64,7 @@ mod tests {
             .arg(
                 concat!(
                     module_path!(),
-                    "::a_panic_is_one_line_that_quotes_no_secret"
+                    "::panic_is_logged_as_one_line_without_secrets"
                 )
                 .split_once("::")
                 .unwrap()

@@ -44,7 +44,7 @@ async fn accepts_one_of_many_concurrent_claims_over_two_stores() {
 }
 
 #[tokio::test]
-async fn forgets_a_key_when_it_has_expired() {
+async fn forgets_expired_keys() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -88,7 +88,7 @@ async fn is_unavailable_until_the_server_can_be_reached() {
 }
 
 #[tokio::test]
-async fn refuses_what_was_issued_before_the_server_came_back_empty() {
+async fn rejects_values_issued_before_the_server_restarted_empty() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -127,7 +127,7 @@ async fn refuses_what_was_issued_before_the_server_came_back_empty() {
 }
 
 #[tokio::test]
-async fn refuses_what_was_issued_before_the_store_was_emptied() {
+async fn rejects_values_issued_before_the_store_was_emptied() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -146,7 +146,7 @@ async fn refuses_what_was_issued_before_the_store_was_emptied() {
 /// A proof dated ahead is newer than the birth time of the emptied store. The process that accepted
 /// it still remembers it.
 #[tokio::test]
-async fn remembers_its_own_keys_that_are_dated_ahead() {
+async fn remembers_its_own_keys_dated_ahead() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -162,7 +162,7 @@ async fn remembers_its_own_keys_that_are_dated_ahead() {
 }
 
 #[tokio::test]
-async fn is_unavailable_while_the_server_stands_still() {
+async fn is_unavailable_while_the_server_hangs() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -210,7 +210,7 @@ async fn is_unavailable_while_replies_are_late() {
 
 /// The reply to a claim has some 30 bytes: `+OK\r\n`, `_\r\n` and the store's birth time.
 #[tokio::test]
-async fn is_unavailable_if_a_reply_is_cut() {
+async fn is_unavailable_if_a_reply_is_truncated() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -294,7 +294,7 @@ async fn never_accepts_a_key_twice_whatever_happens_to_the_server() {
 }
 
 #[tokio::test]
-async fn logs_in_with_the_password_of_the_url() {
+async fn logs_in_with_the_password_in_the_url() {
     let Some(server) = RedisServer::start_with(&["--requirepass", "p@ss"]) else {
         return;
     };
@@ -311,7 +311,7 @@ async fn logs_in_with_the_password_of_the_url() {
 }
 
 #[tokio::test]
-async fn is_unavailable_if_the_server_refuses_to_write() {
+async fn is_unavailable_if_the_server_is_read_only() {
     let Some(server) = RedisServer::start() else {
         return;
     };

@@ -107,7 +107,7 @@ async fn gives_the_whole_list_to_a_late_subscriber() {
 }
 
 #[tokio::test]
-async fn writes_back_what_a_store_that_came_back_empty_lacks() {
+async fn writes_back_lines_after_a_restart_without_data() {
     let Some(mut server) = RedisServer::start() else {
         return;
     };
@@ -153,7 +153,7 @@ async fn writes_back_when_the_store_was_emptied_under_an_open_connection() {
 }
 
 #[tokio::test]
-async fn removes_long_expired_lines_from_the_store_alone() {
+async fn removes_long_expired_lines_only_from_the_store() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -181,7 +181,7 @@ async fn removes_long_expired_lines_from_the_store_alone() {
 }
 
 #[tokio::test]
-async fn ignores_messages_and_members_that_are_no_lines() {
+async fn ignores_invalid_messages_and_members() {
     let Some(server) = RedisServer::start() else {
         return;
     };

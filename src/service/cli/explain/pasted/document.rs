@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{Found, NoToken, Place},
+        found::{Found, FoundText, NoToken},
         jwt,
     },
 };
@@ -83,17 +83,17 @@ fn walk(value: &Value, path: &mut String, found: &mut Found) {
             for place in jwt::find_all(text) {
                 let text = text[place].to_owned();
                 let at = described(path);
-                found.others.push(Place { text, at });
+                found.others.push(FoundText { text, at });
             }
         }
         _ => {}
     }
 }
 
-fn add(value: &Value, path: &str, places: &mut Vec<Place>) {
+fn add(value: &Value, path: &str, items: &mut Vec<FoundText>) {
     if let Some(text) = value.as_str().filter(|text| !text.is_empty()) {
         let (text, at) = (text.trim().to_owned(), described(path));
-        places.push(Place { text, at });
+        items.push(FoundText { text, at });
     }
 }
 

@@ -35,9 +35,9 @@ pub(in crate::service) struct Pasted {
     pub(in crate::service) notes: Vec<String>,
 }
 
-const FIELD: &str = "The input is an Authorization field, and is explained as it is.";
+const FIELD: &str = "The input is an Authorization field, and is explained exactly as it is.";
 const ASSUMED: &str = "The input is explained as if it followed the word Bearer.";
-const QUOTES: &str = "The quotes around the token are not part of it. Sent with the token, they are answered 400 malformed_authorization.";
+const QUOTES: &str = "The quotes around the token are not part of it. If they are sent, the answer is 400 malformed_authorization.";
 const LINES: &str =
     "The line breaks in the token are not part of it. A header field cannot carry them.";
 const REST: &str =
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn explains_the_value_of_a_field_as_it_is() {
+    fn explains_a_field_value_unchanged() {
         for value in [
             "Bearer <T>",
             "bearer  <T>",
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_mistakes_of_a_field_in_a_text() {
+    fn keeps_mistakes_of_a_field_found_in_a_text() {
         #[rustfmt::skip]
         let rows = [
             ("an unfilled variable", "curl -H 'Authorization: Bearer $TOKEN' https://a.example", "Bearer $TOKEN"),
@@ -340,8 +340,8 @@ mod tests {
     fn reports_text_without_a_token() {
         #[rustfmt::skip]
         let rows = [
-            ("nothing", "", "the input is empty"),
-            ("blanks", " \n", "the input is empty"),
+            ("empty", "", "the input is empty"),
+            ("whitespace", " \n", "the input is empty"),
             ("quotes alone", "\"\"", "the input is empty"),
             ("an empty variable", "TOKEN=", "the input is empty"),
             ("half an object", "{\"access_token\":", "JSON without an access token"),

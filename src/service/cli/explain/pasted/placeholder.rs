@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_placeholders_from_tokens() {
+    fn distinguishes_placeholders_from_tokens() {
         for placeholder in [
             "undefined",
             "null",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     auth::display::ShownText,
     service::cli::explain::pasted::{
-        found::{Found, Place},
+        found::{Found, FoundText},
         jwt,
     },
 };
@@ -20,7 +20,7 @@ pub(super) fn search(text: &str) -> Option<Found> {
             text[field.clone()].trim().to_owned(),
             line(text, field.start),
         );
-        found.fields.push(Place {
+        found.fields.push(FoundText {
             text: value,
             at: format!("on {at}"),
         });
@@ -29,13 +29,13 @@ pub(super) fn search(text: &str) -> Option<Found> {
         if fields.iter().any(|field| field.contains(&token.start)) {
             continue;
         }
-        let place = Place {
+        let item = FoundText {
             at: described(text, token.start),
             text: text[token.clone()].to_owned(),
         };
         match name_before(&text[..token.start]) {
-            Some("access_token" | "accessToken") => found.access_tokens.push(place),
-            _ => found.others.push(place),
+            Some("access_token" | "accessToken") => found.access_tokens.push(item),
+            _ => found.others.push(item),
         }
     }
     if found.is_empty() {
@@ -141,7 +141,7 @@ fn assignment(text: &str) -> Option<Found> {
     let value = value.trim().trim_end_matches(';');
     let value = unquoted(value).unwrap_or(value).to_owned();
     let at = format!("in `{}` on line 1", ShownText::new(name));
-    let others = vec![Place { text: value, at }];
+    let others = vec![FoundText { text: value, at }];
     Some(Found {
         others,
         ..Found::default()
@@ -164,7 +164,7 @@ pub(super) fn unwrapped(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let all_fit = words.chars().all(fits) && lines[1..].iter().all(|line| line.chars().all(fits));
     if scheme.is_some_and(|rest| rest.trim().is_empty()) {
-        // The scheme is on a line of its own.
+        // The scheme is alone on its line.
         joined = format!("Bearer {}", lines[1..].concat());
     }
     let token = joined.split_whitespace().last().unwrap_or_default();

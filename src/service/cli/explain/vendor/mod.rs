@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_issuers_by_their_names() {
+    fn recognizes_vendors_by_issuer() {
         #[rustfmt::skip]
         let rows = [
             ("https://tenant.eu.auth0.com/", Some(Vendor::Auth0)),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_tokens_by_their_claims() {
+    fn recognizes_vendors_by_claims() {
         #[rustfmt::skip]
         let rows = [
             (json!({"iss": "https://login.example.com/", "gty": "client-credentials"}), Some(Vendor::Auth0)),

@@ -40,7 +40,7 @@ fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// Returns advice for a mistake that is visible in one vendor's tokens. `None` if there is none.
+/// Returns advice for a mistake that is visible in one vendor's tokens. `None` without a mistake.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {

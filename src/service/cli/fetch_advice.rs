@@ -23,7 +23,7 @@ pub(in crate::service) enum Wanted<'a> {
 }
 
 /// Returns the advice for `error`, as one sentence without its full stop.
-pub(in crate::service) fn way_out(
+pub(in crate::service) fn fetch_advice(
     error: &FetchError,
     wanted: Wanted<'_>,
     context: &Context<'_>,
@@ -45,7 +45,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
         }
         (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
             let network = if context.has_proxy {
-                "HTTPS_PROXY names the proxy for it, and NO_PROXY the hosts without one"
+                "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
             } else {
                 "set HTTPS_PROXY if this network needs a proxy"
             };
@@ -78,14 +78,14 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
             );
             format!(
                 "configure the name that tokens have in iss; if that is {found}, set AUTH0_ISSUER to \
-                 it, and AUTH0_JWKS_URI to {keys} if it has no document of its own"
+                 it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
             )
         }
         (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
-            format!("set AUTH0_JWKS_URI to an address of its keys, {from_file}")
+            format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
         }
         (_, Wanted::Metadata { .. }) => format!(
-            "set AUTH0_JWKS_URI to the address of its keys, which its documentation has, {from_file}"
+            "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
         ),
         (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
             format!("correct AUTH0_JWKS_URI, {from_file}")
@@ -95,7 +95,7 @@ fn for_variables(error: &FetchError, wanted: Wanted<'_>, context: &Context<'_>) 
 }
 
 /// Returns the advice for a host whose name does not resolve.
-pub(in crate::service) fn no_name(context: &Context<'_>) -> String {
+pub(in crate::service) fn name_advice(context: &Context<'_>) -> String {
     let text = "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
     context.config.in_its_words(text).into_owned()
 }
@@ -131,11 +131,11 @@ fn login(context: &Context<'_>) -> String {
             "it does not accept the token in fetch_token_file; give it one that it accepts, or set {file}"
         ),
         Some(_) => format!(
-            "it wants a login; set fetch_token_file in the issuer's table to the file of a token that \
+            "it requires a login; set fetch_token_file in the issuer's table to the file of a token that \
              it accepts, or set {file}"
         ),
         None => format!(
-            "it wants a login; set {file}, or ISSUERS_FILE, whose tables have fetch_token_file for a \
+            "it requires a login; set {file}, or ISSUERS_FILE, whose tables have fetch_token_file for a \
              token that it accepts"
         ),
     }
