@@ -20,7 +20,6 @@ use crate::{
         invalid::{InvalidValue, Parsed},
         issuer_settings::{IssuerSettings, Preset},
         presets::{self, PRESETS},
-        types::IntrospectionMode,
         url,
         value::{self, is_placeholder},
         variable::Variable,

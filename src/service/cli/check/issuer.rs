@@ -96,7 +96,7 @@ pub(in crate::service) async fn check(
                 keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
-                let hint = advice(error, Wanted::KeySet, context);
+                let hint = fetch_advice(error, Wanted::KeySet, context);
                 failed(&mut section, "key set", &response, error, &hint);
             }
         }
@@ -150,7 +150,7 @@ async fn discover(
         Ok(body) => body,
         Err(error) => {
             let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = advice(error, wanted, context);
+            let hint = fetch_advice(error, wanted, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -165,7 +165,7 @@ async fn discover(
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = advice(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = fetch_advice(&error, Wanted::Metadata { jwks_uri }, context);
             section.add_failure("issuer", &error, &hint);
             None
         }

@@ -114,7 +114,7 @@ fn encoded(text: &str) -> Option<Found> {
     let at = described(text, text.find(word)?);
     let text = word.to_owned();
     Some(Found {
-        others: vec![Place { text, at }],
+        others: vec![FoundText { text, at }],
         ..Found::default()
     })
 }
