@@ -113,7 +113,7 @@ impl Auth {
     }
 
     /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
-    #[cfg(feature = "docs")]
+    #[cfg(feature = "service")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
@@ -182,8 +182,9 @@ impl Auth {
     /// is offered every scheme.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
+        let is_in_own_field = self.inner.field.is_some();
         let Some(proofs) = &self.inner.proofs else {
-            return Refusal::new(error, offered);
+            return Refusal::new(error, offered).in_own_field(is_in_own_field);
         };
         let scheme = match (error, used) {
             (AuthError::MissingToken, _) => None,
@@ -200,7 +201,9 @@ impl Auth {
             Some(scheme) => offered.only(scheme),
             None => offered,
         };
-        Refusal::new(error, challenge).with_nonce(nonce)
+        Refusal::new(error, challenge)
+            .with_nonce(nonce)
+            .in_own_field(is_in_own_field)
     }
 
     /// Returns whether authentication uses the method, the path or the certificate of a request.

@@ -246,7 +246,7 @@ pub(crate) enum FetchError {
          is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
-    #[error("{0} answered with {1}")]
+    #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),

@@ -164,7 +164,9 @@ impl Environment {
 
     /// Creates an environment with only these variables.
     #[cfg(test)]
-    pub(in crate::service) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+    pub(in crate::service) fn of<'a>(
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let set = |(name, value): (&str, &str)| {
             (name.to_owned(), (value.to_owned(), Origin::Environment))
         };

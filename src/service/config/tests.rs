@@ -333,6 +333,10 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
         ("no URL", "AUTH0_ISSUER", "not a url", "contains a space or a control character"),
         ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name alone", "AUTH0_ISSUER", "my-auth-server", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a URN", "AUTH0_ISSUER", "urn:issuer:a", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a DID", "AUTH0_ISSUER", "did:web:example.com", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a SPIFFE ID", "AUTH0_ISSUER", "spiffe://td/x", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
@@ -586,7 +590,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which contains a character that is not allowed in URLs; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which contains a user or a password; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is not a URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; did you mean https://b/?"#),
+        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys"#),
         ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is the content of a PEM file; set the path of the file instead"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
@@ -1002,6 +1006,12 @@ fn issuers_file_replaces_the_issuer_variables() {
         ("AUTH0_JWKS_URI", "https://a.example/keys"),
         ("AUTH0_JWKS_FILE", "keys.json"),
         ("AUTH0_SIGNING_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_URI", "https://a.example/introspect"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+        ("AUTH0_INTROSPECTION_CLIENT_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION_KEY_FILE", "api.key"),
+        ("AUTH0_INTROSPECTION_TTL", "10s"),
     ] {
         let found = faults(from(&[file, (name, value)]));
         let expected = format!(
