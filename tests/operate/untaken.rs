@@ -52,7 +52,7 @@ fn the_bounds_are_the_documented_ones() {
 /// The connections that the Kubernetes manifest allows fit into the memory limit of the pod.
 #[test]
 fn the_manifest_stays_within_its_memory() {
-    let manifest = include_str!("../../deploy/kubernetes/warp-bearer.yaml");
+    let manifest = include_str!("../../deploy/kubernetes/base/warp-bearer.yaml");
     let number = |name: &str| -> u64 {
         let (_, rest) = manifest.split_once(name).unwrap();
         let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
