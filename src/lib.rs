@@ -49,18 +49,28 @@
     doc = "- [`issuer`], a small real OpenID issuer on loopback, for tests and for `warp-bearer dev`."
 )]
 //!
-//! The features:
-//! - `warp`: the filters. Without it, [`auth`] depends on no framework.
-//! - `tower`: layers for tower, hence for tonic and hyper.
-//! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
-//! - `testing`: the local issuer, for your own tests. It includes `warp`.
-//! - `service`: what the binary needs. It includes `testing`.
-//! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
-//! - `otel`: traces of the service by OTLP. It includes `service`.
+//! # Features
 //!
-//! The default is all but `otel`, so that `cargo run` works in a clone. As a library, depend on it with
-//! `default-features = false, features = ["warp"]`: the default brings what only the binary needs.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `warp` | yes | the filters. Without it, [`auth`] depends on no framework |
+//! | `tower` | yes, by `axum` | layers for tower, hence for tonic and hyper |
+//! | `axum` | yes | claims as an extractor of axum 0.8; includes `tower` |
+//! | `redis` | yes, by `service` | a store of used proofs and revocations that replicas share, in Redis or Valkey |
+//! | `testing` | yes, by `service` | the local issuer, for your own tests; includes `warp` |
+//! | `service` | yes | what the binary needs; includes `redis` and `testing` |
+//! | `docs` | yes | `/openapi.json` and `/docs` of the service; includes `service` |
+//! | `otel` | no | traces of the service by OTLP; includes `service` |
+//! | `pq` | no | signatures by ML-DSA (RFC 9964) |
+//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes CMake and Go |
+//!
+//! The default has what the binary needs, so that `cargo run` works in a clone. As a library, depend on
+//! this crate with `default-features = false, features = ["warp"]`.
+//!
+//! The oldest supported Rust is 1.88. A newer one is required only in a new minor version.
 
+// docs.rs shows which feature an item needs. Only a nightly compiler has that, and docs.rs sets the flag.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the feature there is nothing for these links to lead to; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Foreign text is read by `auth::json` alone (`clippy.toml`). Tests read what they made themselves.
