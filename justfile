@@ -133,7 +133,7 @@ minimal-versions:
 
 # The feature fips: signatures and TLS by AWS-LC's FIPS module; needs CMake and Go
 fips:
-    cargo test --locked --features fips --lib fips && cargo test --locked --features fips --test tokens --test server
+    cargo test --locked --features fips --test library --test tokens --test server
 
 # Licences, bans and sources of the dependencies, and advisories where their database can be had; needs cargo-deny
 audit:
