@@ -62,7 +62,7 @@
 //! | `docs` | yes | `/openapi.json` and `/docs` of the service; includes `service` |
 //! | `otel` | no | traces of the service by OTLP; includes `service` |
 //! | `pq` | no | signatures by ML-DSA (RFC 9964) |
-//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes CMake and Go |
+//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes `cmake` and `go` |
 //!
 //! The default has what the binary needs, so that `cargo run` works in a clone. As a library, depend on
 //! this crate with `default-features = false, features = ["warp"]`.
