@@ -1,8 +1,8 @@
-//! How many instructions does a request cost?
+//! Counts the instructions of a request.
 //!
-//! Times differ from machine to machine and from minute to minute, instructions hardly do: they show
-//! a regression where a stopwatch cannot. The service runs under callgrind, one connection asks it
-//! one thing after another, and two builds are compared that saw the very same requests.
+//! Times vary between machines and between runs, but instruction counts hardly do, so they show
+//! regressions that a stopwatch cannot. The service runs under callgrind, one connection sends
+//! requests in sequence, and two builds that received exactly the same requests are compared.
 
 use std::{
     fs,
@@ -23,15 +23,15 @@ pub struct Options {
     /// The service's binary.
     #[arg(long)]
     service: PathBuf,
-    /// The same of the commit to compare with.
+    /// The binary of the commit to compare with.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// By how much a path may have become longer, in percent.
+    /// The allowed increase of a path, in percent.
     #[arg(long, default_value_t = 3.0)]
     tolerance: f64,
 }
 
-/// Requests before any are counted, and those that are.
+/// The numbers of warm-up requests and of counted requests.
 const WARM: usize = 200;
 const COUNTED: usize = 1_000;
 const PROCESSES: usize = 3;
@@ -86,12 +86,13 @@ fn paths(ground: &Ground) -> Vec<HotPath> {
         ),
         path("seen token", ground.callers()[..1].to_vec(), 200),
         path("garbage", vec![tokens::private(&"x".repeat(788))], 401),
-        // The last, for it asks for fresh keys in the background.
+        // Comes last, because it starts a key fetch in the background.
         path("bad signature", ground.forged()[..1].to_vec(), 401),
     ]
 }
 
-/// Of one request, on each path: the median of some processes, each of which hashes in its own way.
+/// Returns the instructions per request of each path: the median of several processes, because each
+/// uses different hash seeds.
 fn counts(ground: &Ground, binary: &Path, paths: &[HotPath]) -> Vec<f64> {
     let runs: Vec<_> = (0..PROCESSES)
         .map(|_| counted(ground, binary, paths))
@@ -144,7 +145,7 @@ fn control(server: &Server, order: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// What a dump counted, of one request.
+/// Returns the instructions per request in a dump.
 fn total(dump: &Path) -> f64 {
     let text = fs::read_to_string(dump).unwrap();
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));

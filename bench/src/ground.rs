@@ -1,5 +1,5 @@
-//! What every measurement stands on: an issuer, its tokens, the references, and how each server is
-//! started. Nothing is made before something asks for it.
+//! The common base of all measurements: an issuer, its tokens, the references, and the commands
+//! that start servers. Everything is created on first use.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,12 +17,12 @@ use crate::{
     tokens,
 };
 
-/// Tokens that the cache holds all of, by default.
+/// The number of tokens that fit into the cache by default.
 pub const SEEN: usize = 10_000;
-/// Tokens that a cache must have been made larger for.
+/// A number of tokens that needs a larger cache.
 pub const MANY: usize = 100_000;
-/// Requests before anything counts: as many as fill the cache. Until then each token takes new pages from
-/// the system, which is a matter of a service's first seconds.
+/// The number of warm-up requests, enough to fill the cache. Until then each token needs new pages
+/// from the system, which only happens in the first seconds of a service.
 pub const WARM: usize = SEEN;
 const FEW: usize = 500;
 const LARGE: usize = 4_000;
@@ -42,7 +42,7 @@ pub struct Ground {
     bare: OnceLock<Server>,
     rsa: OnceLock<Server>,
     half_of_capacity: OnceLock<f64>,
-    /// The issuer's thread lives in it.
+    /// Runs the issuer's thread.
     _runtime: Runtime,
 }
 
@@ -73,9 +73,9 @@ impl Ground {
     }
 }
 
-/// Requests.
+/// The requests.
 impl Ground {
-    /// A caller each: as many as are asked in one measurement, and `WARM` more.
+    /// Returns requests from different callers: as many as one measurement sends, plus `WARM`.
     pub fn callers(&self) -> &[Vec<u8>] {
         self.callers.get_or_init(|| {
             let count = self.requests.max(SEEN) + WARM;
@@ -103,7 +103,7 @@ impl Ground {
         self.expired.get_or_init(|| tokens::requests(FEW, expired))
     }
 
-    /// A made-up `kid` each.
+    /// Returns requests with a different made-up `kid` each.
     pub fn unknown(&self) -> &[Vec<u8>] {
         let unknown = |i| tokens::of_caller(&self.issuer, i).kid(&format!("made-up-{i}"));
         self.strangers
@@ -116,7 +116,7 @@ impl Ground {
     }
 }
 
-/// Servers.
+/// The servers.
 impl Ground {
     pub fn bare(&self) -> &Server {
         self.bare.get_or_init(|| reference(None))
@@ -130,7 +130,7 @@ impl Ground {
         })
     }
 
-    /// The service, just started and with its keys: fresh tokens are fresh to it.
+    /// Starts the service and waits for its keys. Its token cache is empty.
     pub fn service(&self) -> Server {
         self.service_with(1, |_| {})
     }
@@ -143,7 +143,8 @@ impl Ground {
         server
     }
 
-    /// Requests per second that keep hyper with one RSA verification half busy.
+    /// Returns the rate that keeps hyper with one RSA verification half busy, in requests per
+    /// second.
     pub fn half_of_capacity(&self) -> f64 {
         *self.half_of_capacity.get_or_init(|| {
             let mut load = Load::open(self.rsa().address, 64);
@@ -161,7 +162,7 @@ fn reference(key: Option<String>) -> Server {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("reference");
     if let Some(key) = key {
-        // One word: base64url may begin with a hyphen.
+        // A single argument, because base64url may begin with a hyphen.
         command.arg(format!("--key={key}"));
     }
     Server::start(command, "PORT", 1)

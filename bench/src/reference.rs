@@ -1,4 +1,5 @@
-//! The two references. Both answer with the same 200, and need no token for the public route.
+//! The two reference servers. Both answer with the same 200, and require no token for the public
+//! route.
 
 use std::{
     convert::Infallible,
@@ -18,12 +19,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-/// As quick as the service's own.
+/// As fast as the decoder of the service.
 static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 const BODY: &[u8] = br#"{"status":"success","msg":"Hello from a public endpoint! You don't need to be authenticated to see this."}"#;
 
-/// Serves on the port that PORT names; with a key (`n.e`, base64url) it verifies each token.
+/// Serves on the port in PORT. If a key (`n.e`, base64url) is given, verifies each token with it.
 #[tokio::main(flavor = "current_thread")]
 pub async fn serve(key: Option<&str>) {
     let key = key.map(|key| Arc::new(parse(key)));
@@ -63,7 +64,7 @@ fn parse(key: &str) -> ParsedPublicKey {
         .unwrap()
 }
 
-/// The verification and nothing else: no JSON is read.
+/// Only verifies the signature, without reading any JSON.
 fn verify<B>(key: &ParsedPublicKey, request: &Request<B>) -> Option<()> {
     let field = request.headers().get(header::AUTHORIZATION)?;
     let token = field.as_bytes().strip_prefix(b"Bearer ")?;

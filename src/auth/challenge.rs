@@ -22,7 +22,7 @@ pub(crate) enum Scheme {
 pub struct Challenge {
     /// The protection space, printable ASCII without `"` and `\`.
     pub realm: Arc<str>,
-    /// The scopes that would suffice, separated by spaces. `None` if scopes would not help.
+    /// The scopes that would suffice, separated by spaces. `None` if no scope would help.
     pub scope: Option<Arc<str>>,
     /// The URL of the metadata of the protected resource (RFC 9728 §5.1).
     pub resource_metadata: Option<Arc<str>>,
@@ -30,9 +30,10 @@ pub struct Challenge {
     pub acr_values: Option<Arc<str>>,
     /// The longest time since the user authenticated, in seconds (RFC 9470 §3).
     pub max_age: Option<u64>,
-    /// True if there is a challenge of the scheme `Bearer`.
+    /// True if the response offers a `Bearer` challenge.
     pub bearer: bool,
-    /// The algorithms of proofs, separated by spaces, if there is a challenge of the scheme `DPoP`.
+    /// The algorithms of DPoP proofs, separated by spaces, if the response offers a `DPoP`
+    /// challenge.
     pub dpop: Option<Arc<str>>,
 }
 
@@ -51,7 +52,7 @@ impl Default for Challenge {
 }
 
 impl Challenge {
-    /// Returns the challenge of this scheme alone.
+    /// Returns the same challenge for this scheme alone.
     #[must_use]
     pub(crate) fn only(mut self, scheme: Scheme) -> Self {
         self.bearer = scheme == Scheme::Bearer;
@@ -65,10 +66,10 @@ impl Challenge {
 /// A rejected request: the error, and the challenge to answer with.
 ///
 /// In warp, a refusal is a rejection, and `rejection.find::<Refusal>()` finds it. Turn it into a
-/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). A
-/// filter's refusal that is dropped before that logs an error: another route has answered the
-/// rejected request, because the route was not closed by
-/// [`route()`](crate::auth::BearerFilterExt::route).
+/// response with [`response`](Self::response) or [`www_authenticate`](Self::www_authenticate). If a
+/// filter's refusal is dropped before that, an error is logged: the route was not closed by
+/// [`route()`](crate::auth::BearerFilterExt::route), so another route has answered the rejected
+/// request.
 ///
 #[cfg_attr(feature = "warp", doc = "```")]
 #[cfg_attr(not(feature = "warp"), doc = "```ignore")]
@@ -120,14 +121,14 @@ impl Refusal {
         }
     }
 
-    /// Returns the same refusal with the scopes that would suffice.
+    /// Returns this refusal with the scopes that would suffice.
     #[must_use]
     pub(crate) fn with_scope(mut self, scope: Option<Arc<str>>) -> Self {
         self.challenge.scope = scope;
         self
     }
 
-    /// Returns the same refusal with the authentication that would suffice.
+    /// Returns this refusal with the authentication that would suffice.
     #[must_use]
     pub(crate) fn with_step_up(mut self, acr_values: Option<String>, max_age: Option<u64>) -> Self {
         self.challenge.acr_values = acr_values.map(Into::into);
@@ -135,7 +136,7 @@ impl Refusal {
         self
     }
 
-    /// Returns the same refusal with a nonce for the next proof.
+    /// Returns this refusal with a nonce for the next proof.
     #[must_use]
     pub(crate) fn with_nonce(mut self, nonce: Option<Arc<str>>) -> Self {
         self.nonce = nonce;
@@ -158,7 +159,7 @@ impl Refusal {
         self.pending.0.store(false, Relaxed);
     }
 
-    /// Returns the value of `WWW-Authenticate`. `None` if no other token would help (503).
+    /// Returns the value of `WWW-Authenticate`. `None` if a different token would not help (503).
     ///
     /// Two challenges are separated by a comma (RFC 9110 §11.6.1). [`response`](Self::response)
     /// sends them as two fields.
@@ -167,7 +168,7 @@ impl Refusal {
         (!challenges.is_empty()).then(|| challenges.join(", "))
     }
 
-    /// Returns each challenge. There is none if no other token would help (503).
+    /// Returns each challenge. Empty if a different token would not help (503).
     pub(crate) fn challenges(&self) -> impl Iterator<Item = String> {
         self.answered();
         let helps = !self.error.status().is_server_error();
@@ -200,7 +201,7 @@ impl Refusal {
         parameters.as_flattened().concat()
     }
 
-    /// Returns the scope to name in the challenge. A scope helps a client without a token, or one
+    /// Returns the scope to name in the challenge. Naming it helps a client without a token, or one
     /// whose token grants too few scopes. It would mislead a client that lacks a permission or a
     /// role.
     fn scope(&self) -> Option<&str> {
@@ -213,7 +214,7 @@ impl Refusal {
     }
 }
 
-/// Returns the pieces of one parameter, which are empty if there is no value.
+/// Returns the pieces of one challenge parameter. They are empty if there is no value.
 fn parameter<'v>(opening: &'static str, value: Option<&'v str>) -> [&'v str; 3] {
     value.map_or([""; 3], |value| [opening, value, "\""])
 }
@@ -237,10 +238,10 @@ impl Drop for Pending {
         if !*self.0.get_mut() {
             return;
         }
-        // Logged once per process, because strangers could fill the log otherwise.
+        // Logged once per process; otherwise an attacker could flood the log.
         if !REPORTED.swap(true, Relaxed) {
             tracing::error!(
-                "a refused request was answered by another route; close the route that refused it \
+                "rejected request was answered by another route; close the route that rejected it \
                  with .route()"
             );
         }
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_each_scheme_in_a_challenge_of_its_own() {
+    fn offers_each_scheme_in_a_separate_challenge() {
         let challenge = Challenge {
             realm: "api".into(),
             dpop: Some("ES256 EdDSA".into()),

@@ -2,8 +2,8 @@
 //!
 //! The outermost layer of a service runs the future that answers a request in [`scope`]. Inside the
 //! scope, the filters record how authentication ended, and the routes may record their names.
-//! [`take`] returns the context before the scope ends. The context exposes no token and no claim
-//! value except the issuer, which equals a configured one.
+//! [`take`] returns the context before the scope ends. The context never contains the token. Of the
+//! claims it contains only the issuer, which equals a configured one.
 
 use std::{
     cell::Cell,
@@ -28,7 +28,7 @@ struct Context {
     authentication: Cell<Option<Authentication>>,
     key_wait: Cell<Option<KeyWait>>,
     original: Cell<Option<Box<Original>>>,
-    /// The `traceparent` for requests that this one causes.
+    /// The `traceparent` for requests made on behalf of this one.
     traceparent: Option<HeaderValue>,
     proof_fault: Cell<Option<&'static str>>,
 }
@@ -44,26 +44,26 @@ pub struct RequestContext {
     /// How authentication ended. `None` if the request carried no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
-    /// The time that the request waited for a fetch of keys. `None` if it did not.
+    /// How long the request waited for a key fetch. `None` if it did not wait.
     pub key_wait: Option<KeyWait>,
-    /// The client's own request, from [`set_original`].
+    /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
     /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
     pub proof_fault: Option<&'static str>,
 }
 
-/// A wait for a fetch of keys.
+/// A wait for a key fetch.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct KeyWait {
-    /// When it began.
+    /// The start of the wait.
     pub began: Instant,
     /// How long it took.
     pub duration: Duration,
 }
 
-/// The client's own request, on whose behalf a proxy asks. Texts of a stranger: they are shown and never
-/// used for a decision.
+/// The client's original request, which a proxy asks about. A client controls these texts: they are
+/// displayed and never used for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Original {
     /// The method.
@@ -78,7 +78,7 @@ pub struct Original {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// When it began.
+    /// The start of the authentication.
     pub began: Instant,
     /// Time spent on verification, including the wait for keys.
     pub duration: Duration,
@@ -107,7 +107,7 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
-/// Like [`scope`], for a request that is part of a trace. A fetch of keys that the request starts carries
+/// Like [`scope`], for a request that is part of a trace. Key fetches that the request starts carry
 /// this `traceparent` (W3C Trace Context).
 pub fn scope_in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
@@ -120,7 +120,7 @@ pub fn scope_in_trace<F: Future>(
     CURRENT.scope(context, answer)
 }
 
-/// Returns the `traceparent` for a request that the current one causes.
+/// Returns the `traceparent` for requests made on behalf of the current one.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     let found = CURRENT.try_with(|context| context.traceparent.clone());
     found.unwrap_or_default()
@@ -151,12 +151,13 @@ pub fn set_probe() {
     let _ = CURRENT.try_with(|context| context.is_probe.set(true));
 }
 
-/// Records the client's own request. Does nothing outside of [`scope`].
+/// Records the client's original request. Does nothing outside of [`scope`].
 pub fn set_original(original: Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
 }
 
-/// Records a wait for keys that began at this time and ends now. The first one of a request counts.
+/// Records a wait for keys that began at `began` and ends now. Only the first wait of a request
+/// counts.
 pub(crate) fn waited_for_keys(began: Instant) {
     let duration = began.elapsed();
     let _ = CURRENT.try_with(|context| {

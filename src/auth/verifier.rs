@@ -1,9 +1,9 @@
 //! [`Auth`]: verifies a request or a token and returns its claims.
 //!
-//! Every check that needs no key runs before a key is looked up, so that a token that would fail
-//! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes
-//! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
-//! line; each step is a function in `token/checks.rs`.
+//! Every check that needs no key runs before a key is looked up, so that an invalid token costs
+//! neither a fetch nor an RSA verification. Only a verified signature makes [`Claims`].
+//! [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step per line. Each
+//! step is a function in `token/checks.rs`.
 
 use std::{
     fmt,
@@ -49,7 +49,7 @@ use crate::auth::{
 
 /// Verifies the access tokens of one or several issuers. Cheap to clone; build one and share it.
 ///
-/// The keys are kept fresh in the background for as long as a clone lives.
+/// The keys are refreshed in the background as long as a clone is alive.
 #[derive(Clone)]
 pub struct Auth {
     pub(super) inner: Arc<Inner>,
@@ -58,17 +58,17 @@ pub struct Auth {
 pub(crate) struct Inner {
     pub(crate) issuers: ArcSwap<Issuers>,
     pub(crate) resolver: Option<Resolver>,
-    /// The field that carries the bare token instead of `Authorization`.
+    /// The header field that carries the token instead of `Authorization`, without a scheme.
     pub(crate) field: Option<HeaderName>,
-    /// The longest token in bytes.
+    /// The maximum length of a token in bytes.
     pub(crate) max_token: usize,
     pub(crate) fetcher: Arc<Fetcher>,
-    /// Held while the issuers are replaced.
+    /// Locked while the issuers are being replaced.
     pub(crate) replacing: Mutex<()>,
     pub(crate) challenge: Challenge,
-    /// The options of DPoP, for issuers that replace others.
+    /// The DPoP options, for issuers that are added at a reload.
     pub(crate) dpop: Option<Dpop>,
-    /// Where the client's certificate comes from. `None` if no token may be bound to one.
+    /// The source of client certificates. `None` if certificate-bound tokens are not accepted.
     pub(crate) certificates: Option<CertificateSource>,
     /// `None` if no issuer uses DPoP.
     pub(crate) proofs: Option<Proofs>,
@@ -80,7 +80,7 @@ pub(crate) struct Inner {
     )]
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    /// The clients whose logout tokens are accepted.
+    /// The client IDs whose logout tokens are accepted.
     pub(crate) logout_clients: Vec<String>,
     pub(crate) revocations: Revocations,
 }
@@ -112,13 +112,13 @@ impl Auth {
         self.authenticate_by(request, Self::presented).await
     }
 
-    /// Returns the field that carries the bare token, if it is not `Authorization`.
+    /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
     #[cfg(feature = "docs")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
 
-    /// Returns the credential in the header fields. A token in a field of its own has no scheme.
+    /// Returns the credential in the header fields. A token in a configured field has no scheme.
     pub(crate) fn presented<'h>(
         &self,
         headers: &'h HeaderMap,
@@ -156,7 +156,7 @@ impl Auth {
         }
     }
 
-    /// Like [`authenticate`](Self::authenticate), with a function that takes the token from
+    /// Like [`authenticate`](Self::authenticate), with a function that returns the token from
     /// elsewhere.
     pub(crate) async fn authenticate_by<X: DeserializeOwned>(
         &self,
@@ -170,7 +170,10 @@ impl Auth {
         let verdict = self.verify_presented(credential, Some(request)).await;
         timer.stop(&verdict);
         let claims = verdict.map_err(|error| {
-            self.refusal_in(credential.scheme, bearer::blame(credential.token, error))
+            self.refusal_in(
+                credential.scheme,
+                bearer::error_to_report(credential.token, error),
+            )
         })?;
         if let Some(scope) = claims.lacks_required_scope() {
             let refusal = self.refusal_in(credential.scheme, AuthError::InsufficientScope);
@@ -179,13 +182,13 @@ impl Auth {
         Ok(claims)
     }
 
-    /// Returns the refusal of a request for `error`, with the challenge of this API.
+    /// Returns a refusal for `error`, with the challenge of this API.
     pub fn refusal(&self, error: AuthError) -> Refusal {
         self.refusal_in(None, error)
     }
 
-    /// Returns the refusal of a request that used this scheme. The challenge is in the same scheme.
-    /// Without a token, every scheme is offered.
+    /// Returns a refusal whose challenge uses the scheme of the request. A request without a token
+    /// is offered every scheme.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
         let Some(proofs) = &self.inner.proofs else {
@@ -209,7 +212,7 @@ impl Auth {
         Refusal::new(error, challenge).with_nonce(nonce)
     }
 
-    /// Returns whether authentication reads the method, the path or the certificate of a request.
+    /// Returns whether authentication uses the method, the path or the certificate of a request.
     #[cfg(feature = "warp")]
     pub(crate) fn reads_target(&self) -> bool {
         self.inner.proofs.is_some()
@@ -235,10 +238,10 @@ impl Auth {
         proofs.is_some_and(|proofs| proofs.nonces.is_some())
     }
 
-    /// Returns the value of `DPoP-Nonce` that answers should have at the moment. `None` if proofs need
-    /// no nonce, and in the first four of the five minutes for which a nonce is current.
+    /// Returns the value of `DPoP-Nonce` to add to responses now. `None` if proofs need no nonce,
+    /// and during the first four of the five minutes for which a nonce is current.
     ///
-    /// A client that takes every nonce over never sees one expire.
+    /// A client that adopts every nonce it receives never has one rejected as expired.
     pub fn dpop_nonce(&self) -> Option<String> {
         let nonces = self.inner.proofs.as_ref()?.nonces.as_ref()?;
         nonces.renewal(self.inner.clock.time())
@@ -246,8 +249,8 @@ impl Auth {
 
     /// Verifies a token, given without the scheme name.
     ///
-    /// A token alone proves no possession of a key, so a token that is bound to one is rejected.
-    /// [`authenticate`](Self::authenticate) takes the whole request.
+    /// A token that is bound to a key is rejected, because a token alone does not prove possession
+    /// of the key. Use [`authenticate`](Self::authenticate) with the whole request instead.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -277,7 +280,7 @@ impl Auth {
         }
     }
 
-    /// Verifies the token of a request, and what the request proves beside it.
+    /// Verifies the token of a request and its proof of possession.
     pub(crate) async fn verify_presented<X: DeserializeOwned>(
         &self,
         credential: Credential<'_>,
@@ -288,7 +291,8 @@ impl Auth {
             || credential.scheme == Some(Scheme::Dpop)
             || verified.context.requires_key
         {
-            // Boxed, so that requests with a plain bearer token do not carry the state of this.
+            // Boxed, so that requests with a plain bearer token do not carry the state of this
+            // future.
             Box::pin(self.check_binding(credential, request, &verified)).await?;
         }
         verified.check_not_revoked()?;
@@ -296,7 +300,7 @@ impl Auth {
     }
 
     /// Checks that a request proves possession of everything that its token is bound to. The proof
-    /// comes last: it is used up if it is good.
+    /// is checked last, because checking a valid proof uses it up.
     async fn check_binding(
         &self,
         credential: Credential<'_>,
@@ -339,7 +343,8 @@ impl Auth {
         };
         let now = self.inner.clock.time();
         let proof = proofs.validate(presented, now).map_err(refused)?;
-        // Else a client could go on filling the record of used proofs after its revocation.
+        // Otherwise a client could keep filling the record of used proofs after its token was
+        // revoked.
         verified.check_not_revoked()?;
         proofs.use_once(&proof, now).await.map_err(refused)
     }
@@ -354,7 +359,7 @@ impl Auth {
             Err(error) => return self.introspect_opaque(token, error).await,
         };
         let checked = match self.check_without_key(parts, None) {
-            // Boxed, so that every request's future does not have room for it.
+            // Boxed, so that the future of every request does not reserve room for it.
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
                 let issuer = Box::pin(self.resolved_issuer(parts)).await?;
                 self.check_without_key(parts, Some(issuer))?
@@ -373,7 +378,7 @@ impl Auth {
         self.introspected(token, verified).await
     }
 
-    /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
+    /// Introspects a verified JWT, if the issuer is configured for that.
     async fn introspected(
         &self,
         token: &[u8],
@@ -382,7 +387,7 @@ impl Auth {
         if !verified.context.introspects_jwts {
             return Ok(verified);
         }
-        // The issuer may have been replaced a moment ago, and its replacement decides then.
+        // The issuer may have just been replaced. Then its replacement decides.
         let issuer = self.trusted_issuer(&verified.context.issuer).ok();
         let issuer = issuer.or_else(|| {
             self.inner
@@ -397,8 +402,8 @@ impl Auth {
         }
     }
 
-    /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
-    /// issuer is asked.
+    /// Introspects a token that is not a JWT. Returns `error` if no issuer has introspection for
+    /// opaque tokens.
     async fn introspect_opaque(
         &self,
         token: &[u8],
@@ -411,7 +416,7 @@ impl Auth {
     }
 
     /// Returns the introspector for tokens that do not name their issuer: the one for opaque
-    /// tokens, or the only one there is.
+    /// tokens, or the only one.
     pub(super) fn opaque_introspector(&self) -> Option<Introspector> {
         let issuers = self.inner.issuers.load();
         let introspectors = || {
@@ -429,7 +434,7 @@ impl Auth {
 
     /// Runs every check that needs no key, in this order. The result is not trusted yet.
     ///
-    /// `resolved` is the issuer of the token, if none of the configured ones is.
+    /// `resolved` is the issuer of the token if it is not a configured one.
     fn check_without_key(
         &self,
         parts: Parts<'_>,
@@ -471,8 +476,7 @@ impl Auth {
         })
     }
 
-    /// Returns a token that was verified before, if its times and the current key set still allow
-    /// it.
+    /// Returns the cached token, if it has not expired and its key is still in the current key set.
     fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
@@ -524,7 +528,7 @@ impl Auth {
             .ok_or(AuthError::UnknownIssuer)
     }
 
-    /// Asks the resolver for the issuer of a token whose other checks have begun to pass.
+    /// Resolves the issuer of a token after its first checks have passed.
     async fn resolved_issuer(&self, parts: Parts<'_>) -> Result<Arc<Trusted>, AuthError> {
         let payload = jws::text(jws::base64url(parts.payload)?)?;
         let name = checks::issuer(&Registered::parse(&payload)?)?.to_owned();
@@ -534,7 +538,7 @@ impl Auth {
         }
     }
 
-    /// Returns every issuer: the configured ones, and those that the resolver holds.
+    /// Returns every issuer: the configured ones and the cached ones of the resolver.
     pub(super) fn issuers(&self) -> Vec<Arc<Trusted>> {
         let configured = self.inner.issuers.load_full();
         let mut all: Vec<_> = configured.iter().cloned().collect();
@@ -548,8 +552,8 @@ impl Auth {
         self.inner.clock.now()
     }
 
-    /// Waits until the keys of every configured issuer are held. There is no timeout; set one around
-    /// the call.
+    /// Waits until the keys of every configured issuer are held. Has no timeout; wrap the call in
+    /// one.
     pub async fn ready(&self) {
         for issuer in self.inner.issuers.load_full().iter() {
             if let Some(jwks) = issuer.fetched() {
@@ -558,17 +562,17 @@ impl Auth {
         }
     }
 
-    /// Returns whether the keys of every configured issuer are held, and every source of revocations
-    /// was read. An issuer that is resolved may be one of thousands and does not count.
+    /// Returns whether the keys of every configured issuer are held and every source of revocations
+    /// has been read. Resolved issuers do not count, since there may be thousands.
     pub fn is_ready(&self) -> bool {
         let issuers = self.inner.issuers.load_full();
         issuers.iter().all(|issuer| issuer.status().keys > 0)
             && self.inner.revocations.is_synchronized()
     }
 
-    /// Revokes tokens: those that are cached are rejected from the next request on, and
-    /// [`Claims::ended`] completes for those that are in use. A
-    /// [shared store](crate::auth::Builder::state_store) passes the entry on to the other processes.
+    /// Revokes tokens. Cached tokens are rejected from the next request on, and [`Claims::ended`]
+    /// completes for tokens in use. A [shared store](crate::auth::Builder::state_store) passes the
+    /// entry on to the other processes.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -593,7 +597,7 @@ impl Auth {
         self.revoke_all([revocation]);
     }
 
-    /// Revokes tokens by many entries at once.
+    /// Adds several revocations at once.
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
         let added = self.inner.revocations.add(revocations, self.now());
         let store = &self.inner.store;
@@ -604,8 +608,9 @@ impl Auth {
         tokio::spawn(async move {
             for entry in added {
                 if store.publish(sync::line(&entry)).await.is_err() {
-                    // This process holds the entry, and synchronization writes it back.
-                    tracing::warn!("a revocation was not shared yet; the store does not answer");
+                    // This process keeps the entry, and a later synchronization writes it to the
+                    // store.
+                    tracing::warn!("revocation not shared yet: the state store does not answer");
                     return;
                 }
             }
@@ -654,13 +659,13 @@ impl Auth {
         issuers.iter().map(|issuer| issuer.status()).collect()
     }
 
-    /// Returns the store that remembers what may be used once.
+    /// Returns the store for used proofs, logout tokens and shared revocations.
     #[cfg(feature = "service")]
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
     }
 
-    /// Returns the number of verifications that the cache of verified tokens has saved.
+    /// Returns the number of verifications that the token cache has saved.
     pub fn cache_hits(&self) -> u64 {
         self.inner.cache.hits()
     }

@@ -1,14 +1,15 @@
-//! `/auth`, where the request that a proof is for is the one that a proxy names.
+//! `/auth`: the proof must match the request that the proxy names.
 
-use warp_bearer::auth::dpop::DpopMode;
+use warp::http::HeaderName;
+use warp_bearer::auth::dpop::{Dpop, DpopMode};
 
-use crate::{Bound, assert_refused};
+use crate::{Bound, PUBLIC_URL, assert_refused};
 
 const SHOP: &str = "https://api.example.com/shop/cart";
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn the_proxy_names_method_and_path() {
+async fn reads_method_and_path_from_the_proxy() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let rows = [
@@ -42,7 +43,7 @@ async fn the_proxy_names_method_and_path() {
 }
 
 #[tokio::test]
-async fn a_proof_for_the_gate_itself_is_for_nothing() {
+async fn rejects_a_proof_for_the_gate_itself() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
     let gate = "https://api.example.com/v1/auth";
@@ -59,7 +60,7 @@ async fn a_proof_for_the_gate_itself_is_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_needs_neither_field() {
+async fn bearer_tokens_need_no_forwarded_fields() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let plain = bound.issuer.token().sign();
     for lines in [
@@ -71,5 +72,85 @@ async fn a_bearer_token_needs_neither_field() {
         let lines = format!("Authorization: Bearer {plain}\r\n{lines}");
         let answer = bound.ask("GET /auth", &lines).await;
         assert_eq!(answer.status, 200, "{lines}");
+    }
+}
+
+/// The fields are part of the proof, so every earlier step of the order answers before them.
+#[tokio::test]
+async fn the_fields_count_for_a_proof_alone() {
+    const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
+    let mut bound = Bound::start(DpopMode::Allowed).await;
+    let token = bound.token().sign();
+    let expired = bound.token().expired().sign();
+    let plain = bound.issuer.token().sign();
+    let dpop = |token: &str| format!("Authorization: DPoP {token}\r\n");
+    for (case, credential, status, code) in [
+        ("no token", String::new(), 401, "missing_token"),
+        (
+            "another scheme",
+            "Authorization: Basic YTpi\r\n".to_owned(),
+            401,
+            "missing_token",
+        ),
+        (
+            "no token after DPoP",
+            dpop(""),
+            400,
+            "malformed_authorization",
+        ),
+        ("expired", dpop(&expired), 401, "token_expired"),
+        ("not bound", dpop(&plain), 401, "token_not_bound"),
+        ("bound", dpop(&token), 400, "bad_request"),
+    ] {
+        let answer = bound
+            .ask("GET /auth", &format!("{credential}{UNREADABLE}"))
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        assert_eq!(answer.code(), code, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
+    let mut bound = Bound::with(|builder| {
+        builder
+            .dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL))
+            .token_field(HeaderName::from_static("x-token"))
+    })
+    .await;
+    let token = bound.token().sign();
+    // `Authorization` is not read, whatever is in it.
+    for authorization in ["", "Authorization: Bearer a.b.c\r\n"] {
+        let proof = bound.key.proof("GET", SHOP).token(&token).sign();
+        let lines = format!(
+            "X-Token: {token}\r\nDPoP: {proof}\r\n{authorization}X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /shop/cart\r\n"
+        );
+        let answer = bound.ask("GET /auth", &lines).await;
+        assert_eq!(answer.status, 200, "{authorization}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn paths_below_the_gate_are_for_the_forwarded_request_too() {
+    let mut bound = Bound::with_access(
+        |builder| builder.dpop(Dpop::new(DpopMode::Allowed, PUBLIC_URL)),
+        |access| access.forward_auth_paths = true,
+    )
+    .await;
+    let token = bound.token().sign();
+    for (case, htu, status) in [
+        ("the client's URL", SHOP, 200),
+        (
+            "the gate's own",
+            "https://api.example.com/v1/auth/shop/cart",
+            401,
+        ),
+    ] {
+        let proof = bound.key.proof("GET", htu).token(&token).sign();
+        let lines = format!(
+            "Authorization: DPoP {token}\r\nDPoP: {proof}\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /shop/cart\r\n"
+        );
+        let answer = bound.ask("GET /auth/shop/cart?a=b", &lines).await;
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the library says of a bound token, and its options.
+//! The library's API for bound tokens, and its options.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn claims_tell_what_the_token_is_bound_to() {
+async fn claims_return_the_binding() {
     let World { issuer, auth, key } = world().await;
     let token = issuer.token().bound_to(&key).sign();
     let request = || {
@@ -64,7 +64,7 @@ async fn claims_tell_what_the_token_is_bound_to() {
 }
 
 #[tokio::test]
-async fn a_token_alone_proves_nothing() {
+async fn rejects_a_bound_token_alone() {
     let World { issuer, auth, key } = world().await;
     let token = issuer.token().bound_to(&key).sign();
     for _ in 0..2 {
@@ -74,7 +74,7 @@ async fn a_token_alone_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_route_may_demand_a_bound_token() {
+async fn route_can_require_a_bound_token() {
     let World { issuer, auth, key } = world().await;
     let me = warp::path!("me")
         .and(with_auth(&auth).require(scope("transfer") & bound()))
@@ -94,9 +94,9 @@ async fn a_route_may_demand_a_bound_token() {
     }
 }
 
-/// A token in another field has no scheme, and needs its proof all the same.
+/// A token in a configured field has no scheme, but still needs its proof.
 #[tokio::test]
-async fn a_token_elsewhere_needs_its_proof() {
+async fn bound_token_in_another_field_needs_its_proof() {
     fn token(headers: &warp::http::HeaderMap) -> Result<&[u8], AuthError> {
         let field = headers.get("x-token").ok_or(AuthError::MissingToken)?;
         Ok(field.as_bytes())
@@ -111,8 +111,14 @@ async fn a_token_elsewhere_needs_its_proof() {
     let plain = issuer.token().sign();
     for (case, token, proof, status, code) in [
         ("bound, with its proof", &bound, Some(&proof), 200, ""),
-        ("bound, again", &bound, Some(&proof), 401, "proof_replayed"),
-        ("bound, without", &bound, None, 401, "invalid_proof"),
+        (
+            "bound, proof replayed",
+            &bound,
+            Some(&proof),
+            401,
+            "proof_replayed",
+        ),
+        ("bound, no proof", &bound, None, 401, "invalid_proof"),
         ("plain", &plain, None, 200, ""),
     ] {
         let mut request = warp::test::request().path("/me").header("x-token", token);
@@ -130,7 +136,7 @@ async fn a_token_elsewhere_needs_its_proof() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_be_are_refused() {
+async fn rejects_invalid_options() {
     let with = |dpop: Dpop| builder().dpop(dpop).build().map(|_| ()).unwrap_err();
     let api = || Dpop::allowed("https://api.example.com");
     assert_eq!(with(api().algorithms([])), SetupError::NoAlgorithm);
@@ -180,7 +186,7 @@ fn builder() -> Builder {
 }
 
 #[tokio::test]
-async fn issuers_that_replace_others_need_proofs_as_well() {
+async fn replaced_issuers_still_require_proofs() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let of = |issuer: &Issuer| {
         let builder = Auth::builder().issuer(issuer.url());

@@ -13,12 +13,12 @@ use crate::{
     support::{Answer, process::Process, raw::Client, redis::RedisServer},
 };
 
-/// How many uses of each proof there are.
+/// The number of uses of each proof.
 const USES: usize = 200;
-/// How many proofs. The store itself is tested with a hundred.
+/// The number of proofs. The store's own tests use a hundred.
 const ROUNDS: usize = 30;
 
-/// An issuer, and two processes of the service.
+/// An issuer and two processes of the service.
 struct Replicas {
     issuer: Issuer,
     key: SigningKey,
@@ -37,7 +37,7 @@ impl Replicas {
                 ("PUBLIC_URL", PUBLIC_URL),
                 ("AUTH0_DPOP", "required"),
                 ("STATE_STORE", store),
-                // Two hundred requests at once on a busy machine.
+                // Allows for two hundred requests at once on a busy machine.
                 ("STATE_STORE_TIMEOUT", "1s"),
                 ("LISTEN", "127.0.0.1:0"),
             ];
@@ -66,7 +66,7 @@ impl Replicas {
         format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
     }
 
-    /// Sends new proofs to a replica until one passes.
+    /// Sends new proofs to a replica until one is accepted.
     async fn recovered(&self, replica: usize, token: &str) -> Duration {
         let begin = Instant::now();
         let mut client = Client::to(self.addresses[replica]).await;
@@ -89,7 +89,7 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_uses_of_a_proof_at_two_replicas_one_succeeds() {
+async fn accepts_a_proof_once_across_two_replicas() {
     let Some(server) = RedisServer::start() else {
         return;
     };
@@ -151,12 +151,12 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     let ready = replicas.readiness().await;
     assert_eq!(ready.status, 200, "it was reached once: {ready:?}");
     server.restart();
-    // The time of issue has whole seconds, so the first proof that passes is of the next second.
+    // `iat` has whole seconds, so the first accepted proof is from the next second.
     let waited = replicas.recovered(1, &token).await;
     assert!(waited < Duration::from_secs(3), "{waited:?}");
     let mut other = Client::to(replicas.addresses[1]).await;
     let answer = other.with_lines(used.as_bytes()).await;
-    answer.assert_is_problem("older than the store", 503, "state_unavailable");
+    answer.assert_is_problem("issued before the store started", 503, "state_unavailable");
     let answer = client.with_lines(used.as_bytes()).await;
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
 }

@@ -1,8 +1,8 @@
 //! The service with independent issuers, which were not written for it.
 //!
 //! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, which
-//! `tests/interop/run` installs. The service is the
-//! unchanged binary, set up by its configuration alone.
+//! `tests/interop/run` installs. The service is the unchanged binary, and only its configuration is
+//! adapted.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -158,7 +158,7 @@ impl Service {
 // Needs several threads: one waits for the output of a process.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn a_certified_provider_is_understood_through_rotation_and_outage() {
+async fn accepts_a_certified_provider_through_rotation_and_outage() {
     let mut provider = Provider::start();
     let service = Service::start(&provider);
 
@@ -206,7 +206,7 @@ async fn a_certified_provider_is_understood_through_rotation_and_outage() {
     }
 }
 
-/// The two issuers of `others.js`. The process ends with its standard input.
+/// The two issuers of `others.js`. The process ends when its standard input is closed.
 struct Others {
     child: Child,
     about: Value,
@@ -240,7 +240,7 @@ impl Drop for Others {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js: tests/interop/run"]
-async fn three_issuers_stand_side_by_side_in_one_file() {
+async fn accepts_three_issuers_from_one_file() {
     let provider = Provider::start();
     let others = Others::start();
     let directory = tempfile::tempdir().unwrap();
@@ -272,7 +272,7 @@ async fn three_issuers_stand_side_by_side_in_one_file() {
             others.say("mock", "token").to_owned(),
             200,
         ),
-        // Its tokens have no scope, so they are known and may not.
+        // Its tokens have no scope, so they are authenticated but not authorized.
         ("better-auth", others.say("better", "token").to_owned(), 403),
     ] {
         let answer = service.ask(&token).await;

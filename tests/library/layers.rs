@@ -1,4 +1,4 @@
-//! The layers for tower, and what axum makes of them.
+//! The layers for tower, in axum and on their own.
 
 use std::sync::{
     Arc,
@@ -29,7 +29,7 @@ struct Tier {
     tier: String,
 }
 
-/// A state with more than an `Auth` in it, as services have one.
+/// A router state that contains more than an `Auth`, as in real services.
 #[derive(Clone)]
 struct Service {
     auth: Auth,
@@ -61,7 +61,7 @@ async fn ask(app: &Router, path: &str, token: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
-async fn an_extractor_reads_typed_claims_behind_a_layer_and_without_one() {
+async fn extractor_reads_typed_claims_with_and_without_a_layer() {
     let tenant = Tenant::start().await;
     let route = get(|claims: Claims<Tier>| async move { claims.into_private().tier });
     let bare = Router::new()
@@ -86,7 +86,7 @@ async fn an_extractor_reads_typed_claims_behind_a_layer_and_without_one() {
 }
 
 #[tokio::test]
-async fn an_optional_claim_is_for_the_absent_and_not_for_the_bad() {
+async fn optional_claims_accept_missing_but_not_invalid_tokens() {
     let tenant = Tenant::start().await;
     let subject = |claims: Option<&Claims>| {
         let subject = claims.and_then(Claims::subject);
@@ -121,7 +121,7 @@ async fn an_optional_claim_is_for_the_absent_and_not_for_the_bad() {
 }
 
 #[tokio::test]
-async fn claims_of_another_auth_do_not_count() {
+async fn ignores_claims_verified_by_another_auth() {
     let tenant = Tenant::start().await;
     let other = Auth::builder()
         .issuer(tenant.issuer.url())
@@ -129,7 +129,7 @@ async fn claims_of_another_auth_do_not_count() {
         .build()
         .unwrap();
     other.ready().await;
-    // The outer layer accepts a token that is not for the inner one.
+    // The outer layer accepts a token that is not for the inner layer's audience.
     let app = Router::new()
         .route("/", get(|_: Claims| async { "in" }))
         .with_state(other.clone())
@@ -146,7 +146,7 @@ async fn claims_of_another_auth_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_requirement_may_read_typed_claims_and_wait() {
+async fn requirement_can_read_typed_claims_and_await() {
     let tenant = Tenant::start().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -173,7 +173,7 @@ async fn a_requirement_may_read_typed_claims_and_wait() {
     let rows = [
         ("met", token().claim("tier", "gold"), 200, 1),
         ("unmet", token().claim("tier", "lead"), 403, 2),
-        ("unmet before it waits", token().claim("tier", ""), 403, 2),
+        ("unmet without a lookup", token().claim("tier", ""), 403, 2),
         ("no scope", token().scope("").claim("tier", "gold"), 403, 2),
         ("of another type", token().claim("tier", 1), 401, 2),
     ];
@@ -190,7 +190,7 @@ async fn note(claims: Claims) -> Result<String, Refusal> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_an_answer_of_a_handler_too() {
+async fn handlers_can_return_refusals() {
     let tenant = Tenant::start().await;
     let service = Service {
         auth: tenant.auth.clone(),
@@ -216,9 +216,9 @@ async fn a_refusal_is_an_answer_of_a_handler_too() {
     gone.assert_is_problem("a problem", 404, "not_found");
 }
 
-/// `route_layer` leaves 404 and 405 to the router: a layer around them would hide both behind a 401.
+/// `route_layer` leaves 404 and 405 to the router; a layer around them would answer 401 instead.
 #[tokio::test]
-async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
+async fn route_layer_keeps_404_and_405() {
     let tenant = Tenant::start().await;
     let layer = RequireLayer::new(&tenant.auth, scope("write"));
     let route = post(|| async { "in" }).route_layer(layer);
@@ -228,7 +228,7 @@ async fn a_layer_of_a_route_leaves_other_paths_and_methods_alone() {
 }
 
 #[tokio::test]
-async fn a_service_may_answer_in_its_own_words() {
+async fn services_can_format_refusals_themselves() {
     struct Teapot;
     impl<B: From<&'static str>> RefusalResponse<B> for Teapot {
         fn response(refusal: &Refusal) -> warp::http::Response<B> {
@@ -254,9 +254,9 @@ async fn a_service_may_answer_in_its_own_words() {
     }
 }
 
-/// `poll_ready` reserves the service that is called, as `tower::limit` relies on.
+/// `poll_ready` reserves the service that is called. `tower::limit` relies on this.
 #[tokio::test]
-async fn the_service_that_was_ready_is_the_one_that_is_called() {
+async fn calls_the_service_that_was_polled_ready() {
     #[derive(Debug)]
     struct Reserved(bool);
     impl Clone for Reserved {
@@ -292,7 +292,7 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
 }
 
 #[tokio::test]
-async fn a_response_of_a_refusal_is_the_one_of_the_core() {
+async fn refusal_response_equals_the_cores() {
     let tenant = Tenant::start().await;
     let refusal = tenant
         .auth

@@ -24,7 +24,7 @@ async fn start() -> (Issuer, Auth) {
 }
 
 #[tokio::test]
-async fn ends_the_session_or_the_subject_that_it_names() {
+async fn revokes_the_named_session_or_subject() {
     type Change = fn(TokenBuilder) -> TokenBuilder;
     let of_session: Change = |token| token.claim("sid", "s1");
     let rows: [(&str, Change, Change, bool); 6] = [
@@ -70,7 +70,7 @@ async fn ends_the_session_or_the_subject_that_it_names() {
 type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]
-async fn every_check_is_made() {
+async fn rejects_each_invalid_logout_token() {
     use AuthError::{
         AlgorithmNotAllowed, BadSignature, InvalidClaim, MissingClaim, TokenExpired,
         TokenMalformed, TokenNotJwt, TokenNotYetValid, UnknownIssuer, UnsupportedCriticalHeader,
@@ -95,19 +95,19 @@ async fn every_check_is_made() {
         ("the audience of access tokens", claim("aud", json!(issuer.audience())), WrongAudience),
         ("no audience", without("aud"), MissingClaim),
         ("no iat", without("iat"), MissingClaim),
-        ("issued ahead", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
+        ("issued in the future", Box::new(|token| token.issued_at(3600)), TokenNotYetValid),
         ("no exp", without("exp"), MissingClaim),
         ("expired", Box::new(TokenBuilder::expired), TokenExpired),
         ("no jti", without("jti"), MissingClaim),
-        ("a jti that is no string", claim("jti", json!(1)), InvalidClaim),
+        ("a jti that is not a string", claim("jti", json!(1)), InvalidClaim),
         ("no events", without("events"), MissingClaim),
         ("another event", claim("events", json!({"http://other.example": {}})), MissingClaim),
         ("events that are a list", claim("events", json!([EVENT])), MissingClaim),
-        ("an event that is no object", claim("events", json!({EVENT: true})), InvalidClaim),
+        ("an event that is not an object", claim("events", json!({EVENT: true})), InvalidClaim),
         ("a nonce", claim("nonce", json!("n")), InvalidClaim),
-        ("a nonce of null", claim("nonce", json!(null)), InvalidClaim),
+        ("a nonce that is null", claim("nonce", json!(null)), InvalidClaim),
         ("no sub and no sid", without("sub"), MissingClaim),
-        ("a sid that is no string", claim("sid", json!(1)), InvalidClaim),
+        ("a sid that is not a string", claim("sid", json!(1)), InvalidClaim),
         ("signed by another key", Box::new(move |token| token.key(&stranger)), BadSignature),
     ];
     for (case, change, expected) in rows {
@@ -115,9 +115,9 @@ async fn every_check_is_made() {
         assert_eq!(auth.log_out(&token).await.unwrap_err(), expected, "{case}");
     }
     for (case, token, expected) in [
-        ("nothing", "", TokenNotJwt),
-        ("no JWT", "0123456789abcdef", TokenNotJwt),
-        ("no JSON", "aaaa.bbbb.cccc", TokenMalformed),
+        ("an empty string", "", TokenNotJwt),
+        ("not a JWT", "0123456789abcdef", TokenNotJwt),
+        ("not JSON", "aaaa.bbbb.cccc", TokenMalformed),
     ] {
         assert_eq!(auth.log_out(token).await.unwrap_err(), expected, "{case}");
     }
@@ -131,7 +131,7 @@ async fn every_check_is_made() {
 }
 
 #[tokio::test]
-async fn types_that_issuers_write_are_accepted() {
+async fn accepts_the_types_that_issuers_write() {
     let (issuer, auth) = start().await;
     for typ in ["logout+jwt", "Logout+JWT", "application/logout+jwt", "JWT"] {
         let token = issuer.logout_token().typ(typ).sign();
@@ -142,7 +142,7 @@ async fn types_that_issuers_write_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_logout_token_is_used_once() {
+async fn accepts_a_logout_token_only_once() {
     let (issuer, auth) = start().await;
     let token = issuer.logout_token().sign();
     assert!(auth.log_out(&token).await.is_ok());
@@ -151,7 +151,7 @@ async fn a_logout_token_is_used_once() {
 }
 
 #[tokio::test]
-async fn without_a_client_no_logout_token_is_accepted() {
+async fn rejects_logout_tokens_without_a_client() {
     let (issuer, auth) = start().await;
     assert!(auth.accepts_logout());
     let other = Auth::builder()

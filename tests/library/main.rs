@@ -1,4 +1,4 @@
-//! The library in other people's services. Built with no feature, only `authenticate` is left.
+//! The library in other services. Built without features, only `authenticate` is available.
 
 mod authenticate;
 #[cfg(feature = "testing")]

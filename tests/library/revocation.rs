@@ -1,4 +1,4 @@
-//! The list of revoked tokens, its sources, and the end of tokens in use.
+//! The revocation list, its sources, and the end of tokens in use.
 
 use std::{
     error::Error,
@@ -54,7 +54,7 @@ type Change = fn(TokenBuilder) -> TokenBuilder;
 type Entry = fn(&str) -> Revocation;
 
 #[tokio::test]
-async fn an_entry_revokes_the_tokens_that_it_names() {
+async fn entry_revokes_exactly_the_matching_tokens() {
     let plain: Change = |token| token;
     let marked: Change = |token| {
         token
@@ -67,7 +67,7 @@ async fn an_entry_revokes_the_tokens_that_it_names() {
         ("its jti", |iss| Revocation::token(iss, "t1"), marked, true),
         ("another jti", |iss| Revocation::token(iss, "t2"), marked, false),
         ("no jti", |iss| Revocation::token(iss, "t1"), plain, false),
-        ("a jti that is no string", |iss| Revocation::token(iss, "1"), plain, false),
+        ("a jti that is not a string", |iss| Revocation::token(iss, "1"), plain, false),
         ("its subject", |iss| Revocation::subject(iss, "auth0|alice"), plain, true),
         ("another subject", |iss| Revocation::subject(iss, "auth0|bob"), plain, false),
         ("part of its subject", |iss| Revocation::subject(iss, "auth0"), plain, false),
@@ -98,13 +98,13 @@ async fn an_entry_revokes_the_tokens_that_it_names() {
 }
 
 #[tokio::test]
-async fn before_is_strict() {
+async fn before_is_exclusive() {
     let (issuer, auth) = start().await;
     let token = |offset| issuer.token().issued_at(offset).sign();
     let (earlier, later) = (token(-101), token(-100));
     auth.revoke(Revocation::subject(issuer.url(), "auth0|alice").before(seconds(-100)));
     assert_eq!(code(&auth, &earlier).await, "token_revoked");
-    // The clock may tick between the two reads of it, so the later token is a second later at most.
+    // The clock may tick between its two reads, so the later token is at most a second later.
     let later = code(&auth, &later).await;
     let next = code(&auth, &token(-98)).await;
     assert!(later == "ok" || later == "token_revoked");
@@ -112,7 +112,7 @@ async fn before_is_strict() {
 }
 
 #[tokio::test]
-async fn an_entry_ends_when_its_time_is_over() {
+async fn entries_expire() {
     let (issuer, auth) = start().await;
     let token = issuer.token().sign();
     let entry = Revocation::subject(issuer.url(), "auth0|alice");
@@ -129,7 +129,7 @@ async fn an_entry_ends_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn opaque_tokens_are_revoked_as_jwts_are() {
+async fn revokes_opaque_tokens() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let asked = Introspection::opaque(issuer.client_id()).client_secret(issuer.client_secret());
     let auth = trusting(&issuer).introspection(asked).build().unwrap();
@@ -140,7 +140,7 @@ async fn opaque_tokens_are_revoked_as_jwts_are() {
 }
 
 #[tokio::test]
-async fn many_entries_are_all_found() {
+async fn finds_every_one_of_many_entries() {
     let (issuer, auth) = start().await;
     for n in 0..3000 {
         auth.revoke(Revocation::token(issuer.url(), format!("one-by-one-{n}")));
@@ -163,7 +163,7 @@ async fn many_entries_are_all_found() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_at_start_and_when_it_changes() {
+async fn reads_the_file_at_start_and_after_changes() {
     let clock = StoppedClock::stop();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let iss = issuer.url();
@@ -193,7 +193,7 @@ async fn a_file_is_read_at_start_and_when_it_changes() {
     read_until(&auth, 2).await;
     assert_eq!(code(&auth, &second).await, "token_revoked");
 
-    // A broken line changes nothing, and neither does a file that is gone.
+    // Neither a broken line nor a missing file changes the list.
     writeln!(file, "{{").unwrap();
     file.flush().unwrap();
     while !auth.revocation_status().sources[0].is_failing {
@@ -213,10 +213,10 @@ async fn a_file_is_read_at_start_and_when_it_changes() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_a_fault_at_start() {
+async fn invalid_file_is_a_setup_error() {
     #[rustfmt::skip]
     let rows = [
-        ("no JSON", "x", "line 1"),
+        ("not JSON", "x", "line 1"),
         ("an array", "[]", "line 1"),
         ("an unknown member", r#"{"iss":"a","jti":"b","note":"c"}"#, "line 1"),
         ("a member twice", r#"{"iss":"a","jti":"b","jti":"c"}"#, "line 1"),
@@ -226,8 +226,8 @@ async fn a_bad_file_is_a_fault_at_start() {
         ("a subject without before", r#"{"iss":"a","sub":"b"}"#, "no before"),
         ("an issuer without before", r#"{"iss":"a"}"#, "no before"),
         ("before as a string", r#"{"iss":"a","sub":"b","before":"1"}"#, "line 1"),
-        ("two on one line", r#"{"iss":"a","jti":"b"}{"iss":"a","jti":"c"}"#, "line 1"),
-        ("on the third line", "{\"iss\":\"a\",\"jti\":\"b\"}\n\n?", "line 3"),
+        ("two entries on one line", r#"{"iss":"a","jti":"b"}{"iss":"a","jti":"c"}"#, "line 1"),
+        ("an error on the third line", "{\"iss\":\"a\",\"jti\":\"b\"}\n\n?", "line 3"),
     ];
     for (case, text, expected) in rows {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -248,7 +248,7 @@ async fn a_bad_file_is_a_fault_at_start() {
 }
 
 #[test]
-fn an_entry_is_a_line_of_json() {
+fn parses_entries_as_json_lines() {
     for line in [
         r#"{"iss":"https://a/","jti":"t"}"#,
         r#"{"before":1790000000,"iss":"https://a/","sub":"auth0|a","until":1790086400}"#,
@@ -265,7 +265,7 @@ fn an_entry_is_a_line_of_json() {
 /// A timer rounds up to its next tick.
 const TICK: Duration = Duration::from_millis(2);
 
-/// A source that answers what it is told to.
+/// A source that returns what the test sets.
 #[derive(Clone, Default)]
 struct Table {
     entries: Arc<Mutex<Vec<Revocation>>>,
@@ -282,7 +282,7 @@ impl RevocationSource for Table {
 }
 
 #[tokio::test]
-async fn a_source_is_read_again_and_again() {
+async fn reads_a_source_at_intervals() {
     let clock = StoppedClock::stop();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let table = Table::default();
@@ -301,7 +301,7 @@ async fn a_source_is_read_again_and_again() {
     assert_eq!(code(&auth, &token).await, "token_revoked", "it stays");
 }
 
-/// Answers once, and then no more.
+/// A source that answers only once.
 #[derive(Default)]
 struct Silent {
     has_answered: AtomicBool,
@@ -317,7 +317,7 @@ impl RevocationSource for Silent {
 }
 
 #[tokio::test]
-async fn a_source_that_answers_no_more_is_one_that_is_down() {
+async fn source_that_stops_answering_counts_as_down() {
     let clock = StoppedClock::stop();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let stale = Duration::from_secs(60);
@@ -338,7 +338,7 @@ async fn a_source_that_answers_no_more_is_one_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_down_too_long_refuses_every_token() {
+async fn rejects_every_token_after_a_long_source_outage() {
     let clock = StoppedClock::stop();
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let token = issuer.token().sign();

@@ -1,4 +1,4 @@
-//! The counters and their labels, and the alerts and the dashboard that use them.
+//! The counters and their labels, and the alerts and the dashboard built on them.
 
 use std::{
     collections::BTreeSet,
@@ -124,7 +124,7 @@ async fn names_each_key_that_is_left_out_until_it_is_corrected() {
 }
 
 #[tokio::test]
-async fn makes_no_label_of_what_a_caller_sends() {
+async fn labels_contain_no_caller_data() {
     let service = Service::start().await;
     let flood = async |round: usize| {
         for number in 0..20 {

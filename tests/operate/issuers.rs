@@ -1,4 +1,4 @@
-//! The issuers file of a running service: reread at SIGHUP, under load.
+//! The issuers file of a running service: reloaded at SIGHUP, under load.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ async fn serve(file: &Path) -> Process {
     let file = [("ISSUERS_FILE", file.to_str().unwrap())];
     let others = [
         ("AUTH0_API_AUDIENCE", "https://api.example.com"),
-        // A line for each request would push out those that the test waits for.
+        // A line for each request would displace the lines that the test waits for.
         ("RUST_LOG", "info,warp_bearer::request=off"),
     ];
     Process::run(command.arg("serve"), &[&file[..], &others].concat()).await
@@ -41,7 +41,7 @@ async fn status(service: &Process, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
+async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     let (stays, comes) = (issuer().await, issuer().await);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
@@ -78,13 +78,13 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
         };
         fs::write(&file, table(&stays, &leeway) + &more).unwrap();
         service.hangup();
-        service.logged("issuers file reread").await;
+        service.logged("issuers file reloaded").await;
         let token = comes.token().sign();
         let expected = if round % 2 == 0 { 200 } else { 401 };
         assert_eq!(status(&service, &token).await, expected, "{round}");
     }
 
-    // A bad file: its fault is logged, and everything goes on.
+    // An invalid file: its fault is logged, and the service keeps running unchanged.
     fs::write(
         &file,
         "[[issuer]]\nurl = \"https://a.example/\"\nleway = \"1s\"\n",
@@ -95,7 +95,7 @@ async fn a_hangup_rereads_the_issuers_file_without_losing_a_request() {
     assert!(fault.contains("did you mean leeway?"), "{fault}");
     fs::remove_file(&file).unwrap();
     service.hangup();
-    service.logged("which is not there").await;
+    service.logged("which does not exist").await;
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
     done.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Traces: what a collector and the issuer see of one request.
+//! Traces: the data of one request that the collector and the issuer receive.
 
 use std::{
     fmt::Write,
@@ -43,7 +43,7 @@ where
     address
 }
 
-/// A receiver of OTLP, which keeps what it gets.
+/// A receiver of OTLP that stores the requests.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -61,7 +61,8 @@ impl Collector {
         serve(receive.or(nothing).unify()).await
     }
 
-    /// Returns whether these bytes have come. Texts and identifiers are in the messages as they are.
+    /// Returns whether these bytes were received. Texts and identifiers are unchanged in the
+    /// messages.
     fn has(&self, bytes: &[u8]) -> bool {
         let all = self.0.lock().unwrap();
         all.iter()
@@ -69,7 +70,7 @@ impl Collector {
     }
 }
 
-/// The address of a key set, which remembers the `traceparent` of each request.
+/// A key set endpoint that records the `traceparent` of each request.
 #[derive(Clone, Default)]
 struct KeySet {
     keys: Arc<Mutex<Vec<Value>>>,
@@ -99,7 +100,7 @@ async fn ask(service: &Process, fields: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
+async fn collector_receives_one_trace_from_proxy_to_key_set() {
     let (collector, set) = (Collector::default(), KeySet::default());
     let issuer = Issuer::start().await;
     set.keys.lock().unwrap().push(issuer.key().public_jwk());
@@ -122,7 +123,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
              X-Forwarded-Uri: /notes/1?key=hunter2\r\nAuthorization: Bearer {token}\r\n"
         )
     };
-    // Not sampled: the proxy has decided.
+    // Not sampled, because the proxy decided so.
     let unsampled = of_trace("00").replace(&trace, &hex(&[7; 16]));
     assert_eq!(ask(&service, "Authorization: Bearer a.b.c\r\n").await, 401);
     assert_eq!(ask(&service, &of_trace("01")).await, 200);
@@ -152,7 +153,7 @@ async fn a_collector_sees_one_trace_from_the_proxy_to_the_key_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_collector_requests_are_answered_and_the_process_ends() {
+async fn unreachable_collector_does_not_block_requests_or_exit() {
     let issuer = Issuer::start().await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", closed.local_addr().unwrap());

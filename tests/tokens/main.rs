@@ -1,5 +1,4 @@
-//! Tokens that are accepted and tokens that are refused: hostile ones, those of real issuers,
-//! random ones.
+//! Accepted and rejected tokens: hostile ones, those of real issuers, and random ones.
 
 mod attacks;
 mod presets;

@@ -1,5 +1,5 @@
-//! Tests of proofs: each step of `dpop.rs` broken alone, in several spellings, and the examples of
-//! RFC 9449.
+//! Tests of proofs: each step of `dpop.rs` fails alone, in several ways, and the examples of
+//! RFC 9449 pass.
 
 use std::{
     borrow::Cow,
@@ -64,7 +64,7 @@ fn proof() -> ProofBuilder {
     KEY.proof("GET", URL).token(TOKEN)
 }
 
-/// Checks the fields of a GET request for [`URL`] with [`TOKEN`], which is bound to `bound_to`.
+/// Checks a GET request for [`URL`] with these fields and [`TOKEN`], which is bound to `bound_to`.
 async fn check_fields(
     proofs: &Proofs,
     fields: &[&[u8]],
@@ -105,7 +105,7 @@ async fn assert_refused(rows: &[(&str, Change, ProofFault)]) {
 }
 
 #[tokio::test]
-async fn a_refused_proof_is_not_recorded() {
+async fn does_not_record_a_rejected_proof() {
     let proofs = proofs();
     let same = proof().claim("jti", "the-one");
     for (case, refused) in [
@@ -119,7 +119,7 @@ async fn a_refused_proof_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn accepts_a_good_proof_once() {
+async fn accepts_a_valid_proof_only_once() {
     let proofs = proofs();
     let good = proof().sign();
     assert_eq!(check(&proofs, &good).await, Ok(()));
@@ -128,7 +128,7 @@ async fn accepts_a_good_proof_once() {
 }
 
 #[tokio::test]
-async fn accepts_every_algorithm_of_the_list() {
+async fn accepts_every_configured_algorithm() {
     for algorithm in [
         Algorithm::ES256,
         Algorithm::ES384,
@@ -145,7 +145,7 @@ async fn accepts_every_algorithm_of_the_list() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn accepts_what_does_not_matter() {
+async fn accepts_irrelevant_differences() {
     let rows: &[(&str, Change)] = &[
         ("exp in the past", |p| p.claim("exp", 1)),
         ("nbf in the future", |p| p.claim("nbf", 9e12)),
@@ -176,7 +176,7 @@ async fn accepts_what_does_not_matter() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_a_proof_that_is_not_one_field() {
+async fn rejects_missing_and_repeated_proofs() {
     let good = proof().sign();
     let (good, other) = (good.as_bytes(), proof().sign());
     let other = other.as_bytes();
@@ -213,12 +213,12 @@ async fn rejects_a_proof_that_is_not_one_field() {
     }
 }
 
-/// Signs a header and claims byte for byte.
+/// Signs a header and claims exactly as given.
 async fn check_raw(header: &[u8], claims: &[u8]) -> Result<(), ProofFault> {
     check(&proofs(), &KEY.sign_proof(header, claims)).await
 }
 
-/// The texts of a good header and of good claims.
+/// Returns the JSON texts of a valid header and of valid claims.
 fn texts() -> (String, String) {
     let proof = proof().sign();
     let mut parts = proof.split('.').map(|part| {
@@ -229,7 +229,7 @@ fn texts() -> (String, String) {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_documents_that_are_not_strict() {
+async fn rejects_json_that_is_not_strict() {
     let (header, claims) = texts();
     assert_eq!(check_raw(header.as_bytes(), claims.as_bytes()).await, Ok(()));
     let with = |text: &str, member: &str| format!("{},{member}}}", text.strip_suffix('}').unwrap());
@@ -271,7 +271,7 @@ async fn rejects_documents_that_are_not_strict() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_other_types_and_extensions() {
+async fn rejects_wrong_types_and_header_extensions() {
     use ProofFault::{Extension, Type};
     assert_refused(&[
         ("no typ", |p| p.without_header("typ"), Type),
@@ -293,7 +293,7 @@ async fn rejects_other_types_and_extensions() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_algorithms_that_are_not_listed() {
+async fn rejects_algorithms_that_are_not_configured() {
     use ProofFault::Algorithm;
     const FOR_ANOTHER: ProofFault = key("jwk is not a key for alg");
     assert_refused(&[
@@ -323,9 +323,9 @@ fn with_jwk(proof: ProofBuilder, change: impl FnOnce(&mut Value)) -> ProofBuilde
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_keys_that_are_not_public_keys() {
+async fn rejects_jwks_that_are_not_public_keys() {
     const ABSENT: ProofFault = key("the proof has no jwk");
-    const NO_OBJECT: ProofFault = key("not an object that can be read");
+    const NO_OBJECT: ProofFault = key("not a valid object");
     assert_refused(&[
         ("no jwk", |p| p.without_header("jwk"), ABSENT),
         ("a kid in its place", |p| p.without_header("jwk").header("kid", KEY.kid()), ABSENT),
@@ -336,13 +336,13 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("an array", |p| p.header("jwk", json!([KEY.public_jwk()])), NO_OBJECT),
         ("a key set", |p| p.header("jwk", json!({"keys": [KEY.public_jwk()]})), key("`kty` is missing")),
         ("empty", |p| p.header("jwk", json!({})), key("`kty` is missing")),
-        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has a private member, `k`")),
+        ("oct", |p| p.header("jwk", json!({"kty": "oct", "k": "AAAA"})), key("it has the private member `k`")),
         ("oct without k", |p| p.header("jwk", json!({"kty": "oct"})), key("`kty` is `oct`, which is not supported")),
-        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has a private member, `d`")),
-        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has a private member, `d`")),
-        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has a private member, `k`")),
-        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has a private member, `p`")),
-        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has a private member, `qi`")),
+        ("a private key", |p| with_jwk(p, |jwk| jwk["d"] = json!("AAAA")), key("it has the private member `d`")),
+        ("an empty d", |p| with_jwk(p, |jwk| jwk["d"] = json!("")), key("it has the private member `d`")),
+        ("a k beside it", |p| with_jwk(p, |jwk| jwk["k"] = json!("AAAA")), key("it has the private member `k`")),
+        ("a p beside it", |p| with_jwk(p, |jwk| jwk["p"] = json!("AAAA")), key("it has the private member `p`")),
+        ("a qi beside it", |p| with_jwk(p, |jwk| jwk["qi"] = json!(1)), key("it has the private member `qi`")),
         ("for encryption", |p| with_jwk(p, |jwk| jwk["use"] = json!("enc")), key("`use` is `enc`, not `sig`")),
         ("for signing only", |p| with_jwk(p, |jwk| jwk["key_ops"] = json!(["sign"])), key("`key_ops` lacks `verify`")),
         ("another alg", |p| with_jwk(p, |jwk| jwk["alg"] = json!("ES384")), key("`alg` is `ES384`, which is not for a key whose `crv` is `P-256`")),
@@ -363,8 +363,8 @@ async fn rejects_keys_that_are_not_public_keys() {
         ("a padded x", |p| with_jwk(p, |jwk| jwk["x"] = json!(format!("{}=", jwk["x"].as_str().unwrap()))), key("`x` ends in `=`")),
         ("x of the other alphabet", |p| with_jwk(p, |jwk| jwk["x"] = json!("+/".repeat(21) + "A")), key("`x` has `+` or `/`, of the standard base64 alphabet")),
         ("a numeric x", |p| with_jwk(p, |jwk| jwk["x"] = json!(5)), key("`x` is not a string")),
-        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers make no public key")),
-        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers make no public key")),
+        ("a point that is not on the curve", |p| with_jwk(p, |jwk| jwk["x"] = jwk["y"].clone()), key("its numbers are not a valid public key")),
+        ("zeros", |p| with_jwk(p, |jwk| { let zero = json!("A".repeat(43)); jwk["x"] = zero.clone(); jwk["y"] = zero; }), key("its numbers are not a valid public key")),
         ("a small RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 128]), "e": "AQAB"})), key("`n` has 1024 bits, not 2048 to 8192")),
         ("a large RSA key", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 1025]), "e": "AQAB"})), key("`n` has 8200 bits, not 2048 to 8192")),
         ("an exponent of 1", |p| p.header("alg", "RS256").header("jwk", json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"})), key("`e` is even, or not from 3 to 2^33 - 1")),
@@ -400,7 +400,7 @@ async fn rejects_wrong_signatures() {
         let refused = check(&proofs(), &format!("{input}.{signature}")).await;
         assert_eq!(refused, Err(Signature), "{case}");
     }
-    // Every part is covered.
+    // Covers every part of the proof.
     let (header, claims) = texts();
     let other = claims.replace("GET", "PUT");
     let forged = format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(other));
@@ -460,7 +460,7 @@ async fn rejects_proofs_for_other_requests() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_proofs_of_other_times() {
+async fn rejects_old_and_future_proofs() {
     use ProofFault::{Ahead, NoTime, Old};
     assert_refused(&[
         ("no iat", |p| p.without("iat"), NoTime),
@@ -488,7 +488,7 @@ async fn rejects_proofs_of_other_times() {
 
 #[tokio::test]
 #[rustfmt::skip]
-async fn rejects_proofs_without_an_id_of_their_own() {
+async fn rejects_proofs_without_a_valid_jti() {
     use ProofFault::Id;
     assert_refused(&[
         ("no jti", |p| p.without("jti"), Id),
@@ -503,7 +503,7 @@ async fn rejects_proofs_without_an_id_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_jti_is_used_once_by_each_key() {
+async fn different_keys_may_use_the_same_jti() {
     let proofs = proofs();
     let of = |key: &SigningKey| {
         key.proof("GET", URL)
@@ -523,7 +523,7 @@ async fn a_jti_is_used_once_by_each_key() {
 }
 
 #[tokio::test]
-async fn rejects_the_key_of_somebody_else() {
+async fn rejects_a_proof_signed_by_another_key() {
     let proofs = proofs();
     let stolen = OTHER.proof("GET", URL).token(TOKEN).sign();
     let refused = check(&proofs, &stolen).await;
@@ -534,7 +534,7 @@ async fn rejects_the_key_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn requires_a_nonce_where_it_is_told_to() {
+async fn requires_a_nonce_if_configured() {
     let nonces = Nonces::new(&[7; 32]);
     let proofs = Proofs {
         nonces: Some(nonces.clone()),
@@ -586,7 +586,7 @@ async fn requires_a_nonce_where_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn refuses_while_the_record_is_full_and_forgets_nothing() {
+async fn rejects_proofs_while_the_record_is_full() {
     let proofs = Proofs {
         store: Store::memory(1 << 10),
         ..proofs()
@@ -644,10 +644,10 @@ async fn agrees_with_the_examples_of_rfc_9449() {
     assert_eq!(verdict(AT_A_RESOURCE, then).await, Err(ProofFault::Used));
 }
 
-/// A client could go on filling the record otherwise.
+/// Otherwise a client could keep filling the record.
 #[cfg(feature = "service")]
 #[tokio::test]
-async fn a_revoked_token_uses_up_no_proof() {
+async fn does_not_use_up_the_proof_of_a_revoked_token() {
     let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
     let auth = Auth::builder()
         .issuer(issuer.url())

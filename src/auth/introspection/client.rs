@@ -1,14 +1,14 @@
 //! [`Client`]: asks the introspection endpoint of one issuer about one token (RFC 7662 §2).
 //!
-//! Follows no redirect, reads at most 64 KiB, and waits at most 2 s. Caches nothing but the address
-//! of the endpoint.
+//! Follows no redirects, reads at most 64 KiB, and waits at most 2 s. Caches only the address of
+//! the endpoint.
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use reqwest::{
     StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
@@ -18,7 +18,7 @@ use crate::auth::{
     error::UrlFault,
     introspection::{
         answer::{Answer, read},
-        credentials::{Credentials, Place, form},
+        credentials::{Credentials, SecretPlacement, form},
     },
     keys::{
         discovery, document,
@@ -27,10 +27,10 @@ use crate::auth::{
     token::json,
 };
 
-/// The time limit of one question, discovery included.
+/// The timeout of one request, discovery included.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most bytes that an answer may have.
+/// The maximum size of an answer in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// How long a discovered endpoint is used before discovery is repeated.
@@ -46,16 +46,16 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// Held during discovery, so that questions that arrive meanwhile share one.
+    /// Locked during discovery, so that concurrent requests share one discovery.
     discovering: Mutex<()>,
 }
 
-/// An endpoint, with the HTTP client that keeps connections to it.
+/// An endpoint, and the HTTP client that keeps connections to it.
 #[derive(Debug)]
 struct Endpoint {
     url: Url,
     client: reqwest::Client,
-    place: Place,
+    placement: SecretPlacement,
     /// `None` if the address is configured.
     discovered: Option<Instant>,
 }
@@ -65,7 +65,7 @@ struct Endpoint {
 pub(crate) enum AskError {
     #[error("no endpoint: {0}")]
     Discovery(FetchError),
-    #[error("{0} names no introspection_endpoint")]
+    #[error("{0} has no introspection_endpoint")]
     NoEndpoint(ShownUrl),
     #[error("the introspection_endpoint of the issuer, {0:?}, {1}")]
     BadEndpoint(ShownUrl, UrlFault),
@@ -75,9 +75,9 @@ pub(crate) enum AskError {
     Denied(ShownUrl, StatusCode),
     #[error("{0} answered with more than 64 KiB")]
     TooLarge(ShownUrl),
-    #[error("{0} answered with what is no JSON object with a boolean \"active\"")]
+    #[error("{0} answered with a document that is not a JSON object with a boolean \"active\"")]
     Unreadable(ShownUrl),
-    #[error("{0} answered about another token")]
+    #[error("the answer of {0} is about another token")]
     OtherToken(ShownUrl),
     #[error("the client assertion cannot be signed")]
     Unsigned,
@@ -121,7 +121,7 @@ impl Client {
         let endpoint = self.endpoint().await?;
         let url = &endpoint.url;
         let credentials = &self.credentials;
-        let own = credentials.parameters(endpoint.place, &self.issuer);
+        let own = credentials.parameters(endpoint.placement, &self.issuer);
         let own = own.ok_or(AskError::Unsigned)?;
         let asked = [("token", token), ("token_type_hint", "access_token")];
         let own = own.iter().map(|(name, value)| (*name, &**value));
@@ -129,13 +129,14 @@ impl Client {
             .client
             .post(url.clone())
             .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form(asked.into_iter().chain(own)));
-        if let Some(field) = credentials.authorization(endpoint.place) {
+        if let Some(field) = credentials.authorization(endpoint.placement) {
             request = request.header(AUTHORIZATION, field);
         }
         let failed = |error| AskError::Http(fetch::unreachable(url, &error));
-        let mut answer = request.send().await.map_err(failed)?;
+        let answer = request.send().await.map_err(failed)?;
         match answer.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -152,13 +153,11 @@ impl Client {
                 }));
             }
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(AskError::TooLarge(url.into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = fetch::body(answer, MAX_BODY).await;
+        let body = body.map_err(|error| match error {
+            FetchError::TooLarge(url) => AskError::TooLarge(url),
+            error => AskError::Http(error),
+        })?;
         read(body).ok_or_else(|| AskError::Unreadable(url.into()))
     }
 
@@ -171,8 +170,8 @@ impl Client {
         AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint, which is discovered when it is first needed and again each day. If
-    /// discovery fails later, the known endpoint stays.
+    /// Returns the endpoint. It is discovered when it is first needed, and again each day. If a
+    /// later discovery fails, the known endpoint stays in use.
     async fn endpoint(&self) -> Result<Arc<Endpoint>, AskError> {
         if let Some(endpoint) = self.current() {
             return Ok(endpoint);
@@ -184,7 +183,7 @@ impl Client {
         let found = match &self.configured {
             Some(url) => {
                 let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
-                Endpoint::new(&target, Place::Basic, None).await
+                Endpoint::new(&target, SecretPlacement::Basic, None).await
             }
             None => self.discover().await,
         };
@@ -231,31 +230,31 @@ impl Client {
             other => AskError::Discovery(other),
         })?;
         let target = target.with_access_of(&metadata_url);
-        Endpoint::new(&target, metadata.place(), Some(Instant::now())).await
+        Endpoint::new(&target, metadata.placement(), Some(Instant::now())).await
     }
 }
 
 impl Metadata {
-    /// Returns where the secret goes: into the form only if Basic is not allowed. Metadata without
-    /// a list for this endpoint often mean that of the token endpoint.
-    fn place(&self) -> Place {
+    /// Returns where to send the secret: in the form only if Basic is not allowed. If the metadata
+    /// do not list methods for this endpoint, the list for the token endpoint usually applies.
+    fn placement(&self) -> SecretPlacement {
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
         let allows = |name: &str| methods.is_some_and(|all| all.iter().any(|one| one == name));
         if allows("client_secret_post") && !allows("client_secret_basic") {
-            Place::Form
+            SecretPlacement::Form
         } else {
-            Place::Basic
+            SecretPlacement::Basic
         }
     }
 }
 
 impl Endpoint {
-    /// Builds the HTTP client. Reading certificate authorities takes about 70 ms, during which a
-    /// single-threaded runtime could answer no other request, so a thread does it.
+    /// Builds the HTTP client on another thread. Reading certificate authorities takes about 70 ms
+    /// and would block a single-threaded runtime for that long.
     async fn new(
         target: &FetchUrl,
-        place: Place,
+        placement: SecretPlacement,
         discovered: Option<Instant>,
     ) -> Result<Self, AskError> {
         let url = target.url();
@@ -272,13 +271,14 @@ impl Endpoint {
         Ok(Self {
             client: built.map_err(AskError::Http)?,
             url: url.clone(),
-            place,
+            placement,
             discovered,
         })
     }
 }
 
-/// Builds a client that keeps connections, because questions are frequent, unlike fetches of keys.
+/// Builds a client that keeps connections open, because introspection is frequent, unlike key
+/// fetches.
 fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
     let builder = target
         .builder()?
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn uses_the_form_only_if_basic_is_not_allowed() {
-        let place = |own: Option<&[&str]>, token: Option<&[&str]>| {
+        let placement = |own: Option<&[&str]>, token: Option<&[&str]>| {
             let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let metadata = Metadata {
                 issuer: String::new(),
@@ -302,33 +302,38 @@ mod tests {
                 introspection_endpoint_auth_methods_supported: own.map(list),
                 token_endpoint_auth_methods_supported: token.map(list),
             };
-            metadata.place()
+            metadata.placement()
         };
         let (basic, post) = ("client_secret_basic", "client_secret_post");
         for (case, own, token, expected) in [
-            ("nothing said", None, None, Place::Basic),
-            ("both", Some(&[post, basic][..]), None, Place::Basic),
-            ("form alone", Some(&[post][..]), None, Place::Form),
+            ("nothing announced", None, None, SecretPlacement::Basic),
+            (
+                "both",
+                Some(&[post, basic][..]),
+                None,
+                SecretPlacement::Basic,
+            ),
+            ("form only", Some(&[post][..]), None, SecretPlacement::Form),
             (
                 "neither",
                 Some(&["private_key_jwt"][..]),
                 None,
-                Place::Basic,
+                SecretPlacement::Basic,
             ),
             (
                 "of the token endpoint",
                 None,
                 Some(&[post][..]),
-                Place::Form,
+                SecretPlacement::Form,
             ),
             (
                 "its own list wins",
                 Some(&[basic][..]),
                 Some(&[post][..]),
-                Place::Basic,
+                SecretPlacement::Basic,
             ),
         ] {
-            assert_eq!(place(own, token), expected, "{case}");
+            assert_eq!(placement(own, token), expected, "{case}");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! [`RevocationList`]: the entries that are in force, as requests look them up.
+//! [`RevocationList`]: the revocations in force, indexed for lookups by requests.
 //!
-//! A lookup reads an immutable snapshot: it waits for no lock and no writer. An empty list costs
-//! one atomic load. The list has two parts, so that adding one entry to 100,000 copies only the
-//! recent ones.
+//! A lookup reads an immutable snapshot: it never waits for a lock or a writer. With an empty list,
+//! it costs one atomic load. The list has two parts, so that adding one entry to 100,000 copies
+//! only the recent ones.
 //!
-//! Invariant: **an entry leaves the list when its time is over, and in no other way.** Sources only
-//! add.
+//! Invariant: **an entry leaves the list only when it expires.** Sources can only add entries.
 
 use std::{
     borrow::Cow,
@@ -22,38 +21,38 @@ use tokio::sync::watch;
 
 use crate::auth::revocation::entry::{Revocation, Target};
 
-/// The most entries of the part that is copied when one is added.
+/// The maximum number of entries in the recent part, which is copied when an entry is added.
 const MAX_RECENT: usize = 1024;
 
 /// The state of an empty list.
-const QUIET: u64 = 0;
+const EMPTY: u64 = 0;
 
-/// The state of a list that is unknown.
+/// The state of a list that is too old to use.
 const UNKNOWN: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct RevocationList {
-    /// [`QUIET`], [`UNKNOWN`], or the version of the list.
+    /// [`EMPTY`], [`UNKNOWN`], or the version of the list.
     state: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
 }
 
-/// What a request does with the list.
+/// Tells a request how to use the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// The list is empty.
-    Quiet,
-    /// Look the token up, unless it passed this version before.
+    Empty,
+    /// Look the token up, unless it was already looked up in this version.
     Version(u64),
-    /// The list is too old to decide by.
+    /// The list is too old to use.
     Unknown,
 }
 
-/// The claims by which a token is revoked.
+/// The claims that revocations are compared with.
 #[derive(Debug, Default)]
-pub(crate) struct Marks<'a> {
+pub(crate) struct RevocableClaims<'a> {
     pub(crate) jti: Option<Cow<'a, str>>,
     pub(crate) sub: Option<Cow<'a, str>>,
     pub(crate) sid: Option<Cow<'a, str>>,
@@ -66,7 +65,7 @@ pub(crate) struct Marks<'a> {
 #[derive(Debug, Default)]
 struct Writer {
     version: u64,
-    /// The number of sources that are out of reach for too long.
+    /// The number of sources that have been unreachable for too long.
     unknown: usize,
 }
 
@@ -97,19 +96,19 @@ type Rules = SmallVec<[Rule; 1]>;
 
 type MakeTarget = fn(String) -> Target;
 
-/// Which tokens of a name are revoked, and for how long. In seconds since the epoch.
+/// Selects the tokens that are revoked, and for how long. In seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rule {
-    /// Tokens that were issued before this time. Infinite for every token.
+    /// Revokes tokens issued before this time. Infinity revokes every token.
     before: f64,
-    /// Infinite for good.
+    /// The end of the rule. Infinity means never.
     until: f64,
 }
 
 impl RevocationList {
     pub(crate) fn new() -> Self {
         Self {
-            state: AtomicU64::new(QUIET),
+            state: AtomicU64::new(EMPTY),
             snapshot: ArcSwap::default(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -118,14 +117,14 @@ impl RevocationList {
 
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
-            QUIET => State::Quiet,
+            EMPTY => State::Empty,
             UNKNOWN => State::Unknown,
             version => State::Version(version),
         }
     }
 
     /// Returns whether a token of `issuer` with these claims is revoked.
-    pub(crate) fn has(&self, issuer: &str, marks: &Marks<'_>, now: f64) -> bool {
+    pub(crate) fn has(&self, issuer: &str, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let snapshot = self.snapshot.load();
         let parts = [&snapshot.base, &snapshot.recent];
         parts.into_iter().any(|part| {
@@ -134,8 +133,8 @@ impl RevocationList {
         })
     }
 
-    /// Adds entries. Returns those that change the list: not the ones whose time is over, nor those
-    /// that an entry covers already.
+    /// Adds entries. Returns those that change the list, without expired ones and those that
+    /// another entry already covers.
     pub(crate) fn add(
         &self,
         entries: impl IntoIterator<Item = Revocation>,
@@ -173,7 +172,7 @@ impl RevocationList {
         added
     }
 
-    /// Removes the entries whose time is over, so that they take no memory.
+    /// Removes expired entries, to free their memory.
     pub(crate) fn sweep(&self, now: f64) {
         let mut writer = self.writer();
         let held = self.snapshot.load();
@@ -190,8 +189,8 @@ impl RevocationList {
         self.publish(&mut writer, swept);
     }
 
-    /// Notes that a source has become too old to decide by, or has become fresh again. Without a
-    /// fresh source no token can be decided.
+    /// Records that a source has become too old, or fresh again. While any source is too old, no
+    /// token can be accepted.
     pub(crate) fn source_became(&self, is_unknown: bool) {
         let mut writer = self.writer();
         writer.unknown = if is_unknown {
@@ -202,7 +201,7 @@ impl RevocationList {
         self.publish_state(&writer);
     }
 
-    /// Returns the entries that are in force.
+    /// Returns the revocations in force.
     pub(crate) fn entries(&self, now: f64) -> Vec<Revocation> {
         let snapshot = self.snapshot.load();
         let mut entries = Vec::new();
@@ -222,13 +221,13 @@ impl RevocationList {
         snapshot.base.len + snapshot.recent.len
     }
 
-    /// Returns a receiver that is signalled after each change.
+    /// Returns a receiver that is notified after each change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Publishes the snapshot before its version, so that a token is never marked as looked up in a
-    /// version that it was not looked up in.
+    /// Publishes the snapshot before its version. In the other order, a token could be marked as
+    /// looked up in a version that it was not looked up in.
     fn publish(&self, writer: &mut Writer, snapshot: Snapshot) {
         writer.version += 1;
         self.snapshot.store(Arc::new(snapshot));
@@ -240,7 +239,7 @@ impl RevocationList {
         let state = if writer.unknown > 0 {
             UNKNOWN
         } else if self.len() == 0 {
-            QUIET
+            EMPTY
         } else {
             writer.version
         };
@@ -265,7 +264,7 @@ impl Entries {
         rules.is_some_and(|rules| rules.iter().any(|held| held.covers(rule)))
     }
 
-    /// Returns a copy of the entries that are in force.
+    /// Returns a copy of the entries in force.
     fn in_force(&self, now: f64) -> Self {
         let mut copy = Self::default();
         copy.extend(self, now);
@@ -319,7 +318,7 @@ impl Entries {
 }
 
 impl OfIssuer {
-    fn has(&self, marks: &Marks<'_>, now: f64) -> bool {
+    fn has(&self, marks: &RevocableClaims<'_>, now: f64) -> bool {
         let applies = |rules: &Rules| rules.iter().any(|rule| rule.applies(marks.issued, now));
         let named = |map: &HashMap<Arc<str>, Rules>, name: &str| map.get(name).is_some_and(applies);
         applies(&self.all)
@@ -355,8 +354,8 @@ impl OfIssuer {
 }
 
 trait AddRule {
-    /// Adds a rule. Returns how many fewer rules there are than one more: those that it covers, or
-    /// itself if another covers it.
+    /// Adds a rule. Returns the number of rules this made redundant: those that the new rule
+    /// covers, or 1 if another rule covers the new one.
     fn add(&mut self, rule: Rule) -> usize;
 }
 

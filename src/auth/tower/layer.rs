@@ -1,8 +1,8 @@
-//! [`AuthLayer`] and [`RequireLayer`], and the service that both make.
+//! [`AuthLayer`] and [`RequireLayer`], and the service that both create.
 //!
-//! Verified claims go into the extensions of the request. An inner layer or an extractor takes them from
-//! there if the same [`Auth`] has verified them, so that a request is verified once: a proof that may be
-//! used once would not pass twice.
+//! Verified claims are stored in the extensions of the request. An inner layer or an extractor
+//! reuses them if the same [`Auth`] has verified them. A request must be verified only once,
+//! because a proof can be used only once.
 
 use std::{
     fmt,
@@ -28,10 +28,10 @@ use crate::auth::{
     verifier::Auth,
 };
 
-/// Requires a valid token of every request, and puts its [`Claims`] into the request's extensions.
+/// Requires a valid token for every request, and stores its [`Claims`] in the request's extensions.
 ///
-/// The layer answers a refused request itself, in JSON. A CORS preflight carries no token, so put a CORS
-/// layer around this one.
+/// The layer answers a rejected request itself, in JSON. A CORS preflight carries no token, so put
+/// a CORS layer around this one.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -73,14 +73,15 @@ impl AuthLayer {
 }
 
 impl<A> AuthLayer<A> {
-    /// Lets a request without a credential pass, without claims. An invalid credential is still refused.
+    /// Accepts requests without a credential, without claims. An invalid credential is still
+    /// rejected.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.gate.is_optional = true;
         self
     }
 
-    /// Answers refusals in the way of `B`.
+    /// Answers refusals with the response type `B`.
     #[must_use]
     pub fn answer_with<B>(self) -> AuthLayer<B> {
         AuthLayer {
@@ -92,9 +93,9 @@ impl<A> AuthLayer<A> {
 
 /// Requires a valid token whose claims grant a [`Requirement`].
 ///
-/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Alone, the challenge of the 401 for a
-/// request without a token also names the scopes that would suffice. In axum, put it around the methods of
-/// a route: `get(messages).route_layer(..)`.
+/// It works alone and inside an [`AuthLayer`] of the same [`Auth`]. Used alone, it also names the
+/// scopes that would suffice in the 401 for a request without a token. In axum, put it around the
+/// methods of a route: `get(messages).route_layer(..)`.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -134,7 +135,7 @@ impl<X> RequireLayer<X> {
 }
 
 impl<X, A> RequireLayer<X, A> {
-    /// Answers refusals in the way of `B`.
+    /// Answers refusals with the response type `B`.
     #[must_use]
     pub fn answer_with<B>(self) -> RequireLayer<X, B> {
         RequireLayer {
@@ -146,8 +147,8 @@ impl<X, A> RequireLayer<X, A> {
 
 /// A [`Requirement`], or a [`Policy`], which needs no private claims.
 ///
-/// `Into<Requirement<X>>` would not do: a policy becomes a requirement for any `X`, and nothing in a layer
-/// tells the compiler which.
+/// `Into<Requirement<X>>` would not work: a policy can become a requirement for any `X`, and a
+/// layer cannot tell the compiler which one.
 pub trait IntoRequirement {
     /// The private claims that the requirement reads.
     type Private;
@@ -172,7 +173,8 @@ impl<X> IntoRequirement for Requirement<X> {
     }
 }
 
-/// A way to answer a refused request with a body of type `B`: [`ProblemJson`], [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
+/// A way to answer a rejected request with a body of type `B`: [`ProblemJson`],
+/// [`GrpcStatus`](super::grpc::GrpcStatus), or your own.
 ///
 /// ```
 /// use http::Response;
@@ -210,7 +212,7 @@ impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
     }
 }
 
-/// The service that [`AuthLayer`] and [`RequireLayer`] put around another one.
+/// The service that [`AuthLayer`] and [`RequireLayer`] wrap around another service.
 pub struct AuthService<S, X = NoPrivate, A = ProblemJson> {
     inner: S,
     gate: Gate<X>,
@@ -258,7 +260,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The clone has not been polled to readiness. The service that has been must take the request.
+        // Only the original has been polled to readiness, so it must take the request; the clone
+        // replaces it.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
@@ -276,7 +279,7 @@ where
     }
 }
 
-/// The requirements for a request.
+/// The checks for a request.
 struct Gate<X> {
     auth: Auth,
     requirement: Option<Arc<Requirement<X>>>,
@@ -301,7 +304,8 @@ impl<X: DeserializeOwned> Gate<X> {
         Ok(())
     }
 
-    /// Adds the nonce for the client's next proof (RFC 9449 §8.2), if the current one is about to end.
+    /// Adds a nonce for the client's next proof (RFC 9449 §8.2), if the current nonce is about to
+    /// expire.
     fn renew_nonce<C>(&self, answer: &mut Response<C>) {
         const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
         let nonce = self.auth.dpop_nonce().map(HeaderValue::try_from);
@@ -320,10 +324,10 @@ struct Admitted {
     claims: Claims,
 }
 
-/// Returns the claims of a request, which `auth` verifies unless it has done so before. Puts them into the
-/// extensions.
+/// Returns the claims of a request and stores them in the extensions. `auth` verifies the request
+/// unless it has already done so.
 pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Refusal> {
-    // Claims that another `Auth` has verified do not count: its audience is another one.
+    // Claims verified by another `Auth` do not count, because its audience differs.
     let known = head.extensions.get::<Admitted>();
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
@@ -341,7 +345,7 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
-/// Returns the same claims with private ones of another type.
+/// Returns the same claims with private claims of another type.
 #[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());

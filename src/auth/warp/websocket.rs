@@ -1,8 +1,8 @@
 //! The token of a WebSocket handshake: [`with_websocket_auth`] and [`subprotocol`].
 //!
 //! A page cannot set `Authorization` on a WebSocket, but it can set the list of subprotocols. The
-//! token may therefore follow the name `bearer` in that list. It is never read from the URL, which
-//! servers and proxies log.
+//! token may therefore follow the name `bearer` in that list. It is never read from the URL,
+//! because servers and proxies log URLs.
 
 use std::convert::Infallible;
 
@@ -70,7 +70,8 @@ where
 }
 
 /// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
-/// offered it, and never the token. Browsers close the socket if the response names no subprotocol.
+/// offered it. It is never the token. Browsers close the socket if the response names no
+/// subprotocol.
 pub fn subprotocol()
 -> impl Filter<Extract = (Subprotocol,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::header::headers_cloned().map(|headers: HeaderMap| Subprotocol {
@@ -85,8 +86,8 @@ pub struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that the
-    /// response already names, such as the application's own, stays as it is.
+    /// Adds the subprotocol to the response that opens the socket (101). A subprotocol that is
+    /// already set, such as the application's own, is kept.
     pub fn answer(self, reply: impl Reply) -> Response {
         let mut response = reply.into_response();
         if self.is_bearer && response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -106,7 +107,7 @@ fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError>
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // Two credentials: if we chose one, another component could choose the other.
+    // With two credentials, another component might pick the one that we ignore.
     if headers.contains_key(AUTHORIZATION) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }
@@ -129,22 +130,22 @@ mod tests {
     type Fields = &'static [&'static str];
 
     #[test]
-    fn takes_the_token_after_bearer_only() {
+    fn accepts_only_the_token_after_bearer() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         #[rustfmt::skip]
         let rows: [(&str, Fields, Fields, Result<&str, AuthError>); 15] = [
             ("subprotocols", &["bearer, a.b.c"], &[], Ok("a.b.c")),
-            ("without blanks", &["bearer,a.b.c"], &[], Ok("a.b.c")),
+            ("without spaces", &["bearer,a.b.c"], &[], Ok("a.b.c")),
             ("after another", &["chat.v2, bearer, a.b.c"], &[], Ok("a.b.c")),
             ("before another", &["bearer, a.b.c, chat.v2"], &[], Ok("a.b.c")),
             ("in two fields", &["bearer", "a.b.c"], &[], Ok("a.b.c")),
-            ("the header alone", &[], &["Bearer a.b.c"], Ok("a.b.c")),
-            ("beside another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("the header only", &[], &["Bearer a.b.c"], Ok("a.b.c")),
+            ("with another's subprotocol", &["chat.v2"], &["Bearer a.b.c"], Ok("a.b.c")),
             ("no token", &[], &[], Err(MissingToken)),
             ("another's subprotocol", &["chat.v2"], &[], Err(MissingToken)),
             ("a token without its name", &["a.b.c"], &[], Err(MissingToken)),
             ("in capitals, another name", &["Bearer, a.b.c"], &[], Err(MissingToken)),
-            ("nothing after it", &["bearer"], &[], Err(MalformedAuthorization)),
+            ("no token after it", &["bearer"], &[], Err(MalformedAuthorization)),
             ("an empty name after it", &["bearer, , a.b.c"], &[], Err(MalformedAuthorization)),
             ("in both places", &["bearer, a.b.c"], &["Bearer a.b.c"], Err(MultipleCredentials)),
             ("two tokens", &["bearer, a.b.c, bearer, d.e.f"], &[], Err(MultipleCredentials)),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_bearer_in_a_101_if_it_was_offered() {
+    fn names_bearer_in_the_101_if_offered() {
         #[rustfmt::skip]
         let rows = [
             ("offered", true, StatusCode::SWITCHING_PROTOCOLS, None, Some("bearer")),

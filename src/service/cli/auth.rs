@@ -1,4 +1,4 @@
-//! Builds the verifier that a configuration describes.
+//! Builds the verifier from a configuration.
 
 use crate::{
     auth::{
@@ -10,7 +10,7 @@ use crate::{
     service::config::{self, Config, StoreOutage, TokenProfile},
 };
 
-/// Returns the store that the configuration names, which may be shared.
+/// Returns the configured store, which may be shared.
 pub(in crate::service) fn store(config: &Config) -> Store {
     let memory = config.dpop.store;
     let Some(url) = &config.state_store.url else {

@@ -17,7 +17,7 @@ Examples:
   warp-bearer serve
   LISTEN=0.0.0.0:8000 LOG_FORMAT=json warp-bearer";
 
-/// Starts to serve immediately. Keys are fetched in the background.
+/// Starts serving immediately. Keys are fetched in the background.
 pub(in crate::service) async fn run() -> Result<(), Failure> {
     let (config, warnings) = Config::load().map_err(Failure::Config)?;
     let _log = logging::init(&config.log);
@@ -43,7 +43,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
     }
     if access.auth.accepts_proofs() && config.state_store.url.is_none() {
         tracing::info!(
-            "used DPoP proofs are known to this process alone; replicas need a STATE_STORE"
+            "only this process knows which DPoP proofs were used; replicas need a STATE_STORE"
         );
     }
     let hangup = Some(hangup);

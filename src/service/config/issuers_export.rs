@@ -1,11 +1,11 @@
-//! Writes the issuers file that means the same as the variables.
+//! Writes an issuers file that is equivalent to the variables.
 
 use std::fmt::Write;
 
 use crate::service::config::{Config, Environment, cross_checks::OF_ONE_ISSUER};
 
 impl Config {
-    /// Returns the text of an issuers file with the issuers of the variables.
+    /// Returns the text of an issuers file with the issuers from the variables.
     pub fn to_issuers_file(&self) -> String {
         let mut file = String::new();
         for issuer in &self.issuers {
@@ -42,7 +42,7 @@ impl Config {
         file
     }
 
-    /// Returns the names of the variables that the file replaces and that are set.
+    /// Returns the names of the set variables that the file replaces.
     pub fn variables_of_issuers(&self, environment: &Environment) -> Vec<&'static str> {
         let names = OF_ONE_ISSUER.into_iter();
         names
@@ -51,7 +51,7 @@ impl Config {
     }
 }
 
-/// Returns a basic string of TOML, whose escapes are those of JSON.
+/// Formats a TOML basic string. Its escapes are those of JSON.
 fn string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.replace('\u{7f}', "\\u007f")

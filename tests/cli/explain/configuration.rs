@@ -1,4 +1,4 @@
-//! Mistakes of the configuration.
+//! Mistakes in the configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use warp_bearer::{
@@ -11,7 +11,7 @@ use super::refuses;
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
+async fn explains_each_broken_configuration() {
     let issuer = Issuer::start().await;
     let world = || World::of(issuer.clone());
     let good = issuer.token().sign();
@@ -44,7 +44,7 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     let jose = issuer.token().typ("JOSE").sign();
     #[rustfmt::skip]
     let rows = [
-        ("an issuer without its slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
+        ("an issuer without its trailing slash", world().set("AUTH0_ISSUER", without), &good, "unknown_issuer", causes::SLASH),
         ("another issuer", world().set("AUTH0_ISSUER", "http://127.0.0.1:9/"), &good, "unknown_issuer", causes::OTHER_PORT),
         ("another audience", world().set("AUTH0_API_AUDIENCE", "https://other.example.com"), &good, "wrong_audience", causes::OTHER_API),
         ("another algorithm", world().set("AUTH0_ALGORITHMS", "ES256"), &good, "algorithm_not_allowed", causes::OTHER_ALGORITHM),
@@ -54,11 +54,11 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
         ("another type in the strict profile", strict(), &jose, "wrong_token_type", causes::NOT_AT_JWT),
         ("another algorithm of the key", world().set("AUTH0_ALGORITHMS", "RS256,PS256"), &other_algorithm, "algorithm_not_allowed", causes::KEY_FOR_ANOTHER),
         ("another tenant's signature", on_disk(), &changed, "bad_signature", causes::CHANGED),
-        ("of no key, where two fit", world(), &of_no_key, "unknown_key", causes::NO_KID),
+        ("no key verifies it, two fit", world(), &of_no_key, "unknown_key", causes::NO_KID),
         ("the strict profile", strict(), &good, "wrong_token_type", causes::NOT_AT_JWT),
         ("the strict profile, by typ alone", strict(), &by_typ, "missing_claim", causes::NOT_RFC9068),
-        ("a longest age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &old, "token_expired", causes::TOO_OLD),
-        ("a longest age of no age", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &ageless, "missing_claim", causes::NO_TIME_OF_ISSUE),
+        ("too old", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &old, "token_expired", causes::TOO_OLD),
+        ("a maximum age, no iat", world().set("AUTH0_TOKEN_MAX_AGE", "10m"), &ageless, "missing_claim", causes::NO_TIME_OF_ISSUE),
     ];
     for (case, world, token, code, cause) in rows {
         refuses(&world, case, token, code, cause);
@@ -94,7 +94,7 @@ async fn each_broken_configuration_gets_the_sentence_that_mends_it() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
     assert!(
-        told.stdout.contains(causes::ISSUER_UNREACHABLE.mend),
+        told.stdout.contains(causes::ISSUER_UNREACHABLE.fix),
         "{}",
         told.stdout
     );

@@ -1,5 +1,6 @@
-//! K6: each issuer's own patterns. `docs/issuers.md` has a table of the most frequent mistakes, which
-//! is held to the output; `UPDATE=1 cargo test --test cli explain::issuers` writes it.
+//! K6: mistakes that are typical of each issuer. `docs/issuers.md` has a table of the most frequent
+//! ones, which is compared with the output; `UPDATE=1 cargo test --test cli explain::issuers`
+//! writes it.
 
 use std::{collections::HashSet, fmt::Write, fs, path::Path};
 
@@ -29,7 +30,7 @@ const CLOUDFLARE: &str = "https://team.cloudflareaccess.com";
 const IAP: &str = "https://cloud.google.com/iap";
 const FIREBASE: &str = "https://securetoken.google.com/shop-1";
 
-/// A mistake: an issuer and an audience that are configured, a token of the issuer, and the code.
+/// A mistake: the configured issuer and audience, a token of the issuer, and the code.
 struct Row {
     name: &'static str,
     issuer: &'static str,
@@ -42,11 +43,12 @@ struct Row {
 }
 
 enum Token {
-    /// The claims beside `iss` and the dates, any of which they replace. The header is `RS256`.
+    /// The claims in addition to `iss` and the dates, which they may replace. The header is
+    /// `RS256`.
     Claims(Value),
-    /// The header, and the claims.
+    /// The header and the claims.
     Whole(Value, Value),
-    /// No JWT.
+    /// Not a JWT.
     Opaque(&'static str),
 }
 
@@ -134,7 +136,7 @@ fn mistakes() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_mistakes_has_what_explain_says() {
+async fn table_of_mistakes_matches_explain() {
     let issuer = World::start().await.issuer;
     let mut table =
         "| issuer | mistake | code | what `explain` says |\n|---|---|---|---|\n".to_owned();
@@ -150,16 +152,17 @@ async fn the_table_of_mistakes_has_what_explain_says() {
         let token = sign(&issuer, row.issuer, &row.token);
         let (_, json) = explained(&world, &case, &arguments, &token);
         assert_eq!(json["code"], row.code, "{case}: {json:#}");
-        let [what, mend] = ["cause", "mend"].map(|member| json[member].as_str().unwrap());
+        let [what, fix] = ["cause", "fix"].map(|member| json[member].as_str().unwrap());
         writeln!(
             table,
-            "| {} | {} | `{}` | {what} {mend} |",
+            "| {} | {} | `{}` | {what} {fix} |",
             row.name, row.mistake, row.code
         )
         .unwrap();
-        // Words of one vendor alone, and no advice that accepts what is for others.
-        let is_auth0 = what.contains("Auth0") || mend.contains("Applications, APIs");
-        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {mend}");
+        // The advice uses the words of one vendor only, and never accepts tokens that are for
+        // others.
+        let is_auth0 = what.contains("Auth0") || fix.contains("Applications, APIs");
+        assert!(!is_auth0 || row.name == "Auth0", "{case}: {what} {fix}");
         let lines = json["settings"].to_string();
         assert!(
             !lines.contains("account") && !lines.contains("graph"),
@@ -188,7 +191,8 @@ async fn the_table_of_mistakes_has_what_explain_says() {
     );
 }
 
-/// A case, the configured issuer and audience, a token, the code, words of the advice, and settings.
+/// A case, the configured issuer and audience, a token, the code, words of the advice, and
+/// settings.
 type Pattern<'a> = (
     &'a str,
     &'a str,
@@ -200,7 +204,7 @@ type Pattern<'a> = (
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_patterns_of_issuers_are_recognized() {
+async fn recognizes_other_vendor_patterns() {
     use Token::{Claims, Opaque, Whole};
     let issuer = World::start().await.issuer;
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
@@ -233,7 +237,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         let world = World::named(&issuer, name).set("AUTH0_API_AUDIENCE", audience);
         let (_, json) = explained(&world, case, &[], &sign(&issuer, name, &token));
         assert_eq!(json["code"], code, "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
         assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
         assert!(!text.contains("Auth0"), "{case}: {text}");
@@ -254,7 +258,7 @@ async fn other_patterns_of_issuers_are_recognized() {
         ),
     ] {
         use base64::{Engine, engine::general_purpose::URL_SAFE};
-        // A blank makes the length one that needs padding.
+        // A space makes the length one that needs padding.
         let padded = |part: String| {
             let blank = if part.len().is_multiple_of(3) {
                 " "
@@ -272,11 +276,11 @@ async fn other_patterns_of_issuers_are_recognized() {
         assert!(token.contains("=.") && token.ends_with('='), "{case}");
         let (_, json) = explained(&world, case, &[], &token);
         assert_eq!(json["code"], "malformed_authorization", "{case}: {json:#}");
-        let text = format!("{} {}", json["cause"], json["mend"]);
+        let text = format!("{} {}", json["cause"], json["fix"]);
         assert!(text.contains(says), "{case}: {text}");
     }
 
-    // The resource of an MCP server that is no audience yet.
+    // The resource of an MCP server that is not configured as an audience yet.
     let resource = "https://mcp.example.com/mcp";
     let world = World::named(&issuer, AUTH0).set("AUTH0_RESOURCE", resource);
     let token = sign(

@@ -15,7 +15,7 @@ use super::refuses;
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
+async fn names_why_the_tokens_key_was_left_out() {
     let issuer = Issuer::with_algorithm(Algorithm::RS256).await;
     let other = SigningKey::generate(Algorithm::RS256);
     let token = issuer.token().key(&other).kid("bad");
@@ -50,7 +50,7 @@ async fn a_token_that_names_a_key_that_was_left_out_gets_the_reason() {
         assert_eq!(key["step"], "key", "{case}: {json:#}");
         let found = key["found"].as_str().unwrap();
         assert!(
-            found.starts_with("\"bad\", which is left out: "),
+            found.starts_with("\"bad\", which cannot be used: "),
             "{case}: {json:#}"
         );
     }
@@ -69,7 +69,7 @@ async fn server(status: u16, body: Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_fetch_of_keys_gets_its_way_out() {
+async fn failed_key_fetch_comes_with_advice() {
     let issuer = Issuer::start().await;
     let not_a_set = server(200, json!({})).await;
     #[rustfmt::skip]
@@ -90,11 +90,11 @@ async fn a_failed_fetch_of_keys_gets_its_way_out() {
             world = world.set("AUTH0_JWKS_URI", jwks_uri);
         }
         let json = refuses(&world, case, &token, "keys_unavailable", cause);
-        // The reason, with the address.
+        // The reason, including the address.
         let facts = json["facts"].to_string();
         assert!(facts.contains("http://127.0.0.1"), "{case}: {facts}");
-        // "Remove AUTH0_JWKS_URI" is said only if it is set.
-        let says = format!("{}{}", json["cause"], json["mend"]);
+        // "Remove AUTH0_JWKS_URI" is suggested only if it is set.
+        let says = format!("{}{}", json["cause"], json["fix"]);
         assert_eq!(
             says.contains("remove it"),
             !jwks_uri.is_empty(),

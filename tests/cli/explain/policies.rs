@@ -1,4 +1,4 @@
-//! Good tokens that grant too little.
+//! Valid tokens that do not grant enough.
 
 use serde_json::json;
 use warp_bearer::service::api::errors::{Cause, Page, causes};
@@ -6,15 +6,15 @@ use warp_bearer::service::api::errors::{Cause, Page, causes};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
+async fn explains_valid_tokens_that_grant_too_little() {
     let world = World::start().await;
     let token = || world.issuer.token();
     #[rustfmt::skip]
     let rows = [
-        ("a user's", token().scope("openid"), causes::SCOPE_OF_USER),
-        ("a machine's", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
-        ("a machine's by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
-        ("a chosen name's", token().subject("eve@clients"), causes::SCOPE_OF_USER),
+        ("a user's token", token().scope("openid"), causes::SCOPE_OF_USER),
+        ("a machine's token", token().subject("abc@clients").claim("gty", "client-credentials"), causes::SCOPE_OF_MACHINE),
+        ("a machine's token, by client_id", token().subject("abc").claim("client_id", "abc"), causes::SCOPE_OF_MACHINE),
+        ("a token with a self-chosen subject", token().subject("eve@clients"), causes::SCOPE_OF_USER),
         ("roles and no scopes", token().without("scope").claim("roles", ["Reader"]), causes::ROLES_NOT_SCOPES),
         ("as a permission", token().permissions(["read:messages"]), causes::SCOPE_AS_PERMISSION),
     ];
@@ -22,7 +22,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
         let told = world.run(&["explain", "--json"], &token.sign());
         assert_eq!(told.code, Some(0), "{case}");
         let json = told.json();
-        assert_eq!(json["mend"], cause.mend, "{case}");
+        assert_eq!(json["fix"], cause.fix, "{case}");
         let routes = json!([
             {"route": "GET /api/private", "status": 200, "code": null},
             {"route": "GET /api/private-scoped", "status": 403, "code": "insufficient_scope"},
@@ -36,7 +36,7 @@ async fn a_good_token_that_grants_too_little_gets_the_sentence_that_mends_it() {
 type Refusal = (&'static str, Cause);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_route_asks_for_can_be_asked_for() {
+async fn checks_the_grants_that_a_route_requires() {
     let world = World::start().await;
     let token = || world.issuer.token();
     let reader = token().scope("read:messages").sign();
@@ -46,10 +46,10 @@ async fn what_a_route_asks_for_can_be_asked_for() {
         ("a scope", &reader, &["--scope", "read:messages"], None),
         ("a permission", &clerk, &["--permission", "messages:read"], None),
         ("RBAC off", &reader, &["--permission", "messages:read"], Some(("insufficient_permissions", causes::RBAC_OFF))),
-        ("not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
+        ("a permission that is not assigned", &clerk, &["--permission", "messages:read messages:write"], Some(("insufficient_permissions", causes::NOT_ASSIGNED))),
         ("a scope as a permission", &clerk, &["--scope", "messages:read"], Some(("insufficient_scope", causes::SCOPE_AS_PERMISSION))),
-        ("a scope of a user's", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
-        ("of each, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
+        ("a scope in a user's token", &clerk, &["--scope", "read:messages"], Some(("insufficient_scope", causes::SCOPE_OF_USER))),
+        ("a scope and a permission, one granted", &reader, &["--scope", "read:messages", "--permission", "p"], Some(("insufficient_permissions", causes::RBAC_OFF))),
     ];
     for (case, token, options, refusal) in rows {
         let told = world.run(&[&["explain", "--json"], options].concat(), token);
@@ -65,11 +65,11 @@ async fn what_a_route_asks_for_can_be_asked_for() {
                 (&json!(code), &json!(403)),
                 "{case}"
             );
-            assert_eq!(json["mend"], cause.mend, "{case}: {json:#}");
+            assert_eq!(json["fix"], cause.fix, "{case}: {json:#}");
             assert!(Page::of(code).unwrap().causes.contains(&cause), "{case}");
         }
     }
     let told = world.run(&["explain", "--scope", "a,  b"], &reader);
     assert_eq!(told.code, Some(64), "{}", told.stdout);
-    assert!(told.stderr.contains("single blanks"), "{}", told.stderr);
+    assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
 }

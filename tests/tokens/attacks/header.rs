@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// A host of the attacker's with a key. Tokens name it, and the service must never connect to it.
+/// A host of the attacker that serves a key. Tokens name it, and the service must never connect to
+/// it.
 struct Attacker {
     listener: TcpListener,
     key: SigningKey,
@@ -35,7 +36,7 @@ impl Attacker {
         format!("http://{}{path}", self.listener.local_addr().unwrap())
     }
 
-    /// Checks that nothing has connected: a connection would be in the backlog by now.
+    /// Checks that nothing has connected. A connection would be in the backlog by now.
     fn assert_not_asked(&self) {
         thread::yield_now();
         assert!(self.listener.accept().is_err(), "a connection was made");
@@ -43,7 +44,7 @@ impl Attacker {
 }
 
 #[tokio::test]
-async fn a_token_does_not_bring_its_own_key() {
+async fn ignores_keys_in_the_token() {
     let mut target = Target::start().await;
     let attacker = Attacker::start();
     let (jwk, kid) = (
@@ -102,9 +103,9 @@ async fn a_token_does_not_bring_its_own_key() {
 }
 
 /// If redirects were followed, anyone who can make an issuer redirect could choose its keys. An
-/// open redirect on the issuer's site is enough.
+/// open redirect on the issuer's site would be enough.
 #[tokio::test]
-async fn a_redirect_of_the_issuers_is_not_followed() {
+async fn does_not_follow_issuer_redirects() {
     type Fail = fn(&Issuer, Fault);
 
     let (ours, evil) = (
@@ -137,7 +138,7 @@ async fn a_redirect_of_the_issuers_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_kid_is_a_name_and_nothing_else() {
+async fn treats_kid_only_as_a_name() {
     let mut target = Target::start().await;
     let attacker = Attacker::start();
     let kid = target.issuer.key().kid().to_owned();
@@ -202,13 +203,13 @@ fn swap_case(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_extension_is_never_taken_for_understood() {
+async fn rejects_every_header_extension() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
         ("crit of a claim",            r#""crit":["exp"],"exp":4102444800"#),
         ("crit of nothing",            r#""crit":[]"#),
-        ("crit of what is not there",  r#""crit":["nobody"]"#),
+        ("crit of what does not exist",  r#""crit":["nobody"]"#),
         ("crit of what is understood", r#""crit":["alg","kid","typ"]"#),
         ("crit of itself",             r#""crit":["crit"]"#),
         ("crit of an empty name",      r#""crit":[""]"#),
@@ -240,9 +241,9 @@ async fn an_extension_is_never_taken_for_understood() {
     }
 }
 
-/// RFC 7797 has the payload in the token unencoded. Only base64url is accepted here.
+/// In RFC 7797, the payload in the token is not encoded. Only base64url is accepted here.
 #[tokio::test]
-async fn an_unencoded_payload_is_refused() {
+async fn rejects_unencoded_payloads() {
     let mut target = Target::start().await;
     let header = target
         .header()
@@ -257,7 +258,7 @@ async fn an_unencoded_payload_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_type_is_no_access_token() {
+async fn rejects_tokens_of_another_type() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let types = [
@@ -297,10 +298,10 @@ async fn a_token_of_another_type_is_no_access_token() {
     }
 }
 
-/// Parsers differ in which of two members they use (RFC 7515 §4), so one could verify a header that
-/// another never sees.
+/// Parsers differ in which of two equal members they use (RFC 7515 §4), so one could verify a
+/// header that another never sees.
 #[tokio::test]
-async fn a_header_parameter_is_there_once() {
+async fn rejects_duplicate_header_parameters() {
     let mut target = Target::start().await;
     let kid = quoted(target.issuer.key().kid());
     #[rustfmt::skip]
@@ -349,7 +350,7 @@ async fn a_header_parameter_is_there_once() {
 /// With its features `raw_value` and `arbitrary_precision`, `serde_json` reads these names as
 /// another document or as a number. Two builds would read two different headers.
 #[tokio::test]
-async fn a_name_of_the_json_library_is_refused() {
+async fn rejects_names_of_the_json_library() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let rows = [
@@ -376,7 +377,7 @@ async fn a_name_of_the_json_library_is_refused() {
 
 /// Names are case-sensitive (RFC 7515 §4.1.1, RFC 8259 §8.3).
 #[tokio::test]
-async fn a_header_parameter_in_another_case_is_another_one() {
+async fn header_names_are_case_sensitive() {
     let mut target = Target::start().await;
     #[rustfmt::skip]
     let names = [

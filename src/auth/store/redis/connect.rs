@@ -1,4 +1,4 @@
-//! Opens a connection to Redis, with TLS by `aws-lc-rs` whatever else the build enables.
+//! Opens a connection to Redis. TLS always uses `aws-lc-rs`, whatever else the build enables.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -20,22 +20,22 @@ use tokio_rustls::{
 
 use crate::auth::store::redis::url::Address;
 
-/// How long it may take to connect, to shake hands and to log in.
+/// The timeout for connecting, the handshake and logging in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Commands that may wait for the connection's task. The crate's default of 50 makes claims wait
-/// for each other.
+/// The number of commands that may be queued for the connection's task. With the crate's default of
+/// 50, claims wait for each other.
 const QUEUE: usize = 1024;
 
 /// An open connection. Dropping it closes the socket.
 pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
-    /// Reads and writes. It ends with the connection.
+    /// Drives reads and writes until the connection ends.
     driver: JoinHandle<()>,
 }
 
 impl Connection {
-    /// Connects and logs in. Messages of the channels that are subscribed to go to `on_push`.
+    /// Connects and logs in. Messages of subscribed channels are passed to `on_push`.
     pub(super) async fn open(
         address: &Address,
         command_timeout: Duration,
@@ -94,7 +94,7 @@ impl Drop for Connection {
     }
 }
 
-/// Trusts the certificate authorities of the system, or of `SSL_CERT_FILE`.
+/// Trusts the certificate authorities of the system or of `SSL_CERT_FILE`.
 fn tls_connector() -> Result<TlsConnector, tokio_rustls::rustls::Error> {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

@@ -1,9 +1,10 @@
 //! `warp-bearer check`: checks the configuration and its issuers before deployment.
 //!
-//! Sends the requests that the service would send and uses the library's own functions, so that
-//! what passes here works there. Changes nothing, and continues after a failure, so that one run
-//! reports everything.
+//! Sends the same requests as the service and uses the library's own functions, so that a
+//! configuration that passes here works there. Changes nothing, and continues after a failure, so
+//! that one run reports everything.
 
+mod advice;
 mod certificate;
 mod context;
 mod entra;
@@ -14,7 +15,6 @@ mod keys;
 mod progress;
 mod report;
 mod variables;
-mod way_out;
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -75,11 +75,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         Err(faults) => add_faults(&faults, &mut section),
     }
     if warnings.is_empty() {
-        section.add(
-            Mark::Good,
-            "",
-            "every variable makes sense, alone and together",
-        );
+        section.add(Mark::Good, "", "no mistakes found");
     }
     for warning in warnings {
         section.add(Mark::Note, "", warning.to_string());
@@ -141,15 +137,15 @@ fn add_faults(faults: &Faults, section: &mut Section) {
     }
 }
 
-/// Adds a finding if connections would take the descriptors that key fetches need. The service may have
-/// another limit where it runs.
+/// Adds a finding if connections would use the descriptors that key fetches need. The limit may be
+/// different where the service runs.
 fn descriptors(config: &Config, section: &mut Section) {
     let wanted = config.limits.connections;
     let Some((connections, descriptors)) = descriptors::shortfall(wanted) else {
         return;
     };
     let text = format!(
-        "MAX_CONNECTIONS is {wanted}, and a process may open {descriptors} files here: {connections} connections would be served at once"
+        "MAX_CONNECTIONS is {wanted}, but a process may open only {descriptors} files here, which is enough for {connections} connections"
     );
     let more = "raise the limit (ulimit -n, LimitNOFILE), or lower MAX_CONNECTIONS";
     section.add_more(Mark::Note, "", text, more);

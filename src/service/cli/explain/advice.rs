@@ -1,17 +1,17 @@
-//! [`Advice`]: the cause of a refusal, its fix, and the settings that make the fix.
+//! [`Advice`]: the cause of a refusal, its fix, and the settings that apply the fix.
 
 use std::borrow::Cow;
 
 use crate::service::{api::errors::Cause, config::Setting};
 
-/// A cause with its fix, for the configuration and the token at hand.
+/// A cause and its fix, adapted to the configuration and the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Advice {
     /// The cause, as a sentence.
     pub(in crate::service) what: Cow<'static, str>,
     /// The fix, as a sentence.
-    pub(in crate::service) mend: Cow<'static, str>,
-    /// Lines of configuration that make the fix. The service starts with them.
+    pub(in crate::service) fix: Cow<'static, str>,
+    /// Lines of configuration that apply the fix. The service starts with them.
     pub(in crate::service) settings: Vec<Setting>,
 }
 
@@ -19,7 +19,7 @@ impl From<Cause> for Advice {
     fn from(cause: Cause) -> Self {
         Self {
             what: cause.what.into(),
-            mend: cause.mend.into(),
+            fix: cause.fix.into(),
             settings: Vec::new(),
         }
     }
@@ -33,7 +33,7 @@ impl Advice {
         self
     }
 
-    /// Adds a sentence about the cause.
+    /// Appends a sentence to the cause.
     #[must_use]
     pub(in crate::service) fn and(mut self, sentence: &str) -> Self {
         self.what = format!("{} {sentence}", self.what).into();

@@ -1,7 +1,7 @@
 //! Finds the likely cause of a refusal.
 //!
-//! A cause is a guess about where to look first. It does not affect the verdict. What is typical of
-//! one issuer is in `vendor/`.
+//! A cause is a guess where to look first. It does not affect the verdict. Patterns of individual
+//! vendors are in `vendor/`.
 
 use base64::{
     Engine,
@@ -67,7 +67,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
             return of_policy(facts, error, None);
         }
-        // Without `--proof` the form of the field is judged before this.
+        // Without `--proof`, the syntax of the field is checked before this.
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
         AuthError::MissingToken
         | AuthError::MalformedAuthorization
@@ -76,7 +76,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
     in_its_words(facts, cause).into()
 }
 
-/// Returns the cause of a refusal that is about the form of the `Authorization` field.
+/// Returns the cause of a refusal because of the syntax of the `Authorization` field.
 pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
     const BEARER: usize = "Bearer".len();
     if error == AuthError::MultipleCredentials {
@@ -118,7 +118,7 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
 }
 
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
-    // `{"` in base64url. Some opaque tokens contain dots as well.
+    // Base64url of `{"`. Some opaque tokens contain dots too.
     let has_json = facts.token.contains("eyJ");
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
@@ -128,8 +128,8 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// If a lenient parser accepts every part, the issuer made the token so. Otherwise the token was
-/// damaged later.
+/// If a lenient parser accepts every part, the issuer created the token this way. Otherwise the
+/// token was damaged afterwards.
 fn malformed(facts: &Facts<'_>) -> Cause {
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
@@ -166,7 +166,7 @@ fn algorithm(facts: &Facts<'_>) -> Advice {
     }
 }
 
-/// Returns the line that allows one more algorithm, if a configured issuer signs with it.
+/// Returns the line that also allows `algorithm`, if a configured issuer signs with it.
 fn allowing(facts: &Facts<'_>, algorithm: Algorithm) -> Vec<Setting> {
     if !facts.held("iss") {
         return Vec::new();
@@ -193,7 +193,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
         return causes::OTHER_TENANT.into();
     };
     let is_signed_by_ours = facts.held("signature");
-    // Only a key of the configured issuer shows that the other name is its own.
+    // Only a key of the configured issuer proves that the other name is its own.
     let renamed = || {
         let is_only = facts.issuers().count() == 1;
         let setting = Setting::new("AUTH0_ISSUER", found);
@@ -228,7 +228,7 @@ fn issuer(facts: &Facts<'_>) -> Advice {
     let is_foreign = facts.failed("signature") || is_unknown_key(facts);
     let mut ours = facts.issuers();
     if !is_foreign && !is_local(found) && ours.any(|our| auth0(our) != auth0(found)) && has_auth0 {
-        // Without keys it is unknown whether the token is from this tenant.
+        // Without keys, it is unknown whether the token comes from this tenant.
         return causes::CUSTOM_DOMAIN.into();
     }
     causes::OTHER_TENANT.into()
@@ -258,8 +258,9 @@ fn audience(facts: &Facts<'_>) -> Cause {
     causes::OTHER_API
 }
 
-/// Returns whether the token is an ID token: it has claims that no access token has (OpenID Connect
-/// Core §2 and §3.1.3.6), or the audience is a client ID and the claims are those of a profile.
+/// Returns whether the token is an ID token: it has claims that access tokens do not have (OpenID
+/// Connect Core §2 and §3.1.3.6), or its audience is a client ID and its claims are those of a user
+/// profile.
 fn is_id_token(facts: &Facts<'_>, audiences: &[&str]) -> bool {
     let of_client = audiences
         .iter()
@@ -291,7 +292,7 @@ fn expired(facts: &Facts<'_>) -> Cause {
 }
 
 fn not_yet(facts: &Facts<'_>) -> Cause {
-    // The year 5138, or a date of today in milliseconds.
+    // The year 5138, or a date of today given in milliseconds.
     const FAR: f64 = 1e11;
     let begins = ["nbf", "iat"].map(|name| match facts.trace.step(name) {
         Some(step) if step.outcome.is_err() => match step.found {
@@ -306,7 +307,7 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
     }
     match facts.skew {
         Some(skew) if facts.auth.time() - skew >= latest - 1.0 => causes::CLOCK_BEHIND,
-        // No issuer issues a token in the future, so this clock is behind.
+        // No issuer issues tokens in the future, so this clock is behind.
         None if facts.failed("iat") => causes::CLOCK_BEHIND,
         _ => causes::NOT_YET,
     }
@@ -326,7 +327,7 @@ fn missing(facts: &Facts<'_>) -> Cause {
     }
 }
 
-/// Returns the cause of the first step of the proof that failed.
+/// Returns the cause for the first failed step of the proof.
 fn proof(facts: &Facts<'_>) -> Cause {
     let mut steps = facts.trace.steps.iter();
     let first = steps.find(|step| step.outcome.is_err());
@@ -424,21 +425,21 @@ fn signature(facts: &Facts<'_>) -> Cause {
     causes::CHANGED
 }
 
-/// Returns the number of bytes that every signature of an algorithm has at least. `None` if unknown.
+/// Returns the minimum length of an algorithm's signatures in bytes. `None` if unknown.
 fn shortest(algorithm: &str) -> Option<usize> {
     Some(match algorithm {
         "HS256" => 32,
         "ES256" | "ESP256" | "EdDSA" | "Ed25519" => 64,
         "ES384" | "ESP384" => 96,
         "ES512" | "ESP512" => 132,
-        // RSA with at least 2048 bits.
+        // RSA with 2048 bits or more.
         _ if algorithm.starts_with("RS") || algorithm.starts_with("PS") => 256,
         _ => return None,
     })
 }
 
-/// Returns whether the configured secret, decoded or without its blanks, is the one that the token is
-/// signed with.
+/// Returns whether the token is signed with the decoded form of the configured secret, which may be
+/// base64 or hexadecimal.
 fn is_secret_encoded(facts: &Facts<'_>) -> bool {
     let Some(secret) = &facts.config.signing_secret else {
         return false;
@@ -470,7 +471,7 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Returns whether the issuer is one for development, which may use plain http.
+/// Returns whether the issuer is a development issuer, which may use plain http.
 fn is_local(issuer: &str) -> bool {
     issuer.starts_with("http://")
 }
@@ -479,7 +480,7 @@ fn without_slash(url: &str) -> &str {
     url.strip_suffix('/').unwrap_or(url)
 }
 
-/// Returns a URL without the differences that people overlook: scheme, case and slash.
+/// Normalizes the differences between URLs that people overlook: scheme, case and trailing slash.
 fn loose(url: &str) -> String {
     let url = url.trim().to_ascii_lowercase();
     let bare = url.strip_prefix("https://").or(url.strip_prefix("http://"));
@@ -491,7 +492,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_is_wrong_with_a_field() {
+    fn names_the_mistake_in_a_field() {
         use AuthError::{MalformedAuthorization, MissingToken, MultipleCredentials};
         const T: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
         #[rustfmt::skip]

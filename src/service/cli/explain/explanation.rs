@@ -1,7 +1,8 @@
-//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a refusal.
+//! [`Explanation`]: the verdict on a credential, the steps that lead to it, and the cause of a
+//! refusal.
 //!
-//! [`Auth::authenticate`] makes the verdict, and this file only explains it. The only request is the
-//! one for the keys of a configured issuer, never one to an address from the token.
+//! [`Auth::authenticate`] decides the verdict; this file only explains it. Requests are sent only
+//! to fetch the keys of a configured issuer, never to an address from the token.
 
 use crate::{
     auth::{
@@ -36,14 +37,14 @@ pub(in crate::service) struct Explanation {
     pub(super) refusal: Option<Refused>,
     /// Sentences about facts that the steps do not show.
     pub(super) facts: Vec<String>,
-    /// The verdict on the token in a field that is not `Bearer`, a space and one token.
+    /// The verdict on the token alone, if the field is not `Bearer`, a space and one token.
     pub(super) repair: Option<Repair>,
     pub(super) routes: Vec<RouteVerdict>,
     pub(super) proxy: Option<ProxyAnswer>,
     pub(super) now: f64,
 }
 
-/// A refusal, with its likely cause.
+/// A refusal and its likely cause.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: u16,
@@ -52,14 +53,14 @@ pub(super) struct Refused {
     pub(super) advice: Advice,
 }
 
-/// The verdict on a token that a client sends in a wrong form.
+/// The verdict on a token that a client sends in the wrong form.
 #[derive(Debug)]
 pub(super) struct Repair {
     pub(super) trace: Trace,
     pub(super) refusal: Option<Refused>,
 }
 
-/// The response of one route of the service to an accepted token.
+/// The response of one of the service's routes to an accepted token.
 #[derive(Debug)]
 pub(super) struct RouteVerdict {
     pub(super) route: String,
@@ -67,11 +68,11 @@ pub(super) struct RouteVerdict {
     pub(super) refusal: Option<Refused>,
 }
 
-/// The answer of `/auth` to a proxy.
+/// The response of `/auth` to a proxy.
 #[derive(Debug)]
 pub(super) struct ProxyAnswer {
     pub(super) query: String,
-    /// The identity that the proxy passes on. Empty if the answer is a refusal.
+    /// The identity for the proxy. Empty if the request is refused.
     pub(super) fields: Vec<(String, String)>,
 }
 
@@ -94,16 +95,16 @@ pub(in crate::service) struct Subject<'a> {
     pub(in crate::service) access: &'a Access,
     pub(in crate::service) config: &'a Config,
     pub(in crate::service) environment: &'a Environment,
-    /// The grants that are required of the token, in this order, each with its own step.
+    /// The required grants. Each has its own step, in this order.
     pub(in crate::service) wanted: Vec<Wanted>,
     /// The query of a proxy's request to `/auth`.
     pub(in crate::service) proxy: Option<String>,
-    /// A DPoP proof, with which the token is explained under the scheme `DPoP`.
+    /// A DPoP proof. If set, the token is explained as sent with the scheme `DPoP`.
     pub(in crate::service) proof: Option<ProofOfRequest>,
 }
 
-/// A verdict with the steps that lead to it.
-struct Judged {
+/// A verdict and the steps that lead to it.
+struct TracedVerdict {
     trace: Trace,
     claims: Option<Claims>,
     refusal: Option<Refused>,
@@ -111,7 +112,7 @@ struct Judged {
 }
 
 impl Subject<'_> {
-    /// Explains the credential in a text. Calls `skew` if a date is the reason of a refusal.
+    /// Explains the credential in a text. Calls `skew` if a date is the reason for a refusal.
     pub(in crate::service) async fn explain(
         &self,
         pasted: Pasted,
@@ -122,8 +123,8 @@ impl Subject<'_> {
         let mut judged = self.judge(&pasted.field, &skew).await;
         let mut proxy = None;
         if let Some(query) = &self.proxy {
-            // `/auth` reads the policy first, whatever the token is.
-            if let Err(problem) = forward_auth::asked(query) {
+            // `/auth` parses the policy first, even if the token is invalid.
+            if let Err(problem) = forward_auth::parse_query(query) {
                 judged.refusal = Some(Refused::of_problem(problem));
             }
             let accepted = judged.claims.as_ref().filter(|_| judged.refusal.is_none());
@@ -156,7 +157,7 @@ impl Subject<'_> {
         }
     }
 
-    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> Judged {
+    async fn judge(&self, field: &str, skew: &impl AsyncFn() -> Option<Skew>) -> TracedVerdict {
         let auth = &self.access.auth;
         let (mut trace, verdict) = match &self.proof {
             Some(proof) => {
@@ -174,7 +175,7 @@ impl Subject<'_> {
             Ok(claims) => {
                 let refusal = self.grant(token, &claims, &mut trace);
                 let (claims, facts) = (Some(claims), Vec::new());
-                return Judged {
+                return TracedVerdict {
                     trace,
                     claims,
                     refusal,
@@ -189,7 +190,7 @@ impl Subject<'_> {
             let of_padding = of_padding(&facts).filter(|_| is_malformed);
             let advice = of_padding.unwrap_or_else(|| diagnosis::of_field(field, error).into());
             let refusal = Some(Refused::new(error, advice));
-            return Judged {
+            return TracedVerdict {
                 trace,
                 claims: None,
                 refusal,
@@ -205,7 +206,7 @@ impl Subject<'_> {
         let facts = self.facts(token, &trace, skew.as_ref().map(|skew| skew.seconds));
         let refusal = Some(Refused::new(error, diagnosis::advice(&facts, error)));
         let facts = sentences(auth, error, &trace, skew);
-        Judged {
+        TracedVerdict {
             trace,
             claims: None,
             refusal,
@@ -236,7 +237,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Adds a step for each required grant. Returns the refusal of the first that the token lacks.
+    /// Adds a step for each required grant. Returns the refusal for the first grant that the token
+    /// lacks.
     fn grant(&self, token: &str, claims: &Claims, trace: &mut Trace) -> Option<Refused> {
         let mut refusal = None;
         let found = ["scope", "scp", "permissions"].map(|name| (name, trace.claimed(name)));
@@ -341,7 +343,7 @@ fn routes(access: &Access, claims: &Claims, facts: &Facts<'_>) -> Vec<RouteVerdi
     protected.collect()
 }
 
-/// Returns the fields in which a proxy gets the identity.
+/// Returns the header fields with the identity that a proxy receives.
 fn identity(claims: &Claims) -> Vec<(String, String)> {
     let answer = forward_auth::identity_answer(claims);
     let fields = answer.headers().iter();

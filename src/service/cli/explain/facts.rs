@@ -1,4 +1,4 @@
-//! [`Facts`]: what is known about a refused token and the configuration that refuses it.
+//! [`Facts`]: the known facts about a refused token and the configuration that refuses it.
 
 use base64::{
     Engine, alphabet,
@@ -11,9 +11,9 @@ use crate::{
     service::config::{Config, Environment, Setting},
 };
 
-/// The facts from which a cause is inferred.
+/// The facts that a cause is inferred from.
 pub(in crate::service) struct Facts<'a> {
-    /// The text after `Bearer `, which need not be a JWT.
+    /// The text after `Bearer `. It may not be a JWT.
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
@@ -58,8 +58,8 @@ impl<'a> Facts<'a> {
         self.issuers.iter().map(String::as_str)
     }
 
-    /// Returns the lines if the service would start with them. The issuers file has settings of its
-    /// own, which no variable replaces.
+    /// Returns the lines if the service would start with them. Returns none with an issuers file,
+    /// because its settings cannot be replaced by variables.
     pub(in crate::service) fn recommend(&self, settings: Vec<Option<Setting>>) -> Vec<Setting> {
         if self.config.issuers_file.is_some() {
             return Vec::new();
@@ -84,8 +84,8 @@ impl<'a> Facts<'a> {
         self.environment.get(name).is_some()
     }
 
-    /// Returns a part of the token, decoded leniently: with padding and trailing bits, which
-    /// verification rejects. Null if it is not JSON.
+    /// Returns a part of the token, decoded leniently: it accepts padding and trailing bits, which
+    /// verification rejects. Null if the part is not JSON.
     pub(in crate::service) fn lenient_part(&self, at: usize) -> Value {
         const LENIENT: GeneralPurpose = GeneralPurpose::new(
             &alphabet::URL_SAFE,

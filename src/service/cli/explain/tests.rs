@@ -1,4 +1,4 @@
-//! The verdict of `explain` is that of the routes, for any value of the field.
+//! The verdict of `explain` equals that of the routes, for any value of the field.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A service and the issuer of its tokens.
+/// A service and its issuer.
 struct World {
     issuer: Issuer,
     environment: Environment,
@@ -36,7 +36,7 @@ struct World {
     access: Access,
 }
 
-/// An answer: its status, its code, and the fields that `/auth` adds.
+/// A response: its status, its code, and the fields that `/auth` adds.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// Asks the real routes.
+    /// Sends a request to the real routes.
     async fn answer(&self, path: &str, field: &HeaderValue) -> Answer {
         let body = http_body_util::Full::<Bytes>::default();
         let request = Request::get(path)
@@ -111,7 +111,7 @@ impl World {
             .required_scope
             .clone()
             .map(|policy| named("required", policy));
-        let asked = query.and_then(|query| forward_auth::asked(query).ok()?.policy);
+        let asked = query.and_then(|query| forward_auth::parse_query(query).ok()?.policy);
         let asked = asked.map(|policy| named("asked", policy));
         let subject = Subject {
             access: &self.access,
@@ -140,7 +140,7 @@ fn said(explanation: &Explanation) -> Answer {
     }
 }
 
-/// Returns good and bad tokens of an issuer.
+/// Returns valid and invalid tokens of an issuer.
 fn tokens(issuer: &Issuer) -> Vec<String> {
     let token = || issuer.token().scope("read:messages a");
     let good = token().sign();
@@ -175,13 +175,13 @@ fn tokens(issuer: &Issuer) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Half of the values have a good token, so that many are accepted.
+    // Half of the values have a valid token, so that many are accepted.
     let bad = tokens.len();
     tokens.extend(std::iter::repeat_n(good, bad));
     tokens
 }
 
-/// Generates values of the field: a scheme, a separator, a token and an end, each right or wrong.
+/// Generates field values: a scheme, a separator, a token and an end, each valid or not.
 fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     let right = |right: &'static str, wrong: Vec<&'static str>| prop_oneof![4 => Just(right.to_owned()), 1 => select(wrong).prop_map(str::to_owned)];
     let schemes = vec![
@@ -228,7 +228,7 @@ fn values(tokens: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![9 => made, 1 => "[ -~\t\u{a0}-\u{ff}]{0,40}"]
 }
 
-/// Removes the blanks that hyper removes from the ends of a value.
+/// Removes the whitespace that hyper removes around a value.
 fn as_received(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
@@ -248,7 +248,7 @@ fn settings() -> Settings {
 }
 
 #[test]
-fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
+fn k1_verdict_equals_the_services_for_any_field_value() {
     for required in [None, Some("a"), Some("none has it")] {
         let runtime = runtime();
         let world = runtime.block_on(World::start(required));
@@ -263,7 +263,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
                     .explain(&format!("Authorization: {value}"), None)
                     .await;
                 prop_assert_eq!(said(&explanation), expected, "{:?}", value);
-                // A value that begins with the scheme is explained as it is without the field's name.
+                // A value that begins with the scheme can be explained without the field's name.
                 if let Ok(alone) = Pasted::read(value) {
                     let explanation = world.explain(value, None).await;
                     let is_whole = alone.field == value;
@@ -287,7 +287,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
             })
         });
         result.unwrap_or_else(|why| panic!("{required:?}: {why}"));
-        // The values reach many verdicts, acceptance among them.
+        // The values lead to many different verdicts, including acceptance.
         let counts = counts.into_inner();
         let accepted = counts.get(&None).copied().unwrap_or_default();
         assert_eq!(accepted > 60, required != Some("none has it"), "{counts:?}");
@@ -296,7 +296,7 @@ fn k1_the_verdict_is_that_of_the_service_for_any_value_of_the_field() {
 }
 
 #[test]
-fn k1_the_answer_to_a_proxy_is_that_of_the_service() {
+fn k1_answer_to_a_proxy_equals_the_services() {
     let queries = [
         "",
         "scope=a",

@@ -1,10 +1,10 @@
-//! Finds JWTs in text, by their first part: base64url of a JSON object.
+//! Finds JWTs in text by their first part: base64url of a JSON object.
 
 use std::ops::Range;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// Returns the places of the texts that look like a JWT, damaged ones included.
+/// Returns the ranges of texts that look like a JWT, including damaged ones.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -12,7 +12,8 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
         let is_start = !text[..begin].ends_with(is_token_character);
         let length = text[begin..].find(|c| !is_token_character(c) && c != '=');
         let mut end = length.map_or(text.len(), |length| begin + length);
-        // The full stop of a sentence. A token may end in one, after two others, if it has no signature.
+        // Drops the full stop of a sentence. A token without a signature ends in a dot, but has
+        // only two.
         while text[begin..end].ends_with('.') && text[begin..end].matches('.').count() > 2 {
             end -= 1;
         }
@@ -26,7 +27,7 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns whether a text has the form of a JWT, signed or encrypted.
+/// Returns whether a text has the form of a signed or encrypted JWT.
 pub(super) fn is_jwt(text: &str) -> bool {
     let dots = text.matches('.').count();
     (dots == 2 || dots == 4) && has_header(text)
@@ -45,8 +46,8 @@ fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Replaces every JWT, and every other long run of its characters that begins like one, by its
-/// beginning, so that an error message repeats no token.
+/// Replaces every JWT, and every long word that begins like one, with its first characters, so that
+/// an error message never repeats a token.
 pub(in crate::service) fn shorten_all(text: &str) -> String {
     /// Less than the header of any token.
     const ENOUGH: usize = 10;

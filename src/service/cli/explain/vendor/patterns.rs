@@ -1,4 +1,4 @@
-//! Recognizes the mistakes that are typical of one vendor, and puts general causes in its words.
+//! Recognizes mistakes that are typical of one vendor, and words general causes for that vendor.
 
 use crate::{
     auth::{AuthError, token::subject::SubjectKind},
@@ -14,17 +14,17 @@ use crate::{
     },
 };
 
-/// Returns the vendor of the token, or of the configured issuers if the token names none.
+/// Returns the vendor of the token's issuer, or of the configured issuers if the token names none.
 fn vendor_of(facts: &Facts<'_>) -> Option<Vendor> {
     Vendor::of_claims(&facts.trace.payload).or_else(|| match facts.text("iss") {
         None => configured(facts),
-        // A custom domain of Auth0, which no name shows.
+        // A custom domain of Auth0 cannot be recognized by name.
         Some(issuer) if facts.issuers().any(|our| our == issuer) => by_domain(facts),
         Some(_) => None,
     })
 }
 
-/// Returns the vendor of the configured issuers, if all have the same.
+/// Returns the vendor of the configured issuers, if it is the same for all.
 fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     let mut vendors = facts.issuers().map(Vendor::of_issuer);
     let first = vendors.next()?;
@@ -32,15 +32,15 @@ fn configured(facts: &Facts<'_>) -> Option<Vendor> {
     first.filter(|_| is_common).or_else(|| by_domain(facts))
 }
 
-/// Returns Auth0 if the issuer is configured as in its tutorial.
+/// Returns Auth0 if the issuer is configured with the variables of its tutorial.
 fn by_domain(facts: &Facts<'_>) -> Option<Vendor> {
     let is_auth0 = facts.is_set("AUTH0_DOMAIN") && !facts.is_set("AUTH0_ISSUER");
     is_auth0.then_some(Vendor::Auth0)
 }
 
-/// Returns the advice for a mistake that one vendor's tokens show. `None` if they show none.
+/// Returns advice for a mistake that is visible in one vendor's tokens. `None` without a mistake.
 pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
-    // An AWS load balancer adds its own token, whatever the issuer.
+    // An AWS load balancer adds its own token, with any issuer.
     if error == AuthError::TokenMalformed {
         return of_padding(facts);
     }
@@ -56,7 +56,7 @@ pub(in crate::service) fn of_token(facts: &Facts<'_>, error: AuthError) -> Optio
     }
 }
 
-/// Returns a general cause in the words of the token's vendor.
+/// Returns a general cause, worded for the token's vendor.
 pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause {
     match vendor_of(facts).and_then(|vendor| translated(vendor, cause)) {
         Some(cause) => cause,
@@ -64,7 +64,7 @@ pub(in crate::service) fn in_its_words(facts: &Facts<'_>, cause: Cause) -> Cause
     }
 }
 
-/// Recognizes the padded parts of a token: those of an AWS load balancer's, or another issuer's.
+/// Recognizes tokens with padded parts, from an AWS load balancer or another issuer.
 pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     let is_padded = facts.token.contains("=.") || facts.token.ends_with('=');
     if !is_padded {
@@ -75,7 +75,7 @@ pub(in crate::service) fn of_padding(facts: &Facts<'_>) -> Option<Advice> {
     if signer.starts_with("arn:aws") && signer.contains(":elasticloadbalancing:") {
         return Some(causes::LOAD_BALANCER.into());
     }
-    // Every part was padded where it has to be, so the issuer made the token so.
+    // Every part is correctly padded, so the issuer created the token this way.
     let parts: Vec<_> = facts.token.split('.').collect();
     let is_consistent = parts.len() == 3 && parts.iter().all(|part| part.len() % 4 == 0);
     (is_consistent && header.is_object()).then(|| causes::PADDED.into())
@@ -127,7 +127,7 @@ fn entra(facts: &Facts<'_>, error: AuthError) -> Option<Advice> {
     }
 }
 
-/// Returns the ID of the tenant in an issuer's name, and whether the issuer is of v2.0.
+/// Returns the ID of the tenant in an issuer's name, and whether the issuer is of version 2.0.
 fn entra_tenant(issuer: &str) -> Option<(&str, bool)> {
     let path = issuer.strip_prefix("https://")?.split_once('/')?.1;
     let tenant = path.split('/').next()?;
@@ -148,7 +148,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
     let mut ours = facts.issuers().filter_map(entra_tenant);
     let is_ours = ours.any(|(our, our_v2)| our == tenant && our_v2 != is_v2);
-    // With several issuers it is unknown which one to replace.
+    // With several issuers, it is unknown which one to replace.
     let is_only = facts.issuers().count() == 1;
     let recommend = |settings| {
         if is_only {
@@ -178,7 +178,7 @@ fn entra_issuer(facts: &Facts<'_>) -> Option<Advice> {
     }
 }
 
-/// Recognizes an application under its other name: `api://GUID` and `GUID`.
+/// Recognizes an application by its other spelling: `api://GUID` and `GUID`.
 fn entra_spelling(facts: &Facts<'_>, audiences: &[&str]) -> Option<Advice> {
     let bare = |name: &str| {
         name.strip_prefix("api://")
@@ -203,7 +203,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
         _ => {}
     }
     let audiences = facts.audiences();
-    // The clients that every realm has.
+    // The clients that exist in every realm.
     let own = [
         "account",
         "realm-management",
@@ -226,7 +226,7 @@ fn keycloak(facts: &Facts<'_>, error: AuthError) -> Option<Cause> {
             let is_same = facts
                 .issuers()
                 .any(|our| realm(our).as_ref() == Some(&theirs));
-            // Another environment may have a realm of the same name, with keys of its own.
+            // Another environment may have a realm with the same name but different keys.
             (is_same && facts.held("signature")).then_some(words::KEYCLOAK_HOSTNAME)
         }
         _ => None,
@@ -273,7 +273,7 @@ fn is_okta_org(facts: &Facts<'_>) -> bool {
     facts.has(&["cid"]) && !issuer.contains("/oauth2/")
 }
 
-/// Returns the words of a vendor for a general cause. `None` if the general words are right.
+/// Returns a vendor's wording for a general cause. `None` if the general wording fits.
 #[rustfmt::skip] // one line for each cause
 fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     if vendor == Vendor::Auth0 {
@@ -323,7 +323,7 @@ fn translated(vendor: Vendor, cause: Cause) -> Option<Cause> {
     })
 }
 
-/// Returns the likely cause of an error of authorization on a route that requires `scope`.
+/// Returns the likely cause of an authorization error on a route that requires `scope`.
 pub(in crate::service) fn of_policy(
     facts: &Facts<'_>,
     error: AuthError,

@@ -1,9 +1,9 @@
-//! The causes in the words of each vendor's documentation.
+//! The causes, worded according to each vendor's documentation.
 
 use crate::service::api::errors::Cause;
 
-const fn cause(what: &'static str, mend: &'static str) -> Cause {
-    Cause { what, mend }
+const fn cause(what: &'static str, fix: &'static str) -> Cause {
+    Cause { what, fix }
 }
 
 // Clerk: https://clerk.com/docs/backend-requests/resources/session-tokens
@@ -30,7 +30,7 @@ pub(super) const CLOUDFLARE_ORG: Cause = cause(
     "Use the application token, which Cloudflare sends to the origin in the field Cf-Access-Jwt-Assertion.",
 );
 pub(super) const CLOUDFLARE_SCOPE: Cause = cause(
-    "The tokens of Cloudflare Access grant no scopes: the policies of the application decided who may pass.",
+    "The tokens of Cloudflare Access grant no scopes: the policies of the application decide who gets access.",
     "Write the rule into an Access policy, or decide by email or, for service tokens, by common_name.",
 );
 
@@ -83,7 +83,7 @@ pub(super) const ENTRA_ID_TOKEN: Cause = cause(
 );
 pub(super) const ENTRA_ROLES: Cause = cause(
     "The token has app roles in roles and no scopes in scp: tokens of applications without a user never have scopes.",
-    "Protect the route by the role: .require(role(\"Reader\")) in a service of your own. Or call this API on behalf of a user, with a scope.",
+    "Protect the route by the role: .require(role(\"Reader\")) in your own service. Or call this API on behalf of a user, with a scope.",
 );
 pub(super) const ENTRA_SCOPE: Cause = cause(
     "The token lacks the scope: scp has only the scopes that the client requested and that were consented to.",
@@ -135,7 +135,7 @@ pub(super) const GOOGLE_AUDIENCE: Cause = cause(
 );
 pub(super) const GOOGLE_LOGIN: Cause = cause(
     "This is the ID token of a login: its aud is the OAuth client of the application. It tells that application who has logged in.",
-    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put an issuer of your own between Google and this API.",
+    "Use ID tokens between services only, which the caller requests with this service as audience. For logins, put your own issuer between Google and this API.",
 );
 pub(super) const GOOGLE_ACCESS_TOKEN: Cause = cause(
     "This is an access token of Google, which is opaque and for Google's own APIs.",
@@ -152,11 +152,11 @@ pub(super) const IAP_AUDIENCE: Cause = cause(
     "Copy the audience of this backend, such as /projects/NUMBER/global/backendServices/ID, from Get JWT Audience Code in the console into AUTH0_API_AUDIENCE.",
 );
 pub(super) const IAP_GOOGLE_TOKEN: Cause = cause(
-    "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy puts a token of its own beside it.",
+    "This is the ID token with which a client logs in to Identity-Aware Proxy. The proxy adds its own token.",
     "Verify the token in the field X-Goog-Iap-Jwt-Assertion, whose issuer is https://cloud.google.com/iap.",
 );
 pub(super) const IAP_SCOPE: Cause = cause(
-    "The tokens of Identity-Aware Proxy grant no scopes: IAM decided who may pass.",
+    "The tokens of Identity-Aware Proxy grant no scopes: IAM decides who gets access.",
     "Grant or refuse access in IAM, or decide by email or sub in a handler.",
 );
 
@@ -212,7 +212,7 @@ pub(super) const OKTA_AUDIENCE: Cause = cause(
     "Compare AUTH0_API_AUDIENCE with Audience in the settings of the authorization server, under Security, API, and fetch the token from that server.",
 );
 pub(super) const OKTA_ORG: Cause = cause(
-    "This access token is from Okta's org authorization server, and is for Okta's own APIs: nobody else can verify it.",
+    "This access token is from Okta's org authorization server, and is for Okta's own APIs: only Okta can verify it.",
     "Fetch the token from a custom authorization server, such as https://ORG.okta.com/oauth2/default, and configure that server as issuer.",
 );
 pub(super) const OKTA_ID_TOKEN: Cause = cause(
@@ -259,7 +259,7 @@ pub(super) const WORKOS_OPAQUE: Cause = cause(
 );
 pub(super) const WORKOS_SCOPE: Cause = cause(
     "AuthKit's access tokens grant no scopes. The permissions of the user's role are in permissions.",
-    "Require a permission in the place of the scope: permission(..) in a service of your own, or ?permission= at /auth.",
+    "Require a permission instead of the scope: permission(..) in your own service, or ?permission= at /auth.",
 );
 
 // Zitadel: https://zitadel.com/docs/apis/openidoauth/scopes

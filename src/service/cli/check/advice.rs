@@ -1,7 +1,6 @@
-//! What an operator can do when an issuer's document cannot be fetched.
+//! Advice for an operator when an issuer's document cannot be fetched.
 //!
-//! Every setting that is named here is one that the service has, and "take out" is only said of one
-//! that is set.
+//! Every setting named here exists, and removing a setting is only suggested if it is set.
 
 use reqwest::StatusCode;
 
@@ -16,14 +15,14 @@ use crate::{
 /// The document that cannot be fetched.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::service) enum Wanted<'a> {
-    /// The metadata of the issuer, and the address of the keys in them, if they name one.
+    /// The metadata of the issuer, and the address of the keys, if the metadata contain one.
     Metadata { jwks_uri: Option<&'a str> },
     /// The key set.
     KeySet,
 }
 
-/// Returns what to do about `error`, as one sentence.
-pub(in crate::service) fn way_out(
+/// Returns the advice for `error`, as one sentence.
+pub(in crate::service) fn advice(
     error: &FetchError,
     wanted: Wanted<'_>,
     context: &Context<'_>,
@@ -36,7 +35,7 @@ pub(in crate::service) fn way_out(
         }
         (FetchError::Unreachable(..) | FetchError::TimedOut(_), _) => {
             let network = if context.has_proxy {
-                "HTTPS_PROXY names the proxy for it, and NO_PROXY the hosts without one"
+                "check the proxy in HTTPS_PROXY, or add the host to NO_PROXY"
             } else {
                 "set HTTPS_PROXY if this network needs a proxy"
             };
@@ -49,7 +48,7 @@ pub(in crate::service) fn way_out(
             },
             _,
         ) => {
-            "it wants a login, which the service has none for; set AUTH0_JWKS_FILE to a file with \
+            "it requires a login, which the service cannot do; set AUTH0_JWKS_FILE to a file with \
               its keys (from Kubernetes: kubectl get --raw /openid/v1/jwks)"
                 .to_owned()
         }
@@ -60,14 +59,14 @@ pub(in crate::service) fn way_out(
             );
             format!(
                 "configure the name that tokens have in iss; if that is {found}, set AUTH0_ISSUER to \
-                 it, and AUTH0_JWKS_URI to {keys} if it has no document of its own"
+                 it, and if it has no discovery document, set AUTH0_JWKS_URI to {keys}"
             )
         }
         (FetchError::Local { .. } | FetchError::JwksUri(..), _) => {
-            format!("set AUTH0_JWKS_URI to an address of its keys, {from_file}")
+            format!("set AUTH0_JWKS_URI to the address of its keys, {from_file}")
         }
         (_, Wanted::Metadata { .. }) => format!(
-            "set AUTH0_JWKS_URI to the address of its keys, which its documentation has, {from_file}"
+            "set AUTH0_JWKS_URI to the address of its keys, from its documentation, {from_file}"
         ),
         (_, Wanted::KeySet) if context.config.jwks_uri.is_some() => {
             format!("correct AUTH0_JWKS_URI, {from_file}")
