@@ -959,7 +959,7 @@ fn examples_are_valid_or_placeholders() {
 
 #[test]
 fn knows_every_variable_in_the_deployment_files() {
-    let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
+    let manifest = include_str!("../../../deploy/kubernetes/base/warp-bearer.yaml");
     let dockerfile = include_str!("../../../deploy/Dockerfile");
     let unit = include_str!("../../../deploy/warp-bearer.service");
     let (_, data) = manifest.split_once("\ndata:\n").unwrap();
