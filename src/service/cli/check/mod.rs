@@ -14,6 +14,7 @@ mod issuers;
 mod keys;
 mod progress;
 mod report;
+mod state_store;
 mod variables;
 
 use std::{path::PathBuf, time::SystemTime};
@@ -107,6 +108,9 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
+        report.add(section);
+    }
+    if let Some(section) = state_store::check(&config, |target| progress.show(target)).await {
         report.add(section);
     }
     progress.clear();
