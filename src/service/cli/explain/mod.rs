@@ -37,6 +37,7 @@ use crate::{
                 proxy::Proxy,
             },
             failure::Failure,
+            revocations,
             terminal::{Terminal, ascii},
         },
         config::{Config, Environment},
@@ -182,7 +183,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     let access = Access {
-        auth: build_auth(&config, options.jwks.as_deref())?,
+        auth: build_auth(&config, options.jwks.as_deref()).await?,
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
@@ -223,7 +224,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+/// Builds the verifier of the service, with the revocations that replicas share.
+async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     let mut builder = auth::builder(config).token_cache(0);
     if let Some(path) = jwks {
         let failed = |why: &dyn std::fmt::Display| {
@@ -236,7 +238,20 @@ fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
             error => Failure::Setup(error),
         });
     }
-    builder.build().map_err(Failure::Setup)
+    if config.state_store.url.is_none() {
+        return builder.build().map_err(Failure::Setup);
+    }
+    let store = auth::store(config);
+    // The list is copied: a verifier with the store itself would also write to it.
+    if let Ok(shared) = revocations::shared(&store).await {
+        let auth = builder.build().map_err(Failure::Setup)?;
+        auth.revoke_all(shared);
+        return Ok(auth);
+    }
+    eprintln!(
+        "note: the state store cannot be reached, so the verdict is that of a service that starts now"
+    );
+    builder.state_store(store).build().map_err(Failure::Setup)
 }
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.
