@@ -13,7 +13,9 @@ use crate::{
         errors::show,
         forward_auth, handlers,
         matcher::{Methods, is_at},
-        route::{Access, Asked, Form, Row, Target, at_below, named_scopes, route, table},
+        route::{
+            Access, Form, QueryRequirements, Row, Target, at_below, named_scopes, route, table,
+        },
     },
 };
 
@@ -90,7 +92,7 @@ pub fn rows(
         // The client controls the query here, so it must not name a policy.
         let below = at_below(Methods::Any, "/auth/*", "auth")
             .with_auth(access)
-            .require_by_query(|_| Ok(Asked::default()))
+            .require_by_query(|_| Ok(QueryRequirements::default()))
             .then(|claims: Claims| ready(forward_auth::identity_answer(&claims)))
             .says(
                 "Forward authentication, with the client's path appended",
