@@ -119,7 +119,7 @@ where
         match accept().await {
             Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => {
-                tracing::debug!(%error, "peer disconnected early")
+                tracing::debug!(%error, "peer disconnected early");
             }
             Err(error) => {
                 tracing::error!(%error, "accepting a connection failed; retrying");

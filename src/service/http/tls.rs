@@ -116,7 +116,7 @@ impl Tls {
             Ok(true) => tracing::info!("certificate replaced"),
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(%error, "certificate reload failed; the old one stays in use")
+                tracing::warn!(%error, "certificate reload failed; the old one stays in use");
             }
         }
     }
