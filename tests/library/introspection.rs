@@ -573,7 +573,7 @@ async fn an_answer_is_decoded_as_it_says() {
             .unwrap()
             .verify::<NoPrivate>("0123456789abcdef")
             .await;
-        let code = verdict.map_or_else(|error| error.code(), |_| "ok");
+        let code = verdict.map_or_else(AuthError::code, |_| "ok");
         assert_eq!(code, expected, "{case}");
         let head = asked.await.unwrap().to_ascii_lowercase();
         assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
