@@ -443,11 +443,12 @@ fn client() -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// Reads the content of an answer and decodes it. `limit` holds before and after.
+/// Reads the content of an answer and decodes it. `limit` applies both to the content and to the
+/// decoded document.
 ///
 /// # Errors
-/// Returns [`FetchError::TooLarge`] beyond the limit, whose text names 512 KiB: callers with another
-/// limit have a text of their own.
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message names 512 KiB, so a caller
+/// with another limit needs its own message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
     limit: usize,

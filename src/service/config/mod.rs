@@ -177,7 +177,7 @@ impl Config {
     /// reports what is wrong with the file itself.
     ///
     /// # Errors
-    /// Every fault but those of the file of revocations.
+    /// Returns every fault except those of the revocation file.
     pub fn load_for_revocations() -> Result<Self, Faults> {
         let environment = Environment::read()?;
         let (mut config, _) = Self::from_environment(&environment)?;
