@@ -118,7 +118,7 @@ impl Vendor {
     }
 }
 
-/// Returns whether a payload is that of FastMCP: of its test keys, or of its OAuth proxy, whose tokens are
+/// Returns whether a payload is that of `FastMCP`: of its test keys, or of its OAuth proxy, whose tokens are
 /// for the endpoint `/mcp` of the server that issues them, and name no subject.
 fn is_of_fastmcp(payload: &Value) -> bool {
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
