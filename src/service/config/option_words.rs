@@ -1,7 +1,7 @@
-//! Names the options of the issuers file in texts that name variables.
+//! Replaces variables by options of the issuers file in messages.
 //!
-//! Advice is written for variables. If the issuers are in a file, these variables are refused or have
-//! no effect, so that the advice has to name the option of the issuer's table.
+//! Advice is written for variables. If the issuers are in a file, these variables are rejected or
+//! have no effect, so the advice must name the option of the issuer's table.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::service::config::{
     },
 };
 
-/// Sentences that are wrong with another name in them.
+/// Sentences that would be wrong with another name.
 const SENTENCES: [(&str, &str); 2] = [
     (
         "AUTH0_ISSUER can list both, with a comma between them.",
@@ -28,8 +28,8 @@ const SENTENCES: [(&str, &str); 2] = [
 ];
 
 impl Config {
-    /// Returns a text about an issuer with the names of options in the place of those of variables.
-    /// The text is the same if the issuers are not in a file.
+    /// Returns a message about an issuer with options in place of variables. It is unchanged if the
+    /// issuers are not in a file.
     pub(in crate::service) fn in_its_words<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.issuers_file.is_none() || !text.contains("AUTH0_") {
             return text.into();
@@ -53,7 +53,7 @@ impl Config {
         text.into()
     }
 
-    /// Returns the variables whose place an option takes. A name comes before its own beginning.
+    /// Returns the variables that an option replaces. A name comes before its own prefixes.
     fn renamed(&self) -> Vec<(&'static str, &'static str)> {
         let table = self.tables.first().filter(|_| self.tables.len() == 1);
         let is_own = |name: &str| match name {
