@@ -16,10 +16,14 @@ use crate::service::config::{
 };
 
 /// Sentences that would be wrong with another name.
-const SENTENCES: [(&str, &str); 2] = [
+const SENTENCES: [(&str, &str); 3] = [
     (
         "AUTH0_ISSUER can list both, with a comma between them.",
         "Each name can have a table of its own.",
+    ),
+    (
+        "AUTH0_ISSUER lists issuers with commas between them.",
+        "Each issuer has a table of its own.",
     ),
     (
         "list their issuers in AUTH0_ISSUER with commas between them",
@@ -104,6 +108,7 @@ mod tests {
             ("compare AUTH0_API_AUDIENCE and AUTH0_ALGORITHMS", "compare the option audiences and the option algorithms"),
             ("AUTH0_LEEWAY tolerates it.", "AUTH0_LEEWAY tolerates it."),
             ("Write it. AUTH0_ISSUER can list both, with a comma between them.", "Write it. Each name can have a table of its own."),
+            ("Add it. AUTH0_ISSUER lists issuers with commas between them.", "Add it. Each issuer has a table of its own."),
             ("no variable", "no variable"),
         ];
         for (text, expected) in rows {

@@ -83,7 +83,8 @@ fn discoverable(text: &str, keys: &str) -> Parsed<()> {
 fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_domain = host.contains('.') && !text.contains('@');
+    let domain = host.split(':').next().unwrap_or_default();
+    let is_domain = domain.contains('.') && !text.contains('@');
     let is_name = match scheme {
         // A domain on its own is most likely an issuer without its scheme.
         "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
