@@ -119,7 +119,8 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     let old = moves.token().sign();
     assert_eq!(status(&service, &old).await, 200);
 
-    // The keys come from elsewhere now: tokens of the old ones are refused, also those seen before.
+    // The keys now come from another source. Tokens of the old keys are rejected, including those
+    // seen before.
     with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
     service.hangup();
     service.logged("issuers file reread").await;
@@ -128,7 +129,7 @@ async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
     assert_eq!(status(&service, &old).await, 401);
     assert_eq!(status(&service, &stays.token().sign()).await, 200);
 
-    // A file of keys that is not there, two sources, bytes that are no text: the issuers stay.
+    // A missing key file, two sources, bytes that are not text: the issuers are unchanged.
     let keys = directory.path().join("keys.json");
     #[rustfmt::skip]
     let faults = [
