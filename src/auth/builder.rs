@@ -6,7 +6,10 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -96,8 +99,11 @@ impl Auth {
             return Err(SetupError::NoPublicUrl);
         }
         builder.revocation_list = Arc::clone(&self.inner.revocations.list);
+        // As of this `Auth`, which keeps its resolver.
+        let resolves = self.inner.resolver.is_some();
         let issuers = builder.trusted_issuers(&self.inner.fetcher, Some(&before))?;
         self.inner.issuers.store(Arc::new(issuers));
+        builder.revocation_list.trust(builder.names(resolves));
         Ok(())
     }
 
@@ -696,6 +702,8 @@ impl Builder {
         self.check()?;
         // A clone of this builder creates an `Auth` with its own list.
         self.revocation_list = Arc::new(RevocationList::new());
+        let names = self.names(self.resolve.is_some());
+        self.revocation_list.trust(names);
         let revocations = self.revocations()?;
         let store = self.store.clone().unwrap_or_default();
         let dpop = self.dpop.as_ref().filter(|_| self.uses_dpop());
@@ -728,6 +736,12 @@ impl Builder {
             logout_clients: self.logout_clients,
             revocations,
         }))
+    }
+
+    /// Returns the names of the issuers, or `None` if others may be resolved.
+    fn names(&self, resolves: bool) -> Option<HashSet<String>> {
+        let names = self.issuers.iter().map(|issuer| issuer.issuer.clone());
+        (!resolves).then(|| names.collect())
     }
 
     /// Starts reading the sources of the revocation list.
@@ -836,6 +850,7 @@ impl Builder {
                 clock: self.clock.clone(),
                 revocations: Arc::clone(&self.revocation_list),
                 requires_key: mode == DpopMode::Required,
+                longest_lifetime: AtomicU64::new(0),
             },
             rules: Rules {
                 audiences: self.spellings(audiences),
@@ -877,6 +892,11 @@ impl Builder {
         };
         let secret = parts.rules.secret.as_deref();
         let context = Arc::new(parts.context);
+        // Tokens that were issued under the old options are still about.
+        let longest = before.map(|before| before.context.longest_lifetime.load(Relaxed));
+        context
+            .longest_lifetime
+            .store(longest.unwrap_or_default(), Relaxed);
         let introspector = match &parts.rules.introspection {
             None => None,
             Some(options) => {

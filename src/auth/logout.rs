@@ -1,6 +1,9 @@
 //! Logout tokens (`OpenID` Connect Back-Channel Logout 1.0): verifies one and revokes its session.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest;
 
@@ -16,13 +19,15 @@ use crate::auth::{
         jws::{self, Header, Parts},
         registered::Registered,
     },
+    trusted::Trusted,
     verifier::Auth,
 };
 
 /// The member of `events` that makes a token a logout token (§2.4).
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How long a session stays revoked. Longer than the lifetime of any access token of the session.
+/// How long a session stays revoked at least. Nothing says how long its access tokens live, and 24 hours
+/// is the default lifetime of Auth0's.
 const REVOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Auth {
@@ -32,9 +37,12 @@ impl Auth {
         !self.inner.logout_clients.is_empty()
     }
 
-    /// Verifies an issuer's logout token and revokes the access tokens of its session: those with
-    /// its `sid`, or those of its `sub` if it names no session. Returns the revocation, which
-    /// expires after 24 hours.
+    /// Verifies a logout token of an issuer and revokes the access tokens of its session: those
+    /// with its `sid`, or those of its `sub` if it names no session. Returns the revocation.
+    ///
+    /// It ends after 24 hours, or later if tokens live longer: after the
+    /// [maximum age](crate::auth::Builder::max_age) if there is one, else after the longest lifetime of a
+    /// token of this issuer that was verified here.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -100,10 +108,9 @@ impl Auth {
         // `iat` has whole seconds. A token issued in the same second belongs to the session that
         // has ended.
         let revocation = revocation.before(time(issued_at.floor() + 1.0));
-        let revocation = revocation.until(time(self.now()) + REVOKED_FOR);
-        // Revokes before claiming `jti`. If the store fails in between, no logout is lost, even
-        // though a retry by the issuer may find its `jti` already used. Revoking twice is harmless,
-        // since `before` comes from the token.
+        let revocation = revocation.until(time(self.now() + lasts(&issuer)));
+        // First, so that a store that does not answer loses no logout: the issuer's next attempt may find
+        // its `jti` used. To revoke twice changes nothing, since `before` is the token's own.
         self.revoke(revocation.clone());
         self.use_once(issuer.name(), &jti, time(issued_at), until)
             .await?;
@@ -139,6 +146,15 @@ impl Auth {
             }),
         }
     }
+}
+
+/// Returns the seconds after which no token that was issued before now is accepted, as far as is known.
+#[allow(clippy::cast_precision_loss)] // exact for some million years
+fn lasts(issuer: &Trusted) -> f64 {
+    let seen = issuer.context.longest_lifetime.load(Relaxed) as f64;
+    let rules = &issuer.rules.times;
+    let longest = rules.max_age.map_or(seen, |age| age.as_secs_f64());
+    longest.max(REVOKED_FOR.as_secs_f64()) + rules.leeway.as_secs_f64()
 }
 
 /// Checks `typ`. Issuers that predate the recommendation of §2.4 write `JWT` or leave it out. Then

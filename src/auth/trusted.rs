@@ -150,6 +150,12 @@ impl Trusted {
         }
     }
 
+    /// Returns the introspector that is asked about verified JWTs, if there is one.
+    pub(crate) fn jwt_introspector(&self) -> Option<&Introspector> {
+        let introspector = self.introspector.as_ref();
+        introspector.filter(|_| self.context.introspects_jwts)
+    }
+
     pub(crate) fn fetched(&self) -> Option<&Arc<Jwks>> {
         match &self.keys {
             Some(Keys::Fetched(jwks)) => Some(jwks),

@@ -113,7 +113,7 @@ impl Auth {
     }
 
     /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
-    #[cfg(feature = "docs")]
+    #[cfg(feature = "service")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
@@ -127,15 +127,6 @@ impl Auth {
         match &self.inner.field {
             None => bearer::credential(headers, is_dpop_enabled),
             Some(name) => field::token(headers, name).map(Credential::bare),
-        }
-    }
-
-    /// Returns the token in the header fields, without a scheme name.
-    #[cfg(feature = "warp")]
-    pub(crate) fn bare_token<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
-        match &self.inner.field {
-            None => bearer::token(headers),
-            Some(name) => field::token(headers, name),
         }
     }
 
@@ -191,8 +182,9 @@ impl Auth {
     /// is offered every scheme.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
+        let is_in_own_field = self.inner.field.is_some();
         let Some(proofs) = &self.inner.proofs else {
-            return Refusal::new(error, offered);
+            return Refusal::new(error, offered).in_own_field(is_in_own_field);
         };
         let scheme = match (error, used) {
             (AuthError::MissingToken, _) => None,
@@ -209,7 +201,9 @@ impl Auth {
             Some(scheme) => offered.only(scheme),
             None => offered,
         };
-        Refusal::new(error, challenge).with_nonce(nonce)
+        Refusal::new(error, challenge)
+            .with_nonce(nonce)
+            .in_own_field(is_in_own_field)
     }
 
     /// Returns whether authentication uses the method, the path or the certificate of a request.
@@ -356,8 +350,11 @@ impl Auth {
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
         within_limit(token, self.inner.max_token)?;
-        if let Some(verified) = self.cached(token)? {
-            return self.introspected(token, verified).await;
+        if let Some((verified, introspector)) = self.cached(token)? {
+            return match introspector {
+                Some(introspector) => introspector.jwt(token, &verified).await,
+                None => Ok(verified),
+            };
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
@@ -380,28 +377,9 @@ impl Auth {
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
         cache.remember(token, parts.header, &header, &verified);
-        self.introspected(token, verified).await
-    }
-
-    /// Introspects a verified JWT, if the issuer is configured for that.
-    async fn introspected(
-        &self,
-        token: &[u8],
-        verified: Arc<Verified>,
-    ) -> Result<Arc<Verified>, AuthError> {
-        if !verified.context.introspects_jwts {
-            return Ok(verified);
-        }
-        // The issuer may have just been replaced. Then its replacement decides.
-        let issuer = self.trusted_issuer(&verified.context.issuer).ok();
-        let issuer = issuer.or_else(|| {
-            self.inner
-                .resolver
-                .as_ref()?
-                .with_context(&verified.context)
-        });
-        let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
-        match &issuer.introspector {
+        // Not asked of the issuer that may have replaced this one while the request waited for a key: it
+        // would cache what was verified by the old rules.
+        match issuer.jwt_introspector() {
             Some(introspector) => introspector.jwt(token, &verified).await,
             None => Ok(verified),
         }
@@ -481,8 +459,9 @@ impl Auth {
         })
     }
 
-    /// Returns the cached token, if it has not expired and its key is still in the current key set.
-    fn cached(&self, token: &[u8]) -> Result<Option<Arc<Verified>>, AuthError> {
+    /// Returns a token that was verified before, if its times and the current key set still allow
+    /// it, and the introspector to ask about it, if there is one.
+    fn cached(&self, token: &[u8]) -> Result<Option<Cached>, AuthError> {
         let Some(verified) = self.inner.cache.token(token) else {
             return Ok(None);
         };
@@ -505,7 +484,8 @@ impl Auth {
             return Err(error);
         }
         self.inner.cache.count_hit();
-        Ok(Some(verified))
+        let introspector = issuer.jwt_introspector().cloned();
+        Ok(Some((verified, introspector)))
     }
 
     /// Checks a header that is not in the cache.
@@ -681,7 +661,8 @@ impl Auth {
     }
 
     /// Fetches every issuer's keys now, in the background. The fetch begins after this call, even
-    /// if another fetch is in flight, and repeats discovery.
+    /// if another fetch is in flight, and repeats discovery. A discovered introspection endpoint is
+    /// discovered again when it is next needed.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -701,6 +682,9 @@ impl Auth {
         for issuer in self.issuers() {
             if let Some(jwks) = issuer.fetched() {
                 jwks.refresh();
+            }
+            if let Some(introspector) = &issuer.introspector {
+                introspector.refresh();
             }
         }
     }
@@ -743,6 +727,9 @@ impl Auth {
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
     }
 }
+
+/// A token that was verified before, and the introspector to ask about it, if there is one.
+type Cached = (Arc<Verified>, Option<Introspector>);
 
 /// A token that has passed every check that needs no key.
 struct Checked {

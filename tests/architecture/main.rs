@@ -328,6 +328,7 @@ const ROOMS: &[Room] = &[
         "auth/revocation/",
         &[
             "auth/clock.rs",
+            "auth/display.rs",
             "auth/error.rs",
             "auth/store/",
             "auth/token/json/",

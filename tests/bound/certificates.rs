@@ -117,9 +117,13 @@ impl Mutual {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.address().unwrap();
         let shutdown = Shutdown::new();
+        let access = Access {
+            forward_auth_paths: true,
+            ..Access::from(&auth)
+        };
         let served = tokio::spawn(serve(
             listener.with_tls(tls.unwrap()),
-            routes(&Access::from(&auth), &shutdown),
+            routes(&access, &shutdown),
             Limits::default(),
             None,
             RequestLog::enabled(),
@@ -214,10 +218,60 @@ async fn accepts_a_token_only_with_its_certificate() {
             ("a plain token and none", None, &plain, Some("200 ")),
         ] {
             let client = service.client(shown, version);
-            for path in ["/api/private", "/auth"] {
-                let found = service.ask(&client, path, token).await;
-                assert_eq!(found.as_deref(), expected, "{case}, {version:?}, {path}");
-            }
+            let found = service.ask(&client, "/api/private", token).await;
+            assert_eq!(found.as_deref(), expected, "{case}, {version:?}");
+        }
+    }
+}
+
+/// The client of `/auth` is a proxy. A token that is bound to the proxy's certificate would pass for
+/// everybody whom the proxy asks about.
+#[tokio::test]
+async fn the_certificate_of_a_connection_to_the_gate_is_nobodys_proof() {
+    let service = Mutual::start(None).await;
+    let proxy = Shown::self_signed();
+    let client = service.client(Some(&proxy), &TLS13);
+    let bound = service.issuer.token();
+    let bound = bound.bound_to_certificate(proxy.der()).sign();
+    let plain = service.issuer.token().sign();
+    for (path, token, expected) in [
+        ("/api/private", &bound, "200 "),
+        ("/auth", &bound, "401 token_bound"),
+        ("/auth/api/private", &bound, "401 token_bound"),
+        ("/auth", &plain, "200 "),
+        ("/auth/api/private", &plain, "200 "),
+    ] {
+        let found = service.ask(&client, path, token).await;
+        assert_eq!(found.as_deref(), Some(expected), "{path}");
+    }
+}
+
+/// A connection keeps the chain for as long as it lasts, so a client may not choose its size.
+#[tokio::test]
+async fn refuses_a_chain_of_more_than_16_kib() {
+    const MAX_CHAIN: usize = 16 * 1024;
+    let service = Mutual::start(None).await;
+    let mine = Shown::self_signed();
+    let token = service.issuer.token();
+    let token = token.bound_to_certificate(mine.der()).sign();
+    for version in [&TLS13, &TLS12] {
+        for (length, expected) in [
+            (MAX_CHAIN - 1, Some("200 ")),
+            (MAX_CHAIN, Some("200 ")),
+            (MAX_CHAIN + 1, None),
+            (3 * MAX_CHAIN, None),
+        ] {
+            let rest = length - mine.der().len();
+            // In two pieces: the sum counts.
+            let others =
+                [rest / 2, rest - rest / 2].map(|size| CertificateDer::from(vec![0; size]));
+            let shown = Shown {
+                chain: [&mine.chain[..], &others].concat(),
+                ..mine.clone()
+            };
+            let client = service.client(Some(&shown), version);
+            let found = service.ask(&client, "/api/private", &token).await;
+            assert_eq!(found.as_deref(), expected, "{length}, {version:?}");
         }
     }
 }

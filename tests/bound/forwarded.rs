@@ -7,6 +7,9 @@ use crate::{Bound, PUBLIC_URL, assert_refused};
 
 const SHOP: &str = "https://api.example.com/shop/cart";
 
+/// The gate, and the same for a proxy that appends its client's path.
+const GATES: [&str; 2] = ["GET /auth", "GET /auth/shop/cart?a=b"];
+
 #[tokio::test]
 #[rustfmt::skip]
 async fn reads_method_and_path_from_the_proxy() {
@@ -27,10 +30,11 @@ async fn reads_method_and_path_from_the_proxy() {
         ("two paths", "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: /shop/cart\r\nX-Forwarded-Uri: /shop/cart\r\n", 400, "bad_request"),
         ("a URL", "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: https://api.example.com/shop/cart\r\n", 400, "bad_request"),
     ];
-    for (case, lines, status, code) in rows {
+    for (gate, (case, lines, status, code)) in GATES.iter().flat_map(|gate| rows.map(|row| (gate, row))) {
+        let case = &*format!("{gate}: {case}");
         let proof = bound.key.proof("POST", SHOP).token(&token).sign();
         let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n{lines}");
-        let answer = bound.ask("GET /auth", &lines).await;
+        let answer = bound.ask(gate, &lines).await;
         if status == 401 {
             assert_refused(&answer, case, "DPoP", code, "invalid_dpop_proof");
         } else {
@@ -46,38 +50,44 @@ async fn reads_method_and_path_from_the_proxy() {
 async fn rejects_a_proof_for_the_gate_itself() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
-    let gate = "https://api.example.com/v1/auth";
-    let proof = bound.key.proof("GET", gate).token(&token).sign();
-    let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
-    let answer = bound.ask("GET /auth", &lines).await;
-    assert_refused(
-        &answer,
-        "its own",
-        "DPoP",
-        "invalid_proof",
-        "invalid_dpop_proof",
-    );
+    for path in ["/auth", "/auth/shop/cart"] {
+        for origin in ["https://api.example.com", "https://api.example.com/v1"] {
+            let gate = format!("{origin}{path}");
+            let proof = bound.key.proof("GET", &gate).token(&token).sign();
+            let lines = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n");
+            let answer = bound.ask(&format!("GET {path}"), &lines).await;
+            assert_refused(
+                &answer,
+                &gate,
+                "DPoP",
+                "invalid_proof",
+                "invalid_dpop_proof",
+            );
+        }
+    }
 }
 
 #[tokio::test]
 async fn bearer_tokens_need_no_forwarded_fields() {
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let plain = bound.issuer.token().sign();
-    for lines in [
-        "",
-        "X-Forwarded-Uri: x\r\n",
-        "X-Forwarded-Method: GET\r\nX-Forwarded-Method: GET\r\n",
-        "DPoP: x\r\nX-Forwarded-Uri: x\r\n",
-    ] {
-        let lines = format!("Authorization: Bearer {plain}\r\n{lines}");
-        let answer = bound.ask("GET /auth", &lines).await;
-        assert_eq!(answer.status, 200, "{lines}");
+    for gate in GATES {
+        for lines in [
+            "",
+            "X-Forwarded-Uri: x\r\n",
+            "X-Forwarded-Method: GET\r\nX-Forwarded-Method: GET\r\n",
+            "DPoP: x\r\nX-Forwarded-Uri: x\r\n",
+        ] {
+            let lines = format!("Authorization: Bearer {plain}\r\n{lines}");
+            let answer = bound.ask(gate, &lines).await;
+            assert_eq!(answer.status, 200, "{gate}: {lines}");
+        }
     }
 }
 
-/// The fields are part of the proof, so every earlier step of the order answers before them.
+/// The fields are checked with the proof, so every earlier check answers first.
 #[tokio::test]
-async fn the_fields_count_for_a_proof_alone() {
+async fn the_fields_matter_only_to_a_proof() {
     const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
@@ -119,7 +129,7 @@ async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
     })
     .await;
     let token = bound.token().sign();
-    // `Authorization` is not read, whatever is in it.
+    // `Authorization` is ignored.
     for authorization in ["", "Authorization: Bearer a.b.c\r\n"] {
         let proof = bound.key.proof("GET", SHOP).token(&token).sign();
         let lines = format!(

@@ -11,6 +11,7 @@ use warp_bearer::{
         dpop::{Dpop, DpopMode},
         error::DurationOption,
         policy::{bound, scope},
+        websocket::with_websocket_auth,
         with_auth, with_auth_from,
     },
     issuer::{Issuer, SigningKey},
@@ -91,6 +92,92 @@ async fn route_can_require_a_bound_token() {
         let request = warp::test::request().path("/me").header("dpop", proof);
         let request = request.header("authorization", format!("DPoP {token}"));
         assert_eq!(request.reply(&me).await.status(), status);
+    }
+}
+
+/// The handshake of a WebSocket takes both schemes in `Authorization`. The subprotocols have the
+/// scheme `Bearer`. Every challenge is in the scheme that was used.
+#[tokio::test]
+async fn a_handshake_keeps_the_scheme_of_its_token() {
+    let World { issuer, auth, key } = world().await;
+    let socket = warp::path!("me")
+        .and(with_websocket_auth(&auth).require(scope("chat")))
+        .map(|_: Claims| "in")
+        .route();
+    let bound = issuer.token().bound_to(&key).scope("chat").sign();
+    let poor = issuer.token().bound_to(&key).scope("other").sign();
+    let expired = issuer.token().bound_to(&key).expired().sign();
+    let plain = issuer.token().scope("chat").sign();
+    let proof = |token: &str| key.proof("GET", ME).token(token).sign();
+    let dpop = |token: &str| ("authorization", format!("DPoP {token}"));
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let offered = |token: &str| ("sec-websocket-protocol", format!("bearer, {token}"));
+    for (case, (name, value), proof, status, code, scheme) in [
+        ("bound", dpop(&bound), Some(proof(&bound)), 200, "", ""),
+        ("no proof", dpop(&bound), None, 401, "invalid_proof", "DPoP"),
+        (
+            "no scope",
+            dpop(&poor),
+            Some(proof(&poor)),
+            403,
+            "insufficient_scope",
+            "DPoP",
+        ),
+        (
+            "expired",
+            dpop(&expired),
+            Some(proof(&expired)),
+            401,
+            "token_expired",
+            "DPoP",
+        ),
+        (
+            "bound under Bearer",
+            bearer(&bound),
+            Some(proof(&bound)),
+            401,
+            "token_bound",
+            "Bearer",
+        ),
+        (
+            "bound in the subprotocols",
+            offered(&bound),
+            Some(proof(&bound)),
+            401,
+            "token_bound",
+            "Bearer",
+        ),
+        ("plain", bearer(&plain), None, 200, "", ""),
+        (
+            "plain in the subprotocols",
+            offered(&plain),
+            None,
+            200,
+            "",
+            "",
+        ),
+        (
+            "plain under DPoP",
+            dpop(&plain),
+            Some(proof(&plain)),
+            401,
+            "token_not_bound",
+            "DPoP",
+        ),
+    ] {
+        let mut request = warp::test::request().path("/me").header(name, value);
+        if let Some(proof) = proof {
+            request = request.header("dpop", proof);
+        }
+        let answer = answer(&request.reply(&socket).await);
+        assert_eq!(answer.status.as_u16(), status, "{case}: {answer:?}");
+        if status != 200 {
+            assert_eq!(answer.code(), code, "{case}");
+            let challenges = crate::challenges(&answer);
+            assert_eq!(challenges.len(), 1, "{case}: {challenges:?}");
+            let start = format!("{scheme} realm=");
+            assert!(challenges[0].starts_with(&start), "{case}: {challenges:?}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod library;
 mod nonces;
 mod proofs;
 mod replay;
+mod revoked;
 mod schemes;
 mod shared;
 #[path = "../support/mod.rs"]

@@ -28,9 +28,14 @@ struct Replicas {
 
 impl Replicas {
     async fn start(store: &str) -> Self {
+        Self::trusting(store, None).await
+    }
+
+    /// Starts the processes with a file of authorities for TLS.
+    async fn trusting(store: &str, authorities: Option<&str>) -> Self {
         let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
         let processes = [(); 2].map(|()| {
-            let vars = [
+            let mut vars = vec![
                 ("AUTH0_ISSUER", issuer.url()),
                 ("AUTH0_API_AUDIENCE", issuer.audience()),
                 ("AUTH0_ALGORITHMS", "ES256"),
@@ -41,6 +46,7 @@ impl Replicas {
                 ("STATE_STORE_TIMEOUT", "1s"),
                 ("LISTEN", "127.0.0.1:0"),
             ];
+            vars.extend(authorities.map(|path| ("SSL_CERT_FILE", path)));
             Process::start(&["serve"], &vars)
         });
         let mut processes = processes;
@@ -159,4 +165,43 @@ async fn answers_503_while_the_store_is_down_and_recovers_after_it() {
     answer.assert_is_problem("issued before the store started", 503, "state_unavailable");
     let answer = client.with_lines(used.as_bytes()).await;
     assert_eq!(answer.code(), "proof_replayed", "{answer:?}");
+}
+
+/// TLS with an authority of one's own, and a user that may do what docs/production.md says alone.
+#[tokio::test]
+async fn a_store_with_tls_and_a_user_of_its_own() {
+    const RIGHTS: &str = "~warp-bearer:* &warp-bearer:* +set +get +zadd +zscan +zremrangebyscore \
+                          +publish +subscribe +hello +select +client +time";
+    let mut arguments = vec![
+        "--user",
+        "default",
+        "off",
+        "--user",
+        "api",
+        "on",
+        ">p@ss/word",
+    ];
+    arguments.extend(RIGHTS.split_whitespace());
+    let Some(server) = RedisServer::start_with_tls(&arguments) else {
+        return;
+    };
+    let authority = server.authority();
+    let url = server.tls_url("api:p%40ss%2Fword");
+    let replicas = Replicas::trusting(&url, authority.to_str()).await;
+    let token = replicas.token();
+    for replica in [0, 1] {
+        replicas.recovered(replica, &token).await;
+    }
+    let used = replicas.lines(&token);
+    for (replica, status) in [(0, 200), (1, 401), (0, 401)] {
+        let mut client = Client::to(replicas.addresses[replica]).await;
+        let answer = client.with_lines(used.as_bytes()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    // Without the authority, nothing passes, and nothing is sent.
+    let strangers = Replicas::start(&url).await;
+    let token = strangers.token();
+    let mut client = Client::to(strangers.addresses[0]).await;
+    let answer = client.with_lines(strangers.lines(&token).as_bytes()).await;
+    answer.assert_is_problem("an unknown authority", 503, "state_unavailable");
 }

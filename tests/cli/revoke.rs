@@ -2,9 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
+use serde_json::json;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-use crate::support::{process::Process, world::World};
+use crate::support::{process::Process, redis::RedisServer, world::World};
 
 /// A configuration with a revocation file.
 async fn with_file(text: &str) -> (World, PathBuf) {
@@ -84,6 +85,39 @@ async fn unterminated_line_is_not_joined_to_the_next() {
     assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }
 
+/// An entry of an issuer that is not configured revokes nothing; often its name is misspelt.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_without_effect_are_warned_about() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let misspelt = issuer.url().trim_end_matches('/').to_owned();
+    let world = World::of(issuer).set("AUTH0_ALGORITHMS", "ES256");
+    let path = world.directory.path().join("revoked.jsonl");
+    let line = |iss: &str, jti: &str| format!("{{\"iss\":\"{iss}\",\"jti\":\"{jti}\"}}\n");
+    let good = line(world.issuer.url(), "t0");
+    fs::write(
+        &path,
+        good + &line(&misspelt, "t1") + &line(&misspelt, "t2"),
+    )
+    .unwrap();
+    let world = world
+        .set("AUTH0_REVOCATION_FILE", path.to_str().unwrap())
+        .set("LISTEN", "127.0.0.1:0");
+    let told = world.run(&["check"], "");
+    let text = format!("2 revocations of {misspelt} have no effect");
+    assert!(told.stdout.contains(&text), "{}", told.stdout);
+    assert!(told.stdout.contains("3 entries"), "{}", told.stdout);
+
+    let mut service = Process::spawn(&mut world.command(&[]));
+    let words = "revocations of an issuer that is not configured have no effect";
+    let lines = service.logged(|line| line.contains(words));
+    let warning = lines.last().unwrap();
+    assert!(warning.contains("WARN"), "{warning}");
+    assert!(warning.contains(&misspelt), "{warning}");
+    // Once for each issuer, not for each entry.
+    let lines = service.logged(|line| line.contains("listening"));
+    assert!(!lines.iter().any(|line| line.contains(words)), "{lines:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_distinguish_failures() {
     let (world, path) = with_file("").await;
@@ -125,6 +159,36 @@ async fn exit_codes_distinguish_failures() {
     not_writable("no file");
     fs::create_dir(&path).unwrap();
     not_writable("a directory");
+}
+
+/// The list that replicas share is part of the configuration that `explain` and `check` try out.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_and_check_ask_the_state_store() {
+    let Some(mut redis) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let world = World::of(issuer)
+        .set("AUTH0_ALGORITHMS", "ES256")
+        .set("STATE_STORE", redis.url());
+    let told = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let explained = |jti: &str| {
+        let token = world.issuer.token().claim("jti", jti).sign();
+        let told = world.run(&["explain", "--json"], &token);
+        (told.code, told.json()["code"].clone())
+    };
+    assert_eq!(explained("t1"), (Some(1), json!("token_revoked")));
+    assert_eq!(explained("t2").0, Some(0));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.contains("State store"), "{}", told.stdout);
+
+    redis.kill();
+    assert_eq!(explained("t2"), (Some(1), json!("state_unavailable")));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -367,6 +367,32 @@ async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     }
 }
 
+/// A reload that reads the held document again would otherwise make it good for another time to live,
+/// each time, while the issuer is down.
+#[tokio::test]
+async fn reloads_do_not_make_a_set_younger() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let clock = StoppedClock::stop();
+    let issuer = issuer().await;
+    let ttl = |builder: Builder| builder.jwks_ttl(MINUTE).jwks_stale(MINUTE);
+    let auth = ttl(builder(&issuer)).build().unwrap();
+    auth.ready().await;
+    issuer.fail(Fault::Status(500));
+    let also = [Algorithm::RS256, Algorithm::ES384, Algorithm::ES512];
+    let mut passed = Duration::ZERO;
+    for more in also {
+        clock.pass(SECOND * 30).await;
+        passed += SECOND * 30;
+        let changed = ttl(builder(&issuer)).algorithms([Algorithm::ES256, more]);
+        auth.replace_issuers(&changed).unwrap();
+        assert!(auth.is_ready(), "after {passed:?}");
+        let age = auth.status()[0].age.unwrap();
+        assert!(age >= passed, "{age:?} after {passed:?}");
+    }
+    let dropped = clock.pass_until(SECOND, || !auth.is_ready()).await;
+    assert!(passed + dropped <= MINUTE * 2 + SECOND, "{dropped:?} later");
+}
+
 #[tokio::test]
 async fn without_keys_requests_fetch_from_the_budget() {
     let clock = StoppedClock::stop();

@@ -67,6 +67,52 @@ async fn revokes_the_named_session_or_subject() {
     }
 }
 
+/// A token that outlives the revocation of its session would be accepted again.
+#[tokio::test]
+async fn a_logout_lasts_as_long_as_tokens_do() {
+    const DAY: u64 = 86_400;
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let base = || {
+        Auth::builder()
+            .issuer(issuer.url())
+            .audience(issuer.audience())
+            .algorithms([Algorithm::ES256])
+            .logout_client(issuer.client_id())
+    };
+    let long = Duration::from_secs(30 * DAY);
+    let aged = || base().max_age(Duration::from_secs(3 * DAY));
+    for (case, builder, lifetime, days) in [
+        ("an hour", base(), None, 1),
+        ("thirty days", base(), Some(long), 30),
+        ("three days at most", aged(), Some(long), 3),
+        ("three days at most, and none was seen", aged(), None, 3),
+    ] {
+        let auth = builder.build().unwrap();
+        auth.ready().await;
+        if let Some(lifetime) = lifetime {
+            let token = issuer.token().expires_in(lifetime).sign();
+            assert!(auth.verify::<NoPrivate>(&token).await.is_ok(), "{case}");
+            // A reload does not forget how long tokens live.
+            let reloaded = base().leeway(Duration::from_secs(10));
+            let reloaded = match days {
+                3 => reloaded.max_age(Duration::from_secs(3 * DAY)),
+                _ => reloaded,
+            };
+            auth.replace_issuers(&reloaded).unwrap();
+        }
+        let ended = auth.log_out(&issuer.logout_token().sign()).await.unwrap();
+        let line: serde_json::Value = serde_json::from_str(&ended.to_json()).unwrap();
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let lasts = line["until"].as_f64().unwrap() - now.as_secs_f64();
+        let expected = days * DAY;
+        let expected = std::ops::Range {
+            start: f64::from(u32::try_from(expected).unwrap()),
+            end: f64::from(u32::try_from(expected + 120).unwrap()),
+        };
+        assert!(expected.contains(&lasts), "{case}: {lasts} s");
+    }
+}
+
 type Break = Box<dyn Fn(TokenBuilder) -> TokenBuilder>;
 
 #[tokio::test]

@@ -427,3 +427,59 @@ async fn ended_completes_when_the_token_expires() {
         assert_eq!(ended.await.unwrap(), AuthError::TokenExpired, "{case}");
     }
 }
+
+/// What a list of 100,000 entries costs a verification:
+/// `cargo test --release --test library -- --ignored a_long_list_costs --nocapture`.
+///
+/// Takes turns with an `Auth` without a list, so that both meet the same machine. The median of many
+/// short turns is compared.
+#[tokio::test]
+#[ignore = "measures speed"]
+async fn a_long_list_costs_a_verification_less_than_two_percent() {
+    type Entry = fn(&str, String) -> Revocation;
+    const TURNS: usize = 400;
+    let issuer = Issuer::start().await; // RS256, which is the fastest to verify
+    let by: [(&str, Entry); 2] = [
+        ("subjects", |iss, name| Revocation::subject(iss, name)),
+        ("tokens", |iss, name| Revocation::token(iss, name)),
+    ];
+    let token = issuer.token().claim("jti", "a-token").sign();
+    for (entries, entry) in by {
+        for (cached, verifications) in [(0, 20), (10_000, 500)] {
+            let builder = || {
+                let builder = Auth::builder().issuer(issuer.url());
+                builder.audience(issuer.audience()).token_cache(cached)
+            };
+            let auths = [builder().build().unwrap(), builder().build().unwrap()];
+            let names = (0..100_000).map(|number| format!("auth0|{number:024x}"));
+            auths[1].revoke_all(names.map(|name| entry(issuer.url(), name)));
+            let mut durations = [Vec::new(), Vec::new()];
+            for auth in &auths {
+                auth.ready().await;
+                assert_eq!(code(auth, &token).await, "ok");
+            }
+            for _ in 0..TURNS {
+                for (auth, taken) in auths.iter().zip(&mut durations) {
+                    let begin = std::time::Instant::now();
+                    for _ in 0..verifications {
+                        auth.verify::<NoPrivate>(&token).await.unwrap();
+                    }
+                    taken.push(begin.elapsed());
+                }
+            }
+            let [without, with] = durations.map(|mut taken| {
+                taken.sort();
+                taken[TURNS / 2].as_secs_f64() / f64::from(verifications)
+            });
+            let ratio = with / without;
+            println!(
+                "{entries}, cache of {cached}: {:.2} us without a list, {:.2} us with it: {ratio:.4}",
+                without * 1e6,
+                with * 1e6
+            );
+            // A cached verification takes less than a microsecond; a request takes twenty.
+            let allowed = if cached == 0 { 1.02 } else { 1.05 };
+            assert!(ratio < allowed, "{entries}: {ratio}");
+        }
+    }
+}

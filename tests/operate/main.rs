@@ -2,7 +2,9 @@
 
 mod issuers;
 mod leaving;
+mod many_issuers;
 mod process;
+mod revocations;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;

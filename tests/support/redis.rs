@@ -6,12 +6,14 @@
 #![allow(dead_code, unreachable_pub)] // each test uses its part
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, ErrorKind},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,6 +29,7 @@ pub struct RedisServer {
     port: u16,
     arguments: Vec<String>,
     folder: TempDir,
+    certificates: Option<TempDir>,
 }
 
 impl RedisServer {
@@ -48,12 +51,58 @@ impl RedisServer {
                 port,
                 arguments: arguments.clone(),
                 folder: tempfile::tempdir().unwrap(),
+                certificates: None,
             };
             if server.is_ready() {
                 return Some(server);
             }
         }
         panic!("redis-server does not start");
+    }
+
+    /// Starts a server that speaks TLS alone, with a certificate for `localhost` of an authority of
+    /// its own.
+    pub fn start_with_tls(arguments: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap());
+        let authority = authority.unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, &authority).unwrap();
+        let files = [
+            ("ca.crt", authority.pem()),
+            ("tls.crt", certificate.pem()),
+            ("tls.key", key.serialize_pem()),
+        ];
+        let [ca, certificate, key] = files.map(|(name, pem)| {
+            let path = folder.path().join(name);
+            fs::write(&path, pem).unwrap();
+            path.to_str().unwrap().to_owned()
+        });
+        let tls = [
+            ["--port", "0"],
+            ["--tls-port", "{port}"],
+            ["--tls-auth-clients", "no"],
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &ca],
+        ];
+        let mut server = Self::start_with(&[tls.as_flattened(), arguments].concat())?;
+        server.certificates = Some(folder);
+        Some(server)
+    }
+
+    /// Returns the file with the authority of a server with TLS.
+    pub fn authority(&self) -> PathBuf {
+        let folder = self.certificates.as_ref().unwrap();
+        folder.path().join("ca.crt")
+    }
+
+    /// Returns the URL of a server with TLS, with a user and a password.
+    pub fn tls_url(&self, login: &str) -> String {
+        format!("rediss://{login}@localhost:{}/0", self.port)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -123,7 +172,11 @@ fn spawn(port: u16, arguments: &[String], folder: &TempDir) -> Option<Child> {
     let spawned = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
-        .args(arguments)
+        .args(
+            arguments
+                .iter()
+                .map(|text| text.replace("{port}", &port.to_string())),
+        )
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -8,6 +8,10 @@ use warp_bearer::issuer::{Issuer, SigningKey};
 pub struct Object(Vec<(String, String)>);
 
 impl Object {
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     /// Returns a header as the issuer would write it. A token with it is accepted.
     pub fn header(issuer: &Issuer) -> Self {
         let key = issuer.key();

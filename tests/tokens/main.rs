@@ -4,6 +4,7 @@ mod attacks;
 mod presets;
 mod properties;
 mod second_opinion;
+mod second_opinion_of_proofs;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -61,11 +61,11 @@ async fn writes_a_corpus_for_the_second_implementation() {
     fs::write(path, corpus.to_string()).unwrap();
 }
 
-/// `SplitMix64`. Creates the same corpus each time, except for keys and signatures.
-struct Random(u64);
+/// `SplitMix64`: makes the same corpus each time, except for keys and signatures.
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -73,7 +73,7 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 }

@@ -15,21 +15,12 @@ use crate::auth::{challenge::Scheme, credential::Credential, error::AuthError};
 /// [`Builder::max_token_bytes`](crate::auth::Builder::max_token_bytes).
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Returns the bearer token in a request's header fields.
+/// Returns the credential of a request's header fields, of the scheme `Bearer`, or `DPoP` if it is
+/// enabled.
 ///
 /// # Errors
-/// [`AuthError::MissingToken`] if there is no credential or one with another scheme, and an
+/// [`AuthError::MissingToken`] if there is no credential or one of another scheme, and an
 /// `invalid_request` error if there is not exactly one.
-#[cfg(any(test, feature = "warp"))]
-pub(crate) fn token(headers: &HeaderMap) -> Result<&[u8], AuthError> {
-    after_scheme(the_field(headers)?, BEARER)
-}
-
-/// Returns the credential in a request's header fields, with the scheme `Bearer`, or `DPoP` if it
-/// is enabled.
-///
-/// # Errors
-/// As for [`token`].
 pub(crate) fn credential(
     headers: &HeaderMap,
     is_dpop_enabled: bool,
@@ -246,7 +237,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"));
             headers.append(AUTHORIZATION, HeaderValue::from_str(second).unwrap());
-            assert_eq!(token(&headers), Err(AuthError::MultipleCredentials));
+            let read = credential(&headers, false).map(|read| read.token);
+            assert_eq!(read, Err(AuthError::MultipleCredentials));
         }
     }
 

@@ -3,7 +3,13 @@
 //! Follows no redirects, reads at most 64 KiB, and waits at most 2 s. Caches only the address of
 //! the endpoint.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use reqwest::{
@@ -11,7 +17,11 @@ use reqwest::{
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
-use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 
 use crate::auth::{
     display::{ShownText, ShownUrl},
@@ -36,6 +46,12 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a discovered endpoint is used before discovery is repeated.
 const DISCOVERED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How soon a discovered endpoint that answers 404 is discovered again.
+const MOVED_TTL: Duration = Duration::from_secs(60);
+
+/// The longest pause after a failed discovery while an endpoint is known.
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
+
 /// The client for one issuer's endpoint.
 #[derive(Debug)]
 pub(in crate::auth) struct Client {
@@ -46,8 +62,18 @@ pub(in crate::auth) struct Client {
     fetcher: Arc<Fetcher>,
     access: Access,
     endpoint: ArcSwapOption<Endpoint>,
-    /// Locked during discovery, so that concurrent requests share one discovery.
-    discovering: Mutex<()>,
+    /// Asks for another discovery before the known endpoint is old.
+    wants_discovery: AtomicBool,
+    /// Held during discovery, so that there is one at a time.
+    discovery: Arc<Mutex<Discovery>>,
+}
+
+/// The failures of discovery since it last succeeded.
+#[derive(Debug, Default)]
+struct Discovery {
+    failures: u32,
+    /// The last failure, and when it was.
+    last: Option<(AskError, Instant)>,
 }
 
 /// An endpoint, and the HTTP client that keeps connections to it.
@@ -106,18 +132,24 @@ impl Client {
             fetcher,
             access,
             endpoint: ArcSwapOption::empty(),
-            discovering: Mutex::new(()),
+            wants_discovery: AtomicBool::new(false),
+            discovery: Arc::default(),
         }
     }
 
+    /// Has the endpoint discovered again at the next question.
+    pub(super) fn refresh(&self) {
+        self.wants_discovery.store(true, Relaxed);
+    }
+
     /// Asks about a token.
-    pub(super) async fn ask(&self, token: &str) -> Result<Answer, AskError> {
+    pub(super) async fn ask(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let timed_out = || AskError::Http(FetchError::TimedOut(TIMEOUT));
-        let asked = tokio::time::timeout(TIMEOUT, self.ask_without_limit(token));
+        let asked = timeout(TIMEOUT, self.ask_without_limit(token));
         asked.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn ask_without_limit(&self, token: &str) -> Result<Answer, AskError> {
+    async fn ask_without_limit(self: &Arc<Self>, token: &str) -> Result<Answer, AskError> {
         let endpoint = self.endpoint().await?;
         let url = &endpoint.url;
         let credentials = &self.credentials;
@@ -149,6 +181,9 @@ impl Client {
                 return Err(AskError::Http(FetchError::Redirect(url.into())));
             }
             status => {
+                if status == StatusCode::NOT_FOUND && endpoint.is_older_than(MOVED_TTL) {
+                    self.refresh();
+                }
                 return Err(AskError::Http(FetchError::Status {
                     url: url.into(),
                     status,
@@ -173,67 +208,115 @@ impl Client {
         AskError::OtherToken(url.unwrap_or_else(|| ShownUrl::new(&self.issuer)))
     }
 
-    /// Returns the endpoint. It is discovered when it is first needed, and again each day. If a
-    /// later discovery fails, the known endpoint stays in use.
-    async fn endpoint(&self) -> Result<Arc<Endpoint>, AskError> {
-        if let Some(endpoint) = self.current() {
+    /// Returns the endpoint, which is discovered when it is first needed and again each day. The
+    /// known endpoint stays in use meanwhile, and if discovery fails.
+    async fn endpoint(self: &Arc<Self>) -> Result<Arc<Endpoint>, AskError> {
+        if let Some(endpoint) = self.endpoint.load_full() {
+            let is_wanted = endpoint.discovered.is_some() && self.wants_discovery.load(Relaxed);
+            if is_wanted || endpoint.is_older_than(DISCOVERED_TTL) {
+                self.discover_in_background();
+            }
             return Ok(endpoint);
         }
-        let _turn = self.discovering.lock().await;
-        if let Some(endpoint) = self.current() {
-            return Ok(endpoint);
+        // Without an endpoint there is no pause, so that the first question after the issuer's return
+        // is answered. Questions that wait meanwhile share one discovery.
+        let began = Instant::now();
+        loop {
+            let turn = Arc::clone(&self.discovery).lock_owned().await;
+            if let Some(endpoint) = self.endpoint.load_full() {
+                return Ok(endpoint);
+            }
+            if let Some((error, at)) = &turn.last
+                && *at >= began
+            {
+                return Err(error.clone());
+            }
+            self.start_discovery(turn);
         }
-        let found = match &self.configured {
+    }
+
+    /// Starts a discovery, unless one goes on or failed a moment ago.
+    fn discover_in_background(self: &Arc<Self>) {
+        let Ok(turn) = Arc::clone(&self.discovery).try_lock_owned() else {
+            return;
+        };
+        if !turn.is_paused() {
+            self.start_discovery(turn);
+        }
+    }
+
+    /// Discovers the endpoint in a task of its own, which goes on if its caller leaves: a failure
+    /// that is not recorded would be repeated at once.
+    fn start_discovery(self: &Arc<Self>, mut turn: OwnedMutexGuard<Discovery>) {
+        let client = Arc::clone(self);
+        tokio::spawn(async move {
+            client.wants_discovery.store(false, Relaxed);
+            let timed_out = |_| Err(AskError::Discovery(FetchError::TimedOut(TIMEOUT)));
+            let found = timeout(TIMEOUT, client.find()).await;
+            match found.unwrap_or_else(timed_out) {
+                Ok(endpoint) => {
+                    client.endpoint.store(Some(Arc::new(endpoint)));
+                    *turn = Discovery::default();
+                }
+                Err(error) => {
+                    let issuer = &*client.issuer;
+                    if turn.failures == 0 && client.endpoint.load().is_some() {
+                        tracing::warn!(issuer, %error, "introspection endpoint discovery failed; using the known one");
+                    }
+                    // What asked for this discovery has not been met.
+                    client.wants_discovery.store(true, Relaxed);
+                    turn.failures += 1;
+                    turn.last = Some((error, Instant::now()));
+                }
+            }
+        });
+    }
+
+    async fn find(&self) -> Result<Endpoint, AskError> {
+        match &self.configured {
             Some(url) => {
                 let target = FetchUrl::configured(url.clone()).with_access(self.access.clone());
                 Endpoint::new(&target, SecretPlacement::Basic, None).await
             }
             None => self.discover().await,
-        };
-        match (found, self.endpoint.load_full()) {
-            (Ok(endpoint), _) => {
-                let endpoint = Arc::new(endpoint);
-                self.endpoint.store(Some(Arc::clone(&endpoint)));
-                Ok(endpoint)
-            }
-            (Err(_), Some(known)) => Ok(known),
-            (Err(error), None) => Err(error),
         }
     }
 
-    fn current(&self) -> Option<Arc<Endpoint>> {
-        let is_current = |endpoint: &Arc<Endpoint>| {
-            endpoint
-                .discovered
-                .is_none_or(|at| at.elapsed() < DISCOVERED_TTL)
-        };
-        self.endpoint.load_full().filter(is_current)
-    }
-
     async fn discover(&self) -> Result<Endpoint, AskError> {
-        let well_known = discovery::well_known(&self.issuer)
-            .map_err(|fault| AskError::BadEndpoint((&*self.issuer).into(), fault))?;
-        let metadata_url = FetchUrl::configured(well_known).with_access(self.access.clone());
-        let document = self.fetcher.get(&metadata_url).await;
-        let document = document.map_err(AskError::Discovery)?;
-        let metadata: Metadata = document::text(&document.body)
+        let found = discovery::metadata(&self.fetcher, &self.issuer, &self.access).await;
+        let (at, body) = found.map_err(AskError::discovery)?;
+        let metadata: Metadata = document::text(&body)
             .and_then(|text| json::object_as(text).ok())
-            .ok_or_else(|| {
-                AskError::Discovery(FetchError::NoMetadata(metadata_url.url().into()))
-            })?;
+            .ok_or_else(|| AskError::Discovery(FetchError::NoMetadata(at.url().into())))?;
         if metadata.issuer != *self.issuer {
             let error = FetchError::wrong_issuer(&self.issuer, &metadata.issuer);
             return Err(AskError::Discovery(error));
         }
         let endpoint = metadata.introspection_endpoint.as_deref();
-        let endpoint = endpoint.ok_or_else(|| AskError::NoEndpoint(metadata_url.url().into()))?;
-        let target = discovery::published(endpoint, metadata_url.url());
-        let target = target.map_err(|error| match error {
-            FetchError::JwksUri(url, fault) => AskError::BadEndpoint(url, fault),
-            other => AskError::Discovery(other),
-        })?;
-        let target = target.with_access_of(&metadata_url);
+        let endpoint = endpoint.ok_or_else(|| AskError::NoEndpoint(at.url().into()))?;
+        let target = discovery::published(endpoint, at.url()).map_err(AskError::discovery)?;
+        let target = target.with_access_of(&at);
         Endpoint::new(&target, metadata.placement(), Some(Instant::now())).await
+    }
+}
+
+impl AskError {
+    fn discovery(error: FetchError) -> Self {
+        match error {
+            FetchError::JwksUri(url, fault) => Self::BadEndpoint(url, fault),
+            other => Self::Discovery(other),
+        }
+    }
+}
+
+impl Discovery {
+    /// Returns whether the pause after the last failure is not over: 1 s, 2 s, 4 s … 64 s.
+    fn is_paused(&self) -> bool {
+        let pause = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
+        let pause = pause.min(LONGEST_PAUSE);
+        self.last
+            .as_ref()
+            .is_some_and(|(_, at)| at.elapsed() < pause)
     }
 }
 
@@ -253,6 +336,11 @@ impl Metadata {
 }
 
 impl Endpoint {
+    /// Returns whether it was discovered longer ago than this.
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.discovered.is_some_and(|at| at.elapsed() >= age)
+    }
+
     /// Builds the HTTP client on another thread. Reading certificate authorities takes about 70 ms
     /// and would block a single-threaded runtime for that long.
     async fn new(
@@ -293,7 +381,163 @@ fn build(target: &FetchUrl) -> Result<reqwest::Client, FetchError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, AtomicUsize};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        task::JoinHandle,
+        time::sleep,
+    };
+
     use super::*;
+    use crate::auth::introspection::options::Introspection;
+
+    /// How the issuer answers requests for its metadata.
+    const GOOD: u8 = 0;
+    const RFC_8414_ALONE: u8 = 1;
+    const FAILING: u8 = 2;
+    const SILENT: u8 = 3;
+
+    /// An issuer that calls every token inactive, as far as a client of introspection sees it.
+    struct Stub {
+        client: Arc<Client>,
+        mode: Arc<AtomicU8>,
+        /// Requests for metadata.
+        discoveries: Arc<AtomicUsize>,
+        served: JoinHandle<()>,
+    }
+
+    impl Stub {
+        async fn start(mode: u8) -> Self {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let issuer = format!("http://{}", listener.local_addr().unwrap());
+            let (mode, discoveries) = (Arc::new(AtomicU8::new(mode)), Arc::default());
+            let options = Introspection::opaque("api").client_secret("secret");
+            let credentials = Credentials::new(&options).unwrap();
+            let access = Access::default();
+            let name = issuer.as_str().into();
+            let client = Client::new(name, None, credentials, Arc::default(), access);
+            let (of, counted) = (Arc::clone(&mode), Arc::clone(&discoveries));
+            let served = tokio::spawn(async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (issuer, mode) = (issuer.clone(), of.load(Relaxed));
+                    let counted = Arc::clone(&counted);
+                    tokio::spawn(answer(stream, issuer, mode, counted));
+                }
+            });
+            Self {
+                client: Arc::new(client),
+                mode,
+                discoveries,
+                served,
+            }
+        }
+
+        fn discoveries(&self) -> usize {
+            self.discoveries.load(Relaxed)
+        }
+    }
+
+    impl Drop for Stub {
+        fn drop(&mut self) {
+            self.served.abort();
+        }
+    }
+
+    async fn answer(
+        mut stream: TcpStream,
+        issuer: String,
+        mode: u8,
+        discoveries: Arc<AtomicUsize>,
+    ) {
+        let mut head = vec![0; 4096];
+        let read = stream.read(&mut head).await.unwrap_or_default();
+        let head = String::from_utf8_lossy(&head[..read]).into_owned();
+        let (status, body) = if head.starts_with("POST /introspect ") {
+            (200, r#"{"active":false}"#.to_owned())
+        } else {
+            discoveries.fetch_add(1, Relaxed);
+            let is_oauth = head.starts_with("GET /.well-known/oauth-authorization-server ");
+            match mode {
+                RFC_8414_ALONE if !is_oauth => (404, String::new()),
+                FAILING => (500, String::new()),
+                SILENT => return sleep(Duration::from_secs(60)).await,
+                _ => (
+                    200,
+                    format!(
+                        r#"{{"issuer":"{issuer}","introspection_endpoint":"{issuer}/introspect"}}"#
+                    ),
+                ),
+            }
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+
+    #[tokio::test]
+    async fn discovers_the_endpoint_in_either_document() {
+        for (mode, discoveries) in [(GOOD, 1), (RFC_8414_ALONE, 2)] {
+            let stub = Stub::start(mode).await;
+            for _ in 0..3 {
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            }
+            assert_eq!(stub.discoveries(), discoveries);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_question_waits_for_a_repeated_discovery() {
+        let stub = Stub::start(GOOD).await;
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        for (mode, requests) in [(SILENT, 1), (FAILING, 1)] {
+            stub.mode.store(mode, Relaxed);
+            let before = stub.discoveries();
+            let begin = Instant::now();
+            stub.client.refresh();
+            for _ in 0..5 {
+                assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            }
+            assert!(begin.elapsed() < TIMEOUT / 2, "{:?}", begin.elapsed());
+            // Waits for the end of this discovery.
+            let turn = stub.client.discovery.lock().await;
+            assert_eq!(stub.discoveries() - before, requests, "{mode}");
+            assert!(turn.failures > 0, "{mode}");
+            drop(turn);
+            assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+            assert_eq!(stub.discoveries() - before, requests, "{mode}: it pauses");
+            *stub.client.discovery.lock().await = Discovery::default();
+        }
+        stub.mode.store(GOOD, Relaxed);
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        let turn = stub.client.discovery.lock().await;
+        assert_eq!(turn.failures, 0);
+        assert!(!stub.client.wants_discovery.load(Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_failed_first_discovery_is_shared_and_not_remembered() {
+        let stub = Stub::start(FAILING).await;
+        let questions = (0..8).map(|_| {
+            let client = Arc::clone(&stub.client);
+            tokio::spawn(async move { client.ask("token").await })
+        });
+        for question in questions.collect::<Vec<_>>() {
+            let outcome = question.await.unwrap();
+            assert!(
+                matches!(outcome, Err(AskError::Discovery(_))),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(stub.discoveries(), 1);
+        stub.mode.store(GOOD, Relaxed);
+        assert_eq!(stub.client.ask("token").await, Ok(Answer::Inactive));
+        assert_eq!(stub.discoveries(), 2);
+    }
 
     #[test]
     fn uses_the_form_only_if_basic_is_not_allowed() {

@@ -14,6 +14,7 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::HeaderValue;
 use serde_json::json;
 
 use crate::auth::{
@@ -64,15 +65,18 @@ impl Credentials {
     }
 
     /// Returns the value of `Authorization`, if the credentials belong there. The ID and the secret
-    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon.
-    pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<String> {
-        match (&self.secret, placement) {
-            (Secret::Text(secret), SecretPlacement::Basic) => {
-                let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
-                Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            }
-            _ => None,
-        }
+    /// are form-encoded first (RFC 6749 §2.3.1), so that neither contains a colon. The value is marked
+    /// as sensitive: its `Debug` shows nothing, and HTTP/2 keeps it out of its tables.
+    pub(super) fn authorization(&self, placement: SecretPlacement) -> Option<HeaderValue> {
+        let (Secret::Text(secret), SecretPlacement::Basic) = (&self.secret, placement) else {
+            return None;
+        };
+        let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
+        let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        // Base64 is always valid in a field.
+        let mut field = HeaderValue::try_from(field).ok()?;
+        field.set_sensitive(true);
+        Some(field)
     }
 
     /// Returns the form parameters that authenticate the client to the issuer of this name. `None`
@@ -237,6 +241,8 @@ mod tests {
         let options = Introspection::opaque("my api").client_secret("a:b+c/ü");
         let credentials = Credentials::new(&options).unwrap();
         let field = credentials.authorization(SecretPlacement::Basic).unwrap();
+        assert!(field.is_sensitive());
+        let field = field.to_str().unwrap();
         let pair = BASE64_STANDARD.decode(field.strip_prefix("Basic ").unwrap());
         assert_eq!(pair.unwrap(), b"my+api:a%3Ab%2Bc%2F%C3%BC");
         assert!(

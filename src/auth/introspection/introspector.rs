@@ -43,8 +43,8 @@ use crate::auth::{
 
 pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The maximum number of questions in flight, and the maximum number of questions about unknown
-/// tokens, of which those beyond the budget wait.
+/// The maximum number of questions in flight. Also the maximum number of questions about unknown
+/// tokens, including those that wait for the budget.
 const MAX_OPEN: usize = 64;
 
 /// How long a question waits for a unit of the budget while all units are reserved.
@@ -62,7 +62,7 @@ pub(crate) struct Introspector {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
+    client: Arc<Client>,
     checker: AnswerChecker,
     ttl: Duration,
     answers: Answers,
@@ -83,10 +83,10 @@ struct State {
 }
 
 impl State {
-    /// Returns whether one more question may be opened.
+    /// Returns whether another question may be opened.
     ///
-    /// Only as many unknown tokens are in flight as the budget has units; the others wait. So made-up
-    /// tokens leave room for known ones, however many come.
+    /// Questions about unknown tokens are in flight only up to the budget, and the others wait.
+    /// However many made-up tokens arrive, there is room for known ones.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::FULL as usize);
@@ -126,7 +126,13 @@ impl Introspector {
         Ok(Self {
             mode: options.mode,
             shared: Arc::new(Shared {
-                client: Client::new(issuer, configured, credentials, fetcher, access),
+                client: Arc::new(Client::new(
+                    issuer,
+                    configured,
+                    credentials,
+                    fetcher,
+                    access,
+                )),
                 checker,
                 ttl: options.ttl,
                 answers: Answers::new(),
@@ -239,6 +245,11 @@ impl Introspector {
             sender.send_replace(Some(verdict));
         }));
         Ok(answered)
+    }
+
+    /// Has the endpoint discovered again.
+    pub(in crate::auth) fn refresh(&self) {
+        self.shared.client.refresh();
     }
 
     pub(in crate::auth) fn status(&self) -> IntrospectionStatus {

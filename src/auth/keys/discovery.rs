@@ -20,39 +20,44 @@ struct Metadata {
     jwks_uri: String,
 }
 
-/// Asks the issuer for the address of its keys. If it has no OpenID document, tries the one of
-/// RFC 8414.
+/// Asks the issuer for the address of its keys.
 pub(crate) async fn jwks_uri(
     fetcher: &Fetcher,
     issuer: &str,
     access: &Access,
 ) -> Result<FetchUrl, FetchError> {
+    let (at, body) = metadata(fetcher, issuer, access).await?;
+    let found = read(&body, at.url(), issuer)?;
+    Ok(found.with_access_of(&at))
+}
+
+/// Fetches the issuer's metadata. Returns them with their address. If there is no OpenID document,
+/// asks for the one of RFC 8414.
+pub(in crate::auth) async fn metadata(
+    fetcher: &Fetcher,
+    issuer: &str,
+    access: &Access,
+) -> Result<(FetchUrl, Vec<u8>), FetchError> {
     let no_url = |fault| FetchError::JwksUri(issuer.into(), fault);
-    let error = match ask(fetcher, well_known(issuer).map_err(no_url)?, issuer, access).await {
+    let url = well_known(issuer).map_err(no_url)?;
+    let error = match ask(fetcher, url, access).await {
         Err(error) if is_not_found(&error) => error,
         asked => return asked,
     };
-    let other = ask(
-        fetcher,
-        well_known_oauth(issuer).map_err(no_url)?,
-        issuer,
-        access,
-    )
-    .await;
-    // If this document does not exist either, the error names the first address.
+    let url = well_known_oauth(issuer).map_err(no_url)?;
+    let other = ask(fetcher, url, access).await;
+    // If there is no such document either, the first address is the one to report.
     other.map_err(|other| if is_not_found(&other) { error } else { other })
 }
 
 async fn ask(
     fetcher: &Fetcher,
     url: Url,
-    issuer: &str,
     access: &Access,
-) -> Result<FetchUrl, FetchError> {
+) -> Result<(FetchUrl, Vec<u8>), FetchError> {
     let target = FetchUrl::configured(url).with_access(access.clone());
     let document = fetcher.get(&target).await?;
-    let found = read(&document.body, target.url(), issuer)?;
-    Ok(found.with_access_of(&target))
+    Ok((target, document.body))
 }
 
 /// Returns whether the error means that the issuer has no document at the address.

@@ -246,7 +246,7 @@ pub(crate) enum FetchError {
          is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
-    #[error("{0} answered with {1}")]
+    #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),
@@ -443,11 +443,12 @@ fn client() -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// Reads the content of an answer and decodes it. `limit` holds before and after.
+/// Reads the content of an answer and decodes it. `limit` applies both to the content and to the
+/// decoded document.
 ///
 /// # Errors
-/// Returns [`FetchError::TooLarge`] beyond the limit, whose text names 512 KiB: callers with another
-/// limit have a text of their own.
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message names 512 KiB, so a caller
+/// with another limit needs its own message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
     limit: usize,

@@ -41,15 +41,17 @@ pub(crate) fn import(jwk: &Value, allowed: &[Algorithm]) -> Result<Imported, Rea
     for_signatures(jwk)?;
     let key = Material::read(jwk)?;
     let own = own_algorithm(jwk, &key)?;
+    let algorithms = key.algorithms();
+    let is_wanted = |algorithm: &&Algorithm| {
+        allowed.contains(algorithm) && own.is_none_or(|own| own == **algorithm)
+    };
     let mut verifiers = Vec::new();
-    for algorithm in key.algorithms() {
-        let wanted = allowed.contains(algorithm) && own.is_none_or(|own| own == *algorithm);
-        // Parses the key even for an algorithm that is not allowed, so that an invalid key is
-        // always rejected.
-        let verifier = key.parse(*algorithm)?;
-        if wanted {
-            verifiers.push((*algorithm, verifier));
-        }
+    for algorithm in algorithms.iter().filter(is_wanted) {
+        verifiers.push((*algorithm, key.parse(*algorithm)?));
+    }
+    // A key that cannot be parsed is rejected even if none of its algorithms is allowed here.
+    if let (true, Some(algorithm)) = (verifiers.is_empty(), algorithms.first()) {
+        key.parse(*algorithm)?;
     }
     Ok((key, verifiers))
 }
@@ -156,6 +158,12 @@ static ML_DSA: [MlDsa; 3] = [
     },
 ];
 
+#[cfg(test)]
+thread_local! {
+    /// The number of keys that this thread has parsed.
+    static PARSED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Material {
     fn read(jwk: &Jwk<'_>) -> Result<Self, Reason> {
         let (kty, crv) = (jwk.get("kty"), jwk.get("crv"));
@@ -208,6 +216,8 @@ impl Material {
     }
 
     fn parse(&self, algorithm: Algorithm) -> Result<KeyVerifier, Reason> {
+        #[cfg(test)]
+        PARSED.set(PARSED.get() + 1);
         let parsed = match self {
             Self::Rsa { n, e } => {
                 let (parameters, digest) = rsa_parameters(algorithm)?;
@@ -459,6 +469,23 @@ mod tests {
                 expected,
                 "{jwk}"
             );
+        }
+    }
+
+    /// The key of a DPoP proof is imported for one algorithm at each request.
+    #[test]
+    fn an_rsa_key_is_parsed_once_for_each_algorithm_that_is_allowed() {
+        let n = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        let jwk = json!({"kty": "RSA", "n": n, "e": "AQAB"});
+        for (allowed, verifiers, parsed) in [
+            (&[Algorithm::PS256][..], 1, 1),
+            (&[Algorithm::RS256, Algorithm::PS512], 2, 2),
+            (&[Algorithm::ES256], 0, 1),
+        ] {
+            let before = PARSED.get();
+            let imported = import(&jwk, allowed).map(|(_, verifiers)| verifiers.len());
+            assert_eq!(imported.ok(), Some(verifiers), "{allowed:?}");
+            assert_eq!(PARSED.get() - before, parsed, "{allowed:?}");
         }
     }
 

@@ -146,10 +146,13 @@ impl Jwks {
     /// Returns the current document, for the refresher that replaces this one.
     pub(crate) fn seed(&self) -> Option<Seed> {
         let generation = self.generation()?;
-        let document = self.shared.record().document.clone()?;
+        let usable_until = self.shared.schedule().usable_until()?;
+        let record = self.shared.record();
         Some(Seed {
-            document,
+            document: record.document.clone()?,
             generation,
+            confirmed: record.confirmed?,
+            usable_until,
         })
     }
 

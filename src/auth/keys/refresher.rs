@@ -103,16 +103,19 @@ impl Refresher {
             Source::File(_) => KeySet::parse_file,
             Source::Address(_) | Source::Discovery => KeySet::parse,
         };
+        let (confirmed, usable_until) = (seed.confirmed, seed.usable_until);
         if let Ok(held) = self.parse(document, None, &issuer, parse) {
-            let now = Instant::now();
             let fetched = Fetched {
                 held,
                 max_age: None,
                 address: None,
                 discovered: false,
             };
-            self.succeed(fetched, now);
-            self.shared.schedule().fetch();
+            self.succeed(fetched, confirmed);
+            let mut schedule = self.shared.schedule();
+            schedule.use_no_longer_than(usable_until);
+            schedule.fetch();
+            drop(schedule);
         }
         self
     }

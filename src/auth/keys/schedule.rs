@@ -386,6 +386,16 @@ impl Schedule {
         self.retry_after_until.is_some_and(|until| now < until)
     }
 
+    /// Returns until when the held set may be used. `None` if none is held.
+    pub(crate) fn usable_until(&self) -> Option<Instant> {
+        self.usable_until
+    }
+
+    /// Uses the held set no longer than this. A reload does not make a set younger.
+    pub(crate) fn use_no_longer_than(&mut self, until: Instant) {
+        self.usable_until = self.usable_until.map(|held| held.min(until));
+    }
+
     /// Records that the current set was dropped.
     pub(crate) fn dropped(&mut self) {
         self.usable_until = None;

@@ -63,6 +63,10 @@ pub(crate) struct Seed {
     pub(crate) document: Arc<[u8]>,
     /// The generation of the set parsed from it.
     pub(crate) generation: u64,
+    /// The start of the fetch that last confirmed it.
+    pub(crate) confirmed: Instant,
+    /// When it stops being used unless it is confirmed again.
+    pub(crate) usable_until: Instant,
 }
 
 /// The state that requests and the refresher share.

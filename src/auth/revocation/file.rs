@@ -4,7 +4,8 @@
 //! the list stays unchanged: an entry leaves the list only when it expires.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -55,26 +56,42 @@ struct Stamp {
 /// # Errors
 /// Names the first line that is not an entry.
 pub(crate) fn read(path: &Path) -> Result<Vec<Revocation>, FileError> {
-    let name = || path.display().to_string();
-    let unreadable = |error: &io::Error| FileError::Unreadable(name(), error.kind());
-    let length = fs::metadata(path)
-        .map_err(|error| unreadable(&error))?
-        .len();
-    if length > MAX_BYTES {
-        return Err(FileError::TooLarge(name()));
-    }
-    let text = fs::read(path).map_err(|error| unreadable(&error))?;
     let mut entries = Vec::new();
-    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
+    each(path, |entry| entries.push(entry))?;
+    Ok(entries)
+}
+
+/// Passes every entry of the file to a function, line by line: the text of 100,000 entries and the
+/// entries themselves take more memory than the list.
+///
+/// # Errors
+/// As for [`read`]. The entries before that line were passed on.
+pub(crate) fn each(path: &Path, mut with: impl FnMut(Revocation)) -> Result<(), FileError> {
+    let name = || path.display().to_string();
+    let unreadable = |error: io::Error| FileError::Unreadable(name(), error.kind());
+    let file = File::open(path).map_err(unreadable)?;
+    // The limit holds for what is read: a file may grow meanwhile, and a device has no length.
+    let mut file = BufReader::new(file.take(MAX_BYTES + 1));
+    let (mut text, mut bytes) = (Vec::new(), 0);
+    for number in 1.. {
+        text.clear();
+        let read = file.read_until(b'\n', &mut text).map_err(unreadable)?;
+        bytes += read as u64;
+        if bytes > MAX_BYTES {
+            return Err(FileError::TooLarge(name()));
+        }
+        if read == 0 {
+            break;
+        }
+        let line = text.trim_ascii();
         if line.is_empty() {
             continue;
         }
         let entry = str::from_utf8(line).map_err(|_| "not UTF-8");
         let entry = entry.and_then(Revocation::from_json);
-        entries.push(entry.map_err(|why| FileError::Line(name(), at + 1, why))?);
+        with(entry.map_err(|why| FileError::Line(name(), number, why))?);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// A file that is watched and read into the list.
@@ -149,10 +166,13 @@ impl RevocationFile {
         // Taken before the file is read, so that a change during the read is noticed at the next
         // check.
         let stamp = Stamp::of(&self.path);
-        let entries = read(&self.path)?;
         let now = self.clock.now();
         self.list.sweep(now);
-        self.list.add(entries, now);
+        let mut batch = self.list.batch(now);
+        each(&self.path, |entry| {
+            batch.push(&entry);
+        })?;
+        self.list.add_batch(batch);
         self.read = stamp;
         Ok(())
     }
@@ -168,5 +188,18 @@ impl Stamp {
             #[cfg(unix)]
             inode: std::os::unix::fs::MetadataExt::ino(&metadata),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/zero` has a length of 0 and no end.
+    #[test]
+    #[cfg(unix)]
+    fn reads_no_more_than_the_limit() {
+        let found = read(Path::new("/dev/zero"));
+        assert_eq!(found, Err(FileError::TooLarge("/dev/zero".to_owned())));
     }
 }

@@ -89,6 +89,6 @@ fn subscriber(list: &Arc<RevocationList>, clock: &Clock) -> Subscriber {
             }
             to.add(entries, now.now());
         }),
-        held: Box::new(move || from.entries(then.now()).iter().map(line).collect()),
+        held: Box::new(move |with| from.each(then.now(), |entry| with(line(&entry)))),
     }
 }

@@ -18,9 +18,12 @@ pub(crate) struct Line {
 pub(crate) struct Subscriber {
     /// Adds lines to the holder's list. May be called with lines that it already has.
     pub(crate) add: Box<dyn Fn(Vec<Line>) + Send + Sync>,
-    /// Returns the holder's lines, to be written back to a store that lacks them.
-    pub(crate) held: Box<dyn Fn() -> Vec<Line> + Send + Sync>,
+    /// Passes on each line to write back to a store that lacks it.
+    pub(crate) held: Box<EachHeld>,
 }
+
+/// A function that passes each line that is held to another.
+pub(crate) type EachHeld = dyn Fn(&mut dyn FnMut(Line)) + Send + Sync;
 
 /// The subscribers of a store.
 #[derive(Default)]
@@ -42,11 +45,17 @@ impl Subscribers {
         }
     }
 
-    /// Returns the lines that the subscribers hold.
-    pub(crate) fn held(&self) -> Vec<Line> {
-        let subscribers = self.lock();
-        let held = subscribers.iter().map(|subscriber| (subscriber.held)());
-        held.flatten().collect()
+    /// Returns the lines that the subscribers hold, as far as they are wanted.
+    pub(crate) fn held(&self, mut is_wanted: impl FnMut(&Line) -> bool) -> Vec<Line> {
+        let mut held = Vec::new();
+        for subscriber in self.lock().iter() {
+            (subscriber.held)(&mut |line| {
+                if is_wanted(&line) {
+                    held.push(line);
+                }
+            });
+        }
+        held
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {

@@ -21,6 +21,8 @@ mod stats;
 use std::time::Instant;
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "service")]
+pub(crate) use self::redis::probe::{ProbeError, Probed};
 #[cfg(feature = "redis")]
 pub use self::redis::{InvalidStoreUrl, RedisOptions};
 pub(crate) use self::{
@@ -100,6 +102,23 @@ impl Store {
         Ok(Self::of(Backend::Redis(redis::Redis::start(url, options)?)))
     }
 
+    /// Like [`redis`](Self::redis), for a process whose clock is this one.
+    #[cfg(all(test, feature = "redis"))]
+    fn redis_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> std::time::SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
+        let redis = redis::Redis::start_with_clock(url, options, clock)?;
+        Ok(Self::of(Backend::Redis(redis)))
+    }
+
+    /// Connects to a store once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(crate) async fn probe(url: &str, options: &RedisOptions) -> Result<Probed, ProbeError> {
+        redis::Redis::probe(url, options).await
+    }
+
     /// Checks the URL of a store without connecting to it.
     #[cfg(feature = "service")]
     pub(crate) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
@@ -157,7 +176,7 @@ impl Store {
     #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async))] // Redis is waited for
     pub(crate) async fn lines(&self) -> Result<Vec<Line>, Unavailable> {
         match &self.0.backend {
-            Backend::Memory(_, subscribers) => Ok(subscribers.held()),
+            Backend::Memory(_, subscribers) => Ok(subscribers.held(|_| true)),
             #[cfg(feature = "redis")]
             Backend::Redis(redis) => redis.lines().await,
         }

@@ -23,7 +23,7 @@ use crate::auth::{
 /// `X` is any type that serde can deserialize from the token's payload. If the payload does not
 /// fit, the request is rejected with 401 `invalid_claim` before the handler runs.
 ///
-/// Serializes as the payload that the issuer signed: the same members with the same values, in the
+/// Serializes as the payload that the issuer signed, within the limits of introspection: the same members with the same values, in the
 /// same order. Integers beyond 64 bits become doubles and `1e400` becomes null;
 /// [`json`](Self::json) returns the exact text. `Debug` shows no claim values.
 ///
@@ -222,7 +222,10 @@ impl<X> Claims<X> {
         json::accepted(claim).ok()
     }
 
-    /// Returns the payload as the issuer signed it, in JSON.
+    /// Returns the payload as the issuer signed it, in JSON. If the issuer was
+    /// [asked](crate::auth::introspection::Introspection::always) about the token and its answer grants
+    /// less, `scope`, `scp` and `exp` are those that are left. For an opaque token, the payload is the
+    /// answer.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]

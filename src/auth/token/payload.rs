@@ -68,6 +68,9 @@ struct ClaimSpans {
     permissions: Offset,
 }
 
+/// The longest lifetime that counts, in seconds: 100 years.
+const CENTURY: u64 = 100 * 365 * 86_400;
+
 /// The total number of items in most tokens. More are stored on the heap.
 const FEW: usize = 4;
 
@@ -79,7 +82,7 @@ type Span = (Offset, Offset);
 type Offset = u32;
 
 impl Verified {
-    /// Returns the payload as the issuer signed it.
+    /// Returns the payload as the issuer signed it, within the limits of introspection.
     pub(crate) fn payload(&self) -> &str {
         self.read((0, self.payload))
     }
@@ -153,63 +156,97 @@ impl Verified {
             issued: self.times.issued,
             ..RevocableClaims::default()
         };
-        // Cannot fail: the payload was accepted before.
-        let _ = json::members(self.payload(), |name, value| match (name, value) {
-            ("jti", Value::Text(jti)) => marks.jti = Some(jti),
-            ("sub", Value::Text(sub)) => marks.sub = Some(sub),
-            ("sid", Value::Text(sid)) => marks.sid = Some(sid),
-            ("client_id" | "azp" | "cid", Value::Text(client)) => marks.clients.push(client),
-            _ => {}
-        });
+        if context.revocations.names_subjects_alone(&context.issuer) {
+            // Saves reading the payload again.
+            marks.sub = self.subject().map(Cow::Borrowed);
+        } else {
+            // The payload was accepted before, so it can be read again.
+            let _ = json::members(self.payload(), |name, value| match (name, value) {
+                ("jti", Value::Text(jti)) => marks.jti = Some(jti),
+                ("sub", Value::Text(sub)) => marks.sub = Some(sub),
+                ("sid", Value::Text(sid)) => marks.sid = Some(sid),
+                ("client_id" | "azp" | "cid", Value::Text(client)) => marks.clients.push(client),
+                _ => {}
+            });
+        }
         let now = context.clock.now();
         context.revocations.has(&context.issuer, &marks, now)
     }
 
-    /// Returns these claims, restricted by an introspection answer about the same token: the token
-    /// expires at the earlier of the two times and grants only scopes that are in both. An answer
-    /// without scopes does not restrict them.
+    /// Returns these claims, limited by an introspection answer about the same token: it expires at
+    /// the earlier of both times, and grants the scopes that are in both. An answer without scopes
+    /// does not limit them. The payload is limited as well, since applications read it.
     ///
     /// # Errors
     /// [`AuthError::TokenBound`] if they are bound to different keys.
     pub(crate) fn limited_by(&self, answer: &Self) -> Result<Self, AuthError> {
-        let mut text = self.text.clone();
-        let mut claims = self.claims.clone();
-        if answer.lists_scopes() {
-            let granted = |verified: &Self, name: &str| {
-                let mut words = verified.scopes().flat_map(|string| string.split(' '));
-                words.any(|word| word == name)
-                    || verified.scopes_one_by_one().any(|word| word == name)
-            };
-            let words = self.scopes().flat_map(|string| string.split(' '));
-            let words = words.chain(self.scopes_one_by_one());
-            let both: Vec<_> = words
-                .filter(|name| !name.is_empty() && granted(answer, name))
-                .collect();
-            let both = both.join(" ");
-            let from = text.len();
-            text.push_str(&both);
-            claims.scope = Some((offset(from), offset(text.len())));
-            claims.scp = None;
-            let scps = usize::try_from(claims.audience).unwrap_or_default();
-            claims.lists.drain(..scps);
-            claims.permissions -= claims.audience;
-            claims.audience = 0;
-        }
         let binding = Binding::of_both(self.binding.as_deref(), answer.binding.as_deref())?;
-        Ok(Self {
-            text,
-            payload: self.payload,
-            claims,
-            binding: binding.map(Box::new),
-            times: Times {
-                expires: self.times.expires.min(answer.times.expires),
-                ..self.times
-            },
-            context: Arc::clone(&self.context),
-            source: self.source.clone(),
-            pseudonym: OnceLock::new(),
-            not_revoked_in: AtomicU64::new(0),
-        })
+        let payload = self.payload_limited_by(answer)?;
+        let times = Times {
+            expires: self.times.expires.min(answer.times.expires),
+            ..self.times
+        };
+        let claims = Registered::parse(&payload)?;
+        let extract = Extract::new(&payload, &claims, times, binding);
+        drop(claims);
+        let context = Arc::clone(&self.context);
+        Ok(extract.verified(payload, context, self.source.clone()))
+    }
+
+    /// Returns the payload with the limits of an answer in `scope`, `scp` and `exp`. If they limit
+    /// nothing, it is the payload as it was signed.
+    fn payload_limited_by(&self, answer: &Self) -> Result<String, AuthError> {
+        let limits_scopes = answer.lists_scopes();
+        let expires_earlier = answer.times.expires < self.times.expires;
+        let mut is_limited = false;
+        let mut payload = String::with_capacity(self.payload().len());
+        let members = json::object(self.payload()).map_err(|_| AuthError::TokenMalformed)?;
+        for (name, value) in members {
+            let limited = match &*name {
+                "scope" | "scp" if limits_scopes => answer.granted_of(value),
+                "exp" if expires_earlier => {
+                    json::member(answer.payload(), "exp").map(Cow::Borrowed)
+                }
+                _ => None,
+            };
+            is_limited |= limited.is_some();
+            let value = limited.unwrap_or(Cow::Borrowed(value));
+            let start = if payload.is_empty() { '{' } else { ',' };
+            payload.push(start);
+            payload.push_str(&serde_json::Value::from(name).to_string());
+            payload.push(':');
+            payload.push_str(&value);
+        }
+        if !is_limited {
+            return Ok(self.payload().to_owned());
+        }
+        payload.push('}');
+        Ok(payload)
+    }
+
+    /// Returns the scopes of a value of `scope` or `scp` that these claims grant too, as a value of
+    /// the same kind. `None` if they grant all of them.
+    fn granted_of(&self, scopes: &str) -> Option<Cow<'static, str>> {
+        let is_granted = |name: &str| {
+            let mut words = self.scopes().flat_map(|string| string.split(' '));
+            words.any(|word| word == name) || self.scopes_one_by_one().any(|word| word == name)
+        };
+        let scopes = json::accepted::<serde_json::Value>(scopes).ok()?;
+        let limited = match &scopes {
+            serde_json::Value::String(text) => {
+                let words = text.split(' ');
+                let words = words.filter(|name| !name.is_empty() && is_granted(name));
+                serde_json::Value::from(words.collect::<Vec<_>>().join(" "))
+            }
+            serde_json::Value::Array(items) => {
+                let items = items
+                    .iter()
+                    .filter(|item| item.as_str().is_some_and(is_granted));
+                items.cloned().collect()
+            }
+            _ => return None,
+        };
+        (limited != scopes).then(|| Cow::Owned(limited.to_string()))
     }
 
     /// Returns whether the payload has any claim for scopes. An empty list grants none.
@@ -290,6 +327,7 @@ impl Extract {
         context: Arc<IssuerContext>,
         source: VerifiedBy,
     ) -> Verified {
+        context.saw_lifetime(&self.times);
         let length = offset(payload.len());
         let mut text = payload;
         text.push_str(&self.escaped);
@@ -357,9 +395,23 @@ pub(crate) struct IssuerContext {
     pub(crate) implied: Arc<ImpliedScopes>,
     /// True if a token must be bound to the key of a DPoP proof.
     pub(crate) requires_key: bool,
+    /// The longest lifetime of a token that was verified, in whole seconds.
+    pub(crate) longest_lifetime: AtomicU64,
 }
 
 impl IssuerContext {
+    /// Remembers how long the token lives, if no other lives longer. A token without `iat` lives from
+    /// now on.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    fn saw_lifetime(&self, times: &Times) {
+        let issued = times.issued.unwrap_or_else(|| self.clock.now());
+        let lifetime = ((times.expires - issued).ceil() as u64).min(CENTURY);
+        // Almost every token lives as long as the others, so this seldom writes.
+        if lifetime > self.longest_lifetime.load(Relaxed) {
+            self.longest_lifetime.fetch_max(lifetime, Relaxed);
+        }
+    }
+
     /// Returns whether both treat a token the same way. The slots may differ.
     pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.issuer == other.issuer

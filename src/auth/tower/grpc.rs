@@ -72,7 +72,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(STATUS, status.into());
         // The texts contain no `%`, which would need to be escaped.
-        headers.insert(MESSAGE, HeaderValue::from_static(self.error.detail()));
+        headers.insert(MESSAGE, HeaderValue::from_static(self.detail()));
         if let Some(pushback) = pushback {
             headers.insert(PUSHBACK, pushback.into());
         }

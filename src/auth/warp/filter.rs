@@ -102,8 +102,8 @@ where
     })
 }
 
-/// Requires a valid token. `credential` finds it in the header fields.
-fn filter<X, C>(
+/// Requires a valid token, from the credential that a function finds in the header fields.
+pub(super) fn filter<X, C>(
     auth: &Auth,
     credential: C,
 ) -> impl Filter<Extract = (Claims<X>,), Error = Rejection> + Clone + Send + Sync + 'static + use<X, C>

@@ -17,7 +17,8 @@ use warp::{
 };
 
 use crate::auth::{
-    error::AuthError, token::claims::Claims, verifier::Auth, warp::filter::with_auth_from,
+    challenge::Scheme, credential::Credential, error::AuthError, token::claims::Claims,
+    verifier::Auth, warp::filter::filter,
 };
 
 /// The name of the subprotocol that precedes the token in the list.
@@ -28,6 +29,10 @@ const BEARER: &str = "bearer";
 /// Takes the token from `Authorization`, or from the subprotocols if a page offers `bearer`
 /// followed by the token: `new WebSocket(url, ["bearer", token])`. Rejects a request with a token
 /// in both places, or with two in one.
+///
+/// A token in the subprotocols has the scheme `Bearer`. A page cannot send a DPoP proof with it, so
+/// a token that is bound to a key is rejected there. In `Authorization`, such a token comes under
+/// `DPoP` with its proof, as on every other route.
 ///
 /// This filter needs no feature of warp. With warp's feature `websocket`, a route looks like this:
 ///
@@ -65,8 +70,7 @@ pub fn with_websocket_auth<X>(
 where
     X: DeserializeOwned + Send + 'static,
 {
-    let of = auth.clone();
-    with_auth_from(auth, move |headers: &HeaderMap| token(&of, headers))
+    filter(auth, credential)
 }
 
 /// Extracts the subprotocol that the response to the handshake must name: `bearer` if the client
@@ -99,19 +103,25 @@ impl Subprotocol {
     }
 }
 
-/// Returns the token in the header fields of a handshake.
-fn token<'h>(auth: &Auth, headers: &'h HeaderMap) -> Result<&'h [u8], AuthError> {
+/// Returns the credential in the header fields of a handshake.
+fn credential<'h>(
+    auth: &Auth,
+    headers: &'h HeaderMap,
+    is_dpop_enabled: bool,
+) -> Result<Credential<'h>, AuthError> {
     let mut offered = offered(headers).skip_while(|name| *name != BEARER.as_bytes());
     if offered.next().is_none() {
-        return auth.bare_token(headers);
+        return auth.presented(headers, is_dpop_enabled);
     }
     let token = offered.next().filter(|token| !token.is_empty());
     let token = token.ok_or(AuthError::MalformedAuthorization)?;
-    // With two credentials, another component might pick the one that we ignore.
-    if headers.contains_key(AUTHORIZATION) || offered.any(|name| name == BEARER.as_bytes()) {
+    // Two credentials: if we chose one, another component could choose the other.
+    let field = auth.inner.field.as_ref().unwrap_or(&AUTHORIZATION);
+    if headers.contains_key(field) || offered.any(|name| name == BEARER.as_bytes()) {
         return Err(AuthError::MultipleCredentials);
     }
-    Ok(token)
+    let scheme = Some(Scheme::Bearer);
+    Ok(Credential { token, scheme })
 }
 
 /// Returns the names in `Sec-WebSocket-Protocol`, which may come in several fields
@@ -124,6 +134,8 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
     use crate::{algorithm::Algorithm, auth::warp::filter::BearerFilterExt};
 
@@ -161,12 +173,29 @@ mod tests {
             for value in authorization {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            assert_eq!(
-                token(&auth, &headers),
-                expected.map(str::as_bytes),
-                "{case}"
-            );
+            let found = credential(&auth, &headers, false).map(|credential| credential.token);
+            assert_eq!(found, expected.map(str::as_bytes), "{case}");
         }
+    }
+
+    #[test]
+    fn rejects_a_token_in_the_subprotocols_and_in_the_field_for_tokens() {
+        let auth = Auth::builder().issuer("https://a.example/").audience("a");
+        let auth = auth.algorithms([Algorithm::HS256]).signing_secret([7; 32]);
+        let auth = auth.token_field(HeaderName::from_static("x-token"));
+        let auth = auth.build().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static("bearer, a.b.c"),
+        );
+        // No token is taken from this field, so it holds no second credential.
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer d.e.f"));
+        let found = credential(&auth, &headers, false);
+        assert_eq!(found.unwrap().token, b"a.b.c");
+        headers.insert("x-token", HeaderValue::from_static("d.e.f"));
+        let found = credential(&auth, &headers, false);
+        assert_eq!(found.unwrap_err(), AuthError::MultipleCredentials);
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ const ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
 const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
 /// The scopes that the token grants, separated by single spaces. Empty if there are none.
 const SCOPE: HeaderName = HeaderName::from_static("x-auth-scope");
-/// The payload as the issuer signed it, base64url without padding.
+/// The payload as the issuer signed it, within the limits of introspection: base64url without padding.
 const CLAIMS: HeaderName = HeaderName::from_static("x-auth-claims");
 
 /// The maximum number of scopes, of permissions and of other rules in one query. Queries need no

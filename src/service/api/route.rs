@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use warp::{
     Filter, Rejection, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue},
     path::FullPath,
     reply::Response,
 };
 
 use crate::{
     auth::{
-        Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
+        Auth, BearerFilterExt, Claims, Problem, closed,
         context::{self, Original},
         display::ShownText,
         policy::{Policy, Requirement},
@@ -76,6 +76,8 @@ pub struct Access {
     pub docs: Option<Docs>,
     /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the three routes below `/api`, which are for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
 }
 
 impl From<&Auth> for Access {
@@ -86,6 +88,7 @@ impl From<&Auth> for Access {
             resource_scopes: None,
             docs: Some(Docs::default()),
             forward_auth_paths: false,
+            demo_routes: true,
         }
     }
 }
@@ -617,7 +620,9 @@ pub(crate) struct QueryRequirements {
 /// Parses the requirements in a query.
 pub(crate) type ReadPolicy = fn(&str) -> Result<QueryRequirements, Problem>;
 
-/// A row whose policy is in the query of each request, without a handler.
+/// A row for a proxy that asks about a request of its client, without a handler. The policy is in the
+/// query. The client's method and path are in fields that the proxy sends, and so is the client's
+/// certificate: the one of the connection is the proxy's.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
     protected: ProtectedRoute<'a, F>,
@@ -639,12 +644,7 @@ impl<F> QueryPolicyRoute<'_, F> {
         } = self.protected;
         let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
         let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
-        let answer = move |arguments: T,
-                           method: Method,
-                           path: FullPath,
-                           query: String,
-                           certificate: Option<ClientCertificate>,
-                           headers: HeaderMap| {
+        let answer = move |arguments: T, query: String, headers: HeaderMap| {
             let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
             async move {
                 let asked = match read(&query) {
@@ -652,16 +652,14 @@ impl<F> QueryPolicyRoute<'_, F> {
                     Err(problem) => return problem.response(),
                 };
                 context::set_original(original(&headers));
-                let proves = auth.accepts_proofs();
-                let forwarded = proves.then(|| ForwardedTarget::read(&headers));
-                let request = match &forwarded {
-                    Some(target) => target.head(&headers),
-                    None => RequestHead::new(&method, path.as_str(), &headers),
+                // Nothing reads it unless tokens come with proofs.
+                let forwarded = if auth.accepts_proofs() {
+                    ForwardedTarget::read(&headers)
+                } else {
+                    ForwardedTarget::default()
                 };
-                let request = match &certificate {
-                    Some(certificate) => request.with_certificate(certificate.as_der()),
-                    None => request,
-                };
+                // Without the certificate of the connection, which is the proxy's own.
+                let request = forwarded.head(&headers);
                 let requirement = both(required, asked.policy).map(Requirement::from);
                 let verdict = match (asked.audience, requirement) {
                     (Some(audience), requirement) => {
@@ -678,11 +676,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                 };
                 match verdict {
                     Ok(claims) => handler.call(arguments.append(claims)).await.into_response(),
-                    Err(refusal)
-                        if forwarded
-                            .as_ref()
-                            .is_some_and(|it| it.explains(refusal.error)) =>
-                    {
+                    Err(refusal) if forwarded.explains(refusal.error) => {
                         Problem::BadRequest.response()
                     }
                     Err(refusal) => refusal.response(),
@@ -691,10 +685,7 @@ impl<F> QueryPolicyRoute<'_, F> {
         };
         let filter = route
             .filter
-            .and(warp::method())
-            .and(warp::path::full())
             .and(query())
-            .and(warp::ext::optional())
             .and(warp::header::headers_cloned())
             .then(answer);
         let answered = Route {
@@ -731,8 +722,7 @@ pub(crate) struct Target {
     pub(crate) query: String,
 }
 
-/// Adds the nonce for the next proof to a successful answer, if the current nonce is about to
-/// expire.
+/// Adds the nonce for the next proof to a successful answer, in the last part of the nonce's time.
 fn renew_nonce(auth: &Auth, answer: &mut Response) {
     const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
     let nonce = auth.dpop_nonce().filter(|_| answer.status().is_success());

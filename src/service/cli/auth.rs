@@ -16,12 +16,17 @@ pub(in crate::service) fn store(config: &Config) -> Store {
     let Some(url) = &config.state_store.url else {
         return Store::memory(memory);
     };
-    let options = RedisOptions {
-        timeout: config.state_store.timeout,
-        memory,
-        ..RedisOptions::default()
-    };
+    let options = store_options(config);
     Store::redis(url.as_str(), &options).expect("the configuration has checked the URL")
+}
+
+/// Returns the options of a store that is shared.
+pub(in crate::service) fn store_options(config: &Config) -> RedisOptions {
+    RedisOptions {
+        timeout: config.state_store.timeout,
+        memory: config.dpop.store,
+        ..RedisOptions::default()
+    }
 }
 
 /// Returns a builder with every setting of the configuration.

@@ -138,8 +138,8 @@ pub(super) fn ended(file: Option<&Path>, proof: Option<&ClientProof>) -> Vec<Fau
 }
 
 fn revocations(path: &Path) -> Parsed<()> {
-    match revocation::file::read(path) {
-        Ok(_) => Ok(()),
+    match revocation::file::each(path, drop) {
+        Ok(()) => Ok(()),
         Err(FileError::Unreadable(_, kind)) => Err(cannot_read(&io::Error::from(kind))),
         Err(FileError::Line(_, line, why)) => {
             Err(InvalidValue::new("is not a list of revocations")

@@ -273,7 +273,7 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        // Whoever made the key has chosen its name.
+        // The issuer chooses the `kid`, so it is untrusted text.
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         // A macro, because the level of an event's callsite must be constant.

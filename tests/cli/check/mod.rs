@@ -7,11 +7,13 @@
 //! | `discovery.rs` | issuers whose documents cannot be fetched, and the advice |
 //! | `environment.rs` | variables, `.env`, descriptors |
 //! | `readiness.rs` | `/readyz` and the log give the same reason |
+//! | `store.rs` | the state store, and the way out |
 
 mod discovery;
 mod environment;
 mod keys;
 mod readiness;
+mod store;
 
 use std::fs;
 

@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{ClientConfig, crypto, pki_types::ServerName},
 };
 
@@ -26,6 +27,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The number of commands that may be queued for the connection's task. With the crate's default of
 /// 50, claims wait for each other.
 const QUEUE: usize = 1024;
+
+/// Why there is no connection, by the stage that failed.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    Tcp(io::Error),
+    Tls(io::Error),
+    Login(RedisError),
+    TimedOut,
+}
+
+impl From<OpenError> for RedisError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Tcp(error) | OpenError::Tls(error) => error.into(),
+            OpenError::Login(error) => error,
+            OpenError::TimedOut => io::Error::from(io::ErrorKind::TimedOut).into(),
+        }
+    }
+}
 
 /// An open connection. Dropping it closes the socket.
 pub(super) struct Connection {
@@ -40,19 +60,20 @@ impl Connection {
         address: &Address,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Self, RedisError> {
+    ) -> Result<Self, OpenError> {
         let connecting = Self::connect(address, command_timeout, on_push);
         let connected = timeout(CONNECT_TIMEOUT, connecting).await;
-        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        connected.unwrap_or(Err(OpenError::TimedOut))
     }
 
     async fn connect(
         address: &Address,
         command_timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Self, RedisError> {
-        let tcp = TcpStream::connect((&*address.host, address.port)).await?;
-        tcp.set_nodelay(true)?;
+    ) -> Result<Self, OpenError> {
+        let tcp = TcpStream::connect((&*address.host, address.port)).await;
+        let tcp = tcp.map_err(OpenError::Tcp)?;
+        tcp.set_nodelay(true).map_err(OpenError::Tcp)?;
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(command_timeout))
             .set_pipeline_buffer_size(QUEUE)
@@ -60,13 +81,13 @@ impl Connection {
                 on_push(push);
                 Ok::<_, SendError>(())
             });
-        if address.tls {
-            let tls = tls_connector().map_err(io::Error::other)?;
-            let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-            Self::log_in(address, tls.connect(name, tcp).await?, config).await
+        let logged_in = if address.tls {
+            let stream = tls(address, tcp).await.map_err(OpenError::Tls)?;
+            Self::log_in(address, stream, config).await
         } else {
             Self::log_in(address, tcp, config).await
-        }
+        };
+        logged_in.map_err(OpenError::Login)
     }
 
     async fn log_in(
@@ -92,6 +113,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+async fn tls(address: &Address, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let connector = tls_connector().map_err(io::Error::other)?;
+    let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
+    connector.connect(name, tcp).await
 }
 
 /// Trusts the certificate authorities of the system or of `SSL_CERT_FILE`.

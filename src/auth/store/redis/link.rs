@@ -26,6 +26,7 @@ use crate::auth::{
         lines::Line,
         redis::{
             connect::Connection,
+            probe::{MAX_SKEW, ahead_of},
             shared::{Shared, line, millis, score},
         },
     },
@@ -91,6 +92,7 @@ async fn open(shared: &Arc<Shared>) -> RedisResult<(Connection, u64)> {
     commands.set_response_timeout(CHECK_TIMEOUT.max(shared.timeout));
     // Subscribes before reading the list, so that no line is missed in between.
     commands.subscribe(&shared.names.list).await?;
+    compare_clocks(shared, &mut commands).await;
     let birth = birth(shared, &mut commands).await?;
     Ok((connection, birth))
 }
@@ -142,9 +144,20 @@ async fn keep_alive(
 /// server does not answer or is read-only.
 async fn birth(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisResult<u64> {
     let mut pipeline = redis::pipe();
-    shared.birth(&mut pipeline, SystemTime::now());
+    shared.birth(&mut pipeline, shared.now());
     let (_, birth): (Value, u64) = pipeline.query_async(commands).await?;
     Ok(birth)
+}
+
+/// Compares the server's clock with that of this process. Where the user may not ask for it, or the
+/// answer is lost, it counts as equal.
+async fn compare_clocks(shared: &Shared, commands: &mut MultiplexedConnection) {
+    let ahead_ms = ahead_of(commands, || shared.now()).await;
+    let ahead_ms = ahead_ms.unwrap_or_default();
+    if ahead_ms.unsigned_abs() > MAX_SKEW {
+        tracing::warn!(address = %shared.address, ahead_ms, "the state store's clock differs from this process's");
+    }
+    shared.set_server_ahead(ahead_ms);
 }
 
 /// Reads the whole list at intervals, and whenever there is a new subscriber.
@@ -185,8 +198,7 @@ async fn resync(shared: &Shared, commands: &mut MultiplexedConnection) -> RedisR
     .await?;
 
     let now = SystemTime::now();
-    let mut held = shared.subscribers.held();
-    held.retain(|line| {
+    let held = shared.subscribers.held(|line| {
         line.until.is_none_or(|until| until > now)
             && !present.contains(&hasher.hash_one(&line.text))
     });

@@ -11,6 +11,9 @@
 
 mod connect;
 mod link;
+mod options;
+#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "`check` uses it"))]
+pub(super) mod probe;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -19,13 +22,13 @@ mod url;
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-pub use self::url::InvalidStoreUrl;
+pub use self::{options::RedisOptions, url::InvalidStoreUrl};
 
 use self::{
     shared::{Shared, score},
@@ -35,32 +38,7 @@ use self::{
 use crate::auth::store::{
     claim::{Claim, Claimed, Unavailable},
     lines::{Line, Subscriber},
-    memory::DEFAULT_BYTES,
 };
-
-/// The options of a store in Redis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedisOptions {
-    /// The timeout of a command. After the store was emptied, values issued before it came back or
-    /// up to this long afterwards are rejected. Defaults to 100 ms.
-    pub timeout: Duration,
-    /// The prefix of all key names. Services with the same prefix share their state. Defaults to
-    /// `warp-bearer:`.
-    pub prefix: String,
-    /// The maximum memory, in bytes, for keys that this process has accepted. Defaults to 64 MiB.
-    pub memory: usize,
-}
-
-impl Default for RedisOptions {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(100),
-            prefix: "warp-bearer:".to_owned(),
-            memory: DEFAULT_BYTES,
-        }
-    }
-}
 
 /// A store in Redis, and the task that keeps its connection.
 pub(super) struct Redis {
@@ -80,9 +58,16 @@ impl Redis {
     /// # Panics
     /// Panics outside of a tokio runtime.
     pub(super) fn start(url: &str, options: &RedisOptions) -> Result<Self, InvalidStoreUrl> {
+        Self::start_with_clock(url, options, SystemTime::now)
+    }
+
+    pub(super) fn start_with_clock(
+        url: &str,
+        options: &RedisOptions,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, InvalidStoreUrl> {
         let address = Address::parse(url)?;
-        let shared = Shared::new(address, options.timeout, &options.prefix, options.memory);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(address, options, clock));
         let task = Handle::current().spawn(link::run(Arc::clone(&shared)));
         Ok(Self { shared, task })
     }
@@ -91,6 +76,15 @@ impl Redis {
     #[cfg(feature = "service")]
     pub(super) fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
         Address::parse(url).map(drop)
+    }
+
+    /// Connects once, and tries what the service needs.
+    #[cfg(feature = "service")]
+    pub(super) async fn probe(
+        url: &str,
+        options: &RedisOptions,
+    ) -> Result<probe::Probed, probe::ProbeError> {
+        probe::probe(url, options).await
     }
 
     pub(super) async fn claim(&self, claim: &Claim) -> Result<Claimed, Unavailable> {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::store::{
     lines::{Line, Subscribers},
     memory::Memory,
-    redis::url::Address,
+    redis::{options::RedisOptions, url::Address},
 };
 
 pub(super) struct Shared {
@@ -32,6 +32,10 @@ pub(super) struct Shared {
     /// Makes the task check the connection.
     pub(super) check_requested: Notify,
     pub(super) connects: AtomicU64,
+    /// The clock of this process.
+    now: fn() -> SystemTime,
+    /// How far the server's clock is ahead of it, in milliseconds. 0 if it is behind.
+    server_ahead: AtomicU64,
     synchronized: Mutex<Option<Synchronized>>,
 }
 
@@ -70,13 +74,15 @@ impl Names {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, timeout: Duration, prefix: &str, bytes: usize) -> Self {
+    pub(super) fn new(address: Address, options: &RedisOptions, now: fn() -> SystemTime) -> Self {
         Self {
             address,
-            timeout,
-            names: Names::new(prefix),
+            timeout: options.timeout,
+            names: Names::new(&options.prefix),
             connection: watch::Sender::default(),
-            accepted: Memory::new(bytes),
+            accepted: Memory::new(options.memory),
+            now,
+            server_ahead: AtomicU64::new(0),
             subscribers: Subscribers::default(),
             resync: Notify::new(),
             check_requested: Notify::new(),
@@ -98,12 +104,26 @@ impl Shared {
     /// Adds the commands that record the birth time, if the store is empty, and return it. They
     /// have two replies.
     ///
-    /// The birth time is set ahead by the timeout of the command, because another replica may have
-    /// had a key accepted during that time, before the store was emptied.
+    /// The birth is dated ahead by the time that the command may take: another replica may have
+    /// had something accepted in the meantime, before the store was emptied. It is by the later one of
+    /// this process's clock and the server's: a replica whose clock is behind would otherwise let in
+    /// what others accepted before.
     pub(super) fn birth(&self, pipeline: &mut Pipeline, now: SystemTime) {
-        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + 1);
+        let ahead = self.server_ahead.load(Ordering::Relaxed);
+        let (name, birth) = (&self.names.birth, millis(now + self.timeout) + ahead + 1);
         pipeline.cmd("SET").arg(name).arg(birth).arg("NX");
         pipeline.cmd("GET").arg(name);
+    }
+
+    /// Returns the time by the clock of this process.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.now)()
+    }
+
+    /// Records how far the server's clock is ahead, in milliseconds.
+    pub(super) fn set_server_ahead(&self, millis: i64) {
+        let ahead = u64::try_from(millis).unwrap_or_default();
+        self.server_ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// Records that the first `subscribers` subscribers received the whole list.

@@ -126,6 +126,38 @@ async fn rejects_values_issued_before_the_server_restarted_empty() {
     assert_eq!(other.claim(unused).await, Err(Unavailable::TooOld));
 }
 
+/// The replica that finds the store empty dates its birth. If its clock is behind, that must not let in
+/// what was used before.
+#[tokio::test]
+async fn a_replica_whose_clock_is_behind_dates_no_birth_too_early() {
+    fn behind() -> SystemTime {
+        SystemTime::now() - Duration::from_secs(20)
+    }
+    let Some(mut server) = RedisServer::start() else {
+        return;
+    };
+    let used = claim("used");
+    let other = connected(&server.url()).await;
+    assert_eq!(other.claim(used).await, Ok(Claimed::First));
+    drop(other);
+    server.kill();
+    server.restart();
+    let slow = Store::redis_with_clock(&server.url(), &RedisOptions::default(), behind).unwrap();
+    slow.connected().await;
+    let at_slow = |claim: Claim| Claim {
+        now: behind(),
+        ..claim
+    };
+    let claimed = slow.claim(at_slow(used)).await;
+    assert_eq!(claimed, Err(Unavailable::TooOld));
+    let waited = until(|| async {
+        let new = format!("{:?}", Instant::now());
+        slow.claim(at_slow(claim(&new))).await == Ok(Claimed::First)
+    })
+    .await;
+    assert!(waited < RECOVERY, "{waited:?}");
+}
+
 #[tokio::test]
 async fn rejects_values_issued_before_the_store_was_emptied() {
     let Some(server) = RedisServer::start() else {

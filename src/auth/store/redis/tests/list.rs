@@ -20,7 +20,7 @@ impl Held {
         let (to, from) = (held.clone(), held.clone());
         store.watch(Subscriber {
             add: Box::new(move |lines| lines.into_iter().for_each(|line| to.add(line))),
-            held: Box::new(move || from.lines()),
+            held: Box::new(move |with| from.lines().into_iter().for_each(with)),
         });
         held
     }
