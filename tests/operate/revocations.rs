@@ -78,7 +78,7 @@ async fn a_hundred_thousand_entries_are_small_and_hold_nobody_up() {
         answered += 1;
         assert!(begin.elapsed() < Duration::from_secs(60));
     }
-    service.logged("the file of revocations was read").await;
+    service.logged("revocation file read").await;
     let took = begin.elapsed();
     println!("read again within {took:?}: {answered} requests meanwhile, the slowest {slowest:?}");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
