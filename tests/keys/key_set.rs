@@ -367,8 +367,8 @@ async fn recovers_from_an_answer_without_keys_after_the_set_was_dropped() {
     }
 }
 
-/// A reload that reads the held document again would otherwise make it good for another time to live,
-/// each time, while the issuer is down.
+/// Otherwise each reload would make the held document valid for another time to live while the
+/// issuer is down.
 #[tokio::test]
 async fn reloads_do_not_make_a_set_younger() {
     const MINUTE: Duration = Duration::from_secs(60);
@@ -1161,11 +1161,11 @@ async fn logs_without_holding_a_lock() {
     issuer.fail(Fault::Status(500));
     clock.pass_until(SECOND, || !auth.is_ready()).await;
     for words in [
-        "left out",
+        "key skipped",
         "key set fetched",
         "discovery failed",
-        "not fetched",
-        "is dropped",
+        "fetch failed",
+        "key set dropped",
     ] {
         let written = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
         assert!(log.count(words) > 0, "{words}: {written}");
