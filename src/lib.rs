@@ -49,19 +49,28 @@
     doc = "- [`issuer`], a small real OpenID issuer on loopback, for tests and for `warp-bearer dev`."
 )]
 //!
-//! The features:
-//! - `warp`: the filters. Without it, [`auth`] depends on no framework.
-//! - `tower`: layers for tower, which tonic and hyper servers can use too.
-//! - `axum`: claims as an extractor of axum 0.8. It includes `tower`.
-//! - `testing`: the local issuer, for your own tests. It includes `warp`.
-//! - `service`: everything that the binary needs. It includes `testing`.
-//! - `docs`: `/openapi.json` and `/docs` of the service. It includes `service`.
-//! - `otel`: OTLP traces of the service. It includes `service`.
+//! # Features
 //!
-//! All features except `otel` are on by default, so that `cargo run` works in a clone. To use the
-//! library, depend on it with `default-features = false, features = ["warp"]`, because the defaults
-//! include dependencies that only the binary needs.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `warp` | yes | the filters. Without it, [`auth`] depends on no framework |
+//! | `tower` | yes | layers for tower, which tonic and hyper servers can use too |
+//! | `axum` | yes | claims as an extractor of axum 0.8; includes `tower` |
+//! | `redis` | yes | a store of used proofs and revocations that replicas share, in Redis or Valkey |
+//! | `testing` | yes | the local issuer, for your own tests; includes `warp` |
+//! | `service` | yes | everything that the binary needs; includes `redis` and `testing` |
+//! | `docs` | yes | `/openapi.json` and `/docs` of the service; includes `service` |
+//! | `otel` | no | OTLP traces of the service; includes `service` |
+//! | `pq` | no | signatures by ML-DSA (RFC 9964) |
+//! | `fips` | no | signatures and TLS by AWS-LC's FIPS module; its build takes `cmake` and `go` |
+//!
+//! The defaults have what the binary needs, so that `cargo run` works in a clone. To use the library,
+//! depend on it with `default-features = false, features = ["warp"]`.
+//!
+//! The oldest supported Rust is 1.88. Only a new minor version raises it.
 
+// docs.rs shows which feature an item needs. Only a nightly compiler can, and docs.rs sets the flag.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the feature, these links have no target; docs.rs builds with all features.
 #![cfg_attr(not(feature = "warp"), allow(rustdoc::broken_intra_doc_links))]
 // Only `auth::json` reads foreign text (`clippy.toml`). Tests may read what they wrote themselves.
@@ -89,6 +98,7 @@ mod pages {
     struct FromFastApi;
     #[doc = include_str!("../docs/from-express.md")]
     struct FromExpress;
+    #[cfg(feature = "axum")]
     #[doc = include_str!("../docs/from-jwt-authorizer.md")]
     struct FromJwtAuthorizer;
 }

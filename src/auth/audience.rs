@@ -108,7 +108,7 @@ impl OneAudience<'_> {
     /// Returns whether the token names this audience in the claim that its issuer uses, and whether
     /// that issuer is trusted for the audience. The second check is needed because an issuer
     /// trusted for another resource can write any audience into its tokens.
-    fn is_for(&self, claims: &Claims) -> bool {
+    pub(crate) fn is_for(&self, claims: &Claims) -> bool {
         let issuers = self.auth.inner.issuers.load_full();
         let Some(issuer) = issuers.named(claims.issuer()) else {
             return false;

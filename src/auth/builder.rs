@@ -760,7 +760,7 @@ impl Builder {
         for source in self.revocation_sources.clone() {
             sources.push(source.start(Arc::clone(list), self.clock.clone(), self.staleness));
         }
-        if let Some(store) = self.store.as_ref().filter(|store| store.health().is_shared) {
+        if let Some(store) = self.store.as_ref().filter(|store| store.is_shared()) {
             sources.push(sync::start(store, list, &self.clock, self.staleness));
         }
         Ok(Revocations::new(Arc::clone(list), sources))

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use crate::auth::error::{AuthError, BearerError};
+use crate::auth::error::{AuthError, BearerError, MISSING_FROM_FIELD};
 
 /// An authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub struct Refusal {
     /// The realm, and the scope if the route knows one.
     pub challenge: Challenge,
     nonce: Option<Arc<str>>,
+    /// Another field than `Authorization` carries the token.
+    is_in_own_field: bool,
     pending: Pending,
 }
 
@@ -117,6 +119,7 @@ impl Refusal {
             error,
             challenge,
             nonce: None,
+            is_in_own_field: false,
             pending: Pending::default(),
         }
     }
@@ -134,6 +137,21 @@ impl Refusal {
         self.challenge.acr_values = acr_values.map(Into::into);
         self.challenge.max_age = max_age;
         self
+    }
+
+    /// Returns the same refusal for a service that reads the token from another field.
+    #[must_use]
+    pub(crate) fn in_own_field(mut self, is_in_own_field: bool) -> Self {
+        self.is_in_own_field = is_in_own_field;
+        self
+    }
+
+    /// Returns the sentence for the caller.
+    pub(crate) fn detail(&self) -> &'static str {
+        if self.is_in_own_field && self.error == AuthError::MissingToken {
+            return MISSING_FROM_FIELD;
+        }
+        self.error.detail()
     }
 
     /// Returns this refusal with a nonce for the next proof.

@@ -26,7 +26,7 @@ struct Context {
     route: Cell<Option<&'static str>>,
     is_probe: Cell<bool>,
     authentication: Cell<Option<Authentication>>,
-    key_wait: Cell<Option<KeyWait>>,
+    waits: Cell<Vec<Wait>>,
     original: Cell<Option<Box<Original>>>,
     /// The `traceparent` for requests made on behalf of this one.
     traceparent: Option<HeaderValue>,
@@ -44,22 +44,36 @@ pub struct RequestContext {
     /// How authentication ended. `None` if the request carried no token, or if its route does not
     /// authenticate.
     pub authentication: Option<Authentication>,
-    /// How long the request waited for a key fetch. `None` if it did not wait.
-    pub key_wait: Option<KeyWait>,
+    /// The waits of the request for other servers, at most one of each kind.
+    pub waits: Vec<Wait>,
     /// The client's original request, from [`set_original`].
     pub original: Option<Box<Original>>,
     /// Why the DPoP proof of the request was rejected, from a fixed list of texts.
     pub proof_fault: Option<&'static str>,
 }
 
-/// A wait for a key fetch.
+/// A wait of a request for another server.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct KeyWait {
+pub struct Wait {
+    /// What the request waited for.
+    pub reason: WaitReason,
     /// The start of the wait.
     pub began: Instant,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// What a request may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// A key fetch.
+    Keys,
+    /// The response of an introspection endpoint.
+    Introspection,
+    /// The response of the store that the replicas share.
+    Store,
 }
 
 /// The client's original request, which a proxy asks about. A client controls these texts: they are
@@ -107,8 +121,8 @@ pub fn scope<F: Future>(answer: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(Context::default(), answer)
 }
 
-/// Like [`scope`], for a request that is part of a trace. Key fetches that the request starts carry
-/// this `traceparent` (W3C Trace Context).
+/// Like [`scope`], for a request that is part of a trace. Key fetches and introspections that the
+/// request starts carry this `traceparent` (W3C Trace Context).
 pub fn scope_in_trace<F: Future>(
     traceparent: Option<HeaderValue>,
     answer: F,
@@ -132,7 +146,7 @@ pub fn take() -> RequestContext {
         route: context.route.take(),
         is_probe: context.is_probe.take(),
         authentication: context.authentication.take(),
-        key_wait: context.key_wait.take(),
+        waits: context.waits.take(),
         original: context.original.take(),
         proof_fault: context.proof_fault.take(),
     });
@@ -156,14 +170,18 @@ pub fn set_original(original: Original) {
     let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
 }
 
-/// Records a wait for keys that began at `began` and ends now. Only the first wait of a request
-/// counts.
-pub(crate) fn waited_for_keys(began: Instant) {
-    let duration = began.elapsed();
+/// Records a wait that began at `began` and ends now. Only the first wait of each kind counts.
+pub(crate) fn waited(reason: WaitReason, began: Instant) {
     let _ = CURRENT.try_with(|context| {
-        let first = context.key_wait.take();
-        let wait = first.unwrap_or(KeyWait { began, duration });
-        context.key_wait.set(Some(wait));
+        let mut waits = context.waits.take();
+        if waits.iter().all(|wait| wait.reason != reason) {
+            waits.push(Wait {
+                reason,
+                began,
+                duration: began.elapsed(),
+            });
+        }
+        context.waits.set(waits);
     });
 }
 

@@ -96,11 +96,11 @@ impl fmt::Debug for ShownUrl {
     }
 }
 
-/// Returns a text as [`ShownText`] holds it, for a log that escapes what it writes. Borrowed if
-/// nothing is cut and nothing can be secret, as for nearly every text: each request logs one.
+/// Returns the text of a [`ShownText`], for a log that escapes its values. Each request logs one, so
+/// a short text without a URL is borrowed.
 #[cfg(feature = "service")]
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    // An address has a colon, and every character has at least a byte.
+    // Every URL has a colon, and a text has no more characters than bytes.
     if text.len() <= MAX_CHARS && memchr::memchr(b':', text.as_bytes()).is_none() {
         return text.into();
     }

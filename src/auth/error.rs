@@ -30,7 +30,10 @@ macro_rules! auth_errors {
             })?, )+
         }
 
-        impl AuthError {
+        /// What [`AuthError::MissingToken`] says if another field than `Authorization` carries the token.
+pub(crate) const MISSING_FROM_FIELD: &str = "This resource needs an access token, in the header field that the service reads instead of Authorization.";
+
+impl AuthError {
             /// Every error, in the order in which verification checks for them.
             pub const ALL: &'static [Self] = &[$( Self::$name $({ $field: $example })? ),+];
 
@@ -368,7 +371,7 @@ mod tests {
         let fault = UrlFault::Decorated;
         let text = SetupError::Url { url, fault }.to_string();
         assert!(
-            text.starts_with(r#""https://…@a.example/?…" carries"#),
+            text.starts_with(r#""https://…@a.example/?…" has"#),
             "{text}"
         );
     }

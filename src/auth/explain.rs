@@ -146,34 +146,42 @@ fn common_prefix(one: &str, other: &str) -> usize {
 }
 
 impl Auth {
-    /// Verifies a request whose `Authorization` field has this value. Returns the steps and the
-    /// verdict.
+    /// Verifies a request with this value in the field that carries the token: `Authorization`, or the
+    /// one that is configured instead. Returns the steps and the verdict.
     ///
-    /// The value has no surrounding whitespace, because hyper removes it. If another field is
-    /// configured to carry the token, the value belongs to that field, and a `Bearer ` prefix is
-    /// ignored.
-    pub(crate) async fn trace(&self, field: &str) -> (Trace, Result<Claims, AuthError>) {
+    /// The service gets a value without blanks around it, because hyper removes them.
+    pub(crate) async fn trace(&self, value: &str) -> (Trace, Result<Claims, AuthError>) {
         let mut trace = Trace::default();
-        let bare = self.inner.field.as_ref().map(|name| {
-            let token = field.get("Bearer ".len()..);
-            let is_named = self.check_form(field).is_ok();
-            (name.clone(), token.filter(|_| is_named).unwrap_or(field))
-        });
-        let (name, sent) = bare.unwrap_or((AUTHORIZATION, field));
-        let as_credential = if name == AUTHORIZATION {
-            sent.to_owned()
-        } else {
-            format!("Bearer {sent}")
+        let (name, form, expected) = match &self.inner.field {
+            None => {
+                let form = self.check_form(value);
+                (
+                    AUTHORIZATION,
+                    form,
+                    "the word Bearer, a space and one token",
+                )
+            }
+            Some(name) => {
+                let form = bearer::check_credential(value, self.inner.max_token);
+                // The first step reports the size.
+                let form = match form {
+                    Err(AuthError::TokenTooLarge) => Ok(()),
+                    form => form,
+                };
+                (name.clone(), form, "one token, and no scheme")
+            }
         };
-        if let Err(error) = self.check_form(&as_credential) {
-            let expected = "the word Bearer, a space and one token";
-            trace.add::<()>("credential", expected, shortened(field), Err(error));
+        if let Err(error) = form {
+            trace.add::<()>("credential", expected, shortened(value), Err(error));
             return (trace, Err(error));
         }
-        let token = as_credential.split_once(' ').map_or("", |(_, token)| token);
+        let token = match &self.inner.field {
+            None => value.split_once(' ').map_or("", |(_, token)| token),
+            Some(_) => value,
+        };
         self.follow(token.trim_start_matches(' '), &mut trace).await;
         let mut headers = HeaderMap::new();
-        headers.extend(HeaderValue::from_bytes(sent.as_bytes()).map(|value| (name, value)));
+        headers.extend(HeaderValue::from_bytes(value.as_bytes()).map(|value| (name, value)));
         let request = RequestHead::new(&Method::GET, "/", &headers);
         let verdict = self.authenticate(&request).await;
         let verdict = verdict.map_err(|refusal| refusal.error);
@@ -453,27 +461,27 @@ impl Auth {
         probed
     }
 
-    /// Waits until the first fetch of every issuer's keys has succeeded or failed.
-    pub(crate) async fn settled(&self) {
-        for issuer in self.issuers() {
-            if let Some(jwks) = issuer.fetched() {
-                jwks.settled().await;
-            }
+    /// Waits until the first fetch of this issuer's keys has succeeded or failed. If the name is unknown
+    /// and one issuer alone is trusted, its keys are waited for, since they may show another name of it.
+    pub(crate) async fn settled(&self, issuer: &str) {
+        let named = self.trusted_issuer(issuer).ok();
+        let issuers = named.map_or_else(|| self.issuers(), |issuer| vec![issuer]);
+        if let [issuer] = &issuers[..]
+            && let Some(jwks) = issuer.fetched()
+        {
+            jwks.settled().await;
         }
     }
 
-    /// Returns why keys are missing, for the first issuer with a failed fetch.
-    pub(crate) fn fetch_error(&self) -> Option<FetchError> {
-        let issuers = self.issuers();
-        issuers
-            .iter()
-            .find_map(|issuer| issuer.fetched()?.last_error())
+    /// Returns why the keys of this issuer are missing, if its last fetch failed.
+    pub(crate) fn fetch_error(&self, issuer: &str) -> Option<FetchError> {
+        self.trusted_issuer(issuer).ok()?.fetched()?.last_error()
     }
 
-    /// Returns why a key was left out of an issuer's key set. `None` if it was not left out.
-    pub(crate) fn why_left_out(&self, kid: &str) -> Option<String> {
-        let issuers = self.issuers();
-        issuers.iter().find_map(|issuer| why_left_out(issuer, kid))
+    /// Returns why the key of this name is left out of the key set of this issuer, if it is.
+    pub(crate) fn why_left_out(&self, issuer: &str, kid: &str) -> Option<String> {
+        let issuer = self.trusted_issuer(issuer).ok()?;
+        why_left_out(&issuer, kid)
     }
 
     /// Returns the time that tokens are compared with, in seconds since the epoch.

@@ -224,9 +224,26 @@ pub const fn claim(name: &'static str, wanted: Wanted) -> Policy {
     Policy(Rule::Claim(Cow::Borrowed(name), wanted))
 }
 
+/// One rule of a policy, for texts about it.
+#[cfg(feature = "service")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuleKind<'p> {
+    Permission,
+    Role(&'p str),
+    Group(&'p str),
+    Claim,
+    Other,
+}
+
 /// Policies for names that are known only at run time. `None` if a name is empty.
 #[cfg(feature = "service")]
 impl Policy {
+    /// Returns the kind of the first rule that claims do not meet, of those that all have to be met.
+    /// `None` if they meet the policy, or lack a scope.
+    pub(crate) fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
+        self.0.unmet_kind(claims)
+    }
+
     pub(crate) fn of_role(name: String) -> Option<Self> {
         (!name.is_empty()).then(|| Self(Rule::Role(name.into())))
     }
@@ -398,6 +415,27 @@ impl Policy {
 }
 
 impl Rule {
+    #[cfg(feature = "service")]
+    fn unmet_kind<X>(&self, claims: &Claims<X>) -> Option<RuleKind<'_>> {
+        if self.is_met(claims) {
+            return None;
+        }
+        match self {
+            Self::All(rules) => rules.iter().find_map(|rule| rule.unmet_kind(claims)),
+            Self::Scope(_) => None,
+            Self::Permission(_) => Some(RuleKind::Permission),
+            Self::Role(name) => Some(RuleKind::Role(name)),
+            Self::Group(name) => Some(RuleKind::Group(name)),
+            Self::Claim(..) => Some(RuleKind::Claim),
+            Self::Any(rules) if rules.iter().any(|rule| matches!(rule, Self::Permission(_))) => {
+                Some(RuleKind::Permission)
+            }
+            Self::Any(_) | Self::IssuedTo(_) | Self::Acr(_) | Self::MaxAuthAge(_) | Self::Bound => {
+                Some(RuleKind::Other)
+            }
+        }
+    }
+
     fn named_scopes(&self) -> Vec<&str> {
         match self {
             Self::Scope(name) => vec![name],

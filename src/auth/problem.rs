@@ -17,7 +17,7 @@ pub use crate::auth::challenge::Challenge;
 
 use crate::auth::{
     challenge::Refusal,
-    error::{AuthError, BearerError},
+    error::{AuthError, BearerError, MISSING_FROM_FIELD},
 };
 
 /// The field that carries a nonce for the next proof (RFC 9449 §8.1).
@@ -45,7 +45,12 @@ impl Refusal {
     /// ```
     pub fn response<B: From<&'static str>>(&self) -> Response<B> {
         let error = self.error;
-        let mut response = answer(error.status(), error.code());
+        let body = if self.detail() == error.detail() {
+            body(error.code())
+        } else {
+            &MISSING_FROM_FIELD_BODY
+        };
+        let mut response = answer(error.status(), error.code(), body);
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(CACHE_CONTROL, no_store);
         for challenge in self.challenges() {
@@ -167,7 +172,7 @@ impl Problem {
 
     /// Returns the JSON response.
     pub fn response<B: From<&'static str>>(self) -> Response<B> {
-        answer(self.status(), self.code())
+        answer(self.status(), self.code(), body(self.code()))
     }
 
     /// Returns a 405 that lists the allowed methods (RFC 9110 §15.5.6).
@@ -219,8 +224,12 @@ struct ProblemBody {
     code: &'static str,
 }
 
-fn answer<B: From<&'static str>>(status: StatusCode, code: &'static str) -> Response<B> {
-    let mut response = Response::new(B::from(body(code)));
+fn answer<B: From<&'static str>>(
+    status: StatusCode,
+    code: &'static str,
+    body: &'static str,
+) -> Response<B> {
+    let mut response = Response::new(B::from(body));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, json);
@@ -242,7 +251,15 @@ static BODIES: Lazy<Vec<(&'static str, String)>> = Lazy::new(|| {
     refusals.chain(problems).collect()
 });
 
-/// Returns the body of every response with this code.
+/// The body of `missing_token` where another field than `Authorization` carries the token.
+static MISSING_FROM_FIELD_BODY: Lazy<String> = Lazy::new(|| {
+    let error = AuthError::MissingToken;
+    let name = error.error().map(BearerError::as_str);
+    write(error.status(), name, error.code(), MISSING_FROM_FIELD)
+});
+
+/// Returns the body of every answer with this code, except where another field than `Authorization`
+/// carries the token.
 pub(crate) fn body(code: &'static str) -> &'static str {
     let written = BODIES.iter().find(|(written, _)| *written == code);
     written.map_or("", |(_, body)| body)

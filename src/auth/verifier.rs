@@ -18,7 +18,7 @@ use crate::auth::{
     cache::{Cache, KnownHeader},
     challenge::{Challenge, Refusal, Scheme},
     clock::Clock,
-    context::{self, Timer},
+    context::{self, Timer, WaitReason},
     credential::{
         Credential, RequestHead,
         bearer::{self, is_b64token, within_limit},
@@ -113,7 +113,7 @@ impl Auth {
     }
 
     /// Returns the field that carries the token without a scheme, if it is not `Authorization`.
-    #[cfg(feature = "docs")]
+    #[cfg(feature = "service")]
     pub(crate) fn token_field(&self) -> Option<&HeaderName> {
         self.inner.field.as_ref()
     }
@@ -182,8 +182,9 @@ impl Auth {
     /// is offered every scheme.
     fn refusal_in(&self, used: Option<Scheme>, error: AuthError) -> Refusal {
         let offered = self.inner.challenge.clone();
+        let is_in_own_field = self.inner.field.is_some();
         let Some(proofs) = &self.inner.proofs else {
-            return Refusal::new(error, offered);
+            return Refusal::new(error, offered).in_own_field(is_in_own_field);
         };
         let scheme = match (error, used) {
             (AuthError::MissingToken, _) => None,
@@ -200,7 +201,9 @@ impl Auth {
             Some(scheme) => offered.only(scheme),
             None => offered,
         };
-        Refusal::new(error, challenge).with_nonce(nonce)
+        Refusal::new(error, challenge)
+            .with_nonce(nonce)
+            .in_own_field(is_in_own_field)
     }
 
     /// Returns whether authentication uses the method, the path or the certificate of a request.
@@ -337,7 +340,12 @@ impl Auth {
         // Otherwise a client could keep filling the record of used proofs after its token was
         // revoked.
         verified.check_not_revoked()?;
-        proofs.use_once(&proof, now).await.map_err(refused)
+        let began = std::time::Instant::now();
+        let used = proofs.use_once(&proof, now).await;
+        if self.inner.store.is_shared() {
+            context::waited(WaitReason::Store, began);
+        }
+        used.map_err(refused)
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
@@ -578,7 +586,7 @@ impl Auth {
     pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>) {
         let added = self.inner.revocations.add(revocations, self.now());
         let store = &self.inner.store;
-        if !store.health().is_shared || tokio::runtime::Handle::try_current().is_err() {
+        if !store.is_shared() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let store = store.clone();

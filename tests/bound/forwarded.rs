@@ -85,9 +85,9 @@ async fn bearer_tokens_need_no_forwarded_fields() {
     }
 }
 
-/// The fields are part of the proof, so every earlier step of the order answers before them.
+/// The fields are checked with the proof, so every earlier check answers first.
 #[tokio::test]
-async fn the_fields_count_for_a_proof_alone() {
+async fn the_fields_matter_only_to_a_proof() {
     const UNREADABLE: &str = "X-Forwarded-Uri: /a\r\nX-Forwarded-Uri: /a\r\n";
     let mut bound = Bound::start(DpopMode::Allowed).await;
     let token = bound.token().sign();
@@ -129,7 +129,7 @@ async fn a_token_in_its_own_field_is_for_the_forwarded_request_too() {
     })
     .await;
     let token = bound.token().sign();
-    // `Authorization` is not read, whatever is in it.
+    // `Authorization` is ignored.
     for authorization in ["", "Authorization: Bearer a.b.c\r\n"] {
         let proof = bound.key.proof("GET", SHOP).token(&token).sign();
         let lines = format!(

@@ -26,8 +26,8 @@ fn wrong_configuration_is_one_line_with_advice() {
     let rows: [(&str, &[&str], Vars, &str); 13] = [
         ("no domain and no issuer", &[], &[AUDIENCE], "AUTH0_DOMAIN: not set; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
         ("a placeholder", &[], &[AUDIENCE, ("AUTH0_DOMAIN", "your.domain.auth0.com")], "AUTH0_DOMAIN: in the environment, found \"your.domain.auth0.com\", which is a placeholder; give a host, such as tenant.eu.auth0.com"),
-        ("a domain of nothing", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
-        ("an issuer that is no URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is not a URL; did you mean https://tenant.eu.auth0.com/?"),
+        ("an empty domain", &["serve"], &[AUDIENCE, ("AUTH0_DOMAIN", "")], "AUTH0_DOMAIN: in the environment, set to nothing; set it to the host of your tenant, such as tenant.eu.auth0.com, or set AUTH0_ISSUER to the URL of your issuer; to try the service without either, run `warp-bearer dev`"),
+        ("an issuer that is not a URL", &[], &[AUDIENCE, ("AUTH0_ISSUER", "tenant.eu.auth0.com")], "AUTH0_ISSUER: in the environment, found \"tenant.eu.auth0.com\", which is not a URL; did you mean https://tenant.eu.auth0.com/?"),
         ("an issuer without https", &[], &[AUDIENCE, ("AUTH0_ISSUER", "http://tenant.eu.auth0.com/")], "AUTH0_ISSUER: in the environment, found \"http://tenant.eu.auth0.com/\", which is not https; did you mean https://tenant.eu.auth0.com/?"),
         ("an unknown algorithm", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "RS265")], "AUTH0_ALGORITHMS: in the environment, found \"RS265\", which is not a known algorithm; did you mean RS256?"),
         ("none", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "none")], "AUTH0_ALGORITHMS: in the environment, found \"none\", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"),
@@ -35,8 +35,8 @@ fn wrong_configuration_is_one_line_with_advice() {
         ("a short secret", &[], &[AUDIENCE, DOMAIN, ("AUTH0_ALGORITHMS", "HS256"), ("AUTH0_SIGNING_SECRET", "hunter2")], "AUTH0_SIGNING_SECRET: in the environment, found 7 bytes (not shown), which is too short for HS256 (RFC 7518 §3.2); use 32 bytes or more, for example from: openssl rand -base64 48"),
         ("an empty audience", &[], &[DOMAIN, ("AUTH0_API_AUDIENCE", "")], "AUTH0_API_AUDIENCE: in the environment, set to nothing; set it to the identifier of your API, such as https://api.example.com"),
         ("no audience", &[], &[DOMAIN], "AUTH0_API_AUDIENCE: not set; set it to the identifier of your API, such as https://api.example.com"),
-        ("dev beside a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`"),
-        ("dev beyond loopback", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
+        ("dev and a tenant", &["dev"], &[DOMAIN], "AUTH0_DOMAIN is set in the environment: dev has its own issuer and uses no AUTH0_ variables; unset it, or run `warp-bearer serve`"),
+        ("dev on a public address", &["dev"], &[("LISTEN", "0.0.0.0:8000")], "LISTEN: 0.0.0.0:8000 is no loopback address, and dev listens on no other; set LISTEN to 127.0.0.1:8000"),
     ];
     let directory = Directory::new();
     for (case, arguments, vars, line) in rows {
@@ -64,11 +64,11 @@ fn unreadable_file_is_one_line() {
 
     fs::write(&file, "AUTH0_DOMAIN tenant\n").unwrap();
     let line = ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\"";
-    assert_ends("no sense", &run(&directory, &[], &[]), 78, line);
+    assert_ends("a malformed .env", &run(&directory, &[], &[]), 78, line);
 
     fs::write(&file, "AUTH0_DOMAIN = tenant.eu.auth0.com\n").unwrap();
-    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has an issuer of its own and uses no AUTH0_ configuration; unset it, or run `warp-bearer serve`";
-    assert_ends("dev beside it", &run(&directory, &["dev"], &[]), 78, line);
+    let line = "AUTH0_DOMAIN is set in .env, line 1: dev has its own issuer and uses no AUTH0_ variables; unset it, or run `warp-bearer serve`";
+    assert_ends("dev and a .env", &run(&directory, &["dev"], &[]), 78, line);
 }
 
 #[test]
@@ -92,17 +92,17 @@ fn checks_that_configured_files_are_usable() {
     let rows = [
         ("no key set", "AUTH0_JWKS_FILE", &*absent, format!("found {absent:?}, which does not exist; {set}")),
         ("a directory", "AUTH0_JWKS_FILE", &folder, format!("found {folder:?}, which is a directory; {set}")),
-        ("no JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
+        ("not JSON", "AUTH0_JWKS_FILE", &nothing, format!("found {nothing:?}, which has no usable key: neither a JWK set, a JWK, an array of JWKs, nor public keys in PEM; {set}")),
         ("no key", "AUTH0_JWKS_FILE", &empty, format!("found {empty:?}, which has no usable key: an empty key set; {set}")),
         ("no usable key", "AUTH0_JWKS_FILE", &odd, format!("found {odd:?}, which has no usable key: no usable key among 1; the first: it has the private member `k`; {set}")),
         ("no authorities", "SSL_CERT_FILE", &absent, format!("found {absent:?}, which does not exist; {pem}")),
         ("an empty file", "SSL_CERT_FILE", &nothing, format!("found {nothing:?}, which has no certificate of a certificate authority; {pem}")),
-        ("a file of nothing", "SSL_CERT_FILE", "", format!("found \"\", which does not exist; {pem}")),
-        ("no directory", "SSL_CERT_DIR", &absent, format!("found {absent:?}, which does not exist; {directories}")),
+        ("an empty file name", "SSL_CERT_FILE", "", format!("found \"\", which does not exist; {pem}")),
+        ("a missing directory", "SSL_CERT_DIR", &absent, format!("found {absent:?}, which does not exist; {directories}")),
         ("a file", "SSL_CERT_DIR", &nothing, format!("found {nothing:?}, which is not a directory; {directories}")),
-        ("no certificate in it", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which has no certificate of a certificate authority; {directories}")),
-        ("no proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is not a URL; {proxy}")),
-        ("a blank", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is not a URL; {proxy}")),
+        ("a directory without a certificate", "SSL_CERT_DIR", &folder, format!("found {folder:?}, which has no certificate of a certificate authority; {directories}")),
+        ("not a proxy", "HTTPS_PROXY", "http://", format!("found \"http://\", which is not a URL; {proxy}")),
+        ("a proxy with a space", "https_proxy", "my proxy:3128", format!("found \"my proxy:3128\", which is not a URL; {proxy}")),
         ("another protocol", "ALL_PROXY", "socks5://me:hunter2@proxy:1080", format!("found \"socks5://…@proxy:1080\", which is neither http nor https; {proxy}")),
     ];
     for (case, name, value, told) in rows {
@@ -126,8 +126,8 @@ fn ignores_invalid_values_without_effect() {
     #[rustfmt::skip]
     let rows = [
         ("an issuer on loopback", &[local, ("SSL_CERT_FILE", "absent"), ("ALL_PROXY", "?")][..]),
-        ("a file of authorities", &[DOMAIN, ("SSL_CERT_FILE", file)]),
-        ("a directory of them", &[DOMAIN, ("SSL_CERT_DIR", folder)]),
+        ("CA certificates in a file", &[DOMAIN, ("SSL_CERT_FILE", file)]),
+        ("CA certificates in a directory", &[DOMAIN, ("SSL_CERT_DIR", folder)]),
         ("proxies", &[DOMAIN, ("HTTPS_PROXY", "proxy:3128"), ("ALL_PROXY", "")]),
     ];
     for (case, vars) in rows {
@@ -173,7 +173,7 @@ fn port_in_use_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = format!(
-        "LISTEN: {address} is in use; stop what listens there, or set LISTEN to another, 127.0.0.1:0 for any free port"
+        "LISTEN: {address} is in use; stop the process that listens there, or set LISTEN to another address, such as 127.0.0.1:0 for any free port"
     );
     let directory = Directory::new();
     let listen = ("LISTEN", &*address);
@@ -194,11 +194,11 @@ fn port_in_use_is_one_line() {
 fn invalid_command_line_exits_64_and_help_exits_0() {
     for (case, arguments, code) in [
         ("an unknown command", &["srve"][..], 64),
-        ("one word too many", &["serve", "now"], 64),
+        ("an extra argument", &["serve", "now"], 64),
         ("an unknown option", &["--port"], 64),
         ("an unknown fault", &["dev", "--fail", "gone"], 64),
         (
-            "a status that is none of a fault",
+            "a status that is not an error",
             &["dev", "--fail", "200"],
             64,
         ),
@@ -317,7 +317,7 @@ async fn service_survives_an_issuer_outage_and_recovers() {
     let url = format!("http://{address}");
     let token = issuer.token().scope("read:messages").sign();
 
-    let told = |line: &str| line.contains("\"key set not fetched; ");
+    let told = |line: &str| line.contains("\"key set fetch failed; ");
     if !log.iter().any(|line| told(line)) {
         service.logged(told);
     }
@@ -369,7 +369,7 @@ async fn token_and_client_variables_take_effect() {
     };
     #[rustfmt::skip]
     let rows = [
-        ("all of it", token(), 200),
+        ("all options", token(), 200),
         ("another profile", token().typ("JWT"), 401),
         ("too old", token().issued_at(-700), 401),
         ("another scope", token().scope("read:messages"), 403),

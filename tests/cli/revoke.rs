@@ -2,9 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
+use serde_json::json;
 use warp_bearer::{auth::Algorithm, issuer::Issuer};
 
-use crate::support::{process::Process, world::World};
+use crate::support::{process::Process, redis::RedisServer, world::World};
 
 /// A configuration with a revocation file.
 async fn with_file(text: &str) -> (World, PathBuf) {
@@ -158,6 +159,36 @@ async fn exit_codes_distinguish_failures() {
     not_writable("no file");
     fs::create_dir(&path).unwrap();
     not_writable("a directory");
+}
+
+/// The list that replicas share is part of the configuration that `explain` and `check` try out.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_and_check_ask_the_state_store() {
+    let Some(mut redis) = RedisServer::start() else {
+        return;
+    };
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let world = World::of(issuer)
+        .set("AUTH0_ALGORITHMS", "ES256")
+        .set("STATE_STORE", redis.url());
+    let told = world.run(&["revoke", "--jti", "t1"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let explained = |jti: &str| {
+        let token = world.issuer.token().claim("jti", jti).sign();
+        let told = world.run(&["explain", "--json"], &token);
+        (told.code, told.json()["code"].clone())
+    };
+    assert_eq!(explained("t1"), (Some(1), json!("token_revoked")));
+    assert_eq!(explained("t2").0, Some(0));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+    assert!(told.stdout.contains("State store"), "{}", told.stdout);
+
+    redis.kill();
+    assert_eq!(explained("t2"), (Some(1), json!("state_unavailable")));
+    let told = world.run(&["check"], "");
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! The service with independent issuers, which were not written for it.
 //!
-//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd, which
-//! `tests/interop/run` installs. The service is the unchanged binary, set up by its configuration
-//! alone.
+//! They are npm's `oidc-provider`, `oauth2-mock-server` and `better-auth`, and Debian's Glewlwyd and
+//! `LemonLDAP::NG`, which `tests/interop/run` installs. The service is the unchanged binary, and only its
+//! configuration is adapted.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -530,21 +530,23 @@ async fn a_jwt_ends_at_glewlwyd() {
     assert_eq!(service.verdict(&token).await, inactive);
 }
 
-/// The two issuers of `others.js`. The process ends when its standard input is closed.
+/// Issuers that a script runs. The process ends with its standard input.
 struct Others {
     child: Child,
     about: Value,
 }
 
 impl Others {
-    fn start() -> Self {
-        let mut child = Command::new("node")
-            .arg("others.js")
+    fn start(program: &str, script: &str) -> Self {
+        let mut child = Command::new(program)
+            .arg(script)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node; tests/interop/run installs what it runs");
+            .unwrap_or_else(|error| {
+                panic!("{program}: {error}; tests/interop/run installs what it runs")
+            });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let about = heard(&mut stdout);
         Self { child, about }
@@ -557,7 +559,8 @@ impl Others {
 
 impl Drop for Others {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // A script that has started a server ends it.
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
@@ -566,7 +569,7 @@ impl Drop for Others {
 #[ignore = "needs Node.js: tests/interop/run"]
 async fn accepts_three_issuers_from_one_file() {
     let provider = Provider::start();
-    let others = Others::start();
+    let others = Others::start("node", "others.js");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("issuers.toml");
     let text = format!(
@@ -602,4 +605,41 @@ async fn accepts_three_issuers_from_one_file() {
         let answer = service.ask(&token).await;
         assert_eq!(answer.status(), status, "{case}: {answer:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Debian's glewlwyd: tests/interop/run"]
+async fn glewlwyd_is_understood_with_a_resource_and_explained_without() {
+    let glewlwyd = Others::start("python3", "glewlwyd_resource.py");
+    let say = |name: &str| glewlwyd.about[name].as_str().unwrap();
+    let variables = [
+        ("AUTH0_ISSUER", say("issuer")),
+        ("AUTH0_API_AUDIENCE", say("audience")),
+        ("AUTH0_TOKEN_PROFILE", "rfc9068"),
+    ];
+    let service = Service::with(&variables);
+    let answer = service.ask(say("token")).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    // Without a resource, the list of scopes is in aud.
+    let answer = service.ask(say("without_resource")).await;
+    assert_eq!(answer.status(), 401, "{answer:?}");
+    let mut explain = Command::new(env!("CARGO_BIN_EXE_warp-bearer"));
+    explain.args(["explain", say("without_resource")]);
+    let explained = explain.env_clear().envs(variables).output().unwrap();
+    let told = String::from_utf8(explained.stdout).unwrap();
+    assert!(told.contains("401 wrong_audience"), "{told}");
+    assert!(told.contains("Allow resource indicators"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Debian's LemonLDAP::NG: tests/interop/run"]
+async fn lemonldap_ng_is_understood() {
+    let lemonldap = Others::start("python3", "lemonldap.py");
+    let say = |name: &str| lemonldap.about[name].as_str().unwrap();
+    let service = Service::with(&[
+        ("AUTH0_ISSUER", say("issuer")),
+        ("AUTH0_API_AUDIENCE", say("audience")),
+    ]);
+    let answer = service.ask(say("token")).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
 }

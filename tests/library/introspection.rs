@@ -573,15 +573,15 @@ async fn an_answer_is_decoded_as_it_says() {
             .unwrap()
             .verify::<NoPrivate>("0123456789abcdef")
             .await;
-        let code = verdict.map_or_else(|error| error.code(), |_| "ok");
+        let code = verdict.map_or_else(AuthError::code, |_| "ok");
         assert_eq!(code, expected, "{case}");
         let head = asked.await.unwrap().to_ascii_lowercase();
         assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
     }
 }
 
-/// Answers one question with this content in this coding. Returns the URL, and the head of the
-/// question.
+/// Starts an endpoint that answers one request with this content in this coding. Returns its URL,
+/// and the head of the request.
 async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/introspect", listener.local_addr().unwrap());
@@ -597,7 +597,7 @@ async fn endpoint(coding: &str, content: Vec<u8>) -> (String, JoinHandle<String>
         }
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&content).await.unwrap();
-        // Reads on, because a socket that is closed with unread bytes resets its connection.
+        // Closing a socket with unread bytes would reset the connection, so the rest is read.
         while stream.read_u8().await.is_ok() {}
         question
     });

@@ -357,6 +357,72 @@ async fn failing_issuer_does_not_affect_the_others() {
     assert_eq!(verify(&auth, good.token()).await, Ok(()));
 }
 
+/// An issuer that is trusted may publish what it likes, and move its keys where it likes. It signs for
+/// itself alone all the same.
+#[tokio::test]
+async fn a_malicious_issuer_signs_for_itself_alone() {
+    use AuthError::{BadSignature, UnknownKey};
+    let (good, bad) = (issuer().await, issuer().await);
+    let auth = builder()
+        .issuer(good.url())
+        .issuer(bad.url())
+        .build()
+        .unwrap();
+    auth.ready().await;
+    let as_good = |kid: &str| bad.token().claim("iss", good.url()).kid(kid);
+    let accepts_good = async || {
+        assert_eq!(verify(&auth, good.token()).await, Ok(()));
+        let good_kid = good.key().kid().to_owned();
+        assert_eq!(verify(&auth, as_good(&good_kid)).await, Err(BadSignature));
+        assert_eq!(verify(&auth, as_good("bad")).await, Err(UnknownKey));
+    };
+    accepts_good().await;
+
+    // Its own key under the name of the other's, and the other's key among its own.
+    let posing = bad.key().with_kid(good.key().kid());
+    bad.publish(json!({"keys": [posing.public_jwk(), bad.key().public_jwk()]}));
+    auth.refresh();
+    bad.jwks_requested(2).await;
+    accepts_good().await;
+    assert_eq!(verify(&auth, bad.token().key(&posing)).await, Ok(()));
+
+    // Its keys move to the other's address: the other's key then verifies its tokens, and no other.
+    bad.fail_discovery(Fault::JwksUri(good.jwks_uri().to_owned()));
+    let asked = good.requests().jwks;
+    auth.refresh();
+    good.jwks_requested(asked + 2).await;
+    accepts_good().await;
+    let claims: Claims = auth
+        .verify(&good.token().claim("iss", bad.url()).sign())
+        .await
+        .unwrap();
+    assert_eq!(claims.issuer(), bad.url());
+    assert_eq!(verify(&auth, bad.token()).await, Err(UnknownKey));
+    bad.recover();
+
+    // 500 KB of keys, of which 512 are read, and as much of an answer that is no key set.
+    let key = SigningKey::generate(Algorithm::ES256);
+    let many = (0..3000).map(|number| {
+        let mut jwk = key.public_jwk();
+        jwk["kid"] = json!(format!("key-{number}"));
+        jwk
+    });
+    let set = json!({"keys": many.collect::<Vec<_>>()});
+    let size = set.to_string().len();
+    assert!((450_000..512 * 1024).contains(&size), "{size} bytes");
+    bad.publish(set);
+    auth.refresh();
+    accepts_good().await;
+    let first = bad.token().key(&key).kid("key-0");
+    assert_eq!(verify(&auth, first).await, Ok(()));
+    let last = bad.token().key(&key).kid("key-2999");
+    assert!(verify(&auth, last).await.is_err());
+    accepts_good().await;
+    bad.fail(Fault::TooLarge);
+    auth.refresh();
+    accepts_good().await;
+}
+
 #[tokio::test]
 async fn unchanged_issuer_keeps_its_keys_and_tokens() {
     let (stays, leaves, comes) = (issuer().await, issuer().await, issuer().await);

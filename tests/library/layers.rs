@@ -16,10 +16,14 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use tower::{Layer, ServiceExt};
 use warp::http::StatusCode;
-use warp_bearer::auth::{
-    Auth, Claims, Problem, Refusal,
-    policy::{Requirement, check, check_async, scope},
-    tower::{AuthLayer, RefusalResponse, RequireLayer},
+use warp_bearer::{
+    auth::{
+        Algorithm, Auth, Claims, Problem, Refusal,
+        dpop::Dpop,
+        policy::{Requirement, check, check_async, scope},
+        tower::{AuthLayer, RefusalResponse, RequireLayer},
+    },
+    issuer::{Issuer, SigningKey},
 };
 
 use crate::support::{Answer, Tenant};
@@ -227,11 +231,58 @@ async fn route_layer_keeps_404_and_405() {
     assert_eq!(ask(&app, "/messages", None).await.status, 405);
 }
 
+/// axum's `nest` cuts the path of a request for what is inside.
+#[tokio::test]
+async fn a_proof_is_for_the_path_that_the_client_sent() {
+    let issuer = Issuer::with_algorithm(Algorithm::ES256).await;
+    let auth = Auth::builder()
+        .issuer(issuer.url())
+        .audience(issuer.audience())
+        .algorithms([Algorithm::ES256])
+        .dpop(Dpop::allowed("https://api.example.com"));
+    let auth = auth.build().unwrap();
+    let key = SigningKey::generate(Algorithm::ES256);
+    let open = || Router::new().route("/me", get(|| async {}));
+    let extractor = Router::new()
+        .route("/me", get(|_: Claims| async {}))
+        .with_state(auth.clone());
+    let reader = RequireLayer::new(&auth, scope("read"));
+    let route = get(|| async {}).route_layer(reader);
+    #[rustfmt::skip]
+    let rows = [
+        ("an extractor", Router::new().nest("/v1", extractor.clone())),
+        ("an extractor, twice inside", Router::new().nest("/v1", Router::new().nest("/a", extractor.clone()))),
+        ("a layer", Router::new().nest("/v1", open().layer(AuthLayer::new(&auth)))),
+        ("a layer of a route", Router::new().nest("/v1", Router::new().route("/me", route))),
+        ("a service", Router::new().nest_service("/v1", AuthLayer::new(&auth).layer(open()))),
+        ("a layer outside", Router::new().nest("/v1", open()).layer(AuthLayer::new(&auth))),
+        ("both", Router::new().nest("/v1", extractor).layer(AuthLayer::new(&auth).optional())),
+    ];
+    for (case, app) in rows {
+        let path = if case.contains("twice") {
+            "/v1/a/me"
+        } else {
+            "/v1/me"
+        };
+        for (proven, status) in [(path, 200), ("/me", 401)] {
+            let token = issuer.token().scope("read").bound_to(&key).sign();
+            let proof = key.proof("GET", &format!("https://api.example.com{proven}"));
+            let request = Request::get(path)
+                .header("authorization", format!("DPoP {token}"))
+                .header("dpop", proof.token(&token).sign());
+            let request = request.body(Body::empty()).unwrap();
+            let Ok(answer) = app.clone().oneshot(request).await;
+            assert_eq!(answer.status(), status, "{case}, a proof for {proven}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn services_can_format_refusals_themselves() {
+    #[derive(Clone)]
     struct Teapot;
     impl<B: From<&'static str>> RefusalResponse<B> for Teapot {
-        fn response(refusal: &Refusal) -> warp::http::Response<B> {
+        fn response(&self, refusal: &Refusal) -> warp::http::Response<B> {
             let mut answer = warp::http::Response::new(B::from(refusal.error.code()));
             *answer.status_mut() = StatusCode::IM_A_TEAPOT;
             answer
@@ -242,10 +293,10 @@ async fn services_can_format_refusals_themselves() {
     let layers = [
         Router::new()
             .route("/", get(|| async {}))
-            .layer(AuthLayer::new(&tenant.auth).answer_with::<Teapot>()),
+            .layer(AuthLayer::new(&tenant.auth).answer_with(Teapot)),
         Router::new()
             .route("/", get(|| async {}))
-            .layer(RequireLayer::new(&tenant.auth, scope("a")).answer_with::<Teapot>()),
+            .layer(RequireLayer::new(&tenant.auth, scope("a")).answer_with(Teapot)),
     ];
     for app in layers {
         let answer = ask(&app, "/", None).await;

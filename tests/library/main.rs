@@ -5,6 +5,8 @@ mod authenticate;
 mod cache;
 #[cfg(feature = "testing")]
 mod filters;
+#[cfg(feature = "fips")]
+mod fips;
 #[cfg(feature = "testing")]
 mod introspection;
 #[cfg(feature = "testing")]

@@ -187,6 +187,57 @@ async fn serves_metrics_on_their_own_listener() {
 }
 
 #[tokio::test]
+async fn a_scraper_that_asks_gets_openmetrics_with_exemplars() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let service = Service::start().await;
+    let (listener, address) = listener().await;
+    tokio::spawn(serve_metrics(service.metrics.clone(), listener));
+    for (trace, flags) in [(TRACE, "01"), (&TRACE.replace('0', "9"), "00")] {
+        let parent = format!("00-{trace}-b7ad6b7169203331-{flags}");
+        let fields = [("traceparent", &*parent)];
+        let answer = service.send("GET", "/api/public", &fields).await;
+        assert_eq!(answer.status(), 200);
+    }
+    let page = service.client.get(format!("http://{address}/metrics"));
+    let page = page.header(
+        "accept",
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
+    );
+    let page = page.send().await.unwrap();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(page.headers()["content-type"], kind);
+    let text = page.text().await.unwrap();
+    let series = "warp_bearer_request_duration_seconds_bucket{route=\"/api/public\",le=";
+    let exemplar = format!(" # {{trace_id=\"{TRACE}\"}} ");
+    let bucket = text.lines().find(|line| line.contains(&exemplar));
+    assert!(
+        bucket.is_some_and(|line| line.starts_with(series)),
+        "{text}"
+    );
+    assert_eq!(
+        text.matches("trace_id").count(),
+        1,
+        "the other was not sampled"
+    );
+    for line in [
+        "# TYPE warp_bearer_requests counter\n",
+        "warp_bearer_requests_total{route=\"/api/public\"",
+        "# TYPE warp_bearer_request_duration_seconds histogram\n",
+        "le=\"1.0\"} ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(
+        text.ends_with("\n# EOF\n") && !text.contains("\n\n"),
+        "{text}"
+    );
+    assert!(
+        !service.metrics.render().contains("trace_id"),
+        "the other format has no room for it"
+    );
+}
+
+#[tokio::test]
 async fn describes_every_metric() {
     let service = Service::start().await;
     service.get("/api/private", "a.b.c").await;

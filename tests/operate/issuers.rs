@@ -104,3 +104,59 @@ async fn sighup_reloads_the_issuers_file_without_losing_requests() {
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_follows_a_key_source_that_moves_and_keeps_what_works() {
+    let (stays, moves) = (issuer().await, issuer().await);
+    let other = issuer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("issuers.toml");
+    let with = |more: &str| fs::write(&file, table(&stays, "") + &table(&moves, more)).unwrap();
+    with("");
+    let mut service = serve(&file).await;
+    service.logged("key set fetched").await;
+    service.logged("key set fetched").await;
+    let old = moves.token().sign();
+    assert_eq!(status(&service, &old).await, 200);
+
+    // The keys come from elsewhere now: tokens of the old ones are refused, also those seen before.
+    with(&format!("jwks_uri = \"{}\"", other.jwks_uri()));
+    service.hangup();
+    service.logged("issuers file reread").await;
+    let new = other.token().claim("iss", moves.url()).sign();
+    assert_eq!(status(&service, &new).await, 200);
+    assert_eq!(status(&service, &old).await, 401);
+    assert_eq!(status(&service, &stays.token().sign()).await, 200);
+
+    // A file of keys that is not there, two sources, bytes that are no text: the issuers stay.
+    let keys = directory.path().join("keys.json");
+    #[rustfmt::skip]
+    let faults = [
+        (format!("jwks_file = \"{}\"", keys.display()), "which does not exist"),
+        (format!("jwks_file = \"{}\"\njwks_uri = \"{}\"", keys.display(), other.jwks_uri()), "set together with jwks_uri"),
+        ("introspection = \"opaque\"".to_owned(), "give one of introspection_client_secret"),
+        ("ca_file = \"/nowhere/ca.pem\"".to_owned(), "ca_file: found"),
+        ("= 5".to_owned(), "not valid TOML"),
+    ];
+    for (more, words) in faults {
+        with(&more);
+        service.hangup();
+        service.logged(words).await;
+        assert_eq!(status(&service, &new).await, 200, "{more}");
+        assert_eq!(status(&service, &old).await, 401, "{more}");
+    }
+    fs::write(&file, b"[[issuer]]\nurl = \"\xff\"").unwrap();
+    service.hangup();
+    service.logged("is not UTF-8").await;
+    assert_eq!(status(&service, &stays.token().sign()).await, 200);
+
+    // A key set on disk, with the old key in it.
+    let set = serde_json::json!({"keys": [moves.key().public_jwk()]});
+    fs::write(&keys, set.to_string()).unwrap();
+    with(&format!("jwks_file = \"{}\"", keys.display()));
+    service.hangup();
+    service.logged("issuers file reread").await;
+    assert_eq!(status(&service, &moves.token().sign()).await, 200);
+    assert_eq!(status(&service, &new).await, 401);
+    service.stop().await;
+}

@@ -2,6 +2,7 @@
 
 mod issuers;
 mod leaving;
+mod many_issuers;
 mod process;
 mod revocations;
 mod soak;

@@ -52,7 +52,7 @@ fn bounds_match_the_documentation() {
 /// The connections that the Kubernetes manifest allows fit into the memory limit of the pod.
 #[test]
 fn manifest_fits_its_memory_limit() {
-    let manifest = include_str!("../../deploy/kubernetes/warp-bearer.yaml");
+    let manifest = include_str!("../../deploy/kubernetes/base/warp-bearer.yaml");
     let number = |name: &str| -> u64 {
         let (_, rest) = manifest.split_once(name).unwrap();
         let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());

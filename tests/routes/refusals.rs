@@ -175,7 +175,9 @@ async fn warps_own_rejections_are_json() {
     let rows = [
         ("unknown path", "GET", "/nowhere", 404, "not_found", ""),
         ("below a route", "GET", "/api/public/x", 404, "not_found", ""),
-        ("the root", "GET", "/", 404, "not_found", ""),
+        ("below the root", "GET", "/x", 404, "not_found", ""),
+        ("two slashes", "GET", "//", 404, "not_found", ""),
+        ("method of the root", "POST", "/", 405, "method_not_allowed", "GET, HEAD"),
         ("unknown method", "POST", "/api/public", 405, "method_not_allowed", "GET, HEAD"),
         ("method before auth", "POST", "/api/private", 405, "method_not_allowed", "GET, HEAD"),
         ("OPTIONS is ordinary", "OPTIONS", "/api/public", 405, "method_not_allowed", "GET, HEAD"),

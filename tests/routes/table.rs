@@ -102,7 +102,7 @@ async fn head_answers_as_get_does() {
 async fn requests_without_a_token_reach_only_open_routes() {
     let tenant = Tenant::start().await;
     let rows = rows(&Access::from(&tenant.auth), || false);
-    assert_eq!(rows.len(), 11, "a new route belongs into this walk");
+    assert_eq!(rows.len(), 12, "a new route belongs into this walk");
     for row in rows {
         let path = row.template.replace("{code}", "token_expired");
         let path = path.replace("{file}", "swagger-initializer.js");
@@ -112,7 +112,7 @@ async fn requests_without_a_token_reach_only_open_routes() {
         };
         let answer = tenant.send(method, &path, None).await;
         #[rustfmt::skip]
-        let open = ["/api/public", "/livez", "/readyz", "/errors", "/errors/{code}", "/openapi.json", "/docs", "/docs/{file}"];
+        let open = ["/", "/api/public", "/livez", "/readyz", "/errors", "/errors/{code}", "/openapi.json", "/docs", "/docs/{file}"];
         let open = open.contains(&row.template);
         assert_eq!(row.requires.is_none(), open, "{}", row.template);
         if open {
@@ -120,6 +120,57 @@ async fn requests_without_a_token_reach_only_open_routes() {
         } else {
             answer.assert_is_problem(row.template, 401, "missing_token");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_root_lists_the_routes() {
+    let tenant = Tenant::start().await;
+    let index = tenant.get("/", None).await;
+    assert_eq!(index.status.as_u16(), 200, "{index:?}");
+    let index = index.json();
+    assert_eq!(index["service"], "warp-bearer");
+    assert_eq!(index["docs"], "/docs");
+    let routes = index["routes"].as_array().unwrap();
+    let told = |route: &str| routes.iter().find(|row| row["route"] == route);
+    assert_eq!(told("GET /api/public").unwrap()["token"], false);
+    assert_eq!(told("any /auth").unwrap()["token"], true);
+    let all = rows(&Access::from(&tenant.auth), || false);
+    for row in all.iter().filter(|row| !row.template.starts_with("/docs")) {
+        let route = format!("{} {}", row.methods, row.template);
+        let is_later = ["/", "/openapi.json"].contains(&row.template);
+        assert_eq!(told(&route).is_none(), is_later, "{route}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_routes_and_the_list_can_be_turned_off() {
+    let tenant = Tenant::start().await;
+    let good = tenant.issuer.token().scope("read:messages").sign();
+    let with = |demo_routes: bool, docs: Option<Docs>| Access {
+        demo_routes,
+        docs,
+        ..Access::from(&tenant.auth)
+    };
+    let templates = |access: &Access| -> Vec<_> {
+        let rows = rows(access, || false).into_iter();
+        rows.map(|row| row.template).collect()
+    };
+    let bare = with(false, None);
+    let expected = ["/auth", "/livez", "/readyz", "/errors", "/errors/{code}"];
+    assert_eq!(templates(&bare), expected);
+    let listed = with(false, Some(Docs::default()));
+    assert!(templates(&listed).contains(&"/"));
+    for (access, path) in [
+        (&bare, "/"),
+        (&bare, "/api/public"),
+        (&bare, "/api/private"),
+        (&listed, "/api/private-scoped"),
+    ] {
+        let request = warp::test::request().path(path);
+        let request = request.header("authorization", format!("Bearer {good}"));
+        let reply = request.reply(&routes(access, &Shutdown::new())).await;
+        answer(&reply).assert_is_problem(path, 404, "not_found");
     }
 }
 

@@ -167,6 +167,9 @@ impl Client {
         if let Some(field) = credentials.authorization(endpoint.placement) {
             request = request.header(AUTHORIZATION, field);
         }
+        if let Some(traceparent) = fetch::traceparent() {
+            request = request.header("traceparent", traceparent);
+        }
         let failed = |error| AskError::Http(fetch::unreachable(url, &error));
         let answer = request.send().await.map_err(failed)?;
         match answer.status() {

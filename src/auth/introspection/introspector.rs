@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use crate::auth::{
+    context,
     error::{AuthError, SetupError},
     introspection::{
         answer::{self, Answer},
@@ -36,14 +37,14 @@ use crate::auth::{
         options::{Introspection, Mode},
         status::IntrospectionStatus,
     },
-    keys::fetch::{Access, Fetcher},
+    keys::fetch::{Access, Fetcher, in_trace},
     token::payload::Verified,
 };
 
 pub(in crate::auth) use crate::auth::introspection::answer::AnswerChecker;
 
-/// The maximum number of questions in flight, and the maximum number of questions about unknown
-/// tokens, of which those beyond the budget wait.
+/// The maximum number of questions in flight. Also the maximum number of questions about unknown
+/// tokens, including those that wait for the budget.
 const MAX_OPEN: usize = 64;
 
 /// How long a question waits for a unit of the budget while all units are reserved.
@@ -82,10 +83,10 @@ struct State {
 }
 
 impl State {
-    /// Returns whether one more question may be opened.
+    /// Returns whether another question may be opened.
     ///
-    /// Only as many unknown tokens are in flight as the budget has units; the others wait. So made-up
-    /// tokens leave room for known ones, however many come.
+    /// Questions about unknown tokens are in flight only up to the budget, and the others wait.
+    /// However many made-up tokens arrive, there is room for known ones.
     fn has_room(&self, is_known: bool) -> bool {
         let known = self.open.len() - self.unknown;
         let in_flight = known + self.unknown.min(budget::FULL as usize);
@@ -195,7 +196,9 @@ impl Introspector {
         is_known: bool,
     ) -> Verdict {
         let mut answered = self.question(hash, token, jwt, is_known)?;
+        let began = std::time::Instant::now();
         let verdict = answered.wait_for(Option::is_some).await;
+        context::waited(context::WaitReason::Introspection, began);
         // The sender is dropped without a verdict only if the task panicked.
         let verdict = verdict.ok().and_then(|verdict| verdict.clone());
         verdict.unwrap_or(Err(unavailable(Duration::from_secs(1))))
@@ -237,10 +240,10 @@ impl Introspector {
             hash,
         };
         let (token, jwt) = (token.to_owned(), jwt.cloned());
-        tokio::spawn(async move {
+        tokio::spawn(in_trace(context::traceparent(), async move {
             let verdict = question.verdict(&token, jwt.as_deref(), is_known).await;
             sender.send_replace(Some(verdict));
-        });
+        }));
         Ok(answered)
     }
 

@@ -246,7 +246,7 @@ pub(crate) enum FetchError {
          is configured"
     )]
     Local { url: ShownUrl, address: ShownText },
-    #[error("{0} answered with {1}")]
+    #[error("{0} has no usable key set: {1}")]
     NoKeys(ShownUrl, NoKeys),
     #[error("{0} cannot be read: {1}")]
     File(String, std::io::ErrorKind),
@@ -347,7 +347,7 @@ impl Fetcher {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        if let Ok(Some(traceparent)) = TRACE.try_with(Clone::clone) {
+        if let Some(traceparent) = traceparent() {
             request = request.header("traceparent", traceparent);
         }
         let answer = request.send().await;
@@ -398,6 +398,11 @@ pub(in crate::auth) fn in_trace<F: Future>(
     TRACE.scope(traceparent, fetch)
 }
 
+/// Returns the `traceparent` of the trace that the current fetch belongs to.
+pub(in crate::auth) fn traceparent() -> Option<HeaderValue> {
+    TRACE.try_with(Clone::clone).ok().flatten()
+}
+
 /// Reads the response to an unconditional request for `url`.
 pub(in crate::auth) async fn document(url: &Url, answer: Response) -> Result<Document, FetchError> {
     let status = answer.status();
@@ -438,11 +443,12 @@ fn client() -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// Reads the content of an answer and decodes it. `limit` holds before and after.
+/// Reads the content of an answer and decodes it. `limit` applies both to the content and to the
+/// decoded document.
 ///
 /// # Errors
-/// Returns [`FetchError::TooLarge`] beyond the limit, whose text names 512 KiB: callers with another
-/// limit have a text of their own.
+/// Returns [`FetchError::TooLarge`] if the limit is exceeded. Its message names 512 KiB, so a caller
+/// with another limit needs its own message.
 pub(in crate::auth) async fn body(
     mut answer: Response,
     limit: usize,

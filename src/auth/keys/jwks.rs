@@ -75,7 +75,7 @@ impl Jwks {
                 NextStep::Wait(waiter) => {
                     let began = std::time::Instant::now();
                     let verdict = Box::pin(self.key_after_fetch(alg, kid, waiter)).await;
-                    context::waited_for_keys(began);
+                    context::waited(context::WaitReason::Keys, began);
                     verdict
                 }
             },

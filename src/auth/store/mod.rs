@@ -57,8 +57,6 @@ pub(crate) struct Health {
     pub(crate) ok: bool,
     /// True if the whole shared list has been read at least once.
     pub(crate) is_synchronized: bool,
-    /// True if other processes use the same store.
-    pub(crate) is_shared: bool,
     /// The number of connections opened so far.
     pub(crate) connects: u64,
     /// The number of keys in the memory of this process.
@@ -204,12 +202,16 @@ impl Store {
         }
     }
 
+    /// Returns whether other processes use the same store.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self.0.backend, Backend::Memory(..))
+    }
+
     pub(crate) fn health(&self) -> Health {
         match &self.0.backend {
             Backend::Memory(memory, _) => Health {
                 ok: true,
                 is_synchronized: true,
-                is_shared: false,
                 connects: 0,
                 keys: memory.len(),
             },
@@ -217,7 +219,6 @@ impl Store {
             Backend::Redis(redis) => Health {
                 ok: redis.is_connected(),
                 is_synchronized: redis.last_synchronized().is_some(),
-                is_shared: true,
                 connects: redis.connects(),
                 keys: redis.keys(),
             },

@@ -3,7 +3,7 @@
 //! The extractor takes its [`Auth`] from the router's state. A route that needs claims does not
 //! compile without one.
 
-use axum_core::{
+use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };

@@ -23,7 +23,7 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 pub struct GrpcStatus;
 
 impl<B: Default> RefusalResponse<B> for GrpcStatus {
-    fn response(refusal: &Refusal) -> Response<B> {
+    fn response(&self, refusal: &Refusal) -> Response<B> {
         refusal.grpc_response()
     }
 }
@@ -31,14 +31,14 @@ impl<B: Default> RefusalResponse<B> for GrpcStatus {
 impl AuthLayer<GrpcStatus> {
     /// Creates a layer that answers refusals with a gRPC status, for tonic.
     pub fn grpc(auth: &Auth) -> Self {
-        AuthLayer::new(auth).answer_with()
+        AuthLayer::new(auth).answer_with(GrpcStatus)
     }
 }
 
-impl<X> RequireLayer<X, GrpcStatus> {
+impl RequireLayer<GrpcStatus> {
     /// Creates a layer that answers refusals with a gRPC status, for tonic.
-    pub fn grpc(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
-        RequireLayer::new(auth, requirement).answer_with()
+    pub fn grpc(auth: &Auth, requirement: impl IntoRequirement) -> Self {
+        RequireLayer::new(auth, requirement).answer_with(GrpcStatus)
     }
 }
 
@@ -72,7 +72,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(STATUS, status.into());
         // The texts contain no `%`, which would need to be escaped.
-        headers.insert(MESSAGE, HeaderValue::from_static(self.error.detail()));
+        headers.insert(MESSAGE, HeaderValue::from_static(self.detail()));
         if let Some(pushback) = pushback {
             headers.insert(PUSHBACK, pushback.into());
         }

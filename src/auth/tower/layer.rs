@@ -7,7 +7,6 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     mem,
     pin::Pin,
     sync::Arc,
@@ -54,9 +53,9 @@ use crate::auth::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug, Clone)]
 pub struct AuthLayer<A = ProblemJson> {
-    gate: Gate<NoPrivate>,
-    answer: PhantomData<fn() -> A>,
+    gate: Gate<A>,
 }
 
 impl AuthLayer {
@@ -66,9 +65,9 @@ impl AuthLayer {
             auth: auth.clone(),
             requirement: None,
             is_optional: false,
+            answer: ProblemJson,
         };
-        let answer = PhantomData;
-        Self { gate, answer }
+        Self { gate }
     }
 }
 
@@ -81,13 +80,11 @@ impl<A> AuthLayer<A> {
         self
     }
 
-    /// Answers refusals with the response type `B`.
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
-    pub fn answer_with<B>(self) -> AuthLayer<B> {
-        AuthLayer {
-            gate: self.gate,
-            answer: PhantomData,
-        }
+    pub fn answer_with<B>(self, answer: B) -> AuthLayer<B> {
+        let gate = self.gate.answer_with(answer);
+        AuthLayer { gate }
     }
 }
 
@@ -116,32 +113,26 @@ impl<A> AuthLayer<A> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct RequireLayer<X = NoPrivate, A = ProblemJson> {
-    gate: Gate<X>,
-    answer: PhantomData<fn() -> A>,
+#[derive(Debug, Clone)]
+pub struct RequireLayer<A = ProblemJson> {
+    gate: Gate<A>,
 }
 
-impl<X> RequireLayer<X> {
+impl RequireLayer {
     /// Creates a layer that answers refusals in JSON.
-    pub fn new(auth: &Auth, requirement: impl IntoRequirement<Private = X>) -> Self {
-        let gate = Gate {
-            auth: auth.clone(),
-            requirement: Some(Arc::new(requirement.into_requirement())),
-            is_optional: false,
-        };
-        let answer = PhantomData;
-        Self { gate, answer }
+    pub fn new(auth: &Auth, requirement: impl IntoRequirement) -> Self {
+        let AuthLayer { mut gate } = AuthLayer::new(auth);
+        gate.requirement = Some(Arc::new(requirement.into_requirement()));
+        Self { gate }
     }
 }
 
-impl<X, A> RequireLayer<X, A> {
-    /// Answers refusals with the response type `B`.
+impl<A> RequireLayer<A> {
+    /// Answers refusals with the responses of `answer`.
     #[must_use]
-    pub fn answer_with<B>(self) -> RequireLayer<X, B> {
-        RequireLayer {
-            gate: self.gate,
-            answer: PhantomData,
-        }
+    pub fn answer_with<B>(self, answer: B) -> RequireLayer<B> {
+        let gate = self.gate.answer_with(answer);
+        RequireLayer { gate }
     }
 }
 
@@ -151,7 +142,7 @@ impl<X, A> RequireLayer<X, A> {
 /// layer cannot tell the compiler which one.
 pub trait IntoRequirement {
     /// The private claims that the requirement reads.
-    type Private;
+    type Private: DeserializeOwned + Send + 'static;
 
     /// Returns the requirement.
     fn into_requirement(self) -> Requirement<Self::Private>;
@@ -165,7 +156,7 @@ impl IntoRequirement for Policy {
     }
 }
 
-impl<X> IntoRequirement for Requirement<X> {
+impl<X: DeserializeOwned + Send + 'static> IntoRequirement for Requirement<X> {
     type Private = X;
 
     fn into_requirement(self) -> Self {
@@ -181,10 +172,11 @@ impl<X> IntoRequirement for Requirement<X> {
 /// use warp_bearer::auth::{Auth, Refusal, tower::{AuthLayer, RefusalResponse}};
 ///
 /// /// Answers without a body.
+/// #[derive(Clone)]
 /// struct Bare;
 ///
 /// impl<B: Default> RefusalResponse<B> for Bare {
-///     fn response(refusal: &Refusal) -> Response<B> {
+///     fn response(&self, refusal: &Refusal) -> Response<B> {
 ///         refusal.response::<&str>().map(|_| B::default())
 ///     }
 /// }
@@ -192,13 +184,13 @@ impl<X> IntoRequirement for Requirement<X> {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), warp_bearer::auth::SetupError> {
 /// # let auth = Auth::discover("https://tenant.eu.auth0.com/", "https://api.example.com")?;
-/// let layer = AuthLayer::new(&auth).answer_with::<Bare>();
+/// let layer = AuthLayer::new(&auth).answer_with(Bare);
 /// # Ok(())
 /// # }
 /// ```
 pub trait RefusalResponse<B> {
     /// Returns the response to a refused request.
-    fn response(refusal: &Refusal) -> Response<B>;
+    fn response(&self, refusal: &Refusal) -> Response<B>;
 }
 
 /// Answers refusals as [`Refusal::response`] does: a status, a challenge, and the problem in JSON.
@@ -207,53 +199,46 @@ pub trait RefusalResponse<B> {
 pub struct ProblemJson;
 
 impl<B: From<&'static str>> RefusalResponse<B> for ProblemJson {
-    fn response(refusal: &Refusal) -> Response<B> {
+    fn response(&self, refusal: &Refusal) -> Response<B> {
         refusal.response()
     }
 }
 
 /// The service that [`AuthLayer`] and [`RequireLayer`] wrap around another service.
-pub struct AuthService<S, X = NoPrivate, A = ProblemJson> {
+#[derive(Debug, Clone)]
+pub struct AuthService<S, A = ProblemJson> {
     inner: S,
-    gate: Gate<X>,
-    answer: PhantomData<fn() -> A>,
+    gate: Gate<A>,
 }
 
-impl<S, A> Layer<S> for AuthLayer<A> {
-    type Service = AuthService<S, NoPrivate, A>;
+impl<S, A: Clone> Layer<S> for AuthLayer<A> {
+    type Service = AuthService<S, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService {
-            inner,
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
+        let gate = self.gate.clone();
+        AuthService { inner, gate }
     }
 }
 
-impl<S, X, A> Layer<S> for RequireLayer<X, A> {
-    type Service = AuthService<S, X, A>;
+impl<S, A: Clone> Layer<S> for RequireLayer<A> {
+    type Service = AuthService<S, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService {
-            inner,
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
+        let gate = self.gate.clone();
+        AuthService { inner, gate }
     }
 }
 
-impl<S, X, A, B, C> Service<Request<B>> for AuthService<S, X, A>
+impl<S, A, B, C> Service<Request<B>> for AuthService<S, A>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone + Send + 'static,
     S::Future: Send + 'static,
-    X: DeserializeOwned + Send + 'static,
-    A: RefusalResponse<C>,
+    A: RefusalResponse<C> + Clone + Send + Sync + 'static,
     B: Send + 'static,
 {
     type Response = Response<C>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<C>, S::Error>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<C>, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -273,20 +258,49 @@ where
                     gate.renew_nonce(&mut answer);
                     Ok(answer)
                 }
-                Err(refusal) => Ok(A::response(&refusal)),
+                Err(refusal) => Ok(gate.answer.response(&refusal)),
             }
         })
     }
 }
 
-/// The checks for a request.
-struct Gate<X> {
-    auth: Auth,
-    requirement: Option<Arc<Requirement<X>>>,
-    is_optional: bool,
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`Requirement`] of claims of any type, so that the layers need not name it.
+trait Grant: fmt::Debug + Send + Sync {
+    fn scopes(&self) -> Option<String>;
+    fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
-impl<X: DeserializeOwned> Gate<X> {
+impl<X: DeserializeOwned + Send + 'static> Grant for Requirement<X> {
+    fn scopes(&self) -> Option<String> {
+        self.scopes()
+    }
+
+    fn grant<'a>(&'a self, claims: &'a Claims) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async { self.grant(typed(claims)?).await.map(drop) })
+    }
+}
+
+/// The requirements for a request, and the form of refusals.
+#[derive(Debug, Clone)]
+struct Gate<A> {
+    auth: Auth,
+    requirement: Option<Arc<dyn Grant>>,
+    is_optional: bool,
+    answer: A,
+}
+
+impl<A> Gate<A> {
+    fn answer_with<B>(self, answer: B) -> Gate<B> {
+        Gate {
+            auth: self.auth,
+            requirement: self.requirement,
+            is_optional: self.is_optional,
+            answer,
+        }
+    }
+
     async fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
         let claims = match verified(&self.auth, head).await {
             Ok(claims) => claims,
@@ -299,7 +313,7 @@ impl<X: DeserializeOwned> Gate<X> {
             }
         };
         if let Some(requirement) = &self.requirement {
-            requirement.grant(typed(&claims)?).await?;
+            requirement.grant(&claims).await?;
         }
         Ok(())
     }
@@ -332,7 +346,7 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     if let Some(admitted) = known.filter(|admitted| admitted.auth.is(auth)) {
         return Ok(admitted.claims.clone());
     }
-    let mut request = RequestHead::new(&head.method, head.uri.path(), &head.headers);
+    let mut request = RequestHead::new(&head.method, path(head), &head.headers);
     if let Some(certificate) = head.extensions.get::<ClientCertificate>() {
         request = request.with_certificate(certificate.as_der());
     }
@@ -345,70 +359,19 @@ pub(super) async fn verified(auth: &Auth, head: &mut Parts) -> Result<Claims, Re
     Ok(claims)
 }
 
+/// Returns the path as the client sent it, which a proof names. Inside axum's `nest`, the path of the
+/// request lacks its beginning.
+fn path(head: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        return original.path();
+    }
+    head.uri.path()
+}
+
 /// Returns the same claims with private claims of another type.
 #[allow(clippy::result_large_err)] // a refusal is moved once, into its answer
 pub(super) fn typed<X: DeserializeOwned>(claims: &Claims) -> Result<Claims<X>, Refusal> {
     let refused = |error| Refusal::new(error, claims.challenge());
     claims.typed().map_err(refused)
-}
-
-impl<X> Clone for Gate<X> {
-    fn clone(&self) -> Self {
-        Self {
-            auth: self.auth.clone(),
-            requirement: self.requirement.clone(),
-            is_optional: self.is_optional,
-        }
-    }
-}
-
-impl<A> Clone for AuthLayer<A> {
-    fn clone(&self) -> Self {
-        Self {
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<X, A> Clone for RequireLayer<X, A> {
-    fn clone(&self) -> Self {
-        Self {
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<S: Clone, X, A> Clone for AuthService<S, X, A> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            gate: self.gate.clone(),
-            answer: PhantomData,
-        }
-    }
-}
-
-impl<A> fmt::Debug for AuthLayer<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthLayer").field(&self.gate.auth).finish()
-    }
-}
-
-impl<X, A> fmt::Debug for RequireLayer<X, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Gate {
-            auth, requirement, ..
-        } = &self.gate;
-        let mut shown = f.debug_tuple("RequireLayer");
-        shown.field(auth).field(requirement).finish()
-    }
-}
-
-impl<S: fmt::Debug, X, A> fmt::Debug for AuthService<S, X, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_tuple("AuthService");
-        shown.field(&self.gate.auth).field(&self.inner).finish()
-    }
 }

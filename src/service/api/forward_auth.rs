@@ -88,9 +88,16 @@ fn parse(query: &str) -> Option<QueryRequirements> {
             "role" => others.push(Policy::of_role(decoded(value)?)?),
             "group" => others.push(Policy::of_group(decoded(value)?)?),
             "claim" => {
-                // Split before decoding, so that %3A is a colon within the value.
-                let (path, value) = value.rsplit_once(':')?;
-                others.push(Policy::of_claim(decoded(path)?, decoded(value)?)?);
+                // Split before decoding, so that %3A is a colon within the value. Programs that encode
+                // every colon cannot say which one separates: then it is the last one as well.
+                let (path, value) = if let Some((path, value)) = value.rsplit_once(':') {
+                    (decoded(path)?, decoded(value)?)
+                } else {
+                    let decoded = decoded(value)?;
+                    let (path, value) = decoded.rsplit_once(':')?;
+                    (path.to_owned(), value.to_owned())
+                };
+                others.push(Policy::of_claim(path, value)?);
             }
             // If it were given twice, the two could only contradict each other.
             "acr" if acr.is_none() => acr = Some(all(&[decoded(value)?], acr_values)?),
@@ -250,6 +257,7 @@ mod tests {
             ("a claim", "claim=org_id:o", Ok(Policy::of_claim("org_id".to_owned(), "o".to_owned()))),
             ("a claim with a URL's name", "claim=https://a.example/tier:gold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
             ("a claim with a colon", "claim=a:b%3Ac", Ok(Policy::of_claim("a".to_owned(), "b:c".to_owned()))),
+            ("a claim in the encoding of a form", "claim=https%3A%2F%2Fa.example%2Ftier%3Agold", Ok(Policy::of_claim("https://a.example/tier".to_owned(), "gold".to_owned()))),
             ("a claim without a value", "claim=org_id", Err(Problem::BadRequest)),
             ("a claim without a path", "claim=:o", Err(Problem::BadRequest)),
             ("an empty role", "scope=a&role=", Err(Problem::BadRequest)),

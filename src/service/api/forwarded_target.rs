@@ -16,8 +16,8 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 pub(in crate::service) struct ForwardedTarget {
     method: Option<Method>,
     path: Option<String>,
-    /// True if a field is repeated, the method is invalid, or the URI is not a path. Neither of the
-    /// two is then known.
+    /// True if a field is repeated, the method is invalid, or the URI is not a path. Method and path
+    /// are then `None`.
     is_unreadable: bool,
 }
 
@@ -25,7 +25,7 @@ pub(in crate::service) struct ForwardedTarget {
 struct Unreadable;
 
 impl ForwardedTarget {
-    /// Reads the fields. A mistake in them matters only to a request that needs a proof: see
+    /// Reads the fields. An invalid field matters only to a request that needs a proof: see
     /// [`explains`](Self::explains).
     pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
         Self::try_read(headers).unwrap_or(Self {
@@ -52,8 +52,8 @@ impl ForwardedTarget {
         }
     }
 
-    /// Returns whether the proxy and not the client caused a refusal for `error`: the proof matches
-    /// no request because the fields cannot be read.
+    /// Returns whether the proxy, not the client, caused `error`: the proof matches no request
+    /// because the fields are invalid.
     pub(in crate::service) fn explains(&self, error: AuthError) -> bool {
         self.is_unreadable && error == AuthError::InvalidProof
     }

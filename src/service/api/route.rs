@@ -76,6 +76,8 @@ pub struct Access {
     pub docs: Option<Docs>,
     /// Answers every path below `/auth` as `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the three routes below `/api`, which are for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
 }
 
 impl From<&Auth> for Access {
@@ -86,6 +88,7 @@ impl From<&Auth> for Access {
             resource_scopes: None,
             docs: Some(Docs::default()),
             forward_auth_paths: false,
+            demo_routes: true,
         }
     }
 }

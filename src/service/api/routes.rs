@@ -3,7 +3,12 @@
 use std::{convert::Infallible, future::ready};
 
 use hyper::body::Bytes;
-use warp::{Filter, http::HeaderMap, reply::Response};
+use serde_json::json;
+use warp::{
+    Filter,
+    http::{HeaderMap, Method},
+    reply::Response,
+};
 
 #[cfg(feature = "docs")]
 use crate::service::api::docs::{Docs, openapi::Schemes};
@@ -14,7 +19,7 @@ use crate::{
         forward_auth, handlers,
         matcher::{Methods, is_at},
         route::{
-            Access, Form, QueryRequirements, Row, Target, at_below, named_scopes, route, table,
+            Access, Form, QueryRequirements, Row, Target, at, at_below, named_scopes, route, table,
         },
     },
 };
@@ -38,25 +43,12 @@ pub fn rows(
     is_stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Vec<Row> {
     let auth = access.auth.clone();
-    let mut rows = vec![
-        route!(GET, "api" / "public")
-            .then(handlers::public)
-            .says("A message for everyone", Form::Message),
-        //
-        route!(GET, "api" / "private")
-            .with_auth(access)
-            .then(handlers::private)
-            .says(
-                "The claims of the token, as the issuer signed them",
-                Form::Claims,
-            ),
-        //
-        route!(GET, "api" / "private-scoped")
-            .with_auth(access)
-            .require(scope("read:messages"))
-            .then(handlers::private_scoped)
-            .says("A message that needs a scope", Form::Message),
-        //
+    let mut rows = if access.demo_routes {
+        demo_rows(access).into()
+    } else {
+        Vec::new()
+    };
+    rows.extend([
         route!(ANY, "auth")
             .with_auth(access)
             .require_by_query(forward_auth::parse_query)
@@ -76,7 +68,7 @@ pub fn rows(
                 "Readiness: the keys of each issuer, and their age",
                 Form::Readiness,
             ),
-    ];
+    ]);
     if access.auth.accepts_logout() {
         let auth = access.auth.clone();
         let row = route!(POST, "backchannel-logout")
@@ -102,9 +94,56 @@ pub fn rows(
     }
     rows.extend(error_pages());
     rows.extend(metadata(access, &rows));
+    if access.docs.is_some() {
+        let index = index(&rows);
+        rows.push(index);
+    }
     #[cfg(feature = "docs")]
     rows.extend(docs_pages(access, &rows));
     rows
+}
+
+/// The routes for trying the service out. An application has its own.
+fn demo_rows(access: &Access) -> [Row; 3] {
+    [
+        route!(GET, "api" / "public")
+            .then(handlers::public)
+            .says("A message for everyone", Form::Message),
+        //
+        route!(GET, "api" / "private")
+            .with_auth(access)
+            .then(handlers::private)
+            .says(
+                "The claims of the token, as the issuer signed them",
+                Form::Claims,
+            ),
+        //
+        route!(GET, "api" / "private-scoped")
+            .with_auth(access)
+            .require(scope("read:messages"))
+            .then(handlers::private_scoped)
+            .says("A message that needs a scope", Form::Message),
+    ]
+}
+
+/// The list of the rows above it, for those who open the address of the service. It shows less than
+/// `/openapi.json`, and is absent with it.
+fn index(rows: &[Row]) -> Row {
+    let routes = rows.iter().map(|row| {
+        json!({
+            "route": format!("{} {}", row.methods, row.template),
+            "says": row.summary,
+            "token": row.requires.is_some(),
+        })
+    });
+    let mut index = json!({"service": "warp-bearer", "routes": routes.collect::<Vec<_>>()});
+    if cfg!(feature = "docs") {
+        index["docs"] = json!("/docs");
+    }
+    let index = Bytes::from(index.to_string());
+    at(Methods::Only(Method::GET), "/", warp::path::end())
+        .then(move || handlers::document(index.clone(), "no-cache"))
+        .says("What this service answers", Form::Object)
 }
 
 /// The rows for the pages of the error codes.

@@ -9,7 +9,14 @@ use std::{
     net::SocketAddr,
 };
 
-use warp::{Filter, http::header::CONTENT_TYPE, reply::Response};
+use warp::{
+    Filter,
+    http::{
+        HeaderMap,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    reply::Response,
+};
 
 #[cfg(feature = "otel")]
 use crate::service::observe::otel::Traces;
@@ -29,7 +36,7 @@ use crate::{
             shutdown::Shutdown,
             tls::{Files, Tls},
         },
-        observe::{metrics::Metrics, request_log::RequestLog},
+        observe::{metrics::Metrics, openmetrics, request_log::RequestLog},
         routes,
     },
 };
@@ -161,10 +168,20 @@ async fn serve_routes<F>(
 /// Answers `GET /metrics` on its own listener. Runs until it is dropped.
 pub async fn serve_metrics(metrics: Metrics, listener: Listener) {
     let shown = metrics.clone();
-    let page = warp::path!("metrics").and(warp::get()).map(move || {
-        let text = "text/plain; version=0.0.4; charset=utf-8";
-        warp::reply::with_header(shown.render(), CONTENT_TYPE, text)
-    });
+    let path = warp::path!("metrics").and(warp::get());
+    // A field that is no text asks for nothing, and is no reason to refuse a scraper.
+    let page = path
+        .and(warp::header::headers_cloned())
+        .map(move |headers: HeaderMap| {
+            let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+            let (body, kind) = if accept.is_some_and(openmetrics::is_accepted) {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                (shown.render_openmetrics(), kind)
+            } else {
+                (shown.render(), "text/plain; version=0.0.4; charset=utf-8")
+            };
+            warp::reply::with_header(body, CONTENT_TYPE, kind)
+        });
     let limits = Limits {
         connections: MAX_SCRAPERS,
         ..Limits::default()

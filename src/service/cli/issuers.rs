@@ -35,9 +35,12 @@ pub(in crate::service) fn run(command: Command) -> Result<(), Failure> {
         let text = format!("{}: ISSUERS_FILE is set already", file.display());
         return Err(Failure::Input(Terminal::clean(&text)));
     }
-    print!("{}", config.to_issuers_file());
+    print!("{}", config.to_issuers_file(&environment));
     let replaced = config.variables_of_issuers(&environment);
     eprintln!("remove {}, and set ISSUERS_FILE", replaced.join(", "));
+    if config.exports_a_secret(&environment) {
+        eprintln!("the file has a secret in it; let only the service read it (chmod 600)");
+    }
     Ok(())
 }
 

@@ -47,10 +47,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         entries.extend(read);
     }
     if config.state_store.url.is_some() {
-        let store = auth::store(&config);
-        connect(&store).await?;
-        let lines = store.lines().await.map_err(|_| unreachable())?;
-        let shared = lines.iter().filter_map(sync::entry);
+        let shared = shared(&auth::store(&config)).await?.into_iter();
         let shared: Vec<_> = shared.filter(|entry| !entries.contains(entry)).collect();
         entries.extend(shared);
     }
@@ -71,6 +68,13 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         println!("none");
     }
     Ok(())
+}
+
+/// Reads the revocations that replicas share.
+pub(in crate::service) async fn shared(store: &Store) -> Result<Vec<Revocation>, Failure> {
+    connect(store).await?;
+    let lines = store.lines().await.map_err(|_| unreachable())?;
+    Ok(lines.iter().filter_map(sync::entry).collect())
 }
 
 /// Waits until the store is connected.

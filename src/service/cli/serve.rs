@@ -33,6 +33,7 @@ pub(in crate::service) async fn run() -> Result<(), Failure> {
         resource_scopes: config.resource_scopes.clone(),
         docs: config.docs.then(Docs::default),
         forward_auth_paths: config.forward_auth_paths,
+        demo_routes: config.demo_routes,
     };
     let hangup = HangupSignal::new()?.with_issuers_of(&config);
     let shutdown = Shutdown::on_signals().map_err(Failure::Process)?;

@@ -14,22 +14,30 @@ use crate::{
         types::Secret,
         url,
         variables::{
-            AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_ISSUER, AUTH0_JWKS_FILE,
-            AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE, AUTH0_RESOURCE_SCOPES,
-            AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN, MAX_HEADER_BYTES,
-            METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
+            AUTH0_API_AUDIENCE, AUTH0_AUDIENCE_CLAIM, AUTH0_DOMAIN, AUTH0_INTROSPECTION,
+            AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
+            AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+            AUTH0_ISSUER, AUTH0_JWKS_FILE, AUTH0_JWKS_URI, AUTH0_MAX_TOKEN_BYTES, AUTH0_RESOURCE,
+            AUTH0_RESOURCE_SCOPES, AUTH0_SIGNING_SECRET, CORS_ORIGINS, ISSUERS_FILE, LISTEN,
+            MAX_HEADER_BYTES, METRICS_LISTEN, TLS_CERT_FILE, TLS_KEY_FILE,
         },
     },
 };
 
 /// The variables that the issuers file replaces.
-pub(super) const OF_ONE_ISSUER: [&str; 6] = [
+pub(super) const OF_ONE_ISSUER: [&str; 12] = [
     AUTH0_DOMAIN.name(),
     AUTH0_ISSUER.name(),
     AUTH0_AUDIENCE_CLAIM.name(),
     AUTH0_JWKS_URI.name(),
     AUTH0_JWKS_FILE.name(),
     AUTH0_SIGNING_SECRET.name(),
+    AUTH0_INTROSPECTION.name(),
+    AUTH0_INTROSPECTION_URI.name(),
+    AUTH0_INTROSPECTION_CLIENT_ID.name(),
+    AUTH0_INTROSPECTION_CLIENT_SECRET.name(),
+    AUTH0_INTROSPECTION_KEY_FILE.name(),
+    AUTH0_INTROSPECTION_TTL.name(),
 ];
 
 /// Rejects a head limit that is too small for a token of the maximum size.
@@ -92,8 +100,12 @@ pub(super) fn issuers(reader: &mut Reader, issuers: &[String], needs_key_set: bo
     }
     let has_source = reader.is_set(AUTH0_JWKS_URI.name()) || reader.is_set(AUTH0_JWKS_FILE.name());
     if needs_key_set && !has_source {
+        let check = match issuers {
+            [_] => url::discoverable_issuer,
+            _ => url::discoverable_among_several,
+        };
         for issuer in issuers {
-            reader.check(&AUTH0_ISSUER.variable, issuer, url::discoverable_issuer);
+            reader.check(&AUTH0_ISSUER.variable, issuer, check);
         }
     }
     slash(reader, issuers);

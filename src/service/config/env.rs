@@ -164,7 +164,9 @@ impl Environment {
 
     /// Creates an environment with only these variables.
     #[cfg(test)]
-    pub(in crate::service) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+    pub(in crate::service) fn of<'a>(
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let set = |(name, value): (&str, &str)| {
             (name.to_owned(), (value.to_owned(), Origin::Environment))
         };
@@ -303,7 +305,7 @@ mod tests {
             ("environment", &[("AUTH0_DOMAIN", "x")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("file", &[], Ok("AUTH0_DOMAIN = x".into()), Some(("AUTH0_DOMAIN", Origin::DotEnv(1)))),
             ("both", &[("AUTH0_DOMAIN", "x")], Ok("AUTH0_DOMAIN=y".into()), Some(("AUTH0_DOMAIN", Origin::Environment))),
-            ("set to nothing", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
+            ("set to an empty value", &[("AUTH0_DOMAIN", "")], Err(no_file()), Some(("AUTH0_DOMAIN", Origin::Environment))),
             ("misspelt", &[("AUTH0_DOMIAN", "x")], Err(no_file()), Some(("AUTH0_DOMIAN", Origin::Environment))),
         ];
         for (case, vars, dotenv, expected) in rows {
@@ -348,7 +350,7 @@ mod tests {
         let rows = [
             ("no right to", Err(ErrorKind::PermissionDenied.into()), ".env: cannot be read (permission denied); make it a file that the service may read, or take it away"),
             ("a directory", Err(ErrorKind::IsADirectory.into()), ".env: cannot be read (is a directory); make it a file that the service may read, or take it away"),
-            ("no sense", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
+            ("a malformed line", Ok("AUTH0_DOMAIN".into()), ".env: line 1 cannot be parsed; write NAME=value, and quote a value that has spaces, quotes, \"$\" or \"\\\""),
         ];
         for (case, dotenv, fault) in rows {
             let faults = Environment::merge(environment(&[]), dotenv, DOT_ENV).unwrap_err();

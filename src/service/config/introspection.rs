@@ -10,6 +10,7 @@ use crate::{
         variables::{
             AUTH0_INTROSPECTION, AUTH0_INTROSPECTION_CLIENT_ID, AUTH0_INTROSPECTION_CLIENT_SECRET,
             AUTH0_INTROSPECTION_KEY_FILE, AUTH0_INTROSPECTION_TTL, AUTH0_INTROSPECTION_URI,
+            ISSUERS_FILE,
         },
     },
 };
@@ -71,6 +72,10 @@ pub(super) fn read(reader: &mut Reader, issuers: &[String]) -> Option<Introspect
     let key_file = reader.optional(&AUTH0_INTROSPECTION_KEY_FILE);
     let ttl = reader.value(&AUTH0_INTROSPECTION_TTL);
     let name = AUTH0_INTROSPECTION.name();
+    if reader.is_set(ISSUERS_FILE.name()) {
+        // The tables have these options, and each of the variables is a fault of its own.
+        return None;
+    }
     if mode == IntrospectionMode::Off {
         for unused in reader.names("AUTH0_INTROSPECTION_") {
             if !reader.has_fault(name) {

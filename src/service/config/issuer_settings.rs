@@ -114,7 +114,7 @@ impl IssuerSettings {
         );
         let id = self.introspection_client_id.clone();
         let always = match self.introspection {
-            // Turned off for a while, perhaps, so the other options may stay.
+            // It may be turned off temporarily, so the other options are allowed.
             Some(IntrospectionMode::Off) => return Ok(None),
             None => {
                 let is_unused = id.is_some()

@@ -22,6 +22,7 @@ use crate::{
         presets::{self, PRESETS},
         url,
         value::{self, is_placeholder},
+        variable::Variable,
         variables,
     },
 };
@@ -61,6 +62,14 @@ const OPTIONS: &[(&str, Set)] = &[
     ("introspection_key_file", |own, found| found.value(|v| own.introspection_key_file = Some(v), value::file, variables::AUTH0_INTROSPECTION_KEY_FILE.variable.expects)),
     ("introspection_ttl", |own, found| found.value(|v| own.introspection_ttl = Some(v), value::duration, variables::AUTH0_INTROSPECTION_TTL.variable.expects)),
 ];
+
+/// Returns the options that have a variable of the same name, such as `leeway` and `AUTH0_LEEWAY`.
+pub(super) fn options_of_variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
+    OPTIONS.iter().filter_map(|(option, _)| {
+        let name = format!("AUTH0_{}", option.to_ascii_uppercase());
+        Some((*option, variables::find(&name)?))
+    })
+}
 
 /// The values from the variables that the tables depend on.
 #[derive(Debug, Clone, Copy)]
@@ -367,9 +376,9 @@ impl Reader<'_> {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for issuer in issuers {
             if let Some(first) = seen.insert(&issuer.url, &issuer.place) {
-                let line = line_of(issuer);
                 let title = format!("[[issuer]] {}", quoted(&issuer.url));
-                self.fault(line, &title, format_args!("url: already used at {first}"));
+                let text = format_args!("url: already used at {first}");
+                self.fault(line_of(issuer), &title, text);
             }
         }
     }
@@ -495,7 +504,7 @@ fn unknown(key: &str) -> Wrong {
         let likeness = |name| strsim::jaro_winkler(&key.to_ascii_lowercase(), name);
         likeness(one).total_cmp(&likeness(other))
     });
-    let near = near.filter(|name| strsim::jaro_winkler(key, name) > 0.75);
+    let near = near.filter(|name| strsim::jaro_winkler(&key.to_ascii_lowercase(), name) > 0.75);
     Wrong(if let Some(name) = near {
         format!("unknown; did you mean {name}?")
     } else {
@@ -547,7 +556,10 @@ mod tests {
     use super::*;
     use crate::{
         auth::AudienceClaim,
-        service::config::{Config, types::TokenProfile},
+        service::config::{
+            Config, Environment,
+            types::{Secret, TokenProfile},
+        },
     };
 
     const SECRET: &str = "a secret that nobody may ever read";
@@ -638,11 +650,13 @@ groups_at = "groups.all"
                 format!("issuers.toml:3: {of}, algorithms: found \"RS265\", which is not a known algorithm; did you mean RS256?"),
                 format!("issuers.toml:4: {of}, roles_at: set to nothing; give the name of a claim, or a path such as realm_access.roles, or remove it"),
             ]),
-            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: the same as at issuers.toml:1")]),
+            (&format!("{issuer}\n{issuer}"), vec![format!("issuers.toml:4: {of}, url: already used at issuers.toml:1")]),
             (&format!("{issuer}jwks_uri = \"https://a.example/keys\"\njwks_file = \"keys.json\""), vec![format!("issuers.toml:1: {of}, jwks_file: set together with jwks_uri; keep one of them")]),
             (&format!("{issuer}algorithms = [\"HS256\"]"), vec![format!("issuers.toml:1: {of}, signing_secret: not set, but its algorithms have HS256")]),
             (&format!("{issuer}signing_secret = \"{SECRET}\""), vec![format!("issuers.toml:1: {of}, signing_secret: set, but its algorithms do not have HS256")]),
-            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; did you mean off?")]),
+            (&format!("{issuer}introspection = \"on\""), vec![format!("issuers.toml:3: {of}, introspection: found \"on\", which is none of off, opaque and always; give off, opaque or always")]),
+            (&format!("{issuer}introspection = \"opague\""), vec![format!("issuers.toml:3: {of}, introspection: found \"opague\", which is none of off, opaque and always; did you mean opaque?")]),
+            (&format!("{issuer}LEEWAY = \"1s\""), vec![format!("issuers.toml:3: {of}, LEEWAY: unknown; did you mean leeway?")]),
             (&format!("{issuer}introspection = \"opaque\""), vec![format!("issuers.toml:1: {of}, introspection: set one of introspection_client_secret, introspection_client_secret_file and introspection_key_file")]),
             (&format!("{issuer}introspection = \"opaque\"\nintrospection_client_secret = \"s\""), vec![format!("issuers.toml:1: {of}, introspection_client_id: not set, but introspection needs it")]),
             (&format!("{issuer}{opaque}{other}{opaque}"), vec![format!("issuers.toml:6: in [[issuer]] \"https://b.example/\", introspection: opaque, as at issuers.toml:1; only one issuer may be asked about opaque tokens")]),
@@ -783,31 +797,168 @@ tenants = ["72f988bf-86f1-41af-91ab-2d7cd011db47", "cccc"]
         assert!(warnings(text, Some("x-goog-iap-jwt-assertion")).is_empty());
     }
 
+    /// Returns the options of a table that can be compared.
+    fn comparable(own: &IssuerSettings) -> String {
+        let secrets = [&own.signing_secret, &own.introspection_client_secret];
+        let secrets = secrets.map(|secret| secret.as_ref().map(|text| text.as_str().to_owned()));
+        format!("{own:?} {secrets:?}")
+    }
+
+    /// Walks the variables, so that one that is declared later cannot be forgotten.
     #[test]
-    fn exported_file_is_equivalent_to_the_variables() {
-        let vars = [
+    fn the_written_file_has_every_option_whose_variable_is_set() {
+        let variables = [
             ("AUTH0_ISSUER", "https://a.example/"),
             (
                 "AUTH0_API_AUDIENCE",
                 "https://api.example.com,a \"quoted\" one",
             ),
             ("AUTH0_ALGORITHMS", "RS256,ES512,HS256"),
-            ("AUTH0_AUDIENCE_CLAIM", "azp"),
-            ("AUTH0_JWKS_URI", "https://a.example/keys"),
             ("AUTH0_SIGNING_SECRET", SECRET),
+            ("AUTH0_INTROSPECTION", "opaque"),
+            ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+            ("AUTH0_INTROSPECTION_CLIENT_SECRET", " a \\ secret "),
+            ("PUBLIC_URL", "https://api.example.com"),
         ];
-        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (config, _) = Config::from_variables(vars).unwrap();
-        let issuers = parsed(&config.to_issuers_file()).unwrap();
-        let [own] = &issuers[..] else {
-            panic!("{issuers:?}");
+        // A secret and a key exclude each other.
+        let is_excluded = |name: &str, other: &str| {
+            name == "AUTH0_INTROSPECTION_CLIENT_SECRET" && other == "AUTH0_INTROSPECTION_KEY_FILE"
         };
-        assert_eq!(own.url, config.issuers[0]);
-        assert_eq!(own.audiences, config.audiences);
-        assert_eq!(own.algorithms, config.algorithms);
-        assert_eq!(own.audience_claim, Some(config.audience_claim));
-        assert_eq!(own.jwks_uri, config.jwks_uri);
-        let secret = own.signing_secret.as_ref().unwrap();
-        assert_eq!(secret.as_bytes(), SECRET.as_bytes());
+        let of = |name: &str, value: &'static str| {
+            let others = variables
+                .into_iter()
+                .filter(|(set, _)| !is_excluded(set, name));
+            let own = variables::find(name).map(|variable| (variable.name, value));
+            Environment::of(others.chain(own))
+        };
+        let written = |environment: &Environment| {
+            let (config, _) = Config::from_environment(environment).unwrap();
+            config.to_issuers_file(environment)
+        };
+        let with = Defaults {
+            has_public_url: true,
+            ..defaults(&[])
+        };
+        let read = |text: &str| {
+            let (mut issuers, _) = parse(text, "issuers.toml", with).unwrap();
+            assert_eq!(issuers.len(), 1, "{text}");
+            issuers.remove(0)
+        };
+        let base = read(&written(&of("", "")));
+        assert_eq!(base.url, "https://a.example/");
+        assert_eq!(
+            base.audiences,
+            ["https://api.example.com", "a \"quoted\" one"]
+        );
+        assert_eq!(
+            base.algorithms,
+            [Algorithm::RS256, Algorithm::ES512, Algorithm::HS256]
+        );
+        let secret = |secret: &Option<Secret>| secret.as_ref().unwrap().as_str().to_owned();
+        assert_eq!(secret(&base.signing_secret), SECRET);
+        assert_eq!(secret(&base.introspection_client_secret), " a \\ secret ");
+
+        let mut walked = Vec::new();
+        for (_, variable) in options_of_variables() {
+            let name = variable.name;
+            // Those above, and the scopes that the routes require and the metadata list.
+            let is_set = variables.iter().any(|(set, _)| *set == name);
+            if is_set || name == "AUTH0_REQUIRED_SCOPE" {
+                continue;
+            }
+            let value = match name {
+                "AUTH0_JWKS_URI" | "AUTH0_INTROSPECTION_URI" => "https://a.example/there",
+                _ => variable.example,
+            };
+            let text = written(&of(name, value));
+            let own = read(&text);
+            assert_ne!(comparable(&own), comparable(&base), "{name}: {text}");
+            walked.push(name);
+        }
+        assert!(walked.len() > 8, "{walked:?}");
+    }
+
+    /// Returns the texts of ours that name options: pages, advice and notes.
+    fn texts() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut texts = Vec::new();
+        for page in fs::read_dir(root.join("docs")).unwrap() {
+            let path = page.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                texts.push((
+                    path.display().to_string(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
+            }
+        }
+        for name in ["README.md", "README.ja.md", "CHANGELOG.md"] {
+            texts.push((
+                name.to_owned(),
+                fs::read_to_string(root.join(name)).unwrap(),
+            ));
+        }
+        let notes = PRESETS.iter().filter_map(|preset| preset.note);
+        texts.extend(notes.map(|note| ("a preset".to_owned(), note.to_owned())));
+        texts
+    }
+
+    /// Every line `option = value` that a text of ours names is valid in a table.
+    #[test]
+    fn each_option_that_a_text_names_is_valid() {
+        let (mut count, mut faults) = (0, Vec::new());
+        for (page, text) in texts() {
+            for line in text.split(['\n', '`']) {
+                // A comment, or the end of a cell.
+                let line = line.split(" #").next().unwrap_or_default().trim();
+                let line = line.trim_end_matches('|').trim_end();
+                let sentence = line.rsplit_once(". With").map_or(line, |(_, rest)| rest);
+                for (option, _) in OPTIONS {
+                    let assignment = format!("{option} = ");
+                    let Some(at) = sentence.find(&assignment) else {
+                        continue;
+                    };
+                    let starts = at == 0 || sentence[..at].ends_with(' ');
+                    let value = &sentence[at + assignment.len()..];
+                    if !starts || !value.starts_with(['"', '[']) || value.contains('…') {
+                        continue;
+                    }
+                    let url = "https://a.example/";
+                    let line = format!("{option} = {value}");
+                    let rest = match *option {
+                        "url" if value.contains(TENANT) => "tenants = [\"t\"]\n".to_owned(),
+                        "url" => String::new(),
+                        "tenants" => format!("url = \"{url}{TENANT}\"\n"),
+                        "introspection" if value.starts_with("\"o") && !value.contains("off") => {
+                            format!(
+                                "url = \"{url}\"\nintrospection_client_id = \"a\"\nintrospection_client_secret = \"s\"\n"
+                            )
+                        }
+                        _ => format!("url = \"{url}\"\n"),
+                    };
+                    let table = format!("[[issuer]]\n{line}\n{rest}");
+                    if let Err(faults_of_table) = parsed(&table) {
+                        faults.push(format!("{page}: {line}: {faults_of_table:?}"));
+                    }
+                    count += 1;
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(count > 10, "only {count}");
+    }
+
+    /// Every example of a whole file starts the service.
+    #[test]
+    fn each_file_that_a_page_shows_is_valid() {
+        let mut count = 0;
+        for (page, text) in texts() {
+            let blocks = text.split("```toml\n").skip(1);
+            let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
+            for block in blocks.filter(|block| block.contains("[[issuer]]")) {
+                assert!(parsed(block).is_ok(), "{page}: {:?}", parsed(block));
+                count += 1;
+            }
+        }
+        assert!(count > 0);
     }
 }

@@ -18,6 +18,7 @@ mod issuers_export;
 mod issuers_file;
 mod limits;
 mod needed;
+mod option_words;
 mod origin;
 mod presets;
 mod reader;
@@ -33,7 +34,7 @@ mod value;
 mod variable;
 mod variables;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, time::Duration};
 
 use warp::http::HeaderName;
 
@@ -144,6 +145,8 @@ pub struct Config {
     pub docs: bool,
     /// Answers every path below `/auth` like `/auth`. Defaults to `false`.
     pub forward_auth_paths: bool,
+    /// Serves the routes for trying the service out. Defaults to `true`.
+    pub demo_routes: bool,
     /// The limits of the server.
     pub limits: Limits,
     /// The settings of the log.
@@ -174,7 +177,7 @@ impl Config {
     /// reports what is wrong with the file itself.
     ///
     /// # Errors
-    /// Every fault but those of the file of revocations.
+    /// Returns every fault except those of the revocation file.
     pub fn load_for_revocations() -> Result<Self, Faults> {
         let environment = Environment::read()?;
         let (mut config, _) = Self::from_environment(&environment)?;
@@ -260,13 +263,26 @@ impl Config {
             config.algorithms = table.algorithms_or(&self.algorithms).to_vec();
             config.jwks_uri.clone_from(&own.jwks_uri);
             config.jwks_file.clone_from(&own.jwks_file);
+            config.signing_secret.clone_from(&own.signing_secret);
             if !own.audiences.is_empty() {
                 config.audiences.clone_from(&own.audiences);
             }
+            config.audience_claim = own.audience_claim.unwrap_or_default();
+            config.token_profile = own.token_profile.unwrap_or(self.token_profile);
+            config.token_max_age = own.token_max_age.or(self.token_max_age);
+            config.leeway = own.leeway.unwrap_or(self.leeway);
             config.tables = vec![own];
             config
         };
         self.tables.iter().map(of).collect()
+    }
+
+    /// Returns the configuration of the issuer with this name, with its own options in place of those
+    /// of the variables. If there is no such table, the configuration is that of all issuers.
+    pub fn of_issuer(&self, name: &str) -> Cow<'_, Self> {
+        let table = self.tables.iter().position(|table| table.url == name);
+        let own = table.and_then(|at| self.of_each_issuer().into_iter().nth(at));
+        own.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
     /// Parses the configuration from names and values. If a name appears twice, the later value
@@ -365,6 +381,7 @@ impl Config {
             cors: cors(reader),
             docs: reader.value(&variables::DOCS),
             forward_auth_paths: reader.value(&variables::FORWARD_AUTH_PATHS),
+            demo_routes: reader.value(&variables::DEMO_ROUTES),
             limits: limits::limits(reader),
             log: LogConfig {
                 filter: reader.value(&variables::RUST_LOG),

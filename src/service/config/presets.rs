@@ -78,8 +78,7 @@ pub const PRESETS: &[Preset] = &[
         fill: |settings| {
             algorithms(settings, &[Algorithm::RS256]);
             claims(settings, Some("roles"), Some("groups"));
-            // The metadata for v1.0 tokens are published under another name, so they cannot be
-            // discovered.
+            // Microsoft publishes the metadata of v1.0 tokens under another name.
             let url = settings.url.clone();
             let tenant = url.strip_prefix("https://sts.windows.net/");
             if let Some(tenant) = tenant.and_then(|rest| rest.strip_suffix('/')) {

@@ -102,11 +102,11 @@ fn requires_two_variables_and_defaults_the_rest() {
 fn keeps_the_issuer_unchanged() {
     #[rustfmt::skip]
     let rows = [
-        ("domain alone", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
+        ("domain only", Some("tenant.auth0.com"), None, &["https://tenant.auth0.com/"][..]),
         ("domain in capitals", Some("Tenant.Auth0.com"), None, &["https://tenant.auth0.com/"]),
         ("domain with a port", Some("localhost:8443"), None, &["https://localhost:8443/"]),
         ("domain in IPv6", Some("[::1]:8443"), None, &["https://[::1]:8443/"]),
-        ("issuer alone", None, Some("https://tenant.auth0.com/"), &["https://tenant.auth0.com/"]),
+        ("issuer only", None, Some("https://tenant.auth0.com/"), &["https://tenant.auth0.com/"]),
         ("issuer decides", Some("login.example.com"), Some("https://a/"), &["https://a/"]),
         ("no slash", None, Some("https://id.example.com"), &["https://id.example.com"]),
         ("default port", None, Some("https://id.example.com:443/"), &["https://id.example.com:443/"]),
@@ -306,7 +306,7 @@ fn rejects_domains_that_are_not_hosts() {
         ("a URL", "AUTH0_DOMAIN", "https://tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("a slash", "AUTH0_DOMAIN", "tenant.auth0.com/", "is more than a host; did you mean tenant.auth0.com?"),
         ("two hosts", "AUTH0_DOMAIN", "a.auth0.com,b.auth0.com", "is more than one host; for several issuers, set AUTH0_ISSUER"),
-        ("a blank", "AUTH0_DOMAIN", "tenant auth0", "is not a host"),
+        ("a space", "AUTH0_DOMAIN", "tenant auth0", "is not a host"),
         ("no such port", "AUTH0_DOMAIN", "tenant.auth0.com:70000", "is not a host"),
         ("an empty label", "AUTH0_DOMAIN", "tenant..auth0.com", "is not a host"),
     ]);
@@ -319,7 +319,7 @@ fn rejects_placeholders_and_empty_items_as_audiences() {
         ("a placeholder", "AUTH0_API_AUDIENCE", "https://your.api.audience", "is a placeholder"),
         ("an empty item", "AUTH0_API_AUDIENCE", "https://a,,https://b", "has an empty item; remove the comma"),
         ("a comma at the end", "AUTH0_API_AUDIENCE", "https://a,", "has an empty item; remove the comma"),
-        ("blanks for commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a space in it; separate several audiences with commas"),
+        ("spaces instead of commas", "AUTH0_API_AUDIENCE", "https://a https://b", "is a URI with a space in it; separate several audiences with commas"),
     ]);
 }
 
@@ -333,6 +333,10 @@ fn rejects_issuers_that_are_not_https_urls() {
         ("no scheme", "AUTH0_ISSUER", "tenant.auth0.com", "is not a URL; did you mean https://tenant.auth0.com/?"),
         ("no URL", "AUTH0_ISSUER", "not a url", "contains a space or a control character"),
         ("a name with a path", "AUTH0_ISSUER", "stytch.com/project-1", "is not a URL; did you mean https://stytch.com/project-1/? Or if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a name alone", "AUTH0_ISSUER", "my-auth-server", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a URN", "AUTH0_ISSUER", "urn:issuer:a", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a DID", "AUTH0_ISSUER", "did:web:example.com", "is not a URL; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
+        ("a SPIFFE ID", "AUTH0_ISSUER", "spiffe://td/x", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("a name of a network", "AUTH0_ISSUER", "http://keycloak:8080/realms/r", "is not https; if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them"),
         ("not https", "AUTH0_ISSUER", "http://tenant.auth0.com/", "is not https; did you mean https://tenant.auth0.com/?"),
         ("almost loopback", "AUTH0_ISSUER", "http://127.0.0.1.example.com/", "is not https; did you mean https://127.0.0.1.example.com/?"),
@@ -376,7 +380,7 @@ fn rejects_durations_without_a_unit_or_out_of_range() {
         ("none at all", "AUTH0_JWKS_TTL", "0s", "is out of range; give 1ms to 8760h"),
         ("a word", "AUTH0_JWKS_TTL", "never", "is not a duration"),
         ("a long unit", "AUTH0_JWKS_COOLDOWN", "5min", "is not a duration; did you mean 5m?"),
-        ("a blank", "AUTH0_JWKS_STALE", "5 s", "is not a duration; did you mean 5s?"),
+        ("a space", "AUTH0_JWKS_STALE", "5 s", "is not a duration; did you mean 5s?"),
         ("days", "AUTH0_JWKS_STALE", "1d", "is not a duration"),
         ("two units", "AUTH0_JWKS_STALE", "1h30m", "is not a duration"),
         ("a fraction", "AUTH0_JWKS_TIMEOUT", "1.5s", "is not a duration"),
@@ -406,7 +410,7 @@ fn rejects_invalid_numbers_realms_addresses_and_log_settings() {
         ("a slip", "RUST_LOG", "inof", "has no level; did you mean info?"),
         ("a long word", "RUST_LOG", "warp=debug,warning", "has no level; did you mean warn?"),
         ("no such level", "RUST_LOG", "warp=loud", "is not a log filter"),
-        ("a word that is no level", "RUST_LOG", "verbose", "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
+        ("a word that is not a level", "RUST_LOG", "verbose", "has no level; give error, warn, info, debug, trace or off, alone or after a target, such as info,warp_bearer=debug"),
         ("a target without a level", "RUST_LOG", "info,warp_bearer", "has no level; did you mean warp_bearer=debug?"),
         ("the name of the package", "RUST_LOG", "info,warp-bearer=debug", "names a target with a hyphen; did you mean warp_bearer=debug?"),
         ("not ASCII", "RUST_LOG", "info, é=info", "is not a log filter"),
@@ -425,11 +429,11 @@ fn rejects_limits_out_of_range() {
         ("digits in groups", "MAX_CONNECTIONS", "10,000", "is not a whole number; did you mean 10000?"),
         ("too small a head", "MAX_HEADER_BYTES", "4KiB", "is out of range"),
         ("a small unit", "MAX_HEADER_BYTES", "32kb", "is not a size; did you mean 32KiB?"),
-        ("a blank", "MAX_BODY_BYTES", "1 MiB", "is not a size; did you mean 1MiB?"),
+        ("a space", "MAX_BODY_BYTES", "1 MiB", "is not a size; did you mean 1MiB?"),
         ("an unknown unit", "MAX_BODY_BYTES", "1GiB", "is not a size"),
         ("a fraction", "MAX_BODY_BYTES", "1.5MiB", "is not a size"),
         ("negative", "MAX_BODY_BYTES", "-1", "is not a size"),
-        ("a unit alone", "MAX_URI_BYTES", "KiB", "is not a size"),
+        ("a unit only", "MAX_URI_BYTES", "KiB", "is not a size"),
         ("too much", "MAX_BODY_BYTES", "18446744073709551615MiB", "is out of range"),
         ("no end", "REQUEST_TIMEOUT", "0s", "is out of range; give 1ms to 8760h"),
         ("no unit", "SHUTDOWN_GRACE", "5", "has no unit; did you mean 5s?"),
@@ -448,7 +452,7 @@ fn rejects_invalid_profiles_scopes_and_resources() {
         ("two spaces", "AUTH0_REQUIRED_SCOPE", "a  b", "is not a list of scopes"),
         ("a quote", "AUTH0_REQUIRED_SCOPE", "a\"", "is not a list of scopes"),
         ("scopes with a comma", "AUTH0_RESOURCE_SCOPES", "a,b", "has a comma in it; separate several scopes by single spaces (RFC 6749 §3.3)"),
-        ("two blanks", "AUTH0_RESOURCE_SCOPES", "a  b", "is not a list of scopes"),
+        ("two spaces", "AUTH0_RESOURCE_SCOPES", "a  b", "is not a list of scopes"),
         ("offline_access", "AUTH0_RESOURCE_SCOPES", "a offline_access", "names offline_access; remove it: it asks the issuer for a refresh token and is not a scope of an API"),
         ("no scheme", "AUTH0_RESOURCE", "api.example.com", "is not a URL; did you mean https://api.example.com/?"),
         ("not https", "AUTH0_RESOURCE", "http://api.example.com", "is not https; did you mean https://api.example.com?"),
@@ -463,7 +467,7 @@ fn dpop_is_allowed_once_the_public_url_is_known() {
     const URL: (&str, &str) = ("PUBLIC_URL", "https://api.example.com/v1");
     #[rustfmt::skip]
     let rows = [
-        ("nothing", &[][..], DpopMode::Off, None),
+        ("no variables", &[][..], DpopMode::Off, None),
         ("a public URL", &[URL], DpopMode::Allowed, Some("https://api.example.com/v1")),
         ("a resource", &[("AUTH0_RESOURCE", "https://api.example.com/mcp")], DpopMode::Allowed, Some("https://api.example.com")),
         ("a resource without a path", &[("AUTH0_RESOURCE", "https://api.example.com:8443")], DpopMode::Allowed, Some("https://api.example.com:8443")),
@@ -562,8 +566,8 @@ fn rejects_origins_that_browsers_do_not_send() {
         ("another scheme", "CORS_ORIGINS", "ftp://a.example", "is not https"),
         ("a pattern", "CORS_ORIGINS", "https://*.example", "is a pattern; origins are compared exactly; list each, or set * alone to allow all"),
         ("null", "CORS_ORIGINS", "null", "is the origin of every sandboxed page; serve the page from its own origin"),
-        ("blanks for commas", "CORS_ORIGINS", "https://a.example https://b.example", "contains a character that is not allowed in URLs"),
-        ("nothing between commas", "CORS_ORIGINS", "https://a.example,", "has an empty item; remove the comma"),
+        ("spaces instead of commas", "CORS_ORIGINS", "https://a.example https://b.example", "contains a character that is not allowed in URLs"),
+        ("an empty item", "CORS_ORIGINS", "https://a.example,", "has an empty item; remove the comma"),
     ]);
     assert_eq!(config(&[("CORS_ORIGINS", "*")]).cors, Some(Cors::Any));
     let found = faults(with(&[("CORS_ORIGINS", "*,https://a.example")]));
@@ -575,9 +579,9 @@ fn rejects_origins_that_browsers_do_not_send() {
 fn shows_the_invalid_value_without_its_secret_parts() {
     #[rustfmt::skip]
     let rows = [
-        ("nothing", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("blanks", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
-        ("blanks in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
+        ("empty", "AUTH0_API_AUDIENCE", "", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace", "AUTH0_API_AUDIENCE", "  ", "set to nothing; set it to the identifier of your API, such as https://api.example.com"),
+        ("whitespace in an option", "AUTH0_JWKS_FILE", "  ", "set to nothing; give the path of a file of public keys, such as /etc/warp-bearer/jwks.json, or remove it"),
         ("a query", "AUTH0_ISSUER", "https://a/?b=c", r#"found "https://a/?…", which has a query, which an issuer must not have (RFC 8414 §2); give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a query after no scheme", "AUTH0_DOMAIN", "a.example?code=hunter2", r#"found "a.example?…", which is not a host; give a host, such as tenant.eu.auth0.com"#),
         ("a query in a guess", "AUTH0_JWKS_URI", "http://a/keys?code=hunter2", r#"found "http://a/keys?…", which is not https; did you mean https://a/keys?…?"#),
@@ -586,7 +590,7 @@ fn shows_the_invalid_value_without_its_secret_parts() {
         ("bidi", "AUTH0_ISSUER", "https://a/\u{202e}b", r#"found "https://a/\u{202e}b", which contains a character that is not allowed in URLs; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password", "AUTH0_ISSUER", "https://me:pass@a/", r#"found "https://…@a/", which contains a user or a password; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
         ("a password, no scheme", "AUTH0_ISSUER", "me:pass@a", r#"found "…@a", which is not a URL; give the URL of an issuer, such as https://tenant.eu.auth0.com/"#),
-        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; did you mean https://b/?"#),
+        ("the second of two", "AUTH0_ISSUER", "https://a/,b", r#"found "b", which is not a URL; if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys"#),
         ("none", "AUTH0_ALGORITHMS", "RS256,None", r#"found "None", which would accept unsigned tokens, and is never allowed (RFC 8725 §3.2); give some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256"#),
         ("a key in the place of its path", "AUTH0_JWKS_FILE", "-----BEGIN PRIVATE KEY-----\nhunter2", r#"found "-----BEGIN…", which is the content of a PEM file; set the path of the file instead"#),
         ("not UTF-8", "LISTEN", "\u{fffd}", "found bytes that are not UTF-8; give an IP address and a port, such as 127.0.0.1:8000"),
@@ -604,8 +608,8 @@ fn rejects_values_that_contradict_each_other() {
     let rows = [
         ("HS256 without a secret", &[("AUTH0_ALGORITHMS", "RS256,HS256")][..], "AUTH0_SIGNING_SECRET: not set, but AUTH0_ALGORITHMS has HS256"),
         ("two places for keys", &[("AUTH0_JWKS_URI", "https://a/keys"), ("AUTH0_JWKS_FILE", "keys")], "AUTH0_JWKS_FILE: set together with AUTH0_JWKS_URI"),
-        ("a certificate alone", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
-        ("a key alone", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
+        ("a certificate only", &[("TLS_CERT_FILE", "a")], "TLS_KEY_FILE: not set, but TLS_CERT_FILE is; set both for TLS, or neither"),
+        ("a key only", &[("TLS_KEY_FILE", "a")], "TLS_CERT_FILE: not set, but TLS_KEY_FILE is"),
         ("one address for two", &[("METRICS_LISTEN", "127.0.0.1:8000")], "METRICS_LISTEN: found \"127.0.0.1:8000\", but LISTEN is \"127.0.0.1:8000\", and each needs its own port; set another, such as 127.0.0.1:9090"),
         ("one address among all", &[("LISTEN", "0.0.0.0:80"), ("METRICS_LISTEN", "127.0.0.1:80")], "METRICS_LISTEN: found"),
         ("all, and one of them", &[("LISTEN", "[::1]:80"), ("METRICS_LISTEN", "[::]:80")], "METRICS_LISTEN: found"),
@@ -648,7 +652,7 @@ fn names_the_missing_variables() {
     let misspelt = format!("{audience}; AUTH0_AUDIENCE is set, did you mean AUTH0_API_AUDIENCE?");
     #[rustfmt::skip]
     let rows = [
-        ("nothing at all", &[][..], &[domain, audience][..]),
+        ("no variables", &[][..], &[domain, audience][..]),
         ("no audience", &TENANT[..1], &[audience]),
         ("no domain", &TENANT[1..], &[domain]),
         ("a misspelt audience", &[TENANT[0], ("AUTH0_AUDIENCE", "urn:a")], &[&misspelt]),
@@ -851,9 +855,9 @@ fn warns_about_unused_and_unknown_variables() {
         ("two lines", &[("AUTH0_X\ny", "x")], r"AUTH0_X\ny: not a known variable; see .env.example for the variables that exist"),
         ("a secret", &[hs256[1]], "AUTH0_SIGNING_SECRET: not used, because AUTH0_ALGORITHMS does not have HS256"),
         ("keys", &[hs256[0], hs256[1], ("AUTH0_JWKS_TTL", "1h")], "AUTH0_JWKS_TTL: not used, because AUTH0_ALGORITHMS has only HS256"),
-        ("a blank in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
+        ("whitespace in a secret", &[hs256[0], ("AUTH0_SIGNING_SECRET", "0123456789abcdef0123456789abcdef\n")], "AUTH0_SIGNING_SECRET: begins or ends with a space or a line break, which is part of the secret"),
         ("scopes of no resource", &[("AUTH0_RESOURCE_SCOPES", "a")], "AUTH0_RESOURCE_SCOPES: not used, because AUTH0_RESOURCE is not set"),
-        ("a resource that is no audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
+        ("a resource that is not an audience", &[("AUTH0_RESOURCE", "https://other.example")], "AUTH0_RESOURCE: not in AUTH0_API_AUDIENCE, so a token that a client requests for this resource (RFC 8707) is rejected here"),
         ("no slash", &[("AUTH0_ISSUER", "https://tenant.auth0.com")], "AUTH0_ISSUER: Auth0's issuers end with a slash; did you mean https://tenant.auth0.com/?"),
     ];
     for (case, vars, warning) in rows {
@@ -955,7 +959,7 @@ fn examples_are_valid_or_placeholders() {
 
 #[test]
 fn knows_every_variable_in_the_deployment_files() {
-    let manifest = include_str!("../../../deploy/kubernetes/warp-bearer.yaml");
+    let manifest = include_str!("../../../deploy/kubernetes/base/warp-bearer.yaml");
     let dockerfile = include_str!("../../../deploy/Dockerfile");
     let unit = include_str!("../../../deploy/warp-bearer.service");
     let (_, data) = manifest.split_once("\ndata:\n").unwrap();
@@ -1002,6 +1006,12 @@ fn issuers_file_replaces_the_issuer_variables() {
         ("AUTH0_JWKS_URI", "https://a.example/keys"),
         ("AUTH0_JWKS_FILE", "keys.json"),
         ("AUTH0_SIGNING_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION", "opaque"),
+        ("AUTH0_INTROSPECTION_URI", "https://a.example/introspect"),
+        ("AUTH0_INTROSPECTION_CLIENT_ID", "api"),
+        ("AUTH0_INTROSPECTION_CLIENT_SECRET", SECRET),
+        ("AUTH0_INTROSPECTION_KEY_FILE", "api.key"),
+        ("AUTH0_INTROSPECTION_TTL", "10s"),
     ] {
         let found = faults(from(&[file, (name, value)]));
         let expected = format!(
@@ -1062,7 +1072,7 @@ fn reads_scope_inclusions() {
     );
     let hint = "does not say what the scope includes; write a scope, a > and the scopes that it includes: admin > read:messages";
     assert_refused(&[
-        ("nothing included", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
+        ("no scope after >", "AUTH0_SCOPE_INCLUDES", "admin >", hint),
         (
             "no sign",
             "AUTH0_SCOPE_INCLUDES",
@@ -1089,7 +1099,7 @@ fn rejects_unsuitable_token_fields_and_claims() {
             "has another purpose",
         ),
         (
-            "a blank",
+            "a space",
             "AUTH0_TOKEN_FIELD",
             "my token",
             "is not the name of a header field",

@@ -56,7 +56,19 @@ pub(super) fn issuer_name(text: &str) -> Parsed<String> {
 /// Checks the name of an issuer whose keys are discovered. It must be a URL without query and
 /// fragment (RFC 8414 §2).
 pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
-    web_address(text).map_err(|invalid| with_name_hint(text, invalid))?;
+    const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
+    discoverable(text, KEYS)
+}
+
+/// Like [`discoverable_issuer`], for one of several issuers, which have no variables for keys.
+pub(super) fn discoverable_among_several(text: &str) -> Parsed<()> {
+    const KEYS: &str = "if iss is exactly this, list the issuers in a file, ISSUERS_FILE, with the source of its keys";
+    discoverable(text, KEYS)
+}
+
+/// `keys` says how keys come from elsewhere.
+fn discoverable(text: &str, keys: &str) -> Parsed<()> {
+    web_address(text).map_err(|invalid| with_name_hint(text, invalid, keys))?;
     if text.contains('?') {
         return Err(InvalidValue::new(
             "has a query, which an issuer must not have (RFC 8414 §2)",
@@ -68,16 +80,26 @@ pub(super) fn discoverable_issuer(text: &str) -> Parsed<()> {
 /// Adds a hint that the issuer's name may be correct. Some names are not https URLs, such as
 /// `stytch.com/project-1` and `http://keycloak:8080/realms/r`; their keys must then come from
 /// elsewhere.
-fn with_name_hint(text: &str, invalid: InvalidValue) -> InvalidValue {
-    const KEYS: &str = "if iss is exactly this, set AUTH0_JWKS_URI to the https address of its keys, or AUTH0_JWKS_FILE to a file with them";
+fn with_name_hint(text: &str, invalid: InvalidValue, keys: &str) -> InvalidValue {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_name = ["", "http"].contains(&scheme) && !host.is_empty() && !path.is_empty();
-    if !is_name {
+    let is_domain = host.contains('.') && !text.contains('@');
+    let is_name = match scheme {
+        // A domain alone is most likely an issuer without its scheme.
+        "" => !host.is_empty() && (!path.is_empty() || !is_domain) && !text.contains('@'),
+        "http" => !host.is_empty() && !path.is_empty(),
+        "https" => false,
+        _ => true,
+    };
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_name || !is_plain {
         return invalid;
     }
-    let guess = invalid.hint.as_ref().filter(|_| host.contains('.'));
-    let hint = guess.map_or(KEYS.to_owned(), |guess| format!("{guess} Or {KEYS}"));
+    let guess = invalid
+        .hint
+        .as_ref()
+        .filter(|_| is_domain && ["", "http"].contains(&scheme));
+    let hint = guess.map_or(keys.to_owned(), |guess| format!("{guess} Or {keys}"));
     invalid.hint(hint)
 }
 

@@ -378,8 +378,15 @@ pub(super) fn introspection(text: &str) -> Parsed<IntrospectionMode> {
         "off" => Ok(IntrospectionMode::Off),
         "opaque" => Ok(IntrospectionMode::Opaque),
         "always" => Ok(IntrospectionMode::Always),
-        _ => Err(InvalidValue::new("is none of off, opaque and always")
-            .suggest(nearest(text, ["off", "opaque", "always"]))),
+        _ => {
+            let invalid = InvalidValue::new("is none of off, opaque and always");
+            Err(match text.to_ascii_lowercase().as_str() {
+                // Which of two is meant is unknown.
+                "on" | "true" | "yes" | "1" => invalid,
+                "false" | "no" | "0" => invalid.suggest(Some("off")),
+                _ => invalid.suggest(nearest(text, ["off", "opaque", "always"])),
+            })
+        }
     }
 }
 

@@ -503,7 +503,7 @@ variables! {
 
     DOCS: WithDefault<bool> {
         default: "on",
-        meaning: "Serves /docs, where people can try the routes, and /openapi.json: on or off. Both show only what challenges and metadata reveal anyway.",
+        meaning: "Serves /docs, where people can try the routes, /openapi.json, and the list of routes at /: on or off. They show only what challenges and metadata reveal anyway.",
         example: "off",
         expects: "on or off",
         parse: value::switch,
@@ -513,6 +513,14 @@ variables! {
         default: "off",
         meaning: "Answers every path below /auth like /auth, for proxies that append the client's path, as Envoy does: on or off. The query of such a path is the client's and is not read.",
         example: "on",
+        expects: "on or off",
+        parse: value::switch,
+    }
+
+    DEMO_ROUTES: WithDefault<bool> {
+        default: "on",
+        meaning: "Serves /api/public, /api/private and /api/private-scoped, which are for trying the service out: on or off.",
+        example: "off",
         expects: "on or off",
         parse: value::switch,
     }

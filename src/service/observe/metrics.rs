@@ -1,4 +1,4 @@
-//! The metrics of the service, as Prometheus text.
+//! The metrics of the service, as Prometheus text. `openmetrics.rs` rewrites it for scrapers that ask.
 //!
 //! Every label has a bounded set of values: routes are templates, codes come from the catalogue,
 //! unknown methods share one name, and issuers are the configured ones. No label contains data from
@@ -21,9 +21,13 @@ use crate::{
         display::ShownText,
         keys::KeyStatus,
     },
-    service::observe::process::{ProcessFigures, figures, to_f64},
+    service::observe::{
+        openmetrics::{self, Exemplars},
+        process::{ProcessFigures, figures, to_f64},
+    },
 };
 
+const REQUEST_DURATION: &str = "warp_bearer_request_duration_seconds";
 const REQUEST_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
@@ -47,6 +51,7 @@ struct Inner {
     recorder: PrometheusRecorder,
     series: ArcSwap<SeriesHandles>,
     unlabelled: Unlabelled,
+    exemplars: Exemplars,
 }
 
 /// The metrics without labels that vary at run time.
@@ -114,13 +119,22 @@ impl Metrics {
             recorder,
             series: ArcSwap::default(),
             unlabelled,
+            exemplars: Exemplars::new(REQUEST_DURATION, &REQUEST_BUCKETS),
         }))
     }
 
     /// Returns the metrics in version 0.0.4 of Prometheus' text format.
     pub fn render(&self) -> String {
         self.update_from_auth();
-        self.0.recorder.handle().render() + &left_out(&self.0.auth.status())
+        let text = self.0.recorder.handle().render() + &left_out(&self.0.auth.status());
+        // The recorder's counters have no fractions, so it takes this one for a gauge.
+        let name = "# TYPE process_cpu_seconds_total ";
+        text.replace(&format!("{name}gauge"), &format!("{name}counter"))
+    }
+
+    /// Returns the metrics in version 1.0.0 of `OpenMetrics`' text format, with exemplars.
+    pub(in crate::service) fn render_openmetrics(&self) -> String {
+        openmetrics::rewrite(&self.render(), &self.0.exemplars)
     }
 
     /// Aggregates the histograms every five seconds, until it is dropped. Otherwise their samples
@@ -138,8 +152,13 @@ impl Metrics {
         self.0.unlabelled.in_flight.increment(1);
     }
 
-    pub(in crate::service) fn request_ends(&self, outcome: &Outcome) {
+    /// Counts a request. `trace_id` is that of its trace, if that was sampled.
+    pub(in crate::service) fn request_ends(&self, outcome: &Outcome, trace_id: Option<&str>) {
         self.0.unlabelled.in_flight.decrement(1);
+        if let Some(trace_id) = trace_id {
+            let exemplars = &self.0.exemplars;
+            exemplars.keep(outcome.route, outcome.took, trace_id);
+        }
         match self.0.series.load().get(&Series::of(outcome)) {
             Some(handles) => handles.count(outcome.took),
             None => self.0.register(outcome).count(outcome.took),
@@ -232,7 +251,6 @@ impl Metrics {
 }
 
 fn set_process(process: &ProcessFigures) {
-    // A gauge, because counters of this library cannot have fractions.
     gauge!("process_cpu_seconds_total").set(process.cpu_seconds);
     gauge!("process_resident_memory_bytes").set(to_f64(process.resident_bytes));
     gauge!("process_threads").set(to_f64(process.threads));
@@ -338,7 +356,7 @@ impl Handles {
                 "route" => route, "method" => outcome.method, "status" => status
             ),
             refusals: code.map(|code| counter!("warp_bearer_refusals_total", "code" => code)),
-            latency: histogram!("warp_bearer_request_duration_seconds", "route" => route),
+            latency: histogram!(REQUEST_DURATION, "route" => route),
         }
     }
 
@@ -353,7 +371,7 @@ impl Handles {
 
 fn recorder() -> PrometheusRecorder {
     let buckets = [
-        ("warp_bearer_request_duration_seconds", &REQUEST_BUCKETS[..]),
+        (REQUEST_DURATION, &REQUEST_BUCKETS[..]),
         (
             "warp_bearer_verification_duration_seconds",
             &VERIFICATION_BUCKETS,

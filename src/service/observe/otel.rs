@@ -1,5 +1,5 @@
-//! Traces: a span for each request, with child spans for the verification of its token and for a
-//! wait for keys, sent to a collector by OTLP over HTTP.
+//! Traces: a span for each request, with child spans for the verification of its token and for each
+//! wait for another server, sent to a collector by OTLP over HTTP.
 //!
 //! OpenTelemetry's own variables configure the exporter and the sampler; the SDK reads them itself.
 //! A separate thread sends spans in batches. If the collector does not answer, the queue fills and
@@ -27,7 +27,7 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    auth::context::KeyWait,
+    auth::context::{Wait, WaitReason},
     service::observe::{metrics::Outcome, request_id::TraceContext},
 };
 
@@ -146,16 +146,26 @@ impl RequestSpan {
         HeaderValue::try_from(fields.remove("traceparent")?).ok()
     }
 
+    /// Returns the ID of the trace, 32 hexadecimal digits.
+    pub(in crate::service) fn trace_id(&self) -> String {
+        self.context.span().span_context().trace_id().to_string()
+    }
+
     /// Ends the span, and creates the spans of the completed steps.
-    pub(in crate::service) fn end(self, outcome: &Outcome, key_wait: Option<KeyWait>) {
+    pub(in crate::service) fn end(self, outcome: &Outcome, waits: &[Wait]) {
         if let Some(authentication) = &outcome.authentication {
             let is_verified = authentication.identity.is_some();
             let verified = KeyValue::new("warp_bearer.verified", is_verified);
             let (began, took) = (authentication.began, authentication.duration);
             self.step("verify token", began, took, vec![verified]);
         }
-        if let Some(wait) = key_wait {
-            self.step("wait for keys", wait.began, wait.duration, Vec::new());
+        for wait in waits {
+            let name = match wait.reason {
+                WaitReason::Keys => "wait for keys",
+                WaitReason::Introspection => "introspect token",
+                WaitReason::Store => "claim proof in store",
+            };
+            self.step(name, wait.began, wait.duration, Vec::new());
         }
         let span = self.context.span();
         span.update_name(format!("{} {}", outcome.method, outcome.route));

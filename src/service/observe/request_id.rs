@@ -89,6 +89,12 @@ impl TraceContext {
         let text = self.0.to_str().ok();
         text.and_then(|text| text.get(3..35)).unwrap_or_default()
     }
+
+    /// Returns whether the caller keeps the trace (W3C Trace Context §3.2.2.5.1).
+    pub(in crate::service) fn is_sampled(&self) -> bool {
+        let flags = self.0.to_str().ok().and_then(|text| text.get(53..55));
+        flags.is_some_and(|flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1))
+    }
 }
 
 /// Returns whether a value is `version "-" trace-id "-" parent-id "-" flags` in lower case. For a

@@ -252,14 +252,20 @@ impl RequestRecord {
             proof_fault: context.proof_fault,
         };
         #[cfg(feature = "otel")]
-        if let Some(span) = self.span.take() {
-            span.end(&outcome, context.key_wait);
-        }
+        let own_trace = self.span.take().map(|span| {
+            let trace_id = span.trace_id();
+            span.end(&outcome, &context.waits);
+            trace_id
+        });
+        #[cfg(not(feature = "otel"))]
+        let own_trace: Option<String> = None;
         if self.log {
             self.log(&outcome);
         }
         if let Some(metrics) = &self.metrics {
-            metrics.request_ends(&outcome);
+            let sampled = self.trace.as_ref().filter(|trace| trace.is_sampled());
+            let trace_id = own_trace.as_deref().or(sampled.map(TraceContext::id));
+            metrics.request_ends(&outcome, trace_id);
         }
     }
 
@@ -267,7 +273,7 @@ impl RequestRecord {
         let authentication = outcome.authentication.as_ref();
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
-        // Whoever made the key has chosen its name.
+        // The issuer chooses the `kid`, so it is untrusted text.
         let kid = identity.and_then(Identity::kid).map(shown);
         let original = outcome.original.as_deref();
         // A macro, because the level of an event's callsite must be constant.

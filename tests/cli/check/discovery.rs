@@ -23,14 +23,14 @@ async fn finds_each_broken_issuer() {
     let world = || World::of(issuer.clone());
     #[rustfmt::skip]
     let rows: [(&str, Break, &str); 9] = [
-        ("another name", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
-        ("a slash less", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
+        ("another issuer", |i| i.wrong_issuer("https://other.example/"), "bad issuer: the issuer's name is \"https://other.example/\", but"),
+        ("without the trailing slash", |i| i.wrong_issuer(i.url().trim_end_matches('/')), "differ in the slash at the end"),
         ("an error", |i| i.fail_discovery(Fault::Status(500)), "bad discovery: http://127.0.0.1"),
-        ("a page for people", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
+        ("an HTML page", |i| i.fail_discovery(Fault::Html), "answered with a document that is not issuer metadata"),
         ("a redirect", |i| i.fail_jwks(Fault::Redirect("https://a.example/".to_owned())), "answered with a redirect, which is not followed"),
-        ("no keys", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
-        ("no key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
-        ("too much", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
+        ("an empty key set", |i| i.fail_jwks(Fault::EmptySet), "bad keys: 0 of 0 for RS256"),
+        ("not a key set", |i| i.fail_jwks(Fault::Html), "not a JSON object with an array \"keys\""),
+        ("too large", |i| i.fail_jwks(Fault::TooLarge), "bad key set: "),
         ("a weak key alone", |i| i.publish(json!({"keys": [weak()]})), "note key: weak: RSA 1024 bits RS256 (cannot be used: `n` has 1024 bits, not 2048 to 8192)"),
     ];
     for (case, broken, line) in rows {
@@ -86,14 +86,14 @@ async fn finds_a_wrong_clock() {
         (
             -60,
             1,
-            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; set it right, with NTP)",
+            "bad clock: 1 min ahead of the issuer's (beyond AUTH0_LEEWAY, 30 s; correct the clock, with NTP)",
         ),
         (
             20,
             0,
             "note clock: 20 s behind the issuer's (within AUTH0_LEEWAY, 30 s)",
         ),
-        (0, 0, "good clock: as the issuer's ()"),
+        (0, 0, "good clock: same as the issuer's ()"),
     ] {
         let url = with_date(&issuer, ahead).await;
         let told = checked(&World::of(issuer.clone()).set("AUTH0_ISSUER", url));
@@ -207,7 +207,7 @@ async fn rejects_a_ca_certificate_for_a_server() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer https://localhost:");
     let words = ["bad TLS: ", "certificate authority (CA:TRUE)", "CA:FALSE"];
-    assert_finds("an authority's", &found, &words);
+    assert_finds("a weak certificate of an authority", &found, &words);
     assert!(
         !told.stdout.contains("CaUsedAsEndEntity"),
         "{}",
@@ -250,9 +250,11 @@ async fn advice_for_failed_discovery_works() {
     let told = checked(&world);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer ");
-    let name = format!("set AUTH0_ISSUER to it, and AUTH0_JWKS_URI to {url}/keys");
+    let name = format!(
+        "set AUTH0_ISSUER to it, and if it has no discovery document, set AUTH0_JWKS_URI to {url}/keys"
+    );
     assert_finds(
-        "another name",
+        "another issuer",
         &found,
         &["bad issuer: ", &format!("{url}/tenant/v2.0"), &name],
     );
@@ -288,7 +290,7 @@ async fn advice_for_failed_discovery_works() {
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     let found = findings(&told, "Issuer ");
     assert_finds(
-        "by a slash",
+        "another issuer, by a trailing slash",
         &found,
         &["bad issuer: ", "differ in the slash at the end"],
     );
@@ -305,11 +307,11 @@ async fn each_failure_names_a_helpful_setting() {
     let uri = issuer.jwks_uri().to_owned();
     #[rustfmt::skip]
     let rows: [(&str, Break, Vars<'_>, &[&str]); 9] = [
-        ("no document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
+        ("no discovery document", |i| i.fail_discovery(Fault::Status(404)), &[], &["bad discovery: ", "answered 404", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("a login for the document", |i| i.fail_discovery(Fault::Status(401)), &[], &["bad discovery: ", "set AUTH0_JWKS_FILE to a file with its keys"]),
         ("a login for the keys", |i| i.fail_jwks(Fault::Status(401)), &[], &["bad key set: ", "set AUTH0_JWKS_FILE to a file with its keys", "kubectl get --raw /openid/v1/jwks"]),
         ("a page", |i| i.fail_discovery(Fault::Html), &[], &["bad issuer: ", "set AUTH0_JWKS_URI"]),
-        ("keys that are not there", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
+        ("the key set is missing", |i| i.fail_jwks(Fault::Status(404)), &[], &["bad key set: ", "set AUTH0_JWKS_URI if its keys are elsewhere"]),
         ("a configured address", |i| i.fail_jwks(Fault::Status(404)), &[("AUTH0_JWKS_URI", &uri)], &["bad key set: ", "correct AUTH0_JWKS_URI"]),
         ("keys over http", |i| i.fail_discovery(Fault::JwksUri("http://a.example/keys".to_owned())), &[], &["bad issuer: ", "set AUTH0_JWKS_URI to the address of its keys"]),
         ("no connection", |_| {}, &[("AUTH0_ISSUER", &nowhere)], &["bad discovery: ", "set HTTPS_PROXY if this network needs a proxy"]),
@@ -358,11 +360,11 @@ async fn names_the_version_of_entra_tokens() {
     #[rustfmt::skip]
     let rows = [
         ("version 2", "https://login.microsoftonline.com/T/v2.0", "api://4f1b", &[
-            &["plain Entra: ", "version 2", "https://sts.windows.net/T/"][..],
+            &["plain Entra: ", "v2.0 tokens", "https://sts.windows.net/T/"][..],
             &["note Entra: ", "without api://", "AUTH0_API_AUDIENCE to 4f1b"],
         ][..]),
         ("version 1", "https://sts.windows.net/T/", "api://4f1b", &[
-            &["plain Entra: ", "version 1", "https://login.microsoftonline.com/T/v2.0"],
+            &["plain Entra: ", "v1.0 tokens", "https://login.microsoftonline.com/T/v2.0"],
         ]),
     ];
     for (case, name, audience, expected) in rows {

@@ -7,7 +7,7 @@ use warp_bearer::{
     service::api::errors::causes,
 };
 
-use super::refuses;
+use super::{lacks_keys, refuses};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,37 +64,27 @@ async fn explains_each_broken_configuration() {
         refuses(&world, case, token, code, cause);
     }
 
+    let without_keys = |case, cause, words| {
+        lacks_keys(&world(), case, &good, cause, words);
+    };
     issuer.wrong_issuer(format!("{}other/", issuer.url()));
-    refuses(
-        &world(),
-        "an issuer of another name",
-        &good,
-        "keys_unavailable",
+    without_keys(
+        "another name",
         causes::NOT_ITS_NAME,
+        "set AUTH0_ISSUER to it",
     );
     issuer.recover();
     issuer.fail_jwks(Fault::EmptySet);
-    refuses(
-        &world(),
-        "no keys",
-        &good,
-        "keys_unavailable",
-        causes::NO_KEY_SET,
-    );
+    without_keys("no keys", causes::NO_KEY_SET, "if its keys are elsewhere");
     issuer.fail(Fault::Status(500));
-    refuses(
-        &world(),
-        "an issuer that fails",
-        &good,
-        "keys_unavailable",
-        causes::ISSUER_UNREACHABLE,
-    );
+    without_keys("500", causes::ISSUER_UNREACHABLE, "wait until it answers");
     issuer.go_down().await;
     let told = world().run(&["explain"], &good);
     assert_eq!(told.code, Some(1), "{}", told.stdout);
     assert!(told.stdout.contains("cannot be reached"), "{}", told.stdout);
     assert!(
-        told.stdout.contains(causes::ISSUER_UNREACHABLE.fix),
+        told.stdout
+            .contains("Set HTTPS_PROXY if this network needs a proxy"),
         "{}",
         told.stdout
     );

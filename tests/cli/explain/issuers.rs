@@ -210,10 +210,10 @@ async fn recognizes_other_vendor_patterns() {
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/a/1";
     let entra_v2 = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
     #[rustfmt::skip]
-    let rows: [Pattern; 21] = [
+    let rows: [Pattern; 34] = [
         ("a v1.0 token of Entra", ENTRA, CLIENT, Claims(json!({"iss": ENTRA_V1, "aud": CLIENT, "scp": "a", "ver": "1.0"})), "unknown_issuer", "requestedAccessTokenVersion", &["AUTH0_ISSUER=https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/"]),
         ("a v2.0 token of Entra", ENTRA_V1, CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a", "ver": "2.0"})), "unknown_issuer", "Configure the v2.0 issuer", &["AUTH0_ISSUER=https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"]),
-        ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "two names", &["AUTH0_ISSUER=https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/"]),
+        ("another tenant of Entra", ENTRA, CLIENT, Claims(json!({"iss": "https://sts.windows.net/8b3b6b3a-6f0c-4a52-9d38-5d4e4f4d0f0a/", "aud": CLIENT, "scp": "a"})), "unknown_issuer", "another tenant of Entra", &[]),
         ("Entra's common", "https://login.microsoftonline.com/common/v2.0", CLIENT, Claims(json!({"iss": entra_v2, "aud": CLIENT, "scp": "a"})), "unknown_issuer", "tenant's ID", &[]),
         ("api://GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://{CLIENT}"), "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=api://6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
         ("GUID against api://GUID", ENTRA, "api://6e74172b-be56-4843-9ff4-e66a39bb12e3", Claims(json!({"aud": CLIENT, "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
@@ -224,6 +224,19 @@ async fn recognizes_other_vendor_patterns() {
         ("a refresh token of Keycloak", KEYCLOAK, API, Whole(json!({"alg": "HS512", "typ": "JWT"}), json!({"aud": KEYCLOAK, "typ": "Refresh"})), "algorithm_not_allowed", "refresh token", &[]),
         ("Keycloak under another address", KEYCLOAK, API, Claims(json!({"iss": "http://keycloak:8080/realms/shop", "aud": API})), "unknown_issuer", "KC_HOSTNAME", &[]),
         ("glewlwyd without resource", "https://id.example.com/api/glwd", API, Claims(json!({"aud": "scope1 scope2", "type": "access_token", "client_id": "c", "scope": "scope1"})), "wrong_audience", "resource indicators", &[]),
+        ("FastMCP's OAuth proxy", "https://mcp.example.com/", API, Whole(json!({"alg": "HS256", "typ": "JWT"}), json!({"iss": "https://mcp.example.com/", "aud": "https://mcp.example.com/mcp", "client_id": "c", "scope": "a", "jti": "j"})), "algorithm_not_allowed", "Do not pass the token on", &[]),
+        ("FastMCP's test keys", "https://id.example.com/", API, Claims(json!({"iss": "https://fastmcp.example.com", "aud": "my-mcp-server", "sub": "fastmcp-user"})), "unknown_issuer", "RSAKeyPair", &[]),
+        ("another API of Microsoft's", ENTRA, CLIENT, Claims(json!({"aud": "https://management.core.windows.net/", "appid": "a", "scp": "user_impersonation"})), "wrong_audience", "another API of Microsoft's", &[]),
+        ("api://TENANT/GUID against GUID", ENTRA, CLIENT, Claims(json!({"aud": format!("api://{TENANT}/{CLIENT}"), "scp": "a"})), "wrong_audience", "other name", &["AUTH0_API_AUDIENCE=api://72f988bf-86f1-41af-91ab-2d7cd011db47/6e74172b-be56-4843-9ff4-e66a39bb12e3"]),
+        ("an API of another URL of Entra", ENTRA_V1, CLIENT, Claims(json!({"aud": "https://contoso.example/api"})), "wrong_audience", "another application", &[]),
+        ("Keycloak with a slash", KEYCLOAK, API, Claims(json!({"iss": "https://keycloak.example.com/realms/shop/", "aud": API})), "unknown_issuer", "differ in the slash", &["AUTH0_ISSUER=https://keycloak.example.com/realms/shop/"]),
+        ("another project of Firebase", FIREBASE, "shop-1", Claims(json!({"iss": "https://securetoken.google.com/shop-2", "aud": "shop-2", "firebase": {}})), "unknown_issuer", "another Firebase project", &[]),
+        ("an enterprise of GitHub", GITHUB, API, Claims(json!({"iss": "https://token.actions.githubusercontent.com/octocat-inc", "aud": API})), "unknown_issuer", "enterprise", &[]),
+        ("a scope of a wrong type", OKTA, API, Claims(json!({"aud": API, "scope": 5})), "invalid_claim", "scope and scp as strings", &[]),
+        ("an encoded token", OKTA, API, Opaque("ZXlKaGJHY2lPaUpTVXpJMU5pSjkuZTMwLkFB"), "token_not_jwt", "base64 once more", &[]),
+        ("a name in source code", OKTA, API, Opaque("process.env.TOKEN"), "token_malformed", "variable without a value", &[]),
+        ("a shortened token", OKTA, API, Opaque("eyJhbG..."), "token_not_jwt", "not complete", &[]),
+        ("the scheme twice", OKTA, API, Opaque("Bearer"), "malformed_authorization", "no token after the word Bearer", &[]),
         ("Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Claims(json!({"aud": ["project-test-1"], "sub": "user-test-1"})), "wrong_audience", "Stytch project", &[]),
         ("an opaque token of Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("mZAYn5aLEqKUlZ_Ad9U_fWr38GaAQ1oFAhT8ds245v7Q"), "token_not_jwt", "session_jwt", &[]),
         ("an unfilled variable, for Stytch", "https://test.stytch.com/v1/public/project-test-1", API, Opaque("undefined"), "token_not_jwt", "variable without a value", &[]),

@@ -88,6 +88,30 @@ fn refuses(world: &World, case: &str, input: &str, code: &str, expected: Cause) 
     json
 }
 
+/// Checks the refusal of a token whose issuer's keys cannot be had: the cause, and that the way out
+/// contains `words` and is the one that `check` names.
+fn lacks_keys(world: &World, case: &str, input: &str, expected: Cause, words: &str) -> Value {
+    let (_, json) = explained(world, case, &[], input);
+    assert_eq!(json["code"], "keys_unavailable", "{case}: {json:#}");
+    assert_eq!(json["cause"], expected.what, "{case}: {json:#}");
+    let page = Page::of("keys_unavailable").unwrap();
+    assert!(page.causes.contains(&expected), "{case}: not on the page");
+    let fix = json["fix"].as_str().unwrap();
+    assert!(fix.contains(words), "{case}: {fix}");
+    let checked = world.run(&["check", "--json"], "").json();
+    let sections = checked["sections"].as_array().unwrap().iter();
+    let findings = sections.flat_map(|section| section["findings"].as_array().unwrap());
+    let failures = findings.filter(|finding| finding["reason"].is_string());
+    for failure in failures {
+        // `check` alone knows the address of the keys of an issuer with another name.
+        if failure["reason"] != "wrong_issuer" {
+            let more = failure["more"].as_str().unwrap();
+            assert!(fix[1..].starts_with(&more[1..]), "{case}: {fix}: {more}");
+        }
+    }
+    json
+}
+
 type Break = fn(TokenBuilder) -> TokenBuilder;
 
 #[tokio::test(flavor = "multi_thread")]

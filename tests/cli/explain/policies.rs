@@ -73,3 +73,78 @@ async fn checks_the_grants_that_a_route_requires() {
     assert_eq!(told.code, Some(64), "{}", told.stdout);
     assert!(told.stderr.contains("single spaces"), "{}", told.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_role_group_or_claim_is_said_to_be_one() {
+    let keycloak = "https://keycloak.example.com/realms/shop";
+    let issuer = warp_bearer::issuer::Issuer::start().await;
+    let world = World::named(&issuer, keycloak);
+    let token = || issuer.token().claim("iss", keycloak);
+    let in_realm = token().claim("realm_access", json!({"roles": ["clerk"]}));
+    let overage = token().claim("_claim_names", json!({"groups": "src1"}));
+    #[rustfmt::skip]
+    let rows = [
+        ("a role in another claim", in_realm.clone(), "role=clerk", causes::ROLE_ELSEWHERE.fix, &["AUTH0_ROLES_AT=realm_access.roles"][..]),
+        ("a role that is nowhere", in_realm.clone(), "role=chief", causes::NO_ROLE.fix, &[]),
+        ("a group in another claim", token().claim("cognito:groups", ["staff"]), "group=staff", causes::ROLE_ELSEWHERE.fix, &["AUTH0_GROUPS_AT=cognito:groups"]),
+        ("too many groups", overage, "group=staff", "Have the app registration emit only the groups that are assigned to the application, or use app roles, which are always in the token.", &[]),
+        ("a claim", token().claim("org_id", "o1"), "claim=org_id:o2", causes::NO_SUCH_CLAIM.fix, &[]),
+        ("a permission beside a role that is met", token().claim("roles", ["clerk"]), "role=clerk&permission=p", causes::RBAC_OFF.fix, &[]),
+    ];
+    for (case, token, query, fix, settings) in rows {
+        let told = world.run(&["explain", "--json", "--auth", query], &token.sign());
+        let json = told.json();
+        assert_eq!(json["code"], "insufficient_permissions", "{case}: {json:#}");
+        assert_eq!(json["fix"], fix, "{case}: {json:#}");
+        assert_eq!(json["settings"], json!(settings), "{case}: {json:#}");
+    }
+    // The recommended line lets the token in.
+    let world = world.set("AUTH0_ROLES_AT", "realm_access.roles");
+    let told = world.run(&["explain", "--auth", "role=clerk"], &in_realm.sign());
+    assert_eq!(told.code, Some(0), "{}", told.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_in_another_form_is_recognized() {
+    let world = World::start().await;
+    let token = || world.issuer.token();
+    for (case, token) in [
+        ("other letters", token().scope("Read:Messages")),
+        ("commas", token().scope("openid,read:messages")),
+        (
+            "another claim",
+            token().without("scope").claim("scopes", ["read:messages"]),
+        ),
+    ] {
+        let arguments = ["explain", "--json", "--scope", "read:messages"];
+        let json = world.run(&arguments, &token.sign()).json();
+        assert_eq!(json["code"], "insufficient_scope", "{case}: {json:#}");
+        assert_eq!(json["fix"], causes::SCOPE_SPELLING.fix, "{case}: {json:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_client_is_told_by_the_claim_that_counts() {
+    let world = World::start()
+        .await
+        .set("AUTH0_AUDIENCE_CLAIM", "client_id");
+    let token = || world.issuer.token();
+    for (case, token, code, fix) in [
+        (
+            "another",
+            token().claim("client_id", "c2"),
+            "wrong_audience",
+            causes::OTHER_CLIENT.fix,
+        ),
+        (
+            "none",
+            token(),
+            "missing_claim",
+            causes::NO_AUDIENCE_CLAIM.fix,
+        ),
+    ] {
+        let json = world.run(&["explain", "--json"], &token.sign()).json();
+        assert_eq!(json["code"], code, "{case}: {json:#}");
+        assert_eq!(json["fix"], fix, "{case}: {json:#}");
+    }
+}

@@ -30,7 +30,17 @@ fn texts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = files(&root.join("docs"), ".md");
     paths.extend(files(&root.join("src/service"), ".rs"));
-    paths.extend(["README.md", "README.ja.md", "SECURITY.md"].map(|name| root.join(name)));
+    paths.extend(files(&root.join("src/auth"), ".rs"));
+    let pages = [
+        "README.md",
+        "README.ja.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "examples/mcp/README.md",
+        "bench/README.md",
+    ];
+    let pages = pages.into_iter().map(|name| root.join(name));
+    paths.extend(pages.filter(|path| path.exists()));
     let texts = paths.into_iter().filter(|path| !path.ends_with("tests.rs"));
     texts
         .map(|path| {

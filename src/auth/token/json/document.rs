@@ -14,8 +14,8 @@ use crate::auth::token::json::{
     Malformed, Value, is_out_of_range, no_private_name, replace_infinite,
 };
 
-/// The maximum nesting depth, counted over a whole document. `serde_json` itself stops at 127, so its
-/// own limit is turned off where this limit was checked.
+/// The maximum nesting depth of a whole document. The limit of `serde_json` is 127, so it is turned
+/// off after this one has been checked.
 const MAX_DEPTH: usize = 128;
 
 /// The maximum number of values in a document: 32,768, more than fit into the largest token.
@@ -83,7 +83,7 @@ pub(crate) fn check_below(depth: usize, text: &str) -> Result<(), Malformed> {
     .map_err(|_| Malformed)
 }
 
-/// Reads a text whose depth was checked.
+/// Reads a text whose depth has been checked.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read(text: &str) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -92,7 +92,7 @@ fn read(text: &str) -> serde_json::Result<()> {
     reader.end()
 }
 
-/// Returns whether a text, as far as it is JSON, is not deeper than allowed.
+/// Returns whether the depth of a text is allowed. The text need not be valid JSON.
 pub(super) fn is_within_depth(text: &str) -> bool {
     Shape::of(text).depth <= MAX_DEPTH
 }

@@ -57,8 +57,8 @@ pub(crate) struct Malformed;
 
 /// Reads the whole of `text` as one object and passes each of its members to `member`.
 ///
-/// If `text` contains a number outside the range of `f64`, or has 128 levels, the first members may
-/// be passed twice.
+/// The first members may be passed twice if `text` has a number outside the range of `f64`, or 128
+/// levels.
 pub(crate) fn members<'a>(
     text: &'a str,
     mut member: impl FnMut(&str, Value<'a>),
@@ -77,8 +77,8 @@ pub(crate) fn members<'a>(
 
 /// Reads `text` as one object.
 ///
-/// `serde_json` stops at the last level that is allowed here. A text that goes so deep is measured
-/// and read again; no other text pays for being measured.
+/// `serde_json` fails at the last level that is allowed here. Only then is the depth measured and the
+/// text read again, so that other texts are read once.
 #[expect(clippy::disallowed_methods, reason = "this is the strict reader")]
 fn read<'a>(text: &'a str, mut member: impl FnMut(&str, Value<'a>)) -> serde_json::Result<()> {
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -112,8 +112,8 @@ fn is_private(name: &str) -> bool {
     name.starts_with(PRIVATE)
 }
 
-/// Returns whether the error is a text of more than 127 levels, where `serde_json` stops. As below,
-/// its message is compared.
+/// Returns whether the text has more than the 127 levels that `serde_json` reads. Compares the
+/// message, as [`is_out_of_range`] does.
 fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }

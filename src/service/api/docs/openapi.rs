@@ -21,7 +21,7 @@ use crate::{
             Docs, TokenEndpoint,
             page::FILES,
             responses::{answers, catalogue},
-            schemas::{JSON, any_object, one_of, schemas, scope_list, text},
+            schemas::{JSON, any_object, one_of, schemas, scope_list, text, text_like},
         },
         errors::PAGES,
         matcher::Methods,
@@ -251,17 +251,30 @@ fn queries(form: Form) -> Vec<Parameter> {
                 "claim",
                 "A claim that the token must have, and its value, separated by a colon: org_id:org_1.",
             ),
+            (
+                "acr",
+                "The authentication context classes that suffice, separated by spaces (RFC 9470).",
+            ),
+            (
+                "max_age",
+                "The seconds since the user's login that are allowed (RFC 9470).",
+            ),
         ],
         _ => &[],
     };
     let parameter = |(name, what): &(&str, &str)| {
-        let is_list = matches!(*name, "scope" | "permission");
+        let schema = match *name {
+            "scope" | "permission" | "acr" => scope_list(),
+            "claim" => text_like(r"^[^\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*$"),
+            "max_age" => text_like("^[0-9]{1,9}$"),
+            _ => text_like(r"^[^\x00-\x1f\x7f]+$"),
+        };
         ParameterBuilder::new()
             .name(*name)
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(*what))
-            .schema(Some(if is_list { scope_list() } else { text() }))
+            .schema(Some(schema))
             .build()
     };
     asked.iter().map(parameter).collect()

@@ -160,9 +160,14 @@ pub(in crate::service) fn text() -> Schema {
 
 /// Returns the schema of scope tokens separated by single spaces (RFC 6749 §3.3).
 pub(in crate::service) fn scope_list() -> Schema {
+    text_like(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$")
+}
+
+/// Returns the schema of a text that matches a regular expression.
+pub(in crate::service) fn text_like(pattern: &str) -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .pattern(Some(r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$"))
+        .pattern(Some(pattern))
         .into()
 }
 

@@ -18,6 +18,14 @@ pub const FIELD_LOST: Cause = cause(
     "A proxy removed the field, or a client dropped it when it followed a redirect to another host.",
     "Configure the proxy to pass Authorization on, and send the request to the final address directly.",
 );
+pub const NO_TOKEN_FIELD: Cause = cause(
+    "AUTH0_TOKEN_FIELD names another field than Authorization, and the request does not have it.",
+    "Send the request through the proxy that adds the field. If clients send the token in Authorization, remove AUTH0_TOKEN_FIELD.",
+);
+pub const NOT_BARE: Cause = cause(
+    "The field that AUTH0_TOKEN_FIELD names is empty, or has the word Bearer before the token.",
+    "Have the proxy send the token alone in this field, without a scheme.",
+);
 pub const OTHER_SCHEME: Cause = cause(
     "The Authorization field has a scheme other than Bearer.",
     "Write the word Bearer and a space before the token. Do not use Basic, Token, JWT or Digest.",
@@ -94,6 +102,10 @@ pub const NOT_WHOLE: Cause = cause(
     "The token is not complete: a JWT has three parts with two dots between them, and a part is missing.",
     "Copy the token again from its first character to its last. The part after the second dot is the signature.",
 );
+pub const ENCODED_TWICE: Cause = cause(
+    "The token is encoded in base64 once more, as a Kubernetes Secret has it.",
+    "Decode it once before it is sent: base64 -d prints the token.",
+);
 pub const RE_ENCODED: Cause = cause(
     "The token was changed on its way: it is cut short, or padded with =, or has + and / in the place of - and _.",
     "Pass the token on as it came, character for character. No application needs to decode it.",
@@ -139,8 +151,8 @@ pub const KEY_FOR_ANOTHER: Cause = cause(
     "Correct the program that makes the token: kid and alg must belong to the same key of the issuer's key set.",
 );
 pub const KEY_LEFT_OUT: Cause = cause(
-    "The issuer publishes the key that the token names, but the key is not valid, so this service left it out.",
-    "Have the issuer correct the key. warp-bearer check shows every key that was left out, with the reason.",
+    "The issuer publishes the key that the token names, but no signature can be verified with it here, so this service left it out.",
+    "Have the issuer correct the key, or sign with another one. warp-bearer check shows every key that was left out, with the reason.",
 );
 pub const EXTENSION: Cause = cause(
     "The header has crit or b64: extensions of JWS that access tokens do not use.",
@@ -214,6 +226,10 @@ pub const OTHER_API: Cause = cause(
     "The token is for another API.",
     "Request a token for this API: the token's aud must contain one of AUTH0_API_AUDIENCE. Do not add the audience of another API here, because its tokens would then be accepted as well.",
 );
+pub const FOR_ANOTHER_RESOURCE: Cause = cause(
+    "The token is for another audience of this service than the one that the proxy asks for.",
+    "Request a token for the resource behind this proxy, or correct the audience in the proxy's query.",
+);
 pub const AUTH0_OTHER_API: Cause = cause(
     "The token is for another API.",
     "Name the identifier of this API as audience in the token request. Applications, APIs shows the identifier.",
@@ -250,6 +266,14 @@ pub const NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Request the token for this API, and have the issuer write the identifier of this API into aud.",
 );
+pub const NO_AUDIENCE_CLAIM: Cause = cause(
+    "The token does not have the claim that AUTH0_AUDIENCE_CLAIM compares with the configured audiences.",
+    "Send an access token of a client, which has the claim. If this issuer's tokens have aud, remove AUTH0_AUDIENCE_CLAIM.",
+);
+pub const OTHER_CLIENT: Cause = cause(
+    "The token is of a client that is not configured: AUTH0_AUDIENCE_CLAIM has another claim than aud compared with AUTH0_API_AUDIENCE.",
+    "Fetch the token with a client that AUTH0_API_AUDIENCE lists. Add a client to it only if every token of that client should be accepted.",
+);
 pub const AUTH0_NO_AUDIENCE: Cause = cause(
     "The token has no aud, so it does not say which API it is for.",
     "Name the identifier of this API as audience in the token request.",
@@ -267,8 +291,8 @@ pub const NOT_RFC9068: Cause = cause(
     "Set the issuer to the token profile of RFC 9068 for this API, and fetch a new token. If the issuer has no such profile, set AUTH0_TOKEN_PROFILE to any.",
 );
 pub const WRONG_TYPE: Cause = cause(
-    "A claim does not have the JSON type that RFC 7519 defines: for example, a date is a string, or an audience is an object.",
-    "Have the issuer write dates as numbers, iss, sub and jti as strings, and aud as a string or an array of strings.",
+    "A claim does not have the JSON type that it is defined with: for example, a date is a string, or an audience is an object.",
+    "Have the issuer write dates as numbers, iss, sub, jti and client_id as strings, and aud, scope and scp as strings or arrays of strings.",
 );
 pub const OWN_CLAIMS: Cause = cause(
     "A handler requires certain claims, and the token does not have them in that form.",
@@ -304,7 +328,7 @@ pub const NO_DISCOVERY: Cause = cause(
 );
 pub const KEYS_NEED_CREDENTIALS: Cause = cause(
     "The issuer returns its discovery document or its keys only to clients that log in, as Kubernetes does.",
-    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it.",
+    "Save the key set to a file and set AUTH0_JWKS_FILE to its path. In Kubernetes, kubectl get --raw /openid/v1/jwks prints it. Or list the issuer in ISSUERS_FILE, with fetch_token_file for a token that it accepts.",
 );
 pub const ISSUER_REDIRECTS: Cause = cause(
     "The issuer answers with a redirect, and this service does not follow redirects.",
@@ -325,6 +349,14 @@ pub const NO_KEY_SET_URI: Cause = cause(
 pub const NO_KEY_SET_FILE: Cause = cause(
     "AUTH0_JWKS_FILE cannot be read, or has no usable key.",
     "Write the issuer's key set to the file of AUTH0_JWKS_FILE. Run warp-bearer check to see the reason.",
+);
+pub const ODD_ANSWER: Cause = cause(
+    "The issuer answers in a form that this service does not read: compressed in another way than gzip, or larger than 512 KiB.",
+    "Have the issuer, or the proxy before it, answer without a content coding, or save the keys to a file and set AUTH0_JWKS_FILE to its path.",
+);
+pub const NO_FILE_FOR_FETCH: Cause = cause(
+    "A file that is needed to fetch the keys cannot be read: ca_file or fetch_token_file of the issuer's table.",
+    "Let the service read the file. The log and warp-bearer check name it.",
 );
 pub const LOCAL_KEY_SET: Cause = cause(
     "The issuer's discovery document names a key set at a local address, which a remote issuer must not do.",
@@ -374,6 +406,10 @@ pub const AUTH0_SCOPE_OF_USER: Cause = cause(
     "The login did not request the scope, or the user is not allowed to have it.",
     "Name the scope in the scope parameter of the login, and add it to the API under Permissions. If the API has RBAC, assign it to the user under User Management.",
 );
+pub const SCOPE_SPELLING: Cause = cause(
+    "The token has the scope in another form: in other letters, in a list with commas, or in the claim scopes.",
+    "Have the issuer write scope as RFC 6749 has it: names with single spaces between them, which are compared exactly.",
+);
 pub const SCOPE_AS_PERMISSION: Cause = cause(
     "The token grants this name as a permission, but the route requires a scope.",
     "Request the scope in the token request as well, or let the route accept permission(..) as an alternative to scope(..).",
@@ -390,6 +426,18 @@ pub const AUTH0_RBAC_OFF: Cause = cause(
     "The token has no permissions: RBAC is off for the API, or its permissions are not added to the token.",
     "In the API's settings under Applications, APIs, turn on both Enable RBAC and Add Permissions in the Access Token, and fetch a new token.",
 );
+pub const NO_ROLE: Cause = cause(
+    "The token does not have the role or the group in the claim where this service looks for it.",
+    "Assign it at the issuer, and fetch a new token. AUTH0_ROLES_AT and AUTH0_GROUPS_AT name the claims that have roles and groups.",
+);
+pub const ROLE_ELSEWHERE: Cause = cause(
+    "The token has this role or group in another claim than the one where this service looks for it.",
+    "If this issuer writes roles or groups into that claim, set AUTH0_ROLES_AT or AUTH0_GROUPS_AT to it.",
+);
+pub const NO_SUCH_CLAIM: Cause = cause(
+    "The token does not have the claim with the value that the policy asks for.",
+    "Compare the claim with the policy: in claim=path:value, the value follows the last colon, and a colon in it is written %3A.",
+);
 pub const NOT_ASSIGNED: Cause = cause(
     "The user or the application was not given the permission or the role.",
     "Assign it to the user or to the application at the issuer, and fetch a new token.",
@@ -402,6 +450,10 @@ pub const NO_SUCH_PATH: Cause = cause(
     "The path is misspelt, or a proxy adds a prefix to it.",
     "Compare the path with the table of routes. The log names the route of each request.",
 );
+pub const BELOW_AUTH: Cause = cause(
+    "A proxy asks for a path below /auth, which this service answers only with FORWARD_AUTH_PATHS=on.",
+    "Set FORWARD_AUTH_PATHS to on, or have the proxy ask for /auth without the client's path.",
+);
 pub const OTHER_METHOD: Cause = cause(
     "The path is right, but the method is not.",
     "Use one of the methods that the answer lists in Allow.",
@@ -411,8 +463,8 @@ pub const UNREADABLE_PART: Cause = cause(
     "Compare the request with the documentation of the route.",
 );
 pub const ODD_POLICY: Cause = cause(
-    "A proxy calls /auth with a query that is not a valid policy.",
-    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one.",
+    "A proxy asks /auth with a query that cannot be read, or for an audience that is not configured. The query consists of scope, permission, role, group, claim, acr, max_age and audience.",
+    "Write the policy into the proxy's configuration as scope=read:messages, with + between several scopes, and %2B for a plus sign within one. An audience has to be one that this service is configured with.",
 );
 pub const NO_LENGTH: Cause = cause(
     "The body came in chunks, and the route needs to know its length first.",

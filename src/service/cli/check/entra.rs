@@ -5,10 +5,7 @@
 
 use reqwest::Url;
 
-use crate::service::cli::{
-    check::{context::Context, report::Section},
-    terminal::Mark,
-};
+use crate::service::cli::{check::report::Section, context::Context, terminal::Mark};
 
 /// Adds findings if the issuer is one of Entra ID.
 pub(in crate::service) fn check(issuer: &str, context: &Context<'_>, section: &mut Section) {

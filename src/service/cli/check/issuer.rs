@@ -18,13 +18,9 @@ use crate::{
     },
     service::{
         cli::{
-            check::{
-                advice::{Wanted, advice},
-                certificate,
-                context::Context,
-                entra, keys,
-                report::Section,
-            },
+            check::{certificate, entra, keys, report::Section},
+            context::Context,
+            fetch_advice::{Wanted, fetch_advice, name_advice},
             terminal::Mark,
             time_format::{self, length, relative},
         },
@@ -36,10 +32,6 @@ use crate::{
 const SLOW: Duration = Duration::from_secs(1);
 /// A certificate that expires sooner is reported. In seconds.
 const SOON: f64 = 14.0 * 86400.0;
-
-/// The advice for a name that does not resolve.
-const NO_NAME: &str =
-    "set HTTPS_PROXY if this network needs a proxy; or set AUTH0_JWKS_FILE to a file with its keys";
 
 /// Checks one issuer. Calls `on_request` with the target of each request before it is sent.
 pub(in crate::service) async fn check(
@@ -104,7 +96,7 @@ pub(in crate::service) async fn check(
                 keys::check(&mut section, examined, &address, &offered, context);
             }
             Err(error) => {
-                let hint = advice(error, Wanted::KeySet, context);
+                let hint = fetch_advice(error, Wanted::KeySet, context);
                 failed(&mut section, "key set", &response, error, &hint);
             }
         }
@@ -158,7 +150,7 @@ async fn discover(
         Ok(body) => body,
         Err(error) => {
             let wanted = Wanted::Metadata { jwks_uri: None };
-            let hint = advice(error, wanted, context);
+            let hint = fetch_advice(error, wanted, context);
             failed(section, "discovery", &response, error, &hint);
             return None;
         }
@@ -173,7 +165,7 @@ async fn discover(
         Err(error) => {
             let metadata = metadata(body);
             let jwks_uri = metadata["jwks_uri"].as_str();
-            let hint = advice(&error, Wanted::Metadata { jwks_uri }, context);
+            let hint = fetch_advice(&error, Wanted::Metadata { jwks_uri }, context);
             section.add_failure("issuer", &error, &hint);
             None
         }
@@ -221,11 +213,16 @@ async fn resolve(
         }
         Ok(Err(error)) => {
             let (host, error) = (ShownText::new(host), ShownText::message(error));
-            section.add_more(Mark::Bad, "name", format!("{host}: {error}"), NO_NAME);
+            section.add_more(
+                Mark::Bad,
+                "name",
+                format!("{host}: {error}"),
+                name_advice(context),
+            );
         }
         Err(_) => {
             let text = format!("{}: no answer in time", ShownText::new(host));
-            section.add_more(Mark::Bad, "name", text, NO_NAME);
+            section.add_more(Mark::Bad, "name", text, name_advice(context));
         }
     }
     false

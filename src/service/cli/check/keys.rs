@@ -10,10 +10,15 @@ use crate::{
     auth::{
         Algorithm,
         display::{ShownText, ShownUrl},
-        keys::key_set::{Examined, NoKeys},
+        keys::{
+            fetch::FetchError,
+            key_set::{Examined, NoKeys},
+        },
     },
     service::cli::{
-        check::{certificate, context::Context, report::Section},
+        check::{certificate, report::Section},
+        context::Context,
+        fetch_advice::{Wanted, fetch_advice},
         terminal::Mark,
         time_format::{length, local},
     },
@@ -31,15 +36,20 @@ pub(in crate::service) fn check(
     let algorithms = &context.config.algorithms;
     let keys = match examined {
         Ok(keys) => keys,
-        Err(error) => {
+        Err(error) if context.config.jwks_file.is_some() => {
             let text = format!("{}: {error}", ShownUrl::new(from));
             return section.add(Mark::Bad, "keys", text);
+        }
+        Err(error) => {
+            let error = FetchError::NoKeys(ShownUrl::new(from), error);
+            let hint = fetch_advice(&error, Wanted::KeySet, context);
+            return section.add_failure("keys", &error, &hint);
         }
     };
     for examined in &keys {
         key(section, examined, context);
     }
-    not_allowed(section, &keys, offered, algorithms);
+    not_allowed(section, &keys, offered, context);
     let usable = keys
         .iter()
         .filter(|(_, good_for)| is_used(good_for))
@@ -87,8 +97,9 @@ fn not_allowed(
     section: &mut Section,
     keys: &[Examined],
     offered: &[Algorithm],
-    allowed: &[Algorithm],
+    context: &Context<'_>,
 ) {
+    let allowed = &context.config.algorithms;
     let of_keys = keys.iter().filter(|(_, good_for)| good_for.is_ok());
     let of_keys: Vec<_> = of_keys.filter_map(|(jwk, _)| algorithm_of(jwk)).collect();
     let has = |algorithm: &Algorithm| of_keys.contains(algorithm) || offered.contains(algorithm);
@@ -114,7 +125,11 @@ fn not_allowed(
         "offered by the issuer, but not configured: {}",
         names(&more, ", ")
     );
-    let more = format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","));
+    let more = if context.config.issuers_file.is_some() {
+        format!("to accept: algorithms = [\"{}\"]", names(&line, "\", \""))
+    } else {
+        format!("to accept: AUTH0_ALGORITHMS={}", names(&line, ","))
+    };
     section.add_more(mark, "algorithms", text, more);
 }
 

@@ -4,9 +4,7 @@
 //! configuration that passes here works there. Changes nothing, and continues after a failure, so
 //! that one run reports everything.
 
-mod advice;
 mod certificate;
-mod context;
 mod entra;
 mod introspection;
 mod issuer;
@@ -25,14 +23,14 @@ use clap::Args;
 use crate::service::{
     cli::{
         check::{
-            context::Context,
             progress::Progress,
             report::{Report, Section},
         },
+        context::Context,
         failure::Failure,
         terminal::{Mark, Terminal, ascii},
     },
-    config::{Config, Environment, Faults, quoted},
+    config::{Config, Environment, Faults},
     http::{descriptors, tls::Tls},
 };
 
@@ -90,17 +88,10 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     let progress = Progress::on_stderr(environment.has_dumb_terminal());
     let mut rows = Vec::new();
     for own in config.of_each_issuer() {
-        let context = Context {
-            config: &own,
-            has_proxy: environment.has_proxy(),
-            authorities: environment
-                .network_variables()
-                .find(|(name, ..)| *name == "SSL_CERT_FILE")
-                .map(|(_, path, _)| quoted(path)),
-            now: now.as_secs_f64(),
-        };
+        let context = Context::new(&own, &environment, now.as_secs_f64());
         for issuer in &own.issuers {
             let section = issuer::check(issuer, &context, |target| progress.show(target)).await;
+            let section = section.in_words_of(&own);
             rows.extend(
                 own.tables
                     .first()
@@ -110,7 +101,7 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     if let Some(section) = introspection::check(&config, |target| progress.show(target)).await {
-        report.add(section);
+        report.add(section.in_words_of(&config));
     }
     if let Some(section) = store::check(&config, |target| progress.show(target)).await {
         report.add(section);

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::keys::fetch::FetchError,
-    service::cli::terminal::{Mark, Terminal},
+    service::{
+        cli::terminal::{Mark, Terminal},
+        config::Config,
+    },
 };
 
 /// The findings, in sections.
@@ -71,6 +74,17 @@ impl Section {
 }
 
 impl Section {
+    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    #[must_use]
+    pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
+        for finding in &mut self.findings {
+            for text in [&mut finding.text, &mut finding.more] {
+                *text = config.in_its_words(text).into_owned();
+            }
+        }
+        self
+    }
+
     /// Returns the worst mark of the findings.
     pub(in crate::service) fn mark(&self) -> Mark {
         let has = |mark| self.findings.iter().any(|finding| finding.mark == mark);

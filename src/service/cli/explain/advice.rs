@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::service::{api::errors::Cause, config::Setting};
+use crate::service::{
+    api::errors::Cause,
+    config::{Config, Setting},
+};
 
 /// A cause and its fix, adapted to the configuration and the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,22 @@ impl Advice {
     #[must_use]
     pub(in crate::service) fn with(mut self, settings: Vec<Setting>) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Names the options of the issuers file in the place of variables, if the issuers are in a file.
+    #[must_use]
+    pub(in crate::service) fn in_words_of(mut self, config: &Config) -> Self {
+        for text in [&mut self.what, &mut self.fix] {
+            *text = config.in_its_words(text).into_owned().into();
+        }
+        self
+    }
+
+    /// Replaces the fix by one for the configuration at hand.
+    #[must_use]
+    pub(in crate::service) fn fixed_by(mut self, sentence: String) -> Self {
+        self.fix = sentence.into();
         self
     }
 

@@ -11,7 +11,7 @@ use base64::{
 use crate::{
     algorithm::Algorithm,
     auth::{
-        AuthError,
+        AudienceClaim, AuthError,
         explain::{Step, StepValue},
         keys::{
             fetch::{FetchError, Layer},
@@ -26,6 +26,7 @@ use crate::{
             pasted,
             vendor::patterns::{in_its_words, of_policy, of_resource, of_token},
         },
+        cli::fetch_advice::{Wanted, fetch_advice},
         config::{Setting, TokenProfile},
     },
 };
@@ -52,7 +53,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::MissingClaim => missing(facts),
         AuthError::InvalidClaim => causes::WRONG_TYPE,
         AuthError::TokenBound => bound(facts),
-        AuthError::KeysUnavailable { .. } => no_keys(facts),
+        AuthError::KeysUnavailable { .. } => return no_keys(facts),
         AuthError::UnknownKey => key(facts),
         AuthError::BadSignature => signature(facts),
         AuthError::TokenNotBound => causes::NOT_BOUND,
@@ -65,7 +66,7 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
         AuthError::TokenRevoked => causes::ON_THE_LIST,
         AuthError::InsufficientAuthentication => causes::WEAK_LOGIN,
         AuthError::InsufficientScope | AuthError::InsufficientPermissions => {
-            return of_policy(facts, error, None);
+            return of_policy(facts, error, None, None);
         }
         // Without `--proof`, the syntax of the field is checked before this.
         AuthError::MissingToken if facts.failed("scheme") => causes::DPOP_BOUND,
@@ -76,9 +77,48 @@ pub(in crate::service) fn advice(facts: &Facts<'_>, error: AuthError) -> Advice 
     in_its_words(facts, cause).into()
 }
 
+const BEARER: usize = "Bearer".len();
+
+/// Returns the advice on the form of the field that carries the token. `is_bare` is set if that is not
+/// `Authorization`.
+pub(in crate::service) fn of_form(field: &str, is_bare: bool, error: AuthError) -> Advice {
+    let cause = if is_bare {
+        of_bare_field(field, error)
+    } else {
+        of_field(field, error)
+    };
+    let token = match field.get(..BEARER) {
+        Some(start) if !is_bare && start.eq_ignore_ascii_case("bearer") => &field[BEARER..],
+        _ => field,
+    };
+    match foreign_character(token.trim()) {
+        Some(sentence) if cause == causes::FOREIGN_CHARACTER => Advice::from(cause).and(&sentence),
+        _ => cause.into(),
+    }
+}
+
+/// Names the first character that no token has. Some are invisible.
+fn foreign_character(token: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    let (at, found) = token.chars().enumerate().find(|(_, c)| !fits(*c))?;
+    let name = match found {
+        ' ' => "a space".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\u{a0}' => "U+00A0, a no-break space".to_owned(),
+        '\u{2026}' => "U+2026, an ellipsis".to_owned(),
+        '\u{2018}'..='\u{201f}' => format!("U+{:04X}, a typographic quote", u32::from(found)),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {
+            format!("U+{:04X}, which is invisible", u32::from(found))
+        }
+        _ if found.is_ascii_graphic() => found.to_string(),
+        _ => format!("U+{:04X}", u32::from(found)),
+    };
+    let position = at + 1;
+    Some(format!("The first one is {name}, at position {position}."))
+}
+
 /// Returns the cause of a refusal because of the syntax of the `Authorization` field.
-pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
-    const BEARER: usize = "Bearer".len();
+fn of_field(field: &str, error: AuthError) -> Cause {
     if error == AuthError::MultipleCredentials {
         return causes::TWO_CREDENTIALS;
     }
@@ -102,7 +142,7 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
         .is_some_and(|word| word.eq_ignore_ascii_case("bearer"));
     if token.is_empty() {
         causes::NOTHING_SENT
-    } else if pasted::is_placeholder(token) {
+    } else if pasted::is_placeholder(token) || token.trim_matches(['"', '\'', '`']).is_empty() {
         causes::UNFILLED
     } else if repeats {
         causes::SCHEME_TWICE
@@ -117,11 +157,26 @@ pub(in crate::service) fn of_field(field: &str, error: AuthError) -> Cause {
     }
 }
 
+/// Returns the cause of a refusal that is about the form of the field that carries the bare token.
+fn of_bare_field(value: &str, error: AuthError) -> Cause {
+    let begins = value.get(..BEARER).unwrap_or_default();
+    let has_scheme = begins.eq_ignore_ascii_case("bearer");
+    if value.is_empty() || has_scheme && error == AuthError::MalformedAuthorization {
+        return causes::NOT_BARE;
+    }
+    // The rest is as after the scheme.
+    of_field(&format!("Bearer {value}"), error)
+}
+
 fn not_a_jwt(facts: &Facts<'_>) -> Cause {
     // Base64url of `{"`. Some opaque tokens contain dots too.
     let has_json = facts.token.contains("eyJ");
+    let is_cut = facts.token.starts_with("ey") && facts.token.ends_with("...");
     match facts.token.matches('.').count() {
         _ if pasted::is_placeholder(facts.token) => causes::UNFILLED,
+        _ if facts.token.eq_ignore_ascii_case("bearer") => causes::UNFILLED,
+        _ if pasted::is_encoded_twice(facts.token) => causes::ENCODED_TWICE,
+        _ if is_cut => causes::NOT_WHOLE,
         4 if has_json => causes::ENCRYPTED,
         _ if has_json => causes::NOT_WHOLE,
         _ => causes::OPAQUE,
@@ -131,6 +186,9 @@ fn not_a_jwt(facts: &Facts<'_>) -> Cause {
 /// If a lenient parser accepts every part, the issuer created the token this way. Otherwise the
 /// token was damaged afterwards.
 fn malformed(facts: &Facts<'_>) -> Cause {
+    if pasted::is_placeholder(facts.token) {
+        return causes::UNFILLED;
+    }
     let kid = facts.trace.header.get("kid");
     if facts.failed("header") && kid.is_some_and(|kid| !kid.is_string()) {
         return causes::KID_NOT_TEXT;
@@ -142,9 +200,10 @@ fn malformed(facts: &Facts<'_>) -> Cause {
 }
 
 fn algorithm(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
     let left_out = facts
         .header("kid")
-        .and_then(|kid| facts.auth.why_left_out(kid));
+        .and_then(|kid| facts.auth.why_left_out(issuer, kid));
     let name = facts.header("alg").unwrap_or_default();
     if facts.failed("key") {
         return match left_out {
@@ -240,6 +299,9 @@ fn is_unknown_key(facts: &Facts<'_>) -> bool {
 }
 
 fn audience(facts: &Facts<'_>) -> Cause {
+    if facts.config.audience_claim != AudienceClaim::Aud {
+        return causes::OTHER_CLIENT;
+    }
     let found = facts.audiences();
     if is_id_token(facts, &found) {
         return causes::ID_TOKEN;
@@ -314,8 +376,11 @@ fn not_yet(facts: &Facts<'_>) -> Cause {
 }
 
 fn missing(facts: &Facts<'_>) -> Cause {
+    let claim = facts.config.audience_claim;
     if facts.failed("iss") {
         causes::NO_ISSUER
+    } else if claim != AudienceClaim::Aud && facts.failed(claim.as_str()) {
+        causes::NO_AUDIENCE_CLAIM
     } else if facts.failed("aud") {
         causes::NO_AUDIENCE
     } else if facts.failed("exp, nbf, iat") {
@@ -361,7 +426,29 @@ fn bound(facts: &Facts<'_>) -> Cause {
     }
 }
 
-fn no_keys(facts: &Facts<'_>) -> Cause {
+/// Returns why the keys of the token's issuer are missing, and the way out that `check` names too.
+fn no_keys(facts: &Facts<'_>) -> Advice {
+    let issuer = facts.text("iss").unwrap_or_default();
+    let Some(error) = facts.auth.fetch_error(issuer) else {
+        return causes::ISSUER_UNREACHABLE.into();
+    };
+    let cause = cause_of_fetch(facts, &error);
+    if cause == causes::CA_AS_SERVER {
+        return cause.into();
+    }
+    let wanted = match (&error, &facts.config.jwks_uri) {
+        (FetchError::NoKeys(..), _) | (_, Some(_)) => Wanted::KeySet,
+        _ => Wanted::Metadata { jwks_uri: None },
+    };
+    let advice = fetch_advice(&error, wanted, &facts.context());
+    let mut advice = advice.chars();
+    let first = advice.next().map(|first| first.to_ascii_uppercase());
+    let advice: String = first.into_iter().chain(advice).collect();
+    let sentences = format!("{advice}. warp-bearer check shows each request and its answer.");
+    Advice::from(cause).fixed_by(sentences)
+}
+
+fn cause_of_fetch(facts: &Facts<'_>, error: &FetchError) -> Cause {
     let of_key_set = if facts.config.jwks_file.is_some() {
         causes::NO_KEY_SET_FILE
     } else if facts.config.jwks_uri.is_some() {
@@ -369,23 +456,24 @@ fn no_keys(facts: &Facts<'_>) -> Cause {
     } else {
         causes::NO_KEY_SET
     };
-    let Some(error) = facts.auth.fetch_error() else {
-        return causes::ISSUER_UNREACHABLE;
-    };
     let is_discovered = facts.config.jwks_uri.is_none();
     match error {
         FetchError::WrongIssuer { .. } => causes::NOT_ITS_NAME,
+        FetchError::File(..) if facts.config.jwks_file.is_none() => causes::NO_FILE_FOR_FETCH,
         FetchError::NoKeys(..) | FetchError::File(..) | FetchError::JwksUri(..) => of_key_set,
         FetchError::NoMetadata(_) => causes::NO_DISCOVERY,
         FetchError::Local { .. } => causes::LOCAL_KEY_SET,
         FetchError::Redirect(_) => causes::ISSUER_REDIRECTS,
+        FetchError::Coding(..) | FetchError::NotGzip(_) | FetchError::TooLarge(_) => {
+            causes::ODD_ANSWER
+        }
         FetchError::Status { status, .. } => match status.as_u16() {
             401 | 403 => causes::KEYS_NEED_CREDENTIALS,
             404 | 405 | 410 if is_discovered => causes::NO_DISCOVERY,
             404 | 405 | 410 => of_key_set,
             _ => causes::ISSUER_UNREACHABLE,
         },
-        FetchError::Unreachable(_, message, Layer::Tls) => {
+        FetchError::Unreachable(_, message, Layer::Tls | Layer::Untrusted) => {
             let message = message.to_string();
             let is_ca = ["CaUsedAsEndEntity", "CA:TRUE", "CA certificate"];
             if is_ca.iter().any(|words| message.contains(words)) {
@@ -521,6 +609,30 @@ mod tests {
             let cause = of_field(&field.replace("<T>", T), error);
             assert_eq!(cause, expected, "{field}");
         }
+    }
+
+    #[test]
+    fn names_the_first_character_that_no_token_has() {
+        for (token, expected) in [
+            ("abc d", "The first one is a space, at position 4."),
+            (
+                "ab\u{200b}c",
+                "The first one is U+200B, which is invisible, at position 3.",
+            ),
+            (
+                "\u{201c}ab\u{201d}",
+                "The first one is U+201C, a typographic quote, at position 1.",
+            ),
+            ("ab;", "The first one is ;, at position 3."),
+            ("a\u{e9}", "The first one is U+00E9, at position 2."),
+        ] {
+            assert_eq!(
+                foreign_character(token).as_deref(),
+                Some(expected),
+                "{token}"
+            );
+        }
+        assert_eq!(foreign_character("ab.c_d-e~f+g/h=="), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! [`Facts`]: the known facts about a refused token and the configuration that refuses it.
 
+use std::borrow::Cow;
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -8,7 +10,10 @@ use serde_json::Value;
 
 use crate::{
     auth::{Auth, explain::Trace, token::json},
-    service::config::{Config, Environment, Setting},
+    service::{
+        cli::context::Context,
+        config::{Config, Environment, Setting},
+    },
 };
 
 /// The facts that a cause is inferred from.
@@ -17,11 +22,12 @@ pub(in crate::service) struct Facts<'a> {
     pub(in crate::service) token: &'a str,
     pub(in crate::service) trace: &'a Trace,
     pub(in crate::service) auth: &'a Auth,
-    pub(in crate::service) config: &'a Config,
+    /// The configuration of the token's issuer, or of all issuers if it is none of them.
+    pub(in crate::service) config: Cow<'a, Config>,
     pub(in crate::service) environment: &'a Environment,
     /// The names of the trusted issuers.
     pub(in crate::service) issuers: Vec<String>,
-    /// The accepted audiences.
+    /// The accepted audiences: of the token's issuer, or of all issuers if it is none of them.
     pub(in crate::service) accepted: Vec<String>,
     /// The seconds by which this clock is ahead of the issuer's. `None` if unknown.
     pub(in crate::service) skew: Option<f64>,
@@ -65,6 +71,11 @@ impl<'a> Facts<'a> {
             return Vec::new();
         }
         self.environment.recommend(settings)
+    }
+
+    /// Returns what texts about the token's issuer depend on.
+    pub(in crate::service) fn context(&self) -> Context<'_> {
+        Context::new(&self.config, self.environment, self.auth.time())
     }
 
     /// Returns whether this step of verification failed.

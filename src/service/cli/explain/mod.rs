@@ -8,6 +8,7 @@ mod diagnosis;
 mod explanation;
 mod facts;
 mod pasted;
+mod proxy;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -27,14 +28,16 @@ use crate::{
         policy::{Policy, permissions, scopes},
     },
     service::{
-        api::{forward_auth, route::Access},
+        api::route::Access,
         cli::{
             auth,
             explain::{
                 explanation::{Skew, Subject, Wanted},
                 pasted::Pasted,
+                proxy::Proxy,
             },
             failure::Failure,
+            revocations,
             terminal::{Terminal, ascii},
         },
         config::{Config, Environment},
@@ -66,8 +69,8 @@ pub(in crate::service) struct Options {
     /// Check whether it also has these permissions, separated by spaces; exit 1 if not
     #[arg(long, value_name = "PERMISSIONS", value_parser = wanted_permissions)]
     permission: Option<Wanted>,
-    /// Show what /auth answers to a proxy with this query, such as 'scope=a&permission=b'; exit 1
-    /// unless it is 200
+    /// Show what a proxy gets that asks /auth with this query, such as 'scope=a&permission=b', or this
+    /// path below /auth; exit 1 unless it is 200
     #[arg(long, value_name = "QUERY")]
     auth: Option<String>,
     /// Also ask the issuer about the token, as the service does; this sends the token to the issuer
@@ -139,22 +142,18 @@ impl Options {
             words: format!("{}, {}", one.words, other.words),
             policy: one.policy & other.policy,
         });
-        let query = self.query();
-        let asked = query
-            .as_deref()
-            .and_then(|query| forward_auth::parse_query(query).ok()?.policy);
-        let asked = asked.map(|policy| Wanted {
-            words: format!("what /auth?{} requires", query.unwrap_or_default()),
-            policy,
+        let asked = self.proxy(config).and_then(|proxy| {
+            let policy = proxy.asked.ok()?.policy?;
+            let words = format!("what {} asks for", proxy.target);
+            Some(Wanted { words, policy })
         });
         required.into_iter().chain(options).chain(asked).collect()
     }
 
-    /// Returns the query of a proxy's request, without the path.
-    fn query(&self) -> Option<String> {
-        let query = self.auth.as_deref()?;
-        let query = query.strip_prefix("/auth").unwrap_or(query);
-        Some(query.trim_start_matches('?').to_owned())
+    /// Returns the request of a proxy.
+    fn proxy(&self, config: &Config) -> Option<Proxy> {
+        let text = self.auth.as_deref()?;
+        Some(Proxy::read(text, config.forward_auth_paths))
     }
 
     /// Returns the text to explain.
@@ -184,21 +183,26 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
         }
     }
     let access = Access {
-        auth: build_auth(&config, options.jwks.as_deref())?,
+        auth: build_auth(&config, options.jwks.as_deref()).await?,
         required: config.required_scope.clone(),
         resource_scopes: config.resource_scopes.clone(),
         docs: None,
         forward_auth_paths: config.forward_auth_paths,
+        demo_routes: config.demo_routes,
     };
-    let pasted =
-        Pasted::read(&options.text()?).map_err(|why| Failure::Input(format!("no token: {why}")))?;
+    let text = options.text()?;
+    let pasted = match &config.token_field {
+        Some(name) => Pasted::read_field(&text, name.as_str()),
+        None => Pasted::read(&text),
+    };
+    let pasted = pasted.map_err(|why| Failure::Input(format!("no token: {why}")))?;
     let offline = options.jwks.is_some();
     let subject = Subject {
         access: &access,
         config: &config,
         environment: &environment,
         wanted: options.wanted(&config),
-        proxy: options.query(),
+        proxy: options.proxy(&config),
         proof: options.proof(&access.auth)?,
     };
     let skew = async || {
@@ -220,7 +224,8 @@ pub(in crate::service) async fn run(options: Options) -> Result<(), Failure> {
     Err(Failure::Reported)
 }
 
-fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
+/// Builds the verifier of the service, with the revocations that replicas share.
+async fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
     let mut builder = auth::builder(config).token_cache(0);
     if let Some(path) = jwks {
         let failed = |why: &dyn std::fmt::Display| {
@@ -233,7 +238,20 @@ fn build_auth(config: &Config, jwks: Option<&Path>) -> Result<Auth, Failure> {
             error => Failure::Setup(error),
         });
     }
-    builder.build().map_err(Failure::Setup)
+    if config.state_store.url.is_none() {
+        return builder.build().map_err(Failure::Setup);
+    }
+    let store = auth::store(config);
+    // The list is copied: a verifier with the store itself would also write to it.
+    if let Ok(shared) = revocations::shared(&store).await {
+        let auth = builder.build().map_err(Failure::Setup)?;
+        auth.revoke_all(shared);
+        return Ok(auth);
+    }
+    eprintln!(
+        "note: the state store cannot be reached, so the verdict is that of a service that starts now"
+    );
+    builder.state_store(store).build().map_err(Failure::Setup)
 }
 
 /// Reads a pipe to its end, or lines from a terminal up to an empty line.

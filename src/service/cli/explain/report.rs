@@ -98,6 +98,7 @@ impl Explanation {
                 .map(|(name, value)| (name.clone(), json!(value)))
                 .collect();
             json!({
+                "target": proxy.target,
                 "query": proxy.query,
                 "status": status(refusal),
                 "code": refusal.map(|refused| refused.code),
@@ -157,8 +158,8 @@ impl Explanation {
             None => "200 and these fields".to_owned(),
             Some(refused) => refused.status_and_code(),
         };
-        let query = ShownText::new(&proxy.query);
-        let text = format!("/auth?{query} answers a proxy with {answer}");
+        let target = ShownText::new(&proxy.target);
+        let text = format!("{target} answers a proxy with {answer}");
         let mut lines = vec![terminal.line(mark(self.is_accepted()), "", 0, &text, "")];
         lines.extend(proxy.fields.iter().map(|(name, value)| {
             let value = ShownText::new(value);
@@ -210,8 +211,9 @@ fn route_line(route: &RouteVerdict, terminal: Terminal) -> String {
 fn repair_lines(repair: &Repair, terminal: Terminal) -> Vec<String> {
     match &repair.refusal {
         None => {
-            let good = "The token in it is valid: the service accepts it if the field is the word Bearer, a space and that token.";
-            vec![terminal.strong(Mark::Good, good)]
+            let form = &repair.form;
+            let good = format!("The token in it is valid: the service accepts it if {form}.");
+            vec![terminal.strong(Mark::Good, &good)]
         }
         Some(refused) => {
             let too = format!(

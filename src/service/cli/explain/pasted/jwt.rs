@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+};
 
 /// Returns the ranges of texts that look like a JWT, including damaged ones.
 pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
@@ -31,6 +34,15 @@ pub(super) fn find_all(text: &str) -> Vec<Range<usize>> {
 pub(super) fn is_jwt(text: &str) -> bool {
     let dots = text.matches('.').count();
     (dots == 2 || dots == 4) && has_header(text)
+}
+
+/// Returns whether a text is a JWT that was encoded in base64 once more, as a Kubernetes Secret has it.
+pub(in crate::service) fn is_encoded_twice(text: &str) -> bool {
+    let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+    let mut decoded = engines
+        .into_iter()
+        .filter_map(|engine| engine.decode(text).ok());
+    decoded.any(|bytes| std::str::from_utf8(&bytes).is_ok_and(|text| is_jwt(text.trim())))
 }
 
 /// Returns whether a text begins with an encoded JSON object, complete or not.
@@ -66,6 +78,16 @@ mod tests {
     use super::*;
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.AA";
+
+    #[test]
+    fn recognizes_a_token_that_was_encoded_again() {
+        assert!(is_encoded_twice(&STANDARD.encode(JWT)));
+        assert!(is_encoded_twice(
+            &URL_SAFE_NO_PAD.encode(format!("{JWT}\n"))
+        ));
+        assert!(!is_encoded_twice(JWT));
+        assert!(!is_encoded_twice("YTpi"));
+    }
 
     #[test]
     fn finds_every_token() {

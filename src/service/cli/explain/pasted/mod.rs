@@ -18,13 +18,20 @@ use self::{
     text::{after, unquoted},
 };
 
-pub(in crate::service) use self::{found::NoToken, jwt::shorten_all, placeholder::is_placeholder};
+pub(in crate::service) use self::{
+    found::NoToken,
+    jwt::{is_encoded_twice, shorten_all},
+    placeholder::is_placeholder,
+};
 
 /// The text to send, and notes about the text around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct Pasted {
     /// The value of the `Authorization` field.
     pub(in crate::service) field: String,
+    /// The value of the field that carries the token instead. `None` if the text is about
+    /// `Authorization`.
+    pub(in crate::service) bare: Option<String>,
     pub(in crate::service) notes: Vec<String>,
 }
 
@@ -80,15 +87,34 @@ impl Pasted {
         Self::of_value(text)
     }
 
+    /// Like [`read`](Self::read), for a service that reads the token from the field `name`. The field
+    /// with its name is explained as it is.
+    pub(in crate::service) fn read_field(text: &str, name: &str) -> Result<Self, NoToken> {
+        let line = text.trim_start_matches('\u{feff}').trim_matches(BLANKS);
+        let value = after(line, name).and_then(|rest| rest.strip_prefix(':'));
+        if let Some(value) = value.filter(|_| !line.contains(['\n', '\r'])) {
+            let value = value.trim_matches(BLANKS);
+            let note = format!("The input is a field {name}, and is explained as it is.");
+            return Ok(Self::bare(value, vec![note]));
+        }
+        Self::read(text)
+    }
+
     fn field(field: String, note: String) -> Self {
-        let notes = vec![note];
-        Self { field, notes }
+        Self {
+            field,
+            bare: None,
+            notes: vec![note],
+        }
     }
 
     /// Creates a field with the token after `Bearer `.
     fn bare(token: &str, notes: Vec<String>) -> Self {
-        let field = format!("Bearer {token}");
-        Self { field, notes }
+        Self {
+            field: format!("Bearer {token}"),
+            bare: Some(token.to_owned()),
+            notes,
+        }
     }
 
     /// Creates a field from what was found in the text `whole`.
@@ -172,8 +198,9 @@ const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Returns the token in a field value that is not `Bearer`, a space and one token. `None` unless
 /// there is exactly one.
 pub(in crate::service) fn repaired(field: &str) -> Option<&str> {
-    // The scheme may directly precede the token, without a space.
+    // The scheme may stand directly before the token, or with an encoded space.
     let rest = after(field, "bearer").unwrap_or(field);
+    let rest = rest.strip_prefix("%20").unwrap_or(rest);
     let rest = rest.trim_start_matches(['-', '_', '.']);
     let mut found = jwt::find_all(rest).into_iter().map(|place| &rest[place]);
     let first = found.next()?;
@@ -297,6 +324,10 @@ mod tests {
             ("opaque, in an answer", r#"{"access_token":"kZ1abcdefghijklmnopqrstuvwxyz012"}"#, "Bearer kZ1abcdefghijklmnopqrstuvwxyz012"),
             ("undefined, as a variable", "TOKEN=undefined", "Bearer undefined"),
             ("a blank in the token", "<T> d", "Bearer <T> d"),
+            ("a quoted line of an email", "> <T>", "Bearer <T>"),
+            ("an item of a list", "- <T>", "Bearer <T>"),
+            ("in parentheses", "(<T>)", "Bearer <T>"),
+            ("a link of a chat", "<<T>|token>", "Bearer <T>"),
             ("two, with a comma", "<T>, <U>", "Bearer <T>, <U>"),
         ];
         for (case, text, field) in rows {

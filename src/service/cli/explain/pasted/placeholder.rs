@@ -10,7 +10,7 @@ pub(in crate::service) fn is_placeholder(text: &str) -> bool {
 
 /// Returns whether a language prints the text for a missing value, or for one that is not text.
 fn is_missing_value(lower: &str) -> bool {
-    const WORDS: [&str; 15] = [
+    const WORDS: [&str; 25] = [
         "undefined",
         "null",
         "none",
@@ -26,6 +26,16 @@ fn is_missing_value(lower: &str) -> bool {
         "n/a",
         "nothing",
         "empty",
+        "redacted",
+        "masked",
+        "hidden",
+        "changeme",
+        "change-me",
+        "change_me",
+        "todo",
+        "fixme",
+        "placeholder",
+        "(intermediate value)",
     ];
     // JavaScript: `[object Promise]`. Python and Rust: `<function f at 0x…>`, `Some("…")`.
     WORDS.contains(&lower)
@@ -35,6 +45,8 @@ fn is_missing_value(lower: &str) -> bool {
         || lower.starts_with("<bound method ")
         || lower.starts_with("<coroutine ")
         || lower.starts_with("<promise")
+        || lower.starts_with("promise {")
+        || lower.starts_with("symbol(")
         || lower.starts_with("function ")
         || lower.starts_with("%!")
 }
@@ -42,7 +54,7 @@ fn is_missing_value(lower: &str) -> bool {
 /// Returns whether the text is a variable that a shell, a template or a tool should have replaced.
 fn is_template(text: &str) -> bool {
     /// The brackets of templates in shells, Windows, Ruby, Python and documentation.
-    const BRACKETS: [(&str, &str); 8] = [
+    const BRACKETS: [(&str, &str); 15] = [
         ("{", "}"),
         ("<", ">"),
         ("[", "]"),
@@ -51,7 +63,16 @@ fn is_template(text: &str) -> bool {
         ("@{", "}"),
         ("__", "__"),
         ("$(", ")"),
+        ("${{", "}}"),
+        ("{{", "}}"),
+        ("%(", ")s"),
+        ("%{", "}"),
+        ("<%=", "%>"),
+        ("<%", "%>"),
+        ("~", "~"),
     ];
+    /// The variables of the environment in source code.
+    const OF_ENVIRONMENT: [&str; 4] = ["process.env.", "import.meta.env.", "os.environ", "env."];
     const FORMATS: [&str; 5] = ["%s", "%v", "%@", "{}", "%d"];
     /// Names are shorter, and tokens in brackets longer.
     const LONGEST: usize = 64;
@@ -59,7 +80,7 @@ fn is_template(text: &str) -> bool {
         return false;
     }
     let is_word = |word: &str| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:{}".contains(c);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:{}$".contains(c);
         !word.is_empty() && word.chars().all(fits)
     };
     let is_in_brackets = BRACKETS.iter().any(|(open, close)| {
@@ -75,8 +96,7 @@ fn is_template(text: &str) -> bool {
     is_in_brackets
         || FORMATS.contains(&text)
         || ["$", "@", ":"].iter().any(|start| text.strip_prefix(start).is_some_and(is_word))
-        || text.starts_with("process.env.")
-        || text.starts_with("os.environ")
+        || OF_ENVIRONMENT.iter().any(|start| text.starts_with(start))
         // An ellipsis, or a row of crosses.
         || (text.len() > 1 && text.chars().all(|c| "x.*X…-".contains(c)))
 }
@@ -150,6 +170,20 @@ mod tests {
             "…",
             "__TOKEN__",
             "\"undefined\"",
+            "${{ secrets.TOKEN }}",
+            "{{$auth.token}}",
+            "%(token)s",
+            "%{token}",
+            "<%= token %>",
+            "~token~",
+            "Symbol(token)",
+            "Promise { <pending> }",
+            "(intermediate value)",
+            "REDACTED",
+            "changeme",
+            "TODO",
+            "env.TOKEN",
+            "import.meta.env.VITE_TOKEN",
             "process.env.TOKEN",
             "<coroutine object get_token at 0x7f>",
         ] {
@@ -162,6 +196,8 @@ mod tests {
             "ya29.a0AfH6SMB",
             "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
             "tokyo",
+            "environment",
+            "todomvc",
             "v1.local.token-of-mine",
             "YTpi",
             "",

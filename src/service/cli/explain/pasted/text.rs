@@ -39,7 +39,7 @@ pub(super) fn search(text: &str) -> Option<Found> {
         }
     }
     if found.is_empty() {
-        return assignment(text);
+        return assignment(text).or_else(|| encoded(text));
     }
     let is_value = fields.is_empty() && !text.contains('\n') && is_field_value(text);
     (!is_value).then_some(found)
@@ -87,13 +87,36 @@ fn is_field_value(text: &str) -> bool {
     let token = jwt::find_all(text).into_iter().next();
     let before = &text[..token.map_or(0, |token| token.start)];
     let words = before.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let words: Vec<_> = words
+        .filter(|word| !word.trim_matches('-').is_empty())
+        .collect();
+    // A mark of a list, of a quotation or of a link.
+    if words.is_empty()
+        && before
+            .trim_end()
+            .ends_with(['>', '-', '*', '(', '<', '|', '+'])
+    {
+        return false;
+    }
     let is = |scheme: &str, word: &str| word.eq_ignore_ascii_case(scheme);
     match words[..] {
         [word] if before.contains([':', '=']) => is("bearer", word),
         [word] => SCHEMES.iter().any(|scheme| is(scheme, word)),
         _ => words.iter().all(|word| is("bearer", word)),
     }
+}
+
+/// Finds a token that was encoded in base64 once more, on one line with its name.
+fn encoded(text: &str) -> Option<Found> {
+    let word = text
+        .split_whitespace()
+        .find(|word| jwt::is_encoded_twice(word))?;
+    let at = described(text, text.find(word)?);
+    let text = word.to_owned();
+    Some(Found {
+        others: vec![FoundText { text, at }],
+        ..Found::default()
+    })
 }
 
 /// Parses `NAME=value` or `export NAME=value`. The value need not look like a token.

@@ -15,6 +15,7 @@ pub(in crate::service) enum Vendor {
     CloudflareAccess,
     Cognito,
     Entra,
+    FastMcp,
     Firebase,
     GithubActions,
     Glewlwyd,
@@ -85,6 +86,10 @@ impl Vendor {
         if let Some(vendor) = Self::of_issuer(text("iss")) {
             return Some(vendor);
         }
+        // A server for development may have plain http.
+        if is_of_fastmcp(payload) {
+            return Some(Self::FastMcp);
+        }
         // The issuer of `dev` writes Auth0's claims, but is not Auth0.
         if text("iss").starts_with("http://") {
             return None;
@@ -111,6 +116,20 @@ impl Vendor {
             None
         }
     }
+}
+
+/// Returns whether a payload is that of `FastMCP`: of its test keys, or of its OAuth proxy, whose tokens are
+/// for the endpoint `/mcp` of the server that issues them, and name no subject.
+fn is_of_fastmcp(payload: &Value) -> bool {
+    let text = |name: &str| payload[name].as_str().unwrap_or_default();
+    let server = text("iss").trim_end_matches('/');
+    let endpoint = text("aud").strip_prefix(server);
+    let is_of_proxy = !server.is_empty()
+        && endpoint.is_some_and(|path| path.trim_end_matches('/').ends_with("/mcp"))
+        && payload.get("client_id").is_some()
+        && payload.get("jti").is_some()
+        && payload.get("sub").is_none();
+    is_of_proxy || server == "https://fastmcp.example.com"
 }
 
 /// The domains of Entra's issuers, including national clouds and customer domains.
@@ -181,6 +200,10 @@ mod tests {
             (json!({"iss": "https://issuer.example/", "kubernetes.io": {}}), Some(Vendor::Kubernetes)),
             (json!({"iss": "https://id.example/", "type": "access_token", "client_id": "c"}), Some(Vendor::Glewlwyd)),
             (json!({"iss": "https://id.example/"}), None),
+            (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j"}), Some(Vendor::FastMcp)),
+            (json!({"iss": "https://mcp.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j", "sub": "s"}), None),
+            (json!({"iss": "https://id.example/", "aud": "https://mcp.example/mcp", "client_id": "c", "jti": "j"}), None),
+            (json!({"iss": "https://fastmcp.example.com", "sub": "fastmcp-user"}), Some(Vendor::FastMcp)),
             (json!(null), None),
         ];
         for (payload, expected) in rows {
