@@ -369,7 +369,10 @@ impl Auth {
         let verified = checked.extract.verified(checked.payload, context, source);
         let verified = Arc::new(verified);
         let cache = &self.inner.cache;
-        cache.remember(token, parts.header, &header, &verified);
+        if !checked.is_header_cached {
+            cache.remember_header(parts.header, &header);
+        }
+        cache.remember(token, &verified);
         self.introspected(token, verified).await
     }
 
@@ -437,7 +440,9 @@ impl Auth {
     ) -> Result<Checked, AuthError> {
         let payload = jws::base64url(parts.payload)?;
         let signature = jws::base64url(parts.signature)?;
-        let header = match self.inner.cache.header(parts.header) {
+        let cached = self.inner.cache.header(parts.header);
+        let is_header_cached = cached.is_some();
+        let header = match cached {
             Some(known) => known,
             None => self.check_header(parts.header)?,
         };
@@ -464,6 +469,7 @@ impl Auth {
         drop(claims);
         Ok(Checked {
             header,
+            is_header_cached,
             issuer,
             payload,
             extract,
@@ -737,6 +743,7 @@ impl Auth {
 /// A token that has passed every check that needs no key.
 struct Checked {
     header: KnownHeader,
+    is_header_cached: bool,
     issuer: Arc<Trusted>,
     payload: String,
     extract: Extract,
