@@ -153,7 +153,12 @@ pub fn set_probe() {
 
 /// Records the client's own request. Does nothing outside of [`scope`].
 pub fn set_original(original: Original) {
-    let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(original))));
+    set_original_with(|| original);
+}
+
+/// Records the client's own request, which is read only within [`scope`].
+pub(crate) fn set_original_with(read: impl FnOnce() -> Original) {
+    let _ = CURRENT.try_with(|context| context.original.set(Some(Box::new(read()))));
 }
 
 /// Records a wait for keys that began at this time and ends now. The first one of a request counts.

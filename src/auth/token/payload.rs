@@ -16,6 +16,8 @@ use smallvec::SmallVec;
 
 use crate::algorithm::Algorithm;
 
+#[cfg(feature = "service")]
+use crate::auth::token::identity_fields::IdentityFields;
 use crate::auth::{
     challenge::Challenge,
     clock::Clock,
@@ -48,6 +50,11 @@ pub(crate) struct Verified {
     pseudonym: OnceLock<Option<Pseudonym>>,
     /// The version of the list of revoked tokens that does not have this one. 0: not looked up.
     not_revoked_in: AtomicU64,
+    /// The number of the policy that the token met last. 0: none.
+    pub(crate) met_last: AtomicU64,
+    /// Built when a proxy first asks about the token.
+    #[cfg(feature = "service")]
+    pub(crate) fields: IdentityFields,
 }
 
 /// The position of each claim. Kept small, because every cached token has one of these.
@@ -208,6 +215,9 @@ impl Verified {
             source: self.source.clone(),
             pseudonym: OnceLock::new(),
             not_revoked_in: AtomicU64::new(0),
+            met_last: AtomicU64::new(0),
+            #[cfg(feature = "service")]
+            fields: IdentityFields::default(),
         })
     }
 
@@ -302,6 +312,9 @@ impl Extract {
             binding: self.binding,
             pseudonym: OnceLock::new(),
             not_revoked_in: AtomicU64::new(0),
+            met_last: AtomicU64::new(0),
+            #[cfg(feature = "service")]
+            fields: IdentityFields::default(),
         }
     }
 }

@@ -22,13 +22,14 @@ use crate::{
         Auth, BearerFilterExt, Claims, ClientCertificate, Problem, RequestHead, closed,
         context::{self, Original},
         display::ShownText,
-        policy::{Policy, Requirement},
+        policy::Policy,
         with_auth, with_fields_alone,
     },
     service::api::{
         docs::Docs,
         forwarded_target::ForwardedTarget,
         matcher::{Matcher, Methods, unrouted},
+        queries::{Queries, ReadPolicy},
     },
 };
 
@@ -604,18 +605,6 @@ impl<F> ProtectedJsonRoute<'_, F> {
     }
 }
 
-/// What the query of a request asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// The policy. `None` if a valid token is enough.
-    pub(crate) policy: Option<Policy>,
-    /// The audience, which has to be a configured one. `None` if any of them will do.
-    pub(crate) audience: Option<String>,
-}
-
-/// Reads what a query asks for.
-pub(crate) type ReadPolicy = fn(&str) -> Result<Asked, Problem>;
-
 /// A row whose policy is in the query of each request, without a handler.
 #[derive(Debug)]
 pub(crate) struct QueryPolicyRoute<'a, F> {
@@ -636,37 +625,40 @@ impl<F> QueryPolicyRoute<'_, F> {
             auth,
             policy,
         } = self.protected;
-        let (auth, required, read) = (auth.clone(), policy.clone(), self.read);
+        let auth = auth.clone();
+        let queries = Arc::new(Queries::new(self.read, policy.clone()));
         let nonces = Some(auth.clone()).filter(Auth::makes_nonces);
-        let answer = move |arguments: T,
-                           method: Method,
-                           path: FullPath,
+        let reads_target = auth.reads_target();
+        let answer = move |(arguments, target): (T, Option<OwnTarget>),
                            query: String,
-                           certificate: Option<ClientCertificate>,
                            headers: HeaderMap| {
-            let (auth, required, handler) = (auth.clone(), required.clone(), handler.clone());
+            let (auth, queries, handler) = (auth.clone(), Arc::clone(&queries), handler.clone());
             async move {
-                let asked = match read(&query) {
+                let asked = match queries.required_by(&query) {
                     Ok(asked) => asked,
                     Err(problem) => return problem.response(),
                 };
-                context::set_original(original(&headers));
+                context::set_original_with(|| original(&headers));
                 let forwarded = match forwarded(&auth, &headers) {
                     Ok(forwarded) => forwarded,
                     Err(problem) => return problem.response(),
                 };
-                let request = match &forwarded {
-                    Some(target) => target.head(&headers),
-                    None => RequestHead::new(&method, path.as_str(), &headers),
+                let request = match (&forwarded, &target) {
+                    (Some(forwarded), _) => forwarded.head(&headers),
+                    (None, Some((method, path, _))) => {
+                        RequestHead::new(method, path.as_str(), &headers)
+                    }
+                    (None, None) => RequestHead::of_fields(&headers),
                 };
-                let request = match &certificate {
-                    Some(certificate) => request.with_certificate(certificate.as_der()),
-                    None => request,
+                let request = match &target {
+                    Some((_, _, Some(certificate))) => {
+                        request.with_certificate(certificate.as_der())
+                    }
+                    _ => request,
                 };
-                let requirement = both(required, asked.policy).map(Requirement::from);
-                let verdict = match (asked.audience, requirement) {
+                let verdict = match (&asked.audience, &asked.requirement) {
                     (Some(audience), requirement) => {
-                        let Some(auth) = auth.for_audience(&audience) else {
+                        let Some(auth) = auth.for_audience(audience) else {
                             tracing::warn!(
                                 "/auth was asked for an audience that is not configured; the proxy is refused"
                             );
@@ -674,7 +666,7 @@ impl<F> QueryPolicyRoute<'_, F> {
                         };
                         auth.authorize(&request, requirement.as_ref()).await
                     }
-                    (None, Some(requirement)) => auth.authorize(&request, &requirement).await,
+                    (None, Some(requirement)) => auth.authorize(&request, requirement).await,
                     (None, None) => auth.authenticate(&request).await,
                 };
                 match verdict {
@@ -683,16 +675,23 @@ impl<F> QueryPolicyRoute<'_, F> {
                 }
             }
         };
-        let filter = route
-            .filter
-            .and(warp::method())
-            .and(warp::path::full())
-            .and(query())
-            .and(warp::ext::optional())
-            .and(warp::header::headers_cloned())
-            .then(answer);
+        let fields = |filter: BoxedFilter<((T, Option<OwnTarget>),)>| {
+            filter.and(query()).and(warp::header::headers_cloned())
+        };
+        // Boxed, so that there is one filter with and without the target.
+        let filter = if reads_target {
+            let target = warp::method()
+                .and(warp::path::full())
+                .and(warp::ext::optional());
+            let with = |arguments, method, path, certificate| {
+                (arguments, Some((method, path, certificate)))
+            };
+            route.filter.and(target).map(with).boxed()
+        } else {
+            route.filter.map(|arguments: T| (arguments, None)).boxed()
+        };
         let answered = Route {
-            filter,
+            filter: fields(filter).then(answer),
             matcher: route.matcher,
             requires: Some(Requires { policy }),
             takes_json: false,
@@ -701,6 +700,9 @@ impl<F> QueryPolicyRoute<'_, F> {
         answered.row()
     }
 }
+
+/// The method and path of the proxy's own request, and the certificate of its connection.
+type OwnTarget = (Method, FullPath, Option<ClientCertificate>);
 
 /// Returns the client's own request as the proxy tells it, for the log alone. The texts are a stranger's, so
 /// they are cut and escaped.

@@ -152,7 +152,11 @@ pub(in crate::service) fn in_context<F: Future>(
     answer: F,
 ) -> impl Future<Output = F::Output> {
     if recorded.is_recorded {
-        Either::Left(context::scope_in_trace(recorded.traceparent, answer))
+        // Boxed, so that a request that is not recorded carries no room for its context.
+        Either::Left(Box::pin(context::scope_in_trace(
+            recorded.traceparent,
+            answer,
+        )))
     } else {
         Either::Right(answer)
     }
