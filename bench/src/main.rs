@@ -1,15 +1,19 @@
-//! Measures the service beside two references and its peers.
+//! Measures the service beside three references and its peers.
 //!
-//! The references are bare hyper, which verifies nothing, and hyper with one RSA verification, which
-//! is the least that a fresh token can cost. What is counted is requests per second of a server's own
+//! The references are bare hyper, which verifies nothing, hyper with one RSA verification, which is
+//! the least that a fresh token can cost, and hyper with one P-256 verification, which is the least
+//! that a DPoP proof can cost. What is counted is requests per second of a server's own
 //! processor time, so that the machine's other work does not enter. Rounds are interleaved, and
 //! ratios are taken within a round, so that what drifts drifts for both.
 
 mod behaviour;
+mod callgrind;
 mod calls;
 mod connection;
+mod forward;
 mod goals;
 mod ground;
+mod growth;
 mod journal;
 mod load;
 mod pace;
@@ -42,13 +46,20 @@ enum Command {
     Report(report::Options),
     /// Counts the instructions of a request on each hot path, beside those of another build.
     Calls(calls::Options),
+    /// Counts the instructions of a request where there is little and where there is much of something.
+    Growth(growth::Options),
+    /// Measures proxies that ask the service about each request.
+    Forward(forward::Options),
     /// Asks the service and its peers the same questions, and makes tables of what they answer.
     Behaviour(behaviour::Options),
-    /// One of the two reference servers, on the port that PORT names.
+    /// One of the three reference servers, on the port that PORT names.
     Reference {
         /// `n.e` of an RSA key, each as base64url: every token is verified with it.
         #[arg(long)]
         key: Option<String>,
+        /// `x.y` of a key on P-256, each as base64url: every DPoP proof is verified with it.
+        #[arg(long)]
+        proof_key: Option<String>,
     },
 }
 
@@ -81,8 +92,12 @@ fn main() {
         Command::Measure(measure) => run(&measure),
         Command::Report(options) => report::run(&options),
         Command::Calls(options) => calls::run(&options),
+        Command::Growth(options) => growth::run(&options),
+        Command::Forward(options) => forward::run(&options),
         Command::Behaviour(options) => behaviour::run(&options),
-        Command::Reference { key } => reference::serve(key.as_deref()),
+        Command::Reference { key, proof_key } => {
+            reference::serve(key.as_deref(), proof_key.as_deref());
+        }
     }
 }
 

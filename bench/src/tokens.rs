@@ -42,6 +42,18 @@ pub fn forged(issuer: &Issuer, stranger: &SigningKey, i: usize) -> TokenBuilder 
     token.key(stranger).kid(issuer.key().kid())
 }
 
+/// Requests with one token that is bound to `prover`'s key, and with a proof of their own each.
+pub fn proofs(issuer: &Issuer, prover: &SigningKey, origin: &str, count: usize) -> Vec<Vec<u8>> {
+    let token = of_caller(issuer, 0).bound_to(prover).sign();
+    let url = format!("{origin}/api/private");
+    let request = |_| {
+        let proof = prover.proof("GET", &url).token(&token).sign();
+        let fields = format!("authorization: DPoP {token}\r\ndpop: {proof}\r\n");
+        format!("GET /api/private HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n").into_bytes()
+    };
+    (0..count).map(request).collect()
+}
+
 /// Requests for the private route with the tokens of `count` callers. Signing takes some half a
 /// millisecond each, so every processor has its part.
 pub fn requests(count: usize, token: impl Fn(usize) -> TokenBuilder + Sync) -> Vec<Vec<u8>> {
