@@ -2,11 +2,12 @@
 //!
 //! Every check that needs no key runs before a key is looked up, so that a token that would fail
 //! anyway costs neither a fetch nor an RSA verification. Only a verified signature makes
-//! [`Claims`]. [`Auth::verify_token`] and [`Auth::check_without_key`] define the order, one step a
+//! [`Claims`]. [`Auth::verify_now`] and [`Auth::check_without_key`] define the order, one step a
 //! line; each step is a function in `token/checks.rs`.
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex},
 };
 
@@ -30,7 +31,12 @@ use crate::auth::{
     error::AuthError,
     introspection::{IntrospectionStatus, introspector::Introspector, options::Mode},
     issuers::Issuers,
-    keys::{fetch::Fetcher, status::KeyStatus},
+    keys::{
+        fetch::Fetcher,
+        jwks::{KeyLookup, Waiter},
+        key_set::Key,
+        status::KeyStatus,
+    },
     policy::Requirement,
     resolver::{NO_SLOT, Resolver},
     resource::{Resource, ResourceMetadata},
@@ -345,24 +351,78 @@ impl Auth {
     }
 
     pub(super) async fn verify_token(&self, token: &[u8]) -> Result<Arc<Verified>, AuthError> {
+        self.verify_now(token)?.end().await
+    }
+
+    /// Verifies a token as far as nothing has to be waited for, which is almost always to its end.
+    fn verify_now<'a>(&'a self, token: &'a [u8]) -> Result<Progress<'a>, AuthError> {
         within_limit(token, self.inner.max_token)?;
         if let Some(verified) = self.cached(token)? {
-            return self.introspected(token, verified).await;
+            return self.introspect_jwt(token, verified);
         }
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
-            Err(error) => return self.introspect_opaque(token, error).await,
+            Err(error) => return self.introspect_opaque(token, error),
         };
         let checked = match self.check_without_key(parts, None) {
-            // Boxed, so that every request's future does not have room for it.
             Err(AuthError::UnknownIssuer) if self.inner.resolver.is_some() => {
-                let issuer = Box::pin(self.resolved_issuer(parts)).await?;
-                self.check_without_key(parts, Some(issuer))?
+                return Ok(Progress::waits(self.verify_by_resolved(token, parts)));
             }
             checked => checked?,
         };
-        let (header, issuer) = (checked.header, checked.issuer);
+        let header = &checked.header;
+        match checked
+            .issuer
+            .look_up(header.algorithm, header.kid.as_deref())
+        {
+            KeyLookup::Done(key) => {
+                let verified = self.verify_signature(token, parts, checked, key?)?;
+                self.introspect_jwt(token, verified)
+            }
+            KeyLookup::Waits(waiter) => Ok(Progress::waits(
+                self.verify_by_fetched(token, parts, checked, waiter),
+            )),
+        }
+    }
+
+    /// Verifies a token whose key is being fetched.
+    async fn verify_by_fetched(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+        checked: Checked,
+        waiter: Waiter,
+    ) -> Result<Arc<Verified>, AuthError> {
+        let (header, issuer) = (&checked.header, &checked.issuer);
+        let key = issuer.fetched_key(header.algorithm, header.kid.as_deref(), waiter);
+        let key = key.await?;
+        let verified = self.verify_signature(token, parts, checked, key)?;
+        self.introspect_jwt(token, verified)?.end().await
+    }
+
+    /// Verifies a token of an issuer that the resolver may know.
+    async fn verify_by_resolved(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        let issuer = self.resolved_issuer(parts).await?;
+        let checked = self.check_without_key(parts, Some(issuer))?;
+        let (header, issuer) = (&checked.header, &checked.issuer);
         let key = issuer.key(header.algorithm, header.kid.as_deref()).await?;
+        let verified = self.verify_signature(token, parts, checked, key)?;
+        self.introspect_jwt(token, verified)?.end().await
+    }
+
+    /// Verifies the signature of a token, and remembers the token if it is good.
+    fn verify_signature(
+        &self,
+        token: &[u8],
+        parts: Parts<'_>,
+        checked: Checked,
+        key: Arc<Key>,
+    ) -> Result<Arc<Verified>, AuthError> {
+        let (header, issuer) = (checked.header, checked.issuer);
         issuer.verify_signature(&key, header.algorithm, parts, &checked.signature)?;
         let context = Arc::clone(&issuer.context);
         let source = VerifiedBy::of(header.algorithm, key);
@@ -373,17 +433,17 @@ impl Auth {
             cache.remember_header(parts.header, &header);
         }
         cache.remember(token, &verified);
-        self.introspected(token, verified).await
+        Ok(verified)
     }
 
     /// Asks the issuer about a verified JWT, if it is configured to be asked about every token.
-    async fn introspected(
+    fn introspect_jwt<'a>(
         &self,
-        token: &[u8],
+        token: &'a [u8],
         verified: Arc<Verified>,
-    ) -> Result<Arc<Verified>, AuthError> {
+    ) -> Result<Progress<'a>, AuthError> {
         if !verified.context.introspects_jwts {
-            return Ok(verified);
+            return Ok(Progress::Done(verified));
         }
         // The issuer may have been replaced a moment ago, and its replacement decides then.
         let issuer = self.trusted_issuer(&verified.context.issuer).ok();
@@ -394,21 +454,27 @@ impl Auth {
                 .with_context(&verified.context)
         });
         let issuer = issuer.ok_or(AuthError::UnknownIssuer)?;
-        match &issuer.introspector {
-            Some(introspector) => introspector.jwt(token, &verified).await,
-            None => Ok(verified),
-        }
+        let Some(introspector) = issuer.introspector.clone() else {
+            return Ok(Progress::Done(verified));
+        };
+        Ok(Progress::waits(async move {
+            introspector.jwt(token, &verified).await
+        }))
     }
 
     /// Asks the issuer of opaque tokens about a token that is not a JWT. Returns `error` if no
     /// issuer is asked.
-    async fn introspect_opaque(
+    fn introspect_opaque<'a>(
         &self,
-        token: &[u8],
+        token: &'a [u8],
         error: AuthError,
-    ) -> Result<Arc<Verified>, AuthError> {
+    ) -> Result<Progress<'a>, AuthError> {
         match self.opaque_introspector() {
-            Some(introspector) if is_b64token(token) => introspector.opaque(token).await,
+            Some(introspector) if is_b64token(token) => {
+                Ok(Progress::waits(
+                    async move { introspector.opaque(token).await },
+                ))
+            }
             _ => Err(error),
         }
     }
@@ -737,6 +803,26 @@ impl Auth {
         let metadata = ResourceMetadata::new(resource, issuers, scopes);
         let metadata = metadata.with_certificates(self.inner.certificates.is_some());
         Some(metadata.with_dpop(proofs.unwrap_or_default(), is_required))
+    }
+}
+
+/// How far a token could be verified without waiting.
+enum Progress<'a> {
+    Done(Arc<Verified>),
+    /// Boxed, because it is rare: otherwise every request's future would have room for it.
+    Waits(Pin<Box<dyn Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a>>),
+}
+
+impl<'a> Progress<'a> {
+    fn waits(verdict: impl Future<Output = Result<Arc<Verified>, AuthError>> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(verdict))
+    }
+
+    async fn end(self) -> Result<Arc<Verified>, AuthError> {
+        match self {
+            Self::Done(verified) => Ok(verified),
+            Self::Waits(verdict) => verdict.await,
+        }
     }
 }
 

@@ -460,13 +460,15 @@ impl<F> Route<F> {
             takes_json: self.takes_json,
             summary: "",
             form: Form::default(),
-            before: Before::new(closed(self.filter.map(move |answer: A| {
-                let mut answer = answer.into_response();
-                if let Some(auth) = &self.nonces {
-                    renew_nonce(auth, &mut answer);
-                }
-                answer
-            }))),
+            before: match self.nonces {
+                None => Before::new(closed(self.filter)),
+                // Boxed, so that the filters of all rows exist only once.
+                Some(auth) => Before::new(closed(self.filter.boxed().map(move |answer: A| {
+                    let mut answer = answer.into_response();
+                    renew_nonce(&auth, &mut answer);
+                    answer
+                }))),
+            },
         }
     }
 

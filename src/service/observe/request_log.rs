@@ -4,7 +4,7 @@
 //! a token or a claim's value, so that none of them can reach a log or a label. It has a path only for
 //! `/auth`: the client's own, which a proxy passes on, without the query, escaped and cut.
 
-use std::{error::Error, io, mem};
+use std::{error::Error, io};
 
 use futures_util::future::Either;
 use hyper::{Method, Request, header::HeaderValue};
@@ -136,7 +136,7 @@ impl RequestLog {
             log,
             since,
             method,
-            request_id: request_id(request.headers()),
+            request_id: Some(request_id(request.headers())),
             trace,
             #[cfg(feature = "otel")]
             span,
@@ -178,8 +178,6 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-const EMPTY: HeaderValue = HeaderValue::from_static("");
-
 /// The record of a request in flight. If it is dropped before [`end`](Self::end), the request counts as
 /// abandoned.
 #[derive(Debug)]
@@ -188,7 +186,8 @@ pub(in crate::service) struct RequestRecord {
     log: bool,
     since: Instant,
     method: &'static str,
-    request_id: HeaderValue,
+    /// `None` once it is in the answer.
+    request_id: Option<HeaderValue>,
     trace: Option<Trace>,
     #[cfg(feature = "otel")]
     span: Option<RequestSpan>,
@@ -235,8 +234,9 @@ impl RequestRecord {
             let code = answer.extensions().get().copied();
             self.record(now(), Some(answer.status()), code.map(Code::as_str));
         }
-        let request_id = mem::replace(&mut self.request_id, EMPTY);
-        answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        if let Some(request_id) = self.request_id.take() {
+            answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        }
         answer
     }
 
@@ -270,6 +270,7 @@ impl RequestRecord {
         let identity = authentication.and_then(|it| it.identity.as_ref());
         let subject = identity.and_then(Identity::subject);
         let original = outcome.original.as_deref();
+        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         // A macro, because the level of an event's callsite is a constant.
         macro_rules! answered {
             ($level:expr) => {
@@ -281,7 +282,7 @@ impl RequestRecord {
                     status = outcome.status.map(|status| status.as_u16()),
                     code = outcome.code,
                     latency_us = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX),
-                    request_id = self.request_id.to_str().unwrap_or_default(),
+                    request_id = request_id.unwrap_or_default(),
                     trace_id = self.trace.as_ref().map(Trace::id),
                     original_method = original.and_then(|it| it.method.as_deref()),
                     original_host = original.and_then(|it| it.host.as_deref()),
